@@ -1,0 +1,138 @@
+//! Who may speak: tokens, what they must say, and what becomes of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::provider::Secret;
+
+/// The `auth` object of a policy.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// Names of providers that exist; never empty.
+    pub providers: Vec<String>,
+    /// Where a token may be; never empty.
+    pub from: Vec<Carrier>,
+    /// How long a client may take to send its first message.
+    pub first_message_timeout: Duration,
+    /// Bytes in both directions together before the connection is authenticated.
+    pub max_unauthenticated_bytes: u64,
+    /// Every one must hold.
+    pub require: Vec<Requirement>,
+    /// Header name (lower case, never one that frames the request) → claim.
+    pub forward: BTreeMap<String, ClaimPath>,
+    /// JSON pointer of a refresh message.
+    pub refresh: Option<JsonPointer>,
+    /// Whether a refresh is answered.
+    pub refresh_reply: bool,
+    /// How long before expiry the client is told.
+    pub expiry_notice: Option<Duration>,
+    /// What happens when the token ends.
+    pub expiry: Expiry,
+    /// How long after `exp` + skew a live connection may go on.
+    pub expiry_grace: Duration,
+    /// Whether the token stays in the request to the upstream.
+    pub keep_token: bool,
+    /// Whether a `jti` opens one connection only.
+    pub single_use: bool,
+    /// The longest a session may last.
+    pub max_session: Option<Duration>,
+    /// The polled revocation list.
+    pub revocation: Option<Revocation>,
+}
+
+/// A place where a token may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// The cookie of this name.
+    Cookie(String),
+    /// A JSON pointer into the first text message.
+    FirstMessage(JsonPointer),
+    /// The header of this name, in lower case.
+    Header(String),
+    /// The query parameter of this name.
+    Query(String),
+    /// The item of Sec-WebSocket-Protocol with this prefix.
+    Subprotocol(String),
+}
+
+/// A JSON pointer (RFC 6901), never empty; the text begins with `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonPointer(pub(crate) String);
+
+impl JsonPointer {
+    /// The pointer as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A claim: a member of the payload by name, or a JSON pointer into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimPath {
+    /// A top-level member.
+    Name(String),
+    /// A pointer.
+    Pointer(JsonPointer),
+}
+
+/// One line of `require`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Requirement {
+    /// What is looked at.
+    pub claim: ClaimPath,
+    /// What must hold for it.
+    pub test: Test,
+}
+
+/// What a claim must satisfy.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// The value is an array with this member, or a space-separated string with this word.
+    Contains(serde_json::Value),
+    /// The value equals one of these scalars; never empty.
+    OneOf(Vec<serde_json::Value>),
+}
+
+/// What happens to a live connection when its token ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// It is closed with 3000.
+    Close,
+    /// Nothing.
+    Ignore,
+}
+
+/// A polled revocation list.
+#[derive(Clone, Debug)]
+pub struct Revocation {
+    /// The Envoy cluster to ask.
+    pub cluster: String,
+    /// The path to ask for.
+    pub path: String,
+    /// Time between polls.
+    pub interval: Duration,
+}
+
+/// Session-bound tokens against cross-site request forgery.
+#[derive(Clone, Debug)]
+pub struct Csrf {
+    /// The key of the HMAC.
+    pub secret: Secret,
+    /// The cookie that the token is bound to.
+    pub session_cookie: String,
+    /// Where the token is.
+    pub from: CsrfCarrier,
+    /// How long a token holds.
+    pub lifetime: Duration,
+    /// The cookie in which tokens are issued.
+    pub issue: Option<String>,
+}
+
+/// Where a CSRF token may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CsrfCarrier {
+    /// The query parameter of this name.
+    Query(String),
+    /// The item of Sec-WebSocket-Protocol with this prefix.
+    Subprotocol(String),
+}

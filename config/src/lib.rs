@@ -1,0 +1,31 @@
+//! The policy language: from JSON to types that cannot be wrong.
+//!
+//! [`Config::from_value`] turns the document an operator wrote into a [`Config`], or into
+//! [`Problems`], each with the path of the key at fault and a remedy. Whoever holds a [`Policy`]
+//! need not check it again.
+//!
+//! This crate performs no I/O: it reads no file, no environment variable and no clock. A secret
+//! named by an environment variable stays a name here; whoever compiles the policy resolves it.
+
+pub mod auth;
+pub mod config;
+pub mod limits;
+pub mod origin;
+pub mod policy;
+pub mod problem;
+pub mod provider;
+pub mod routes;
+
+pub use auth::{
+    Auth, Carrier, ClaimPath, Csrf, CsrfCarrier, Expiry, JsonPointer, Requirement, Revocation, Test,
+};
+pub use config::Config;
+pub use limits::{
+    Backlog, Backpressure, Compression, Connections, Counted, GlobalRateLimit, Liveness, MessageType,
+    Messages, OnExceed, Per, Rate, UpstreamMessages,
+};
+pub use origin::{Missing, OriginPattern, Origins};
+pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
+pub use problem::{Problem, Problems};
+pub use provider::{Algorithm, KeySource, Provider, RemoteJwks, Secret};
+pub use routes::{DefaultPolicy, HostPattern, Route, RouteMatch};

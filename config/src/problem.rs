@@ -1,0 +1,45 @@
+//! What is wrong with a policy document, where, and what to do about it.
+
+use std::fmt;
+
+/// One thing wrong with a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: keys joined by dots, list positions in brackets, such as
+    /// `policies.chat.rates[0].window`. Empty for the document itself.
+    pub path: String,
+    /// What is wrong, without a final full stop.
+    pub what: String,
+    /// What to do: the values that are allowed, or the key to add.
+    pub remedy: String,
+}
+
+/// Everything wrong with a document, in the order of its paths; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl Problem {
+    /// A problem at `path`.
+    pub fn new(path: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { path: path.into(), what: what.into(), remedy: remedy.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, what, remedy } = self;
+        if path.is_empty() { write!(f, "{what}; {remedy}") } else { write!(f, "{path}: {what}; {remedy}") }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! Who signs tokens, and with which keys.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A JWS algorithm (RFC 7518 §3.1, RFC 8037) that a provider may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the names are those of the IANA registry")]
+pub enum Algorithm {
+    EdDSA,
+    ES256,
+    ES384,
+    HS256,
+    HS384,
+    HS512,
+    PS256,
+    PS384,
+    PS512,
+    RS256,
+    RS384,
+    RS512,
+}
+
+/// One issuer of tokens.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// The key under `providers`.
+    pub name: String,
+    /// What `iss` must equal. Present whenever the keys are public ones.
+    pub issuer: Option<String>,
+    /// `aud` must contain one of these; never empty.
+    pub audiences: Vec<String>,
+    /// Never empty; HS* only with [`KeySource::Secret`], the others never with it.
+    pub algorithms: Vec<Algorithm>,
+    /// The keys.
+    pub keys: KeySource,
+    /// How far the clocks of issuer and Envoy may differ.
+    pub clock_skew: Duration,
+    /// A longer token is refused before anything in it is read.
+    pub max_token_bytes: u64,
+}
+
+/// Where a provider's keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// A JWK set (RFC 7517 §5) in the document; an object with a `keys` list.
+    Inline(serde_json::Value),
+    /// A JWK set fetched from a cluster.
+    Remote(RemoteJwks),
+    /// A shared secret.
+    Secret(Secret),
+}
+
+/// A JWK set behind an Envoy cluster.
+#[derive(Clone, Debug)]
+pub struct RemoteJwks {
+    /// The Envoy cluster to ask.
+    pub cluster: String,
+    /// The address of the set; http or https.
+    pub uri: url::Url,
+    /// How long one fetch may take.
+    pub timeout: Duration,
+    /// Time between fetches.
+    pub refresh_interval: Duration,
+    /// How long keys serve when refreshing fails.
+    pub max_stale: Duration,
+}
+
+/// A shared secret, or the environment variable that holds it. Its `Debug` never shows the bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The name of an environment variable.
+    Env(String),
+    /// At least 32 bytes.
+    Inline(Vec<u8>),
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
+            Self::Inline(_) => f.write_str("Inline(…)"),
+        }
+    }
+}

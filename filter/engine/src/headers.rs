@@ -1,0 +1,122 @@
+//! A view of header fields as bytes, and the changes asked of them.
+//!
+//! Nothing here assumes text: a value is bytes until the rule at hand proves otherwise. Names are
+//! compared without regard to case. HTTP/2 pseudo-headers (`:path`, `:method`, …) are fields too.
+
+/// A field as the host hands it over.
+pub type Field = (String, Vec<u8>);
+
+/// The fields of one message, in order, duplicates and all.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<'a>(&'a [Field]);
+
+/// How often a field occurs that may occur once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Single<'a> {
+    /// Not at all.
+    Absent,
+    /// More than once.
+    Many,
+    /// Once, with this value.
+    One(&'a [u8]),
+}
+
+/// A change to the request or the response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// Every field of this name goes.
+    Remove(String),
+    /// One field of this name, with this value, in place of all there were.
+    Set(String, Vec<u8>),
+}
+
+impl<'a> Headers<'a> {
+    /// A view of `fields`.
+    pub fn new(fields: &'a [Field]) -> Self {
+        Self(fields)
+    }
+
+    /// Every field in order.
+    pub fn fields(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
+    /// The values of every field called `name`, in order.
+    pub fn all(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
+    }
+
+    /// The value of a field that may occur once.
+    pub fn single(self, name: &str) -> Single<'a> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (None, _) => Single::Absent,
+            (Some(value), None) => Single::One(value),
+            (Some(_), Some(_)) => Single::Many,
+        }
+    }
+
+    /// Whether a field called `name` occurs.
+    pub fn has(self, name: &str) -> bool {
+        self.all(name).next().is_some()
+    }
+
+    /// The members of a comma-separated list over all fields called `name` (RFC 9110 §5.6.1):
+    /// trimmed of blanks, empty ones left out.
+    pub fn list(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.all(name)
+            .flat_map(|value| value.split(|&b| b == b','))
+            .map(|item| item.trim_ascii())
+            .filter(|item| !item.is_empty())
+    }
+
+    /// Whether that list has the member `token`, in any case.
+    pub fn list_has(self, name: &str, token: &[u8]) -> bool {
+        self.list(name).any(|item| item.eq_ignore_ascii_case(token))
+    }
+}
+
+/// Whether `bytes` is a token (RFC 9110 §5.6.2), and so may be a subprotocol name.
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&str, &[u8])]) -> Vec<Field> {
+        pairs.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect()
+    }
+
+    #[test]
+    fn a_list_spans_fields_and_skips_empty_members() {
+        let fields = fields(&[("Connection", b"keep-alive, , Upgrade"), ("connection", b"\xff , close")]);
+        let headers = Headers::new(&fields);
+        assert_eq!(
+            headers.list("connection").collect::<Vec<_>>(),
+            [b"keep-alive".as_slice(), b"Upgrade", b"\xff", b"close"]
+        );
+        assert!(headers.list_has("CONNECTION", b"upgrade"));
+        assert!(!headers.list_has("connection", b"up"));
+    }
+
+    #[test]
+    fn a_single_field_shows_its_duplicates() {
+        let fields = fields(&[("origin", b"a"), ("host", b"h"), ("Origin", b"a")]);
+        let headers = Headers::new(&fields);
+        assert_eq!(headers.single("origin"), Single::Many);
+        assert_eq!(headers.single("host"), Single::One(b"h"));
+        assert_eq!(headers.single("cookie"), Single::Absent);
+    }
+
+    #[test]
+    fn a_token_has_no_separators() {
+        for (bytes, expected) in
+            [(&b"chat.v2"[..], true), (b"", false), (b"a b", false), (b"a/b", false), (b"\xff", false)]
+        {
+            assert_eq!(is_token(bytes), expected, "{bytes:?}");
+        }
+    }
+}
