@@ -59,7 +59,18 @@ pub enum Carrier {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPointer(pub(crate) String);
 
+/// The text is no JSON pointer, or the one to the whole document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a JSON pointer: it begins with `/`, and `~` is written `~0`, `/` within a name `~1`")]
+pub struct NotAPointer;
+
 impl JsonPointer {
+    /// Reads a pointer (RFC 6901 §3).
+    pub fn new(text: &str) -> Result<Self, NotAPointer> {
+        let escaped = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+        if text.starts_with('/') && escaped { Ok(Self(text.to_owned())) } else { Err(NotAPointer) }
+    }
+
     /// The pointer as written.
     pub fn as_str(&self) -> &str {
         &self.0
