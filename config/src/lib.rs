@@ -17,7 +17,8 @@ pub mod provider;
 pub mod routes;
 
 pub use auth::{
-    Auth, Carrier, ClaimPath, Csrf, CsrfCarrier, Expiry, JsonPointer, NotAPointer, Requirement, Revocation, Test,
+    Auth, Carrier, ClaimPath, Csrf, CsrfCarrier, Expiry, JsonPointer, NotAPointer, Requirement, Revocation,
+    Test,
 };
 pub use config::Config;
 pub use limits::{
