@@ -1,0 +1,179 @@
+//! The shipped `envoy.yaml` as a value, and the changes that a run makes to it. It is never copied: what is not changed
+//! here is what an operator gets.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+const LISTENER: &str = "/static_resources/listeners/0";
+const CHAIN: &str = "/static_resources/listeners/0/filter_chains/0";
+const HCM: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+const FILTER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
+const ENDPOINT: &str =
+    "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
+const PLUGIN: &str = "/typed_config/config";
+
+/// Why the shipped file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// It cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+    /// It is no YAML.
+    #[error("{0} is not YAML: {1}")]
+    Unparsable(PathBuf, String),
+}
+
+/// An Envoy bootstrap.
+#[derive(Clone, Debug)]
+pub struct Bootstrap(Value);
+
+/// The directory of the workspace, where `envoy.yaml` is.
+pub fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// The built module: `$POSTERN_WASM`, or where `make build` leaves it.
+pub fn wasm_module() -> PathBuf {
+    if let Some(path) = std::env::var_os("POSTERN_WASM") {
+        return path.into();
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    workspace().join(target).join("wasm32-wasip1/release/postern.wasm")
+}
+
+impl Bootstrap {
+    /// The shipped file.
+    pub fn shipped() -> Result<Self, BootstrapError> {
+        let path = workspace().join("envoy.yaml");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => return Err(BootstrapError::Unreadable(path, error)),
+        };
+        match serde_saphyr::from_str(&text) {
+            Ok(value) => Ok(Self(value)),
+            Err(error) => Err(BootstrapError::Unparsable(path, error.to_string())),
+        }
+    }
+
+    /// The whole of it, for changes that only one test needs.
+    pub fn value_mut(&mut self) -> &mut Value {
+        &mut self.0
+    }
+
+    /// The text that Envoy reads: JSON.
+    pub fn render(&self) -> String {
+        format!("{:#}", self.0)
+    }
+
+    /// Where clients connect; port 0 takes a free one.
+    pub fn listen(&mut self, address: SocketAddr) {
+        self.at(&format!("{LISTENER}/address"))["socket_address"] = socket_address(address);
+    }
+
+    /// Where the admin interface is; port 0 takes a free one.
+    pub fn admin(&mut self, address: SocketAddr) {
+        self.at("/admin/address")["socket_address"] = socket_address(address);
+    }
+
+    /// Where the service is.
+    pub fn upstream(&mut self, address: SocketAddr) {
+        self.at(ENDPOINT)["socket_address"] = socket_address(address);
+    }
+
+    /// The listener's certificate and key.
+    pub fn certificate(&mut self, chain: &Path, key: &Path) {
+        let tls = self.at(&format!("{CHAIN}/transport_socket/typed_config/common_tls_context"));
+        tls["tls_certificates"] =
+            json!([{"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}]);
+    }
+
+    /// Clients may show a certificate, and one that `authority` has not signed is turned away.
+    pub fn verify_clients(&mut self, authority: &Path) {
+        let tls = self.at(&format!("{CHAIN}/transport_socket/typed_config/common_tls_context"));
+        tls["validation_context"] = json!({"trusted_ca": {"filename": authority}});
+    }
+
+    /// Clients connect without TLS.
+    pub fn without_tls(&mut self) {
+        self.members(CHAIN).remove("transport_socket");
+    }
+
+    /// The module that is loaded.
+    pub fn wasm(&mut self, path: &Path) {
+        self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"] = json!(path);
+    }
+
+    /// One more environment variable for the module.
+    pub fn environment(&mut self, name: &str, value: &str) {
+        let variables = self.at(&format!("{FILTER}{PLUGIN}/vm_config/environment_variables"));
+        if let Some(names) = variables["host_env_keys"].as_array_mut() {
+            names.retain(|other| other != name);
+        }
+        variables["key_values"][name] = json!(value);
+    }
+
+    /// The filter's configuration: providers, policies, routes.
+    pub fn configuration(&mut self) -> &mut Value {
+        self.at(&format!("{FILTER}{PLUGIN}/configuration/value"))
+    }
+
+    /// Laid under the key `postern` on every route, as an operator would write it there.
+    pub fn route_metadata(&mut self, metadata: &Value) {
+        let hosts =
+            self.at(&format!("{HCM}/route_config"))["virtual_hosts"].as_array_mut().expect("virtual hosts");
+        for route in hosts.iter_mut().flat_map(|host| host["routes"].as_array_mut()).flatten() {
+            route["metadata"] = json!({"filter_metadata": {"postern": metadata}});
+        }
+    }
+
+    /// An Envoy without Postern, to compare with.
+    pub fn without_filter(&mut self) {
+        self.at(HCM)["http_filters"].as_array_mut().expect("a list of filters").remove(0);
+    }
+
+    /// The access log goes to `path`, with the test's case ids.
+    pub fn access_log(&mut self, path: &Path) {
+        let log = self.at(&format!("{HCM}/access_log/0"));
+        log["name"] = json!("envoy.access_loggers.file");
+        log["typed_config"]["@type"] =
+            json!("type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog");
+        log["typed_config"]["path"] = json!(path);
+        log["typed_config"]["log_format"]["json_format"]["case"] = json!("%REQ(X-CASE)%");
+    }
+
+    /// The filter comes from the file `path`, which Envoy watches (ECDS). What belongs into it is
+    /// [`Bootstrap::discovery_response`] of the bootstrap as it was before.
+    pub fn discover_filter(&mut self, path: &Path) {
+        let filter = self.at(FILTER);
+        let type_url = filter["typed_config"]["@type"].take();
+        *filter = json!({
+            "name": "postern",
+            "config_discovery": {
+                "config_source": {"path_config_source": {"path": path}, "resource_api_version": "V3"},
+                "type_urls": [type_url],
+            },
+        });
+    }
+
+    /// The filter as an ECDS resource.
+    pub fn discovery_response(&self, version: u64) -> Value {
+        let mut resource = self.0.pointer(FILTER).cloned().unwrap_or_default();
+        resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
+        json!({"version_info": version.to_string(), "resources": [resource]})
+    }
+
+    fn at(&mut self, pointer: &str) -> &mut Value {
+        self.0.pointer_mut(pointer).unwrap_or_else(|| panic!("envoy.yaml has nothing at {pointer}"))
+    }
+
+    fn members(&mut self, pointer: &str) -> &mut serde_json::Map<String, Value> {
+        self.at(pointer).as_object_mut().unwrap_or_else(|| panic!("envoy.yaml has no object at {pointer}"))
+    }
+}
+
+fn socket_address(address: SocketAddr) -> Value {
+    json!({"address": address.ip().to_string(), "port_value": address.port()})
+}

@@ -1,0 +1,33 @@
+//! Waiting, always with an end.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a test waits for something that should take milliseconds. Generous, since machines that run tests are
+/// busy, and nothing waits this long unless it fails.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The pause between two looks at a condition that cannot be awaited.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Awaits `future`, and panics naming `what` when it is not done after `limit`.
+pub async fn within<F: Future>(limit: Duration, what: &str, future: F) -> F::Output {
+    match timeout(limit, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("waited {limit:?} for {what}"),
+    }
+}
+
+/// Looks until `look` finds something, and panics naming `what` when it has not after `limit`.
+pub async fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {limit:?} for {what}");
+        sleep(POLL).await;
+    }
+}

@@ -1,0 +1,234 @@
+//! One Envoy process: started, watched, asked and stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::bootstrap::{Bootstrap, workspace};
+use crate::deadline::PATIENCE;
+use crate::http::Response;
+use crate::raw_client::RawClient;
+use crate::request::Request;
+use crate::stats::Stats;
+
+/// Compiling the module on a busy machine takes its time.
+const START: Duration = Duration::from_secs(90);
+
+/// The lines of its log that a failed test shows.
+const SHOWN: usize = 200;
+
+/// Why there is no Envoy.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvoyError {
+    /// No binary.
+    #[error(
+        "there is no Envoy: `make envoy` fetches one, or ENVOY=/path/to/envoy names yours ({0} does not exist)"
+    )]
+    Missing(PathBuf),
+    /// The process could not be started.
+    #[error("cannot start {0}: {1}")]
+    Unstartable(PathBuf, io::Error),
+    /// Its files could not be written.
+    #[error("cannot write {0}: {1}")]
+    Unwritable(PathBuf, io::Error),
+    /// It started and ended.
+    #[error("Envoy ended at once ({status}): {complaint}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// The last line of its log that complains.
+        complaint: String,
+    },
+    /// It started and was never ready.
+    #[error("Envoy was not ready after {} s; its log is {log}", START.as_secs())]
+    NotReady {
+        /// Its log.
+        log: PathBuf,
+    },
+}
+
+/// The binary: `$ENVOY`, or the one that `make envoy` fetched.
+pub fn find_binary() -> Result<PathBuf, EnvoyError> {
+    let fetched = || workspace().join(".envoy/envoy/_bin/envoy");
+    let path = std::env::var_os("ENVOY").filter(|path| !path.is_empty()).map_or_else(fetched, PathBuf::from);
+    if path.is_file() { Ok(path) } else { Err(EnvoyError::Missing(path)) }
+}
+
+/// A ready Envoy; it is killed when this is dropped, and its log is shown when that is in a panic.
+#[derive(Debug)]
+pub struct Envoy {
+    process: Process,
+    log: PathBuf,
+    admin: SocketAddr,
+    listener: SocketAddr,
+}
+
+/// Kills what it holds, also when the start fails half-way.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Envoy {
+    /// Starts the bootstrap with so many workers and these variables in Envoy's environment, keeping its files in
+    /// `folder`, and waits until it is ready.
+    pub async fn start(
+        bootstrap: &Bootstrap,
+        folder: &Path,
+        workers: u32,
+        environment: &[(String, String)],
+    ) -> Result<Self, EnvoyError> {
+        let binary = find_binary()?;
+        let (config, log) = (folder.join("envoy.json"), folder.join("envoy.log"));
+        let admin_address = folder.join("admin-address");
+        std::fs::write(&config, bootstrap.render())
+            .map_err(|error| EnvoyError::Unwritable(config.clone(), error))?;
+        // A file of an earlier run would name an earlier port.
+        let _ = std::fs::remove_file(&admin_address);
+        let mut command = Command::new(&binary);
+        command
+            .arg("-c")
+            .arg(&config)
+            .arg("--log-path")
+            .arg(&log)
+            .arg("--admin-address-path")
+            .arg(&admin_address)
+            // Several Envoys on one machine share nothing this way.
+            .arg("--disable-hot-restart")
+            .args(["--log-level", "warning", "--component-log-level", "wasm:info,config:info"])
+            .args(["--file-flush-interval-msec", "20", "--drain-time-s", "1"])
+            .arg("--concurrency")
+            .arg(workers.to_string())
+            .current_dir(workspace())
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // Envoy appends, and what an earlier run complained of is not this one's.
+        std::fs::write(&log, "").map_err(|error| EnvoyError::Unwritable(log.clone(), error))?;
+        let child = command.spawn().map_err(|error| EnvoyError::Unstartable(binary, error))?;
+        let mut process = Process(child);
+
+        let end = Instant::now() + START;
+        let (admin, listener) = loop {
+            if let Ok(Some(status)) = process.0.try_wait() {
+                return Err(EnvoyError::Ended { status, complaint: complaint(&log) });
+            }
+            if let Some(found) = ready(&admin_address).await {
+                break found;
+            }
+            if Instant::now() > end {
+                return Err(EnvoyError::NotReady { log });
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
+        Ok(Self { process, log, admin, listener })
+    }
+
+    /// Where clients connect.
+    pub fn listener(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// Where the admin interface is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.process.0.try_wait(), Ok(None))
+    }
+
+    /// The last line of the log that complains.
+    pub fn complaint(&self) -> String {
+        complaint(&self.log)
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The lines of its log that contain `part`.
+    pub fn log_lines_with(&self, part: &str) -> Vec<String> {
+        self.log().lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+    }
+
+    /// Asks the admin interface.
+    pub async fn ask_admin(&self, path: &str) -> Response {
+        ask(self.admin, path).await.unwrap_or_else(|| panic!("the admin interface does not answer {path}"))
+    }
+
+    /// All counters and gauges now. Envoy merges them from its workers on asking, so a count that a client has already
+    /// seen the effect of is in them.
+    pub async fn stats(&self) -> Stats {
+        Stats::parse(&self.ask_admin("/stats/prometheus").await.text())
+    }
+
+    /// Waits until a metric's sum is `value`.
+    pub async fn stat_becomes(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = self.stats().await.sum(name, labels);
+            if found == value {
+                return;
+            }
+            assert!(Instant::now() < end, "{name}{labels:?} is {found} and never became {value}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Bytes that Envoy has allocated.
+    pub async fn allocated_bytes(&self) -> u64 {
+        let memory = self.ask_admin("/memory").await.json();
+        memory["allocated"].as_str().and_then(|text| text.parse().ok()).expect("a number of bytes")
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(SHOWN)..];
+            eprintln!("--- the end of Envoy's log ---\n{}\n---", shown.join("\n"));
+        }
+    }
+}
+
+/// The admin and the listener address of an Envoy that is ready.
+async fn ready(admin_address: &Path) -> Option<(SocketAddr, SocketAddr)> {
+    let admin: SocketAddr = std::fs::read_to_string(admin_address).ok()?.trim().parse().ok()?;
+    if ask(admin, "/ready").await?.status != 200 {
+        return None;
+    }
+    let listeners = ask(admin, "/listeners?format=json").await?.json();
+    let address = listeners.pointer("/listener_statuses/0/local_address/socket_address")?;
+    let port = u16::try_from(address.get("port_value")?.as_u64()?).ok()?;
+    let ip = address.get("address").and_then(Value::as_str)?.parse().ok()?;
+    Some((admin, SocketAddr::new(ip, port)))
+}
+
+async fn ask(admin: SocketAddr, path: &str) -> Option<Response> {
+    let mut client = RawClient::connect(admin, None, None).await.ok()?;
+    client.try_send(Request::get(path).header("Connection", "close").bytes()).await.ok()?;
+    client.try_response().await.ok()
+}
+
+fn complaint(log: &Path) -> String {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let complains = |line: &&str| line.contains("[error]") || line.contains("[critical]");
+    log.lines().rfind(complains).unwrap_or("it left no word in its log").to_owned()
+}

@@ -1,0 +1,274 @@
+//! The service behind Envoy, in this process: it answers as a test tells it and records what it receives.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
+
+use crate::deadline::{PATIENCE, eventually};
+use crate::frames::{Frame, opcode};
+use crate::http::{RequestHead, read_body};
+use crate::record::{Order, Record};
+use crate::request::CASE;
+use crate::wire::{End, Wire};
+
+/// RFC 6455 §1.3.
+const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// What the upstream does with a WebSocket.
+#[derive(Clone, Debug, Default)]
+pub enum Behaviour {
+    /// Sends every data frame back, answers Ping with Pong and Close with Close.
+    #[default]
+    Echo,
+    /// Answers Ping and Close, and sends no data.
+    Recorder,
+    /// Never sends a byte after the 101, whatever comes.
+    Silent,
+    /// Writes each of these after the 101, then goes on as [`Behaviour::Echo`].
+    Chatty(Vec<Vec<u8>>),
+    /// Answers the handshake like this, and goes on as [`Behaviour::Echo`] if that was a 101.
+    Answer(Answer),
+}
+
+/// A scripted answer to a handshake.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Answer {
+    /// In a header's value, stands for the right Sec-WebSocket-Accept.
+    const ACCEPT: &'static str = "{accept}";
+
+    /// A sound 101, to be made worse.
+    pub fn switching() -> Self {
+        let headers =
+            [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", Self::ACCEPT)];
+        Self {
+            status: 101,
+            headers: headers.map(|(name, value)| (name.into(), value.into())).into(),
+            body: String::new(),
+        }
+    }
+
+    /// No 101 at all, with this body.
+    pub fn status(status: u16, body: &str) -> Self {
+        let headers = vec![("Content-Length".into(), body.len().to_string())];
+        Self { status, headers, body: body.into() }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Takes all headers of a name out.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self
+    }
+
+    fn bytes(&self, key: &str) -> Vec<u8> {
+        let accept = accept_of(key);
+        let mut text = format!("HTTP/1.1 {} Scripted\r\n", self.status);
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {}\r\n", value.replace(Self::ACCEPT, &accept)));
+        }
+        text.push_str("\r\n");
+        text.push_str(&self.body);
+        text.into_bytes()
+    }
+}
+
+/// The Sec-WebSocket-Accept that answers `key` (RFC 6455 §4.2.2).
+pub fn accept_of(key: &str) -> String {
+    STANDARD.encode(Sha1::digest(format!("{key}{GUID}")))
+}
+
+/// A running upstream; it ends when it is dropped.
+#[derive(Debug)]
+pub struct Upstream {
+    address: SocketAddr,
+    stage: Arc<Stage>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Stage {
+    behaviours: Vec<(String, Behaviour)>,
+    records: Mutex<Vec<Arc<Record>>>,
+}
+
+impl Upstream {
+    /// Starts one on a free port. A path's behaviour is that of the first prefix in `behaviours` it begins with, and
+    /// [`Behaviour::Echo`] without any. Ordinary requests are answered with 200 and their path.
+    pub async fn start(behaviours: Vec<(String, Behaviour)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("the port just bound");
+        let stage = Arc::new(Stage { behaviours, records: Mutex::default() });
+        let shared = Arc::clone(&stage);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&shared).serve(stream));
+            }
+        });
+        Self { address, stage, accepting }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the request with this case id.
+    pub async fn record(&self, case: &str) -> Arc<Record> {
+        eventually(PATIENCE, &format!("{case} at the upstream"), || self.find(case)).await
+    }
+
+    /// Whether the request with this case id has come. Once the client has its answer this is final.
+    pub fn has_seen(&self, case: &str) -> bool {
+        self.find(case).is_some()
+    }
+
+    /// Every request so far, in the order of arrival.
+    pub fn records(&self) -> Vec<Arc<Record>> {
+        self.stage.records.lock().expect("a lock that no panic has poisoned").clone()
+    }
+
+    fn find(&self, case: &str) -> Option<Arc<Record>> {
+        self.records().into_iter().find(|record| record.header(CASE).as_deref() == Some(case))
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Stage {
+    async fn serve(self: Arc<Self>, stream: TcpStream) {
+        // Without it the last bytes of a test may wait for an acknowledgement; the stream works all the same.
+        let _ = stream.set_nodelay(true);
+        let mut wire = Wire::new(stream);
+        while let Ok(head) = RequestHead::read(&mut wire).await {
+            let (record, orders) = Record::new(head);
+            let record = Arc::new(record);
+            self.records.lock().expect("a lock that no panic has poisoned").push(Arc::clone(&record));
+            let outcome = if record.head.is_upgrade() {
+                let ended = Socket { wire: &mut wire, record: &record }
+                    .run(self.behaviour(record.head.path()), orders)
+                    .await;
+                record.end(ended);
+                Err(ended)
+            } else {
+                answer_page(&mut wire, &record.head).await
+            };
+            if outcome.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn behaviour(&self, path: &str) -> Behaviour {
+        let found = self.behaviours.iter().find(|(prefix, _)| path.starts_with(prefix));
+        found.map(|(_, behaviour)| behaviour.clone()).unwrap_or_default()
+    }
+}
+
+async fn answer_page(wire: &mut Wire, head: &RequestHead) -> Result<(), End> {
+    read_body(wire, &head.headers, false).await?;
+    let path = head.path();
+    let page = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{path}",
+        path.len()
+    );
+    wire.write(page.as_bytes()).await.map_err(|_| End::Cut)
+}
+
+/// One upgraded connection, or one that asked to be.
+struct Socket<'a> {
+    wire: &'a mut Wire,
+    record: &'a Record,
+}
+
+impl Socket<'_> {
+    async fn run(mut self, behaviour: Behaviour, orders: UnboundedReceiver<Order>) -> End {
+        match self.converse(behaviour, orders).await {
+            Ok(()) => End::Eof,
+            Err(end) => end,
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        behaviour: Behaviour,
+        mut orders: UnboundedReceiver<Order>,
+    ) -> Result<(), End> {
+        self.answer(&behaviour).await?;
+        if let Behaviour::Chatty(pieces) = &behaviour {
+            for piece in pieces {
+                self.write(piece).await?;
+            }
+        }
+        let mut judged = 0;
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Send(bytes)) => self.write(&bytes).await?,
+                    Some(Order::HangUp) | None => return Ok(()),
+                },
+                filled = self.wire.fill() => {
+                    let unread = self.wire.unread().len();
+                    let bytes = self.wire.take(unread);
+                    self.record.add(&bytes);
+                    filled?;
+                    let frames = self.record.frames();
+                    for frame in frames.iter().skip(judged) {
+                        self.react(&behaviour, frame).await?;
+                    }
+                    judged = frames.len();
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, behaviour: &Behaviour) -> Result<(), End> {
+        let offered = self.record.header("sec-websocket-protocol").unwrap_or_default();
+        let first = offered.split(',').next().unwrap_or_default().trim();
+        let answer = match behaviour {
+            Behaviour::Answer(answer) => answer.clone(),
+            _ if first.is_empty() => Answer::switching(),
+            _ => Answer::switching().header("Sec-WebSocket-Protocol", first),
+        };
+        let key = self.record.header("sec-websocket-key").unwrap_or_default();
+        self.write(&answer.bytes(&key)).await
+    }
+
+    async fn react(&mut self, behaviour: &Behaviour, frame: &Frame) -> Result<(), End> {
+        let mut reply = Frame { mask: None, ..frame.clone() };
+        match (behaviour, frame.opcode) {
+            (Behaviour::Silent, _) | (_, opcode::PONG) => return Ok(()),
+            (_, opcode::PING) => reply.opcode = opcode::PONG,
+            (_, opcode::CLOSE) => {}
+            (Behaviour::Recorder, _) => return Ok(()),
+            _ => {}
+        }
+        self.write(&reply.bytes()).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.wire.write(bytes).await.map_err(|_| End::Cut)
+    }
+}

@@ -1,0 +1,102 @@
+//! One byte stream, plain or TLS, with what has been read from it but not yet used.
+
+use std::fmt;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// A stream of bytes in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In order, with a FIN (and with TLS, a close_notify).
+    Eof,
+    /// Cut: a TCP reset, or a TLS stream without close_notify.
+    Cut,
+}
+
+/// A stream and its unread bytes.
+pub struct Wire {
+    stream: Box<dyn Stream>,
+    unread: Vec<u8>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("unread", &self.unread.len()).finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    /// A stream of which nothing has been read.
+    pub fn new(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), unread: Vec::new() }
+    }
+
+    /// What has been read and not taken.
+    pub fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+
+    /// Takes the first `n` unread bytes.
+    pub fn take(&mut self, n: usize) -> Vec<u8> {
+        self.unread.drain(..n).collect()
+    }
+
+    /// Reads some more; how the stream ended when there is no more. Loses nothing when it is cancelled.
+    pub async fn fill(&mut self) -> Result<(), End> {
+        match self.stream.read_buf(&mut self.unread).await {
+            Ok(0) => Err(End::Eof),
+            Ok(_) => Ok(()),
+            Err(_) => Err(End::Cut),
+        }
+    }
+
+    /// Takes everything up to and with the first empty line.
+    pub async fn head(&mut self) -> Result<Vec<u8>, End> {
+        loop {
+            if let Some(at) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
+                return Ok(self.take(at + 4));
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Takes exactly `n` bytes.
+    pub async fn exactly(&mut self, n: usize) -> Result<Vec<u8>, End> {
+        while self.unread.len() < n {
+            self.fill().await?;
+        }
+        Ok(self.take(n))
+    }
+
+    /// Takes everything until the stream ends.
+    pub async fn rest(&mut self) -> (Vec<u8>, End) {
+        loop {
+            if let Err(end) = self.fill().await {
+                return (std::mem::take(&mut self.unread), end);
+            }
+        }
+    }
+
+    /// Writes `bytes` and flushes, so that they leave at once.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    /// Says that nothing more will be written.
+    pub async fn shutdown(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
+    }
+
+    /// The bare stream; only when nothing is left unread.
+    pub fn into_stream(self) -> Box<dyn Stream> {
+        assert!(self.unread.is_empty(), "{} bytes would be lost", self.unread.len());
+        self.stream
+    }
+}
