@@ -1,0 +1,102 @@
+//! Where tokens are in a request, and how they are taken out.
+//!
+//! Owns the four carriers of a handshake: header, query, cookie and subprotocol item. Judges no
+//! token: what stands in a carrier's place is a candidate, even when it is empty or nonsense.
+//! Works on bytes throughout, since nothing in a request need be text.
+
+mod cookie;
+mod header;
+mod query;
+mod subprotocol;
+
+use postern_config::Carrier;
+
+use crate::headers::{HeaderEdit, Headers};
+
+pub use query::without_parameters;
+
+/// Bytes that stand where a token may be.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Candidate<'c> {
+    /// The carrier they were found in.
+    pub carrier: &'c Carrier,
+    /// The token as it was meant: decoded, without scheme, prefix or quotes. May be empty.
+    pub token: Vec<u8>,
+}
+
+/// Everything that the carriers of a request hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extraction<'c> {
+    /// In the order of the carriers, then of the request.
+    pub candidates: Vec<Candidate<'c>>,
+    /// What takes every one of them out, at most one edit per header. They hold for a request
+    /// that is refused as well.
+    pub edits: Vec<HeaderEdit>,
+}
+
+/// How many tokens a request has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence<'c> {
+    /// `token_ambiguous`: two or more, also when they are equal or in one carrier. Judging one
+    /// of them would leave it open which one the upstream trusts.
+    Ambiguous,
+    /// `token_missing`.
+    Missing,
+    /// One.
+    Token(Candidate<'c>),
+}
+
+/// Finds what `carriers` hold in a request, `:path` included. [`Carrier::FirstMessage`] is none
+/// of a request's. With `keep_token` nothing is taken out.
+///
+/// To look for something else in the same request, such as a CSRF token, add its carrier to the
+/// list and tell the candidates apart by carrier: two extractions would edit a header twice.
+pub fn extract<'c>(headers: Headers<'_>, carriers: &'c [Carrier], keep_token: bool) -> Extraction<'c> {
+    let mut extraction = Extraction { candidates: Vec::new(), edits: Vec::new() };
+    header::take(headers, carriers, &mut extraction);
+    query::take(headers, carriers, &mut extraction);
+    cookie::take(headers, carriers, &mut extraction);
+    subprotocol::take(headers, carriers, &mut extraction);
+    extraction.candidates.sort_by_key(|found| carriers.iter().position(|c| c == found.carrier));
+    if keep_token {
+        extraction.edits.clear();
+    }
+    extraction
+}
+
+impl<'c> Presence<'c> {
+    /// Counts candidates.
+    pub fn of(candidates: impl IntoIterator<Item = Candidate<'c>>) -> Self {
+        let mut candidates = candidates.into_iter();
+        match (candidates.next(), candidates.next()) {
+            (None, _) => Self::Missing,
+            (Some(only), None) => Self::Token(only),
+            (Some(_), Some(_)) => Self::Ambiguous,
+        }
+    }
+}
+
+impl<'c> Extraction<'c> {
+    fn find(&mut self, carrier: &'c Carrier, token: Vec<u8>) {
+        self.candidates.push(Candidate { carrier, token });
+    }
+}
+
+/// What becomes of the field `name` when only `rest` is left of its values.
+fn put_back(name: &str, rest: &[&[u8]], separator: &[u8]) -> HeaderEdit {
+    if rest.is_empty() {
+        HeaderEdit::Remove(name.to_owned())
+    } else {
+        HeaderEdit::Set(name.to_owned(), rest.join(separator))
+    }
+}
+
+impl std::fmt::Debug for Candidate<'_> {
+    /// Tokens appear in no log, so not here either.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Candidate").field("carrier", &self.carrier).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

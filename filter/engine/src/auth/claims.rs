@@ -1,0 +1,180 @@
+//! What a verified token says.
+//!
+//! Owns the registered claims (RFC 7519 §4.1): their types, the audience, the times, and the
+//! `require` lines of a policy. A [`Claims`] exists only for a token whose signature was
+//! verified and that was in force at that time.
+
+use std::fmt;
+use std::time::Duration;
+
+use postern_config::{ClaimPath, Requirement, Test};
+use serde_json::{Number, Value};
+
+use super::error::{Cause, TokenError};
+use super::keys::KeyedProvider;
+
+/// The claims of a token that was accepted. Its `Debug` shows none of them.
+#[derive(Clone)]
+pub struct Claims {
+    /// An object.
+    payload: Value,
+    provider: String,
+    expires_at: Duration,
+    accepted_until: Duration,
+}
+
+impl Claims {
+    /// Judges the payload of a genuine token; `now` is the time since the Unix epoch.
+    pub(super) fn accept(
+        payload: Value,
+        provider: &KeyedProvider,
+        now: Duration,
+    ) -> Result<Self, TokenError> {
+        for name in ["sub", "jti", "sid"] {
+            if payload.get(name).is_some_and(|claim| !claim.is_string()) {
+                return Err(Cause::ClaimType.into());
+            }
+        }
+        check_audience(&payload, &provider.audiences)?;
+        let expires_at = numeric_date(&payload, "exp")?.ok_or(Cause::NoExpiry)?;
+        let not_before = numeric_date(&payload, "nbf")?;
+        numeric_date(&payload, "iat")?;
+        let accepted_until = expires_at.saturating_add(provider.clock_skew);
+        if now >= accepted_until {
+            return Err(TokenError::Expired);
+        }
+        if not_before.is_some_and(|start| start > now.saturating_add(provider.clock_skew)) {
+            return Err(Cause::NotYetValid.into());
+        }
+        Ok(Self { payload, provider: provider.name.clone(), expires_at, accepted_until })
+    }
+
+    /// The name of the provider that the token was verified against.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// `iss`.
+    pub fn issuer(&self) -> Option<&str> {
+        self.text("iss")
+    }
+
+    /// `sub`.
+    pub fn subject(&self) -> Option<&str> {
+        self.text("sub")
+    }
+
+    /// `jti`.
+    pub fn token_id(&self) -> Option<&str> {
+        self.text("jti")
+    }
+
+    /// `sid` (OpenID Connect Front-Channel Logout §3).
+    pub fn session_id(&self) -> Option<&str> {
+        self.text("sid")
+    }
+
+    /// `iat`, since the Unix epoch.
+    pub fn issued_at(&self) -> Option<Duration> {
+        numeric_date(&self.payload, "iat").ok().flatten()
+    }
+
+    /// `exp`, since the Unix epoch.
+    pub fn expires_at(&self) -> Duration {
+        self.expires_at
+    }
+
+    /// `exp` and the provider's clock skew, since the Unix epoch: until then the token is accepted.
+    pub fn accepted_until(&self) -> Duration {
+        self.accepted_until
+    }
+
+    /// When a live connection must end, since the Unix epoch: `exp`, the clock skew and `grace`.
+    pub fn ends(&self, grace: Duration) -> Duration {
+        self.accepted_until.saturating_add(grace)
+    }
+
+    /// The claim at `path`; a claim that is null counts as absent.
+    pub fn get(&self, path: &ClaimPath) -> Option<&Value> {
+        let claim = match path {
+            ClaimPath::Name(name) => self.payload.get(name),
+            ClaimPath::Pointer(pointer) => self.payload.pointer(pointer.as_str()),
+        };
+        claim.filter(|value| !value.is_null())
+    }
+
+    /// Whether every line of `require` holds.
+    pub fn meet(&self, require: &[Requirement]) -> bool {
+        require.iter().all(|line| {
+            self.get(&line.claim).is_some_and(|claim| match &line.test {
+                Test::Contains(wanted) => contains(claim, wanted),
+                Test::OneOf(scalars) => scalars.iter().any(|scalar| equal(claim, scalar)),
+            })
+        })
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.payload.get(name).and_then(Value::as_str)
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+/// `aud` (RFC 7519 §4.1.3): a string, or an array of strings, with one that is ours.
+fn check_audience(payload: &Value, ours: &[String]) -> Result<(), Cause> {
+    let audiences = match payload.get("aud") {
+        None => return Err(Cause::Audience),
+        Some(Value::Array(audiences)) => audiences.as_slice(),
+        Some(audience) => std::slice::from_ref(audience),
+    };
+    let mut meant_for_us = false;
+    for audience in audiences {
+        let audience = audience.as_str().ok_or(Cause::ClaimType)?;
+        meant_for_us |= ours.iter().any(|our| our == audience);
+    }
+    if meant_for_us { Ok(()) } else { Err(Cause::Audience) }
+}
+
+/// A NumericDate (RFC 7519 §2): seconds since the Unix epoch, perhaps with a fraction. Times
+/// before the epoch become the epoch, times beyond [`Duration::MAX`] become that.
+fn numeric_date(payload: &Value, name: &str) -> Result<Option<Duration>, Cause> {
+    let Some(claim) = payload.get(name) else { return Ok(None) };
+    let number = claim.as_number().ok_or(Cause::ClaimType)?;
+    if let Some(seconds) = number.as_u64() {
+        return Ok(Some(Duration::from_secs(seconds)));
+    }
+    let seconds = number.as_f64().ok_or(Cause::ClaimType)?.max(0.0);
+    Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
+}
+
+/// Whether `claim` is an array with `wanted` in it, or a string with that word (RFC 8693 §4.2).
+fn contains(claim: &Value, wanted: &Value) -> bool {
+    match claim {
+        Value::Array(members) => members.iter().any(|member| equal(member, wanted)),
+        Value::String(words) => {
+            wanted.as_str().is_some_and(|wanted| !wanted.is_empty() && words.split(' ').any(|w| w == wanted))
+        }
+        _ => false,
+    }
+}
+
+/// JSON equality, but numbers compare by value: a policy that came through a Protobuf Struct
+/// has 1.0 where 1 was written.
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || same_double(a, b),
+        _ => a == b,
+    }
+}
+
+/// Compares an integer with a double; two integers are never rounded into each other.
+fn same_double(a: &Number, b: &Number) -> bool {
+    a.is_f64() != b.is_f64() && a.as_f64() == b.as_f64()
+}
+
+#[cfg(test)]
+mod tests;

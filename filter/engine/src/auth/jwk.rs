@@ -1,0 +1,188 @@
+//! One JSON Web Key (RFC 7517), read as a key that verifies signatures.
+//!
+//! Owns which keys are usable at all and for which algorithms. Takes public keys only, so that
+//! a policy holds nothing to be stolen; shared secrets have a key of their own in the policy.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::{Map, Value};
+
+/// Modulus sizes in bits: RFC 7518 §3.3 asks for the lower, the library stops at the upper.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+
+/// The largest public exponent that the library accepts.
+const MAX_RSA_EXPONENT: u64 = (1 << 33) - 1;
+
+/// A key and what it may verify.
+#[derive(Clone, Debug)]
+pub(super) struct VerificationKey {
+    /// The key's name, when it has one.
+    pub(super) kid: Option<String>,
+    /// What a token signed with it may have as `alg`; never empty.
+    pub(super) algorithms: Vec<Algorithm>,
+    /// The key itself.
+    pub(super) key: DecodingKey,
+}
+
+/// Why a key cannot be used, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unusable {
+    pub(super) what: String,
+    pub(super) remedy: String,
+}
+
+impl Unusable {
+    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+impl VerificationKey {
+    /// A key of a shared secret: it has no name.
+    pub(super) fn from_secret(secret: &[u8], algorithms: Vec<Algorithm>) -> Self {
+        Self { kid: None, algorithms, key: DecodingKey::from_secret(secret) }
+    }
+
+    /// Reads a key of a set.
+    pub(super) fn from_jwk(jwk: &Value) -> Result<Self, Unusable> {
+        let Some(members) = jwk.as_object() else {
+            return Err(Unusable::new("the key is not an object", "write a JSON Web Key (RFC 7517)"));
+        };
+        if members.contains_key("d") {
+            return Err(Unusable::new(
+                "this is a private key",
+                "keep it with the issuer and replace it there; put only its public members here",
+            ));
+        }
+        check_use(members)?;
+        let (mut algorithms, key) = match text(members, "kty")? {
+            "RSA" => rsa(members)?,
+            "EC" => elliptic(members)?,
+            "OKP" => edwards(members)?,
+            "oct" => {
+                return Err(Unusable::new(
+                    "a shared secret is not a public key",
+                    "give the provider a secret in place of jwks",
+                ));
+            }
+            _ => return Err(Unusable::new("unknown kty", "use RSA, EC or OKP")),
+        };
+        if members.contains_key("alg") {
+            let bound = text(members, "alg")?;
+            algorithms.retain(|algorithm| bound.parse() == Ok(*algorithm));
+            if algorithms.is_empty() {
+                return Err(Unusable::new(
+                    "alg does not name a signature algorithm that fits this key",
+                    "correct alg, or leave it out",
+                ));
+            }
+        }
+        let kid = if members.contains_key("kid") { Some(text(members, "kid")?.to_owned()) } else { None };
+        Ok(Self { kid, algorithms, key })
+    }
+
+    /// Whether `signature` (base64url) is this key's over `message`.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
+        self.algorithms.contains(&algorithm)
+            && jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm).unwrap_or(false)
+    }
+}
+
+/// `use` and `key_ops` (RFC 7517 §4.2, §4.3) must allow verifying, where they are present.
+fn check_use(members: &Map<String, Value>) -> Result<(), Unusable> {
+    if members.get("use").is_some_and(|usage| usage != "sig") {
+        return Err(Unusable::new("use is not \"sig\"", "leave out keys for encryption"));
+    }
+    let verifies = |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
+    if members.get("key_ops").is_some_and(|ops| !verifies(ops)) {
+        return Err(Unusable::new("key_ops does not include \"verify\"", "leave out keys for other uses"));
+    }
+    Ok(())
+}
+
+/// RFC 7518 §6.3.1. The library looks at the numbers only when it verifies, so they are judged here.
+fn rsa(members: &Map<String, Value>) -> Result<(Vec<Algorithm>, DecodingKey), Unusable> {
+    let (n, e) = (bytes(members, "n")?, bytes(members, "e")?);
+    let bits = bit_length(&n);
+    if !RSA_BITS.contains(&bits) {
+        return Err(Unusable::new(
+            format!("an RSA modulus of {bits} bits"),
+            format!("use one of {} to {} bits", RSA_BITS.start(), RSA_BITS.end()),
+        ));
+    }
+    let exponent = if bit_length(&e) <= 64 { e.iter().fold(0, |sum, &b| sum << 8 | u64::from(b)) } else { 0 };
+    let odd = n.last().is_some_and(|b| b & 1 == 1) && exponent & 1 == 1;
+    if !odd || !(3..=MAX_RSA_EXPONENT).contains(&exponent) {
+        return Err(Unusable::new(
+            "n and e are not those of an RSA key",
+            "copy the key again from its issuer",
+        ));
+    }
+    use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
+    Ok((vec![RS256, RS384, RS512, PS256, PS384, PS512], DecodingKey::from_rsa_raw_components(&n, &e)))
+}
+
+/// RFC 7518 §6.2.1: each coordinate has the full size of the field.
+fn elliptic(members: &Map<String, Value>) -> Result<(Vec<Algorithm>, DecodingKey), Unusable> {
+    let (algorithm, size) = match text(members, "crv")? {
+        "P-256" => (Algorithm::ES256, 32),
+        "P-384" => (Algorithm::ES384, 48),
+        _ => return Err(Unusable::new("unknown curve", "use P-256 or P-384")),
+    };
+    let (x, y) = (bytes(members, "x")?, bytes(members, "y")?);
+    let sizes = x.len() == size && y.len() == size;
+    // SEC 1 §2.3.3: 4 marks a point with both coordinates.
+    let key = DecodingKey::from_ec_der(&[&[4], x.as_slice(), y.as_slice()].concat());
+    if sizes && is_accepted(&key, algorithm) { Ok((vec![algorithm], key)) } else { Err(not_on_curve()) }
+}
+
+/// RFC 8037 §2. The size is judged before the library slices the key.
+fn edwards(members: &Map<String, Value>) -> Result<(Vec<Algorithm>, DecodingKey), Unusable> {
+    if text(members, "crv")? != "Ed25519" {
+        return Err(Unusable::new("unknown curve", "use Ed25519"));
+    }
+    let x = bytes(members, "x")?;
+    let key = DecodingKey::from_ed_der(&x);
+    if x.len() == 32 && is_accepted(&key, Algorithm::EdDSA) {
+        Ok((vec![Algorithm::EdDSA], key))
+    } else {
+        Err(not_on_curve())
+    }
+}
+
+fn not_on_curve() -> Unusable {
+    Unusable::new("the coordinates are not a point of the curve", "copy the key again from its issuer")
+}
+
+/// Whether the library can build a verifier of the key: a bad key fails before the signature does.
+fn is_accepted(key: &DecodingKey, algorithm: Algorithm) -> bool {
+    jsonwebtoken::crypto::verify("", b"", key, algorithm).is_ok()
+}
+
+fn text<'j>(members: &'j Map<String, Value>, name: &str) -> Result<&'j str, Unusable> {
+    members.get(name).and_then(Value::as_str).ok_or_else(|| {
+        Unusable::new(format!("{name} is missing or not a string"), "copy the key again from its issuer")
+    })
+}
+
+fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Unusable> {
+    URL_SAFE_NO_PAD.decode(text(members, name)?).map_err(|_| {
+        Unusable::new(
+            format!("{name} is not base64url without padding"),
+            "copy the key again from its issuer",
+        )
+    })
+}
+
+/// The number of bits of a big-endian number, leading zeros left out.
+fn bit_length(number: &[u8]) -> usize {
+    let significant = number.iter().skip_while(|&&b| b == 0);
+    match significant.clone().next() {
+        Some(first) => significant.count() * 8 - first.leading_zeros() as usize,
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

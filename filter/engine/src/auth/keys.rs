@@ -1,0 +1,175 @@
+//! The keys of every provider, ready to verify with.
+//!
+//! Owns the step from a policy's providers to keys, and the problems found on the way. Never
+//! fetches anything, and holds no key that the policy did not give.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use postern_config::{Algorithm as Allowed, KeySource, Problem, Problems, Provider, Secret};
+use serde_json::Value;
+
+use super::jwk::{Unusable, VerificationKey};
+use super::secret::{self, Environment};
+
+/// Every provider of a document with its keys.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    providers: BTreeMap<String, KeyedProvider>,
+}
+
+/// What tokens of one provider are judged by.
+#[derive(Clone, Debug)]
+pub struct KeyedProvider {
+    /// The key under `providers`.
+    pub name: String,
+    pub(super) issuer: Option<String>,
+    pub(super) audiences: Vec<String>,
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) keys: Keys,
+    pub(super) clock_skew: Duration,
+    pub(super) max_token_bytes: u64,
+}
+
+/// A provider's keys.
+#[derive(Clone, Debug)]
+pub(super) enum Keys {
+    /// Public keys, told apart by their `kid`.
+    Public(Vec<VerificationKey>),
+    /// A shared secret. It has no name, so a token's `kid` says nothing about it.
+    Secret(VerificationKey),
+    /// None at hand: every token is refused.
+    Unavailable,
+}
+
+impl Keyring {
+    /// The keys of `providers`, as in [`postern_config::Config::providers`].
+    ///
+    /// `env` looks up environment variables. Every problem is reported, not only the first.
+    pub fn compile(providers: &BTreeMap<String, Provider>, env: Environment<'_>) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut keyed = BTreeMap::new();
+        for provider in providers.values() {
+            let keys = match &provider.keys {
+                KeySource::Secret(secret) => shared_secret(provider, secret, env).map_err(|p| vec![p]),
+                source => public_keys(provider, source),
+            };
+            match keys {
+                Ok(keys) => {
+                    keyed.insert(provider.name.clone(), KeyedProvider::new(provider, keys));
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() { Ok(Self { providers: keyed }) } else { Err(Problems(problems)) }
+    }
+
+    /// The problems that [`Keyring::compile`] would report, as far as they can be known without
+    /// the environment: a secret named by a variable is taken on trust.
+    pub fn check(providers: &BTreeMap<String, Provider>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for provider in providers.values() {
+            match &provider.keys {
+                KeySource::Secret(Secret::Env(_)) => {}
+                KeySource::Secret(secret) => {
+                    problems.extend(shared_secret(provider, secret, &|_| None).err());
+                }
+                source => problems.extend(public_keys(provider, source).err().unwrap_or_default()),
+            }
+        }
+        problems
+    }
+
+    /// The providers of these names, in their order; names that do not exist are left out.
+    pub fn providers(&self, names: &[String]) -> Vec<&KeyedProvider> {
+        names.iter().filter_map(|name| self.providers.get(name)).collect()
+    }
+}
+
+impl KeyedProvider {
+    fn new(provider: &Provider, keys: Keys) -> Self {
+        Self {
+            name: provider.name.clone(),
+            issuer: provider.issuer.clone(),
+            audiences: provider.audiences.clone(),
+            algorithms: provider.algorithms.iter().copied().map(library_algorithm).collect(),
+            keys,
+            clock_skew: provider.clock_skew,
+            max_token_bytes: provider.max_token_bytes,
+        }
+    }
+}
+
+fn shared_secret(provider: &Provider, secret: &Secret, env: Environment<'_>) -> Result<Keys, Problem> {
+    let bytes = secret::resolve(secret, &format!("providers.{}.secret", provider.name), env)?;
+    let algorithms = provider.algorithms.iter().copied().map(library_algorithm).collect();
+    Ok(Keys::Secret(VerificationKey::from_secret(&bytes, algorithms)))
+}
+
+fn public_keys(provider: &Provider, source: &KeySource) -> Result<Keys, Vec<Problem>> {
+    match source {
+        KeySource::Inline(set) => key_set(provider, set).map(Keys::Public),
+        KeySource::Remote(_) | KeySource::Secret(_) => Ok(Keys::Unavailable),
+    }
+}
+
+/// Reads a JWK set (RFC 7517 §5). Stricter than the RFC, which lets a reader skip keys it does
+/// not understand: whoever writes keys into a policy wants to know that one of them is idle.
+fn key_set(provider: &Provider, set: &Value) -> Result<Vec<VerificationKey>, Vec<Problem>> {
+    let path = format!("providers.{}.jwks.inline.keys", provider.name);
+    let Some(members) = set.get("keys").and_then(Value::as_array) else {
+        return Err(vec![Problem::new(path, "not a list", "write a JWK set: {\"keys\": [...]}")]);
+    };
+    let mut problems = Vec::new();
+    let mut keys: Vec<VerificationKey> = Vec::new();
+    let mut names = BTreeSet::new();
+    for (i, jwk) in members.iter().enumerate() {
+        match VerificationKey::from_jwk(jwk) {
+            Err(Unusable { what, remedy }) => {
+                problems.push(Problem::new(format!("{path}[{i}]"), what, remedy));
+            }
+            Ok(key) if key.kid.as_ref().is_some_and(|kid| !names.insert(kid.clone())) => {
+                problems.push(Problem::new(
+                    format!("{path}[{i}]"),
+                    "another key of the set has this kid",
+                    "give every key a kid of its own",
+                ));
+            }
+            Ok(key) => keys.push(key),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let allowed: Vec<Algorithm> = provider.algorithms.iter().copied().map(library_algorithm).collect();
+    if !keys.iter().any(|key| key.algorithms.iter().any(|algorithm| allowed.contains(algorithm))) {
+        return Err(vec![Problem::new(
+            path,
+            "no key fits the provider's algorithms",
+            "add a key of theirs, or add the algorithms of the keys",
+        )]);
+    }
+    Ok(keys)
+}
+
+/// The library's name of an algorithm.
+fn library_algorithm(allowed: Allowed) -> Algorithm {
+    match allowed {
+        Allowed::EdDSA => Algorithm::EdDSA,
+        Allowed::ES256 => Algorithm::ES256,
+        Allowed::ES384 => Algorithm::ES384,
+        Allowed::HS256 => Algorithm::HS256,
+        Allowed::HS384 => Algorithm::HS384,
+        Allowed::HS512 => Algorithm::HS512,
+        Allowed::PS256 => Algorithm::PS256,
+        Allowed::PS384 => Algorithm::PS384,
+        Allowed::PS512 => Algorithm::PS512,
+        Allowed::RS256 => Algorithm::RS256,
+        Allowed::RS384 => Algorithm::RS384,
+        Allowed::RS512 => Algorithm::RS512,
+    }
+}
+
+#[cfg(test)]
+mod tests;
