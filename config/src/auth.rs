@@ -105,7 +105,8 @@ pub enum Test {
 }
 
 /// What happens to a live connection when its token ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Expiry {
     /// It is closed with 3000.
     Close,

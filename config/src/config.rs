@@ -2,19 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::gate;
+use crate::merge::lay_over;
+use crate::path::Path;
 use crate::policy::Policy;
 use crate::problem::Problems;
 use crate::provider::Provider;
+use crate::raw::{self, Document};
+use crate::report::Report;
 use crate::routes::{DefaultPolicy, Route};
+use crate::strict;
+use crate::words::{shown, suggestion};
 
 /// The whole document; its values cannot be wrong.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// By name.
     pub providers: BTreeMap<String, Provider>,
-    /// By name.
+    /// By name; never empty.
     pub policies: BTreeMap<String, Policy>,
     /// In the order written; the first match wins.
     pub routes: Vec<Route>,
@@ -24,23 +31,89 @@ pub struct Config {
     sources: BTreeMap<String, Value>,
 }
 
+/// Whether keys that are not carried out yet are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// They are.
+    Shut,
+    /// They are read like any other: the language is tested whole.
+    #[cfg(test)]
+    Open,
+}
+
 impl Config {
-    /// Reads a document from JSON text, refusing duplicate members.
+    /// Reads a document from JSON text, refusing duplicate members. A syntax error is a problem
+    /// with its line and column and an empty path.
     pub fn from_json(text: &[u8]) -> Result<Self, Problems> {
-        let _ = text;
-        Err(Problems(Vec::new()))
+        let mut report = Report::default();
+        let document = strict::parse(text, &Path::root(), &mut report);
+        let read = document.and_then(|document| Self::read(document, Gate::Shut, &mut report));
+        report.finish(read)
     }
 
     /// Reads a document.
     pub fn from_value(document: Value) -> Result<Self, Problems> {
-        let _ = document;
-        Err(Problems(Vec::new()))
+        let mut report = Report::default();
+        let read = Self::read(document, Gate::Shut, &mut report);
+        report.finish(read)
     }
 
     /// The policy `name` with `overrides` laid over it: objects merge deep, lists and scalars
-    /// replace. The result keeps the policy's name.
+    /// replace. The result keeps the policy's name. Paths of problems begin with
+    /// `policies.<name>`, wherever the override was written.
     pub fn overlay(&self, name: &str, overrides: &Value) -> Result<Policy, Problems> {
-        let _ = (name, overrides, &self.sources);
-        Err(Problems(Vec::new()))
+        let mut report = Report::default();
+        let at = Path::root().key("policies").key(name);
+        let policy = match self.sources.get(name) {
+            None => {
+                let names: Vec<&String> = self.sources.keys().collect();
+                report.push(&at, format!("{} names no policy", shown(name)), suggestion(name, &names));
+                None
+            }
+            Some(_) if !overrides.is_object() => {
+                report.push(
+                    &at,
+                    "is overridden by something that is not an object",
+                    "write an object of the keys to override",
+                );
+                None
+            }
+            Some(source) => {
+                raw::contradictions(overrides, &at, &mut report);
+                let mut merged = source.clone();
+                lay_over(&mut merged, overrides);
+                gate::check(&json!({"policies": {name: &merged}}), &mut report);
+                raw::read_policy(name, merged, &self.providers, &mut report)
+            }
+        };
+        report.finish(policy)
+    }
+
+    pub(crate) fn read(document: Value, gate: Gate, report: &mut Report) -> Option<Self> {
+        if gate == Gate::Shut {
+            gate::check(&document, report);
+        }
+        let sources: BTreeMap<String, Value> = document
+            .get("policies")
+            .and_then(Value::as_object)
+            .map(|policies| policies.iter().map(|(name, policy)| (name.clone(), policy.clone())).collect())
+            .unwrap_or_default();
+        for (name, policy) in &sources {
+            raw::contradictions(policy, &Path::root().key("policies").key(name.as_str()), report);
+        }
+        let Document { providers, policies, routes, default_policy } = Document::read(document, report)?;
+        Some(Self { providers, policies, routes, default_policy, sources })
+    }
+}
+
+impl std::fmt::Debug for Config {
+    /// Without the policies as written: they may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("providers", &self.providers)
+            .field("policies", &self.policies)
+            .field("routes", &self.routes)
+            .field("default_policy", &self.default_policy)
+            .finish_non_exhaustive()
     }
 }

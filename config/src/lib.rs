@@ -9,12 +9,23 @@
 
 pub mod auth;
 pub mod config;
+mod gate;
+mod grammar;
 pub mod limits;
+mod merge;
 pub mod origin;
+pub mod path;
 pub mod policy;
 pub mod problem;
 pub mod provider;
+mod raw;
+mod report;
+pub mod request_path;
 pub mod routes;
+mod shape;
+mod strict;
+mod units;
+mod words;
 
 pub use auth::{
     Auth, Carrier, ClaimPath, Csrf, CsrfCarrier, Expiry, JsonPointer, NotAPointer, Requirement, Revocation,
@@ -25,8 +36,10 @@ pub use limits::{
     Backlog, Backpressure, Compression, Connections, Counted, GlobalRateLimit, Liveness, MessageType,
     Messages, OnExceed, Per, Rate, UpstreamMessages,
 };
-pub use origin::{Missing, OriginPattern, Origins};
+pub use origin::{Missing, Origin, OriginPattern, OriginVerdict, Origins};
+pub use path::{Path, Segment};
 pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
 pub use problem::{Problem, Problems};
 pub use provider::{Algorithm, KeySource, Provider, RemoteJwks, Secret};
+pub use request_path::{NormalisedPath, PathFault};
 pub use routes::{DefaultPolicy, HostPattern, Route, RouteMatch};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// The kind of a data message (RFC 6455 §5.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MessageType {
     /// Opcode 0x2.
     Binary,
@@ -44,7 +45,8 @@ pub struct UpstreamMessages {
 }
 
 /// What becomes of permessage-deflate (RFC 7692).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// Messages are inflated to be judged.
     Inspect,
@@ -55,7 +57,8 @@ pub enum Compression {
 }
 
 /// What a rate counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Counted {
     /// Payload bytes of data frames from the client.
     Bytes,
@@ -68,7 +71,8 @@ pub enum Counted {
 }
 
 /// Who shares one bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Per {
     /// One connection.
     Connection,
@@ -81,7 +85,8 @@ pub enum Per {
 }
 
 /// What happens when a bucket is empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnExceed {
     /// The connection is closed.
     Close,
@@ -131,7 +136,8 @@ pub struct Liveness {
 }
 
 /// What happens above the backlog limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Backlog {
     /// The connection is closed with 1013.
     Close,

@@ -52,7 +52,8 @@ pub struct Policy {
 }
 
 /// Whether a policy acts on what it finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// It refuses.
     Enforce,
@@ -61,7 +62,8 @@ pub enum Mode {
 }
 
 /// What is asked of the connection's security.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Tls {
     /// TLS to Envoy, or `x-forwarded-proto: https`.
     Forwarded,
@@ -74,7 +76,8 @@ pub enum Tls {
 }
 
 /// What happens to an Upgrade that is not `websocket`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OtherUpgrades {
     /// It is refused.
     Deny,

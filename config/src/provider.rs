@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A JWS algorithm (RFC 7518 §3.1, RFC 8037) that a provider may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[allow(missing_docs, reason = "the names are those of the IANA registry")]
 pub enum Algorithm {
     EdDSA,

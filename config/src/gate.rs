@@ -1,0 +1,139 @@
+//! Keys that the language has and the filter does not carry out yet.
+//!
+//! A policy that asks for what is not done would be trusted for nothing, so asking is an error.
+//! The table is read over the document as written: defaults ask for nothing.
+
+use serde_json::Value;
+
+use crate::path::Path;
+use crate::report::Report;
+
+/// One thing not carried out yet.
+struct Row {
+    /// The keys on the way; `*` is every member of an object, `[]` every element of a list.
+    pattern: &'static [&'static str],
+    /// Which values ask for it.
+    asks: Asks,
+    /// What to do.
+    remedy: &'static str,
+}
+
+/// Which values ask for something.
+enum Asks {
+    /// Every value.
+    Always,
+    /// Every value but the word `none`.
+    UnlessNone,
+    /// This word.
+    Word(&'static str),
+    /// The value true.
+    True,
+    /// A rate that counts this, shared otherwise than by connection; its `per` is at fault.
+    Shared(&'static str),
+}
+
+const OUT: &str = "leave it out";
+const OUT_OR_NONE: &str = "leave it out, or write `none`";
+const OUT_OR_FALSE: &str = "leave it out, or write `false`";
+
+const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str) -> Row {
+    Row { pattern, asks, remedy }
+}
+
+const TABLE: &[Row] = &[
+    row(
+        &["providers", "*", "jwks", "remote"],
+        Asks::Always,
+        "leave it out; `inline` and `secret` are supported",
+    ),
+    row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`"),
+    row(&["policies", "*", "drain"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "auth", "from", "[]", "first_message"], Asks::Always, OUT),
+    row(&["policies", "*", "auth", "first_message_timeout"], Asks::Always, OUT),
+    row(&["policies", "*", "auth", "max_unauthenticated_bytes"], Asks::Always, OUT),
+    row(&["policies", "*", "auth", "refresh"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "auth", "refresh_reply"], Asks::True, OUT_OR_FALSE),
+    row(&["policies", "*", "auth", "expiry_notice"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "auth", "single_use"], Asks::True, OUT_OR_FALSE),
+    row(&["policies", "*", "auth", "max_session"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "auth", "revocation"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "csrf"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "compression"], Asks::Word("inspect"), "leave it out, or write `strip`"),
+    row(&["policies", "*", "compression"], Asks::Word("pass"), "leave it out, or write `strip`"),
+    row(&["policies", "*", "messages", "utf8"], Asks::True, OUT_OR_FALSE),
+    row(&["policies", "*", "messages", "schema"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "messages", "max_json_depth"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "messages", "tunnels"], Asks::Word("deny"), "leave it out, or write `pass`"),
+    row(&["policies", "*", "upstream_messages", "utf8"], Asks::True, OUT_OR_FALSE),
+    row(&["policies", "*", "rates", "[]", "count"], Asks::Word("bytes"), "leave the rate out"),
+    row(&["policies", "*", "rates", "[]", "count"], Asks::Word("control_frames"), "leave the rate out"),
+    row(
+        &["policies", "*", "rates", "[]"],
+        Asks::Shared("messages"),
+        "leave the rate out, or write `per: connection`",
+    ),
+    row(&["policies", "*", "connections", "per_ip"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "connections", "per_user"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "liveness", "idle_timeout"], Asks::Always, OUT),
+    row(&["policies", "*", "liveness", "ping_interval"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "liveness", "pong_timeout"], Asks::Always, OUT),
+    row(&["policies", "*", "backpressure"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "global_rate_limit"], Asks::UnlessNone, OUT_OR_NONE),
+];
+
+/// Notes everything in `document` that asks for what is not carried out yet.
+pub(crate) fn check(document: &Value, report: &mut Report) {
+    for row in TABLE {
+        visit(document, row.pattern, &Path::root(), &mut |value, at| {
+            if let Some(at) = refused(&row.asks, value, at) {
+                report.push(&at, what(&row.asks), row.remedy);
+            }
+        });
+    }
+}
+
+/// Where the fault lies if `value` asks.
+fn refused(asks: &Asks, value: &Value, at: &Path) -> Option<Path> {
+    let own = |asked: bool| asked.then(|| at.clone());
+    match asks {
+        Asks::Always => own(true),
+        Asks::UnlessNone => own(value.as_str() != Some("none")),
+        Asks::Word(word) => own(value.as_str() == Some(word)),
+        Asks::True => own(value.as_bool() == Some(true)),
+        Asks::Shared(count) => {
+            let is = |key: &str, word: &str| value.get(key).and_then(Value::as_str) == Some(word);
+            let asked = is("count", count) && value.get("per").is_some() && !is("per", "connection");
+            asked.then(|| at.key("per"))
+        }
+    }
+}
+
+fn what(asks: &Asks) -> String {
+    match asks {
+        Asks::Always | Asks::UnlessNone | Asks::Shared(_) => "is not supported yet".to_owned(),
+        Asks::True => "`true` is not supported yet".to_owned(),
+        Asks::Word(word) => format!("`{word}` is not supported yet"),
+    }
+}
+
+fn visit(value: &Value, pattern: &[&str], at: &Path, found: &mut dyn FnMut(&Value, &Path)) {
+    match (pattern.split_first(), value) {
+        (None, _) => found(value, at),
+        (Some((&"*", rest)), Value::Object(members)) => {
+            for (key, member) in members {
+                visit(member, rest, &at.key(key.as_str()), found);
+            }
+        }
+        (Some((&"[]", rest)), Value::Array(items)) => {
+            for (i, item) in items.iter().enumerate() {
+                visit(item, rest, &at.index(i), found);
+            }
+        }
+        (Some((key, rest)), Value::Object(members)) => {
+            if let Some(member) = members.get(*key) {
+                visit(member, rest, &at.key(*key), found);
+            }
+        }
+        (Some(_), _) => {}
+    }
+}

@@ -1,0 +1,45 @@
+//! Small grammars shared by many keys: tokens, names, environment variables.
+
+/// Whether `text` is a token (RFC 9110 §5.6.2).
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// Whether `text` may name a policy or a provider.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+/// Whether `text` may name an environment variable.
+pub(crate) fn is_variable(text: &str) -> bool {
+    !text.starts_with(|c: char| c.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Whether `text` can be written in a header, a cluster name or a query: something, and no
+/// control characters.
+pub(crate) fn is_line(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_grammar_takes_its_own_words() {
+        type Grammar = fn(&str) -> bool;
+        let table: [(Grammar, &[&str], &[&str]); 4] = [
+            (is_token, &["chat.v2", "x-user-id", "!#$%&'*+-.^_`|~"], &["", "a b", "a/b", "é", ":path", "a,"]),
+            (is_name, &["chat", "chat.v2", "A-1_b"], &["", "a b", "a/b", "é"]),
+            (is_variable, &["POSTERN_SECRET", "_", "a1"], &["", "1A", "A-B", "A=B", "É"]),
+            (is_line, &["outbound|443||auth.example.com", "é"], &["", "a\nb", "\0"]),
+        ];
+        for (grammar, good, bad) in table {
+            assert!(good.iter().all(|text| grammar(text)), "{good:?}");
+            assert!(!bad.iter().any(|text| grammar(text)), "{bad:?}");
+        }
+        assert!(is_name(&"a".repeat(64)) && !is_name(&"a".repeat(65)));
+    }
+}

@@ -1,0 +1,144 @@
+//! The text of origins: in requests, strictly, and in policies, with a remedy for each mistake.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::origin::OriginPattern;
+
+/// An origin taken apart; the host is not judged yet.
+pub(super) struct Parts<'a> {
+    pub(super) scheme: String,
+    pub(super) host: &'a str,
+    pub(super) port: Option<u16>,
+}
+
+/// Why a text has no parts.
+pub(super) enum NoParts {
+    /// Nothing, or no scheme, before `://`.
+    Scheme,
+    /// Something after the host and port, or before them.
+    More,
+    /// A port that is not 1 to 65535.
+    Port,
+}
+
+/// Takes `scheme://host[:port]` apart, with the scheme's own port filled in.
+pub(super) fn parts(text: &str) -> Result<Parts<'_>, NoParts> {
+    let (scheme, authority) = text.split_once("://").ok_or(NoParts::Scheme)?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    if !is_scheme {
+        return Err(NoParts::Scheme);
+    }
+    if authority.contains(['/', '?', '#', '@', '\\']) {
+        return Err(NoParts::More);
+    }
+    // The colons of an IPv6 address lie between brackets.
+    let after_address = authority.rfind(']').unwrap_or(0);
+    let (host, port) = match authority.rfind(':').filter(|colon| *colon >= after_address) {
+        Some(colon) => {
+            let (host, port) = authority.split_at(colon);
+            (host, Some(port.strip_prefix(':').and_then(parse_port).ok_or(NoParts::Port)?))
+        }
+        None => (authority, None),
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let port = port.or_else(|| default_port(&scheme));
+    Ok(Parts { scheme, host, port })
+}
+
+/// A host in its one form: a domain in lower case, or an address.
+pub(super) struct Host(pub(super) String);
+
+impl Host {
+    /// Reads an ASCII host. `None` when it is empty, ends on a dot, has an empty label, or holds
+    /// what no host holds.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            return address.parse::<Ipv6Addr>().ok().map(|address| Self(format!("[{address}]")));
+        }
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        text.split('.').all(is_label).then(|| Self(text.to_ascii_lowercase()))
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+/// Digits without a leading zero, so that a port has one text.
+fn parse_port(text: &str) -> Option<u16> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    is_plain.then(|| text.parse().ok())?
+}
+
+/// Reads an entry of `origins.allow`; the error is what is wrong and what to do.
+pub(crate) fn pattern(text: &str) -> Result<OriginPattern, (&'static str, String)> {
+    match text {
+        "*" => return Ok(OriginPattern::Any),
+        "null" => return Ok(OriginPattern::Null),
+        _ => {}
+    }
+    let Parts { scheme, host, port } = match parts(text) {
+        Ok(parts) => parts,
+        Err(NoParts::Scheme) => return Err(("has no scheme", remedy_for_bare(text))),
+        Err(NoParts::More) => {
+            let remedy = "write scheme, host and port only, such as `https://app.example.com`";
+            return Err(("has more than a scheme, a host and a port", remedy.to_owned()));
+        }
+        Err(NoParts::Port) => {
+            return Err(("has no valid port", "write a port from 1 to 65535, or none".to_owned()));
+        }
+    };
+    match scheme.as_str() {
+        "ws" => return Err(("is the address of a socket", page_instead("http", text))),
+        "wss" => return Err(("is the address of a socket", page_instead("https", text))),
+        _ => {}
+    }
+    match host.strip_prefix("*.") {
+        Some(parent) => {
+            let parent = domain(parent)?;
+            if parent.starts_with('[') || parent.parse::<Ipv4Addr>().is_ok() {
+                let remedy = "an address has nothing below it: write the address, or a domain after `*.`";
+                return Err(("has an address after `*.`", remedy.to_owned()));
+            }
+            Ok(OriginPattern::Subdomains { scheme, parent, port })
+        }
+        None => Ok(OriginPattern::Exact { scheme, host: domain(host)?, port }),
+    }
+}
+
+/// The one ASCII form of a host that an operator wrote, Unicode and all (UTS 46).
+fn domain(text: &str) -> Result<String, (&'static str, String)> {
+    if text.contains('*') {
+        let remedy = "write `*.` before the whole domain only, such as `https://*.example.com`, or `*` alone";
+        return Err(("has a `*` that is not a whole first label", remedy.to_owned()));
+    }
+    if text.ends_with('.') {
+        return Err(("ends on a dot", "leave the last dot out".to_owned()));
+    }
+    let ascii = url::Host::parse(text).ok().map(|host| host.to_string());
+    ascii.and_then(|ascii| Host::parse(&ascii)).map(|host| host.0).ok_or_else(|| {
+        ("has no valid host", "write a domain or an address, such as `https://app.example.com`".to_owned())
+    })
+}
+
+fn remedy_for_bare(text: &str) -> String {
+    let candidate = format!("https://{text}");
+    // The candidate has a scheme, so this goes one level deep.
+    if pattern(&candidate).is_ok() {
+        format!("write `{candidate}`")
+    } else {
+        "write scheme, host and port, such as `https://app.example.com`, or `null` or `*`".to_owned()
+    }
+}
+
+fn page_instead(scheme: &str, text: &str) -> String {
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    format!("an origin names the page that opens the socket: write `{scheme}://{rest}`")
+}

@@ -1,0 +1,25 @@
+//! The document as it is written: a mirror for serde, and per topic the way from there to the
+//! valid types.
+//!
+//! Every key is optional here, so that serde never stops at a missing one; what is required is
+//! asked for on the way. Values with a grammar of their own (durations, sizes, counts) stay JSON
+//! until then. Elements of lists are optional because a wrong one leaves a hole behind.
+
+mod auth;
+mod claims;
+mod csrf;
+mod document;
+mod jwks;
+mod limits;
+mod list;
+mod or_none;
+mod origins;
+mod policy;
+mod provider;
+mod rates;
+mod reference;
+mod routes;
+mod secret;
+
+pub(crate) use document::{Document, read_policy};
+pub(crate) use policy::contradictions;

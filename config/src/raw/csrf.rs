@@ -1,0 +1,124 @@
+//! `policies.*.csrf`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::auth::{Auth, Carrier, Csrf, CsrfCarrier};
+use crate::grammar::{is_line, is_token};
+use crate::path::Path;
+use crate::raw::auth::cookie;
+use crate::raw::list::string;
+use crate::raw::or_none::OrNone;
+use crate::raw::secret::RawSecret;
+use crate::report::Report;
+use crate::units::{Zero, duration};
+
+/// The object `csrf` as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawCsrf {
+    secret: Option<RawSecret>,
+    session_cookie: Option<String>,
+    from: Option<RawFrom>,
+    lifetime: Option<Value>,
+    issue: Option<OrNone<RawIssue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `query` or `subprotocol`")]
+struct RawFrom {
+    query: Option<String>,
+    subprotocol: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `cookie`")]
+struct RawIssue {
+    cookie: Option<String>,
+}
+
+impl RawCsrf {
+    /// The valid form; `auth` is that of the same policy.
+    pub(super) fn read(self, auth: Option<&Auth>, at: &Path, report: &mut Report) -> Option<Csrf> {
+        let secret_at = at.key("secret");
+        let secret = report
+            .required(self.secret, &secret_at, "write `{env: NAME}`")
+            .and_then(|secret| secret.read(&secret_at, report));
+        let session_at = at.key("session_cookie");
+        let session_cookie = report
+            .required(
+                self.session_cookie,
+                &session_at,
+                "write the name of the cookie that the token is bound to",
+            )
+            .and_then(|name| cookie(name, &session_at, report));
+        let from_at = at.key("from");
+        let from = report
+            .required(self.from, &from_at, "write `{query: csrf_token}` or `{subprotocol: \"csrf.\"}`")
+            .and_then(|from| from.read(auth, &from_at, report));
+        let lifetime = match &self.lifetime {
+            Some(value) => duration(value, Zero::Refused, &at.key("lifetime"), report),
+            None => Some(Duration::from_secs(12 * 60 * 60)),
+        };
+        let issue_at = at.key("issue").key("cookie");
+        let issue = match self.issue.and_then(|issue| issue.0) {
+            Some(issue) => report
+                .required(issue.cookie, &issue_at, "write the name of the cookie to issue")
+                .and_then(|name| cookie(name, &issue_at, report))
+                .map(Some),
+            None => Some(None),
+        };
+        let csrf = Csrf {
+            secret: secret?,
+            session_cookie: session_cookie?,
+            from: from?,
+            lifetime: lifetime?,
+            issue: issue?,
+        };
+        if csrf.issue.as_ref() == Some(&csrf.session_cookie) {
+            report.push(&issue_at, "is the session cookie", "write a cookie of its own");
+        }
+        Some(csrf)
+    }
+}
+
+impl RawFrom {
+    fn read(self, auth: Option<&Auth>, at: &Path, report: &mut Report) -> Option<CsrfCarrier> {
+        let (query_at, subprotocol_at) = (at.key("query"), at.key("subprotocol"));
+        let is_token_carrier = |carrier: Carrier| auth.is_some_and(|auth| auth.from.contains(&carrier));
+        match (self.query, self.subprotocol) {
+            (Some(name), None) if is_token_carrier(Carrier::Query(name.clone())) => {
+                report.push(&query_at, "carries the policy's token already", "write a parameter of its own");
+                None
+            }
+            (Some(name), None) => {
+                string(name, is_line, "write the name of a query parameter", &query_at, report)
+                    .map(CsrfCarrier::Query)
+            }
+            (None, Some(prefix)) if is_token_carrier(Carrier::Subprotocol(prefix.clone())) => {
+                report.push(
+                    &subprotocol_at,
+                    "carries the policy's token already",
+                    "write a prefix of its own",
+                );
+                None
+            }
+            (None, Some(prefix)) => {
+                let remedy = "write the prefix of a subprotocol name, such as `csrf.`";
+                string(prefix, is_token, remedy, &subprotocol_at, report).map(CsrfCarrier::Subprotocol)
+            }
+            (Some(_), Some(_)) => {
+                report.push(at, "has both `query` and `subprotocol`", "leave one of them out");
+                None
+            }
+            (None, None) => {
+                if !report.is_broken(&query_at) && !report.is_broken(&subprotocol_at) {
+                    report.push(at, "has neither `query` nor `subprotocol`", "write one of them");
+                }
+                None
+            }
+        }
+    }
+}

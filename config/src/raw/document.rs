@@ -1,0 +1,93 @@
+//! The document as a whole, and one policy of it on its own.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::path::Path;
+use crate::policy::Policy;
+use crate::provider::Provider;
+use crate::raw::list::List;
+use crate::raw::policy::RawPolicy;
+use crate::raw::provider::RawProvider;
+use crate::raw::reference::{Names, Surroundings};
+use crate::raw::routes::{self, RawRoute};
+use crate::report::Report;
+use crate::routes::{DefaultPolicy, Route};
+use crate::shape;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `policies`")]
+struct RawDocument {
+    providers: Option<BTreeMap<String, RawProvider>>,
+    policies: Option<BTreeMap<String, RawPolicy>>,
+    routes: Option<List<RawRoute>>,
+    default_policy: Option<String>,
+}
+
+/// The parts of a document that are sound.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) providers: BTreeMap<String, Provider>,
+    pub(crate) policies: BTreeMap<String, Policy>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) default_policy: DefaultPolicy,
+}
+
+impl Document {
+    /// Reads `document`, noting everything wrong with it.
+    pub(crate) fn read(mut document: Value, report: &mut Report) -> Option<Self> {
+        let root = Path::root();
+        shape::refuse_nulls(&mut document, &root, report);
+        let raw: RawDocument = shape::read(&mut document, &root, report)?;
+
+        let written = raw.providers.unwrap_or_default();
+        let provider_names = Names::new("provider", written.keys().cloned());
+        let at = root.key("providers");
+        let providers = each(written, &at, |name, raw, at| raw.read(name, at, report));
+        let around = Surroundings { names: provider_names, providers: &providers };
+
+        let at = root.key("policies");
+        let written = raw.policies.unwrap_or_default();
+        if written.is_empty() && !report.is_broken_below(&at) {
+            report.missing(&at, "write at least one policy");
+        }
+        let policy_names = Names::new("policy", written.keys().cloned());
+        let policies = each(written, &at, |name, raw, at| raw.read(name, &around, at, report));
+
+        let routes = routes::read(raw.routes, &policy_names, &root.key("routes"), report);
+        let default_policy =
+            routes::read_default(raw.default_policy, &policy_names, &root.key("default_policy"), report);
+        Some(Self { providers, policies, routes: routes?, default_policy: default_policy? })
+    }
+}
+
+/// Reads one policy, as written, beside `providers` that are sound.
+pub(crate) fn read_policy(
+    name: &str,
+    mut written: Value,
+    providers: &BTreeMap<String, Provider>,
+    report: &mut Report,
+) -> Option<Policy> {
+    let at = Path::root().key("policies").key(name);
+    shape::refuse_nulls(&mut written, &at, report);
+    let raw: RawPolicy = shape::read(&mut written, &at, report)?;
+    let names = Names::new("provider", providers.keys().cloned());
+    raw.read(name, &Surroundings { names, providers }, &at, report)
+}
+
+/// Reads every member of an object, leaving out what is not sound.
+fn each<T, U>(
+    written: BTreeMap<String, T>,
+    at: &Path,
+    mut read: impl FnMut(&str, T, &Path) -> Option<U>,
+) -> BTreeMap<String, U> {
+    written
+        .into_iter()
+        .filter_map(|(name, raw)| {
+            let sound = read(&name, raw, &at.key(name.as_str()))?;
+            Some((name, sound))
+        })
+        .collect()
+}

@@ -1,0 +1,173 @@
+//! JWK sets (RFC 7517 §5): in the document, or behind a cluster.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::grammar::is_line;
+use crate::path::Path;
+use crate::provider::{KeySource, RemoteJwks};
+use crate::raw::list::string;
+use crate::report::Report;
+use crate::units::{Zero, duration, kind};
+use crate::words::{listed, shown};
+
+use std::time::Duration;
+
+/// Members that only private keys have (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
+const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// `{remote: …}` or `{inline: …}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `remote` or `inline`")]
+pub(super) struct RawJwks {
+    remote: Option<RawRemote>,
+    inline: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct RawRemote {
+    cluster: Option<String>,
+    uri: Option<String>,
+    timeout: Option<Value>,
+    refresh_interval: Option<Value>,
+    max_stale: Option<Value>,
+}
+
+impl RawJwks {
+    /// Where the keys come from.
+    pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<KeySource> {
+        match (self.remote, self.inline) {
+            (Some(remote), None) => remote.read(&at.key("remote"), report).map(KeySource::Remote),
+            (None, Some(set)) => inline(set, &at.key("inline"), report).map(KeySource::Inline),
+            (Some(_), Some(_)) => {
+                report.push(at, "has both `remote` and `inline`", "leave one of them out");
+                None
+            }
+            (None, None) => {
+                if !report.is_broken(&at.key("remote")) && !report.is_broken(&at.key("inline")) {
+                    report.push(at, "has neither `remote` nor `inline`", "write one of them");
+                }
+                None
+            }
+        }
+    }
+}
+
+impl RawRemote {
+    fn read(self, at: &Path, report: &mut Report) -> Option<RemoteJwks> {
+        let mut time = |value: Option<Value>, key, zero, default| match value {
+            Some(value) => duration(&value, zero, &at.key(key), report),
+            None => Some(default),
+        };
+        let timeout = time(self.timeout, "timeout", Zero::Refused, Duration::from_secs(2));
+        let refresh_interval =
+            time(self.refresh_interval, "refresh_interval", Zero::Refused, Duration::from_secs(300));
+        let max_stale = time(self.max_stale, "max_stale", Zero::Allowed, Duration::from_secs(3600));
+        let cluster = cluster(self.cluster, at, report);
+        let uri = report
+            .required(self.uri, &at.key("uri"), "write the address of the JWK set")
+            .and_then(|text| uri(&text, &at.key("uri"), report));
+        Some(RemoteJwks {
+            cluster: cluster?,
+            uri: uri?,
+            timeout: timeout?,
+            refresh_interval: refresh_interval?,
+            max_stale: max_stale?,
+        })
+    }
+}
+
+/// The required key `cluster` of the object at `at`.
+pub(super) fn cluster(name: Option<String>, at: &Path, report: &mut Report) -> Option<String> {
+    let at = at.key("cluster");
+    report
+        .required(name, &at, "write the name of an Envoy cluster")
+        .and_then(|name| string(name, is_line, "write the name of an Envoy cluster", &at, report))
+}
+
+fn uri(text: &str, at: &Path, report: &mut Report) -> Option<url::Url> {
+    const REMEDY: &str = "write an address such as `https://auth.example.com/.well-known/jwks.json`";
+    let uri = match url::Url::parse(text) {
+        Ok(uri) if matches!(uri.scheme(), "http" | "https") => uri,
+        Ok(uri) => {
+            report.push(at, format!("has the scheme {}", shown(uri.scheme())), "write `https` or `http`");
+            return None;
+        }
+        Err(error) => {
+            report.push(at, format!("is not an address: {error}"), REMEDY);
+            return None;
+        }
+    };
+    if !uri.username().is_empty() || uri.password().is_some() {
+        report.push(at, "has a user or a password", "leave them out");
+        return None;
+    }
+    if uri.fragment().is_some() {
+        report.push(at, "has a fragment, which is never sent", "leave `#` and what follows it out");
+        return None;
+    }
+    Some(uri)
+}
+
+/// A set in the document, as an object or as JSON text.
+fn inline(set: Value, at: &Path, report: &mut Report) -> Option<Value> {
+    let set = match set {
+        Value::String(text) => crate::strict::parse(text.as_bytes(), at, report)?,
+        set => set,
+    };
+    if !set.is_object() {
+        report.push(
+            at,
+            format!("is {}", kind(&set)),
+            "write a JWK set, an object with a `keys` list, or its JSON text",
+        );
+        return None;
+    }
+    let keys_at = at.key("keys");
+    match set.get("keys") {
+        Some(Value::Array(keys)) if !keys.is_empty() => {
+            for (i, key) in keys.iter().enumerate() {
+                public_key(key, &keys_at.index(i), report);
+            }
+            Some(set)
+        }
+        Some(Value::Array(_)) => {
+            report.push(&keys_at, "is empty", "write at least one key");
+            None
+        }
+        Some(other) => {
+            report.push(&keys_at, format!("is {}", kind(other)), "write a list of keys");
+            None
+        }
+        None => {
+            report.missing(&keys_at, "write a list of keys");
+            None
+        }
+    }
+}
+
+fn public_key(key: &Value, at: &Path, report: &mut Report) {
+    let Value::Object(members) = key else {
+        if !report.is_broken(at) {
+            report.push(at, format!("is {}", kind(key)), "write a JWK, an object with `kty`");
+        }
+        return;
+    };
+    match members.get("kty").and_then(Value::as_str) {
+        Some("oct") => {
+            report.push(at, "is a shared secret (`kty` is `oct`)", "write it under the provider's `secret`");
+            return;
+        }
+        Some(_) => {}
+        None => report.missing(&at.key("kty"), "write the type of the key, such as `RSA`, `EC` or `OKP`"),
+    }
+    let private: Vec<&str> = PRIVATE.iter().copied().filter(|name| members.contains_key(*name)).collect();
+    if !private.is_empty() {
+        report.push(
+            at,
+            format!("is a private key: it has {}", listed(&private)),
+            "write the public key only, and replace this one: it is no secret any more",
+        );
+    }
+}

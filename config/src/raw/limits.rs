@@ -1,0 +1,259 @@
+//! `messages`, `upstream_messages`, `connections`, `liveness`, `backpressure` and
+//! `global_rate_limit` of a policy.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::grammar::is_line;
+use crate::limits::{
+    Backlog, Backpressure, Connections, GlobalRateLimit, Liveness, MessageType, Messages, Per,
+    UpstreamMessages,
+};
+use crate::path::Path;
+use crate::raw::jwks::cluster;
+use crate::raw::list::{List, distinct_some, string};
+use crate::raw::rates::NO_USERS;
+use crate::report::Report;
+use crate::units::{Zero, count, count_u32, duration, duration_or_none, is_none, kind, size};
+
+/// How deep text may nest under a schema when nothing is said of depth.
+const DEPTH_UNDER_SCHEMA: u32 = 32;
+
+/// The object `messages` as written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawMessages {
+    types: Option<List<MessageType>>,
+    max_frame_bytes: Option<Value>,
+    max_message_bytes: Option<Value>,
+    max_fragments: Option<Value>,
+    utf8: Option<bool>,
+    schema: Option<Value>,
+    max_json_depth: Option<Value>,
+    tunnels: Option<Tunnels>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Tunnels {
+    Deny,
+    Pass,
+}
+
+impl RawMessages {
+    /// The valid form.
+    pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Messages> {
+        let types = match self.types {
+            Some(list) => distinct_some(list, &at.key("types"), report, |kind, _, _| Some(kind)),
+            None => Some(vec![MessageType::Text, MessageType::Binary]),
+        };
+        let max_frame_bytes =
+            bytes(self.max_frame_bytes.as_ref(), 64 << 10, &at.key("max_frame_bytes"), report);
+        let max_message_bytes =
+            bytes(self.max_message_bytes.as_ref(), 64 << 10, &at.key("max_message_bytes"), report);
+        let max_fragments = match &self.max_fragments {
+            Some(value) => count_u32(value, &at.key("max_fragments"), report),
+            None => Some(128),
+        };
+        let schema = match self.schema {
+            Some(schema) if schema.is_object() => Some(Some(schema)),
+            None => Some(None),
+            Some(word) if is_none(&word) => Some(None),
+            Some(other) => {
+                report.push(
+                    &at.key("schema"),
+                    format!("is {}", kind(&other)),
+                    "write a JSON Schema, an object, or `none`",
+                );
+                None
+            }
+        };
+        let has_schema = !matches!(schema, Some(None));
+        let max_json_depth = match &self.max_json_depth {
+            None => Some(has_schema.then_some(DEPTH_UNDER_SCHEMA)),
+            Some(word) if is_none(word) => Some(None),
+            Some(value) => count_u32(value, &at.key("max_json_depth"), report).map(Some),
+        };
+        Some(Messages {
+            types: types?,
+            max_frame_bytes: max_frame_bytes?,
+            max_message_bytes: max_message_bytes?,
+            max_fragments: max_fragments?,
+            utf8: self.utf8.unwrap_or(true),
+            schema: schema?,
+            max_json_depth: max_json_depth?,
+            deny_tunnels: matches!(self.tunnels, None | Some(Tunnels::Deny)),
+        })
+    }
+}
+
+/// The object `upstream_messages` as written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawUpstreamMessages {
+    max_frame_bytes: Option<Value>,
+    max_message_bytes: Option<Value>,
+    utf8: Option<bool>,
+}
+
+impl RawUpstreamMessages {
+    /// The valid form.
+    pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<UpstreamMessages> {
+        let max_frame_bytes =
+            bytes(self.max_frame_bytes.as_ref(), 1 << 20, &at.key("max_frame_bytes"), report);
+        let max_message_bytes =
+            bytes(self.max_message_bytes.as_ref(), 1 << 20, &at.key("max_message_bytes"), report);
+        Some(UpstreamMessages {
+            max_frame_bytes: max_frame_bytes?,
+            max_message_bytes: max_message_bytes?,
+            utf8: self.utf8.unwrap_or(false),
+        })
+    }
+}
+
+fn bytes(written: Option<&Value>, default: u64, at: &Path, report: &mut Report) -> Option<u64> {
+    match written {
+        Some(value) => size(value, at, report),
+        None => Some(default),
+    }
+}
+
+/// The object `connections` as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawConnections {
+    per_ip: Option<Value>,
+    per_user: Option<Value>,
+}
+
+impl RawConnections {
+    /// The valid form.
+    pub(super) fn read(self, has_users: bool, at: &Path, report: &mut Report) -> Option<Connections> {
+        let mut cap = |value: Option<&Value>, key| match value.filter(|value| !is_none(value)) {
+            Some(value) => count(value, u64::MAX, &at.key(key), report).map(Some),
+            None => Some(None),
+        };
+        let per_ip = cap(self.per_ip.as_ref(), "per_ip");
+        let per_user = cap(self.per_user.as_ref(), "per_user");
+        if !has_users && self.per_user.is_some_and(|value| !is_none(&value)) {
+            report.push(&at.key("per_user"), NO_USERS, "write `per_ip`, or `auth`");
+        }
+        Some(Connections { per_ip: per_ip?, per_user: per_user? })
+    }
+}
+
+/// The object `liveness` as written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawLiveness {
+    idle_timeout: Option<Value>,
+    ping_interval: Option<Value>,
+    pong_timeout: Option<Value>,
+    close_timeout: Option<Value>,
+}
+
+impl RawLiveness {
+    /// The valid form.
+    pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Liveness> {
+        let ping_interval = match &self.ping_interval {
+            Some(value) => duration_or_none(value, &at.key("ping_interval"), report),
+            None => Some(Some(Duration::from_secs(15))),
+        };
+        let mut time = |value: Option<&Value>, key, default| match value {
+            Some(value) => duration(value, Zero::Refused, &at.key(key), report),
+            None => Some(Duration::from_secs(default)),
+        };
+        let idle_timeout = time(self.idle_timeout.as_ref(), "idle_timeout", 30);
+        let pong_timeout = time(self.pong_timeout.as_ref(), "pong_timeout", 8);
+        let close_timeout = time(self.close_timeout.as_ref(), "close_timeout", 5);
+        Some(Liveness {
+            idle_timeout: idle_timeout?,
+            ping_interval: ping_interval?,
+            pong_timeout: pong_timeout?,
+            close_timeout: close_timeout?,
+        })
+    }
+}
+
+/// The object `backpressure` as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawBackpressure {
+    max_backlog_bytes: Option<Value>,
+    on_exceed: Option<Backlog>,
+}
+
+impl RawBackpressure {
+    /// The valid form.
+    pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Backpressure> {
+        let at = at.key("max_backlog_bytes");
+        let max_backlog_bytes = report
+            .required(self.max_backlog_bytes, &at, "write a size, such as \"1MiB\"")
+            .and_then(|value| size(&value, &at, report));
+        Some(Backpressure {
+            max_backlog_bytes: max_backlog_bytes?,
+            on_exceed: self.on_exceed.unwrap_or(Backlog::Close),
+        })
+    }
+}
+
+/// The object `global_rate_limit` as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawGlobalRateLimit {
+    cluster: Option<String>,
+    domain: Option<String>,
+    timeout: Option<Value>,
+    failure: Option<Failure>,
+    descriptors: Option<List<Per>>,
+    report_interval: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Failure {
+    Allow,
+    Deny,
+}
+
+impl RawGlobalRateLimit {
+    /// The valid form.
+    pub(super) fn read(self, has_users: bool, at: &Path, report: &mut Report) -> Option<GlobalRateLimit> {
+        let cluster = cluster(self.cluster, at, report);
+        let domain_at = at.key("domain");
+        let domain_remedy = "write the `domain` of the rate limit service's configuration";
+        let domain = report
+            .required(self.domain, &domain_at, domain_remedy)
+            .and_then(|domain| string(domain, is_line, domain_remedy, &domain_at, report));
+        let mut time = |value: Option<&Value>, key, default| match value {
+            Some(value) => duration(value, Zero::Refused, &at.key(key), report),
+            None => Some(default),
+        };
+        let timeout = time(self.timeout.as_ref(), "timeout", Duration::from_millis(50));
+        let report_interval = time(self.report_interval.as_ref(), "report_interval", Duration::from_secs(1));
+        let descriptors = match self.descriptors {
+            Some(list) => distinct_some(list, &at.key("descriptors"), report, |per, at, report| match per {
+                Per::Connection => {
+                    report.push(at, "a connection has no name in the mesh", "write `ip`, `user` or `policy`");
+                    None
+                }
+                Per::User if !has_users => {
+                    report.push(at, NO_USERS, "write `ip`, or `auth`");
+                    None
+                }
+                Per::Ip | Per::Policy | Per::User => Some(per),
+            }),
+            None => Some(vec![Per::Ip, Per::Policy]),
+        };
+        Some(GlobalRateLimit {
+            cluster: cluster?,
+            domain: domain?,
+            timeout: timeout?,
+            failure_deny: matches!(self.failure, Some(Failure::Deny)),
+            descriptors: descriptors?,
+            report_interval: report_interval?,
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! `policies.*`.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::auth::{Auth, Carrier};
+use crate::grammar::is_token;
+use crate::limits::{Compression, Connections};
+use crate::path::Path;
+use crate::policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
+use crate::raw::auth::RawAuth;
+use crate::raw::csrf::RawCsrf;
+use crate::raw::limits::{
+    RawBackpressure, RawConnections, RawGlobalRateLimit, RawLiveness, RawMessages, RawUpstreamMessages,
+};
+use crate::raw::list::{List, distinct, string};
+use crate::raw::or_none::OrNone;
+use crate::raw::origins::RawOrigins;
+use crate::raw::provider::name_is_good;
+use crate::raw::rates::{self, RawRate};
+use crate::raw::reference::Surroundings;
+use crate::report::Report;
+use crate::units::{count, duration_or_none, size};
+
+/// One policy as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawPolicy {
+    mode: Option<Mode>,
+    tls: Option<Tls>,
+    other_upgrades: Option<OtherUpgrades>,
+    drain: Option<Value>,
+    upgrade_only: Option<bool>,
+    origins: Option<RawOrigins>,
+    auth: Option<OrNone<RawAuth>>,
+    csrf: Option<OrNone<RawCsrf>>,
+    subprotocols: Option<RawSubprotocols>,
+    compression: Option<Compression>,
+    messages: Option<RawMessages>,
+    upstream_messages: Option<RawUpstreamMessages>,
+    rates: Option<List<RawRate>>,
+    connections: Option<OrNone<RawConnections>>,
+    client_address: Option<RawClientAddress>,
+    liveness: Option<RawLiveness>,
+    backpressure: Option<OrNone<RawBackpressure>>,
+    global_rate_limit: Option<OrNone<RawGlobalRateLimit>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct RawClientAddress {
+    ipv6_prefix: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct RawSubprotocols {
+    allow: Option<List<String>>,
+    require: Option<bool>,
+}
+
+impl RawPolicy {
+    /// The policy called `name`.
+    pub(super) fn read(
+        self,
+        name: &str,
+        around: &Surroundings<'_>,
+        at: &Path,
+        report: &mut Report,
+    ) -> Option<Policy> {
+        let named = policy_name_is_good(name, at, report);
+        let drain = match &self.drain {
+            Some(value) => duration_or_none(value, &at.key("drain"), report),
+            None => Some(None),
+        };
+        let origins_at = at.key("origins");
+        let origins = report
+            .required(self.origins, &origins_at, "write `origins: {allow: [\"https://app.example.com\"]}`")
+            .and_then(|origins| origins.read(&origins_at, report));
+        let auth_at = at.key("auth");
+        // A broken `auth` may have meant users.
+        let has_users = !matches!(self.auth, Some(OrNone(None)));
+        let auth =
+            report.required(self.auth, &auth_at, "write who may connect, or `auth: none`").and_then(|auth| {
+                match auth.0 {
+                    Some(auth) => auth.read(around, &auth_at, report).map(Some),
+                    None => Some(None),
+                }
+            });
+        let token_rules = auth.as_ref().and_then(Option::as_ref);
+        let csrf = optional(self.csrf, |csrf| csrf.read(token_rules, &at.key("csrf"), report));
+        let subprotocols = match self.subprotocols {
+            Some(written) => written.read(token_rules, &at.key("subprotocols"), report),
+            None => Some(Subprotocols { allow: None, require: false }),
+        };
+        let messages = self.messages.unwrap_or_default().read(&at.key("messages"), report);
+        let upstream_messages =
+            self.upstream_messages.unwrap_or_default().read(&at.key("upstream_messages"), report);
+        let rates = rates::read(self.rates, has_users, &at.key("rates"), report);
+        let connections =
+            optional(self.connections, |written| written.read(has_users, &at.key("connections"), report));
+        let ipv6_prefix = ipv6_prefix(self.client_address, &at.key("client_address"), report);
+        let liveness = self.liveness.unwrap_or_default().read(&at.key("liveness"), report);
+        let backpressure =
+            optional(self.backpressure, |written| written.read(&at.key("backpressure"), report));
+        let global_rate_limit = optional(self.global_rate_limit, |written| {
+            written.read(has_users, &at.key("global_rate_limit"), report)
+        });
+        named.then_some(Policy {
+            name: name.to_owned(),
+            mode: self.mode.unwrap_or(Mode::Enforce),
+            tls: self.tls.unwrap_or(Tls::Required),
+            other_upgrades: self.other_upgrades.unwrap_or(OtherUpgrades::Deny),
+            drain: drain?,
+            upgrade_only: self.upgrade_only.unwrap_or(false),
+            origins: origins?,
+            auth: auth?,
+            csrf: csrf?,
+            subprotocols: subprotocols?,
+            compression: self.compression.unwrap_or(Compression::Strip),
+            messages: messages?,
+            upstream_messages: upstream_messages?,
+            rates: rates?,
+            connections: connections?.unwrap_or(Connections { per_ip: None, per_user: None }),
+            ipv6_prefix: ipv6_prefix?,
+            liveness: liveness?,
+            backpressure: backpressure?,
+            global_rate_limit: global_rate_limit?,
+        })
+    }
+}
+
+/// The outer `None` when something is wrong, the inner one for a key left out or the word `none`.
+fn optional<T, U>(written: Option<OrNone<T>>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+    match written.and_then(|written| written.0) {
+        Some(written) => read(written).map(Some),
+        None => Some(None),
+    }
+}
+
+/// `default_policy` takes the words `deny` and `pass` beside the names of policies.
+fn policy_name_is_good(name: &str, at: &Path, report: &mut Report) -> bool {
+    let is_word = matches!(name, "deny" | "pass");
+    if is_word {
+        report.push(at, "has a name that means something else in `default_policy`", "write another name");
+    }
+    name_is_good(name, at, report) && !is_word
+}
+
+fn ipv6_prefix(written: Option<RawClientAddress>, at: &Path, report: &mut Report) -> Option<u8> {
+    match written.and_then(|written| written.ipv6_prefix) {
+        Some(value) => {
+            count(&value, 128, &at.key("ipv6_prefix"), report).and_then(|bits| u8::try_from(bits).ok())
+        }
+        None => Some(64),
+    }
+}
+
+impl RawSubprotocols {
+    fn read(self, auth: Option<&Auth>, at: &Path, report: &mut Report) -> Option<Subprotocols> {
+        let allow_at = at.key("allow");
+        let require = self.require.unwrap_or(false);
+        let allow = match self.allow {
+            Some(list) if list.is_empty() && require => {
+                report.push(
+                    &allow_at,
+                    "is empty, and one is required",
+                    "write at least one, or `require: false`",
+                );
+                None
+            }
+            Some(list) => distinct(list, &allow_at, report, |name, at, report| {
+                let name =
+                    string(name, is_token, "write the name of a subprotocol, such as `chat.v2`", at, report)?;
+                match token_prefix(auth, &name) {
+                    Some(prefix) => {
+                        report.push(
+                            at,
+                            format!("would be taken for a token, by `{prefix}`"),
+                            "write a name that does not begin so",
+                        );
+                        None
+                    }
+                    None => Some(name),
+                }
+            })
+            .map(Some),
+            None => Some(None),
+        };
+        Some(Subprotocols { allow: allow?, require })
+    }
+}
+
+/// The prefix by which an item called `name` would be taken for a token.
+fn token_prefix<'a>(auth: Option<&'a Auth>, name: &str) -> Option<&'a str> {
+    auth?.from.iter().find_map(|carrier| match carrier {
+        Carrier::Subprotocol(prefix) => name.starts_with(prefix.as_str()).then_some(prefix.as_str()),
+        Carrier::Cookie(_) | Carrier::FirstMessage(_) | Carrier::Header(_) | Carrier::Query(_) => None,
+    })
+}
+
+/// Notes frames that may be longer than messages, when one author wrote both: no such frame could
+/// pass. Where a default or a policy under an override says one of them, the smaller one governs.
+pub(crate) fn contradictions(written: &Value, at: &Path, report: &mut Report) {
+    for key in ["messages", "upstream_messages"] {
+        let at = at.key(key);
+        // What is wrong with a size by itself is told where it is read.
+        let bytes = |limit: &str| {
+            let value = written.get(key)?.get(limit)?;
+            size(value, &at, &mut Report::default())
+        };
+        if let (Some(frame), Some(message)) = (bytes("max_frame_bytes"), bytes("max_message_bytes"))
+            && frame > message
+        {
+            report.push(
+                &at.key("max_frame_bytes"),
+                format!("is more than `max_message_bytes`, {message}, so no frame of this length could pass"),
+                format!("write at most {message}"),
+            );
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `providers.*`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::grammar::{is_line, is_name};
+use crate::path::Path;
+use crate::provider::{Algorithm, KeySource, Provider};
+use crate::raw::jwks::RawJwks;
+use crate::raw::list::{List, distinct_some, string};
+use crate::raw::secret::RawSecret;
+use crate::report::Report;
+use crate::units::{Zero, duration, size};
+
+/// One provider as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawProvider {
+    issuer: Option<String>,
+    audiences: Option<List<String>>,
+    algorithms: Option<List<Algorithm>>,
+    jwks: Option<RawJwks>,
+    secret: Option<RawSecret>,
+    clock_skew: Option<Value>,
+    max_token_bytes: Option<Value>,
+}
+
+impl RawProvider {
+    /// The provider called `name`.
+    pub(super) fn read(self, name: &str, at: &Path, report: &mut Report) -> Option<Provider> {
+        let named = name_is_good(name, at, report);
+        let is_shared = self.secret.is_some() || report.is_broken(&at.key("secret"));
+        let issuer = issuer(self.issuer, is_shared, at, report);
+        let audiences_at = at.key("audiences");
+        let audiences = report
+            .required(self.audiences, &audiences_at, "write what `aud` must contain, such as `[chat]`")
+            .and_then(|list| {
+                distinct_some(list, &audiences_at, report, |audience, at, report| {
+                    string(audience, is_line, "write a name, not empty", at, report)
+                })
+            });
+        let algorithms = algorithms(self.algorithms, is_shared, at, report);
+        let keys = keys(self.jwks, self.secret, at, report);
+        let clock_skew = match &self.clock_skew {
+            Some(value) => duration(value, Zero::Allowed, &at.key("clock_skew"), report),
+            None => Some(Duration::from_secs(30)),
+        };
+        let max_token_bytes = match &self.max_token_bytes {
+            Some(value) => size(value, &at.key("max_token_bytes"), report),
+            None => Some(8 << 10),
+        };
+        named.then_some(Provider {
+            name: name.to_owned(),
+            issuer: issuer?,
+            audiences: audiences?,
+            algorithms: algorithms?,
+            keys: keys?,
+            clock_skew: clock_skew?,
+            max_token_bytes: max_token_bytes?,
+        })
+    }
+}
+
+/// Whether `name` may be a key under `policies` or `providers`.
+pub(super) fn name_is_good(name: &str, at: &Path, report: &mut Report) -> bool {
+    if !is_name(name) {
+        report.push(at, "has a name that is not allowed", "write 1 to 64 letters, digits, `.`, `_` and `-`");
+    }
+    is_name(name)
+}
+
+fn issuer(
+    written: Option<String>,
+    is_shared: bool,
+    at: &Path,
+    report: &mut Report,
+) -> Option<Option<String>> {
+    const REMEDY: &str = "write what `iss` must equal, such as `https://auth.example.com/`";
+    let at = at.key("issuer");
+    match written {
+        Some(issuer) => string(issuer, is_line, REMEDY, &at, report).map(Some),
+        None if is_shared => Some(None),
+        None => {
+            report.missing(&at, REMEDY);
+            None
+        }
+    }
+}
+
+fn algorithms(
+    written: Option<List<Algorithm>>,
+    is_shared: bool,
+    at: &Path,
+    report: &mut Report,
+) -> Option<Vec<Algorithm>> {
+    let at = at.key("algorithms");
+    let Some(list) = written else {
+        if is_shared {
+            report.missing(&at, "write `HS256`, `HS384` or `HS512`, as the issuer signs");
+            return None;
+        }
+        return Some(vec![Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]);
+    };
+    distinct_some(list, &at, report, |algorithm, at, report| match (is_symmetric(algorithm), is_shared) {
+        (true, false) => {
+            report.push(
+                at,
+                "wants a shared secret, and the keys are public",
+                "leave it out, or write `secret` in place of `jwks`",
+            );
+            None
+        }
+        (false, true) => {
+            report.push(
+                at,
+                "wants public keys, and there is a `secret`",
+                "leave it out, or write `jwks` in place of `secret`",
+            );
+            None
+        }
+        (true, true) | (false, false) => Some(algorithm),
+    })
+}
+
+fn is_symmetric(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
+}
+
+fn keys(
+    jwks: Option<RawJwks>,
+    secret: Option<RawSecret>,
+    at: &Path,
+    report: &mut Report,
+) -> Option<KeySource> {
+    match (jwks, secret) {
+        (Some(jwks), None) => jwks.read(&at.key("jwks"), report),
+        (None, Some(secret)) => secret.read(&at.key("secret"), report).map(KeySource::Secret),
+        (Some(_), Some(_)) => {
+            report.push(at, "has both `jwks` and `secret`", "leave one of them out");
+            None
+        }
+        (None, None) => {
+            if !report.is_broken(&at.key("jwks")) && !report.is_broken(&at.key("secret")) {
+                report.push(at, "has no keys", "write `jwks` for public keys, or `secret` for a shared one");
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `policies.*.rates`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::limits::{Counted, OnExceed, Per, Rate};
+use crate::path::Path;
+use crate::raw::list::{List, distinct};
+use crate::report::Report;
+use crate::units::{Zero, count, duration, size};
+
+/// One rate as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `count`, `per`, `limit` and `window`")]
+pub(super) struct RawRate {
+    count: Option<Counted>,
+    per: Option<Per>,
+    limit: Option<Value>,
+    window: Option<Value>,
+    burst: Option<Value>,
+    on_exceed: Option<OnExceed>,
+}
+
+/// The rates of a policy that says nothing of rates.
+fn defaults() -> Vec<Rate> {
+    vec![
+        Rate {
+            count: Counted::Handshakes,
+            per: Per::Ip,
+            limit: 100,
+            window: Duration::from_secs(60 * 60),
+            burst: 100,
+            on_exceed: OnExceed::Deny,
+        },
+        Rate {
+            count: Counted::Messages,
+            per: Per::Connection,
+            limit: 100,
+            window: Duration::from_secs(60),
+            burst: 100,
+            on_exceed: OnExceed::Close,
+        },
+    ]
+}
+
+/// The rates of a policy with or without tokens.
+pub(super) fn read(
+    written: Option<List<RawRate>>,
+    has_users: bool,
+    at: &Path,
+    report: &mut Report,
+) -> Option<Vec<Rate>> {
+    match written {
+        Some(list) => distinct(list, at, report, |rate, at, report| rate.read(has_users, at, report)),
+        None => Some(defaults()),
+    }
+}
+
+impl RawRate {
+    fn read(self, has_users: bool, at: &Path, report: &mut Report) -> Option<Rate> {
+        let counted = report.required(
+            self.count,
+            &at.key("count"),
+            "write `handshakes`, `messages`, `bytes` or `control_frames`",
+        );
+        let per = report.required(self.per, &at.key("per"), "write `connection`, `ip`, `user` or `policy`");
+        let mut amount = |value: &Value, key| match counted {
+            Some(Counted::Bytes) => size(value, &at.key(key), report),
+            _ => count(value, u64::MAX, &at.key(key), report),
+        };
+        let burst = self.burst.as_ref().map(|value| amount(value, "burst"));
+        let limit = self.limit.as_ref().map(|value| amount(value, "limit"));
+        let limit = report.required(limit, &at.key("limit"), "write how many per window").flatten();
+        let window = report
+            .required(self.window, &at.key("window"), "write a duration, such as \"1m\"")
+            .and_then(|value| duration(&value, Zero::Refused, &at.key("window"), report));
+        shared(counted, per, has_users, &at.key("per"), report);
+        let on_exceed = on_exceed(counted?, self.on_exceed, &at.key("on_exceed"), report);
+        Some(Rate {
+            count: counted?,
+            per: per?,
+            limit: limit?,
+            window: window?,
+            burst: burst.unwrap_or(limit)?,
+            on_exceed: on_exceed?,
+        })
+    }
+}
+
+/// Notes who cannot share a bucket.
+fn shared(counted: Option<Counted>, per: Option<Per>, has_users: bool, at: &Path, report: &mut Report) {
+    if counted == Some(Counted::Handshakes) && per == Some(Per::Connection) {
+        let remedy = "write `ip`, `user` or `policy`";
+        report.push(at, "a connection has one handshake only", remedy);
+    }
+    if per == Some(Per::User) && !has_users {
+        report.push(at, NO_USERS, "write `ip`, or `auth`");
+    }
+}
+
+/// What is wrong with counting by user where nobody has a token.
+pub(super) const NO_USERS: &str = "there are no users under `auth: none`";
+
+fn on_exceed(
+    counted: Counted,
+    written: Option<OnExceed>,
+    at: &Path,
+    report: &mut Report,
+) -> Option<OnExceed> {
+    let (allowed, remedy): (&[OnExceed], _) = match counted {
+        Counted::Handshakes => (&[OnExceed::Deny], "handshakes take only `deny`"),
+        Counted::ControlFrames => (&[OnExceed::Close], "control frames take only `close`"),
+        Counted::Messages | Counted::Bytes => (&[OnExceed::Close, OnExceed::Drop], "write `close` or `drop`"),
+    };
+    match written {
+        None => allowed.first().copied(),
+        Some(written) if allowed.contains(&written) => Some(written),
+        Some(_) => {
+            report.push(at, "does not fit what is counted", remedy);
+            None
+        }
+    }
+}

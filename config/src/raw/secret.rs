@@ -1,0 +1,43 @@
+//! Shared secrets. No problem here shows what was written: it may be the secret.
+
+use serde::Deserialize;
+
+use crate::grammar::is_variable;
+use crate::path::Path;
+use crate::provider::Secret;
+use crate::report::Report;
+
+/// The fewest bytes of a secret: as many as SHA-256 puts out (RFC 7518 §3.2).
+const SHORTEST: usize = 32;
+
+/// `{env: NAME}` or `{inline: "…"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `env` or `inline`")]
+pub(super) struct RawSecret {
+    env: Option<String>,
+    inline: Option<String>,
+}
+
+impl RawSecret {
+    /// The secret, or the name of the variable that holds it.
+    pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Secret> {
+        match (self.env, self.inline) {
+            (Some(name), None) if is_variable(&name) => return Some(Secret::Env(name)),
+            (Some(_), None) => report.push(
+                &at.key("env"),
+                "is not the name of an environment variable",
+                "write letters, digits and `_`, not beginning with a digit, such as `POSTERN_SECRET`",
+            ),
+            (None, Some(text)) if text.len() >= SHORTEST => return Some(Secret::Inline(text.into_bytes())),
+            (None, Some(text)) => report.push(
+                &at.key("inline"),
+                format!("has {} bytes", text.len()),
+                format!("write at least {SHORTEST} bytes"),
+            ),
+            (Some(_), Some(_)) => report.push(at, "has both `env` and `inline`", "leave one of them out"),
+            (None, None) if report.is_broken(&at.key("env")) || report.is_broken(&at.key("inline")) => {}
+            (None, None) => report.push(at, "has neither `env` nor `inline`", "write one of them"),
+        }
+        None
+    }
+}

@@ -1,0 +1,66 @@
+//! Gathers what is wrong while a document is read, so that all of it is told at once.
+
+use std::collections::BTreeSet;
+
+use crate::path::Path;
+use crate::problem::{Problem, Problems};
+
+/// The problems found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    problems: Vec<(Path, Problem)>,
+    /// Where something was taken out because it was wrong: it is not missing as well.
+    broken: BTreeSet<Path>,
+}
+
+impl Report {
+    /// Notes a problem.
+    pub(crate) fn push(&mut self, at: &Path, what: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.push((at.clone(), Problem::new(at.to_string(), what, remedy)));
+    }
+
+    /// Notes a problem with a value that is taken out of the document.
+    pub(crate) fn push_broken(&mut self, at: &Path, what: impl Into<String>, remedy: impl Into<String>) {
+        self.push(at, what, remedy);
+        self.broken.insert(at.clone());
+    }
+
+    /// Notes that a required key is not there, unless it was and was wrong.
+    pub(crate) fn missing(&mut self, at: &Path, remedy: impl Into<String>) {
+        if !self.is_broken(at) {
+            self.push(at, "is missing", remedy);
+        }
+    }
+
+    /// `value`, or a note that the required key at `at` is not there.
+    pub(crate) fn required<T>(&mut self, value: Option<T>, at: &Path, remedy: &str) -> Option<T> {
+        if value.is_none() {
+            self.missing(at, remedy);
+        }
+        value
+    }
+
+    /// Whether the value at `at` was wrong and taken out.
+    pub(crate) fn is_broken(&self, at: &Path) -> bool {
+        self.broken.contains(at)
+    }
+
+    /// Whether something directly inside `at` was wrong and taken out.
+    pub(crate) fn is_broken_below(&self, at: &Path) -> bool {
+        self.broken
+            .iter()
+            .any(|path| path.segments().split_last().is_some_and(|(_, parent)| parent == at.segments()))
+    }
+
+    /// `read` if nothing is wrong.
+    pub(crate) fn finish<T>(mut self, read: Option<T>) -> Result<T, Problems> {
+        match read {
+            Some(read) if self.problems.is_empty() => Ok(read),
+            _ => {
+                self.problems.sort_by(|(a, _), (b, _)| a.cmp(b));
+                self.problems.dedup();
+                Err(Problems(self.problems.into_iter().map(|(_, problem)| problem).collect()))
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The shape of a document: which keys, and what kind of value each has.
+//!
+//! Values are read through serde into the mirror types of [`crate::raw`]. Serde stops at the first
+//! error; so the offending value is noted, taken out, and the rest is read again.
+
+mod error;
+mod node;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment as Step;
+
+use crate::path::{Path, Segment};
+use crate::report::Report;
+
+/// The most shape problems told of one document. Every one costs a reading of the whole.
+const MOST_PROBLEMS: usize = 100;
+
+/// Reads `value`, which lies at `at`, noting everything whose shape is wrong. `None` when nothing
+/// was left to read. `value` loses what was wrong.
+pub(crate) fn read<T: DeserializeOwned>(value: &mut Value, at: &Path, report: &mut Report) -> Option<T> {
+    for _ in 0..MOST_PROBLEMS {
+        let error = match serde_path_to_error::deserialize(node::Node(value)) {
+            Ok(read) => return Some(read),
+            Err(error) => error,
+        };
+        let steps = steps(error.path());
+        let place: Path = at.segments().iter().chain(&steps).cloned().collect();
+        let (what, remedy) = error.into_inner().told(steps.last());
+        report.push_broken(&place, what, remedy);
+        if !take_out(value, &steps) {
+            return None;
+        }
+    }
+    report.push(at, "more is wrong than is told here", "mend what is told first");
+    None
+}
+
+/// Notes every null in `value` and takes it out: a key without a value is more often a slip than a
+/// wish. A JSON Schema may hold nulls.
+pub(crate) fn refuse_nulls(value: &mut Value, at: &Path, report: &mut Report) {
+    const REMEDY: &str = "write a value, or leave the key out";
+    match value {
+        Value::Array(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                if item.is_null() {
+                    report.push_broken(&at.index(i), "has no value", REMEDY);
+                } else {
+                    refuse_nulls(item, &at.index(i), report);
+                }
+            }
+        }
+        Value::Object(members) => members.retain(|key, member| {
+            let place = at.key(key.as_str());
+            if member.is_null() {
+                report.push_broken(&place, "has no value", REMEDY);
+                return false;
+            }
+            if !is_schema(&place) {
+                refuse_nulls(member, &place, report);
+            }
+            true
+        }),
+        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn is_schema(place: &Path) -> bool {
+    let is =
+        |segment: Option<&Segment>, name: &str| matches!(segment, Some(Segment::Key(key)) if key == name);
+    let segments = place.segments();
+    segments.len() == 4
+        && is(segments.first(), "policies")
+        && is(segments.get(2), "messages")
+        && is(segments.get(3), "schema")
+}
+
+fn steps(path: &serde_path_to_error::Path) -> Vec<Segment> {
+    path.iter()
+        .map_while(|step| match step {
+            Step::Seq { index } => Some(Segment::Index(*index)),
+            Step::Map { key } => Some(Segment::Key(key.clone())),
+            Step::Enum { .. } | Step::Unknown => None,
+        })
+        .collect()
+}
+
+/// Takes out what lies at `steps`: members go, elements of lists become null, so that the others
+/// keep their positions. Whether something is left.
+fn take_out(value: &mut Value, steps: &[Segment]) -> bool {
+    let Some((last, parents)) = steps.split_last() else { return false };
+    let parent = parents.iter().try_fold(value, |value, step| match step {
+        Segment::Index(index) => value.get_mut(index),
+        Segment::Key(key) => value.get_mut(key),
+    });
+    match (parent, last) {
+        (Some(Value::Array(items)), Segment::Index(index)) => {
+            items.get_mut(*index).map(|item| *item = Value::Null).is_some()
+        }
+        (Some(Value::Object(members)), Segment::Key(key)) => members.remove(key).is_some(),
+        _ => false,
+    }
+}

@@ -1,0 +1,100 @@
+//! What serde found wrong, kept as values rather than as text.
+
+use std::fmt;
+
+use serde::de::{self, Expected, Unexpected};
+
+use crate::path::Segment;
+use crate::words::{shown, suggestion};
+
+/// One thing wrong with the shape of a value. It never holds the text of a value whose kind is
+/// wrong, since that may be a secret.
+#[derive(Debug)]
+pub(crate) enum ShapeError {
+    /// A value of another kind than is asked for.
+    Kind { found: &'static str, expected: String },
+    /// A key that is not one of these.
+    Key { allowed: &'static [&'static str] },
+    /// A word that is not one of these.
+    Word { found: String, allowed: &'static [&'static str] },
+    /// Anything else serde may say.
+    Other(String),
+}
+
+impl ShapeError {
+    /// What is wrong and what to do; `last` is the last step to the value at fault.
+    pub(super) fn told(self, last: Option<&Segment>) -> (String, String) {
+        match self {
+            Self::Kind { found, expected } => (format!("is {found}"), format!("write {}", plain(&expected))),
+            Self::Key { allowed } => {
+                let written = match last {
+                    Some(Segment::Key(key)) => key.as_str(),
+                    Some(Segment::Index(_)) | None => "",
+                };
+                ("is an unknown key".to_owned(), suggestion(written, allowed))
+            }
+            Self::Word { found, allowed } => {
+                (format!("{} is unknown", shown(&found)), suggestion(&found, allowed))
+            }
+            Self::Other(text) => (text, "write it as the policy language says".to_owned()),
+        }
+    }
+}
+
+/// Serde's names for kinds, in the words of YAML.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "a boolean" => "true or false",
+        "a map" => "an object",
+        "a sequence" => "a list",
+        other => other,
+    }
+}
+
+/// The kind of a value, never the value.
+fn kind(found: Unexpected<'_>) -> &'static str {
+    match found {
+        Unexpected::Bool(_) => "true or false",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
+        Unexpected::Char(_) | Unexpected::Str(_) => "a string",
+        Unexpected::Seq => "a list",
+        Unexpected::Map => "an object",
+        Unexpected::Unit | Unexpected::Option => "without a value",
+        _ => "of another kind",
+    }
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind { found, expected } => write!(f, "{found} where {expected} is expected"),
+            Self::Key { .. } => f.write_str("unknown key"),
+            Self::Word { .. } => f.write_str("unknown word"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for ShapeError {}
+
+impl de::Error for ShapeError {
+    fn custom<T: fmt::Display>(text: T) -> Self {
+        Self::Other(text.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::Kind { found: kind(found), expected: expected.to_string() }
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn unknown_field(_: &str, allowed: &'static [&'static str]) -> Self {
+        Self::Key { allowed }
+    }
+
+    fn unknown_variant(found: &str, allowed: &'static [&'static str]) -> Self {
+        Self::Word { found: found.to_owned(), allowed }
+    }
+}
