@@ -1,1 +1,25 @@
-//! .
+//! The proxy-wasm filter: performs in Envoy what [`postern_engine`] decides.
+//!
+//! Nothing is decided here. A callback becomes an input of the engine, an output of the engine
+//! becomes a host call, and [`host`] is the only module that makes one.
+
+mod host;
+mod metrics;
+mod root;
+mod sessions;
+mod shared;
+mod stream;
+
+use proxy_wasm::types::LogLevel;
+
+use crate::root::Root;
+
+#[allow(missing_docs, reason = "the SDK's macro writes the entry point")]
+mod entry {
+    use super::{LogLevel, Root};
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(LogLevel::Debug);
+        proxy_wasm::set_root_context(|context_id| Box::new(Root::new(context_id)));
+    }}
+}

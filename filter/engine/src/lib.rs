@@ -3,5 +3,37 @@
 //! This crate has no I/O, no clock, no randomness and no log; it knows no proxy-wasm. The filter
 //! drives it: inputs with the time go in, outputs come out, and the filter performs them. So
 //! every rule is tested natively at full speed, at every byte split, with a clock of the test's.
+//!
+//! An [`Engine`] is a document made ready; it finds the policy of a request and starts a
+//! [`Session`], which judges the stream from its request to its end.
 
+pub mod auth;
+mod close;
+mod engine;
+mod frame;
+mod handshake;
 pub mod headers;
+mod lane;
+mod metadata;
+mod open;
+mod passage;
+pub mod rate;
+mod reason;
+mod reply;
+mod request;
+mod ruleset;
+mod session;
+pub mod strict_json;
+mod tally;
+
+pub use engine::{Engine, RouteFacts, Selection};
+pub use frame::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
+pub use lane::Peer;
+pub use metadata::{UnreadableMetadata, of_route};
+pub use passage::{Held, Passage};
+pub use reason::{Consequence, Reason};
+pub use reply::Reply;
+pub use request::{Connection, Entropy, Protocol, RequestHead, is_upgrade};
+pub use ruleset::Ruleset;
+pub use session::{Event, Input, Output, Session};
+pub use tally::{Messages, Tally};

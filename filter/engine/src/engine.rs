@@ -1,0 +1,174 @@
+//! A whole document made ready, and which of its policies a request falls under.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use postern_config::{Carrier, Config, DefaultPolicy, NormalisedPath, Problems};
+use serde_json::Value;
+
+use crate::auth::carrier::without_parameters;
+use crate::auth::keys::Keyring;
+use crate::handshake::Kind;
+use crate::headers::{HeaderEdit, Single};
+use crate::metadata;
+use crate::rate::KeySpace;
+use crate::reason::Reason;
+use crate::reply::{Instance, Reply};
+use crate::request::RequestHead;
+use crate::ruleset::Ruleset;
+use crate::session::{Event, Output, Session};
+
+/// How many different overrides by route metadata are kept ready. An Envoy with more pays for
+/// reading them anew.
+const MAX_OVERLAYS: usize = 4096;
+
+/// A document made ready to judge with.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    keyring: Keyring,
+    rulesets: BTreeMap<String, Rc<Ruleset>>,
+    overlays: RefCell<HashMap<(Option<String>, Vec<u8>), Option<Rc<Ruleset>>>>,
+    keys: KeySpace,
+    /// The query parameters in which any policy takes tokens.
+    token_parameters: Vec<String>,
+}
+
+/// What Envoy knows of the request's route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteFacts {
+    /// The name of Envoy's route.
+    pub name: Option<String>,
+    /// The route's metadata, serialised as `envoy.config.core.v3.Metadata`.
+    pub metadata: Option<Vec<u8>>,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Selection {
+    /// It passes unjudged.
+    Pass,
+    /// It is refused, and these are to be performed.
+    Refuse(Vec<Output>),
+    /// It is judged by this session, which takes it as its first input.
+    Judge(Box<Session>),
+}
+
+impl Engine {
+    /// Makes `config` ready. `env` looks up the environment variables that it names; `seed` keeps
+    /// bucket names secret, and all workers of an Envoy must agree on it.
+    pub fn compile(
+        config: Config,
+        env: &dyn Fn(&str) -> Option<String>,
+        seed: [u8; 16],
+    ) -> Result<Self, Problems> {
+        let keyring = Keyring::compile(&config.providers, env)?;
+        let ruleset = |policy: &postern_config::Policy| Rc::new(Ruleset::new(policy.clone(), &keyring));
+        let rulesets = config.policies.iter().map(|(name, policy)| (name.clone(), ruleset(policy))).collect();
+        let carriers =
+            config.policies.values().filter_map(|policy| policy.auth.as_ref()).flat_map(|a| &a.from);
+        let token_parameters = carriers
+            .filter_map(|carrier| match carrier {
+                Carrier::Query(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        let (overlays, keys) = (RefCell::default(), KeySpace::new(seed));
+        Ok(Self { config, keyring, rulesets, overlays, keys, token_parameters })
+    }
+
+    /// The names of all policies.
+    pub fn policies(&self) -> impl Iterator<Item = &str> {
+        self.rulesets.keys().map(String::as_str)
+    }
+
+    /// Finds the policy that `head` falls under.
+    pub fn select(&self, head: &RequestHead, route: &RouteFacts) -> Selection {
+        match self.ruleset(head, route) {
+            Ok(Some(ruleset)) => Selection::Judge(Box::new(Session::new(ruleset, self.keys.clone()))),
+            Ok(None) => Selection::Pass,
+            // Ordinary HTTP that no policy speaks of is none of Postern's business.
+            Err(Reason::NoPolicy) if Kind::of(head.headers()) == Kind::Plain => Selection::Pass,
+            Err(reason) => Selection::Refuse(self.refuse(head, reason)),
+        }
+    }
+
+    fn ruleset(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<Rc<Ruleset>>, Reason> {
+        let metadata = match &route.metadata {
+            Some(bytes) if !bytes.is_empty() => bytes,
+            _ => return self.routed(head, route).map(|name| name.and_then(|name| self.named(&name))),
+        };
+        let said = metadata::of_route(metadata).map_err(|_| Reason::PolicyInvalid)?;
+        let Some(said) = said else {
+            return self.routed(head, route).map(|name| name.and_then(|name| self.named(&name)));
+        };
+        let Value::Object(mut overrides) = said else { return Err(Reason::PolicyInvalid) };
+        let name = match overrides.remove("policy") {
+            Some(Value::String(name)) => name,
+            Some(_) => return Err(Reason::PolicyInvalid),
+            // An override of nothing has no meaning, so it cannot be followed.
+            None => self.routed(head, route)?.ok_or(Reason::PolicyInvalid)?,
+        };
+        if overrides.is_empty() {
+            return self.named(&name).map(Some).ok_or(Reason::PolicyInvalid);
+        }
+        self.overlaid(name, metadata, &Value::Object(overrides)).map(Some).ok_or(Reason::PolicyInvalid)
+    }
+
+    fn named(&self, name: &str) -> Option<Rc<Ruleset>> {
+        self.rulesets.get(name).map(Rc::clone)
+    }
+
+    fn overlaid(&self, name: String, metadata: &[u8], overrides: &Value) -> Option<Rc<Ruleset>> {
+        let key = (Some(name), metadata.to_vec());
+        if let Some(known) = self.overlays.borrow().get(&key) {
+            return known.clone();
+        }
+        let name = key.0.as_deref().unwrap_or_default();
+        let policy = self.config.overlay(name, overrides).ok();
+        let ruleset = policy.map(|policy| Rc::new(Ruleset::new(policy, &self.keyring)));
+        let mut overlays = self.overlays.borrow_mut();
+        if overlays.len() >= MAX_OVERLAYS {
+            overlays.clear();
+        }
+        overlays.insert(key, ruleset.clone());
+        ruleset
+    }
+
+    /// The name of the policy that `routes` and `default_policy` give; `None` lets it pass.
+    fn routed(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<String>, Reason> {
+        let on_paths = self.config.routes.iter().any(|route| route.matches.path_prefix.is_some());
+        let path = match NormalisedPath::parse(head.path()) {
+            Ok(path) => Some(path),
+            Err(_) if on_paths => return Err(Reason::MalformedHandshake),
+            Err(_) => None,
+        };
+        let found = self.config.routes.iter().find(|line| {
+            line.matches.matches(head.host().unwrap_or_default(), path.as_ref(), route.name.as_deref())
+        });
+        match (found, &self.config.default_policy) {
+            (Some(line), _) => Ok(Some(line.policy.clone())),
+            (None, DefaultPolicy::Policy(name)) => Ok(Some(name.clone())),
+            (None, DefaultPolicy::Pass) => Ok(None),
+            (None, DefaultPolicy::Deny) => Err(Reason::NoPolicy),
+        }
+    }
+
+    /// A refusal where no policy says in which carriers a token may be: what any policy would
+    /// take out of the path does not reach the access log.
+    fn refuse(&self, head: &RequestHead, reason: Reason) -> Vec<Output> {
+        let mut edits = Vec::new();
+        if let Single::One(path) = head.headers().single(":path") {
+            let names: Vec<_> = self.token_parameters.iter().map(String::as_str).collect();
+            let clean = without_parameters(path, &names);
+            edits.extend(clean.map(|clean| HeaderEdit::Set(":path".to_owned(), clean)));
+        }
+        let instance = Instance::of(head);
+        let told = Event::Refused { reason, instance: instance.as_str().to_owned(), detail: None };
+        vec![Output::Tell(told), Output::Reply(edits, Reply::refusal(reason, &instance, None))]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,356 @@
+//! Judges an upgrade request, in the order of the policy language: TLS, shape, rates by address,
+//! origin, subprotocols, token, claims, rates by user. The first refusal wins, yet every
+//! handshake takes its tokens from the rates by address: brute force is an attack too.
+
+mod response;
+mod shape;
+mod subprotocol;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use postern_config::{Auth, Carrier, Expiry, OriginVerdict, Origins, OtherUpgrades, Per, Tls};
+
+use crate::auth::carrier::{self, Presence};
+use crate::auth::claims::Claims;
+use crate::auth::error::{Cause, TokenError};
+use crate::auth::verifier;
+use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
+use crate::rate::{Charge, Charged, KeySpace, Outcome};
+use crate::reason::Reason;
+use crate::request::RequestHead;
+use crate::ruleset::{HandshakeRate, Ruleset};
+
+pub(crate) use response::Expected;
+pub(crate) use shape::Kind;
+
+const EXTENSIONS: &str = "sec-websocket-extensions";
+const KEY: &str = "sec-websocket-key";
+const PROTOCOL: &str = "sec-websocket-protocol";
+
+/// An upgrade request on its way through the rules.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    ruleset: Rc<Ruleset>,
+    head: RequestHead,
+    /// The client's key, or a fresh one where the client sends none.
+    key: Vec<u8>,
+    tokens: Tokens,
+    /// What takes the tokens out of the request, whatever becomes of it.
+    removals: Vec<HeaderEdit>,
+    refusal: Option<Refusal>,
+    pending: VecDeque<Charge>,
+    admission: Option<Admission>,
+    keys: KeySpace,
+}
+
+/// The tokens of a request.
+enum Tokens {
+    Ambiguous,
+    Missing,
+    One(Vec<u8>),
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The request may go up.
+    Admit(Admission),
+    /// A bucket has to be asked; its answer goes to [`Handshake::answer`].
+    Ask(Charge),
+    /// The request is refused.
+    Refuse(Refusal),
+}
+
+/// A handshake that may go up.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    /// The changes to the request.
+    pub(crate) edits: Vec<HeaderEdit>,
+    /// What the upstream's 101 must say.
+    pub(crate) expected: Expected,
+    /// When the right to the connection ends.
+    pub(crate) expires_at: Option<Duration>,
+}
+
+/// Why a handshake is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: Reason,
+    /// The time to the next token of a rate.
+    pub(crate) wait: Option<Duration>,
+    /// For the log.
+    pub(crate) detail: Option<TokenError>,
+}
+
+impl Handshake {
+    pub(crate) fn new(ruleset: Rc<Ruleset>, head: RequestHead, kind: Kind, keys: KeySpace) -> Self {
+        let (tokens, removals) = match &ruleset.policy.auth {
+            Some(auth) => {
+                let found = carrier::extract(head.headers(), &auth.from, auth.keep_token);
+                (Tokens::from(Presence::of(found.candidates)), found.edits)
+            }
+            None => (Tokens::Missing, Vec::new()),
+        };
+        let shape = match kind {
+            Kind::WebSocket => shape::judge(&head),
+            Kind::OtherUpgrade | Kind::Plain => Err(Reason::UpgradeDenied),
+        };
+        let shape = judge_tls(ruleset.policy.tls, &head).and(shape);
+        let refusal = shape.as_ref().err().map(|reason| Refusal::from(*reason));
+        let key = shape.ok().flatten().unwrap_or_else(|| shape::fresh_key(head.entropy.key));
+        let mut handshake = Self {
+            ruleset,
+            head,
+            key,
+            tokens,
+            removals,
+            refusal,
+            pending: VecDeque::new(),
+            admission: None,
+            keys,
+        };
+        handshake.pending = handshake.charges(&handshake.ruleset.address_rates, None);
+        handshake
+    }
+
+    /// What is to be done next, at `now`.
+    pub(crate) fn next(&mut self, now: Duration) -> Next {
+        loop {
+            if let Some(charge) = self.pending.front() {
+                return Next::Ask(*charge);
+            }
+            if let Some(refusal) = self.refusal {
+                return Next::Refuse(refusal);
+            }
+            if let Some(admission) = self.admission.take() {
+                return Next::Admit(admission);
+            }
+            match self.judge(now) {
+                Ok((admission, claims)) => {
+                    self.pending = self.charges(&self.ruleset.user_rates, claims.as_ref());
+                    self.admission = Some(admission);
+                }
+                Err(refusal) => self.refusal = Some(refusal),
+            }
+        }
+    }
+
+    /// Takes the answer to the bucket that [`Handshake::next`] asked for.
+    pub(crate) fn answer(&mut self, outcome: Outcome) {
+        self.pending.pop_front();
+        let wait = match outcome {
+            Outcome::Charged(Charged::Taken) => return,
+            Outcome::Charged(Charged::Wait(wait)) => Some(wait),
+            Outcome::Full => None,
+        };
+        if self.refusal.is_none() {
+            self.pending.clear();
+            self.refusal = Some(Refusal { wait, ..Reason::HandshakeRate.into() });
+        }
+    }
+
+    /// The request, once nothing more is asked of it.
+    pub(crate) fn into_parts(self) -> (RequestHead, Vec<HeaderEdit>) {
+        (self.head, self.removals)
+    }
+
+    fn charges(&self, rates: &[HandshakeRate], claims: Option<&Claims>) -> VecDeque<Charge> {
+        let policy = self.ruleset.name().as_bytes();
+        let address = || client_subject(self.head.connection.client, self.ruleset.policy.ipv6_prefix);
+        let charge = |rate: &HandshakeRate| {
+            let (per, subject) = match (rate.per, claims.and_then(user_subject)) {
+                (Per::User, Some(user)) => (b"user".as_slice(), user),
+                (Per::Policy, _) => (b"policy".as_slice(), Vec::new()),
+                (Per::User | Per::Ip | Per::Connection, _) => (b"ip".as_slice(), address()),
+            };
+            let key = self.keys.key(&[b"handshakes", policy, per], &rate.quota, &subject);
+            Charge { key, quota: rate.quota, tokens: 1 }
+        };
+        rates.iter().map(charge).collect()
+    }
+
+    /// Everything that is judged between the rates by address and those by user.
+    fn judge(&self, now: Duration) -> Result<(Admission, Option<Claims>), Refusal> {
+        let policy = &self.ruleset.policy;
+        let headers = self.head.headers();
+        judge_origin(&policy.origins, headers)?;
+        let offers = self.offers();
+        let (credentials, offers): (Vec<_>, Vec<_>) =
+            offers.iter().map(Vec::as_slice).partition(|offer| self.is_credential(offer));
+        let allowed = subprotocol::judge(&policy.subprotocols, &offers)?;
+        let claims = match &policy.auth {
+            Some(auth) => Some(self.judge_token(auth, now)?),
+            None => None,
+        };
+
+        let mut edits = self.removals.clone();
+        if allowed.len() != offers.len() {
+            let left = credentials.into_iter().chain(allowed.iter().copied());
+            edits.retain(|edit| edit.name() != PROTOCOL);
+            edits.push(subprotocol::edit(PROTOCOL, left));
+        }
+        if headers.has(EXTENSIONS) {
+            edits.push(HeaderEdit::Remove(EXTENSIONS.to_owned()));
+        }
+        if headers.single(KEY) != Single::One(&self.key) {
+            edits.push(HeaderEdit::Set(KEY.to_owned(), self.key.clone()));
+        }
+        if let Some(auth) = &policy.auth {
+            edits.extend(strip_forwarded(auth, headers));
+            if let Some(claims) = &claims {
+                edits.extend(claims.forward(&auth.forward)?);
+            }
+        }
+        let expires_at = match (&policy.auth, &claims) {
+            (Some(auth), Some(claims)) if auth.expiry == Expiry::Close => {
+                Some(claims.ends(auth.expiry_grace))
+            }
+            _ => None,
+        };
+        let subprotocols = allowed.into_iter().map(<[u8]>::to_vec).collect();
+        let expected = Expected { key: self.key.clone(), subprotocols };
+        Ok((Admission { edits, expected, expires_at }, claims))
+    }
+
+    /// The subprotocols that the request has once the token is out of it.
+    fn offers(&self) -> Vec<Vec<u8>> {
+        let edited = self.removals.iter().find(|edit| edit.name() == PROTOCOL);
+        match edited {
+            Some(HeaderEdit::Remove(_)) => Vec::new(),
+            Some(HeaderEdit::Set(name, value)) => {
+                let fields = [(name.clone(), value.clone())];
+                Headers::new(&fields).list(PROTOCOL).map(<[u8]>::to_vec).collect()
+            }
+            None => self.head.headers().list(PROTOCOL).map(<[u8]>::to_vec).collect(),
+        }
+    }
+
+    /// Whether an offer is a token that the policy leaves in.
+    fn is_credential(&self, offer: &[u8]) -> bool {
+        self.ruleset.policy.auth.as_ref().is_some_and(|auth| {
+            auth.from.iter().any(|carrier| match carrier {
+                Carrier::Subprotocol(prefix) => offer.starts_with(prefix.as_bytes()),
+                _ => false,
+            })
+        })
+    }
+
+    fn judge_token(&self, auth: &Auth, now: Duration) -> Result<Claims, Refusal> {
+        let token = match &self.tokens {
+            Tokens::Missing => return Err(Reason::TokenMissing.into()),
+            Tokens::Ambiguous => return Err(Reason::TokenAmbiguous.into()),
+            Tokens::One(token) => token,
+        };
+        let providers: Vec<_> = self.ruleset.providers.iter().collect();
+        let claims = verifier::verify(token, &providers, now).map_err(Refusal::from)?;
+        if !claims.meet(&auth.require) {
+            return Err(Reason::ClaimsDenied.into());
+        }
+        Ok(claims)
+    }
+}
+
+impl From<Presence<'_>> for Tokens {
+    fn from(presence: Presence<'_>) -> Self {
+        match presence {
+            Presence::Ambiguous => Self::Ambiguous,
+            Presence::Missing => Self::Missing,
+            Presence::Token(candidate) => Self::One(candidate.token),
+        }
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens(…)")
+    }
+}
+
+impl From<Cause> for Refusal {
+    fn from(cause: Cause) -> Self {
+        TokenError::Invalid(cause).into()
+    }
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, wait: None, detail: None }
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        let reason = match error {
+            TokenError::Expired => Reason::TokenExpired,
+            TokenError::Invalid(_) => Reason::TokenInvalid,
+            TokenError::KeysUnavailable => Reason::KeysUnavailable,
+        };
+        Self { reason, wait: None, detail: Some(error) }
+    }
+}
+
+/// What becomes of ordinary HTTP, and of upgrades the policy lets pass unjudged: the headers that
+/// carry claims are the upstream's to trust, so a client's own never reach it.
+pub(crate) fn strip_forwarded(auth: &Auth, headers: Headers<'_>) -> Vec<HeaderEdit> {
+    let spoofed = headers
+        .fields()
+        .filter(|(name, _)| auth.forward.keys().any(|forwarded| is_same_to_a_gateway(name, forwarded)))
+        .map(|(name, _)| name.to_ascii_lowercase());
+    let mut names: Vec<_> = spoofed.collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(HeaderEdit::Remove).collect()
+}
+
+/// Whether an upgrade to another protocol than WebSocket passes unjudged.
+pub(crate) fn passes_unjudged(ruleset: &Ruleset, kind: Kind) -> bool {
+    kind == Kind::OtherUpgrade && ruleset.policy.other_upgrades == OtherUpgrades::Pass
+}
+
+fn judge_tls(tls: Tls, head: &RequestHead) -> Result<(), Reason> {
+    let forwarded = || head.headers().single("x-forwarded-proto") == Single::One(b"https");
+    let met = match tls {
+        Tls::Forwarded => head.connection.tls || forwarded(),
+        Tls::Mutual => head.connection.tls && head.connection.mutual_tls,
+        Tls::Optional => true,
+        Tls::Required => head.connection.tls,
+    };
+    if met { Ok(()) } else { Err(Reason::TlsRequired) }
+}
+
+fn judge_origin(rule: &Origins, headers: Headers<'_>) -> Result<(), Reason> {
+    match rule.judge(headers.all("origin")) {
+        OriginVerdict::Allowed => Ok(()),
+        OriginVerdict::Denied => Err(Reason::OriginDenied),
+        OriginVerdict::Missing => Err(Reason::OriginMissing),
+    }
+}
+
+/// The bytes that name a client among addresses: an IPv6 client by its network.
+fn client_subject(client: Option<IpAddr>, ipv6_prefix: u8) -> Vec<u8> {
+    match client.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => {
+            let host_bits = 128_u32.saturating_sub(u32::from(ipv6_prefix));
+            let network = address.to_bits().checked_shr(host_bits).unwrap_or(0);
+            network.to_be_bytes().to_vec()
+        }
+        // Peers without an address, as on a Unix socket, share one bucket.
+        None => Vec::new(),
+    }
+}
+
+/// The bytes that name a user: a subject means something only together with its issuer.
+fn user_subject(claims: &Claims) -> Option<Vec<u8>> {
+    let subject = claims.subject()?;
+    let issuer = claims.issuer().unwrap_or_default();
+    Some([&(issuer.len() as u64).to_be_bytes(), issuer.as_bytes(), subject.as_bytes()].concat())
+}

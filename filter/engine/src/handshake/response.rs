@@ -1,0 +1,100 @@
+//! Whether the upstream's 101 answers this very handshake (RFC 6455 §4.1, second part).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+
+use crate::headers::{Headers, Single};
+
+/// What a 101 must say.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    /// The Sec-WebSocket-Key that went up.
+    pub(crate) key: Vec<u8>,
+    /// The subprotocols that went up.
+    pub(crate) subprotocols: Vec<Vec<u8>>,
+}
+
+/// The globally unique identifier of RFC 6455 §1.3.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+impl Expected {
+    /// Whether `headers` are those of a 101 for the request. No extension was offered, so none
+    /// may be agreed on.
+    pub(crate) fn is_met_by(&self, headers: Headers<'_>) -> bool {
+        let mut upgrade = headers.list("upgrade");
+        let to_websocket = upgrade.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"))
+            && upgrade.next().is_none()
+            && headers.list_has("connection", b"upgrade");
+        let accepted = match headers.single("sec-websocket-accept") {
+            Single::One(accept) => accept.trim_ascii() == self.accept().as_bytes(),
+            Single::Absent | Single::Many => false,
+        };
+        let subprotocol_offered = match headers.single("sec-websocket-protocol") {
+            Single::Absent => true,
+            Single::One(name) => self.subprotocols.iter().any(|offer| offer == name.trim_ascii()),
+            Single::Many => false,
+        };
+        to_websocket && accepted && subprotocol_offered && !headers.has("sec-websocket-extensions")
+    }
+
+    fn accept(&self) -> String {
+        STANDARD.encode(Sha1::new().chain_update(&self.key).chain_update(GUID).finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::headers::Field;
+
+    fn response(changes: &[(&str, Option<&str>)]) -> Vec<Field> {
+        let mut fields = vec![
+            ("upgrade".to_owned(), b"websocket".to_vec()),
+            ("connection".to_owned(), b"Upgrade".to_vec()),
+            ("sec-websocket-accept".to_owned(), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_vec()),
+        ];
+        for (name, value) in changes {
+            fields.retain(|(n, _)| n != name);
+            fields.extend(value.map(|value| ((*name).to_owned(), value.as_bytes().to_vec())));
+        }
+        fields
+    }
+
+    #[test]
+    fn a_101_fits_its_request_in_every_field() {
+        let expected = Expected {
+            key: b"dGhlIHNhbXBsZSBub25jZQ==".to_vec(),
+            subprotocols: vec![b"chat.v2".to_vec(), b"chat.v1".to_vec()],
+        };
+        let cases: [(&str, &[(&str, Option<&str>)], bool); 13] = [
+            ("the RFC's example", &[], true),
+            ("an offered subprotocol", &[("sec-websocket-protocol", Some("chat.v1"))], true),
+            ("any case", &[("upgrade", Some("WebSocket")), ("connection", Some("upgrade"))], true),
+            (
+                "accept of another key",
+                &[("sec-websocket-accept", Some("AAAPLMBiTxaQ9kYGzzhZRbK+xOo="))],
+                false,
+            ),
+            (
+                "accept in another case",
+                &[("sec-websocket-accept", Some("S3PPLMBITXAQ9KYGZZHZRBK+XOO="))],
+                false,
+            ),
+            ("no accept", &[("sec-websocket-accept", None)], false),
+            ("no upgrade", &[("upgrade", None)], false),
+            ("upgrade to something else", &[("upgrade", Some("h2c"))], false),
+            ("upgrade to two things", &[("upgrade", Some("websocket, h2c"))], false),
+            ("no connection", &[("connection", Some("keep-alive"))], false),
+            ("subprotocol not offered", &[("sec-websocket-protocol", Some("soap"))], false),
+            ("two subprotocols", &[("sec-websocket-protocol", Some("chat.v2, chat.v1"))], false),
+            ("extension not offered", &[("sec-websocket-extensions", Some("permessage-deflate"))], false),
+        ];
+        for (name, changes, fits) in cases {
+            assert_eq!(expected.is_met_by(Headers::new(&response(changes))), fits, "{name}");
+        }
+        let mut twice = response(&[]);
+        twice.extend_from_slice(&response(&[]));
+        assert!(!expected.is_met_by(Headers::new(&twice)), "two accepts");
+    }
+}

@@ -1,0 +1,169 @@
+//! What kind of request this is, and whether a WebSocket handshake is one (RFC 6455 §4.2.1,
+//! RFC 8441 §4 for HTTP/2).
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::headers::{Headers, Single};
+use crate::reason::Reason;
+use crate::request::{Protocol, RequestHead};
+
+/// The kind of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It asks for another protocol than WebSocket.
+    OtherUpgrade,
+    /// Ordinary HTTP.
+    Plain,
+    /// It asks for a WebSocket, well or badly.
+    WebSocket,
+}
+
+/// The example in RFC 6455 §4.2.1 itself leaves bits over after the sixteenth byte.
+const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
+);
+
+impl Kind {
+    /// Decides by the Upgrade field and the method alone, so that a bad handshake is still one.
+    pub(crate) fn of(headers: Headers<'_>) -> Self {
+        let connect = headers.single(":method") == Single::One(b"CONNECT");
+        match (headers.has("upgrade"), connect) {
+            (false, false) => Self::Plain,
+            (true, _) if names_websocket_only(headers) => Self::WebSocket,
+            (true, _) | (false, true) => Self::OtherUpgrade,
+        }
+    }
+}
+
+fn names_websocket_only(headers: Headers<'_>) -> bool {
+    let mut names = headers.list("upgrade");
+    names.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket")) && names.next().is_none()
+}
+
+/// Judges the shape of a WebSocket handshake. `Ok` holds the client's key, `None` in an extended
+/// CONNECT, which carries none.
+pub(crate) fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, Reason> {
+    let headers = head.headers();
+    let malformed = Err(Reason::MalformedHandshake);
+    if headers.single(":method") != Single::One(b"GET") || head.connection.protocol == Protocol::Http10 {
+        return malformed;
+    }
+    if !headers.list_has("connection", b"upgrade") || head.host().is_none() {
+        return malformed;
+    }
+    if headers.has("content-length") || headers.has("transfer-encoding") {
+        return malformed;
+    }
+    match headers.single("sec-websocket-version") {
+        Single::One(version) if version.trim_ascii() == b"13" => {}
+        Single::One(_) => return Err(Reason::VersionUnsupported),
+        Single::Absent | Single::Many => return malformed,
+    }
+    if head.connection.protocol == Protocol::Multiplexed {
+        return Ok(None);
+    }
+    match headers.single("sec-websocket-key") {
+        Single::One(key) if is_key(key.trim_ascii()) => Ok(Some(key.trim_ascii().to_vec())),
+        Single::One(_) | Single::Absent | Single::Many => malformed,
+    }
+}
+
+fn is_key(key: &[u8]) -> bool {
+    // Sixteen bytes are twenty-four characters; nothing longer is decoded.
+    key.len() == 24 && KEY_BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+/// A key for the upstream where the client sent none.
+pub(crate) fn fresh_key(random: [u8; 16]) -> Vec<u8> {
+    KEY_BASE64.encode(random).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::testing::{request, with, without};
+
+    const MALFORMED: Result<Option<Vec<u8>>, Reason> = Err(Reason::MalformedHandshake);
+
+    #[test]
+    fn the_kind_shows_in_upgrade_and_method_alone() {
+        let base = request();
+        let cases = [
+            ("a handshake", base.clone(), Kind::WebSocket),
+            ("any case", with(&base, "upgrade", b"WebSocket"), Kind::WebSocket),
+            ("no Connection", without(&base, "connection"), Kind::WebSocket),
+            ("no Upgrade", without(&base, "upgrade"), Kind::Plain),
+            ("h2c", with(&base, "upgrade", b"h2c"), Kind::OtherUpgrade),
+            ("two protocols", with(&base, "upgrade", b"websocket, h2c"), Kind::OtherUpgrade),
+            ("empty", with(&base, "upgrade", b""), Kind::OtherUpgrade),
+            ("not text", with(&base, "upgrade", b"\xffwebsocket"), Kind::OtherUpgrade),
+            ("CONNECT", with(&without(&base, "upgrade"), ":method", b"CONNECT"), Kind::OtherUpgrade),
+        ];
+        for (name, head, kind) in cases {
+            assert_eq!(Kind::of(head.headers()), kind, "{name}");
+        }
+    }
+
+    #[test]
+    fn section_4_2_1_is_judged_line_by_line() {
+        let base = request();
+        let ok = Ok(Some(b"dGhlIHNhbXBsZSBub25jZQ==".to_vec()));
+        let twice = |name: &str, value: &[u8]| {
+            let mut head = base.clone();
+            head.fields.push((name.to_owned(), value.to_vec()));
+            head
+        };
+        let http10 = {
+            let mut head = base.clone();
+            head.connection.protocol = Protocol::Http10;
+            head
+        };
+        let version = Err(Reason::VersionUnsupported);
+        let cases = [
+            ("whole", base.clone(), ok.clone()),
+            ("Connection is a list", with(&base, "connection", b"keep-alive, Upgrade"), ok.clone()),
+            ("blanks around the key", with(&base, "sec-websocket-key", b" dGhlIHNhbXBsZSBub25jZQ== "), ok),
+            (
+                "key of the RFC's example with bits left over",
+                with(&base, "sec-websocket-key", b"AQIDBAUGBwgJCgsMDQ4PEC=="),
+                Ok(Some(b"AQIDBAUGBwgJCgsMDQ4PEC==".to_vec())),
+            ),
+            ("POST", with(&base, ":method", b"POST"), MALFORMED),
+            ("lower-case method", with(&base, ":method", b"get"), MALFORMED),
+            ("HTTP/1.0", http10, MALFORMED),
+            ("no host", without(&base, ":authority"), MALFORMED),
+            ("no Connection", without(&base, "connection"), MALFORMED),
+            ("Connection without upgrade", with(&base, "connection", b"keep-alive"), MALFORMED),
+            ("Content-Length", with(&base, "content-length", b"0"), MALFORMED),
+            ("Transfer-Encoding", with(&base, "transfer-encoding", b"chunked"), MALFORMED),
+            ("no version", without(&base, "sec-websocket-version"), MALFORMED),
+            ("two versions", twice("sec-websocket-version", b"13"), MALFORMED),
+            ("version 8", with(&base, "sec-websocket-version", b"8"), version.clone()),
+            ("version list", with(&base, "sec-websocket-version", b"13, 8"), version.clone()),
+            ("version not text", with(&base, "sec-websocket-version", b"\xff"), version),
+            ("no key", without(&base, "sec-websocket-key"), MALFORMED),
+            ("two keys", twice("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="), MALFORMED),
+            ("15 bytes", with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25j"), MALFORMED),
+            ("18 bytes", with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZWVl"), MALFORMED),
+            ("no padding", with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ"), MALFORMED),
+            ("URL alphabet", with(&base, "sec-websocket-key", b"____IHNhbXBsZSBub25jZQ=="), MALFORMED),
+            ("key not text", with(&base, "sec-websocket-key", b"\xff\xffhlIHNhbXBsZSBub25jZQ=="), MALFORMED),
+        ];
+        for (name, head, expected) in cases {
+            assert_eq!(judge(&head), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_extended_connect_has_no_key() {
+        let mut head = without(&request(), "sec-websocket-key");
+        head.connection.protocol = Protocol::Multiplexed;
+        assert_eq!(judge(&head), Ok(None));
+        assert!(is_key(&fresh_key([0xfb; 16])));
+    }
+}

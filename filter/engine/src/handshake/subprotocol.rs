@@ -1,0 +1,100 @@
+//! Which of the subprotocols a client offers go up (RFC 6455 §4.1, item 10).
+
+use postern_config::Subprotocols;
+
+use crate::headers::{HeaderEdit, is_token};
+use crate::reason::Reason;
+
+/// Names under which known programs carry another protocol inside a WebSocket: websockify and
+/// noVNC (`binary`, `base64`), Guacamole, Kubernetes port forwarding, chisel, wstunnel, and plain
+/// names of the protocols themselves.
+const TUNNELS: [&str; 13] = [
+    "base64",
+    "binary",
+    "guacamole",
+    "portforward.k8s.io",
+    "rdp",
+    "rfb",
+    "socks",
+    "socks5",
+    "spdy/3.1+portforward.k8s.io",
+    "ssh",
+    "tcp",
+    "vnc",
+    "wstunnel",
+];
+
+/// The beginning of such a name that ends in a version.
+const TUNNEL_PREFIX: &[u8] = b"chisel-";
+
+/// The offers that go up, of those left after tokens were taken out.
+pub(crate) fn judge<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Reason> {
+    let distinct = offers.iter().enumerate().all(|(i, offer)| !offers.iter().take(i).any(|o| o == offer));
+    if !distinct || !offers.iter().all(|offer| is_token(offer)) {
+        return Err(Reason::MalformedHandshake);
+    }
+    let left: Vec<_> = offers.iter().copied().filter(|offer| allowed(rule, offer)).collect();
+    if left.is_empty() && (rule.require || !offers.is_empty()) {
+        return Err(Reason::SubprotocolDenied);
+    }
+    Ok(left)
+}
+
+/// The field `name` with these offers in it.
+pub(crate) fn edit<'a>(name: &str, offers: impl Iterator<Item = &'a [u8]>) -> HeaderEdit {
+    let value = offers.collect::<Vec<_>>().join(&b", "[..]);
+    if value.is_empty() {
+        HeaderEdit::Remove(name.to_owned())
+    } else {
+        HeaderEdit::Set(name.to_owned(), value)
+    }
+}
+
+fn allowed(rule: &Subprotocols, offer: &[u8]) -> bool {
+    match &rule.allow {
+        Some(allow) => allow.iter().any(|name| name.as_bytes() == offer),
+        None => !is_tunnel(offer),
+    }
+}
+
+fn is_tunnel(offer: &[u8]) -> bool {
+    TUNNELS.iter().any(|name| offer.eq_ignore_ascii_case(name.as_bytes()))
+        || offer.get(..TUNNEL_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(TUNNEL_PREFIX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(allow: Option<&[&str]>, require: bool) -> Subprotocols {
+        Subprotocols { allow: allow.map(|names| names.iter().map(|&n| n.to_owned()).collect()), require }
+    }
+
+    #[test]
+    fn only_what_is_allowed_goes_up() {
+        const DENIED: Result<Vec<&[u8]>, Reason> = Err(Reason::SubprotocolDenied);
+        const MALFORMED: Result<Vec<&[u8]>, Reason> = Err(Reason::MalformedHandshake);
+        let chat = Some(&["chat.v2", "chat.v1"][..]);
+        let cases: [(&str, Subprotocols, &[&[u8]], Result<Vec<&[u8]>, Reason>); 11] = [
+            ("nothing offered", rule(chat, false), &[], Ok(vec![])),
+            ("nothing offered, one required", rule(chat, true), &[], DENIED),
+            ("one of two", rule(chat, false), &[b"soap", b"chat.v1"], Ok(vec![b"chat.v1"])),
+            (
+                "order of the client",
+                rule(chat, true),
+                &[b"chat.v1", b"chat.v2"],
+                Ok(vec![b"chat.v1", b"chat.v2"]),
+            ),
+            ("none left", rule(chat, false), &[b"soap"], DENIED),
+            ("case matters", rule(chat, false), &[b"CHAT.V2"], DENIED),
+            ("any but tunnels", rule(None, false), &[b"mqtt", b"Binary"], Ok(vec![b"mqtt"])),
+            ("a tunnel alone", rule(None, false), &[b"chisel-v3"], DENIED),
+            ("a tunnel by name", rule(Some(&["ssh"]), false), &[b"ssh"], Ok(vec![b"ssh"])),
+            ("no token", rule(None, false), &[b"a/b\xff"], MALFORMED),
+            ("twice", rule(None, false), &[b"mqtt", b"mqtt"], MALFORMED),
+        ];
+        for (name, rule, offers, expected) in cases {
+            assert_eq!(judge(&rule, offers), expected, "{name}");
+        }
+    }
+}

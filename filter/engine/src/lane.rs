@@ -1,0 +1,244 @@
+//! One direction of an upgraded stream: finds the frames in its bytes and judges their headers.
+//!
+//! A lane reads each header once, holds back an incomplete one, and decides before a byte of the
+//! payload is let through. It keeps no payload and knows no time; rates are judged by whoever
+//! drives it.
+
+use std::ops::Range;
+
+use postern_config::MessageType;
+
+use crate::frame::{FrameHeader, OpCode};
+use crate::passage::Held;
+use crate::reason::Reason;
+
+/// Who sends into a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Its frames are masked.
+    Client,
+    /// Its frames are not.
+    Upstream,
+}
+
+/// What a lane lets through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaneLimits {
+    pub(crate) text: bool,
+    pub(crate) binary: bool,
+    pub(crate) max_frame_bytes: u64,
+    pub(crate) max_message_bytes: u64,
+    pub(crate) max_fragments: u32,
+}
+
+/// One direction.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    sender: Peer,
+    limits: LaneLimits,
+    held: Held,
+    payload_left: u64,
+    message: Option<OpenMessage>,
+    closed: bool,
+}
+
+/// A message of which not all frames have come.
+#[derive(Clone, Copy, Debug)]
+struct OpenMessage {
+    bytes: u64,
+    fragments: u32,
+}
+
+/// What came next in a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The chunk is used up; what was left of it is held.
+    End,
+    /// A frame that may pass as far as the lane can tell: its header, the first bytes of which
+    /// may have been held, and as much of its payload as the chunk has.
+    Frame(Frame),
+    /// More payload of the last frame.
+    Payload(Range<usize>),
+    /// A header that may not pass. The lane stands before it.
+    Violation(Reason),
+}
+
+/// A judged frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) header: FrameHeader,
+    pub(crate) starts_message: bool,
+    pub(crate) held: Held,
+    pub(crate) range: Range<usize>,
+}
+
+impl Lane {
+    pub(crate) fn new(sender: Peer, limits: LaneLimits) -> Self {
+        Self { sender, limits, held: Held::default(), payload_left: 0, message: None, closed: false }
+    }
+
+    /// Whether the lane stands between two frames, or in a header that was held back: whether a
+    /// frame of Postern's own may follow what went on.
+    pub(crate) fn at_boundary(&self) -> bool {
+        self.payload_left == 0
+    }
+
+    /// Whether a Close has passed, payload and all.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed && self.payload_left == 0
+    }
+
+    /// Whether the next `len` bytes are all payload of a judged frame.
+    pub(crate) fn within_payload(&self, len: usize) -> bool {
+        self.payload_left >= len as u64
+    }
+
+    /// Whether the payload of a Close is on its way.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closed
+    }
+
+    /// Goes past `len` bytes of payload that nobody read.
+    pub(crate) fn skip_payload(&mut self, len: usize) {
+        self.payload_left = self.payload_left.saturating_sub(len as u64);
+    }
+
+    /// Stands at a boundary again after a frame of which nothing passed.
+    pub(crate) fn forget_payload(&mut self) {
+        self.payload_left = 0;
+    }
+
+    /// What comes at `position` of `chunk`. The position to ask for next is the end of the range
+    /// that is returned. Held bytes come before the first chunk that is asked about.
+    pub(crate) fn step(&mut self, chunk: &[u8], position: usize) -> Step {
+        let rest = chunk.get(position..).unwrap_or_default();
+        if rest.is_empty() {
+            return Step::End;
+        }
+        if self.payload_left > 0 {
+            return Step::Payload(position..position + self.take_payload(rest.len()));
+        }
+        let mut joined = [0; 2 * crate::frame::MAX_HEADER_LEN];
+        let window = if self.held.is_empty() { rest } else { join(&mut joined, self.held.as_slice(), rest) };
+        let header = match FrameHeader::parse(window) {
+            Ok(Some(header)) => header,
+            Ok(None) => {
+                if let Err(reason) = self.judge_start(window) {
+                    return Step::Violation(reason);
+                }
+                // An incomplete header is shorter than a whole one, so it is always held.
+                return match Held::new(window) {
+                    Some(held) => {
+                        self.held = held;
+                        Step::End
+                    }
+                    None => Step::Violation(Reason::Internal),
+                };
+            }
+            Err(_) => {
+                return Step::Violation(self.judge_start(window).err().unwrap_or(Reason::ProtocolError));
+            }
+        };
+        let starts_message = match self.judge_start(window).and_then(|()| self.judge(&header)) {
+            Ok(starts_message) => starts_message,
+            Err(reason) => return Step::Violation(reason),
+        };
+        let held = std::mem::take(&mut self.held);
+        let header_end = position + header.len.saturating_sub(held.as_slice().len());
+        self.payload_left = header.payload_len;
+        self.closed = header.opcode == OpCode::CLOSE;
+        let payload = self.take_payload(chunk.len().saturating_sub(header_end));
+        Step::Frame(Frame { header, starts_message, held, range: position..header_end + payload })
+    }
+
+    fn take_payload(&mut self, available: usize) -> usize {
+        // What is left fits a usize whenever it is the smaller of the two.
+        let taken = usize::try_from(self.payload_left).map_or(available, |left| left.min(available));
+        self.payload_left -= taken as u64;
+        taken
+    }
+
+    /// What the first two bytes of a header tell, as soon as they are there (§5.2, §5.4, §5.5).
+    fn judge_start(&self, header: &[u8]) -> Result<(), Reason> {
+        let Some(first) = header.first() else { return Ok(()) };
+        let opcode = OpCode::of(*first);
+        let fin = first & 0x80 != 0;
+        let continues = opcode == OpCode::CONTINUATION;
+        let misplaced = !opcode.is_control() && continues != self.message.is_some();
+        if first & 0x70 != 0 || opcode.is_reserved() || misplaced || (opcode.is_control() && !fin) {
+            return Err(Reason::ProtocolError);
+        }
+        let Some(second) = header.get(1) else { return Ok(()) };
+        let masked = second & 0x80 != 0;
+        let length = second & 0x7f;
+        let too_long = opcode.is_control() && length > 125;
+        let half_a_code = opcode == OpCode::CLOSE && length == 1;
+        if masked != (self.sender == Peer::Client) || too_long || half_a_code {
+            return Err(Reason::ProtocolError);
+        }
+        Ok(())
+    }
+
+    /// Judges a header that is well formed against the limits, and says whether it starts a message.
+    fn judge(&mut self, header: &FrameHeader) -> Result<bool, Reason> {
+        if header.opcode.is_control() {
+            return Ok(false);
+        }
+        let denied = (header.opcode == OpCode::TEXT && !self.limits.text)
+            || (header.opcode == OpCode::BINARY && !self.limits.binary);
+        if denied {
+            return Err(Reason::TypeDenied);
+        }
+        if header.payload_len > self.limits.max_frame_bytes {
+            return Err(Reason::FrameTooBig);
+        }
+        let so_far = self.message.unwrap_or(OpenMessage { bytes: 0, fragments: 0 });
+        let bytes = so_far.bytes.saturating_add(header.payload_len);
+        if bytes > self.limits.max_message_bytes {
+            return Err(Reason::MessageTooBig);
+        }
+        let fragments = so_far.fragments.saturating_add(1);
+        if fragments > self.limits.max_fragments {
+            return Err(Reason::TooManyFragments);
+        }
+        let starts_message = self.message.is_none();
+        self.message = (!header.fin).then_some(OpenMessage { bytes, fragments });
+        Ok(starts_message)
+    }
+}
+
+impl LaneLimits {
+    pub(crate) fn client(messages: &postern_config::Messages) -> Self {
+        Self {
+            text: messages.types.contains(&MessageType::Text),
+            binary: messages.types.contains(&MessageType::Binary),
+            max_frame_bytes: messages.max_frame_bytes,
+            max_message_bytes: messages.max_message_bytes,
+            max_fragments: messages.max_fragments,
+        }
+    }
+
+    pub(crate) fn upstream(messages: &postern_config::UpstreamMessages) -> Self {
+        Self {
+            text: true,
+            binary: true,
+            max_frame_bytes: messages.max_frame_bytes,
+            max_message_bytes: messages.max_message_bytes,
+            max_fragments: u32::MAX,
+        }
+    }
+}
+
+/// The held bytes and as many of the chunk's as any header needs.
+fn join<'a>(joined: &'a mut [u8; 2 * crate::frame::MAX_HEADER_LEN], held: &[u8], rest: &[u8]) -> &'a [u8] {
+    let rest = rest.get(..crate::frame::MAX_HEADER_LEN).unwrap_or(rest);
+    let mut len = 0;
+    for (place, byte) in joined.iter_mut().zip(held.iter().chain(rest)) {
+        *place = *byte;
+        len += 1;
+    }
+    joined.get(..len).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

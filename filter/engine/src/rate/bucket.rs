@@ -1,0 +1,149 @@
+//! A token bucket in exact integers.
+//!
+//! The state is one number, the time at which the bucket will be full again (the theoretical
+//! arrival time of the generic cell rate algorithm). It is kept as nanoseconds and a fraction of
+//! `limit`-ths of one, so that no rate is ever rounded.
+
+use std::time::Duration;
+
+/// How a bucket fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    limit: u64,
+    window: u64,
+    burst: u64,
+}
+
+/// A bucket; the default one is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bucket {
+    /// Nanoseconds since the Unix epoch at which the bucket is full again.
+    pub(crate) full_at: u64,
+    /// And so many `limit`-ths of a nanosecond.
+    pub(crate) fraction: u64,
+}
+
+/// The answer of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charged {
+    /// The tokens were there and are taken.
+    Taken,
+    /// They were not, none is taken; they will be after this time if nobody else takes any.
+    Wait(Duration),
+}
+
+impl Quota {
+    /// The quota of a rule.
+    pub fn new(rate: &postern_config::Rate) -> Self {
+        Self { limit: rate.limit.max(1), window: nanoseconds(rate.window), burst: rate.burst }
+    }
+
+    /// The numbers that make one quota different from another.
+    pub(crate) fn identity(&self) -> [u64; 3] {
+        [self.limit, self.window, self.burst]
+    }
+}
+
+impl Bucket {
+    /// Takes `tokens` at `now` (since the Unix epoch).
+    pub(crate) fn take(&mut self, quota: Quota, tokens: u64, now: Duration) -> Charged {
+        let limit = u128::from(quota.limit);
+        let now = u128::from(nanoseconds(now)) * limit;
+        let room = u128::from(quota.burst) * u128::from(quota.window);
+        let full_at =
+            u128::from(self.full_at).saturating_mul(limit).saturating_add(u128::from(self.fraction));
+        // Never later than an empty bucket would be: the clock may have been set back.
+        let full_at = full_at.clamp(now, now.saturating_add(room));
+        let cost = u128::from(tokens).saturating_mul(u128::from(quota.window));
+        let after = full_at.saturating_add(cost);
+        let over = (after - now).saturating_sub(room);
+        if over > 0 {
+            let wait = u64::try_from(over.div_ceil(limit)).unwrap_or(u64::MAX);
+            return Charged::Wait(Duration::from_nanos(wait));
+        }
+        self.full_at = u64::try_from(after / limit).unwrap_or(u64::MAX);
+        self.fraction = u64::try_from(after % limit).unwrap_or(0);
+        Charged::Taken
+    }
+
+    /// Whether nothing is lost by forgetting the bucket.
+    pub(crate) fn is_full(&self, now: Duration) -> bool {
+        (self.full_at, self.fraction) <= (nanoseconds(now), 0)
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600_000_000_000;
+    const START: Duration = Duration::from_secs(1_800_000_000);
+
+    #[test]
+    fn the_burst_passes_at_once_and_then_one_per_share_of_the_window() {
+        let quota = Quota { limit: 100, window: HOUR, burst: 100 };
+        let mut bucket = Bucket::default();
+        for i in 0..100 {
+            assert_eq!(bucket.take(quota, 1, START), Charged::Taken, "token {i}");
+        }
+        assert_eq!(bucket.take(quota, 1, START), Charged::Wait(Duration::from_secs(36)));
+        let almost = START + Duration::from_secs(36) - Duration::from_nanos(1);
+        assert_eq!(bucket.take(quota, 1, almost), Charged::Wait(Duration::from_nanos(1)));
+        assert_eq!(bucket.take(quota, 1, START + Duration::from_secs(36)), Charged::Taken);
+    }
+
+    #[test]
+    fn a_rate_that_does_not_divide_its_window_is_not_rounded() {
+        let quota = Quota { limit: 3, window: 10, burst: 1 };
+        let mut bucket = Bucket::default();
+        let taken = (0..10_000u64)
+            .filter(|ns| bucket.take(quota, 1, START + Duration::from_nanos(*ns)) == Charged::Taken)
+            .count();
+        // One every 10/3 ns on average, each at the next whole nanosecond.
+        assert_eq!(taken, 2_500);
+        let quota = Quota { limit: 1 << 30, window: 1_000_000_000, burst: 1 << 30 };
+        let mut bucket = Bucket::default();
+        for _ in 0..1 << 10 {
+            assert_eq!(bucket.take(quota, 1 << 20, START), Charged::Taken);
+        }
+        assert_ne!(bucket.take(quota, 1, START), Charged::Taken);
+    }
+
+    #[test]
+    fn a_refusal_takes_nothing() {
+        let quota = Quota { limit: 1, window: 1_000, burst: 5 };
+        let mut bucket = Bucket::default();
+        assert_ne!(bucket.take(quota, 6, START), Charged::Taken);
+        assert_eq!(bucket.take(quota, 5, START), Charged::Taken);
+    }
+
+    #[test]
+    fn it_is_full_again_when_all_that_was_taken_has_come_back() {
+        let quota = Quota { limit: 2, window: 1_000, burst: 4 };
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take(quota, 3, START), Charged::Taken);
+        assert!(!bucket.is_full(START + Duration::from_nanos(1_499)));
+        assert!(bucket.is_full(START + Duration::from_nanos(1_500)));
+    }
+
+    #[test]
+    fn a_clock_set_back_empties_a_bucket_at_worst() {
+        let quota = Quota { limit: 1, window: 1_000_000_000, burst: 2 };
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take(quota, 2, START), Charged::Taken);
+        let earlier = START - Duration::from_secs(86_400);
+        assert_eq!(bucket.take(quota, 1, earlier), Charged::Wait(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn the_largest_numbers_do_not_overflow() {
+        let quota = Quota { limit: u64::MAX, window: u64::MAX, burst: u64::MAX };
+        let mut bucket = Bucket { full_at: u64::MAX, fraction: u64::MAX };
+        let _ = bucket.take(quota, u64::MAX, Duration::MAX);
+        let _ = bucket.take(quota, 1, START);
+    }
+}

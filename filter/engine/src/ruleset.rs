@@ -1,0 +1,48 @@
+//! A policy made ready to judge with.
+
+use postern_config::{Counted, Per, Policy, Rate};
+
+use crate::auth::keys::{KeyedProvider, Keyring};
+use crate::rate::Quota;
+
+/// A policy with its keys and its handshake rates at hand.
+#[derive(Clone, Debug)]
+pub struct Ruleset {
+    pub(crate) policy: Policy,
+    pub(crate) providers: Vec<KeyedProvider>,
+    /// By address, then by policy: whoever has used up his own bucket does not get to empty the
+    /// one of all.
+    pub(crate) address_rates: Vec<HandshakeRate>,
+    /// By token subject.
+    pub(crate) user_rates: Vec<HandshakeRate>,
+}
+
+/// A rule that counts handshakes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandshakeRate {
+    pub(crate) per: Per,
+    pub(crate) quota: Quota,
+}
+
+impl Ruleset {
+    pub(crate) fn new(policy: Policy, keyring: &Keyring) -> Self {
+        let names = policy.auth.as_ref().map(|auth| auth.providers.as_slice()).unwrap_or_default();
+        let providers = keyring.providers(names).into_iter().cloned().collect();
+        let of = |per: Per| {
+            let counts = move |rate: &&Rate| rate.count == Counted::Handshakes && rate.per == per;
+            policy
+                .rates
+                .iter()
+                .filter(counts)
+                .map(|rate| HandshakeRate { per: rate.per, quota: Quota::new(rate) })
+        };
+        let address_rates = of(Per::Ip).chain(of(Per::Policy)).collect();
+        let user_rates = of(Per::User).collect();
+        Self { policy, providers, address_rates, user_rates }
+    }
+
+    /// The policy's name, which labels everything that is counted or logged.
+    pub fn name(&self) -> &str {
+        &self.policy.name
+    }
+}

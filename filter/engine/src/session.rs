@@ -1,0 +1,325 @@
+//! One stream, from its request to its end.
+//!
+//! [`Session::handle`] takes an input with the time; [`Session::poll_output`] gives out what is to
+//! be done about it, until it gives `None`. A session holds no clock and performs nothing.
+//!
+//! After a request the outputs are questions to buckets, each of which wants its answer as the
+//! next input, and then one of [`Output::Admit`] and [`Output::Reply`]. Bytes are judged by
+//! [`Session::judge`], which answers with what goes on.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::auth::error::TokenError;
+use crate::handshake::{self, Admission, Expected, Handshake, Kind, Next};
+use crate::headers::{Field, HeaderEdit, Headers, Single};
+use crate::lane::Peer;
+use crate::open::{Due, Open};
+use crate::passage::Passage;
+use crate::rate::{Charge, KeySpace, Outcome};
+use crate::reason::Reason;
+use crate::reply::{Instance, Reply};
+use crate::request::{Protocol, RequestHead};
+use crate::ruleset::Ruleset;
+use crate::tally::Tally;
+
+/// One stream under one policy.
+#[derive(Debug)]
+pub struct Session {
+    ruleset: Rc<Ruleset>,
+    phase: Phase,
+    opened: bool,
+    outputs: VecDeque<Output>,
+}
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// The answer to [`Output::Ask`].
+    Charged(Outcome),
+    /// The request, once.
+    Request(RequestHead),
+    /// The response, once: its fields, `:status` included.
+    Response(Vec<Field>),
+    /// The stream towards the client can be paused: called once, right after the 101.
+    ResponseStart,
+    /// Time has passed.
+    Timer,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The request goes up with these changes.
+    Admit(Vec<HeaderEdit>),
+    /// The response goes down with these changes.
+    AdmitResponse(Vec<HeaderEdit>),
+    /// A bucket is to be charged.
+    Ask(Charge),
+    /// The stream towards the client is to be paused, empty as it is.
+    Park,
+    /// The handshake is answered in the upstream's place. The changes to the request come first:
+    /// the access log reads it.
+    Reply(Vec<HeaderEdit>, Reply),
+    /// The stream is to be cut.
+    Reset,
+    /// These bytes go to the client at once, on the paused stream, which then goes on.
+    SendToClient(Vec<u8>),
+    /// For metrics, log and access log.
+    Tell(Event),
+}
+
+/// Something worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An open connection was ended for this reason.
+    Closed(Reason),
+    /// A handshake was refused; the token error is for the log.
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// The `instance` of the problem document.
+        instance: String,
+        /// What was wrong with the token.
+        detail: Option<TokenError>,
+    },
+    /// The upstream agreed: frames are judged from here on.
+    Opened,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing yet.
+    Fresh(KeySpace),
+    /// The request is being judged.
+    Handshake(Box<Handshake>, Instance),
+    /// The request went up as a WebSocket handshake.
+    AwaitingResponse(Box<Awaiting>),
+    /// An open WebSocket.
+    Open(Box<Open>),
+    /// Ordinary HTTP, or an upgrade that the policy does not judge: bytes pass.
+    Unjudged { upgrade: bool },
+    /// Refused: bytes do not pass.
+    Refused,
+}
+
+#[derive(Debug)]
+struct Awaiting {
+    expected: Expected,
+    expires_at: Option<Duration>,
+    instance: Instance,
+    mask: [u8; 4],
+    protocol: Protocol,
+}
+
+impl Session {
+    /// A stream under `ruleset`, whose buckets are named in `keys`.
+    pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
+        Self { ruleset, phase: Phase::Fresh(keys), opened: false, outputs: VecDeque::new() }
+    }
+
+    /// The policy's name.
+    pub fn policy(&self) -> &str {
+        self.ruleset.name()
+    }
+
+    /// Whether the upstream agreed to a WebSocket.
+    pub fn was_opened(&self) -> bool {
+        self.opened
+    }
+
+    /// Takes an input at `now`, the time since the Unix epoch.
+    pub fn handle(&mut self, input: Input, now: Duration) {
+        match input {
+            Input::Request(head) => self.on_request(head, now),
+            Input::Charged(outcome) => {
+                if let Phase::Handshake(handshake, _) = &mut self.phase {
+                    handshake.answer(outcome);
+                    self.advance_handshake(now);
+                }
+            }
+            Input::Response(fields) => self.on_response(&fields),
+            Input::ResponseStart => {
+                if let Phase::Open(open) = &mut self.phase {
+                    open.park();
+                    self.outputs.push_back(Output::Park);
+                }
+            }
+            Input::Timer => self.on_time(now),
+        }
+    }
+
+    /// The next thing to do, if there is one.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Judges a chunk that `peer` sent on the upgraded stream, and says what goes on of it.
+    pub fn judge(&mut self, peer: Peer, chunk: &[u8], now: Duration) -> Passage {
+        match &mut self.phase {
+            Phase::Open(open) => {
+                let refused = open.refused();
+                let passage = open.on_bytes(peer, chunk, now);
+                if refused.is_none() {
+                    self.tell_refusal();
+                }
+                passage
+            }
+            Phase::Unjudged { .. } => Passage { keep: chunk.len(), ..Passage::default() },
+            // A client may not speak before the 101 (RFC 6455 §4.1); what it says could be taken
+            // for a request of its own where the upstream declines.
+            Phase::Fresh(_) | Phase::Handshake(..) | Phase::AwaitingResponse(_) | Phase::Refused => {
+                Passage::default()
+            }
+        }
+    }
+
+    /// Whether the next `len` bytes from `peer` pass as they are, so that nobody need read them.
+    /// If so, they count as passed.
+    pub fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
+        match &mut self.phase {
+            Phase::Open(open) => {
+                let passes = open.passes_unread(peer, len);
+                if passes {
+                    open.pass_unread(peer, len);
+                }
+                passes
+            }
+            Phase::Unjudged { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// When [`Input::Timer`] is due, since the Unix epoch.
+    pub fn deadline(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Open(open) => open.deadline(),
+            _ => None,
+        }
+    }
+
+    /// What went through since this was last asked.
+    pub fn take_tally(&mut self) -> Tally {
+        match &mut self.phase {
+            Phase::Open(open) => open.take_tally(),
+            _ => Tally::default(),
+        }
+    }
+
+    fn on_request(&mut self, head: RequestHead, now: Duration) {
+        let Phase::Fresh(keys) = &self.phase else { return };
+        let kind = Kind::of(head.headers());
+        let unjudged = handshake::passes_unjudged(&self.ruleset, kind);
+        if (kind == Kind::Plain && !self.ruleset.policy.upgrade_only) || unjudged {
+            let auth = self.ruleset.policy.auth.as_ref();
+            let edits = auth.map(|auth| handshake::strip_forwarded(auth, head.headers()));
+            self.outputs.push_back(Output::Admit(edits.unwrap_or_default()));
+            self.phase = Phase::Unjudged { upgrade: unjudged };
+            return;
+        }
+        let instance = Instance::of(&head);
+        if kind == Kind::Plain {
+            self.refuse(Vec::new(), &instance, Reason::UpgradeRequired.into());
+            return;
+        }
+        let handshake = Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone());
+        self.phase = Phase::Handshake(Box::new(handshake), instance);
+        self.advance_handshake(now);
+    }
+
+    fn advance_handshake(&mut self, now: Duration) {
+        let Phase::Handshake(handshake, _) = &mut self.phase else { return };
+        let next = handshake.next(now);
+        if let Next::Ask(charge) = next {
+            self.outputs.push_back(Output::Ask(charge));
+            return;
+        }
+        let Phase::Handshake(handshake, instance) = std::mem::replace(&mut self.phase, Phase::Refused) else {
+            return;
+        };
+        let (head, removals) = handshake.into_parts();
+        match next {
+            Next::Ask(_) => {}
+            Next::Refuse(refusal) => self.refuse(removals, &instance, refusal),
+            Next::Admit(Admission { edits, expected, expires_at }) => {
+                self.outputs.push_back(Output::Admit(edits));
+                self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
+                    expected,
+                    expires_at,
+                    instance,
+                    mask: head.entropy.mask,
+                    protocol: head.connection.protocol,
+                }));
+            }
+        }
+    }
+
+    fn on_response(&mut self, fields: &[Field]) {
+        let headers = Headers::new(fields);
+        let switching = headers.single(":status") == Single::One(b"101");
+        match std::mem::replace(&mut self.phase, Phase::Refused) {
+            // The response to a refusal is Postern's own.
+            Phase::Refused => {}
+            Phase::AwaitingResponse(awaiting) if switching => {
+                if !awaiting.expected.is_met_by(headers) {
+                    self.refuse(Vec::new(), &awaiting.instance, Reason::UpstreamHandshakeInvalid.into());
+                    return;
+                }
+                let mut edits = Vec::new();
+                if awaiting.protocol == Protocol::Multiplexed {
+                    // The key was Postern's, so the client has nothing to hold its hash against.
+                    edits.push(HeaderEdit::Remove("sec-websocket-accept".to_owned()));
+                }
+                self.outputs.push_back(Output::AdmitResponse(edits));
+                self.outputs.push_back(Output::Tell(Event::Opened));
+                let open = Open::new(&self.ruleset.policy, awaiting.mask, awaiting.expires_at);
+                self.phase = Phase::Open(Box::new(open));
+                self.opened = true;
+            }
+            Phase::AwaitingResponse(_) => self.pass_response(false),
+            Phase::Unjudged { upgrade } if upgrade || !switching => self.pass_response(upgrade),
+            Phase::Unjudged { .. } | Phase::Open(_) | Phase::Handshake(..) | Phase::Fresh(_) => {
+                self.outputs.push_back(Output::Reset);
+            }
+        }
+    }
+
+    fn pass_response(&mut self, upgrade: bool) {
+        self.outputs.push_back(Output::AdmitResponse(Vec::new()));
+        self.phase = Phase::Unjudged { upgrade };
+    }
+
+    fn on_time(&mut self, now: Duration) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        match open.on_time(now) {
+            Due::Cut => {
+                self.outputs.push_back(Output::Reset);
+                self.phase = Phase::Refused;
+            }
+            Due::Refused => self.tell_refusal(),
+            Due::Nothing => {}
+        }
+    }
+
+    /// Tells why an open connection has just been refused, if it has.
+    fn tell_refusal(&mut self) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        let Some(reason) = open.refused() else { return };
+        self.outputs.push_back(Output::Tell(Event::Closed(reason)));
+        if let Some(frame) = open.take_parked_close() {
+            self.outputs.push_back(Output::SendToClient(frame));
+        }
+    }
+
+    fn refuse(&mut self, edits: Vec<HeaderEdit>, instance: &Instance, refusal: handshake::Refusal) {
+        let handshake::Refusal { reason, wait, detail } = refusal;
+        let instance_text = instance.as_str().to_owned();
+        self.outputs.push_back(Output::Tell(Event::Refused { reason, instance: instance_text, detail }));
+        self.outputs.push_back(Output::Reply(edits, Reply::refusal(reason, instance, wait)));
+        self.phase = Phase::Refused;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What went through, counted without a host call.
+
+use crate::lane::Peer;
+use crate::reason::Reason;
+
+/// What became of messages in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// They began to pass.
+    pub allowed: u64,
+    /// They were discarded.
+    pub dropped: u64,
+    /// They ended the connection.
+    pub refused: u64,
+    /// Payload bytes of frames that passed, as their headers declare them.
+    pub bytes: u64,
+}
+
+/// Both directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// From the client.
+    pub client: Messages,
+    /// From the upstream.
+    pub upstream: Messages,
+}
+
+impl Tally {
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds another count to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.client.add(&other.client);
+        self.upstream.add(&other.upstream);
+    }
+
+    pub(crate) fn message(&mut self, sender: Peer, verdict: Result<bool, Reason>) {
+        let messages = self.of(sender);
+        match verdict {
+            Ok(true) => messages.allowed += 1,
+            Ok(false) => messages.dropped += 1,
+            Err(_) => messages.refused += 1,
+        }
+    }
+
+    pub(crate) fn bytes(&mut self, sender: Peer, len: u64) {
+        let messages = self.of(sender);
+        messages.bytes = messages.bytes.saturating_add(len);
+    }
+
+    fn of(&mut self, sender: Peer) -> &mut Messages {
+        match sender {
+            Peer::Client => &mut self.client,
+            Peer::Upstream => &mut self.upstream,
+        }
+    }
+}
+
+impl Messages {
+    fn add(&mut self, other: &Self) {
+        let Self { allowed, dropped, refused, bytes } = other;
+        for (sum, more) in [
+            (&mut self.allowed, allowed),
+            (&mut self.dropped, dropped),
+            (&mut self.refused, refused),
+            (&mut self.bytes, bytes),
+        ] {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+}

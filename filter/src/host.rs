@@ -1,0 +1,200 @@
+//! The host calls. The only module that names them.
+//!
+//! The SDK panics on statuses that a call does not expect, and a panic costs a worker its VM; so
+//! each call here is made only in callbacks in which the host has what it asks for.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use postern_engine::headers::{Field, HeaderEdit};
+use postern_engine::{Connection, Entropy, Passage, Peer, Protocol, RouteFacts};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+
+/// Where a refusal's reason is kept for the access log: `%FILTER_STATE(wasm.postern.reason:PLAIN)%`.
+const REASON_PROPERTY: &str = "postern.reason";
+
+/// Which message's header fields are meant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Message {
+    Request,
+    Response,
+}
+
+/// The time since the Unix epoch.
+pub(crate) fn now() -> Duration {
+    hostcalls::get_current_time()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .unwrap_or_default()
+}
+
+/// Fresh randomness; `None` when the host has none.
+pub(crate) fn entropy() -> Option<Entropy> {
+    let (mut key, mut mask, mut instance) = ([0; 16], [0; 4], [0; 16]);
+    for bytes in [&mut key[..], &mut mask, &mut instance] {
+        getrandom::fill(bytes).ok()?;
+    }
+    Some(Entropy { key, mask, instance })
+}
+
+/// Sixteen random bytes.
+pub(crate) fn random_seed() -> Option<[u8; 16]> {
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).ok()?;
+    Some(seed)
+}
+
+/// The plugin's configuration; for `on_configure`.
+pub(crate) fn configuration() -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX).ok().flatten().unwrap_or_default()
+}
+
+/// Asks for `on_tick` at this interval.
+pub(crate) fn set_tick_period(period: Duration) {
+    let _ = hostcalls::set_tick_period(period);
+}
+
+/// Makes the stream `context_id` the one that calls are about; for `on_tick`.
+pub(crate) fn enter(context_id: u32) -> bool {
+    hostcalls::set_effective_context(context_id).is_ok()
+}
+
+/// Every field of a message; for its header callback.
+pub(crate) fn fields(message: Message) -> Vec<Field> {
+    hostcalls::get_map_bytes(message.map()).unwrap_or_default()
+}
+
+/// One field of a message; for its header callback.
+pub(crate) fn field(message: Message, name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(message.map(), name).ok().flatten()
+}
+
+/// Changes fields of a message; for its header callback.
+pub(crate) fn edit(message: Message, edits: &[HeaderEdit]) {
+    for edit in edits {
+        let _ = match edit {
+            HeaderEdit::Remove(name) => hostcalls::remove_map_value(message.map(), name),
+            HeaderEdit::Set(name, value) => hostcalls::set_map_value_bytes(message.map(), name, Some(value)),
+        };
+    }
+}
+
+/// Answers in the upstream's place; for header callbacks, which must pause then.
+pub(crate) fn reply(status: u16, headers: &[(&str, String)], body: &[u8]) {
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let _ = hostcalls::send_http_response(u32::from(status), headers, Some(body));
+}
+
+/// Cuts the stream.
+pub(crate) fn reset() {
+    let _ = hostcalls::reset_http_request();
+}
+
+/// The chunk of `len` bytes that a body callback is about.
+pub(crate) fn chunk(sender: Peer, len: usize) -> Vec<u8> {
+    hostcalls::get_buffer(buffer(sender), 0, len).ok().flatten().unwrap_or_default()
+}
+
+/// Leaves of a chunk what goes on; for the body callback that is about it.
+pub(crate) fn pass(sender: Peer, chunk: &[u8], passage: &Passage) {
+    if passage.is_whole(chunk.len()) {
+        return;
+    }
+    // Envoy's buffer takes bytes before all, behind all, or in the place of all.
+    let (before, after) = (passage.before.as_slice(), passage.after.as_slice());
+    let all_kept = passage.keep == chunk.len();
+    let _ = match (all_kept, before.is_empty(), after.is_empty()) {
+        (true, false, true) => hostcalls::set_buffer(buffer(sender), 0, 0, before),
+        (true, true, false) => hostcalls::set_buffer(buffer(sender), chunk.len(), 0, after),
+        _ => hostcalls::set_buffer(buffer(sender), 0, chunk.len(), &passage.bytes(chunk)),
+    };
+}
+
+/// Sends `frame` on a stream towards the client that is paused and empty, and lets it go on.
+pub(crate) fn send_parked(frame: &[u8]) {
+    let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, 0, frame);
+    let _ = hostcalls::resume_http_response();
+}
+
+/// Keeps the reason for the access log.
+pub(crate) fn set_reason(id: &str) {
+    let _ = hostcalls::set_property(vec![REASON_PROPERTY], Some(id.as_bytes()));
+}
+
+/// A value all workers share, and the number to swap it by.
+pub(crate) fn shared(key: &str) -> (Vec<u8>, Option<u32>) {
+    match hostcalls::get_shared_data(key) {
+        Ok((value, cas)) => (value.unwrap_or_default(), cas),
+        Err(_) => (Vec::new(), None),
+    }
+}
+
+/// Swaps a shared value; false when somebody else was faster.
+pub(crate) fn swap_shared(key: &str, value: &[u8], cas: Option<u32>) -> bool {
+    // A number that is never given out: the host creates a key whatever the number, and does not
+    // overwrite one that another worker has created in the meantime.
+    const ABSENT: u32 = u32::MAX;
+    match hostcalls::set_shared_data(key, Some(value), Some(cas.unwrap_or(ABSENT))) {
+        Ok(()) => true,
+        Err(Status::CasMismatch | _) => false,
+    }
+}
+
+/// A metric by its whole name.
+pub(crate) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
+    hostcalls::define_metric(kind, name).ok()
+}
+
+/// Adds to a metric.
+pub(crate) fn increment_metric(id: u32, by: i64) {
+    let _ = hostcalls::increment_metric(id, by);
+}
+
+/// What Envoy knows of the downstream connection.
+pub(crate) fn connection() -> Connection {
+    Connection {
+        tls: property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty()),
+        mutual_tls: property(&["connection", "mtls"]).is_some_and(|flag| flag == [1]),
+        protocol: match property(&["request", "protocol"]).as_deref() {
+            Some(b"HTTP/1.0") => Protocol::Http10,
+            Some(b"HTTP/2" | b"HTTP/3") => Protocol::Multiplexed,
+            _ => Protocol::Http11,
+        },
+        client: property(&["source", "address"]).and_then(|address| parse_address(&address)),
+    }
+}
+
+/// What Envoy knows of the route.
+pub(crate) fn route() -> RouteFacts {
+    RouteFacts {
+        name: property(&["xds", "route_name"]).and_then(|name| String::from_utf8(name).ok()),
+        metadata: property(&["xds", "route_metadata"]),
+    }
+}
+
+/// Envoy writes an address with its port, IPv6 in brackets.
+fn parse_address(address: &[u8]) -> Option<std::net::IpAddr> {
+    let text = std::str::from_utf8(address).ok()?;
+    let socket = text.parse().map(|socket: std::net::SocketAddr| socket.ip());
+    socket.or_else(|_| text.parse()).ok()
+}
+
+fn property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
+}
+
+fn buffer(sender: Peer) -> BufferType {
+    match sender {
+        Peer::Client => BufferType::HttpRequestBody,
+        Peer::Upstream => BufferType::HttpResponseBody,
+    }
+}
+
+impl Message {
+    fn map(self) -> MapType {
+        match self {
+            Self::Request => MapType::HttpRequestHeaders,
+            Self::Response => MapType::HttpResponseHeaders,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Counters and gauges, with their labels in their names: Envoy's `stats_tags` take them out.
+//!
+//! A name reads `postern_handshakes.policy=chat;.result=refused;.reason=origin_denied;`. What
+//! every chunk counts is added up here and told to the host once a tick.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+
+use postern_engine::{Messages, Reason, Tally};
+use proxy_wasm::types::MetricType;
+
+use crate::host;
+
+thread_local! {
+    /// One VM is one thread; all its root contexts share these.
+    static METRICS: RefCell<Metrics> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Metrics {
+    ids: HashMap<String, u32>,
+    tallies: BTreeMap<String, Tally>,
+}
+
+/// A handshake went up and was agreed on.
+pub(crate) fn handshake_allowed(policy: &str) {
+    add(MetricType::Counter, handshake_name(policy, "allowed", "none"), 1);
+}
+
+/// A handshake was refused; no policy has an empty name.
+pub(crate) fn handshake_refused(policy: &str, reason: Reason) {
+    add(MetricType::Counter, handshake_name(policy, "refused", reason.id()), 1);
+}
+
+/// An open connection was ended.
+pub(crate) fn closed(policy: &str, reason: Reason) {
+    add(MetricType::Counter, format!("postern_closes.policy={policy};.reason={};", reason.id()), 1);
+}
+
+/// A connection was opened (+1) or is over (-1).
+pub(crate) fn connections(policy: &str, change: i64) {
+    add(MetricType::Gauge, format!("postern_connections.policy={policy};"), change);
+}
+
+/// A shared bucket had no room.
+pub(crate) fn bucket_table_full(policy: &str) {
+    add(MetricType::Counter, format!("postern_rate_table_full.policy={policy};"), 1);
+}
+
+/// Adds what went through a session, to be told at the next tick.
+pub(crate) fn tally(policy: &str, tally: &Tally) {
+    METRICS.with_borrow_mut(|metrics| match metrics.tallies.get_mut(policy) {
+        Some(sum) => sum.add(tally),
+        None => {
+            metrics.tallies.insert(policy.to_owned(), *tally);
+        }
+    });
+}
+
+/// Tells the host what has been added up.
+pub(crate) fn flush() {
+    let tallies = METRICS.with_borrow_mut(|metrics| std::mem::take(&mut metrics.tallies));
+    for (policy, tally) in tallies {
+        for (direction, messages) in [("downstream", tally.client), ("upstream", tally.upstream)] {
+            let Messages { allowed, dropped, refused, bytes } = messages;
+            for (result, count) in [("allowed", allowed), ("dropped", dropped), ("refused", refused)] {
+                let name =
+                    format!("postern_messages.policy={policy};.direction={direction};.result={result};");
+                add(MetricType::Counter, name, i64::try_from(count).unwrap_or(i64::MAX));
+            }
+            let name = format!("postern_bytes.policy={policy};.direction={direction};");
+            add(MetricType::Counter, name, i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn handshake_name(policy: &str, result: &str, reason: &str) -> String {
+    format!("postern_handshakes.policy={policy};.result={result};.reason={reason};")
+}
+
+fn add(kind: MetricType, name: String, by: i64) {
+    if by == 0 {
+        return;
+    }
+    let known = METRICS.with_borrow(|metrics| metrics.ids.get(&name).copied());
+    let id = known.or_else(|| {
+        let id = host::define_metric(kind, &name)?;
+        METRICS.with_borrow_mut(|metrics| metrics.ids.insert(name, id));
+        Some(id)
+    });
+    if let Some(id) = id {
+        host::increment_metric(id, by);
+    }
+}

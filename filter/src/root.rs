@@ -1,0 +1,78 @@
+//! The root context: takes a configuration, and keeps time.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use postern_config::Config;
+use postern_engine::{Engine, Input};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use crate::stream::Stream;
+use crate::{host, metrics, sessions, shared, stream};
+
+/// How late a deadline may be met.
+const TICK: Duration = Duration::from_millis(250);
+
+/// One configuration of the filter on one worker.
+pub(crate) struct Root {
+    context_id: u32,
+    engine: Option<Rc<Engine>>,
+}
+
+impl Root {
+    pub(crate) fn new(context_id: u32) -> Self {
+        Self { context_id, engine: None }
+    }
+
+    fn compile() -> Result<Engine, String> {
+        let config = Config::from_json(&host::configuration()).map_err(|problems| problems.to_string())?;
+        let seed = shared::seed().ok_or("the host has no randomness or no shared data")?;
+        let env = |name: &str| std::env::var(name).ok();
+        Engine::compile(config, &env, seed).map_err(|problems| problems.to_string())
+    }
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _configuration_size: usize) -> bool {
+        match Self::compile() {
+            Ok(engine) => {
+                let policies: Vec<_> = engine.policies().collect();
+                log::info!("postern {}: policies {}", env!("CARGO_PKG_VERSION"), policies.join(", "));
+                self.engine = Some(Rc::new(engine));
+                host::set_tick_period(TICK);
+                true
+            }
+            Err(problems) => {
+                for problem in problems.lines() {
+                    log::error!("postern: configuration refused: {problem}");
+                }
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let now = host::now();
+        for (context_id, session) in sessions::due(now) {
+            if !host::enter(context_id) {
+                sessions::forget(context_id);
+                continue;
+            }
+            session.borrow_mut().handle(Input::Timer, now);
+            stream::perform(context_id, &session, now);
+        }
+        host::enter(self.context_id);
+        metrics::flush();
+    }
+
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(context_id, self.engine.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

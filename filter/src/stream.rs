@@ -1,0 +1,184 @@
+//! One HTTP stream: callbacks become inputs, outputs become host calls.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use postern_engine::{
+    Connection, Engine, Event, Input, Output, Peer, Reply, RequestHead, Selection, Session, is_upgrade,
+};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::host::{self, Message};
+use crate::{metrics, sessions, shared};
+
+/// The label of what is counted where no policy applies.
+const NO_POLICY: &str = "none";
+
+/// One HTTP stream.
+pub(crate) struct Stream {
+    context_id: u32,
+    engine: Option<Rc<Engine>>,
+    session: Option<Rc<RefCell<Session>>>,
+}
+
+impl Stream {
+    pub(crate) fn new(context_id: u32, engine: Option<Rc<Engine>>) -> Self {
+        Self { context_id, engine, session: None }
+    }
+
+    fn on_body(&mut self, sender: Peer, len: usize) -> Action {
+        let Some(session) = &self.session else { return Action::Continue };
+        if len == 0 || session.borrow_mut().pass_unread(sender, len) {
+            return Action::Continue;
+        }
+        let now = host::now();
+        let chunk = host::chunk(sender, len);
+        let passage = session.borrow_mut().judge(sender, &chunk, now);
+        host::pass(sender, &chunk, &passage);
+        perform(self.context_id, session, now)
+    }
+}
+
+impl Context for Stream {
+    fn on_done(&mut self) -> bool {
+        if let Some(session) = self.session.take() {
+            let mut session = session.borrow_mut();
+            let tally = session.take_tally();
+            metrics::tally(session.policy(), &tally);
+            if session.was_opened() {
+                metrics::connections(session.policy(), -1);
+            }
+        }
+        sessions::forget(self.context_id);
+        true
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        let (Some(engine), Some(entropy)) = (&self.engine, host::entropy()) else {
+            host::reply(500, &[], b"");
+            return Action::Pause;
+        };
+        let fields = host::fields(Message::Request);
+        let connection = if is_upgrade(&fields) { host::connection() } else { Connection::default() };
+        let head = RequestHead { fields, connection, entropy };
+        match engine.select(&head, &host::route()) {
+            Selection::Pass => Action::Continue,
+            Selection::Refuse(outputs) => {
+                for output in outputs {
+                    perform_one(NO_POLICY, output);
+                }
+                Action::Pause
+            }
+            Selection::Judge(mut session) => {
+                let now = host::now();
+                session.handle(Input::Request(head), now);
+                let session = Rc::new(RefCell::new(*session));
+                let action = perform(self.context_id, &session, now);
+                self.session = Some(session);
+                action
+            }
+        }
+    }
+
+    fn on_http_request_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
+        self.on_body(Peer::Client, len)
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        let Some(session) = &self.session else { return Action::Continue };
+        let status = host::field(Message::Response, ":status").unwrap_or_default();
+        let fields = if status == b"101" {
+            host::fields(Message::Response)
+        } else {
+            vec![(":status".to_owned(), status)]
+        };
+        let now = host::now();
+        session.borrow_mut().handle(Input::Response(fields), now);
+        perform(self.context_id, session, now)
+    }
+
+    fn on_http_response_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
+        if len > 0 {
+            return self.on_body(Peer::Upstream, len);
+        }
+        let Some(session) = &self.session else { return Action::Continue };
+        let now = host::now();
+        session.borrow_mut().handle(Input::ResponseStart, now);
+        perform(self.context_id, session, now)
+    }
+}
+
+/// Performs all that a session asks for, and says what its callback is to return.
+pub(crate) fn perform(context_id: u32, session: &Rc<RefCell<Session>>, now: Duration) -> Action {
+    let mut current = session.borrow_mut();
+    let mut action = Action::Continue;
+    while let Some(output) = current.poll_output() {
+        match output {
+            Output::Ask(charge) => {
+                let outcome = shared::charge(&charge, now);
+                if outcome == postern_engine::rate::Outcome::Full {
+                    metrics::bucket_table_full(current.policy());
+                }
+                current.handle(Input::Charged(outcome), now);
+            }
+            output => {
+                if let Some(Action::Pause) = perform_one(current.policy(), output) {
+                    action = Action::Pause;
+                }
+            }
+        }
+    }
+    let tally = current.take_tally();
+    if !tally.is_empty() {
+        metrics::tally(current.policy(), &tally);
+    }
+    if current.was_opened() {
+        sessions::schedule(context_id, session, current.deadline());
+    }
+    action
+}
+
+/// Performs one output; a callback that was made for it returns the action.
+fn perform_one(policy: &str, output: Output) -> Option<Action> {
+    match output {
+        Output::Admit(edits) => host::edit(Message::Request, &edits),
+        Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
+        // Only a session asks, and `perform` answers it.
+        Output::Ask(_) => {}
+        Output::Park => return Some(Action::Pause),
+        Output::Reply(edits, reply) => {
+            host::edit(Message::Request, &edits);
+            let Reply { reason, headers, body } = reply;
+            host::reply(reason.consequence().status, &headers, &body);
+            return Some(Action::Pause);
+        }
+        Output::Reset => host::reset(),
+        Output::SendToClient(frame) => host::send_parked(&frame),
+        Output::Tell(event) => tell(policy, event),
+    }
+    None
+}
+
+fn tell(policy: &str, event: Event) {
+    match event {
+        Event::Closed(reason) => {
+            host::set_reason(reason.id());
+            metrics::closed(policy, reason);
+            log::info!("postern: closed policy={policy} reason={}", reason.id());
+        }
+        Event::Opened => {
+            metrics::handshake_allowed(policy);
+            metrics::connections(policy, 1);
+        }
+        Event::Refused { reason, instance, detail } => {
+            host::set_reason(reason.id());
+            metrics::handshake_refused(policy, reason);
+            let detail = detail.map(|detail| format!(" detail=\"{detail}\"")).unwrap_or_default();
+            log::info!("postern: refused policy={policy} reason={} request={instance}{detail}", reason.id());
+        }
+    }
+}
