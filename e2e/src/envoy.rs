@@ -41,7 +41,7 @@ pub enum EnvoyError {
     Ended {
         /// How.
         status: ExitStatus,
-        /// The last line of its log that complains.
+        /// What it complained of.
         complaint: String,
     },
     /// It started and was never ready.
@@ -151,7 +151,7 @@ impl Envoy {
         !matches!(self.process.0.try_wait(), Ok(None))
     }
 
-    /// The last line of the log that complains.
+    /// What its log complains of.
     pub fn complaint(&self) -> String {
         complaint(&self.log)
     }
@@ -227,8 +227,20 @@ async fn ask(admin: SocketAddr, path: &str) -> Option<Response> {
     client.try_response().await.ok()
 }
 
+/// What the module has complained of, or else the first thing that Envoy has: what follows are consequences.
 fn complaint(log: &Path) -> String {
     let log = std::fs::read_to_string(log).unwrap_or_default();
-    let complains = |line: &&str| line.contains("[error]") || line.contains("[critical]");
-    log.lines().rfind(complains).unwrap_or("it left no word in its log").to_owned()
+    let complaints: Vec<&str> =
+        log.lines().filter(|line| line.contains("[error]") || line.contains("[critical]")).map(message).collect();
+    let of_the_module: Vec<&str> = complaints.iter().copied().filter(|line| line.starts_with("wasm log")).collect();
+    match (of_the_module.is_empty(), complaints.first()) {
+        (false, _) => of_the_module.join("; "),
+        (true, Some(first)) => (*first).to_owned(),
+        (true, None) => "it left no word in its log".to_owned(),
+    }
+}
+
+/// A log line without its time, thread, level and place.
+fn message(line: &str) -> &str {
+    line.splitn(6, ']').last().unwrap_or(line).trim()
 }

@@ -391,6 +391,6 @@ impl Verdicts {
                 |name: &str| name.starts_with("envoy_extension_config_discovery") && name.ends_with(ending);
             stats.0.iter().filter(|sample| ours(&sample.name)).map(|sample| sample.value).sum()
         };
-        Self { taken: sum("config_reload"), rejected: sum("config_fail") }
+        Self { taken: sum("_update_success"), rejected: sum("_update_rejected") }
     }
 }
