@@ -1,7 +1,7 @@
 //! Claims on their way to the upstream, as header fields.
 //!
-//! Owns the form of a claim in a header. A client's own copy of such a header never passes: each
-//! is set or removed.
+//! Owns the form of a claim in a header. Every header of the policy is set or removed, so that a
+//! client's own copy of it is never mistaken for a claim.
 
 use std::collections::BTreeMap;
 
@@ -28,11 +28,6 @@ impl Claims {
         };
         forward.iter().map(edit).collect()
     }
-}
-
-/// The edits for a request without a token: every header of `forward` goes.
-pub fn withhold(forward: &BTreeMap<String, ClaimPath>) -> Vec<HeaderEdit> {
-    forward.keys().map(|header| HeaderEdit::Remove(header.clone())).collect()
 }
 
 fn header_value(claim: &Value) -> Result<Vec<u8>, Cause> {

@@ -1,6 +1,7 @@
 //! Tokens, keys and providers for tests; the keys are those of `testdata`.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -59,14 +60,18 @@ pub(crate) fn jwk(key: &EncodingKey, algorithm: Algorithm, kid: Option<&str>) ->
 
 /// The issuer's keys: `rsa`, `p256`, `p384` and `ed`.
 pub(crate) fn issuer_keys() -> Value {
-    let kids = [
-        (Algorithm::RS256, "rsa"),
-        (Algorithm::ES256, "p256"),
-        (Algorithm::ES384, "p384"),
-        (Algorithm::EdDSA, "ed"),
-    ];
-    let keys: Vec<Value> = kids.iter().map(|&(alg, kid)| jwk(&key(alg), alg, Some(kid))).collect();
-    json!({ "keys": keys })
+    // Reading a private RSA key checks its primes, which takes long without optimisation.
+    static KEYS: LazyLock<Value> = LazyLock::new(|| {
+        let kids = [
+            (Algorithm::RS256, "rsa"),
+            (Algorithm::ES256, "p256"),
+            (Algorithm::ES384, "p384"),
+            (Algorithm::EdDSA, "ed"),
+        ];
+        let keys: Vec<Value> = kids.iter().map(|&(alg, kid)| jwk(&key(alg), alg, Some(kid))).collect();
+        json!({ "keys": keys })
+    });
+    KEYS.clone()
 }
 
 pub(crate) fn encode(part: impl AsRef<[u8]>) -> String {

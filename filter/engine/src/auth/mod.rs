@@ -8,7 +8,7 @@ pub mod carrier;
 pub mod claims;
 mod compact;
 pub mod error;
-pub mod forward;
+mod forward;
 mod jwk;
 pub mod keys;
 #[cfg(test)]

@@ -1,1 +1,221 @@
+use std::sync::LazyLock;
 
+use jsonwebtoken::{Algorithm, EncodingKey};
+use postern_config::{KeySource, Provider};
+use serde_json::json;
+
+use super::*;
+use crate::auth::keys::Keyring;
+use crate::auth::minting::*;
+use crate::strict_json::JsonError;
+
+mod attacks;
+
+/// The verdict of the providers `main` (public keys) and `edge` (a shared secret).
+fn verdict(token: impl AsRef<[u8]>) -> Result<Claims, TokenError> {
+    static KEYS: LazyLock<Keyring> = LazyLock::new(|| keyring([public_provider(), secret_provider()]));
+    verify(token.as_ref(), &KEYS.providers(&["main".into(), "edge".into()]), now())
+}
+
+/// The verdict of these providers, in this order.
+fn verdict_of(
+    providers: impl IntoIterator<Item = Provider>,
+    token: impl AsRef<[u8]>,
+    now: Duration,
+) -> Result<Claims, TokenError> {
+    let providers: Vec<_> = providers.into_iter().collect();
+    let names: Vec<_> = providers.iter().map(|p| p.name.clone()).collect();
+    verify(token.as_ref(), &keyring(providers).providers(&names), now)
+}
+
+fn refused(cause: Cause) -> Option<TokenError> {
+    Some(TokenError::Invalid(cause))
+}
+
+#[test]
+fn a_genuine_token_is_accepted_under_every_algorithm_of_its_provider() {
+    use Algorithm::*;
+    for algorithm in [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA] {
+        let accepted = verdict(mint(algorithm, &claims())).expect("public keys");
+        assert_eq!((accepted.provider(), accepted.subject()), ("main", Some("alice")), "{algorithm:?}");
+    }
+    for algorithm in [HS256, HS384, HS512] {
+        let accepted = verdict(mint(algorithm, &claims_with("iss", json!("edge")))).expect("secret");
+        assert_eq!((accepted.provider(), accepted.issuer()), ("edge", Some("edge")), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn header_parameters_that_name_keys_elsewhere_do_not_matter_to_a_genuine_token() {
+    let header = r#"{"alg":"ES256","typ":"at+jwt","kid":"p256","jku":"https://auth.example.com/jwks.json","x5t":"AA"}"#;
+    let token = sign(header, &claims().to_string(), &key(Algorithm::ES256), Algorithm::ES256);
+    assert!(verdict(token).is_ok());
+}
+
+#[test]
+fn a_kid_picks_its_key_and_says_nothing_about_a_shared_secret() {
+    let token = |header: &str, claims: Value, algorithm| {
+        sign(header, &claims.to_string(), &key(algorithm), algorithm)
+    };
+    assert!(verdict(token(r#"{"alg":"EdDSA","kid":"ed"}"#, claims(), Algorithm::EdDSA)).is_ok());
+    assert!(
+        verdict(token(
+            r#"{"alg":"HS256","kid":"2024"}"#,
+            claims_with("iss", json!("edge")),
+            Algorithm::HS256
+        ))
+        .is_ok()
+    );
+}
+
+#[test]
+fn times_are_judged_by_the_clock_that_is_passed_in() {
+    let skewed = claims();
+    let expired = Some(TokenError::Expired);
+    let early = refused(Cause::NotYetValid);
+    let not_before = claims_with("nbf", json!(NOW + 100));
+    let fraction = claims_with("exp", json!(NOW as f64 + 0.5));
+    for (name, claims, offset_ms, expected) in [
+        ("in force", &skewed, 0, None),
+        ("at exp", &skewed, 300_000, None),
+        ("within the skew", &skewed, 329_999, None),
+        ("at the end of the skew", &skewed, 330_000, expired),
+        ("long after", &skewed, 9_999_999, expired),
+        ("before nbf and the skew", &not_before, 69_999, early),
+        ("within the skew before nbf", &not_before, 70_000, None),
+        ("after nbf", &not_before, 100_000, None),
+        ("fraction of exp", &fraction, 30_499, None),
+        ("past the fraction", &fraction, 30_500, expired),
+    ] {
+        let at = now() + Duration::from_millis(offset_ms);
+        let verdict = verdict_of([public_provider()], mint(Algorithm::EdDSA, claims), at);
+        assert_eq!(verdict.err(), expected, "{name}");
+    }
+}
+
+#[test]
+fn times_beyond_all_bounds_are_numbers_like_others() {
+    for (name, value, expected) in [
+        ("exp", json!(0), Some(TokenError::Expired)),
+        ("exp", json!(-1), Some(TokenError::Expired)),
+        ("exp", json!(-1e300), Some(TokenError::Expired)),
+        ("exp", json!(u64::MAX), None),
+        ("exp", json!(1e300), None),
+        ("nbf", json!(-1e300), None),
+        ("nbf", json!(u64::MAX), refused(Cause::NotYetValid)),
+        ("nbf", json!(1e300), refused(Cause::NotYetValid)),
+        ("iat", json!(1e300), None),
+        ("iat", json!(-5), None),
+    ] {
+        let claims = claims_with(name, value);
+        let verdict = verdict(mint(Algorithm::EdDSA, &claims));
+        if let Ok(accepted) = &verdict {
+            assert!(accepted.ends(Duration::MAX) >= accepted.expires_at(), "{claims}");
+        }
+        assert_eq!(verdict.err(), expected, "{claims}");
+    }
+}
+
+#[test]
+fn any_audience_of_the_provider_among_those_of_the_token_will_do() {
+    for aud in [json!("chat"), json!("video"), json!(["chat"]), json!(["mail", "video"])] {
+        assert!(verdict(mint(Algorithm::EdDSA, &claims_with("aud", aud.clone()))).is_ok(), "{aud}");
+    }
+}
+
+#[test]
+fn a_provider_without_an_issuer_is_chosen_only_when_no_issuer_matches() {
+    let nameless = || Provider { name: "nameless".into(), issuer: None, ..secret_provider() };
+    let hs256 = |iss: &str| mint(Algorithm::HS256, &claims_with("iss", json!(iss)));
+    let chosen = |token: String| {
+        verdict_of([nameless(), public_provider(), secret_provider()], token, now())
+            .map(|claims| claims.provider().to_owned())
+    };
+    assert_eq!(chosen(hs256("edge")).unwrap(), "edge");
+    assert_eq!(chosen(hs256("elsewhere")).unwrap(), "nameless");
+    assert_eq!(chosen(mint(Algorithm::HS256, &claims_without("iss"))).unwrap(), "nameless");
+    // An issuer that matches is never passed over, even for a key that would verify.
+    assert_eq!(chosen(hs256(ISSUER)).err(), refused(Cause::Algorithm));
+}
+
+#[test]
+fn the_size_is_bounded_before_and_after_the_provider_is_known() {
+    let token = mint(Algorithm::HS256, &claims_with("iss", json!("edge")));
+    let length = token.len() as u64;
+    let edge = |max| Provider { max_token_bytes: max, ..secret_provider() };
+    let main = |max| Provider { max_token_bytes: max, ..public_provider() };
+    assert!(verdict_of([edge(length), main(1)], &token, now()).is_ok());
+    let too_long = refused(Cause::TooLong);
+    assert_eq!(verdict_of([edge(length - 1), main(length)], &token, now()).err(), too_long);
+    assert_eq!(verdict_of([edge(length - 1), main(1)], vec![b'.'; token.len()], now()).err(), too_long);
+    assert_eq!(verdict_of([], &token, now()).err(), too_long);
+}
+
+#[test]
+fn a_provider_without_keys_refuses_for_lack_of_them_and_not_the_token() {
+    let keyring = keyring([public_provider()]);
+    let mut provider = keyring.providers(&["main".into()])[0].clone();
+    provider.keys = Keys::Unavailable;
+    let verdict = |token: String| verify(token.as_bytes(), &[&provider], now()).err();
+    assert_eq!(verdict(mint(Algorithm::EdDSA, &claims())), Some(TokenError::KeysUnavailable));
+    assert_eq!(verdict(mint(Algorithm::HS256, &claims())), refused(Cause::Algorithm));
+}
+
+#[test]
+fn a_token_without_kid_makes_us_try_a_bounded_number_of_keys() {
+    let nameless = |i: usize| {
+        let mut keys = issuer_keys()["keys"].clone();
+        keys[i].as_object_mut().unwrap().remove("kid");
+        keys[i].clone()
+    };
+    let other = || jwk(&other_rsa(), Algorithm::RS256, None);
+    let provider =
+        |keys: Vec<Value>| Provider { keys: KeySource::Inline(json!({ "keys": keys })), ..public_provider() };
+    let token = mint(Algorithm::RS256, &claims());
+    let last_of = |count: usize| {
+        let mut keys = vec![nameless(1); 20];
+        keys.extend(std::iter::repeat_with(other).take(count - 1));
+        keys.push(nameless(0));
+        verdict_of([provider(keys)], &token, now())
+    };
+    assert!(last_of(MAX_KEYS_TRIED).is_ok(), "keys of other types do not count");
+    assert_eq!(last_of(MAX_KEYS_TRIED + 1).err(), refused(Cause::KeyIdMissing));
+    assert_eq!(verdict_of([provider(vec![nameless(1)])], &token, now()).err(), refused(Cause::KeyMismatch));
+}
+
+#[test]
+fn no_truncation_of_a_token_is_accepted_or_panics() {
+    let token = mint(Algorithm::EdDSA, &claims());
+    for end in 0..token.len() {
+        assert!(verdict(token.get(..end).unwrap()).is_err(), "{end}");
+    }
+}
+
+#[test]
+fn no_changed_bit_of_a_token_is_accepted_or_panics() {
+    let provider = secret_provider();
+    let keyring = keyring([provider]);
+    let providers = keyring.providers(&["edge".into()]);
+    let token = mint(Algorithm::HS256, &claims_with("iss", json!("edge"))).into_bytes();
+    assert!(verify(&token, &providers, now()).is_ok());
+    for at in 0..token.len() {
+        for bit in 0..8 {
+            let mut changed = token.clone();
+            changed[at] ^= 1 << bit;
+            assert!(verify(&changed, &providers, now()).is_err(), "byte {at}, bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_key_of_another_issuer_does_not_sign_for_this_one() {
+    let theirs = Provider {
+        name: "theirs".into(),
+        issuer: Some("https://their.example.com/".into()),
+        keys: KeySource::Inline(json!({"keys": [jwk(&other_rsa(), Algorithm::RS256, Some("rsa"))]})),
+        ..public_provider()
+    };
+    let forge = |header: &str, key: &EncodingKey| sign(header, &claims().to_string(), key, Algorithm::RS256);
+    let forged = forge(r#"{"alg":"RS256","kid":"rsa"}"#, &other_rsa());
+    assert_eq!(verdict_of([theirs, public_provider()], forged, now()).err(), refused(Cause::Signature));
+}

@@ -1,0 +1,284 @@
+//! Tokens made to be accepted by mistake, each with the cause it is refused for.
+
+use super::*;
+
+/// A header and claims that a forger controls, signed by `algorithm` with `key`.
+fn forge(header: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
+    sign(header, &claims().to_string(), key, algorithm)
+}
+
+/// Genuine in all but the header's text.
+fn with_header(header: &str) -> String {
+    forge(header, &key(Algorithm::EdDSA), Algorithm::EdDSA)
+}
+
+/// Genuine in all but the payload's text.
+fn with_payload(payload: &str) -> String {
+    sign(r#"{"alg":"EdDSA"}"#, payload, &key(Algorithm::EdDSA), Algorithm::EdDSA)
+}
+
+/// Genuine in all but one claim.
+fn with_claim(name: &str, value: Value) -> String {
+    mint(Algorithm::EdDSA, &claims_with(name, value))
+}
+
+/// A header and good claims under a signature of our making.
+fn with_signature(header: &str, signature: impl AsRef<[u8]>) -> String {
+    format!("{}.{}.{}", encode(header), encode(claims().to_string()), encode(signature))
+}
+
+/// The three parts of a genuine token.
+fn parts() -> [String; 3] {
+    let token = mint(Algorithm::EdDSA, &claims());
+    let parts: Vec<_> = token.split('.').map(str::to_owned).collect();
+    parts.try_into().unwrap()
+}
+
+#[track_caller]
+fn all_refused(table: impl IntoIterator<Item = (&'static str, String, Cause)>) {
+    for (name, token, cause) in table {
+        assert_eq!(verdict(token).err(), refused(cause), "{name}");
+    }
+}
+
+#[test]
+fn no_token_chooses_how_it_is_verified() {
+    let rsa_as_secret = EncodingKey::from_secret(issuer_keys()["keys"][0]["n"].to_string().as_bytes());
+    let edge_to_main = key(Algorithm::HS256);
+    let main_to_edge = mint(Algorithm::RS256, &claims_with("iss", json!("edge")));
+    let rs256 = mint(Algorithm::RS256, &claims());
+    let (_, rs256_signature) = rs256.rsplit_once('.').unwrap();
+    let ps_header = format!("{}.{}", encode(r#"{"alg":"PS256"}"#), encode(claims().to_string()));
+    all_refused([
+        ("none", with_signature(r#"{"alg":"none"}"#, ""), Cause::Algorithm),
+        ("None", with_signature(r#"{"alg":"None"}"#, ""), Cause::Algorithm),
+        ("NONE", with_signature(r#"{"alg":"NONE"}"#, ""), Cause::Algorithm),
+        ("nOnE with a signature", with_header(r#"{"alg":"nOnE"}"#), Cause::Algorithm),
+        ("none, escaped", with_header(r#"{"alg":"\u006eone"}"#), Cause::Algorithm),
+        ("none, then blank", with_header(r#"{"alg":"none "}"#), Cause::Algorithm),
+        ("empty alg", with_header(r#"{"alg":""}"#), Cause::Algorithm),
+        ("no alg", with_header(r#"{"typ":"JWT"}"#), Cause::Algorithm),
+        ("alg null", with_header(r#"{"alg":null}"#), Cause::Header),
+        ("alg as a list", with_header(r#"{"alg":["EdDSA"]}"#), Cause::Header),
+        ("alg in lower case", with_header(r#"{"alg":"eddsa"}"#), Cause::Algorithm),
+        ("ES512, RFC 7515 A.4", with_header(r#"{"alg":"ES512"}"#), Cause::Algorithm),
+        ("encryption", with_header(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#), Cause::Algorithm),
+        (
+            "public key as secret",
+            forge(r#"{"alg":"HS256"}"#, &rsa_as_secret, Algorithm::HS256),
+            Cause::Algorithm,
+        ),
+        (
+            "another provider's secret",
+            forge(r#"{"alg":"HS256"}"#, &edge_to_main, Algorithm::HS256),
+            Cause::Algorithm,
+        ),
+        ("public key for a secret's issuer", main_to_edge, Cause::Algorithm),
+        ("RS256 as PS256", format!("{ps_header}.{rs256_signature}"), Cause::Signature),
+        ("key of another type", with_header(r#"{"alg":"EdDSA","kid":"rsa"}"#), Cause::KeyMismatch),
+        ("key of another curve", with_header(r#"{"alg":"ES384","kid":"p256"}"#), Cause::KeyMismatch),
+        ("crit", with_header(r#"{"alg":"EdDSA","crit":["exp"],"exp":1}"#), Cause::Extension),
+        ("empty crit", with_header(r#"{"alg":"EdDSA","crit":[]}"#), Cause::Extension),
+        ("crit null", with_header(r#"{"alg":"EdDSA","crit":null}"#), Cause::Extension),
+        ("b64 false", with_header(r#"{"alg":"EdDSA","b64":false,"crit":["b64"]}"#), Cause::Extension),
+        ("b64 true", with_header(r#"{"alg":"EdDSA","b64":true}"#), Cause::Extension),
+    ]);
+}
+
+#[test]
+fn no_token_brings_its_own_key() {
+    let own = other_rsa();
+    let embedded = json!({"alg": "RS256", "jwk": jwk(&own, Algorithm::RS256, None)}).to_string();
+    let embedded_as_ours =
+        json!({"alg": "RS256", "kid": "rsa", "jwk": jwk(&own, Algorithm::RS256, Some("rsa"))});
+    let forged = |header: &str| forge(header, &own, Algorithm::RS256);
+    all_refused([
+        ("jwk", forged(&embedded), Cause::Signature),
+        ("jwk under our kid", forged(&embedded_as_ours.to_string()), Cause::Signature),
+        ("jku", forged(r#"{"alg":"RS256","jku":"https://evil.example/jwks.json"}"#), Cause::Signature),
+        (
+            "jku and kid",
+            forged(r#"{"alg":"RS256","kid":"evil","jku":"https://evil.example"}"#),
+            Cause::KeyUnknown,
+        ),
+        ("x5u", forged(r#"{"alg":"RS256","x5u":"https://evil.example/cert.pem"}"#), Cause::Signature),
+        ("x5c", forged(r#"{"alg":"RS256","x5c":["MIIB"]}"#), Cause::Signature),
+        ("kid as a path", with_header(r#"{"alg":"EdDSA","kid":"../../dev/null"}"#), Cause::KeyUnknown),
+        ("kid as SQL", with_header(r#"{"alg":"EdDSA","kid":"x' UNION SELECT 'k"}"#), Cause::KeyUnknown),
+        ("kid in another case", with_header(r#"{"alg":"EdDSA","kid":"ED"}"#), Cause::KeyUnknown),
+        ("kid with NUL", with_header(r#"{"alg":"EdDSA","kid":"ed\u0000"}"#), Cause::KeyUnknown),
+        ("empty kid", with_header(r#"{"alg":"EdDSA","kid":""}"#), Cause::KeyUnknown),
+        ("kid null", with_header(r#"{"alg":"EdDSA","kid":null}"#), Cause::Header),
+        ("kid as a number", with_header(r#"{"alg":"EdDSA","kid":0}"#), Cause::Header),
+        ("kid as an object", with_header(r#"{"alg":"EdDSA","kid":{"ed":1}}"#), Cause::Header),
+    ]);
+}
+
+#[test]
+fn no_signature_but_the_issuers_verifies() {
+    let [header, payload, signature] = parts();
+    let edge = claims_with("iss", json!("edge")).to_string();
+    let empty_secret = sign(r#"{"alg":"HS256"}"#, &edge, &EncodingKey::from_secret(b""), Algorithm::HS256);
+    let es256 = mint(Algorithm::ES256, &claims());
+    let (es256_signed, es256_signature) = es256.rsplit_once('.').unwrap();
+    // SEQUENCE of two INTEGERs, the form that X.509 uses; the numbers do not matter.
+    let der = [&[0x30, 0x44, 0x02, 0x20][..], &[1; 32], &[0x02, 0x20], &[1; 32]].concat();
+    let mut order = vec![0xff; 32];
+    order.extend([0; 32]);
+    all_refused([
+        ("empty", with_signature(r#"{"alg":"EdDSA"}"#, ""), Cause::Signature),
+        ("one byte", with_signature(r#"{"alg":"EdDSA"}"#, [0]), Cause::Signature),
+        ("zero Ed25519", with_signature(r#"{"alg":"EdDSA"}"#, [0; 64]), Cause::Signature),
+        ("zero ECDSA", with_signature(r#"{"alg":"ES256"}"#, [0; 64]), Cause::Signature),
+        ("zero ECDSA on P-384", with_signature(r#"{"alg":"ES384"}"#, [0; 96]), Cause::Signature),
+        ("ECDSA beyond the order", with_signature(r#"{"alg":"ES256"}"#, order), Cause::Signature),
+        ("ECDSA in DER", with_signature(r#"{"alg":"ES256"}"#, der), Cause::Signature),
+        ("ECDSA of the other curve", with_signature(r#"{"alg":"ES384"}"#, [1; 64]), Cause::Signature),
+        ("ECDSA, torn", format!("{es256_signed}.{}", es256_signature.get(4..).unwrap()), Cause::Signature),
+        ("ECDSA, longer", format!("{es256_signed}.AAAA{es256_signature}"), Cause::Signature),
+        ("zero RSA", with_signature(r#"{"alg":"RS256"}"#, [0; 256]), Cause::Signature),
+        (
+            "RSA of one",
+            with_signature(r#"{"alg":"RS256"}"#, [&[0; 255][..], &[1]].concat()),
+            Cause::Signature,
+        ),
+        ("RSA, short", with_signature(r#"{"alg":"PS256"}"#, [1; 128]), Cause::Signature),
+        ("empty secret", empty_secret, Cause::Signature),
+        (
+            "another token's",
+            format!("{header}.{}.{signature}", encode(claims_with("sub", json!("bob")).to_string())),
+            Cause::Signature,
+        ),
+        (
+            "another header",
+            format!("{}.{payload}.{signature}", encode(r#"{"alg":"EdDSA","typ":"JWT"}"#)),
+            Cause::Signature,
+        ),
+        (
+            "expired, and forged",
+            sign(
+                r#"{"alg":"RS256"}"#,
+                &claims_with("exp", json!(1)).to_string(),
+                &other_rsa(),
+                Algorithm::RS256,
+            ),
+            Cause::Signature,
+        ),
+        (
+            "for others, and forged",
+            sign(r#"{"alg":"RS256"}"#, &claims_without("aud").to_string(), &other_rsa(), Algorithm::RS256),
+            Cause::Signature,
+        ),
+    ]);
+}
+
+#[test]
+fn no_form_but_three_parts_of_base64url_is_a_token() {
+    let [header, payload, signature] = parts();
+    let token = format!("{header}.{payload}.{signature}");
+    let mut loose_bits = token.clone();
+    assert!(loose_bits.ends_with(['A', 'Q', 'g', 'w']), "64 bytes leave four bits unused");
+    loose_bits.pop();
+    loose_bits.push('B');
+    let big = with_claim("x", json!("x".repeat(9000)));
+    all_refused([
+        ("nothing", String::new(), Cause::Shape),
+        ("one part", header.clone(), Cause::Shape),
+        ("two parts", format!("{header}.{payload}"), Cause::Shape),
+        ("no signature", format!("{header}.{payload}."), Cause::Signature),
+        ("no header", format!(".{payload}.{signature}"), Cause::Header),
+        ("no payload", format!("{header}..{signature}"), Cause::Payload),
+        ("dots", "..".to_owned(), Cause::Header),
+        ("trailing dot", format!("{token}."), Cause::Shape),
+        ("leading dot", format!(".{token}"), Cause::Shape),
+        ("five parts, encrypted", format!("{token}.AAAA.AAAA"), Cause::Shape),
+        (
+            "JSON serialisation",
+            json!({"payload": payload, "protected": header, "signature": signature}).to_string(),
+            Cause::Shape,
+        ),
+        ("swapped parts", format!("{payload}.{header}.{signature}"), Cause::Algorithm),
+        ("padded header", format!("{header}=.{payload}.{signature}"), Cause::Encoding),
+        ("padded payload", format!("{header}.{payload}==.{signature}"), Cause::Encoding),
+        ("padded signature", format!("{token}=="), Cause::Encoding),
+        ("leading blank", format!(" {token}"), Cause::Encoding),
+        ("trailing newline", format!("{token}\n"), Cause::Encoding),
+        ("blank within", format!("{header}.{payload} .{signature}"), Cause::Encoding),
+        ("percent encoding", token.replace('.', "%2E"), Cause::Shape),
+        ("scheme", format!("Bearer {token}"), Cause::Encoding),
+        ("standard alphabet", format!("{header}.{payload}.+/{signature}"), Cause::Encoding),
+        ("unused bits set", loose_bits, Cause::Encoding),
+        ("beyond ASCII", format!("{token}é"), Cause::Encoding),
+        ("NUL", format!("{token}\0"), Cause::Encoding),
+        ("too long", big, Cause::TooLong),
+        ("too many dots", ".".repeat(10_000), Cause::TooLong),
+    ]);
+    assert_eq!(verdict(b"\xff\xfe.\xff.\xff").err(), refused(Cause::Encoding));
+}
+
+#[test]
+fn no_json_that_two_readers_read_differently_is_believed() {
+    let duplicate = Cause::Json(JsonError::Duplicate);
+    let deep = |depth: usize| format!(r#"{{"alg":"EdDSA","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let claims_then = |more: &str| claims().to_string().replacen('{', &format!("{{{more},"), 1);
+    all_refused([
+        ("alg twice", with_header(r#"{"alg":"none","alg":"EdDSA"}"#), duplicate),
+        ("alg twice, escaped", with_header(r#"{"alg":"EdDSA","\u0061lg":"none"}"#), duplicate),
+        ("sub twice", with_payload(&claims_then(r#""sub":"root""#)), duplicate),
+        ("exp twice", with_payload(&claims_then(r#""e\u0078p":9e9"#)), duplicate),
+        ("twice, within", with_payload(&claims_then(r#""realm":{"tier":1,"tier":2}"#)), duplicate),
+        ("deep header", with_header(&deep(32)), Cause::Json(JsonError::TooDeep)),
+        ("deep payload", with_payload(&deep(32)), Cause::Json(JsonError::TooDeep)),
+        ("abysmal payload", with_payload(&"[".repeat(3000)), Cause::Json(JsonError::TooDeep)),
+        ("header as a list", with_header(r#"["alg","EdDSA"]"#), Cause::Header),
+        ("header as text", with_header(r#""EdDSA""#), Cause::Header),
+        ("header with a byte order mark", with_header("\u{feff}{\"alg\":\"EdDSA\"}"), Cause::Header),
+        ("two headers", with_header(r#"{"alg":"EdDSA"}{}"#), Cause::Header),
+        ("payload as a list", with_payload("[]"), Cause::Payload),
+        ("payload as a number", with_payload("1"), Cause::Payload),
+        ("payload null", with_payload("null"), Cause::Payload),
+        ("empty payload", with_payload(""), Cause::Payload),
+        ("a token in a token", with_payload(&mint(Algorithm::EdDSA, &claims())), Cause::Payload),
+        ("trailing comma", with_payload(r#"{"iss":"edge",}"#), Cause::Payload),
+        ("number beyond a double", with_payload(&claims_then(r#""x":1e999"#)), Cause::Payload),
+        ("lone surrogate", with_payload(&claims_then(r#""x":"\ud800""#)), Cause::Payload),
+    ]);
+}
+
+#[test]
+fn no_claim_of_another_type_or_for_somebody_else_passes() {
+    let without = |name| mint(Algorithm::EdDSA, &claims_without(name));
+    all_refused([
+        ("no exp", without("exp"), Cause::NoExpiry),
+        ("exp as text", with_claim("exp", json!("4000000000")), Cause::ClaimType),
+        ("exp true", with_claim("exp", json!(true)), Cause::ClaimType),
+        ("exp null", with_claim("exp", json!(null)), Cause::ClaimType),
+        ("exp as a list", with_claim("exp", json!([4_000_000_000_u64])), Cause::ClaimType),
+        ("nbf as text", with_claim("nbf", json!("0")), Cause::ClaimType),
+        ("nbf null", with_claim("nbf", json!(null)), Cause::ClaimType),
+        ("nbf to come", with_claim("nbf", json!(NOW + 31)), Cause::NotYetValid),
+        ("iat as text", with_claim("iat", json!("0")), Cause::ClaimType),
+        ("iat false", with_claim("iat", json!(false)), Cause::ClaimType),
+        ("no aud", without("aud"), Cause::Audience),
+        ("aud of others", with_claim("aud", json!("mail")), Cause::Audience),
+        ("part of an aud", with_claim("aud", json!("cha")), Cause::Audience),
+        ("aud in another case", with_claim("aud", json!("Chat")), Cause::Audience),
+        ("aud and a blank", with_claim("aud", json!("chat ")), Cause::Audience),
+        ("auds as words", with_claim("aud", json!("chat video")), Cause::Audience),
+        ("empty aud", with_claim("aud", json!([])), Cause::Audience),
+        ("aud in a list in a list", with_claim("aud", json!([["chat"]])), Cause::ClaimType),
+        ("aud among others", with_claim("aud", json!(["chat", 1])), Cause::ClaimType),
+        ("aud as an object", with_claim("aud", json!({"chat": 1})), Cause::ClaimType),
+        ("aud null", with_claim("aud", json!(null)), Cause::ClaimType),
+        ("no iss", without("iss"), Cause::UnknownIssuer),
+        ("unknown iss", with_claim("iss", json!("https://evil.example/")), Cause::UnknownIssuer),
+        ("iss without its slash", with_claim("iss", json!("https://auth.example.com")), Cause::UnknownIssuer),
+        ("iss and more", with_claim("iss", json!("https://auth.example.com/evil")), Cause::UnknownIssuer),
+        ("iss as a list", with_claim("iss", json!([ISSUER])), Cause::ClaimType),
+        ("iss null", with_claim("iss", json!(null)), Cause::ClaimType),
+        ("sub as a number", with_claim("sub", json!(1)), Cause::ClaimType),
+        ("sub null", with_claim("sub", json!(null)), Cause::ClaimType),
+        ("jti as a number", with_claim("jti", json!(1)), Cause::ClaimType),
+        ("sid as a list", with_claim("sid", json!(["s"])), Cause::ClaimType),
+    ]);
+}
