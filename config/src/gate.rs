@@ -41,11 +41,7 @@ const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str)
 }
 
 const TABLE: &[Row] = &[
-    row(
-        &["providers", "*", "jwks", "remote"],
-        Asks::Always,
-        "leave it out; `inline` and `secret` are supported",
-    ),
+    row(&["providers", "*", "jwks", "remote"], Asks::Always, "leave it out, and write `inline`"),
     row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`"),
     row(&["policies", "*", "drain"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "auth", "from", "[]", "first_message"], Asks::Always, OUT),
@@ -135,5 +131,26 @@ fn visit(value: &Value, pattern: &[&str], at: &Path, found: &mut dyn FnMut(&Valu
             }
         }
         (Some(_), _) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{document, files};
+
+    #[test]
+    fn every_row_has_a_fixture_that_asks_for_it() {
+        let documents: Vec<Value> =
+            files("tests/fixtures/unsupported").iter().map(|(_, text)| document(text)).collect();
+        for row in TABLE {
+            let mut asked = false;
+            for document in &documents {
+                visit(document, row.pattern, &Path::root(), &mut |value, at| {
+                    asked |= refused(&row.asks, value, at).is_some();
+                });
+            }
+            assert!(asked, "{:?}: {}", row.pattern, what(&row.asks));
+        }
     }
 }

@@ -43,3 +43,6 @@ pub use problem::{Problem, Problems};
 pub use provider::{Algorithm, KeySource, Provider, RemoteJwks, Secret};
 pub use request_path::{NormalisedPath, PathFault};
 pub use routes::{DefaultPolicy, HostPattern, Route, RouteMatch};
+
+#[cfg(test)]
+mod tests;

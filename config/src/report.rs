@@ -25,6 +25,11 @@ impl Report {
         self.broken.insert(at.clone());
     }
 
+    /// Notes that the key at `at` was probably written, and misspelt: it is not missing as well.
+    pub(crate) fn suspect(&mut self, at: &Path) {
+        self.broken.insert(at.clone());
+    }
+
     /// Notes that a required key is not there, unless it was and was wrong.
     pub(crate) fn missing(&mut self, at: &Path, remedy: impl Into<String>) {
         if !self.is_broken(at) {

@@ -26,7 +26,12 @@ pub(crate) fn read<T: DeserializeOwned>(value: &mut Value, at: &Path, report: &m
         };
         let steps = steps(error.path());
         let place: Path = at.segments().iter().chain(&steps).cloned().collect();
-        let (what, remedy) = error.into_inner().told(steps.last());
+        let error = error.into_inner();
+        if let Some(meant) = error.meant(steps.last()) {
+            let siblings = steps.iter().take(steps.len().saturating_sub(1));
+            report.suspect(&at.segments().iter().chain(siblings).cloned().collect::<Path>().key(meant));
+        }
+        let (what, remedy) = error.told(steps.last());
         report.push_broken(&place, what, remedy);
         if !take_out(value, &steps) {
             return None;

@@ -17,16 +17,21 @@ pub(crate) fn listed<S: AsRef<str>>(words: &[S]) -> String {
     text
 }
 
-/// What to write in place of `written`: the nearest of the allowed words, then all of them.
-pub(crate) fn suggestion<S: AsRef<str>>(written: &str, allowed: &[S]) -> String {
-    let nearest = allowed
+/// The one of `allowed` that `written` may have been meant to be.
+pub(crate) fn nearest<'a, S: AsRef<str>>(written: &str, allowed: &'a [S]) -> Option<&'a str> {
+    allowed
         .iter()
         .map(|word| (strsim::damerau_levenshtein(written, word.as_ref()), word.as_ref()))
         .min()
-        .filter(|(distance, word)| *distance <= word.len().div_ceil(3));
-    match nearest {
+        .filter(|(distance, word)| *distance <= word.len().div_ceil(3))
+        .map(|(_, word)| word)
+}
+
+/// What to write in place of `written`: the nearest of the allowed words, then all of them.
+pub(crate) fn suggestion<S: AsRef<str>>(written: &str, allowed: &[S]) -> String {
+    match nearest(written, allowed) {
         _ if allowed.is_empty() => "nothing is allowed here".to_owned(),
-        Some((_, word)) => format!("did you mean `{word}`? allowed: {}", listed(allowed)),
+        Some(word) => format!("did you mean `{word}`? allowed: {}", listed(allowed)),
         None => format!("allowed: {}", listed(allowed)),
     }
 }

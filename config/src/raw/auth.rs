@@ -181,7 +181,7 @@ impl RawCarrier {
         let values = [self.header, self.subprotocol, self.query, self.cookie, self.first_message];
         let mut written = NAMES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?)));
         let Some((name, value)) = written.next() else {
-            if !NAMES.iter().any(|name| report.is_broken(&at.key(*name))) {
+            if !report.is_broken_below(at) {
                 report.push(at, "names no carrier", format!("write one of {}", listed(&NAMES)));
             }
             return None;

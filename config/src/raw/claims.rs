@@ -36,7 +36,7 @@ impl RawRequirement {
                 None
             }
             (None, None) => {
-                if !report.is_broken(&contains_at) && !report.is_broken(&one_of_at) {
+                if !report.is_broken_below(at) {
                     report.push(at, "has neither `contains` nor `one_of`", "write one of them");
                 }
                 None

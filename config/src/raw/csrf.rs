@@ -114,7 +114,7 @@ impl RawFrom {
                 None
             }
             (None, None) => {
-                if !report.is_broken(&query_at) && !report.is_broken(&subprotocol_at) {
+                if !report.is_broken_below(at) {
                     report.push(at, "has neither `query` nor `subprotocol`", "write one of them");
                 }
                 None

@@ -49,10 +49,11 @@ impl Document {
         let around = Surroundings { names: provider_names, providers: &providers };
 
         let at = root.key("policies");
-        let written = raw.policies.unwrap_or_default();
-        if written.is_empty() && !report.is_broken_below(&at) {
-            report.missing(&at, "write at least one policy");
+        let written = report.required(raw.policies, &at, "write at least one policy");
+        if written.as_ref().is_some_and(BTreeMap::is_empty) && !report.is_broken_below(&at) {
+            report.push(&at, "is empty", "write at least one policy");
         }
+        let written = written.unwrap_or_default();
         let policy_names = Names::new("policy", written.keys().cloned());
         let policies = each(written, &at, |name, raw, at| raw.read(name, &around, at, report));
 

@@ -45,7 +45,7 @@ impl RawJwks {
                 None
             }
             (None, None) => {
-                if !report.is_broken(&at.key("remote")) && !report.is_broken(&at.key("inline")) {
+                if !report.is_broken_below(at) {
                     report.push(at, "has neither `remote` nor `inline`", "write one of them");
                 }
                 None

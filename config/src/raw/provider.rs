@@ -142,7 +142,7 @@ fn keys(
             None
         }
         (None, None) => {
-            if !report.is_broken(&at.key("jwks")) && !report.is_broken(&at.key("secret")) {
+            if !report.is_broken_below(at) {
                 report.push(at, "has no keys", "write `jwks` for public keys, or `secret` for a shared one");
             }
             None

@@ -83,7 +83,7 @@ impl RawRoute {
 impl RawMatch {
     fn read(self, at: &Path, report: &mut Report) -> Option<RouteMatch> {
         if self.host.is_none() && self.path_prefix.is_none() && self.route_name.is_none() {
-            if !["host", "path_prefix", "route_name"].iter().any(|key| report.is_broken(&at.key(*key))) {
+            if !report.is_broken_below(at) {
                 report.push(at, "matches on nothing", "write `host: \"*\"` to match every request");
             }
             return None;

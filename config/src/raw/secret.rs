@@ -35,7 +35,7 @@ impl RawSecret {
                 format!("write at least {SHORTEST} bytes"),
             ),
             (Some(_), Some(_)) => report.push(at, "has both `env` and `inline`", "leave one of them out"),
-            (None, None) if report.is_broken(&at.key("env")) || report.is_broken(&at.key("inline")) => {}
+            (None, None) if report.is_broken_below(at) => {}
             (None, None) => report.push(at, "has neither `env` nor `inline`", "write one of them"),
         }
         None

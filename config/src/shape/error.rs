@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Expected, Unexpected};
 
 use crate::path::Segment;
-use crate::words::{shown, suggestion};
+use crate::words::{nearest, shown, suggestion};
 
 /// One thing wrong with the shape of a value. It never holds the text of a value whose kind is
 /// wrong, since that may be a secret.
@@ -22,6 +22,14 @@ pub(crate) enum ShapeError {
 }
 
 impl ShapeError {
+    /// The key that an unknown one was probably meant to be.
+    pub(super) fn meant(&self, last: Option<&Segment>) -> Option<&'static str> {
+        match (self, last) {
+            (Self::Key { allowed }, Some(Segment::Key(written))) => nearest(written, allowed),
+            _ => None,
+        }
+    }
+
     /// What is wrong and what to do; `last` is the last step to the value at fault.
     pub(super) fn told(self, last: Option<&Segment>) -> (String, String) {
         match self {

@@ -1,0 +1,107 @@
+//! Overrides laid over a policy.
+
+use serde_json::json;
+
+use super::*;
+use crate::Policy;
+
+fn base() -> Config {
+    Config::from_value(json!({
+        "providers": {"edge": {"audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "S"}}},
+        "policies": {
+            "chat": {
+                "origins": {"allow": ["https://app.example.com"]},
+                "auth": {"providers": ["edge"], "from": [{"header": "authorization"}], "forward": {"x-user-id": "sub"}},
+                "messages": {"max_frame_bytes": "64KiB", "max_message_bytes": "64KiB"},
+            },
+            "feed": {"origins": {"allow": ["*"]}, "auth": "none"},
+        },
+    }))
+    .unwrap()
+}
+
+fn laid(name: &str, overrides: Value) -> Result<Policy, String> {
+    base().overlay(name, &overrides).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn an_override_changes_what_it_names_and_nothing_else() {
+    let policy = laid("chat", json!({"messages": {"max_message_bytes": 4096.0}})).unwrap();
+    assert_eq!((policy.messages.max_frame_bytes, policy.messages.max_message_bytes), (64 << 10, 4096));
+    assert_eq!(policy.name, "chat");
+    assert!(policy.auth.is_some());
+}
+
+#[test]
+fn objects_merge_and_lists_and_words_replace() {
+    let policy =
+        laid("chat", json!({"auth": {"from": [{"query": "t"}], "forward": {"x-tier": "tier"}}})).unwrap();
+    let auth = policy.auth.unwrap();
+    assert_eq!((auth.from.len(), auth.forward.len()), (1, 2));
+    assert!(laid("chat", json!({"auth": "none"})).unwrap().auth.is_none());
+    assert!(laid("chat", json!({"rates": []})).unwrap().rates.is_empty());
+}
+
+#[test]
+fn nothing_to_override_gives_the_policy_itself() {
+    let config = base();
+    for name in ["chat", "feed"] {
+        let laid = config.overlay(name, &json!({})).unwrap();
+        assert_eq!(format!("{laid:?}"), format!("{:?}", config.policies[name]));
+    }
+}
+
+#[test]
+fn a_bad_override_is_told_at_the_policys_path() {
+    for (name, overrides, expected) in [
+        (
+            "chat",
+            json!({"mesages": {}}),
+            "policies.chat.mesages: is an unknown key; did you mean `messages`?",
+        ),
+        ("chat", json!({"policy": "feed"}), "policies.chat.policy: is an unknown key"),
+        (
+            "chat",
+            json!({"messages": {"max_message_bytes": 0}}),
+            "policies.chat.messages.max_message_bytes: is zero",
+        ),
+        ("chat", json!({"tls": null}), "policies.chat.tls: has no value"),
+        ("chat", json!({"mode": "shadow"}), "policies.chat.mode: `shadow` is not supported yet"),
+        ("chat", json!([]), "policies.chat: is overridden by something that is not an object"),
+        (
+            "chat",
+            json!({"auth": {"providers": ["egde"]}}),
+            "policies.chat.auth.providers[0]: `egde` names no provider",
+        ),
+        (
+            "chat",
+            json!({"messages": {"max_frame_bytes": 2, "max_message_bytes": 1}}),
+            "policies.chat.messages.max_frame_bytes: is more than `max_message_bytes`",
+        ),
+        (
+            "feed",
+            json!({"rates": [{"count": "handshakes", "per": "user", "limit": 1, "window": "1s"}]}),
+            "policies.feed.rates[0].per: there are no users",
+        ),
+        (
+            "caht",
+            json!({}),
+            "policies.caht: `caht` names no policy; did you mean `chat`? allowed: `chat` and `feed`",
+        ),
+    ] {
+        let problems = laid(name, overrides).unwrap_err();
+        assert!(problems.starts_with(expected), "{expected}\n{problems}");
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+    }
+}
+
+#[test]
+fn json_text_reads_as_the_same_document() {
+    let text = br#"{"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}}"#;
+    assert!(Config::from_json(text).is_ok());
+    let twice = br#"{"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none", "auth": "none"}}}"#;
+    let problems = Config::from_json(twice).unwrap_err().to_string();
+    assert_eq!(problems, "policies.chat.auth: is written twice; leave one of them");
+    let broken = Config::from_json(b"{\n\"policies\"}").unwrap_err().to_string();
+    assert!(broken.contains("at line 2 column 11"), "{broken}");
+}
