@@ -134,6 +134,16 @@ fn a_key_that_cannot_be_used_is_told_by_what_is_wrong() {
         *number.last_mut().unwrap() = last;
         Value::from(minting::encode(number))
     };
+    // The bytes of a point that is on the curve, cut in the wrong place.
+    let shifted = changed(P256, |jwk| {
+        let whole =
+            ["x", "y"].map(|name| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap()).concat();
+        let (x, y) = whole.split_at(31);
+        jwk.extend([
+            ("x".to_owned(), minting::encode(x).into()),
+            ("y".to_owned(), minting::encode(y).into()),
+        ]);
+    });
     let table = [
         ("text", json!("key"), "not an object"),
         ("no kty", without(RSA, "kty"), "kty"),
@@ -169,6 +179,7 @@ fn a_key_that_cannot_be_used_is_told_by_what_is_wrong() {
         ("P-384 as P-256", set(P384, "crv", json!("P-256")), "not a point"),
         ("not on the curve", set(P256, "y", number(32, 1)), "not a point"),
         ("short coordinate", set(P256, "x", number(31, 1)), "not a point"),
+        ("coordinates of unequal size", shifted, "not a point"),
         ("no coordinate", without(P256, "y"), "y is missing"),
         ("Ed448", set(ED, "crv", json!("Ed448")), "unknown curve"),
         ("X25519", set(ED, "crv", json!("X25519")), "unknown curve"),
