@@ -116,6 +116,11 @@ pub(crate) fn send_parked(frame: &[u8]) {
     let _ = hostcalls::resume_http_response();
 }
 
+/// Lets the stream towards the upstream go on.
+pub(crate) fn resume_request() {
+    let _ = hostcalls::resume_http_request();
+}
+
 /// Keeps the reason for the access log.
 pub(crate) fn set_reason(id: &str) {
     let _ = hostcalls::set_property(vec![REASON_PROPERTY], Some(id.as_bytes()));

@@ -3,8 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::Config;
-use postern_engine::{Engine, Input};
+use postern_engine::{Engine, Input, read_configuration};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
@@ -26,7 +25,7 @@ impl Root {
     }
 
     fn compile() -> Result<Engine, String> {
-        let config = Config::from_json(&host::configuration()).map_err(|problems| problems.to_string())?;
+        let config = read_configuration(&host::configuration()).map_err(|problems| problems.to_string())?;
         let seed = shared::seed().ok_or("the host has no randomness or no shared data")?;
         let env = |name: &str| std::env::var(name).ok();
         Engine::compile(config, &env, seed).map_err(|problems| problems.to_string())

@@ -125,6 +125,12 @@ pub(crate) fn perform(context_id: u32, session: &Rc<RefCell<Session>>, now: Dura
                 }
                 current.handle(Input::Charged(outcome), now);
             }
+            Output::ReleaseRequest => {
+                let chunk = host::chunk(Peer::Client, usize::MAX);
+                let passage = current.judge(Peer::Client, &chunk, now);
+                host::pass(Peer::Client, &chunk, &passage);
+                host::resume_request();
+            }
             output => {
                 if let Some(Action::Pause) = perform_one(current.policy(), output) {
                     action = Action::Pause;
@@ -147,9 +153,9 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
     match output {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
-        // Only a session asks, and `perform` answers it.
-        Output::Ask(_) => {}
-        Output::Park => return Some(Action::Pause),
+        // `perform` answers these, which only a session gives out.
+        Output::Ask(_) | Output::ReleaseRequest => {}
+        Output::HoldRequest | Output::Park => return Some(Action::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);
             let Reply { reason, headers, body } = reply;

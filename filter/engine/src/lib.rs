@@ -9,6 +9,7 @@
 
 pub mod auth;
 mod close;
+mod configuration;
 mod engine;
 mod frame;
 mod handshake;
@@ -24,8 +25,10 @@ mod request;
 mod ruleset;
 mod session;
 pub mod strict_json;
+mod structure;
 mod tally;
 
+pub use configuration::read_configuration;
 pub use engine::{Engine, RouteFacts, Selection};
 pub use frame::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
 pub use lane::Peer;

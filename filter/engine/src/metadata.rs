@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use prost::Message as _;
-use prost_types::value::Kind;
 use serde_json::Value;
+
+use crate::structure;
 
 /// The namespace of Postern's metadata.
 const NAMESPACE: &str = "postern";
@@ -27,32 +28,12 @@ pub struct UnreadableMetadata;
 /// What the route says under `postern`, if it says anything.
 pub fn of_route(serialized: &[u8]) -> Result<Option<Value>, UnreadableMetadata> {
     let mut metadata = Metadata::decode(serialized).map_err(|_| UnreadableMetadata)?;
-    Ok(metadata.filter_metadata.remove(NAMESPACE).map(object))
-}
-
-fn object(object: prost_types::Struct) -> Value {
-    Value::Object(object.fields.into_iter().map(|(name, field)| (name, value(field))).collect())
-}
-
-/// Nesting is bounded: the protobuf decoder has refused what is deeper than a hundred messages.
-fn value(value: prost_types::Value) -> Value {
-    match value.kind {
-        None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::BoolValue(flag)) => Value::Bool(flag),
-        Some(Kind::NumberValue(number)) => number_value(number),
-        Some(Kind::StringValue(text)) => Value::String(text),
-        Some(Kind::StructValue(inner)) => object(inner),
-        Some(Kind::ListValue(list)) => Value::Array(list.values.into_iter().map(self::value).collect()),
-    }
-}
-
-/// JSON has no word for an infinite number; null is refused wherever a number is asked for.
-fn number_value(number: f64) -> Value {
-    serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number)
+    Ok(metadata.filter_metadata.remove(NAMESPACE).map(structure::object))
 }
 
 #[cfg(test)]
 mod tests {
+    use prost_types::value::Kind;
     use serde_json::json;
 
     use super::*;

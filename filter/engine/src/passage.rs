@@ -43,6 +43,11 @@ impl Held {
 }
 
 impl Passage {
+    /// All of `chunk` goes on.
+    pub(crate) fn whole(chunk: &[u8]) -> Self {
+        Self { keep: chunk.len(), ..Self::default() }
+    }
+
     /// Whether a chunk of `len` bytes goes on exactly as it came.
     pub fn is_whole(&self, len: usize) -> bool {
         self.before.is_empty() && self.keep == len && self.after.is_empty()

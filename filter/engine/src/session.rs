@@ -57,8 +57,12 @@ pub enum Output {
     AdmitResponse(Vec<HeaderEdit>),
     /// A bucket is to be charged.
     Ask(Charge),
+    /// The chunk from the client stays with Envoy, which has it next to all that follow.
+    HoldRequest,
     /// The stream towards the client is to be paused, empty as it is.
     Park,
+    /// What is held is to be judged as a chunk, and the stream to the upstream goes on.
+    ReleaseRequest,
     /// The handshake is answered in the upstream's place. The changes to the request come first:
     /// the access log reads it.
     Reply(Vec<HeaderEdit>, Reply),
@@ -111,7 +115,13 @@ struct Awaiting {
     instance: Instance,
     mask: [u8; 4],
     protocol: Protocol,
+    /// Whether the client has spoken before the 101.
+    holds_request: bool,
 }
+
+/// How many bytes a client may send ahead of the 101. It should send none (RFC 6455 §4.1), but
+/// some do not wait; where the upstream declines, it must not take them for a request.
+const MAX_EARLY_BYTES: usize = 16 * 1024;
 
 impl Session {
     /// A stream under `ruleset`, whose buckets are named in `keys`.
@@ -166,9 +176,19 @@ impl Session {
                 }
                 passage
             }
-            Phase::Unjudged { .. } => Passage { keep: chunk.len(), ..Passage::default() },
-            // A client may not speak before the 101 (RFC 6455 §4.1); what it says could be taken
-            // for a request of its own where the upstream declines.
+            Phase::Unjudged { .. } => Passage::whole(chunk),
+            // What goes to a client that was refused is Postern's own reply.
+            Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk),
+            Phase::AwaitingResponse(awaiting) if peer == Peer::Client => {
+                if chunk.len() > MAX_EARLY_BYTES {
+                    let instance = awaiting.instance.clone();
+                    self.refuse(Vec::new(), &instance, Reason::MalformedHandshake.into());
+                    return Passage::default();
+                }
+                awaiting.holds_request = true;
+                self.outputs.push_back(Output::HoldRequest);
+                Passage::whole(chunk)
+            }
             Phase::Fresh(_) | Phase::Handshake(..) | Phase::AwaitingResponse(_) | Phase::Refused => {
                 Passage::default()
             }
@@ -250,6 +270,7 @@ impl Session {
                     instance,
                     mask: head.entropy.mask,
                     protocol: head.connection.protocol,
+                    holds_request: false,
                 }));
             }
         }
@@ -276,6 +297,9 @@ impl Session {
                 let open = Open::new(&self.ruleset.policy, awaiting.mask, awaiting.expires_at);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
+                if awaiting.holds_request {
+                    self.outputs.push_back(Output::ReleaseRequest);
+                }
             }
             Phase::AwaitingResponse(_) => self.pass_response(false),
             Phase::Unjudged { upgrade } if upgrade || !switching => self.pass_response(upgrade),
