@@ -230,9 +230,13 @@ async fn ask(admin: SocketAddr, path: &str) -> Option<Response> {
 /// What the module has complained of, or else the first thing that Envoy has: what follows are consequences.
 fn complaint(log: &Path) -> String {
     let log = std::fs::read_to_string(log).unwrap_or_default();
-    let complaints: Vec<&str> =
-        log.lines().filter(|line| line.contains("[error]") || line.contains("[critical]")).map(message).collect();
-    let of_the_module: Vec<&str> = complaints.iter().copied().filter(|line| line.starts_with("wasm log")).collect();
+    let complaints: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("[error]") || line.contains("[critical]"))
+        .map(message)
+        .collect();
+    let of_the_module: Vec<&str> =
+        complaints.iter().copied().filter(|line| line.starts_with("wasm log")).collect();
     match (of_the_module.is_empty(), complaints.first()) {
         (false, _) => of_the_module.join("; "),
         (true, Some(first)) => (*first).to_owned(),

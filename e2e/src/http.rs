@@ -1,4 +1,4 @@
-//! HTTP/1.1 messages as they came over the wire (RFC 9112). Judges nothing: what does not parse is a failed test.
+//! HTTP/1.1 messages as they came over the wire (RFC 9112). Judges nothing but whether it is HTTP at all.
 
 use crate::wire::{End, Wire};
 
@@ -52,7 +52,7 @@ impl RequestHead {
         let raw = wire.head().await?;
         let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut parsed = httparse::Request::new(&mut fields);
-        parsed.parse(&raw).expect("a request head");
+        parsed.parse(&raw).map_err(|_| End::NotHttp)?;
         let method = parsed.method.unwrap_or_default().to_owned();
         let target = parsed.path.unwrap_or_default().to_owned();
         let headers = Headers::collected(parsed.headers);
@@ -87,7 +87,7 @@ impl Response {
         let raw = wire.head().await?;
         let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut parsed = httparse::Response::new(&mut fields);
-        parsed.parse(&raw).expect("a response head");
+        parsed.parse(&raw).map_err(|_| End::NotHttp)?;
         let status = parsed.code.unwrap_or_default();
         let headers = Headers::collected(parsed.headers);
         let bodiless = status < 200 || status == 204 || status == 304;
@@ -123,7 +123,7 @@ pub async fn read_body(wire: &mut Wire, headers: &Headers, until_end: bool) -> R
         return read_chunks(wire).await;
     }
     match headers.get("content-length") {
-        Some(length) => wire.exactly(length.trim().parse().expect("a content-length")).await,
+        Some(length) => wire.exactly(length.trim().parse().map_err(|_| End::NotHttp)?).await,
         None if until_end => Ok(wire.rest().await.0),
         None => Ok(Vec::new()),
     }
@@ -133,13 +133,14 @@ async fn read_chunks(wire: &mut Wire) -> Result<Vec<u8>, End> {
     let mut body = Vec::new();
     loop {
         let (line, length) = loop {
-            match httparse::parse_chunk_size(wire.unread()).expect("a chunk size") {
+            match httparse::parse_chunk_size(wire.unread()).map_err(|_| End::NotHttp)? {
                 httparse::Status::Complete(found) => break found,
                 httparse::Status::Partial => wire.fill().await?,
             }
         };
         wire.take(line);
-        let chunk = wire.exactly(usize::try_from(length).expect("a chunk that fits memory") + 2).await?;
+        let chunk =
+            wire.exactly(usize::try_from(length).map_err(|_| End::NotHttp)?.saturating_add(2)).await?;
         body.extend_from_slice(&chunk[..chunk.len() - 2]);
         if length == 0 {
             return Ok(body);

@@ -28,6 +28,7 @@ pub mod access_log;
 pub mod bootstrap;
 pub mod browser;
 pub mod deadline;
+pub mod demo;
 pub mod envoy;
 pub mod frames;
 pub mod http;

@@ -24,7 +24,7 @@ use crate::upstream::{Behaviour, Upstream, accept_of};
 /// The only policy of [`Scene::policy`].
 const POLICY: &str = "chat";
 
-/// A change to the bootstrap that only one test needs.
+/// A change that only one test needs.
 type Change = Box<dyn FnOnce(&mut Value) + Send>;
 
 /// What a test asks for. Without any wishes: the shipped `envoy.yaml` with TLS, its own policies, one worker, and an
@@ -43,6 +43,7 @@ pub struct Scene {
     plaintext: bool,
     verify_clients: bool,
     discovered: bool,
+    configuration_changes: Vec<Change>,
     changes: Vec<Change>,
 }
 
@@ -77,6 +78,12 @@ impl Scene {
     /// A whole configuration: providers, policies, routes.
     pub fn document(mut self, document: Value) -> Self {
         self.document = Some(document);
+        self
+    }
+
+    /// A change to the shipped configuration.
+    pub fn configured(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+        self.configuration_changes.push(Box::new(change));
         self
     }
 
@@ -183,7 +190,7 @@ impl Scene {
             client_certificate,
             discovery,
             providers,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -212,6 +219,9 @@ impl Scene {
         }
         if let Some(policy) = self.policy.take() {
             *bootstrap.configuration() = document_of(policy, &self.providers);
+        }
+        for change in std::mem::take(&mut self.configuration_changes) {
+            change(bootstrap.configuration());
         }
         if !self.discovered {
             return None;
@@ -273,7 +283,7 @@ pub struct RunningScene {
     discovery: Option<Discovery>,
     providers: Map<String, Value>,
     // Dropped last: Envoy's files are in it.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl RunningScene {
@@ -296,6 +306,11 @@ impl RunningScene {
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         format!("{scheme}://localhost:{}{path}", self.port())
+    }
+
+    /// The PEM file of Envoy's certificate, for clients that must be told to trust it.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
     }
 
     /// A connection.

@@ -23,7 +23,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// What the upstream does with a WebSocket.
 #[derive(Clone, Debug, Default)]
 pub enum Behaviour {
-    /// Sends every data frame back, answers Ping with Pong and Close with Close.
+    /// Sends every data frame back, answers Ping with Pong, and Close with Close and the end of the connection.
     #[default]
     Echo,
     /// Answers Ping and Close, and sends no data.
@@ -167,15 +167,13 @@ impl Stage {
             let record = Arc::new(record);
             self.records.lock().expect("a lock that no panic has poisoned").push(Arc::clone(&record));
             let outcome = if record.head.is_upgrade() {
-                let ended = Socket { wire: &mut wire, record: &record }
-                    .run(self.behaviour(record.head.path()), orders)
-                    .await;
-                record.end(ended);
-                Err(ended)
+                let behaviour = self.behaviour(record.head.path());
+                Socket { wire: &mut wire, record: &record, behaviour, orders }.run().await
             } else {
                 answer_page(&mut wire, &record.head).await
             };
-            if outcome.is_err() {
+            if let Err(end) = outcome {
+                record.end(end);
                 return;
             }
         }
@@ -201,67 +199,68 @@ async fn answer_page(wire: &mut Wire, head: &RequestHead) -> Result<(), End> {
 struct Socket<'a> {
     wire: &'a mut Wire,
     record: &'a Record,
+    behaviour: Behaviour,
+    orders: UnboundedReceiver<Order>,
 }
 
 impl Socket<'_> {
-    async fn run(mut self, behaviour: Behaviour, orders: UnboundedReceiver<Order>) -> End {
-        match self.converse(behaviour, orders).await {
-            Ok(()) => End::Eof,
-            Err(end) => end,
+    /// How the connection ended; if it did not, since it was not upgraded, the next request may come.
+    async fn run(mut self) -> Result<(), End> {
+        if self.answer().await? != 101 {
+            return Ok(());
         }
-    }
-
-    async fn converse(
-        &mut self,
-        behaviour: Behaviour,
-        mut orders: UnboundedReceiver<Order>,
-    ) -> Result<(), End> {
-        self.answer(&behaviour).await?;
-        if let Behaviour::Chatty(pieces) = &behaviour {
-            for piece in pieces {
-                self.write(piece).await?;
+        if let Behaviour::Chatty(pieces) = &self.behaviour {
+            for piece in pieces.clone() {
+                self.write(&piece).await?;
             }
         }
-        let mut judged = 0;
+        let mut incomplete = Vec::new();
         loop {
             tokio::select! {
-                order = orders.recv() => match order {
+                order = self.orders.recv() => match order {
                     Some(Order::Send(bytes)) => self.write(&bytes).await?,
-                    Some(Order::HangUp) | None => return Ok(()),
+                    Some(Order::HangUp) | None => return Err(End::Eof),
                 },
                 filled = self.wire.fill() => {
                     let unread = self.wire.unread().len();
                     let bytes = self.wire.take(unread);
                     self.record.add(&bytes);
                     filled?;
-                    let frames = self.record.frames();
-                    for frame in frames.iter().skip(judged) {
-                        self.react(&behaviour, frame).await?;
+                    incomplete.extend(bytes);
+                    let (frames, rest) = Frame::parse_all(&incomplete);
+                    incomplete = rest.to_vec();
+                    for frame in frames {
+                        self.react(frame).await?;
                     }
-                    judged = frames.len();
                 }
             }
         }
     }
 
-    async fn answer(&mut self, behaviour: &Behaviour) -> Result<(), End> {
+    /// Answers the handshake and says with which status.
+    async fn answer(&mut self) -> Result<u16, End> {
         let offered = self.record.header("sec-websocket-protocol").unwrap_or_default();
         let first = offered.split(',').next().unwrap_or_default().trim();
-        let answer = match behaviour {
+        let answer = match &self.behaviour {
             Behaviour::Answer(answer) => answer.clone(),
             _ if first.is_empty() => Answer::switching(),
             _ => Answer::switching().header("Sec-WebSocket-Protocol", first),
         };
         let key = self.record.header("sec-websocket-key").unwrap_or_default();
-        self.write(&answer.bytes(&key)).await
+        self.write(&answer.bytes(&key)).await?;
+        Ok(answer.status)
     }
 
-    async fn react(&mut self, behaviour: &Behaviour, frame: &Frame) -> Result<(), End> {
-        let mut reply = Frame { mask: None, ..frame.clone() };
-        match (behaviour, frame.opcode) {
+    /// Answers a frame. After a Close the server ends the TCP connection (RFC 6455 §7.1.1).
+    async fn react(&mut self, frame: Frame) -> Result<(), End> {
+        let mut reply = Frame { mask: None, ..frame };
+        match (&self.behaviour, reply.opcode) {
             (Behaviour::Silent, _) | (_, opcode::PONG) => return Ok(()),
             (_, opcode::PING) => reply.opcode = opcode::PONG,
-            (_, opcode::CLOSE) => {}
+            (_, opcode::CLOSE) => {
+                self.write(&reply.bytes()).await?;
+                return Err(End::Eof);
+            }
             (Behaviour::Recorder, _) => return Ok(()),
             _ => {}
         }

@@ -17,6 +17,8 @@ pub enum End {
     Eof,
     /// Cut: a TCP reset, or a TLS stream without close_notify.
     Cut,
+    /// Not yet, but what came is no HTTP, so that nothing behind it can be read either.
+    NotHttp,
 }
 
 /// A stream and its unread bytes.
@@ -94,9 +96,8 @@ impl Wire {
         self.stream.shutdown().await
     }
 
-    /// The bare stream; only when nothing is left unread.
-    pub fn into_stream(self) -> Box<dyn Stream> {
-        assert!(self.unread.is_empty(), "{} bytes would be lost", self.unread.len());
-        self.stream
+    /// The bare stream, and what has been read from it and not taken.
+    pub fn into_parts(self) -> (Box<dyn Stream>, Vec<u8>) {
+        (self.stream, self.unread)
     }
 }

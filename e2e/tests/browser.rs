@@ -1,0 +1,79 @@
+//! A real browser against the shipped policy: what its WebSocket API lets a page see.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+
+use postern_e2e::browser::Page;
+use postern_e2e::token::edge_claims;
+use postern_e2e::{Scene, Signer, json};
+
+/// The shipped example, with one more origin for `chat`.
+fn example_with_origin(origin: String) -> Scene {
+    Scene::new().configured(move |configuration| {
+        let origins =
+            configuration.pointer_mut("/policies/chat/origins/allow").and_then(|allow| allow.as_array_mut());
+        origins.expect("a list of origins").push(json!(origin));
+    })
+}
+
+fn token() -> String {
+    Signer::edge().mint(&edge_claims("alice"))
+}
+
+#[tokio::test]
+async fn a_page_and_the_upstream_understand_each_other_through_a_bare_envoy() {
+    let Some(page) = Page::at("app.example.com").await else { return };
+    let scene = Scene::new().bare().start().await;
+    let url = scene.url("/ws/chat");
+    let seen =
+        page.run(&format!("report(await visit('{url}', {{messages: ['hello'], closeAfter: 1}}))")).await;
+    assert_eq!(
+        (&seen["opened"], &seen["messages"], &seen["code"]),
+        (&json!(true), &json!(["hello"]), &json!(1000))
+    );
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_talks_with_its_token_among_the_subprotocols() {
+    let Some(page) = Page::at("app.example.com").await else { return };
+    let scene = example_with_origin(page.origin()).start().await;
+    let (url, token) = (scene.url("/ws/chat"), token());
+    let script = format!(
+        "report(await visit('{url}', {{protocols: ['chat.v2', 'bearer.{token}'], messages: ['hello'], closeAfter: 1}}))"
+    );
+    let seen = page.run(&script).await;
+    assert_eq!((&seen["opened"], &seen["protocol"]), (&json!(true), &json!("chat.v2")), "{seen}");
+    assert_eq!(
+        (&seen["messages"], &seen["code"], &seen["clean"]),
+        (&json!(["hello"]), &json!(1000), &json!(true))
+    );
+
+    let records = scene.upstream().records();
+    assert_eq!(records[0].header("sec-websocket-protocol").as_deref(), Some("chat.v2"));
+    assert_eq!(records[0].header("x-user-id").as_deref(), Some("alice"));
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_is_not_let_in_with_a_good_token_either() {
+    let Some(page) = Page::at("evil.example").await else { return };
+    let scene = Scene::new().start().await;
+    let (url, token) = (scene.url("/ws/chat"), token());
+    let seen = page
+        .run(&format!("report(await visit('{url}', {{protocols: ['chat.v2', 'bearer.{token}']}}))"))
+        .await;
+    assert_eq!((&seen["opened"], &seen["code"]), (&json!(false), &json!(1006)), "{seen}");
+    assert!(scene.upstream().records().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_shows_the_page_code_and_reason() {
+    let Some(page) = Page::at("app.example.com").await else { return };
+    let scene = example_with_origin(page.origin()).start().await;
+    let url = format!("{}?access_token={}", scene.url("/ws/chat"), token());
+    let script = format!("report(await visit('{url}', {{messages: ['x'.repeat(65537)]}}))");
+    let seen = page.run(&script).await;
+    assert_eq!(
+        (&seen["opened"], &seen["code"], &seen["clean"]),
+        (&json!(true), &json!(1009), &json!(true)),
+        "{seen}"
+    );
+    assert_eq!((&seen["reason"], &seen["messages"]), (&json!("frame_too_big"), &json!([])));
+}
