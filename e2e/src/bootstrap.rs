@@ -14,7 +14,7 @@ const ENDPOINT: &str =
     "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
 const PLUGIN: &str = "/typed_config/config";
 
-/// Why the shipped file cannot be used.
+/// Why the shipped file cannot be used, or the module it names.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     /// It cannot be read.
@@ -23,6 +23,9 @@ pub enum BootstrapError {
     /// It is no YAML.
     #[error("{0} is not YAML: {1}")]
     Unparsable(PathBuf, String),
+    /// There is no module.
+    #[error("the module {0} is not built: `make build` builds it")]
+    NoModule(PathBuf),
 }
 
 /// An Envoy bootstrap.
@@ -36,12 +39,11 @@ pub fn workspace() -> PathBuf {
 }
 
 /// The built module: `$POSTERN_WASM`, or where `make build` leaves it.
-pub fn wasm_module() -> PathBuf {
-    if let Some(path) = std::env::var_os("POSTERN_WASM") {
-        return path.into();
-    }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    workspace().join(target).join("wasm32-wasip1/release/postern.wasm")
+pub fn wasm_module() -> Result<PathBuf, BootstrapError> {
+    let target = || std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let built = || workspace().join(target()).join("wasm32-wasip1/release/postern.wasm");
+    let path = std::env::var_os("POSTERN_WASM").map_or_else(built, PathBuf::from);
+    if path.is_file() { Ok(path) } else { Err(BootstrapError::NoModule(path)) }
 }
 
 impl Bootstrap {

@@ -210,7 +210,7 @@ impl Scene {
     }
 
     fn configure(&mut self, bootstrap: &mut Bootstrap, folder: &TempDir) -> Option<Discovery> {
-        bootstrap.wasm(&wasm_module());
+        bootstrap.wasm(&wasm_module().unwrap_or_else(|error| panic!("{error}")));
         for (name, value) in &self.environment {
             bootstrap.environment(name, value);
         }

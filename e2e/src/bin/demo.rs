@@ -29,8 +29,6 @@ struct Arguments {
 /// Why the demo does not run.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
-    #[error("the module {0} is not built: `make build` builds it")]
-    NoModule(PathBuf),
     #[error("port {0} is taken")]
     PortTaken(u16),
     #[error("cannot write into {0}: {1}")]
@@ -70,10 +68,7 @@ async fn run(arguments: &Arguments) -> Result<(), DemoError> {
 
 /// Runs until Envoy ends, which it should not. Whatever it started ends with it.
 async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
-    let module = wasm_module();
-    if !module.is_file() {
-        return Err(DemoError::NoModule(module));
-    }
+    let module = wasm_module()?;
     let port = choose_port(arguments.port)?;
     let secret = fresh_secret()?;
     let folder = workspace().join(".run");
