@@ -1,0 +1,173 @@
+//! Judges everything of Postern in a file.
+
+mod overrides;
+
+use postern_config::{Config, MessageType, Path, Problem};
+use serde_json::Value;
+
+use crate::finding::{Finding, Severity};
+use crate::source::{self, Configuration, Manager, Written, envoy};
+use crate::yaml::{self, Position};
+
+/// What is to be said about a file.
+#[derive(Debug, Default)]
+pub(crate) struct Judgement {
+    /// In the order of their places.
+    pub(crate) findings: Vec<Finding>,
+    /// What was found sound; nothing when there is a problem.
+    pub(crate) sound: Vec<String>,
+}
+
+/// A configuration that was judged.
+#[derive(Debug)]
+struct Judged {
+    /// `None` when it has problems, which are told.
+    config: Option<Config>,
+    manager: Option<usize>,
+}
+
+/// Everything wrong with a configuration as written, and the configuration if nothing is.
+fn problems_of(document: &Value) -> Result<Config, Vec<Problem>> {
+    Config::from_value(document.clone()).map_err(|problems| problems.0)
+}
+
+/// Judges the text of a file.
+pub(crate) fn check(text: &[u8]) -> Judgement {
+    let loaded = yaml::load(text);
+    let mut findings = loaded.findings;
+    let found = source::find(&loaded.documents);
+    let is_empty = found.configurations.is_empty() && found.overrides.is_empty() && !found.is_discovered;
+    if is_empty && findings.is_empty() {
+        let remedy = "name a policy file, an Envoy configuration or an Istio manifest that has";
+        findings.push(problem(Position::START, "", "nothing of Postern is in this file", remedy));
+    }
+    let judged: Vec<Judged> =
+        found.configurations.iter().map(|configuration| judge(configuration, &mut findings)).collect();
+    let mut overrides_judged = 0_usize;
+    for written in &found.overrides {
+        overrides_judged += usize::from(overrides::judge(written, &judged, &mut findings));
+    }
+    findings.extend(found.managers.iter().filter(|manager| manager.has_postern).filter_map(address_warning));
+    findings.sort();
+    findings.dedup();
+
+    let mut sound = Vec::new();
+    if findings.iter().all(|finding| finding.severity == Severity::Warning) {
+        sound.extend(judged.iter().filter_map(|judged| judged.config.as_ref()).map(summary));
+        if overrides_judged > 0 {
+            sound.push(format!("sound: {}", counted(overrides_judged, "route override", "route overrides")));
+        }
+        if found.is_discovered {
+            sound.push("Postern is configured by discovery: check that file as well".to_owned());
+        }
+    }
+    Judgement { findings, sound }
+}
+
+fn judge(configuration: &Configuration<'_>, findings: &mut Vec<Finding>) -> Judged {
+    let position = configuration.position;
+    let (judged, node) = match &configuration.written {
+        Written::Object(node) => (problems_of(&node.to_json()), Some(*node)),
+        Written::Text(text) => (problems_of_text(text), None),
+        Written::Wrong(problem) => (Err(vec![problem.clone()]), None),
+    };
+    let locate = |path: &str| match (node, Path::parse(path)) {
+        (Some(node), Some(path)) => node.locate(&path, position),
+        _ => position,
+    };
+    let config = match judged {
+        Ok(config) => {
+            let warnings = warnings_of(&config);
+            findings
+                .extend(warnings.into_iter().map(|warning| Finding::warning(locate(&warning.path), warning)));
+            Some(config)
+        }
+        Err(problems) => {
+            findings
+                .extend(problems.into_iter().map(|problem| Finding::problem(locate(&problem.path), problem)));
+            None
+        }
+    };
+    Judged { config, manager: configuration.manager }
+}
+
+/// As [`problems_of`], for JSON text. What its syntax hides is judged once that is mended.
+fn problems_of_text(text: &str) -> Result<Config, Vec<Problem>> {
+    Config::from_json(text.as_bytes()).map_err(|problems| problems.0)?;
+    match serde_json::from_str(text) {
+        Ok(document) => problems_of(&document),
+        Err(error) => Err(vec![Problem::new("", format!("is not JSON: {error}"), "write one JSON value")]),
+    }
+}
+
+/// What is sound and probably not meant.
+fn warnings_of(config: &Config) -> Vec<Problem> {
+    let path = |name: &str| Path::root().key("policies").key(name).key("messages").key("schema").to_string();
+    config
+        .policies
+        .values()
+        .filter(|policy| {
+            policy.messages.schema.is_some() && policy.messages.types.contains(&MessageType::Binary)
+        })
+        .map(|policy| {
+            let what = "judges text messages only, and binary ones may pass";
+            Problem::new(path(&policy.name), what, "write `types: [text]` beside it")
+        })
+        .collect()
+}
+
+/// Without `use_remote_address` the client writes its own address (X-Forwarded-For).
+fn address_warning(manager: &Manager<'_>) -> Option<Finding> {
+    let key = envoy::member(manager.written, "use_remote_address");
+    let is_true = key.is_some_and(|member| member.value.to_json() == Value::Bool(true));
+    let warning = Problem::new(
+        "use_remote_address",
+        "is not true, so clients may choose the address that they are counted by",
+        "write `use_remote_address: true` beside `http_filters`",
+    );
+    let position = key.map_or(manager.written.position, |member| member.position);
+    (!is_true).then(|| Finding::warning(position, warning))
+}
+
+fn problem(position: Position, path: &str, what: &str, remedy: &str) -> Finding {
+    Finding::problem(position, Problem::new(path, what, remedy))
+}
+
+fn summary(config: &Config) -> String {
+    let names: Vec<String> = config.policies.keys().map(|name| format!("`{name}`")).collect();
+    let noun = if names.len() == 1 { "policy" } else { "policies" };
+    format!(
+        "sound: {noun} {}, {}, {}",
+        names.join(", "),
+        counted(config.providers.len(), "provider", "providers"),
+        counted(config.routes.len(), "route", "routes"),
+    )
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_schema_that_binary_messages_walk_past_is_warned_of() {
+        let document = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}});
+        let mut config = problems_of(&document).unwrap();
+        assert_eq!(warnings_of(&config), []);
+        let messages = &mut config.policies.get_mut("chat").unwrap().messages;
+        messages.schema = Some(json!({"type": "object"}));
+        let warnings: Vec<String> = warnings_of(&config).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            warnings,
+            ["policies.chat.messages.schema: judges text messages only, and binary ones may pass; \
+              write `types: [text]` beside it"]
+        );
+        let messages = &mut config.policies.get_mut("chat").unwrap().messages;
+        messages.types = vec![MessageType::Text];
+        assert_eq!(warnings_of(&config), []);
+    }
+}

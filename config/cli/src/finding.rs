@@ -1,0 +1,56 @@
+//! What was found in a file, and where.
+
+use std::fmt;
+
+use postern_config::Problem;
+
+use crate::yaml::Position;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Severity {
+    /// It keeps the file from being sound.
+    Problem,
+    /// It is sound and probably not meant.
+    Warning,
+}
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Finding {
+    /// Where the key or value at fault begins.
+    pub(crate) position: Position,
+    pub(crate) severity: Severity,
+    /// As in [`Problem::path`].
+    pub(crate) path: String,
+    pub(crate) what: String,
+    pub(crate) remedy: String,
+}
+
+impl Finding {
+    /// `problem`, which lies at `position`.
+    pub(crate) fn problem(position: Position, problem: Problem) -> Self {
+        let Problem { path, what, remedy } = problem;
+        Self { position, severity: Severity::Problem, path, what, remedy }
+    }
+
+    /// A warning about what lies at `position`.
+    pub(crate) fn warning(position: Position, warning: Problem) -> Self {
+        Self { severity: Severity::Warning, ..Self::problem(position, warning) }
+    }
+}
+
+impl fmt::Display for Finding {
+    /// `line:column: path: what is wrong; what to do`, on one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, severity, path, what, remedy } = self;
+        write!(f, "{}:{}: ", position.line, position.column)?;
+        if *severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
+        if !path.is_empty() {
+            write!(f, "{path}: ")?;
+        }
+        write!(f, "{what}; {remedy}")
+    }
+}

@@ -1,0 +1,114 @@
+//! YAML (and so JSON) whose every key and value knows where it is written.
+
+mod load;
+
+use postern_config::{Path, Segment};
+use serde_json::Value;
+
+pub(crate) use load::load;
+
+/// A place in a file; both numbers count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+impl Position {
+    /// Where every file begins.
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
+}
+
+/// A value.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// Where it begins.
+    pub(crate) position: Position,
+    pub(crate) kind: Kind,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    List(Vec<Node>),
+    Object(Vec<Member>),
+    /// Neither a list nor an object.
+    Scalar(Value),
+}
+
+/// A key and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) key: String,
+    /// Where the key begins.
+    pub(crate) position: Position,
+    pub(crate) value: Node,
+}
+
+impl Node {
+    /// The member `key`.
+    pub(crate) fn member(&self, key: &str) -> Option<&Member> {
+        self.members().iter().find(|member| member.key == key)
+    }
+
+    /// The value of the member `key`.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        self.member(key).map(|member| &member.value)
+    }
+
+    /// The members of an object; none of anything else.
+    pub(crate) fn members(&self) -> &[Member] {
+        match &self.kind {
+            Kind::Object(members) => members,
+            Kind::List(_) | Kind::Scalar(_) => &[],
+        }
+    }
+
+    /// The elements of a list; none of anything else.
+    pub(crate) fn items(&self) -> &[Self] {
+        match &self.kind {
+            Kind::List(items) => items,
+            Kind::Object(_) | Kind::Scalar(_) => &[],
+        }
+    }
+
+    /// The text of a string.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(value) => value.as_str(),
+            Kind::List(_) | Kind::Object(_) => None,
+        }
+    }
+
+    /// The same value without positions.
+    pub(crate) fn to_json(&self) -> Value {
+        match &self.kind {
+            Kind::List(items) => items.iter().map(Self::to_json).collect(),
+            Kind::Object(members) => {
+                members.iter().map(|member| (member.key.clone(), member.value.to_json())).collect()
+            }
+            Kind::Scalar(value) => value.clone(),
+        }
+    }
+
+    /// Where the key or element at `path` is written; where the last one above it is, if it is not
+    /// written at all; `above` when nothing on the way is.
+    pub(crate) fn locate(&self, path: &Path, above: Position) -> Position {
+        let mut node = self;
+        let mut position = above;
+        for segment in path.segments() {
+            let step = match segment {
+                Segment::Key(key) => node.member(key).map(|member| (member.position, &member.value)),
+                Segment::Index(index) => node.items().get(*index).map(|item| (item.position, item)),
+            };
+            match step {
+                Some(step) => (position, node) = step,
+                None => break,
+            }
+        }
+        position
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+use postern_config::Path;
+use serde_json::json;
+
+use super::load::DEEPEST;
+use super::*;
+
+fn told(text: &str) -> Vec<String> {
+    load(text.as_bytes()).findings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn yaml_and_json_read_as_the_same_value() {
+    let expected = json!({"a": [1, 2.5, true, null, "x"], "b": {"c": "1", "d": ""}});
+    for text in [
+        "a: [1, 2.5, true, null, x]\nb: {c: '1', d: \"\"}\n",
+        "a:\n  - 1\n  - 2.5\n  - true\n  - ~\n  - x\nb:\n  c: !!str 1\n  d: ''\n",
+        r#"{"a": [1, 2.5, true, null, "x"], "b": {"c": "1", "d": ""}}"#,
+        "\u{feff}a: &l [1, 2.5, true, null, x]\nb: {c: '1', d: ''}\n",
+    ] {
+        let loaded = load(text.as_bytes());
+        assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
+        assert_eq!(
+            loaded.documents.iter().map(Node::to_json).collect::<Vec<_>>(),
+            std::slice::from_ref(&expected),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn every_document_is_read_and_empty_ones_are_left_out() {
+    let loaded = load(b"---\na: 1\n---\n---\nb: 2\n...\n");
+    let documents: Vec<_> = loaded.documents.iter().map(Node::to_json).collect();
+    assert_eq!(documents, [json!({"a": 1}), json!({"b": 2})]);
+}
+
+#[test]
+fn an_alias_stands_for_a_value_at_the_anchors_place() {
+    let loaded = load(b"a: &x {y: 1}\nb: *x\n");
+    let document = &loaded.documents[0];
+    assert_eq!(document.to_json(), json!({"a": {"y": 1}, "b": {"y": 1}}));
+    let position = document.locate(&Path::parse("b.y").unwrap(), Position::START);
+    assert_eq!(position, Position { line: 1, column: 8 });
+}
+
+#[test]
+fn what_yaml_leaves_unclear_is_a_problem_with_its_place() {
+    for (text, expected) in [
+        ("a: 1\nb: {c: 1, c: 2}\n", "2:11: b.c: is written twice; leave one of them"),
+        ("l:\n  - a: 1\n    \"a\": 2\n", "3:5: l[0].a: is written twice; leave one of them"),
+        ("x: &x {a: 1}\ny:\n  <<: *x\n", "3:3: y[\"<<\"]: is a merge key of YAML 1.1"),
+        ("? [a]\n: 1\n", "1:3: has a list or an object for a key"),
+        ("x: &x k\n*x : 1\n", "2:1: has an alias for a key"),
+        ("a: .inf\n", "1:4: a: is a number that JSON does not have"),
+        ("a: !!int x\n", "1:4: a: is no `tag:yaml.org,2002:int` that JSON has"),
+        ("a: &x [*x]\n", "1:8: a[0]: is an alias of what it is inside of"),
+        ("a: *x\n", "1:4: is not YAML: "),
+        ("a: [1\n", "is not YAML: "),
+        ("a: b: c\n", "is not YAML: "),
+    ] {
+        let told = told(text);
+        assert_eq!(told.len(), 1, "{text}: {told:?}");
+        assert!(told[0].contains(expected), "{text}: {told:?}");
+    }
+    assert_eq!(load(b"a: \xff").findings.len(), 1);
+}
+
+#[test]
+fn a_small_file_cannot_become_a_large_value() {
+    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for i in 1..10 {
+        let aliases = vec![format!("*a{}", i - 1); 10].join(", ");
+        laughs += &format!("a{i}: &a{i} [{aliases}]\n");
+    }
+    assert!(told(&laughs)[0].contains("has more than 200000 values"));
+    let deep = format!("{}{}", "[".repeat(DEEPEST + 1), "]".repeat(DEEPEST + 1));
+    assert!(told(&deep)[0].contains("nests deeper than 64"), "{:?}", told(&deep));
+    assert_eq!(told(&"[".repeat(100_000)).len(), 1);
+    assert_eq!(told(&"- ".repeat(100_000)).len(), 1);
+}
+
+#[test]
+fn what_is_not_written_is_located_at_the_key_above_it() {
+    let loaded = load(b"policies:\n  chat:\n    rates:\n      - limit: 1\n");
+    let locate = |path| {
+        let position = loaded.documents[0].locate(&Path::parse(path).unwrap(), Position::START);
+        (position.line, position.column)
+    };
+    assert_eq!(locate(""), (1, 1));
+    assert_eq!(locate("policies.chat.rates[0].limit"), (4, 9));
+    assert_eq!(locate("policies.chat.rates[0].window"), (4, 9));
+    assert_eq!(locate("policies.chat.origins"), (2, 3));
+    assert_eq!(locate("routes"), (1, 1));
+}
