@@ -24,12 +24,23 @@ pub fn read_configuration(configuration: &[u8]) -> Result<Config, Problems> {
 
 #[cfg(test)]
 mod tests {
+    use prost_types::value::Kind;
+
     use super::*;
 
     const POLICY: &str = r#"{"origins": {"allow": ["https://app.example.com"]}, "auth": "none"}"#;
 
     fn string(text: &str) -> prost_types::Value {
-        prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text.to_owned())) }
+        prost_types::Value { kind: Some(Kind::StringValue(text.to_owned())) }
+    }
+
+    fn list(values: Vec<prost_types::Value>) -> prost_types::Value {
+        prost_types::Value { kind: Some(Kind::ListValue(prost_types::ListValue { values })) }
+    }
+
+    fn structure(fields: Vec<(&str, prost_types::Value)>) -> prost_types::Value {
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        prost_types::Value { kind: Some(Kind::StructValue(prost_types::Struct { fields })) }
     }
 
     #[test]
@@ -41,8 +52,13 @@ mod tests {
 
     #[test]
     fn a_struct_is_read_as_it_is_serialised() {
-        let fields = [("default_policy".to_owned(), string("pass"))].into_iter().collect();
+        let origins = structure(vec![("allow", list(vec![string("https://app.example.com")]))]);
+        let policy = structure(vec![("origins", origins), ("auth", string("none"))]);
+        let document =
+            vec![("policies", structure(vec![("chat", policy)])), ("default_policy", string("pass"))];
+        let fields = document.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let config = read_configuration(&prost_types::Struct { fields }.encode_to_vec()).unwrap();
+        assert!(config.policies.contains_key("chat"));
         assert_eq!(config.default_policy, postern_config::DefaultPolicy::Pass);
     }
 

@@ -27,6 +27,8 @@ mod session;
 pub mod strict_json;
 mod structure;
 mod tally;
+#[cfg(test)]
+mod testing;
 
 pub use configuration::read_configuration;
 pub use engine::{Engine, RouteFacts, Selection};

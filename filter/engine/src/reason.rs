@@ -213,7 +213,7 @@ mod tests {
         for reason in Reason::ALL {
             let id = reason.id();
             assert!(id.len() <= 123, "{id}");
-            assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{id}");
+            assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{id}");
         }
     }
 

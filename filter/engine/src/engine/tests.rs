@@ -1,1 +1,185 @@
-//! .
+use prost::Message as _;
+use serde_json::json;
+
+use super::*;
+use crate::testing::{compile, request, with, without};
+
+/// Two policies that differ by the one thing that shows without a token or a frame.
+fn two_policies(routes: Value, default_policy: &str) -> Engine {
+    let policy = |origin: &str| json!({"origins": {"allow": [origin]}, "auth": "none"});
+    compile(json!({
+        "policies": {"chat": policy("https://chat.example.com"), "feed": policy("https://feed.example.com")},
+        "routes": routes,
+        "default_policy": default_policy,
+    }))
+}
+
+fn metadata(postern: &Value) -> Option<Vec<u8>> {
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Metadata {
+        #[prost(map = "string, message", tag = "1")]
+        filter_metadata: HashMap<String, prost_types::Struct>,
+    }
+    let prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(postern)) } = to_proto(postern)
+    else {
+        panic!("metadata are an object");
+    };
+    let filter_metadata = [("postern".to_owned(), postern)].into_iter().collect();
+    Some(Metadata { filter_metadata }.encode_to_vec())
+}
+
+fn to_proto(value: &Value) -> prost_types::Value {
+    use prost_types::value::Kind;
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(flag) => Kind::BoolValue(*flag),
+        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap()),
+        Value::String(text) => Kind::StringValue(text.clone()),
+        Value::Array(values) => {
+            Kind::ListValue(prost_types::ListValue { values: values.iter().map(to_proto).collect() })
+        }
+        Value::Object(members) => Kind::StructValue(prost_types::Struct {
+            fields: members.iter().map(|(name, value)| (name.clone(), to_proto(value))).collect(),
+        }),
+    };
+    prost_types::Value { kind: Some(kind) }
+}
+
+/// The policy's name, `pass`, or the reason of the refusal.
+fn selected(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> String {
+    match engine.select(head, route) {
+        Selection::Pass => "pass".to_owned(),
+        Selection::Judge(session) => session.policy().to_owned(),
+        Selection::Refuse(outputs) => match &outputs[..] {
+            [Output::Tell(Event::Refused { reason, .. }), Output::Reply(_, reply)] => {
+                assert_eq!(*reason, reply.reason);
+                reason.id().to_owned()
+            }
+            outputs => panic!("{outputs:?}"),
+        },
+    }
+}
+
+#[test]
+fn the_first_route_that_matches_wins() {
+    let routes = json!([
+        {"match": {"host": "*.example.com", "path_prefix": "/ws/chat"}, "policy": "chat"},
+        {"match": {"route_name": "legacy"}, "policy": "feed"},
+        {"match": {"path_prefix": "/ws"}, "policy": "feed"},
+    ]);
+    let engine = two_policies(routes, "deny");
+    let at = |host: &[u8], path: &[u8]| with(&with(&request(), ":authority", host), ":path", path);
+    let legacy = RouteFacts { name: Some("legacy".to_owned()), metadata: None };
+    let cases: [(&[u8], &[u8], &RouteFacts, &str); 11] = [
+        (b"a.example.com", b"/ws/chat?x=1", &RouteFacts::default(), "chat"),
+        (b"A.EXAMPLE.com:8443", b"/ws/chat/room", &RouteFacts::default(), "chat"),
+        (b"a.example.com", b"//ws/./x/../%63hat", &RouteFacts::default(), "chat"),
+        (b"a.example.com", b"/ws/chatter", &RouteFacts::default(), "feed"),
+        (b"example.com", b"/ws/chat", &RouteFacts::default(), "feed"),
+        (b"example.org", b"/other", &legacy, "feed"),
+        (b"example.org", b"/other", &RouteFacts::default(), "no_policy"),
+        (b"a.example.com", b"/ws%2fchat", &RouteFacts::default(), "malformed_handshake"),
+        (b"a.example.com", b"/ws%5cchat", &RouteFacts::default(), "malformed_handshake"),
+        (b"a.example.com", b"/ws/chat%00", &RouteFacts::default(), "malformed_handshake"),
+        (b"\xff", b"/ws/chat", &RouteFacts::default(), "feed"),
+    ];
+    for (host, path, route, expected) in cases {
+        assert_eq!(selected(&engine, &at(host, path), route), expected, "{}", path.escape_ascii());
+    }
+}
+
+#[test]
+fn an_upgrade_without_a_policy_goes_the_default_way() {
+    for (default_policy, expected) in [("deny", "no_policy"), ("pass", "pass"), ("feed", "feed")] {
+        let engine = two_policies(json!([]), default_policy);
+        assert_eq!(selected(&engine, &request(), &RouteFacts::default()), expected);
+    }
+}
+
+#[test]
+fn ordinary_http_without_a_policy_passes() {
+    let engine = two_policies(json!([]), "deny");
+    assert_eq!(selected(&engine, &without(&request(), "upgrade"), &RouteFacts::default()), "pass");
+}
+
+#[test]
+fn a_routes_metadata_name_and_change_the_policy() {
+    let routes = json!([{"match": {"path_prefix": "/chat"}, "policy": "chat"}]);
+    let engine = two_policies(routes, "deny");
+    let cases = [
+        ("a policy", json!({"policy": "feed"}), "feed"),
+        (
+            "an override over a policy",
+            json!({"policy": "feed", "messages": {"max_message_bytes": 4096}}),
+            "feed",
+        ),
+        ("an override over what routes pick", json!({"upgrade_only": true}), "chat"),
+        ("nothing", json!({}), "chat"),
+        ("an unknown policy", json!({"policy": "nope"}), "policy_invalid"),
+        ("a policy that is no name", json!({"policy": 7}), "policy_invalid"),
+        ("an unknown key", json!({"policy": "feed", "mesages": {}}), "policy_invalid"),
+        ("a wrong value", json!({"policy": "feed", "messages": {"max_message_bytes": -1}}), "policy_invalid"),
+    ];
+    for (name, postern, expected) in cases {
+        let route = RouteFacts { name: None, metadata: metadata(&postern) };
+        for again in ["first", "again"] {
+            assert_eq!(selected(&engine, &request(), &route), expected, "{name}, {again}");
+        }
+    }
+    let garbage = RouteFacts { name: None, metadata: Some(b"\x0a\xff\xff".to_vec()) };
+    assert_eq!(selected(&engine, &request(), &garbage), "policy_invalid");
+}
+
+#[test]
+fn an_override_lies_over_the_policy_it_names() {
+    let engine = two_policies(json!([]), "deny");
+    let postern = json!({"policy": "feed", "upgrade_only": true});
+    let route = RouteFacts { name: None, metadata: metadata(&postern) };
+    let plain = without(&request(), "upgrade");
+    let Selection::Judge(mut session) = engine.select(&plain, &route) else { panic!("not judged") };
+    session.handle(crate::session::Input::Request(plain), std::time::Duration::ZERO);
+    let outputs: Vec<_> = std::iter::from_fn(|| session.poll_output()).collect();
+    assert!(
+        matches!(&outputs[..], [_, Output::Reply(_, reply)] if reply.reason == Reason::UpgradeRequired),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn a_refusal_without_a_policy_takes_tokens_out_of_the_path_as_well() {
+    let engine = compile(json!({
+        "providers": {"edge": {
+            "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+            "secret": {"inline": crate::testing::SECRET},
+        }},
+        "policies": {"chat": {
+            "origins": {"allow": ["*"]},
+            "auth": {"providers": ["edge"], "from": [{"query": "access_token"}]},
+        }},
+    }));
+    let head = with(&request(), ":path", b"/elsewhere?access_token=secret&b=2");
+    let Selection::Refuse(outputs) = engine.select(&head, &RouteFacts::default()) else {
+        panic!("not refused")
+    };
+    let [_, Output::Reply(edits, _)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(*edits, [HeaderEdit::Set(":path".to_owned(), b"/elsewhere?b=2".to_vec())]);
+}
+
+#[test]
+fn a_secret_that_the_environment_lacks_is_a_problem_with_its_path() {
+    let document = json!({
+        "providers": {"edge": {
+            "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+            "secret": {"env": "POSTERN_EDGE_SECRET"},
+        }},
+        "policies": {"chat": {
+            "origins": {"allow": ["*"]},
+            "auth": {"providers": ["edge"], "from": [{"query": "access_token"}]},
+        }},
+    });
+    let config = || Config::from_value(document.clone()).unwrap();
+    let error = Engine::compile(config(), &|_| None, [0; 16]).unwrap_err().to_string();
+    assert!(error.contains("providers.edge.secret"), "{error}");
+    let env = |name: &str| (name == "POSTERN_EDGE_SECRET").then(|| crate::testing::SECRET.to_owned());
+    assert!(Engine::compile(config(), &env, [0; 16]).is_ok());
+}

@@ -6,8 +6,6 @@ mod response;
 mod shape;
 mod subprotocol;
 #[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;

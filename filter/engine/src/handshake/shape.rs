@@ -86,7 +86,7 @@ pub(crate) fn fresh_key(random: [u8; 16]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::testing::{request, with, without};
+    use crate::testing::{request, with, without};
 
     const MALFORMED: Result<Option<Vec<u8>>, Reason> = Err(Reason::MalformedHandshake);
 

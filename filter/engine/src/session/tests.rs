@@ -1,1 +1,309 @@
-//! .
+use serde_json::{Value, json};
+
+use super::*;
+use crate::engine::{RouteFacts, Selection};
+use crate::rate::Charged;
+use crate::testing::{engine, from_client, from_upstream, request, with};
+
+const START: Duration = Duration::from_secs(1_800_000_000);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A session under the smallest policy with `changes`, and what it asked for so far.
+struct Trial {
+    session: Session,
+    outputs: Vec<Output>,
+}
+
+impl Trial {
+    fn new(changes: Value, head: RequestHead) -> Self {
+        let Selection::Judge(session) = engine(changes).select(&head, &RouteFacts::default()) else {
+            panic!("the policy judges every request");
+        };
+        let mut trial = Self { session: *session, outputs: Vec::new() };
+        trial.input(Input::Request(head), START);
+        trial
+    }
+
+    /// A session whose upstream has agreed.
+    fn open(changes: Value) -> Self {
+        let mut trial = Self::new(changes, request());
+        trial.input(Input::Response(agreement()), START);
+        assert!(trial.session.was_opened(), "{:?}", trial.outputs);
+        trial.outputs.clear();
+        trial
+    }
+
+    fn input(&mut self, input: Input, now: Duration) {
+        self.session.handle(input, now);
+        self.drain(now);
+    }
+
+    fn drain(&mut self, now: Duration) {
+        while let Some(output) = self.session.poll_output() {
+            if let Output::Ask(_) = output {
+                self.session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), now);
+            }
+            self.outputs.push(output);
+        }
+    }
+
+    /// What goes on of a chunk.
+    fn bytes(&mut self, peer: Peer, chunk: &[u8], now: Duration) -> Vec<u8> {
+        if self.session.pass_unread(peer, chunk.len()) {
+            return chunk.to_vec();
+        }
+        let passage = self.session.judge(peer, chunk, now);
+        self.drain(now);
+        passage.bytes(chunk)
+    }
+
+    fn client(&mut self, chunk: &[u8]) -> Vec<u8> {
+        self.bytes(Peer::Client, chunk, START)
+    }
+
+    fn upstream(&mut self, chunk: &[u8]) -> Vec<u8> {
+        self.bytes(Peer::Upstream, chunk, START)
+    }
+}
+
+fn agreement() -> Vec<Field> {
+    [
+        (":status", "101"),
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+    .collect()
+}
+
+/// The Close that the client is to see.
+fn close(reason: Reason) -> Vec<u8> {
+    crate::close::to_client(reason)
+}
+
+/// The Close that the upstream is to see, under the mask of the request in `testing`.
+fn masked_close(reason: Reason) -> Vec<u8> {
+    crate::close::to_upstream(reason, [1, 2, 3, 4])
+}
+
+#[test]
+fn what_is_allowed_passes_as_it_is_at_every_split_and_unread_within_a_payload() {
+    let from_here = [
+        from_client(0x82, &[9; 70_000]),
+        from_client(0x01, b"text in "),
+        from_client(0x8a, b"a pong in it"),
+        from_client(0x80, b"fragments"),
+    ]
+    .concat();
+    let changes = json!({"messages": {"max_frame_bytes": "128KiB", "max_message_bytes": "128KiB"}});
+    for size in [1, 2, 3, 7, 13, 14, 15, 64, 1000, 16_384, from_here.len()] {
+        let mut trial = Trial::open(changes.clone());
+        let passed: Vec<u8> = from_here.chunks(size).flat_map(|chunk| trial.client(chunk)).collect();
+        assert_eq!(passed.len(), from_here.len(), "chunks of {size}");
+        assert!(passed == from_here, "chunks of {size}");
+        assert_eq!(trial.outputs, [], "chunks of {size}");
+    }
+}
+
+#[test]
+fn a_violation_of_the_client_ends_both_sides_at_their_boundaries() {
+    let (good, bad) = (from_client(0x81, b"good"), from_client(0x82, &[0; 20]));
+    let changes = json!({"messages": {"max_frame_bytes": 16, "max_message_bytes": 16}});
+    for cut in 0..good.len() + bad.len() {
+        let mut trial = Trial::open(changes.clone());
+        let (server_frame, behind) = (from_upstream(0x82, b"on its way"), from_upstream(0x82, b"behind"));
+        let mut down = trial.upstream(&server_frame[..4]);
+
+        let bytes = [good.clone(), bad.clone(), from_client(0x81, b"more")].concat();
+        let up = [trial.client(&bytes[..cut]), trial.client(&bytes[cut..]), trial.client(b"\x88\x80abcd")]
+            .concat();
+        assert_eq!(up, [good.clone(), masked_close(Reason::FrameTooBig)].concat(), "cut at {cut}");
+        assert_eq!(trial.outputs, [Output::Tell(Event::Closed(Reason::FrameTooBig))], "cut at {cut}");
+
+        // The frame that is on its way to the client is finished before the Close.
+        down.extend(trial.upstream(&server_frame[4..6]));
+        down.extend(trial.upstream(&[&server_frame[6..], &behind].concat()));
+        down.extend(trial.upstream(&behind));
+        assert_eq!(down, [server_frame, close(Reason::FrameTooBig)].concat(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_violation_of_the_upstream_never_reaches_the_client() {
+    let mut trial = Trial::open(json!({}));
+    let good = from_upstream(0x82, b"good");
+    let down = trial.upstream(&[good.clone(), from_client(0x82, b"masked")].concat());
+    assert_eq!(down, [good, close(Reason::ProtocolError)].concat());
+    assert_eq!(trial.client(&from_client(0x88, &[0x03, 0xea])), masked_close(Reason::ProtocolError));
+}
+
+#[test]
+fn a_parked_client_is_told_at_once() {
+    let mut trial = Trial::open(json!({}));
+    trial.input(Input::ResponseStart, START);
+    assert_eq!(trial.outputs, [Output::Park]);
+    trial.outputs.clear();
+    let up = trial.client(&from_client(0xc1, b""));
+    assert_eq!(up, masked_close(Reason::ProtocolError));
+    let told = Output::Tell(Event::Closed(Reason::ProtocolError));
+    assert_eq!(trial.outputs, [told, Output::SendToClient(close(Reason::ProtocolError))]);
+    assert_eq!(trial.upstream(&from_upstream(0x88, &[0x03, 0xea])), b"", "nothing follows a Close");
+}
+
+#[test]
+fn whatever_is_left_after_close_timeout_is_cut() {
+    let mut trial = Trial::open(json!({"liveness": {"close_timeout": "2s"}}));
+    assert_eq!(trial.session.deadline(), None);
+    trial.client(&from_client(0xc1, b""));
+    trial.outputs.clear();
+    assert_eq!(trial.session.deadline(), Some(START + 2 * SECOND));
+    trial.input(Input::Timer, START + 2 * SECOND - Duration::from_nanos(1));
+    assert_eq!(trial.outputs, []);
+    trial.input(Input::Timer, START + 2 * SECOND);
+    assert_eq!(trial.outputs, [Output::Reset]);
+}
+
+#[test]
+fn a_peers_own_close_is_passed_on_and_nothing_after_it() {
+    let own = from_client(0x88, &[0x03, 0xe8, b'b', b'y', b'e']);
+    for cut in 0..own.len() {
+        let mut trial = Trial::open(json!({}));
+        let bytes = [own.clone(), from_client(0x81, b"late")].concat();
+        let up = [trial.client(&bytes[..cut]), trial.client(&bytes[cut..])].concat();
+        assert_eq!(up, own, "cut at {cut}");
+        let more = from_upstream(0x82, b"still on its way");
+        assert_eq!(trial.upstream(&more), more, "the other direction drains");
+        let answer = from_upstream(0x88, &[0x03, 0xe8]);
+        assert_eq!(trial.upstream(&answer), answer);
+        assert_eq!(trial.outputs, [], "nobody was refused");
+        trial.input(Input::Timer, START + 5 * SECOND);
+        assert_eq!(trial.outputs, [Output::Reset]);
+    }
+}
+
+#[test]
+fn messages_over_their_rate_close_or_are_discarded_whole() {
+    let rate = |on_exceed: &str| json!({"rates": [{"count": "messages", "per": "connection", "limit": 2, "window": "10s", "on_exceed": on_exceed}]});
+    let fragmented = |text: &[u8]| {
+        [
+            from_client(0x01, text),
+            from_client(0x89, b"ping"),
+            from_client(0x00, text),
+            from_client(0x80, text),
+        ]
+        .concat()
+    };
+    let sent = [fragmented(b"one"), fragmented(b"two"), fragmented(b"three")].concat();
+
+    let mut trial = Trial::open(rate("close"));
+    let kept = [fragmented(b"one"), fragmented(b"two"), masked_close(Reason::MessageRate)].concat();
+    assert_eq!(trial.client(&sent), kept);
+    let tally = trial.session.take_tally();
+    assert_eq!((tally.client.allowed, tally.client.refused), (2, 1));
+
+    for size in [1, 2, 5, 11, sent.len()] {
+        let mut trial = Trial::open(rate("drop"));
+        let kept = [fragmented(b"one"), fragmented(b"two"), from_client(0x89, b"ping")].concat();
+        let passed: Vec<u8> = sent.chunks(size).flat_map(|chunk| trial.client(chunk)).collect();
+        assert_eq!(passed, kept, "chunks of {size}");
+        let later = from_client(0x81, b"five seconds later");
+        assert_eq!(trial.bytes(Peer::Client, &later, START + 5 * SECOND), later);
+        let tally = trial.session.take_tally();
+        assert_eq!((tally.client.allowed, tally.client.dropped), (3, 1));
+    }
+}
+
+#[test]
+fn bytes_ahead_of_the_101_are_held_and_then_judged() {
+    let mut trial = Trial::new(json!({}), request());
+    trial.outputs.clear();
+    let early = from_client(0x81, b"early");
+    assert_eq!(trial.client(&early), early);
+    assert_eq!(trial.outputs, [Output::HoldRequest]);
+    trial.outputs.clear();
+    trial.input(Input::Response(agreement()), START);
+    assert_eq!(
+        trial.outputs,
+        [Output::AdmitResponse(vec![]), Output::Tell(Event::Opened), Output::ReleaseRequest]
+    );
+    assert_eq!(
+        trial.client(&[early.clone(), from_client(0xc1, b"")].concat()),
+        [early, masked_close(Reason::ProtocolError)].concat()
+    );
+}
+
+#[test]
+fn too_many_bytes_ahead_of_the_101_are_refused() {
+    let mut trial = Trial::new(json!({}), request());
+    trial.outputs.clear();
+    assert_eq!(trial.client(&[0; MAX_EARLY_BYTES + 1]), b"");
+    assert!(
+        matches!(&trial.outputs[..], [Output::Tell(_), Output::Reply(_, reply)] if reply.reason == Reason::MalformedHandshake),
+        "{:?}",
+        trial.outputs
+    );
+}
+
+#[test]
+fn bytes_ahead_of_a_refusal_by_the_upstream_never_go_on() {
+    let mut trial = Trial::new(json!({}), request());
+    trial.client(b"GET /admin HTTP/1.1\r\n\r\n");
+    trial.outputs.clear();
+    trial.input(Input::Response(vec![(":status".to_owned(), b"403".to_vec())]), START);
+    assert_eq!(trial.outputs, [Output::AdmitResponse(vec![])]);
+}
+
+#[test]
+fn an_answer_that_is_no_agreement_is_refused() {
+    let mut wrong = agreement();
+    wrong.pop();
+    let mut trial = Trial::new(json!({}), request());
+    trial.outputs.clear();
+    trial.input(Input::Response(wrong), START);
+    assert!(
+        matches!(&trial.outputs[..], [Output::Tell(_), Output::Reply(_, reply)] if reply.reason == Reason::UpstreamHandshakeInvalid),
+        "{:?}",
+        trial.outputs
+    );
+    trial.outputs.clear();
+    trial.input(Input::Response(vec![(":status".to_owned(), b"502".to_vec())]), START);
+    assert_eq!(trial.outputs, [], "the reply comes back through the response callbacks");
+    assert_eq!(trial.upstream(b"{\"the\": \"reply\"}"), b"{\"the\": \"reply\"}");
+    assert_eq!(trial.client(b"anything"), b"");
+}
+
+#[test]
+fn a_101_to_ordinary_http_is_cut() {
+    let plain = crate::testing::without(&request(), "upgrade");
+    let mut trial = Trial::new(json!({}), plain);
+    assert_eq!(trial.outputs, [Output::Admit(vec![])]);
+    trial.outputs.clear();
+    trial.input(Input::Response(agreement()), START);
+    assert_eq!(trial.outputs, [Output::Reset]);
+}
+
+#[test]
+fn ordinary_http_passes_but_where_only_upgrades_may() {
+    let plain = || crate::testing::without(&request(), "upgrade");
+    let mut trial = Trial::new(json!({}), plain());
+    assert_eq!(trial.client(b"any body"), b"any body");
+    let trial = Trial::new(json!({"upgrade_only": true}), plain());
+    assert!(
+        matches!(&trial.outputs[..], [Output::Tell(_), Output::Reply(_, reply)] if reply.reason == Reason::UpgradeRequired)
+    );
+}
+
+#[test]
+fn another_upgrade_passes_unjudged_only_where_the_policy_says_so() {
+    let other = with(&request(), "upgrade", b"tcp");
+    let mut trial = Trial::new(json!({"other_upgrades": "pass"}), other.clone());
+    trial.input(Input::Response(vec![(":status".to_owned(), b"101".to_vec())]), START);
+    assert_eq!(trial.client(b"SSH-2.0-x"), b"SSH-2.0-x");
+    assert_eq!(trial.upstream(b"SSH-2.0-y"), b"SSH-2.0-y");
+    let trial = Trial::new(json!({}), other);
+    assert!(
+        matches!(&trial.outputs[..], [.., Output::Reply(_, reply)] if reply.reason == Reason::UpgradeDenied)
+    );
+}

@@ -1,0 +1,120 @@
+//! Requests, policies and frames to try rules on.
+
+use postern_config::Config;
+use serde_json::{Value, json};
+
+use crate::auth::minting;
+use crate::engine::Engine;
+use crate::request::{Connection, Entropy, Protocol, RequestHead};
+
+/// The secret of the provider `edge`.
+pub(crate) const SECRET: &str = "a secret of the tests, thirty-two bytes or more";
+
+/// An engine whose policy `chat` is the smallest there is, with `changes` merged into it, and
+/// falls to every request.
+pub(crate) fn engine(changes: Value) -> Engine {
+    let mut policy = json!({"origins": {"allow": ["https://app.example.com"]}, "auth": "none"});
+    merge(&mut policy, changes);
+    compile(json!({
+        "providers": {"edge": {
+            "issuer": "edge",
+            "audiences": ["chat"],
+            "algorithms": ["HS256"],
+            "secret": {"inline": SECRET},
+        }},
+        "policies": {"chat": policy},
+        "default_policy": "chat",
+    }))
+}
+
+/// An engine for a whole document.
+pub(crate) fn compile(document: Value) -> Engine {
+    Engine::compile(Config::from_value(document).unwrap(), &|_| None, [3; 16]).unwrap()
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (name, change) in changes {
+                merge(into.entry(name).or_insert(Value::Null), change);
+            }
+        }
+        (into, change) => *into = change,
+    }
+}
+
+/// A token of the provider `edge`, signed with `secret`.
+pub(crate) fn token(secret: &str, claims: &Value) -> Vec<u8> {
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+    let header = r#"{"alg":"HS256","typ":"JWT"}"#;
+    minting::sign(header, &claims.to_string(), &key, jsonwebtoken::Algorithm::HS256).into_bytes()
+}
+
+/// A frame as its sender writes it: masked with `mask` if there is one.
+pub(crate) fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mask_bit = if mask.is_some() { 0x80 } else { 0 };
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..=0x7d => frame.push(mask_bit | u8::try_from(len).unwrap()),
+        len @ 0x7e..=0xffff => {
+            frame.push(mask_bit | 0x7e);
+            frame.extend(u16::try_from(len).unwrap().to_be_bytes());
+        }
+        len => {
+            frame.push(mask_bit | 0x7f);
+            frame.extend((len as u64).to_be_bytes());
+        }
+    }
+    frame.extend(mask.iter().flatten());
+    let mask = mask.unwrap_or_default();
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+/// A frame of the client.
+pub(crate) fn from_client(first: u8, payload: &[u8]) -> Vec<u8> {
+    frame(first, payload, Some([0x11, 0x22, 0x33, 0x44]))
+}
+
+/// A frame of the upstream.
+pub(crate) fn from_upstream(first: u8, payload: &[u8]) -> Vec<u8> {
+    frame(first, payload, None)
+}
+
+/// A handshake with nothing wrong: the example of RFC 6455 §1.3 over TLS.
+pub(crate) fn request() -> RequestHead {
+    let fields: [(&str, &[u8]); 8] = [
+        (":method", b"GET"),
+        (":path", b"/chat"),
+        (":authority", b"server.example.com"),
+        ("upgrade", b"websocket"),
+        ("connection", b"Upgrade"),
+        ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", b"13"),
+        ("origin", b"https://app.example.com"),
+    ];
+    RequestHead {
+        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
+        connection: Connection {
+            tls: true,
+            mutual_tls: false,
+            protocol: Protocol::Http11,
+            client: Some([198, 51, 100, 7].into()),
+        },
+        entropy: Entropy { key: [7; 16], mask: [1, 2, 3, 4], instance: [9; 16] },
+    }
+}
+
+/// `head` with one field `name` of this value.
+pub(crate) fn with(head: &RequestHead, name: &str, value: &[u8]) -> RequestHead {
+    let mut head = without(head, name);
+    head.fields.push((name.to_owned(), value.to_vec()));
+    head
+}
+
+/// `head` without its fields called `name`.
+pub(crate) fn without(head: &RequestHead, name: &str) -> RequestHead {
+    let mut head = head.clone();
+    head.fields.retain(|(n, _)| n != name);
+    head
+}
