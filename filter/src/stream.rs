@@ -171,10 +171,10 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
 
 fn tell(policy: &str, event: Event) {
     match event {
-        Event::Closed(reason) => {
+        Event::Closed { reason, instance } => {
             host::set_reason(reason.id());
             metrics::closed(policy, reason);
-            log::info!("postern: closed policy={policy} reason={}", reason.id());
+            log::info!("postern: closed policy={policy} reason={} request={instance}", reason.id());
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);

@@ -29,7 +29,8 @@ pub struct Engine {
     config: Config,
     keyring: Keyring,
     rulesets: BTreeMap<String, Rc<Ruleset>>,
-    overlays: RefCell<HashMap<(Option<String>, Vec<u8>), Option<Rc<Ruleset>>>>,
+    /// By policy and metadata; `None` where the override is not valid.
+    overlays: RefCell<HashMap<(String, Vec<u8>), Option<Rc<Ruleset>>>>,
     keys: KeySpace,
     /// The query parameters in which any policy takes tokens.
     token_parameters: Vec<String>,
@@ -121,12 +122,11 @@ impl Engine {
     }
 
     fn overlaid(&self, name: String, metadata: &[u8], overrides: &Value) -> Option<Rc<Ruleset>> {
-        let key = (Some(name), metadata.to_vec());
+        let key = (name, metadata.to_vec());
         if let Some(known) = self.overlays.borrow().get(&key) {
             return known.clone();
         }
-        let name = key.0.as_deref().unwrap_or_default();
-        let policy = self.config.overlay(name, overrides).ok();
+        let policy = self.config.overlay(&key.0, overrides).ok();
         let ruleset = policy.map(|policy| Rc::new(Ruleset::new(policy, &self.keyring)));
         let mut overlays = self.overlays.borrow_mut();
         if overlays.len() >= MAX_OVERLAYS {

@@ -77,8 +77,13 @@ pub enum Output {
 /// Something worth telling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An open connection was ended for this reason.
-    Closed(Reason),
+    /// An open connection was ended.
+    Closed {
+        /// Why.
+        reason: Reason,
+        /// What a problem document would have named the request by.
+        instance: String,
+    },
     /// A handshake was refused; the token error is for the log.
     Refused {
         /// Why.
@@ -101,11 +106,13 @@ enum Phase {
     /// The request went up as a WebSocket handshake.
     AwaitingResponse(Box<Awaiting>),
     /// An open WebSocket.
-    Open(Box<Open>),
+    Open(Box<Open>, Instance),
     /// Ordinary HTTP, or an upgrade that the policy does not judge: bytes pass.
     Unjudged { upgrade: bool },
-    /// Refused: bytes do not pass.
+    /// Refused: what goes to the client is Postern's own reply.
     Refused,
+    /// Cut: nothing passes.
+    Ended,
 }
 
 #[derive(Debug)]
@@ -151,7 +158,7 @@ impl Session {
             }
             Input::Response(fields) => self.on_response(&fields),
             Input::ResponseStart => {
-                if let Phase::Open(open) = &mut self.phase {
+                if let Phase::Open(open, _) = &mut self.phase {
                     open.park();
                     self.outputs.push_back(Output::Park);
                 }
@@ -168,7 +175,7 @@ impl Session {
     /// Judges a chunk that `peer` sent on the upgraded stream, and says what goes on of it.
     pub fn judge(&mut self, peer: Peer, chunk: &[u8], now: Duration) -> Passage {
         match &mut self.phase {
-            Phase::Open(open) => {
+            Phase::Open(open, _) => {
                 let refused = open.refused();
                 let passage = open.on_bytes(peer, chunk, now);
                 if refused.is_none() {
@@ -177,7 +184,6 @@ impl Session {
                 passage
             }
             Phase::Unjudged { .. } => Passage::whole(chunk),
-            // What goes to a client that was refused is Postern's own reply.
             Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk),
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client => {
                 if chunk.len() > MAX_EARLY_BYTES {
@@ -189,9 +195,11 @@ impl Session {
                 self.outputs.push_back(Output::HoldRequest);
                 Passage::whole(chunk)
             }
-            Phase::Fresh(_) | Phase::Handshake(..) | Phase::AwaitingResponse(_) | Phase::Refused => {
-                Passage::default()
-            }
+            Phase::Fresh(_)
+            | Phase::Handshake(..)
+            | Phase::AwaitingResponse(_)
+            | Phase::Refused
+            | Phase::Ended => Passage::default(),
         }
     }
 
@@ -199,7 +207,7 @@ impl Session {
     /// If so, they count as passed.
     pub fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match &mut self.phase {
-            Phase::Open(open) => {
+            Phase::Open(open, _) => {
                 let passes = open.passes_unread(peer, len);
                 if passes {
                     open.pass_unread(peer, len);
@@ -214,7 +222,7 @@ impl Session {
     /// When [`Input::Timer`] is due, since the Unix epoch.
     pub fn deadline(&self) -> Option<Duration> {
         match &self.phase {
-            Phase::Open(open) => open.deadline(),
+            Phase::Open(open, _) => open.deadline(),
             _ => None,
         }
     }
@@ -222,7 +230,7 @@ impl Session {
     /// What went through since this was last asked.
     pub fn take_tally(&mut self) -> Tally {
         match &mut self.phase {
-            Phase::Open(open) => open.take_tally(),
+            Phase::Open(open, _) => open.take_tally(),
             _ => Tally::default(),
         }
     }
@@ -280,7 +288,6 @@ impl Session {
         let headers = Headers::new(fields);
         let switching = headers.single(":status") == Single::One(b"101");
         match std::mem::replace(&mut self.phase, Phase::Refused) {
-            // The response to a refusal is Postern's own.
             Phase::Refused => {}
             Phase::AwaitingResponse(awaiting) if switching => {
                 if !awaiting.expected.is_met_by(headers) {
@@ -295,7 +302,7 @@ impl Session {
                 self.outputs.push_back(Output::AdmitResponse(edits));
                 self.outputs.push_back(Output::Tell(Event::Opened));
                 let open = Open::new(&self.ruleset.policy, awaiting.mask, awaiting.expires_at);
-                self.phase = Phase::Open(Box::new(open));
+                self.phase = Phase::Open(Box::new(open), awaiting.instance);
                 self.opened = true;
                 if awaiting.holds_request {
                     self.outputs.push_back(Output::ReleaseRequest);
@@ -303,8 +310,13 @@ impl Session {
             }
             Phase::AwaitingResponse(_) => self.pass_response(false),
             Phase::Unjudged { upgrade } if upgrade || !switching => self.pass_response(upgrade),
-            Phase::Unjudged { .. } | Phase::Open(_) | Phase::Handshake(..) | Phase::Fresh(_) => {
+            Phase::Unjudged { .. }
+            | Phase::Open(..)
+            | Phase::Handshake(..)
+            | Phase::Fresh(_)
+            | Phase::Ended => {
                 self.outputs.push_back(Output::Reset);
+                self.phase = Phase::Ended;
             }
         }
     }
@@ -315,11 +327,11 @@ impl Session {
     }
 
     fn on_time(&mut self, now: Duration) {
-        let Phase::Open(open) = &mut self.phase else { return };
+        let Phase::Open(open, _) = &mut self.phase else { return };
         match open.on_time(now) {
             Due::Cut => {
                 self.outputs.push_back(Output::Reset);
-                self.phase = Phase::Refused;
+                self.phase = Phase::Ended;
             }
             Due::Refused => self.tell_refusal(),
             Due::Nothing => {}
@@ -328,9 +340,10 @@ impl Session {
 
     /// Tells why an open connection has just been refused, if it has.
     fn tell_refusal(&mut self) {
-        let Phase::Open(open) = &mut self.phase else { return };
+        let Phase::Open(open, instance) = &mut self.phase else { return };
         let Some(reason) = open.refused() else { return };
-        self.outputs.push_back(Output::Tell(Event::Closed(reason)));
+        let instance = instance.as_str().to_owned();
+        self.outputs.push_back(Output::Tell(Event::Closed { reason, instance }));
         if let Some(frame) = open.take_parked_close() {
             self.outputs.push_back(Output::SendToClient(frame));
         }

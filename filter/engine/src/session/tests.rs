@@ -78,6 +78,11 @@ fn agreement() -> Vec<Field> {
     .collect()
 }
 
+fn closed(reason: Reason) -> Output {
+    let instance = "09090909-0909-4909-8909-090909090909".to_owned();
+    Output::Tell(Event::Closed { reason, instance })
+}
+
 /// The Close that the client is to see.
 fn close(reason: Reason) -> Vec<u8> {
     crate::close::to_client(reason)
@@ -120,7 +125,7 @@ fn a_violation_of_the_client_ends_both_sides_at_their_boundaries() {
         let up = [trial.client(&bytes[..cut]), trial.client(&bytes[cut..]), trial.client(b"\x88\x80abcd")]
             .concat();
         assert_eq!(up, [good.clone(), masked_close(Reason::FrameTooBig)].concat(), "cut at {cut}");
-        assert_eq!(trial.outputs, [Output::Tell(Event::Closed(Reason::FrameTooBig))], "cut at {cut}");
+        assert_eq!(trial.outputs, [closed(Reason::FrameTooBig)], "cut at {cut}");
 
         // The frame that is on its way to the client is finished before the Close.
         down.extend(trial.upstream(&server_frame[4..6]));
@@ -147,7 +152,7 @@ fn a_parked_client_is_told_at_once() {
     trial.outputs.clear();
     let up = trial.client(&from_client(0xc1, b""));
     assert_eq!(up, masked_close(Reason::ProtocolError));
-    let told = Output::Tell(Event::Closed(Reason::ProtocolError));
+    let told = closed(Reason::ProtocolError);
     assert_eq!(trial.outputs, [told, Output::SendToClient(close(Reason::ProtocolError))]);
     assert_eq!(trial.upstream(&from_upstream(0x88, &[0x03, 0xea])), b"", "nothing follows a Close");
 }
