@@ -63,12 +63,13 @@ pub(crate) fn duration_or_none(value: &Value, at: &Path, report: &mut Report) ->
 pub(crate) fn size(value: &Value, at: &Path, report: &mut Report) -> Option<u64> {
     match value {
         Value::Number(number) => whole(number, LARGEST, WRITE_SIZE, at, report),
-        Value::String(text) => match parse_size(text) {
-            None => {
+        Value::String(text) => match (parse_number(text), parse_size(text)) {
+            (Some(number), _) => whole(&number, LARGEST, WRITE_SIZE, at, report),
+            (None, Some(read)) => bounded(read, LARGEST, at, report),
+            (None, None) => {
                 report.push(at, format!("{} is not a size", shown(text)), WRITE_SIZE);
                 None
             }
-            Some(read) => bounded(read, LARGEST, at, report),
         },
         other => {
             report.push(at, format!("is {}", kind(other)), WRITE_SIZE);
@@ -79,10 +80,14 @@ pub(crate) fn size(value: &Value, at: &Path, report: &mut Report) -> Option<u64>
 
 /// The whole number `value` says; 1 to `most`.
 pub(crate) fn count(value: &Value, most: u64, at: &Path, report: &mut Report) -> Option<u64> {
-    match value {
-        Value::Number(number) => whole(number, most.min(LARGEST), WRITE_COUNT, at, report),
-        other => {
-            report.push(at, format!("is {}", kind(other)), WRITE_COUNT);
+    let number = match value {
+        Value::Number(number) => Some(number.clone()),
+        other => other.as_str().and_then(parse_number),
+    };
+    match number {
+        Some(number) => whole(&number, most.min(LARGEST), WRITE_COUNT, at, report),
+        None => {
+            report.push(at, format!("is {}", kind(value)), WRITE_COUNT);
             None
         }
     }
@@ -177,6 +182,12 @@ fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).ok()?))
 }
 
+/// A number in a string. Envoy reads its YAML so: every number with a fraction, and every whole one
+/// beyond 32 bits, reaches a `google.protobuf.Struct` as a string.
+fn parse_number(text: &str) -> Option<Number> {
+    serde_json::from_str(text).ok()
+}
+
 fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
     let bytes_per_unit: u128 = match unit {
@@ -246,6 +257,8 @@ mod tests {
         for (value, bytes) in [
             (json!(4096), 4096),
             (json!(4096.0), 4096),
+            (json!("4096.0"), 4096),
+            (json!("4294967296"), 1 << 32),
             (json!("64KiB"), 65536),
             (json!("1MiB"), 1 << 20),
             (json!("1GiB"), 1 << 30),
@@ -267,7 +280,8 @@ mod tests {
             (json!("64KB"), "`64KB` is not a size"),
             (json!("64 KiB"), "`64 KiB` is not a size"),
             (json!("1.5MiB"), "`1.5MiB` is not a size"),
-            (json!("4096"), "`4096` is not a size"),
+            (json!("4096 B"), "`4096 B` is not a size"),
+            (json!("0.5"), "0.5 is not a whole number"),
             (json!(true), "is true or false"),
         ] {
             let error = read(&value).unwrap_err();
@@ -281,6 +295,7 @@ mod tests {
         assert_eq!(read(&json!(128.0)), Ok(128));
         assert_eq!(read(&json!(u32::MAX)), Ok(u32::MAX));
         assert!(read(&json!(1_u64 << 32)).unwrap_err().contains("write at most 4294967295"));
-        assert!(read(&json!("128")).unwrap_err().contains("is a string"));
+        assert_eq!(read(&json!("3000000000")), Ok(3_000_000_000));
+        assert!(read(&json!("1KiB")).unwrap_err().contains("is a string"));
     }
 }

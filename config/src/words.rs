@@ -19,6 +19,10 @@ pub(crate) fn listed<S: AsRef<str>>(words: &[S]) -> String {
 
 /// The one of `allowed` that `written` may have been meant to be.
 pub(crate) fn nearest<'a, S: AsRef<str>>(written: &str, allowed: &'a [S]) -> Option<&'a str> {
+    // What is this long was not meant to be any of them, and comparing costs length by length.
+    if written.len() > SHOWN {
+        return None;
+    }
     allowed
         .iter()
         .map(|word| (strsim::damerau_levenshtein(written, word.as_ref()), word.as_ref()))

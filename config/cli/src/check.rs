@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::finding::{Finding, Severity};
 use crate::source::{self, Configuration, Manager, Written, envoy};
-use crate::yaml::{self, Position};
+use crate::yaml::{self, Node, Position};
 
 /// What is to be said about a file.
 #[derive(Debug, Default)]
@@ -75,6 +75,9 @@ fn judge(configuration: &Configuration<'_>, findings: &mut Vec<Finding>) -> Judg
         (Some(node), Some(path)) => node.locate(&path, position),
         _ => position,
     };
+    if let Some(node) = node {
+        unclear_words(node, &Path::root(), findings);
+    }
     let config = match judged {
         Ok(config) => {
             let warnings = warnings_of(&config);
@@ -98,6 +101,16 @@ fn problems_of_text(text: &str) -> Result<Config, Vec<Problem>> {
         Ok(document) => problems_of(&document),
         Err(error) => Err(vec![Problem::new("", format!("is not JSON: {error}"), "write one JSON value")]),
     }
+}
+
+/// Notes words that the filter would not receive as they look here.
+fn unclear_words(node: &Node, path: &Path, findings: &mut Vec<Finding>) {
+    let mut found = Vec::new();
+    node.unclear(path, &mut found);
+    findings.extend(found.into_iter().map(|(path, position)| {
+        let what = "is true or false to Envoy and Kubernetes, which read YAML 1.1";
+        problem(position, &path.to_string(), what, "write true or false, or put the word in quotes")
+    }));
 }
 
 /// What is sound and probably not meant.

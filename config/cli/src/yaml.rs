@@ -25,6 +25,9 @@ pub(crate) struct Node {
     /// Where it begins.
     pub(crate) position: Position,
     pub(crate) kind: Kind,
+    /// Whether it is a word such as `yes` without quotes: a string to YAML 1.2, and true or false
+    /// to YAML 1.1, which Envoy and Kubernetes read.
+    pub(crate) is_unclear: bool,
 }
 
 /// What a value is.
@@ -88,6 +91,19 @@ impl Node {
                 members.iter().map(|member| (member.key.clone(), member.value.to_json())).collect()
             }
             Kind::Scalar(value) => value.clone(),
+        }
+    }
+
+    /// The paths and places of every unclear value inside, under `path`.
+    pub(crate) fn unclear(&self, path: &Path, found: &mut Vec<(Path, Position)>) {
+        if self.is_unclear {
+            found.push((path.clone(), self.position));
+        }
+        for (i, item) in self.items().iter().enumerate() {
+            item.unclear(&path.index(i), found);
+        }
+        for member in self.members() {
+            member.value.unclear(&path.key(member.key.as_str()), found);
         }
     }
 

@@ -7,6 +7,9 @@ use crate::words::shown;
 /// A list as written; a hole is an element that was wrong and is told already.
 pub(super) type List<T> = Vec<Option<T>>;
 
+/// The most elements of a list. Each is compared with all before it.
+const MOST: usize = 10_000;
+
 /// Reads every element with `read`, refusing one that equals an earlier one.
 pub(super) fn distinct<T, U: PartialEq>(
     list: List<T>,
@@ -15,6 +18,10 @@ pub(super) fn distinct<T, U: PartialEq>(
     mut read: impl FnMut(T, &Path, &mut Report) -> Option<U>,
 ) -> Option<Vec<U>> {
     let written = list.len();
+    if written > MOST {
+        report.push(at, format!("has {written} elements"), format!("write at most {MOST}"));
+        return None;
+    }
     let mut found: Vec<U> = Vec::with_capacity(written);
     let mut positions: Vec<usize> = Vec::with_capacity(written);
     for (i, item) in list.into_iter().enumerate() {

@@ -172,4 +172,8 @@ fn hostile_documents_get_a_bounded_answer() {
     let problems = read_whole(wrong).unwrap_err();
     assert!(problems.0.len() < 200, "{}", problems.0.len());
     assert!(problems.0.iter().any(|problem| problem.what == "more is wrong than is told here"));
+    let origins: Value = (0..20_000).map(|i| Value::from(format!("https://a{i}.example.com"))).collect();
+    let long = json!({"policies": {"chat": {"origins": {"allow": origins}, "auth": "none"}}});
+    let problems = read_whole(long).unwrap_err().to_string();
+    assert_eq!(problems, "policies.chat.origins.allow: has 20000 elements; write at most 10000");
 }

@@ -3,7 +3,7 @@
 use postern_config::{Config, DefaultPolicy, Path, Problem, Problems, Segment};
 use serde_json::Value;
 
-use super::Judged;
+use super::{Judged, unclear_words};
 use crate::finding::Finding;
 use crate::source::Override;
 
@@ -27,6 +27,7 @@ pub(super) fn judge(written: &Override<'_>, judged: &[Judged], findings: &mut Ve
         warn(what, "check it together with the policies it names", findings);
         return false;
     }
+    unclear_words(written.written, &root(), findings);
     let document = written.written.to_json();
     let mut is_judged = false;
     for config in configurations().filter_map(|judged| judged.config.as_ref()) {

@@ -90,6 +90,7 @@ impl Loader {
                     *key = Some((text.into_owned(), at, is_merge));
                     return Ok(());
                 }
+                let is_unclear = style == ScalarStyle::Plain && tag.is_none() && is_truth_elsewhere(&text);
                 let scalar = Scalar::parse_from_cow_and_metadata(text, style, tag.as_ref());
                 let value = scalar.and_then(json).ok_or_else(|| {
                     let what = match tag {
@@ -99,7 +100,7 @@ impl Loader {
                     self.finding(at, what, "write a string, a number, true or false")
                 })?;
                 self.count(1, at)?;
-                self.put(Node { position: at, kind: Kind::Scalar(value) }, 1, anchor)?;
+                self.put(Node { position: at, kind: Kind::Scalar(value), is_unclear }, 1, anchor)?;
             }
             Event::SequenceStart(anchor, _) => self.begin(at, anchor, OpenKind::List(Vec::new()))?,
             Event::MappingStart(anchor, _) => {
@@ -144,7 +145,11 @@ impl Loader {
             OpenKind::List(items) => Kind::List(items),
             OpenKind::Object { members, .. } => Kind::Object(members),
         };
-        self.put(Node { position, kind }, self.values.saturating_sub(values_before), anchor)
+        self.put(
+            Node { position, kind, is_unclear: false },
+            self.values.saturating_sub(values_before),
+            anchor,
+        )
     }
 
     /// Puts a whole value where it belongs.
@@ -222,6 +227,11 @@ fn position(marker: Marker) -> Position {
 
 fn shown(tag: &Tag) -> String {
     format!("`{}{}`", tag.handle, tag.suffix).escape_debug().collect()
+}
+
+/// The words for true and false that only YAML 1.1 has.
+fn is_truth_elsewhere(text: &str) -> bool {
+    ["n", "no", "off", "on", "y", "yes"].iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
 /// `None` for infinities and what is no number.
