@@ -1,5 +1,6 @@
 //! A real browser: headless Chromium, which opens a page of a chosen origin and reports what its WebSockets saw.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::deadline::within;
 use crate::http::{RequestHead, read_body};
-use crate::python::not_run;
+use crate::not_run::not_run;
 use crate::tls::Certificate;
 use crate::wire::Wire;
 
@@ -100,21 +101,28 @@ impl Page {
     async fn serve(self, page: String) -> Value {
         let acceptor = TlsAcceptor::from(self.certificate.server());
         let (reports, mut inbox) = mpsc::unbounded_channel();
-        let accept = async {
-            loop {
-                let (tcp, _) = self.listener.accept().await.expect("a visit");
-                let (acceptor, reports, page) = (acceptor.clone(), reports.clone(), page.clone());
-                tokio::spawn(async move {
-                    // Browsers open connections on suspicion and drop them again.
-                    if let Ok(tls) = acceptor.accept(tcp).await {
-                        answer(Wire::new(tls), &page, &reports).await;
-                    }
-                });
-            }
-        };
         tokio::select! {
             report = inbox.recv() => report.expect("a sender that lives as long"),
-            () = accept => unreachable!("visits never end"),
+            never = self.welcome(acceptor, page, reports) => match never {},
+        }
+    }
+
+    /// Answers every visit.
+    async fn welcome(
+        &self,
+        acceptor: TlsAcceptor,
+        page: String,
+        reports: mpsc::UnboundedSender<Value>,
+    ) -> Infallible {
+        loop {
+            let (tcp, _) = self.listener.accept().await.expect("a visit");
+            let (acceptor, reports, page) = (acceptor.clone(), reports.clone(), page.clone());
+            tokio::spawn(async move {
+                // Browsers open connections on suspicion and drop them again.
+                if let Ok(tls) = acceptor.accept(tcp).await {
+                    answer(Wire::new(tls), &page, &reports).await;
+                }
+            });
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod demo;
 pub mod envoy;
 pub mod frames;
 pub mod http;
+pub mod not_run;
 pub mod python;
 pub mod raw_client;
 pub mod record;
