@@ -21,7 +21,7 @@ pub struct Reply {
 
 /// What names one request in a problem document: Envoy's request id where that is a UUID, else a
 /// fresh one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Instance(String);
 
 impl Instance {

@@ -29,6 +29,8 @@ use crate::tally::Tally;
 pub struct Session {
     ruleset: Rc<Ruleset>,
     phase: Phase,
+    /// What names the request in problem documents and logs.
+    instance: Instance,
     opened: bool,
     outputs: VecDeque<Output>,
 }
@@ -102,11 +104,11 @@ enum Phase {
     /// Nothing yet.
     Fresh(KeySpace),
     /// The request is being judged.
-    Handshake(Box<Handshake>, Instance),
+    Handshake(Box<Handshake>),
     /// The request went up as a WebSocket handshake.
     AwaitingResponse(Box<Awaiting>),
     /// An open WebSocket.
-    Open(Box<Open>, Instance),
+    Open(Box<Open>),
     /// Ordinary HTTP, or an upgrade that the policy does not judge: bytes pass.
     Unjudged { upgrade: bool },
     /// Refused: what goes to the client is Postern's own reply.
@@ -119,7 +121,6 @@ enum Phase {
 struct Awaiting {
     expected: Expected,
     expires_at: Option<Duration>,
-    instance: Instance,
     mask: [u8; 4],
     protocol: Protocol,
     /// Whether the client has spoken before the 101.
@@ -133,7 +134,8 @@ const MAX_EARLY_BYTES: usize = 16 * 1024;
 impl Session {
     /// A stream under `ruleset`, whose buckets are named in `keys`.
     pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
-        Self { ruleset, phase: Phase::Fresh(keys), opened: false, outputs: VecDeque::new() }
+        let (phase, instance) = (Phase::Fresh(keys), Instance::default());
+        Self { ruleset, phase, instance, opened: false, outputs: VecDeque::new() }
     }
 
     /// The policy's name.
@@ -151,14 +153,14 @@ impl Session {
         match input {
             Input::Request(head) => self.on_request(head, now),
             Input::Charged(outcome) => {
-                if let Phase::Handshake(handshake, _) = &mut self.phase {
+                if let Phase::Handshake(handshake) = &mut self.phase {
                     handshake.answer(outcome);
                     self.advance_handshake(now);
                 }
             }
             Input::Response(fields) => self.on_response(&fields),
             Input::ResponseStart => {
-                if let Phase::Open(open, _) = &mut self.phase {
+                if let Phase::Open(open) = &mut self.phase {
                     open.park();
                     self.outputs.push_back(Output::Park);
                 }
@@ -175,7 +177,7 @@ impl Session {
     /// Judges a chunk that `peer` sent on the upgraded stream, and says what goes on of it.
     pub fn judge(&mut self, peer: Peer, chunk: &[u8], now: Duration) -> Passage {
         match &mut self.phase {
-            Phase::Open(open, _) => {
+            Phase::Open(open) => {
                 let refused = open.refused();
                 let passage = open.on_bytes(peer, chunk, now);
                 if refused.is_none() {
@@ -187,8 +189,7 @@ impl Session {
             Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk),
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client => {
                 if chunk.len() > MAX_EARLY_BYTES {
-                    let instance = awaiting.instance.clone();
-                    self.refuse(Vec::new(), &instance, Reason::MalformedHandshake.into());
+                    self.refuse(Vec::new(), Reason::MalformedHandshake.into());
                     return Passage::default();
                 }
                 awaiting.holds_request = true;
@@ -196,7 +197,7 @@ impl Session {
                 Passage::whole(chunk)
             }
             Phase::Fresh(_)
-            | Phase::Handshake(..)
+            | Phase::Handshake(_)
             | Phase::AwaitingResponse(_)
             | Phase::Refused
             | Phase::Ended => Passage::default(),
@@ -207,7 +208,7 @@ impl Session {
     /// If so, they count as passed.
     pub fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match &mut self.phase {
-            Phase::Open(open, _) => {
+            Phase::Open(open) => {
                 let passes = open.passes_unread(peer, len);
                 if passes {
                     open.pass_unread(peer, len);
@@ -222,7 +223,7 @@ impl Session {
     /// When [`Input::Timer`] is due, since the Unix epoch.
     pub fn deadline(&self) -> Option<Duration> {
         match &self.phase {
-            Phase::Open(open, _) => open.deadline(),
+            Phase::Open(open) => open.deadline(),
             _ => None,
         }
     }
@@ -230,13 +231,14 @@ impl Session {
     /// What went through since this was last asked.
     pub fn take_tally(&mut self) -> Tally {
         match &mut self.phase {
-            Phase::Open(open, _) => open.take_tally(),
+            Phase::Open(open) => open.take_tally(),
             _ => Tally::default(),
         }
     }
 
     fn on_request(&mut self, head: RequestHead, now: Duration) {
         let Phase::Fresh(keys) = &self.phase else { return };
+        self.instance = Instance::of(&head);
         let kind = Kind::of(head.headers());
         let unjudged = handshake::passes_unjudged(&self.ruleset, kind);
         if (kind == Kind::Plain && !self.ruleset.policy.upgrade_only) || unjudged {
@@ -246,36 +248,34 @@ impl Session {
             self.phase = Phase::Unjudged { upgrade: unjudged };
             return;
         }
-        let instance = Instance::of(&head);
         if kind == Kind::Plain {
-            self.refuse(Vec::new(), &instance, Reason::UpgradeRequired.into());
+            self.refuse(Vec::new(), Reason::UpgradeRequired.into());
             return;
         }
         let handshake = Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone());
-        self.phase = Phase::Handshake(Box::new(handshake), instance);
+        self.phase = Phase::Handshake(Box::new(handshake));
         self.advance_handshake(now);
     }
 
     fn advance_handshake(&mut self, now: Duration) {
-        let Phase::Handshake(handshake, _) = &mut self.phase else { return };
+        let Phase::Handshake(handshake) = &mut self.phase else { return };
         let next = handshake.next(now);
         if let Next::Ask(charge) = next {
             self.outputs.push_back(Output::Ask(charge));
             return;
         }
-        let Phase::Handshake(handshake, instance) = std::mem::replace(&mut self.phase, Phase::Refused) else {
+        let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) else {
             return;
         };
         let (head, removals) = handshake.into_parts();
         match next {
             Next::Ask(_) => {}
-            Next::Refuse(refusal) => self.refuse(removals, &instance, refusal),
+            Next::Refuse(refusal) => self.refuse(removals, refusal),
             Next::Admit(Admission { edits, expected, expires_at }) => {
                 self.outputs.push_back(Output::Admit(edits));
                 self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
                     expected,
                     expires_at,
-                    instance,
                     mask: head.entropy.mask,
                     protocol: head.connection.protocol,
                     holds_request: false,
@@ -291,7 +291,7 @@ impl Session {
             Phase::Refused => {}
             Phase::AwaitingResponse(awaiting) if switching => {
                 if !awaiting.expected.is_met_by(headers) {
-                    self.refuse(Vec::new(), &awaiting.instance, Reason::UpstreamHandshakeInvalid.into());
+                    self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
                     return;
                 }
                 let mut edits = Vec::new();
@@ -302,7 +302,7 @@ impl Session {
                 self.outputs.push_back(Output::AdmitResponse(edits));
                 self.outputs.push_back(Output::Tell(Event::Opened));
                 let open = Open::new(&self.ruleset.policy, awaiting.mask, awaiting.expires_at);
-                self.phase = Phase::Open(Box::new(open), awaiting.instance);
+                self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
                 if awaiting.holds_request {
                     self.outputs.push_back(Output::ReleaseRequest);
@@ -310,11 +310,9 @@ impl Session {
             }
             Phase::AwaitingResponse(_) => self.pass_response(false),
             Phase::Unjudged { upgrade } if upgrade || !switching => self.pass_response(upgrade),
-            Phase::Unjudged { .. }
-            | Phase::Open(..)
-            | Phase::Handshake(..)
-            | Phase::Fresh(_)
-            | Phase::Ended => {
+            // A 101 that nobody asked for.
+            Phase::Unjudged { .. } => self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into()),
+            Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Ended => {
                 self.outputs.push_back(Output::Reset);
                 self.phase = Phase::Ended;
             }
@@ -327,7 +325,7 @@ impl Session {
     }
 
     fn on_time(&mut self, now: Duration) {
-        let Phase::Open(open, _) = &mut self.phase else { return };
+        let Phase::Open(open) = &mut self.phase else { return };
         match open.on_time(now) {
             Due::Cut => {
                 self.outputs.push_back(Output::Reset);
@@ -340,20 +338,20 @@ impl Session {
 
     /// Tells why an open connection has just been refused, if it has.
     fn tell_refusal(&mut self) {
-        let Phase::Open(open, instance) = &mut self.phase else { return };
+        let Phase::Open(open) = &mut self.phase else { return };
         let Some(reason) = open.refused() else { return };
-        let instance = instance.as_str().to_owned();
+        let instance = self.instance.as_str().to_owned();
         self.outputs.push_back(Output::Tell(Event::Closed { reason, instance }));
         if let Some(frame) = open.take_parked_close() {
             self.outputs.push_back(Output::SendToClient(frame));
         }
     }
 
-    fn refuse(&mut self, edits: Vec<HeaderEdit>, instance: &Instance, refusal: handshake::Refusal) {
+    fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {
         let handshake::Refusal { reason, wait, detail } = refusal;
-        let instance_text = instance.as_str().to_owned();
-        self.outputs.push_back(Output::Tell(Event::Refused { reason, instance: instance_text, detail }));
-        self.outputs.push_back(Output::Reply(edits, Reply::refusal(reason, instance, wait)));
+        let instance = self.instance.as_str().to_owned();
+        self.outputs.push_back(Output::Tell(Event::Refused { reason, instance, detail }));
+        self.outputs.push_back(Output::Reply(edits, Reply::refusal(reason, &self.instance, wait)));
         self.phase = Phase::Refused;
     }
 }

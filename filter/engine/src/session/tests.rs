@@ -280,13 +280,17 @@ fn an_answer_that_is_no_agreement_is_refused() {
 }
 
 #[test]
-fn a_101_to_ordinary_http_is_cut() {
+fn a_101_to_ordinary_http_is_refused() {
     let plain = crate::testing::without(&request(), "upgrade");
     let mut trial = Trial::new(json!({}), plain);
     assert_eq!(trial.outputs, [Output::Admit(vec![])]);
     trial.outputs.clear();
     trial.input(Input::Response(agreement()), START);
-    assert_eq!(trial.outputs, [Output::Reset]);
+    assert!(
+        matches!(&trial.outputs[..], [Output::Tell(_), Output::Reply(_, reply)] if reply.reason == Reason::UpstreamHandshakeInvalid),
+        "{:?}",
+        trial.outputs
+    );
 }
 
 #[test]
@@ -311,4 +315,56 @@ fn another_upgrade_passes_unjudged_only_where_the_policy_says_so() {
     assert!(
         matches!(&trial.outputs[..], [.., Output::Reply(_, reply)] if reply.reason == Reason::UpgradeDenied)
     );
+}
+
+/// A session that a token opened which is accepted for a second more.
+fn with_a_token_about_to_end(expiry: &str) -> Trial {
+    let claims = json!({"iss": "edge", "aud": "chat", "exp": START.as_secs() - 29});
+    let token = crate::testing::token(crate::testing::SECRET, &claims);
+    let head = with(&request(), "authorization", &[b"Bearer ", &token[..]].concat());
+    let auth = json!({
+        "providers": ["edge"],
+        "from": [{"header": "authorization"}],
+        "expiry": expiry,
+        "expiry_grace": "10s",
+    });
+    let mut trial = Trial::new(json!({"auth": auth}), head);
+    trial.input(Input::Response(agreement()), START);
+    assert!(trial.session.was_opened(), "{:?}", trial.outputs);
+    trial.outputs.clear();
+    trial
+}
+
+#[test]
+fn the_end_of_a_token_ends_the_connection_after_skew_and_grace() {
+    let end = START + 11 * SECOND;
+    for parked in [true, false] {
+        let mut trial = with_a_token_about_to_end("close");
+        if parked {
+            trial.input(Input::ResponseStart, START);
+            trial.outputs.clear();
+        }
+        assert_eq!(trial.session.deadline(), Some(end));
+        trial.input(Input::Timer, end - Duration::from_nanos(1));
+        assert_eq!(trial.outputs, []);
+        trial.input(Input::Timer, end);
+        let told = closed(Reason::TokenExpired);
+        let data = from_upstream(0x82, b"late");
+        if parked {
+            assert_eq!(trial.outputs, [told, Output::SendToClient(close(Reason::TokenExpired))]);
+            assert_eq!(trial.bytes(Peer::Upstream, &data, end), b"");
+        } else {
+            assert_eq!(trial.outputs, [told]);
+            assert_eq!(trial.bytes(Peer::Upstream, &data, end), close(Reason::TokenExpired));
+        }
+        let late = from_client(0x81, b"late");
+        assert_eq!(trial.bytes(Peer::Client, &late, end), masked_close(Reason::TokenExpired));
+        assert_eq!(trial.session.deadline(), Some(end + 5 * SECOND));
+    }
+}
+
+#[test]
+fn the_end_of_a_token_may_be_ignored() {
+    let trial = with_a_token_about_to_end("ignore");
+    assert_eq!(trial.session.deadline(), None);
 }
