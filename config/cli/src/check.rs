@@ -3,6 +3,7 @@
 mod overrides;
 
 use postern_config::{Config, MessageType, Path, Problem};
+use postern_engine::auth::keys::Keyring;
 use serde_json::Value;
 
 use crate::finding::{Finding, Severity};
@@ -26,9 +27,12 @@ struct Judged {
     manager: Option<usize>,
 }
 
-/// Everything wrong with a configuration as written, and the configuration if nothing is.
+/// Everything wrong with a configuration as written, and the configuration if nothing is. The
+/// environment is the filter's, so a secret named by a variable is taken on trust.
 fn problems_of(document: &Value) -> Result<Config, Vec<Problem>> {
-    Config::from_value(document.clone()).map_err(|problems| problems.0)
+    let config = Config::from_value(document.clone()).map_err(|problems| problems.0)?;
+    let keys = Keyring::check(&config.providers);
+    if keys.is_empty() { Ok(config) } else { Err(keys) }
 }
 
 /// Judges the text of a file.

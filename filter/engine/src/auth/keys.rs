@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use postern_config::{Algorithm as Allowed, KeySource, Problem, Problems, Provider, Secret};
+use postern_config::{Algorithm as Allowed, KeySource, Path, Problem, Problems, Provider, Secret};
 use serde_json::Value;
 
 use super::jwk::{Unusable, VerificationKey};
@@ -102,7 +102,7 @@ impl KeyedProvider {
 }
 
 fn shared_secret(provider: &Provider, secret: &Secret, env: Environment<'_>) -> Result<Keys, Problem> {
-    let bytes = secret::resolve(secret, &format!("providers.{}.secret", provider.name), env)?;
+    let bytes = secret::resolve(secret, &path_of(provider).key("secret"), env)?;
     let algorithms = provider.algorithms.iter().copied().map(library_algorithm).collect();
     Ok(Keys::Secret(VerificationKey::from_secret(&bytes, algorithms)))
 }
@@ -114,12 +114,16 @@ fn public_keys(provider: &Provider, source: &KeySource) -> Result<Keys, Vec<Prob
     }
 }
 
+fn path_of(provider: &Provider) -> Path {
+    Path::root().key("providers").key(&provider.name)
+}
+
 /// Reads a JWK set (RFC 7517 §5). Stricter than the RFC, which lets a reader skip keys it does
 /// not understand: whoever writes keys into a policy wants to know that one of them is idle.
 fn key_set(provider: &Provider, set: &Value) -> Result<Vec<VerificationKey>, Vec<Problem>> {
-    let path = format!("providers.{}.jwks.inline.keys", provider.name);
+    let path = path_of(provider).key("jwks").key("inline").key("keys");
     let Some(members) = set.get("keys").and_then(Value::as_array) else {
-        return Err(vec![Problem::new(path, "not a list", "write a JWK set: {\"keys\": [...]}")]);
+        return Err(vec![Problem::new(path.to_string(), "not a list", "write a JWK set: {\"keys\": [...]}")]);
     };
     let mut problems = Vec::new();
     let mut keys: Vec<VerificationKey> = Vec::new();
@@ -127,11 +131,11 @@ fn key_set(provider: &Provider, set: &Value) -> Result<Vec<VerificationKey>, Vec
     for (i, jwk) in members.iter().enumerate() {
         match VerificationKey::from_jwk(jwk) {
             Err(Unusable { what, remedy }) => {
-                problems.push(Problem::new(format!("{path}[{i}]"), what, remedy));
+                problems.push(Problem::new(path.index(i).to_string(), what, remedy));
             }
             Ok(key) if key.kid.as_ref().is_some_and(|kid| !names.insert(kid.clone())) => {
                 problems.push(Problem::new(
-                    format!("{path}[{i}]"),
+                    path.index(i).to_string(),
                     "another key of the set has this kid",
                     "give every key a kid of its own",
                 ));
@@ -145,7 +149,7 @@ fn key_set(provider: &Provider, set: &Value) -> Result<Vec<VerificationKey>, Vec
     let allowed: Vec<Algorithm> = provider.algorithms.iter().copied().map(library_algorithm).collect();
     if !keys.iter().any(|key| key.algorithms.iter().any(|algorithm| allowed.contains(algorithm))) {
         return Err(vec![Problem::new(
-            path,
+            path.to_string(),
             "no key fits the provider's algorithms",
             "add a key of theirs, or add the algorithms of the keys",
         )]);

@@ -3,7 +3,7 @@
 //! Owns the lookup of environment variables by name, through a function of the caller's. Never
 //! reads the environment itself and never shows a secret in a problem.
 
-use postern_config::{Problem, Secret};
+use postern_config::{Path, Problem, Secret};
 
 /// The shortest secret that is accepted, in bytes: the output of SHA-256 (RFC 7518 §3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -12,11 +12,11 @@ pub const MIN_SECRET_BYTES: usize = 32;
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// The bytes of `secret`, which stands at `path` in the document.
-pub fn resolve(secret: &Secret, path: &str, env: Environment<'_>) -> Result<Vec<u8>, Problem> {
+pub fn resolve(secret: &Secret, path: &Path, env: Environment<'_>) -> Result<Vec<u8>, Problem> {
     let (path, bytes) = match secret {
-        Secret::Inline(bytes) => (format!("{path}.inline"), bytes.clone()),
+        Secret::Inline(bytes) => (path.key("inline").to_string(), bytes.clone()),
         Secret::Env(name) => {
-            let path = format!("{path}.env");
+            let path = path.key("env").to_string();
             let Some(value) = env(name) else {
                 return Err(Problem::new(
                     path,
@@ -54,7 +54,11 @@ mod tests {
     #[test]
     fn a_secret_comes_from_the_document_or_the_environment() {
         for secret in [Secret::Env("LONG".into()), Secret::Inline(LONG.into())] {
-            assert_eq!(resolve(&secret, "p", &env), Ok(LONG.as_bytes().to_vec()), "{secret:?}");
+            assert_eq!(
+                resolve(&secret, &Path::root().key("p"), &env),
+                Ok(LONG.as_bytes().to_vec()),
+                "{secret:?}"
+            );
         }
     }
 
@@ -66,7 +70,7 @@ mod tests {
             (Secret::Inline(b"hunter2".to_vec()), "p.inline"),
             (Secret::Inline(Vec::new()), "p.inline"),
         ] {
-            let problem = resolve(&secret, "p", &env).unwrap_err();
+            let problem = resolve(&secret, &Path::root().key("p"), &env).unwrap_err();
             assert_eq!(problem.path, path, "{secret:?}");
             assert!(!problem.to_string().contains("hunter2"), "{problem}");
         }
