@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long a test waits for something that should take milliseconds. Generous, since machines that run tests are
 /// busy, and nothing waits this long unless it fails.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The pause between two looks at a condition that cannot be awaited.
 const POLL: Duration = Duration::from_millis(10);

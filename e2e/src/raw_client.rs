@@ -17,8 +17,8 @@ use crate::http::Response;
 use crate::request::Request;
 use crate::wire::{End, Wire};
 
-/// Between two pieces of [`RawClient::send_pieces`], so that Envoy reads each by itself.
-const BETWEEN_PIECES: Duration = Duration::from_millis(1);
+/// Between two pieces of a write, so that Envoy reads each by itself.
+pub(crate) const BETWEEN_PIECES: Duration = Duration::from_millis(1);
 
 /// One connection.
 #[derive(Debug)]
@@ -113,6 +113,11 @@ impl RawClient {
             }
         })
         .await
+    }
+
+    /// The next `n` bytes as they come, or how the connection ended instead.
+    pub async fn bytes(&mut self, n: usize) -> Result<Vec<u8>, End> {
+        within(PATIENCE, "bytes", self.wire.exactly(n)).await
     }
 
     /// Whether `quiet` passes without a byte from Envoy and with the connection open.

@@ -4,10 +4,12 @@ use std::future::Future;
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
 
 use crate::deadline::{PATIENCE, within};
 use crate::frames::{Frame, messages};
 use crate::http::RequestHead;
+use crate::raw_client::BETWEEN_PIECES;
 use crate::wire::End;
 
 /// What a test tells the upstream to do on one connection.
@@ -106,6 +108,14 @@ impl Record {
         self.orders
             .send(Order::Send(bytes.as_ref().to_vec()))
             .expect("a connection that the upstream still has");
+    }
+
+    /// Makes the upstream write each piece in a segment of its own.
+    pub async fn send_pieces<P: AsRef<[u8]>>(&self, pieces: impl IntoIterator<Item = P>) {
+        for piece in pieces {
+            self.send(piece);
+            sleep(BETWEEN_PIECES).await;
+        }
     }
 
     /// Makes the upstream drop the connection without a Close.
