@@ -25,8 +25,9 @@ endef
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-# rustup adds the target by itself: rust-toolchain.toml lists it.
+# rustup adds what rust-toolchain.toml lists when it installs a toolchain, not to one it has.
 build: ## build the wasm module, postern.wasm
+	@! command -v rustup >/dev/null || rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
 	cargo build --release --locked -p postern-filter --target $(TARGET)
 
 imports: build ## check that the module asks its host for nothing unexpected
