@@ -34,7 +34,6 @@ type Change = Box<dyn FnOnce(&mut Value) + Send>;
 pub struct Scene {
     document: Option<Value>,
     policy: Option<Value>,
-    policies: Option<Value>,
     providers: Map<String, Value>,
     behaviours: Vec<(String, Behaviour)>,
     environment: Vec<(String, String)>,
@@ -70,14 +69,7 @@ impl Scene {
         self
     }
 
-    /// Several policies by name, each laid over the least demanding one as in [`Scene::policy`], each for the paths
-    /// from `/ws/<name>` on.
-    pub fn policies(mut self, policies: Value) -> Self {
-        self.policies = Some(policies);
-        self
-    }
-
-    /// A provider for [`Scene::policy`] and [`Scene::policies`].
+    /// A provider for [`Scene::policy`].
     pub fn provider(mut self, name: &str, provider: Value) -> Self {
         self.providers.insert(name.to_owned(), provider);
         self
@@ -226,10 +218,7 @@ impl Scene {
             *bootstrap.configuration() = document;
         }
         if let Some(policy) = self.policy.take() {
-            *bootstrap.configuration() = document_of(&policy, &self.providers);
-        }
-        if let Some(policies) = self.policies.take() {
-            *bootstrap.configuration() = routed(&policies, &self.providers);
+            *bootstrap.configuration() = document_of(policy, &self.providers);
         }
         for change in std::mem::take(&mut self.configuration_changes) {
             change(bootstrap.configuration());
@@ -245,31 +234,14 @@ impl Scene {
     }
 }
 
-/// `policy` over the least demanding one.
-fn whole(policy: &Value) -> Value {
+/// The document in which `policy`, over the least demanding one, is the only policy.
+fn document_of(policy: Value, providers: &Map<String, Value>) -> Value {
     let mut whole =
         json!({"tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "auth": "none"});
     for (key, value) in policy.as_object().expect("an object") {
         whole[key] = value.clone();
     }
-    whole
-}
-
-/// The document in which `policy` is the only one.
-fn document_of(policy: &Value, providers: &Map<String, Value>) -> Value {
-    json!({"providers": providers, "policies": {POLICY: whole(policy)}, "default_policy": POLICY})
-}
-
-/// The document in which the path chooses among `policies`.
-fn routed(policies: &Value, providers: &Map<String, Value>) -> Value {
-    let policies = policies.as_object().expect("an object");
-    let routes: Vec<Value> = policies
-        .keys()
-        .map(|name| json!({"match": {"path_prefix": format!("/ws/{name}")}, "policy": name}))
-        .collect();
-    let policies: Map<String, Value> =
-        policies.iter().map(|(name, policy)| (name.clone(), whole(policy))).collect();
-    json!({"providers": providers, "policies": policies, "routes": routes, "default_policy": "deny"})
+    json!({"providers": providers, "policies": {POLICY: whole}, "default_policy": POLICY})
 }
 
 /// The file from which Envoy takes the filter.
@@ -394,7 +366,7 @@ impl RunningScene {
 
     /// Pushes a policy like that of [`Scene::policy`] to the running Envoy, and waits for Envoy's verdict.
     pub async fn push(&mut self, policy: Value) -> Pushed {
-        let document = document_of(&policy, &self.providers);
+        let document = document_of(policy, &self.providers);
         self.push_document(document).await
     }
 
