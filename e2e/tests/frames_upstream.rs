@@ -1,0 +1,155 @@
+//! What the rules for frames forbid an upstream: a service that was taken over, or is only wrong, cannot hand its
+//! clients what a browser or a library may stumble over.
+#![allow(clippy::indexing_slicing, reason = "a test may fail anywhere")]
+
+use std::sync::Arc;
+
+use postern_e2e::frames::opcode;
+use postern_e2e::{Behaviour, Frame, LengthForm, RunningScene, Scene, json};
+use tokio::task::JoinSet;
+
+/// One forbidden thing.
+#[derive(Clone, Debug)]
+struct Case {
+    what: String,
+    /// What may pass, and does.
+    good: Vec<u8>,
+    /// What does not.
+    bad: Vec<u8>,
+    code: u16,
+    reason: &'static str,
+}
+
+fn case(what: &str, bad: Vec<u8>) -> Case {
+    let good = Frame::text("good").bytes();
+    Case { what: what.to_owned(), good, bad, code: 1002, reason: "protocol_error" }
+}
+
+impl Case {
+    fn behind(self, good: Vec<u8>) -> Self {
+        Self { good, ..self }
+    }
+
+    fn too_big(self, reason: &'static str) -> Self {
+        Self { code: 1009, reason, ..self }
+    }
+
+    fn attack(&self) -> Vec<u8> {
+        [&self.good[..], &self.bad, &Frame::text("behind it").bytes()].concat()
+    }
+}
+
+async fn start(scene: Scene) -> Arc<RunningScene> {
+    let limits = json!({"max_frame_bytes": 64, "max_message_bytes": 100});
+    let policy = json!({"rates": [], "upstream_messages": limits, "liveness": {"close_timeout": "500ms"}});
+    Arc::new(scene.policy(policy).plaintext().upstream("/ws/", Behaviour::Silent).start().await)
+}
+
+fn violations() -> Vec<Case> {
+    let long = vec![b'x'; 126];
+    let open = |length: usize| Frame::text(&"x".repeat(length)).unfinished().bytes();
+    let more = |length: usize| Frame::continuation(vec![b'x'; length]);
+    let mut cases = vec![
+        case("a masked frame", Frame::text("x").masked().bytes()),
+        case("RSV1", Frame::text("x").rsv(4).bytes()),
+        case("RSV2", Frame::text("x").rsv(2).bytes()),
+        case("RSV3", Frame::text("x").rsv(1).bytes()),
+        case("a Ping in fragments", Frame::ping("x").unfinished().bytes()),
+        case("a Ping of 126 bytes", Frame::ping(long.clone()).bytes()),
+        case("a Close of 126 bytes", Frame::new(opcode::CLOSE, long).bytes()),
+        case("a Close with half a code", Frame::new(opcode::CLOSE, [3]).bytes()),
+        case("five bytes as sixteen bits", Frame::text("hello").bytes_claiming(LengthForm::Sixteen, 5)),
+        case("five bytes as sixty-four bits", Frame::text("hello").bytes_claiming(LengthForm::SixtyFour, 5)),
+        case(
+            "the top bit of a length",
+            Frame::text("hello").bytes_claiming(LengthForm::SixtyFour, 1 << 63 | 5),
+        ),
+        case("a continuation of nothing", more(1).bytes()),
+        case("a message inside a message", Frame::text("x").bytes()).behind(open(1)),
+        case("a forbidden frame behind a Ping", Frame::text("x").rsv(4).bytes())
+            .behind(Frame::ping("legal").bytes()),
+        case("a frame of a byte too many", Frame::binary([0; 65]).bytes()).too_big("frame_too_big"),
+        case(
+            "a length that is small when cut to 32 bits",
+            Frame::text("hello").bytes_claiming(LengthForm::SixtyFour, (1 << 32) + 5),
+        )
+        .too_big("frame_too_big"),
+        case("a message of a byte too many over its fragments", more(37).bytes())
+            .behind(open(64))
+            .too_big("message_too_big"),
+    ];
+    let reserved = (0x3..=0x7).chain(0xB..=0xF);
+    cases.extend(reserved.map(|code| case(&format!("opcode {code:#x}"), Frame::new(code, "x").bytes())));
+    cases
+}
+
+/// Sends the attack in pieces that end at `cuts`, and judges what both sides saw.
+async fn assert_refused(scene: &RunningScene, case: &Case, cuts: &[usize]) {
+    let mut client = scene.open("/ws/chat").await;
+    let record = scene.record(&client).await;
+    let attack = case.attack();
+    let ends: Vec<usize> = cuts.iter().copied().chain([attack.len()]).collect();
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let pieces: Vec<&[u8]> = starts.zip(&ends).map(|(start, end)| &attack[start..*end]).collect();
+    record.send_pieces(pieces).await;
+
+    let close = Frame::closing(case.code, case.reason);
+    let expected = [&case.good[..], &close.bytes()].concat();
+    assert_eq!(client.bytes(expected.len()).await, Ok(expected), "{}: what the client received", case.what);
+
+    // A client answers with a Close of its own; what goes up is Postern's.
+    client
+        .send([Frame::text("late").masked().bytes(), Frame::closing(4000, "").masked().bytes()].concat())
+        .await;
+    assert_eq!(client.rest().await.0, b"", "{}: bytes follow the Close", case.what);
+    record.ended().await;
+    let (bytes, mut frames) = (record.bytes(), record.frames());
+    assert_eq!(frames.len(), 1, "{}: {frames:?} at the upstream", case.what);
+    assert_eq!(bytes.len(), frames[0].bytes().len(), "{}: {bytes:?} at the upstream", case.what);
+    assert!(frames[0].mask.take().is_some(), "{}: the Close to the upstream is not masked", case.what);
+    assert_eq!(frames[0], close, "{}: what the upstream received", case.what);
+    assert_eq!(scene.access_line(client.case()).await["reason"], case.reason, "{}", case.what);
+}
+
+#[tokio::test]
+async fn what_is_forbidden_does_not_reach_the_client_and_ends_both_sides_with_its_code() {
+    let scene = start(Scene::new()).await;
+    let mut attacks = JoinSet::new();
+    for case in violations() {
+        let scene = Arc::clone(&scene);
+        attacks.spawn(async move { assert_refused(&scene, &case, &[]).await });
+    }
+    attacks.join_all().await;
+
+    for reason in ["protocol_error", "frame_too_big", "message_too_big"] {
+        let alike = violations().iter().filter(|case| case.reason == reason).count() as f64;
+        let stats = scene.envoy().stats().await;
+        assert_eq!(stats.sum("postern_closes", &[("policy", "chat"), ("reason", reason)]), alike, "{reason}");
+    }
+    let labels = [("policy", "chat"), ("direction", "upstream"), ("result", "refused")];
+    scene.envoy().stat_becomes("postern_messages", &labels, violations().len() as f64).await;
+}
+
+#[tokio::test]
+async fn a_forbidden_header_is_found_wherever_it_is_cut() {
+    let scene = start(Scene::new()).await;
+    let case =
+        case("a length over the limit", Frame::text("hello").bytes_claiming(LengthForm::SixtyFour, 1 << 17))
+            .too_big("frame_too_big");
+    let mut attacks = JoinSet::new();
+    for cut in case.good.len()..=case.good.len() + 10 {
+        let (scene, case) = (Arc::clone(&scene), case.clone());
+        attacks.spawn(async move { assert_refused(&scene, &case, &[cut]).await });
+    }
+    attacks.join_all().await;
+}
+
+#[tokio::test]
+async fn without_postern_every_one_of_these_reaches_the_client_as_it_was_sent() {
+    let scene = start(Scene::new().bare()).await;
+    for case in violations() {
+        let mut client = scene.open("/ws/chat").await;
+        scene.record(&client).await.send(case.attack());
+        assert_eq!(client.bytes(case.attack().len()).await, Ok(case.attack()), "{}", case.what);
+    }
+}
