@@ -1,0 +1,77 @@
+//! WebSocket frames as a test writes and reads them (RFC 6455 §5.2).
+
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
+pub(crate) const CLOSE: u8 = 0x8;
+pub(crate) const PING: u8 = 0x9;
+
+/// A frame as it was read, unmasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) fin: bool,
+    pub(crate) opcode: u8,
+    pub(crate) masked: bool,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A whole message from the client.
+pub(crate) fn from_client(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    frame(0x80 | opcode, Some([0x37, 0xfa, 0x21, 0x3d]), payload)
+}
+
+/// A whole message from the upstream.
+pub(crate) fn from_upstream(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    frame(0x80 | opcode, None, payload)
+}
+
+/// A frame with this first byte.
+pub(crate) fn frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
+    let bit = if mask.is_some() { 0x80 } else { 0 };
+    let mut frame = vec![first];
+    if let Some(len) = u8::try_from(payload.len()).ok().filter(|len| *len <= 125) {
+        frame.push(bit | len);
+    } else if let Ok(len) = u16::try_from(payload.len()) {
+        frame.push(bit | 126);
+        frame.extend(len.to_be_bytes());
+    } else {
+        frame.push(bit | 127);
+        frame.extend((payload.len() as u64).to_be_bytes());
+    }
+    frame.extend(mask.iter().flatten());
+    frame.extend(payload.iter().zip(mask.unwrap_or_default().iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}
+
+/// The frames that `bytes` are; panics where a frame is cut short.
+pub(crate) fn read(mut bytes: &[u8]) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let (first, second) = (bytes[0], bytes[1]);
+        let (len, mut at) = match second & 0x7f {
+            126 => (u16::from_be_bytes([bytes[2], bytes[3]]) as usize, 4),
+            127 => (usize::try_from(u64::from_be_bytes(bytes[2..10].try_into().unwrap())).unwrap(), 10),
+            len => (len as usize, 2),
+        };
+        let masked = second & 0x80 != 0;
+        let mut key = [0; 4];
+        if masked {
+            key.copy_from_slice(&bytes[at..at + 4]);
+            at += 4;
+        }
+        let payload = bytes[at..at + len].iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
+        frames.push(Frame {
+            fin: first & 0x80 != 0,
+            opcode: first & 0xf,
+            masked,
+            payload: payload.collect(),
+        });
+        bytes = &bytes[at + len..];
+    }
+    frames
+}
+
+/// A Close with this code and reason, as it is read.
+pub(crate) fn close(masked: bool, code: u16, reason: &str) -> Frame {
+    let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
+    Frame { fin: true, opcode: CLOSE, masked, payload }
+}

@@ -1,0 +1,76 @@
+//! One worker: a VM on a thread of its own.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy_wasm::types::LogLevel;
+
+use super::envoy::Envoy;
+use super::exports;
+use super::state::Host;
+use super::stream;
+
+/// The worker that this thread is.
+pub(crate) struct Worker {
+    /// A worker does not leave its thread.
+    thread: PhantomData<Rc<()>>,
+}
+
+impl Worker {
+    pub(super) fn start(envoy: Arc<Envoy>) -> Self {
+        Host::install(envoy);
+        exports::initialize();
+        Self { thread: PhantomData }
+    }
+
+    /// Hands a plugin's configuration to a new root context, as every push of a configuration
+    /// does. Streams are opened under the last root that took its configuration.
+    pub(crate) fn configure(&self, configuration: &[u8]) -> bool {
+        let id = Host::with(|host| {
+            configuration.clone_into(&mut host.configuration);
+            let id = host.next_id();
+            host.roots.insert(id);
+            host.effective = id;
+            id
+        });
+        exports::proxy_on_context_create(id, 0);
+        let taken = exports::proxy_on_vm_start(id, 0) && exports::proxy_on_configure(id, configuration.len());
+        if !taken {
+            exports::proxy_on_delete(id);
+            Host::with(|host| host.roots.remove(&id));
+        }
+        taken
+    }
+
+    /// Lets time pass. Every root that asked for ticks has one at the end of it.
+    pub(crate) fn pass(&self, time: Duration) {
+        let roots = Host::with(|host| {
+            host.now += time;
+            assert!(host.tick_period.is_some(), "nobody asked for ticks");
+            host.roots.clone()
+        });
+        for root in roots {
+            Host::with(|host| host.effective = root);
+            exports::proxy_on_tick(root);
+            stream::settle_all();
+        }
+    }
+
+    /// The time since the Unix epoch.
+    pub(crate) fn now(&self) -> Duration {
+        Host::with(|host| host.now)
+    }
+
+    /// The metrics of the whole Envoy that are not zero, by name.
+    pub(crate) fn metrics(&self) -> BTreeMap<String, i64> {
+        Host::with(|host| host.envoy.metrics())
+    }
+
+    /// What this worker's filter has logged at `level`.
+    pub(crate) fn log(&self, level: LogLevel) -> Vec<String> {
+        Host::with(|host| host.log.iter().filter(|(l, _)| *l == level).map(|(_, m)| m.clone()).collect())
+    }
+}

@@ -1,0 +1,117 @@
+//! What ends a connection by time, and what is left when it has ended.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::fixtures::{REASON, auth, configure, handshake, open, request, token_for, websocket, with};
+use crate::frames::{BINARY, CLOSE, TEXT, close, from_client, from_upstream, read};
+use crate::host::{Envoy, Stream, Worker};
+
+const SECOND: Duration = Duration::from_secs(1);
+const CONNECTIONS: &str = "postern_connections.policy=chat;";
+
+/// A WebSocket whose token is good for one minute; skew and grace make it 115 s.
+fn with_token(worker: &Worker) -> Stream<'_> {
+    configure(worker, json!({"auth": auth(json!([{"header": "authorization"}]))}));
+    open(worker, &with(&handshake(), "authorization", format!("Bearer {}", token_for(worker, 60))))
+}
+
+const LIFE: Duration = Duration::from_secs(60 + 30 + 25);
+
+#[test]
+fn an_idle_client_gets_a_close_when_its_token_ends_and_is_cut_later() {
+    Envoy::default().worker(|worker| {
+        let stream = with_token(worker);
+        worker.pass(LIFE - Duration::from_millis(1));
+        assert_eq!(stream.to_client(), b"", "it ends too early");
+        worker.pass(Duration::from_millis(1));
+        assert_eq!(read(&stream.to_client()), [close(false, 3000, "token_expired")]);
+        assert_eq!(stream.property(REASON), Some(b"token_expired".to_vec()));
+        worker.pass(5 * SECOND - Duration::from_millis(1));
+        assert!(!stream.is_reset(), "it is cut too early");
+        worker.pass(Duration::from_millis(1));
+        assert!(stream.is_reset());
+        assert_eq!(worker.metrics().get(CONNECTIONS), None);
+    });
+}
+
+#[test]
+fn a_client_whose_server_has_spoken_gets_its_close_with_the_next_of_the_servers_data() {
+    Envoy::default().worker(|worker| {
+        let stream = with_token(worker);
+        stream.upstream_sends(&from_upstream(TEXT, b"hello"));
+        worker.pass(LIFE);
+        let down = stream.upstream_sends(&from_upstream(TEXT, b"more"));
+        assert_eq!(read(&down), [close(false, 3000, "token_expired")]);
+        let up = stream.client_sends(&from_client(TEXT, b"more"));
+        assert_eq!(read(&up), [close(true, 3000, "token_expired")]);
+    });
+}
+
+#[test]
+fn a_peer_that_never_answers_a_close_is_cut() {
+    let bye = 1000u16.to_be_bytes();
+    for (name, policy, timeout) in [
+        ("by default", json!({}), 5 * SECOND),
+        ("as the policy says", json!({"liveness": {"close_timeout": "2s"}}), 2 * SECOND),
+    ] {
+        Envoy::default().worker(|worker| {
+            configure(worker, policy);
+            let stream = websocket(worker);
+            stream.client_sends(&from_client(CLOSE, &bye));
+            worker.pass(timeout - Duration::from_millis(1));
+            assert!(!stream.is_reset(), "{name}");
+            worker.pass(Duration::from_millis(1));
+            assert!(stream.is_reset(), "{name}");
+        });
+    }
+}
+
+#[test]
+fn the_gauge_of_connections_returns_to_zero_however_they_end() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({}));
+        let gone = websocket(worker);
+        let refused = websocket(worker);
+        let closed = websocket(worker);
+        let declined = request(worker, &handshake());
+        assert_eq!(worker.metrics().get(CONNECTIONS), Some(&3));
+        gone.end();
+        refused.client_sends(b"\xff\xff");
+        closed.client_sends(&from_client(CLOSE, b""));
+        declined.end();
+        assert_eq!(worker.metrics().get(CONNECTIONS), Some(&2));
+        worker.pass(5 * SECOND);
+        assert!(refused.is_reset() && closed.is_reset());
+        assert_eq!(worker.metrics().get(CONNECTIONS), None);
+    });
+}
+
+#[test]
+fn a_stream_that_has_ended_is_not_called_upon_when_its_time_would_have_come() {
+    Envoy::default().worker(|worker| {
+        let ended = with_token(worker);
+        let live =
+            open(worker, &with(&handshake(), "authorization", format!("Bearer {}", token_for(worker, 60))));
+        ended.end();
+        worker.pass(LIFE);
+        assert_eq!(ended.to_client(), b"");
+        assert_eq!(read(&live.to_client()), [close(false, 3000, "token_expired")]);
+    });
+}
+
+#[test]
+fn a_connection_outlives_the_configuration_it_was_opened_under_but_not_its_token() {
+    Envoy::default().worker(|worker| {
+        let stream = with_token(worker);
+        configure(worker, json!({}));
+        let frame = from_client(BINARY, b"x");
+        assert_eq!(stream.client_sends(&frame), frame);
+        worker.pass(LIFE);
+        assert_eq!(read(&stream.to_client()), [close(false, 3000, "token_expired")]);
+        let closes = "postern_closes.policy=chat;.reason=token_expired;";
+        assert_eq!(worker.metrics().get(closes), Some(&1), "two roots tick, one close is told");
+        assert_eq!(stream.worker().now(), worker.now());
+    });
+}

@@ -1,0 +1,23 @@
+//! The filter behind its real ABI, in this process.
+//!
+//! [`host`] is a proxy-wasm host as far as the filter needs one. The tests play Envoy, its
+//! clients and its upstreams through it, and see what each of them would have got.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod body;
+mod configuration;
+mod early_bytes;
+mod fixtures;
+mod frames;
+mod handshake;
+mod host;
+mod hostile;
+mod lifetime;
+mod sharing;
