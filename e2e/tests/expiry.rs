@@ -1,0 +1,99 @@
+//! A connection does not outlive the token that opened it.
+#![allow(clippy::expect_used, reason = "a test may fail anywhere")]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use postern_e2e::frames::opcode;
+use postern_e2e::token::{edge_claims, now};
+use postern_e2e::twins::document;
+use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json};
+
+/// The provider's `clock_skew` and the policy's `expiry_grace`, in seconds.
+const SKEW: u64 = 1;
+const GRACE: u64 = 1;
+
+/// How much later than that the Close may come.
+const LATE: Duration = Duration::from_secs(1);
+
+fn configuration() -> Value {
+    let provider = json!({
+        "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "clock_skew": format!("{SKEW}s"),
+        "secret": {"env": "POSTERN_EDGE_SECRET"},
+    });
+    let auth = |expiry: &str| {
+        let grace = format!("{GRACE}s");
+        json!({
+            "providers": ["edge"], "from": [{"header": "authorization"}], "expiry": expiry, "expiry_grace": grace,
+        })
+    };
+    let policies = json!({"close": {"auth": auth("close")}, "ignore": {"auth": auth("ignore")}});
+    document(json!({"edge": provider}), policies)
+}
+
+async fn start(scene: Scene) -> RunningScene {
+    scene.document(configuration()).plaintext().upstream("/ws/close/idle", Behaviour::Silent).start().await
+}
+
+/// An open socket, and when its token ends in all respects.
+async fn open(scene: &RunningScene, path: &str) -> (RawClient, SystemTime) {
+    let exp = now() + 2;
+    let mut claims = edge_claims("alice");
+    claims["exp"] = json!(exp);
+    let token = Signer::edge().mint(&claims);
+    let request = Request::upgrade(path).header("Authorization", format!("Bearer {token}"));
+    (scene.open_with(&request).await, UNIX_EPOCH + Duration::from_secs(exp + SKEW + GRACE))
+}
+
+/// Checks a Close that has just come, and what goes with it.
+async fn assert_expired(scene: &RunningScene, client: &mut RawClient, close: &Frame, end: SystemTime) {
+    let late = SystemTime::now().duration_since(end).expect("a Close that does not come early");
+    assert!(late < LATE, "closed {late:?} too late");
+    assert_eq!(*close, Frame::closing(3000, "token_expired"));
+    // A client answers; what goes up is Postern's own.
+    client.send(Frame::closing(1000, "").masked().bytes()).await;
+    let record = scene.record(client).await;
+    let up = record.close().await;
+    assert_eq!((up.code(), up.reason()), (Some(3000), "token_expired".to_owned()));
+    assert_eq!(client.rest().await.0, b"");
+    assert_eq!(scene.access_line(client.case()).await["reason"], "token_expired");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_when_its_token_has_ended_with_skew_and_grace() {
+    let scene = start(Scene::new()).await;
+    let (mut client, end) = open(&scene, "/ws/close/idle").await;
+    let close = client.frame().await.expect("a Close");
+    assert_expired(&scene, &mut client, &close, end).await;
+    let labels = [("policy", "close"), ("reason", "token_expired")];
+    assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 1.0);
+}
+
+#[tokio::test]
+async fn a_busy_connection_is_closed_at_its_next_frame_after_that() {
+    let scene = start(Scene::new()).await;
+    let (mut client, end) = open(&scene, "/ws/close/busy").await;
+    let mut echoes = 0;
+    let close = loop {
+        client.send(Frame::text("tick").masked().bytes()).await;
+        let frame = client.frame().await.expect("an echo or a Close");
+        if frame.opcode == opcode::CLOSE {
+            break frame;
+        }
+        assert_eq!(frame, Frame::text("tick"));
+        echoes += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(echoes > 20, "{echoes} echoes in two seconds and more");
+    assert_expired(&scene, &mut client, &close, end).await;
+}
+
+#[tokio::test]
+async fn a_policy_may_let_a_connection_outlive_its_token_as_envoy_alone_does() {
+    for scene in [start(Scene::new()).await, start(Scene::new().bare()).await] {
+        let (mut client, end) = open(&scene, "/ws/ignore").await;
+        let wait = end.duration_since(SystemTime::now()).unwrap_or_default() + LATE;
+        assert!(client.hears_nothing_for(wait).await);
+        client.send(Frame::text("still here").masked().bytes()).await;
+        assert_eq!(client.frame().await, Ok(Frame::text("still here")));
+    }
+}
