@@ -3,7 +3,7 @@
 
 use postern_e2e::browser::Page;
 use postern_e2e::token::edge_claims;
-use postern_e2e::{Scene, Signer, json};
+use postern_e2e::{RunningScene, Scene, Signer, json};
 
 /// The shipped example, with one more origin for `chat`.
 fn example_with_origin(origin: String) -> Scene {
@@ -52,15 +52,23 @@ async fn a_page_of_an_allowed_origin_talks_with_its_token_among_the_subprotocols
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_is_not_let_in_with_a_good_token_either() {
+async fn a_page_of_another_site_is_not_let_in_with_a_good_token_either_but_for_postern_it_would_be() {
+    let script = |scene: &RunningScene| {
+        let (url, token) = (scene.url("/ws/chat"), token());
+        format!(
+            "report(await visit('{url}', {{protocols: ['chat.v2', 'bearer.{token}'], messages: ['hi'], closeAfter: 1}}))"
+        )
+    };
     let Some(page) = Page::at("evil.example").await else { return };
     let scene = Scene::new().start().await;
-    let (url, token) = (scene.url("/ws/chat"), token());
-    let seen = page
-        .run(&format!("report(await visit('{url}', {{protocols: ['chat.v2', 'bearer.{token}']}}))"))
-        .await;
+    let seen = page.run(&script(&scene)).await;
     assert_eq!((&seen["opened"], &seen["code"]), (&json!(false), &json!(1006)), "{seen}");
     assert!(scene.upstream().records().is_empty());
+
+    let Some(page) = Page::at("evil.example").await else { return };
+    let bare = Scene::new().bare().start().await;
+    let seen = page.run(&script(&bare)).await;
+    assert_eq!((&seen["opened"], &seen["messages"]), (&json!(true), &json!(["hi"])), "{seen}");
 }
 
 #[tokio::test]
@@ -76,4 +84,8 @@ async fn a_message_over_the_limit_shows_the_page_code_and_reason() {
         "{seen}"
     );
     assert_eq!((&seen["reason"], &seen["messages"]), (&json!("frame_too_big"), &json!([])));
+    let record = &scene.upstream().records()[0];
+    let close = record.close().await;
+    assert_eq!((close.code(), close.reason()), (Some(1009), "frame_too_big".to_owned()));
+    assert_eq!(record.messages(), Vec::<Vec<u8>>::new());
 }

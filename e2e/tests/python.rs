@@ -46,8 +46,8 @@ async fn with_a_token_it_talks_and_its_offer_to_compress_is_not_taken() {
 }
 
 #[tokio::test]
-async fn without_a_token_or_from_another_site_it_is_told_why_not() {
-    let scene = Scene::new().start().await;
+async fn without_a_token_or_from_another_site_it_is_told_why_not_and_envoy_alone_lets_it_in() {
+    let (scene, bare) = (Scene::new().start().await, Scene::new().bare().start().await);
     for (options, status, problem) in [
         (json!({}), 401, "urn:postern:token_missing"),
         (
@@ -61,9 +61,12 @@ async fn without_a_token_or_from_another_site_it_is_told_why_not() {
             "urn:postern:subprotocol_denied",
         ),
     ] {
-        let Some(seen) = visit(&scene, "/ws/chat", options).await else { return };
+        let Some(seen) = visit(&scene, "/ws/chat", options.clone()).await else { return };
         assert_eq!((&seen["status"], &seen["problem"]), (&json!(status), &json!(problem)));
+        let Some(seen) = visit(&bare, "/ws/chat", options).await else { return };
+        assert_eq!((&seen["status"], &seen["code"]), (&json!(101), &json!(1000)), "{seen}");
     }
+    assert!(scene.upstream().records().is_empty());
 }
 
 #[tokio::test]
@@ -73,8 +76,9 @@ async fn a_message_over_the_limit_ends_in_a_close_that_the_library_accepts() {
         json!({"additional_headers": bearer(), "messages": ["x".repeat(64 * 1024 + 1)], "replies": 1});
     let Some(seen) = visit(&scene, "/ws/chat", options).await else { return };
     assert_eq!(
-        (&seen["status"], &seen["code"], &seen["messages"]),
-        (&json!(101), &json!(1009), &json!([])),
+        (&seen["status"], &seen["code"], &seen["reason"], &seen["messages"]),
+        (&json!(101), &json!(1009), &json!("frame_too_big"), &json!([])),
         "{seen}"
     );
+    assert_eq!(scene.upstream().records()[0].messages(), Vec::<Vec<u8>>::new());
 }
