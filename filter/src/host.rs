@@ -1,14 +1,17 @@
 //! The host calls. The only module that names them.
 //!
 //! The SDK panics on statuses that a call does not expect, and a panic costs a worker its VM; so
-//! each call here is made only in callbacks in which the host has what it asks for.
+//! its calls are made only in callbacks in which the host has what they ask for, and the others
+//! go through [`abi`](crate::abi).
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use postern_engine::headers::{Field, HeaderEdit};
 use postern_engine::{Connection, Entropy, Passage, Peer, Protocol, RouteFacts};
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
+
+use crate::abi;
 
 /// Where a refusal's reason is kept for the access log: `%FILTER_STATE(wasm.postern.reason:PLAIN)%`.
 const REASON_PROPERTY: &str = "postern.reason";
@@ -87,43 +90,50 @@ pub(crate) fn reply(status: u16, headers: &[(&str, String)], body: &[u8]) {
 
 /// Cuts the stream.
 pub(crate) fn reset() {
-    let _ = hostcalls::reset_http_request();
+    abi::close_stream(StreamType::HttpRequest);
 }
 
-/// The chunk of `len` bytes that a body callback is about.
-pub(crate) fn chunk(sender: Peer, len: usize) -> Vec<u8> {
-    hostcalls::get_buffer(buffer(sender), 0, len).ok().flatten().unwrap_or_default()
+/// The chunk of `len` bytes that a body callback is about, or what is paused of it; `None` when
+/// the host does not hand over all of it.
+pub(crate) fn chunk(sender: Peer, len: usize) -> Option<Vec<u8>> {
+    let chunk = hostcalls::get_buffer(buffer(sender), 0, len).ok()??;
+    (chunk.len() == len).then_some(chunk)
 }
 
-/// Leaves of a chunk what goes on; for the body callback that is about it.
-pub(crate) fn pass(sender: Peer, chunk: &[u8], passage: &Passage) {
+/// Leaves of a chunk what goes on; for the body callback that is about it, or while it is paused.
+/// False when the host did not.
+#[must_use]
+pub(crate) fn pass(sender: Peer, chunk: &[u8], passage: &Passage) -> bool {
     if passage.is_whole(chunk.len()) {
-        return;
+        return true;
     }
     // Envoy's buffer takes bytes before all, behind all, or in the place of all.
     let (before, after) = (passage.before.as_slice(), passage.after.as_slice());
     let all_kept = passage.keep == chunk.len();
-    let _ = match (all_kept, before.is_empty(), after.is_empty()) {
-        (true, false, true) => hostcalls::set_buffer(buffer(sender), 0, 0, before),
-        (true, true, false) => hostcalls::set_buffer(buffer(sender), chunk.len(), 0, after),
-        _ => hostcalls::set_buffer(buffer(sender), 0, chunk.len(), &passage.bytes(chunk)),
-    };
+    match (all_kept, before.is_empty(), after.is_empty()) {
+        (true, false, true) => abi::set_buffer(buffer(sender), 0, 0, before),
+        (true, true, false) => abi::set_buffer(buffer(sender), chunk.len(), 0, after),
+        _ => abi::set_buffer(buffer(sender), 0, chunk.len(), &passage.bytes(chunk)),
+    }
 }
 
 /// Sends `frame` on a stream towards the client that is paused and empty, and lets it go on.
-pub(crate) fn send_parked(frame: &[u8]) {
-    let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, 0, frame);
-    let _ = hostcalls::resume_http_response();
+/// False when the host did not.
+#[must_use]
+pub(crate) fn send_parked(frame: &[u8]) -> bool {
+    abi::set_buffer(BufferType::HttpResponseBody, 0, 0, frame)
+        && abi::continue_stream(StreamType::HttpResponse)
 }
 
-/// Lets the stream towards the upstream go on.
-pub(crate) fn resume_request() {
-    let _ = hostcalls::resume_http_request();
+/// Lets the stream towards the upstream go on. False when the host did not.
+#[must_use]
+pub(crate) fn resume_request() -> bool {
+    abi::continue_stream(StreamType::HttpRequest)
 }
 
 /// Keeps the reason for the access log.
 pub(crate) fn set_reason(id: &str) {
-    let _ = hostcalls::set_property(vec![REASON_PROPERTY], Some(id.as_bytes()));
+    abi::set_property(REASON_PROPERTY, id.as_bytes());
 }
 
 /// A value all workers share, and the number to swap it by.
@@ -139,10 +149,7 @@ pub(crate) fn swap_shared(key: &str, value: &[u8], cas: Option<u32>) -> bool {
     // A number that is never given out: the host creates a key whatever the number, and does not
     // overwrite one that another worker has created in the meantime.
     const ABSENT: u32 = u32::MAX;
-    match hostcalls::set_shared_data(key, Some(value), Some(cas.unwrap_or(ABSENT))) {
-        Ok(()) => true,
-        Err(Status::CasMismatch | _) => false,
-    }
+    hostcalls::set_shared_data(key, Some(value), Some(cas.unwrap_or(ABSENT))).is_ok()
 }
 
 /// A metric by its whole name.

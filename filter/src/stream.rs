@@ -30,13 +30,16 @@ impl Stream {
 
     fn on_body(&mut self, sender: Peer, len: usize) -> Action {
         let Some(session) = &self.session else { return Action::Continue };
-        if len == 0 || session.borrow_mut().pass_unread(sender, len) {
+        if session.borrow_mut().pass_unread(sender, len) {
             return Action::Continue;
         }
         let now = host::now();
-        let chunk = host::chunk(sender, len);
+        let chunk = if len == 0 { Some(Vec::new()) } else { host::chunk(sender, len) };
+        let Some(chunk) = chunk else { return cut() };
         let passage = session.borrow_mut().judge(sender, &chunk, now);
-        host::pass(sender, &chunk, &passage);
+        if !host::pass(sender, &chunk, &passage) {
+            return cut();
+        }
         perform(self.context_id, session, now)
     }
 }
@@ -102,14 +105,19 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
-        if len > 0 {
-            return self.on_body(Peer::Upstream, len);
-        }
-        let Some(session) = &self.session else { return Action::Continue };
+        let action = self.on_body(Peer::Upstream, len);
+        let Some(session) = self.session.as_ref().filter(|_| len == 0) else { return action };
         let now = host::now();
         session.borrow_mut().handle(Input::ResponseStart, now);
         perform(self.context_id, session, now)
     }
+}
+
+/// Ends a stream whose bytes cannot be changed as they must be: nothing more of them goes on.
+fn cut() -> Action {
+    log::error!("postern: the host did not hand over or take back a chunk; the stream is cut");
+    host::reset();
+    Action::Pause
 }
 
 /// Performs all that a session asks for, and says what its callback is to return.
@@ -125,11 +133,14 @@ pub(crate) fn perform(context_id: u32, session: &Rc<RefCell<Session>>, now: Dura
                 }
                 current.handle(Input::Charged(outcome), now);
             }
-            Output::ReleaseRequest => {
-                let chunk = host::chunk(Peer::Client, usize::MAX);
-                let passage = current.judge(Peer::Client, &chunk, now);
-                host::pass(Peer::Client, &chunk, &passage);
-                host::resume_request();
+            Output::ReleaseRequest(len) => {
+                let released = host::chunk(Peer::Client, len).is_some_and(|chunk| {
+                    let passage = current.judge(Peer::Client, &chunk, now);
+                    host::pass(Peer::Client, &chunk, &passage) && host::resume_request()
+                });
+                if !released {
+                    host::reset();
+                }
             }
             output => {
                 if let Some(Action::Pause) = perform_one(current.policy(), output) {
@@ -154,7 +165,7 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
         // `perform` answers these, which only a session gives out.
-        Output::Ask(_) | Output::ReleaseRequest => {}
+        Output::Ask(_) | Output::ReleaseRequest(_) => {}
         Output::HoldRequest | Output::Park => return Some(Action::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);
@@ -163,7 +174,11 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
             return Some(Action::Pause);
         }
         Output::Reset => host::reset(),
-        Output::SendToClient(frame) => host::send_parked(&frame),
+        Output::SendToClient(frame) => {
+            if !host::send_parked(&frame) {
+                host::reset();
+            }
+        }
         Output::Tell(event) => tell(policy, event),
     }
     None

@@ -100,9 +100,11 @@ impl Open {
         }
     }
 
-    /// The stream towards the client is paused, empty: a frame can be sent on it at any time.
-    pub(crate) fn park(&mut self) {
-        self.parked = true;
+    /// Whether the stream towards the client, empty, is to be paused, so that a frame can be sent
+    /// on it at any time: only where a frame may stand, and while one may come to be sent.
+    pub(crate) fn park(&mut self) -> bool {
+        self.parked = self.upstream.lane.at_boundary() && matches!(self.upstream.flow, Flow::Passing);
+        self.parked
     }
 
     /// Why the connection was refused, once it was.
@@ -126,7 +128,8 @@ impl Open {
             Peer::Client => &self.client,
             Peer::Upstream => &self.upstream,
         };
-        matches!(side.flow, Flow::Passing)
+        len > 0
+            && matches!(side.flow, Flow::Passing)
             && !side.dropping_frame
             && side.lane.within_payload(len)
             // The last byte of a Close has to be seen going.
@@ -140,7 +143,7 @@ impl Open {
 
     /// Judges a chunk from `peer`.
     pub(crate) fn on_bytes(&mut self, peer: Peer, chunk: &[u8], now: Duration) -> Passage {
-        if peer == Peer::Upstream {
+        if peer == Peer::Upstream && !chunk.is_empty() {
             self.parked = false;
         }
         let mut passage = Passage::default();

@@ -44,7 +44,7 @@ pub enum Input {
     Request(RequestHead),
     /// The response, once: its fields, `:status` included.
     Response(Vec<Field>),
-    /// The stream towards the client can be paused: called once, right after the 101.
+    /// The stream towards the client can be paused: right after the 101, before any byte.
     ResponseStart,
     /// Time has passed.
     Timer,
@@ -63,8 +63,9 @@ pub enum Output {
     HoldRequest,
     /// The stream towards the client is to be paused, empty as it is.
     Park,
-    /// What is held is to be judged as a chunk, and the stream to the upstream goes on.
-    ReleaseRequest,
+    /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
+    /// goes on.
+    ReleaseRequest(usize),
     /// The handshake is answered in the upstream's place. The changes to the request come first:
     /// the access log reads it.
     Reply(Vec<HeaderEdit>, Reply),
@@ -123,8 +124,8 @@ struct Awaiting {
     expires_at: Option<Duration>,
     mask: [u8; 4],
     protocol: Protocol,
-    /// Whether the client has spoken before the 101.
-    holds_request: bool,
+    /// How many bytes the client has sent before the 101.
+    held_bytes: usize,
 }
 
 /// How many bytes a client may send ahead of the 101. It should send none (RFC 6455 §4.1), but
@@ -160,8 +161,9 @@ impl Session {
             }
             Input::Response(fields) => self.on_response(&fields),
             Input::ResponseStart => {
-                if let Phase::Open(open) = &mut self.phase {
-                    open.park();
+                if let Phase::Open(open) = &mut self.phase
+                    && open.park()
+                {
                     self.outputs.push_back(Output::Park);
                 }
             }
@@ -187,12 +189,12 @@ impl Session {
             }
             Phase::Unjudged { .. } => Passage::whole(chunk),
             Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk),
-            Phase::AwaitingResponse(awaiting) if peer == Peer::Client => {
+            Phase::AwaitingResponse(awaiting) if peer == Peer::Client && !chunk.is_empty() => {
                 if chunk.len() > MAX_EARLY_BYTES {
                     self.refuse(Vec::new(), Reason::MalformedHandshake.into());
                     return Passage::default();
                 }
-                awaiting.holds_request = true;
+                awaiting.held_bytes = chunk.len();
                 self.outputs.push_back(Output::HoldRequest);
                 Passage::whole(chunk)
             }
@@ -278,7 +280,7 @@ impl Session {
                     expires_at,
                     mask: head.entropy.mask,
                     protocol: head.connection.protocol,
-                    holds_request: false,
+                    held_bytes: 0,
                 }));
             }
         }
@@ -304,8 +306,8 @@ impl Session {
                 let open = Open::new(&self.ruleset.policy, awaiting.mask, awaiting.expires_at);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
-                if awaiting.holds_request {
-                    self.outputs.push_back(Output::ReleaseRequest);
+                if awaiting.held_bytes > 0 {
+                    self.outputs.push_back(Output::ReleaseRequest(awaiting.held_bytes));
                 }
             }
             Phase::AwaitingResponse(_) => self.pass_response(false),

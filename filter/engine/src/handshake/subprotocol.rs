@@ -1,5 +1,7 @@
 //! Which of the subprotocols a client offers go up (RFC 6455 §4.1, item 10).
 
+use std::collections::BTreeSet;
+
 use postern_config::Subprotocols;
 
 use crate::headers::{HeaderEdit, is_token};
@@ -29,8 +31,8 @@ const TUNNEL_PREFIX: &[u8] = b"chisel-";
 
 /// The offers that go up, of those left after tokens were taken out.
 pub(crate) fn judge<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Reason> {
-    let distinct = offers.iter().enumerate().all(|(i, offer)| !offers.iter().take(i).any(|o| o == offer));
-    if !distinct || !offers.iter().all(|offer| is_token(offer)) {
+    let distinct: BTreeSet<_> = offers.iter().collect();
+    if distinct.len() != offers.len() || !offers.iter().all(|offer| is_token(offer)) {
         return Err(Reason::MalformedHandshake);
     }
     let left: Vec<_> = offers.iter().copied().filter(|offer| allowed(rule, offer)).collect();

@@ -158,6 +158,24 @@ fn a_parked_client_is_told_at_once() {
 }
 
 #[test]
+fn a_stream_is_not_parked_in_the_middle_of_a_frame() {
+    let mut trial = Trial::open(json!({}));
+    trial.upstream(&from_upstream(0x82, b"on its way")[..5]);
+    trial.input(Input::ResponseStart, START);
+    assert_eq!(trial.outputs, []);
+}
+
+#[test]
+fn a_refusal_before_the_response_starts_is_told_when_it_does() {
+    let mut trial = Trial::open(json!({}));
+    trial.client(&from_client(0xc1, b""));
+    trial.outputs.clear();
+    assert_eq!(trial.upstream(b""), close(Reason::ProtocolError));
+    trial.input(Input::ResponseStart, START);
+    assert_eq!(trial.outputs, [], "nothing is left to park for");
+}
+
+#[test]
 fn whatever_is_left_after_close_timeout_is_cut() {
     let mut trial = Trial::open(json!({"liveness": {"close_timeout": "2s"}}));
     assert_eq!(trial.session.deadline(), None);
@@ -231,12 +249,20 @@ fn bytes_ahead_of_the_101_are_held_and_then_judged() {
     trial.input(Input::Response(agreement()), START);
     assert_eq!(
         trial.outputs,
-        [Output::AdmitResponse(vec![]), Output::Tell(Event::Opened), Output::ReleaseRequest]
+        [Output::AdmitResponse(vec![]), Output::Tell(Event::Opened), Output::ReleaseRequest(early.len())]
     );
     assert_eq!(
         trial.client(&[early.clone(), from_client(0xc1, b"")].concat()),
         [early, masked_close(Reason::ProtocolError)].concat()
     );
+}
+
+#[test]
+fn a_client_that_has_said_nothing_yet_is_not_held() {
+    let mut trial = Trial::new(json!({}), request());
+    trial.outputs.clear();
+    assert_eq!(trial.client(b""), b"");
+    assert_eq!(trial.outputs, []);
 }
 
 #[test]
