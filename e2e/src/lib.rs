@@ -41,6 +41,7 @@ pub mod scene;
 pub mod stats;
 pub mod tls;
 pub mod token;
+pub mod twins;
 pub mod upstream;
 pub mod wire;
 
@@ -54,4 +55,5 @@ pub use request::Request;
 pub use scene::{Pushed, RunningScene, Scene};
 pub use serde_json::{Value, json};
 pub use token::Signer;
+pub use twins::{Attack, Twins};
 pub use upstream::{Answer, Behaviour, Upstream};

@@ -19,7 +19,7 @@ pub(crate) enum Order {
     HangUp,
 }
 
-/// One request and, if it was upgraded, every byte behind it.
+/// One request and every byte behind its head: its body or, if it was upgraded, the frames.
 #[derive(Debug)]
 pub struct Record {
     /// As the upstream received it.

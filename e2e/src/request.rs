@@ -74,6 +74,13 @@ impl Request {
         self
     }
 
+    /// Another target, which need not be text.
+    #[must_use]
+    pub fn target(mut self, target: impl AsRef<[u8]>) -> Self {
+        self.target = target.as_ref().to_vec();
+        self
+    }
+
     /// Another protocol version, such as `HTTP/1.0`.
     #[must_use]
     pub fn version(mut self, version: &str) -> Self {

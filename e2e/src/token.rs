@@ -91,6 +91,15 @@ impl Signer {
         jsonwebtoken::encode(&header, claims, &self.key).expect("a token of sound claims")
     }
 
+    /// A token whose payload is this very text, which need be no object and may have a member twice.
+    pub fn sign_text(&self, payload: &str) -> String {
+        let header = Header { kid: self.kid.clone(), ..Header::new(self.algorithm) };
+        let header = serde_json::to_vec(&header).expect("a header as JSON");
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.algorithm);
+        format!("{signed}.{}", signature.expect("a signature by a sound key"))
+    }
+
     /// The public key as a JWK (RFC 7517 §4), with `kid`, `alg` and `use`.
     pub fn jwk(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a JWK of a sound key");

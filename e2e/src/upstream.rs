@@ -32,7 +32,7 @@ pub enum Behaviour {
     Silent,
     /// Writes each of these after the 101, then goes on as [`Behaviour::Echo`].
     Chatty(Vec<Vec<u8>>),
-    /// Answers the handshake like this, and goes on as [`Behaviour::Echo`] if that was a 101.
+    /// Answers every request like this, and goes on as [`Behaviour::Echo`] if that was a 101.
     Answer(Answer),
 }
 
@@ -112,7 +112,7 @@ struct Stage {
 
 impl Upstream {
     /// Starts one on a free port. A path's behaviour is that of the first prefix in `behaviours` it begins with, and
-    /// [`Behaviour::Echo`] without any. Ordinary requests are answered with 200 and their path.
+    /// [`Behaviour::Echo`] without any. Ordinary requests without an answer of their own get 200 and their path.
     pub async fn start(behaviours: Vec<(String, Behaviour)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port just bound");
@@ -166,11 +166,12 @@ impl Stage {
             let (record, orders) = Record::new(head);
             let record = Arc::new(record);
             self.records.lock().expect("a lock that no panic has poisoned").push(Arc::clone(&record));
-            let outcome = if record.head.is_upgrade() {
-                let behaviour = self.behaviour(record.head.path());
+            let behaviour = self.behaviour(record.head.path());
+            let scripted = matches!(behaviour, Behaviour::Answer(_));
+            let outcome = if scripted || record.header("upgrade").is_some() {
                 Socket { wire: &mut wire, record: &record, behaviour, orders }.run().await
             } else {
-                answer_page(&mut wire, &record.head).await
+                answer_page(&mut wire, &record).await
             };
             if let Err(end) = outcome {
                 record.end(end);
@@ -185,9 +186,9 @@ impl Stage {
     }
 }
 
-async fn answer_page(wire: &mut Wire, head: &RequestHead) -> Result<(), End> {
-    read_body(wire, &head.headers, false).await?;
-    let path = head.path();
+async fn answer_page(wire: &mut Wire, record: &Record) -> Result<(), End> {
+    record.add(&read_body(wire, &record.head.headers, false).await?);
+    let path = record.head.path();
     let page = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{path}",
         path.len()

@@ -1,0 +1,144 @@
+//! What a token must say, and what of it the upstream is told.
+
+use postern_e2e::token::edge_claims;
+use postern_e2e::twins::document;
+use postern_e2e::{Attack, Request, Scene, Signer, Twins, Value, json};
+
+fn auth(rest: Value) -> Value {
+    let mut auth = json!({"providers": ["edge"], "from": [{"header": "authorization"}]});
+    for (key, value) in rest.as_object().expect("an object") {
+        auth[key] = value.clone();
+    }
+    json!({"auth": auth})
+}
+
+fn scene() -> Scene {
+    let edge = json!({
+        "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+        "secret": {"env": "POSTERN_EDGE_SECRET"},
+    });
+    let forward = json!({"forward": {
+        "x-user-id": "sub",
+        "x-user-tier": "/realm/tier",
+        "x-user-roles": "roles",
+        "x-user-level": "level",
+        "x-user-active": "active",
+    }});
+    let policies = json!({
+        "scope": auth(json!({"require": [{"claim": "scope", "contains": "chat"}]})),
+        "tier": auth(json!({"require": [{"claim": "/realm/tier", "one_of": ["gold", "silver"]}]})),
+        "level": auth(json!({"require": [{"claim": "level", "one_of": [1, true]}]})),
+        "both": auth(json!({"require": [
+            {"claim": "roles", "contains": "admin"}, {"claim": "scope", "contains": "chat"},
+        ]})),
+        "told": auth(forward),
+    });
+    Scene::new().document(document(json!({"edge": edge}), policies))
+}
+
+fn bearing(policy: &str, said: &Value) -> Request {
+    let mut claims = edge_claims("alice");
+    claims["scope"] = json!(null);
+    for (name, value) in said.as_object().expect("an object") {
+        claims[name] = value.clone();
+    }
+    let token = Signer::edge().mint(&claims);
+    Request::upgrade(&format!("/ws/{policy}")).header("Authorization", format!("Bearer {token}"))
+}
+
+#[tokio::test]
+async fn a_token_that_lacks_a_required_claim_is_denied() {
+    let twins = Twins::start(scene).await;
+    let cases = [
+        ("no such claim", "scope", json!({})),
+        ("another word", "scope", json!({"scope": "mail"})),
+        ("a part of a word", "scope", json!({"scope": "chatty chat2"})),
+        ("another case", "scope", json!({"scope": "CHAT"})),
+        ("words by commas", "scope", json!({"scope": "mail,chat"})),
+        ("an object with that name", "scope", json!({"scope": {"chat": true}})),
+        ("an array in an array", "scope", json!({"scope": [["chat"]]})),
+        ("another value", "tier", json!({"realm": {"tier": "iron"}})),
+        ("at another place", "tier", json!({"tier": "gold", "/realm/tier": "gold"})),
+        ("an array of allowed ones", "tier", json!({"realm": {"tier": ["gold"]}})),
+        ("text instead of a number", "level", json!({"level": "1"})),
+        ("text instead of a boolean", "level", json!({"level": "true"})),
+        ("one line of two", "both", json!({"scope": "chat"})),
+    ];
+    for (name, policy, said) in cases {
+        let request = bearing(policy, &said);
+        twins.assert_refused(&Attack { name, request, policy, status: 403, reason: "claims_denied" }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_says_what_is_required_opens_a_socket() {
+    let scene = scene().start().await;
+    let cases = [
+        ("a word", "scope", json!({"scope": "chat"})),
+        ("a word among others", "scope", json!({"scope": "mail chat"})),
+        ("a member of an array", "scope", json!({"scope": ["mail", "chat"]})),
+        ("a value at a pointer", "tier", json!({"realm": {"tier": "silver"}})),
+        // The policy comes through a Struct, in which each number is a double.
+        ("a number", "level", json!({"level": 1})),
+        ("a boolean", "level", json!({"level": true})),
+        ("both lines", "both", json!({"scope": "chat", "roles": ["admin"]})),
+    ];
+    for (name, policy, said) in cases {
+        assert_eq!(scene.ask(&bearing(policy, &said)).await.status, 101, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn claims_reach_the_upstream_as_headers() {
+    let scene = scene().start().await;
+    let said = json!({
+        "sub": "ålice", "realm": {"tier": "gold"}, "roles": ["a", "b"], "level": 7, "active": false,
+    });
+    let client = scene.open_with(&bearing("told", &said)).await;
+    let record = scene.record(&client).await;
+    let told = ["x-user-id", "x-user-tier", "x-user-roles", "x-user-level", "x-user-active"]
+        .map(|name| record.head.headers.all(name).join(" | "));
+    assert_eq!(told, ["ålice", "gold", "a,b", "7", "false"]);
+
+    let client = scene.open_with(&bearing("told", &json!({}))).await;
+    let record = scene.record(&client).await;
+    assert_eq!(record.header("x-user-id").as_deref(), Some("alice"));
+    assert_eq!(record.header("x-user-tier"), None);
+}
+
+#[tokio::test]
+async fn a_claim_that_would_break_a_header_is_refused() {
+    let twins = Twins::start(scene).await;
+    for sub in ["a\r\nx-admin: 1", "a\nb", "a\rb", "a\0b"] {
+        let request = bearing("told", &json!({"sub": sub}));
+        let attack = Attack { name: sub, request, policy: "told", status: 401, reason: "token_invalid" };
+        twins.assert_refused(&attack).await;
+    }
+}
+
+/// Many servers read `X_User_Id` and `X-User-Id` as one.
+const SPOOFED: [&str; 5] = ["x-user-id", "X-USER-ID", "x_user_id", "X-User_Tier", "x-user-roles"];
+
+fn spoofed(request: Request) -> Request {
+    SPOOFED.iter().fold(request, |request, name| request.header(name, "mallory"))
+}
+
+#[tokio::test]
+async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
+    let twins = Twins::start(scene).await;
+    let upgrade = spoofed(bearing("told", &json!({})));
+    let plain = spoofed(Request::get("/ws/told/page")).header("X-User-Name", "kept");
+    for request in [&upgrade, &plain] {
+        twins.guarded.ask(request).await;
+        let record = twins.guarded.upstream().record(request.case()).await;
+        let raw = String::from_utf8_lossy(&record.head.raw).into_owned();
+        assert!(!raw.contains("mallory"), "{raw}");
+        twins.bare.ask(request).await;
+        let record = twins.bare.upstream().record(request.case()).await;
+        assert!(String::from_utf8_lossy(&record.head.raw).contains("mallory"), "without Postern");
+    }
+    let record = twins.guarded.upstream().record(upgrade.case()).await;
+    assert_eq!(record.head.headers.all("x-user-id"), ["alice"]);
+    let record = twins.guarded.upstream().record(plain.case()).await;
+    assert_eq!(record.header("x-user-name").as_deref(), Some("kept"));
+}

@@ -1,0 +1,104 @@
+//! Which origins may open a socket (RFC 6454, RFC 6455 §10.2).
+
+use postern_e2e::twins::document;
+use postern_e2e::{Attack, Request, Scene, Twins, json};
+
+fn scene() -> Scene {
+    let named = json!([
+        "https://app.example.com",
+        "https://*.tenants.example.com",
+        "http://localhost:3000",
+        "https://[2001:db8::1]:8443",
+    ]);
+    Scene::new().document(document(
+        json!({}),
+        json!({
+            "named": {"origins": {"allow": named, "missing": "deny"}},
+            "lenient": {"origins": {"allow": named, "missing": "allow"}},
+            "opaque": {"origins": {"allow": ["null"], "missing": "deny"}},
+            "any": {"origins": {"allow": ["*"], "missing": "deny"}},
+        }),
+    ))
+}
+
+fn from(policy: &str, origins: &[&[u8]]) -> Request {
+    let request = Request::upgrade(&format!("/ws/{policy}"));
+    origins.iter().fold(request, |request, origin| request.header("Origin", origin))
+}
+
+#[tokio::test]
+async fn an_origin_that_is_not_allowed_is_denied_however_near_it_comes() {
+    let twins = Twins::start(scene).await;
+    let cases: [(&str, &str, &[&[u8]]); 26] = [
+        ("another site", "named", &[b"https://evil.example"]),
+        ("the name as a prefix", "named", &[b"https://app.example.com.evil.example"]),
+        ("the name as a suffix", "named", &[b"https://evil-app.example.com"]),
+        ("the name as a user", "named", &[b"https://app.example.com@evil.example"]),
+        ("a user before the name", "named", &[b"https://evil@app.example.com"]),
+        ("another scheme", "named", &[b"http://app.example.com"]),
+        ("a scheme that is none", "named", &[b"app.example.com"]),
+        ("another port", "named", &[b"https://app.example.com:8443"]),
+        ("no port where one is named", "named", &[b"http://localhost"]),
+        ("a port with a leading zero", "named", &[b"https://app.example.com:0443"]),
+        ("a trailing slash", "named", &[b"https://app.example.com/"]),
+        ("a path", "named", &[b"https://app.example.com/chat"]),
+        ("a trailing dot", "named", &[b"https://app.example.com."]),
+        ("a backslash", "named", &[b"https://app.example.com\\.evil.example"]),
+        ("the parent of a wildcard", "named", &[b"https://tenants.example.com"]),
+        ("an empty label under a wildcard", "named", &[b"https://.tenants.example.com"]),
+        ("a wildcard sent by the client", "named", &[b"https://*.tenants.example.com"]),
+        ("null where it is not spelled", "named", &[b"null"]),
+        ("an empty value", "named", &[b""]),
+        ("a list", "named", &[b"https://app.example.com https://evil.example"]),
+        ("two headers", "named", &[b"https://app.example.com", b"https://evil.example"]),
+        ("the same twice", "named", &[b"https://app.example.com", b"https://app.example.com"]),
+        ("bytes that are not text", "named", &[b"https://app.example.com\xff"]),
+        ("a stranger where none is also allowed", "lenient", &[b"https://evil.example"]),
+        ("a site where null is allowed", "opaque", &[b"https://app.example.com"]),
+        ("two headers where any one is allowed", "any", &[b"https://a.example", b"https://b.example"]),
+    ];
+    for (name, policy, origins) in cases {
+        let request = from(policy, origins);
+        twins.assert_refused(&Attack { name, request, policy, status: 403, reason: "origin_denied" }).await;
+    }
+}
+
+#[tokio::test]
+async fn no_origin_at_all_is_denied_where_browsers_are_expected() {
+    let twins = Twins::start(scene).await;
+    for policy in ["named", "opaque", "any"] {
+        let attack = Attack {
+            name: policy,
+            request: from(policy, &[]),
+            policy,
+            status: 403,
+            reason: "origin_missing",
+        };
+        twins.assert_refused(&attack).await;
+    }
+}
+
+#[tokio::test]
+async fn an_allowed_origin_is_known_in_every_way_to_write_it() {
+    let scene = scene().start().await;
+    let cases: [(&str, &str, &[&[u8]]); 11] = [
+        ("as named", "named", &[b"https://app.example.com"]),
+        ("in upper case", "named", &[b"HTTPS://APP.Example.COM"]),
+        ("with the scheme's own port", "named", &[b"https://app.example.com:443"]),
+        ("one label under a wildcard", "named", &[b"https://a.tenants.example.com"]),
+        ("two labels under a wildcard", "named", &[b"https://a.b.tenants.example.com"]),
+        ("a port that is named", "named", &[b"http://localhost:3000"]),
+        ("an address", "named", &[b"https://[2001:db8::1]:8443"]),
+        ("none where none is allowed", "lenient", &[]),
+        ("null where it is spelled", "opaque", &[b"null"]),
+        ("any site", "any", &[b"https://whoever.example"]),
+        ("null among any", "any", &[b"null"]),
+    ];
+    for (name, policy, origins) in cases {
+        let request = from(policy, origins);
+        assert_eq!(scene.ask(&request).await.status, 101, "{name}");
+        let seen = scene.upstream().record(request.case()).await.head.headers.all("origin");
+        let sent: Vec<_> = origins.iter().map(|origin| String::from_utf8_lossy(origin)).collect();
+        assert_eq!(seen, sent, "{name}: the upstream's view of it");
+    }
+}
