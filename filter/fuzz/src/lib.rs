@@ -1,0 +1,38 @@
+//! What the fuzz targets do, one module and one function `run` each.
+//!
+//! A module says what its input means and what must hold for every input; what must not happen is
+//! a panic. The targets in `fuzz_targets` hand libFuzzer's inputs over, and the tests of this crate
+//! run the seeds of `corpus` and some thousand inputs of their own without libFuzzer.
+
+mod fixture;
+mod wire;
+
+pub mod config;
+pub mod configuration;
+pub mod frames;
+pub mod matchers;
+pub mod metadata;
+pub mod rate_table;
+pub mod request;
+pub mod response;
+pub mod strict_json;
+pub mod token;
+pub mod token_parts;
+
+/// A target: the name that its seeds go by, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 11] = [
+    ("config", config::run),
+    ("configuration", configuration::run),
+    ("frames", frames::run),
+    ("matchers", matchers::run),
+    ("metadata", metadata::run),
+    ("rate_table", rate_table::run),
+    ("request", request::run),
+    ("response", response::run),
+    ("strict_json", strict_json::run),
+    ("token", token::run),
+    ("token_parts", token_parts::run),
+];

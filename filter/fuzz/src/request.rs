@@ -1,0 +1,117 @@
+//! A request, through the choice of its policy and all its rules.
+//!
+//! Input: a byte for the route, one for the connection, one for the answers of buckets, one whose
+//! lowest bit lays the lines over a sound handshake; then lines `name: value`. A request gets one
+//! answer; what goes up has no token, extension offer or claim of the client's own.
+
+use arbitrary::Unstructured;
+use postern_config::{Carrier, Config};
+use postern_engine::auth::carrier::extract;
+use postern_engine::headers::{Field, Headers};
+use postern_engine::rate::{Charged, Outcome};
+use postern_engine::{Input, Output, Reply, Selection, Session, is_upgrade};
+
+use crate::fixture::{NOW, document, edited, fields, handshake, head, route, with_engine};
+
+/// There are three rates of handshakes.
+const MAX_QUESTIONS: usize = 3;
+
+thread_local! {
+    static CARRIERS: Vec<Carrier> = {
+        let config = Config::from_value(document()).expect("the fixture is sound");
+        config.policies["chat"].auth.as_ref().expect("chat asks for tokens").from.clone()
+    };
+}
+
+/// Runs one input.
+pub fn run(input: &[u8]) {
+    let mut input = Unstructured::new(input);
+    let [choice, flags, answers, over] = input.arbitrary::<[u8; 4]>().unwrap_or_default();
+    let mut request = fields(input.take_rest());
+    if over & 1 != 0 {
+        let own = handshake().into_iter().filter(|(name, _)| !request.iter().any(|(n, _)| n == name));
+        request = own.chain(request.iter().cloned()).collect();
+    }
+    let head = head(request.clone(), flags);
+    let upgrade = is_upgrade(&request);
+    match with_engine(|engine| engine.select(&head, &route(choice))) {
+        Selection::Pass => assert!(!upgrade, "an upgrade passes unjudged"),
+        Selection::Refuse(outputs) => {
+            let replies = outputs.iter().filter(|output| matches!(output, Output::Reply(..))).count();
+            assert_eq!(replies, 1);
+        }
+        Selection::Judge(mut session) => {
+            session.handle(Input::Request(head), NOW);
+            judged(&mut session, request, answers);
+        }
+    }
+}
+
+fn judged(session: &mut Session, request: Vec<Field>, answers: u8) {
+    let keeps_tokens = session.policy() == "keep";
+    let upgrade = is_upgrade(&request);
+    let (mut questions, mut answered, mut refused) = (0, false, false);
+    while let Some(output) = session.poll_output() {
+        match output {
+            Output::Ask(charge) => {
+                questions += 1;
+                assert!(questions <= MAX_QUESTIONS && charge.tokens == 1 && !answered);
+                let outcome = match answers >> (2 * questions) & 3 {
+                    0 => Outcome::Full,
+                    1 => Outcome::Charged(Charged::Wait(NOW * u32::from(answers))),
+                    _ => Outcome::Charged(Charged::Taken),
+                };
+                refused |= outcome != Outcome::Charged(Charged::Taken);
+                session.handle(Input::Charged(outcome), NOW);
+            }
+            Output::Admit(edits) => {
+                assert!(!answered && !refused, "a bucket refused it");
+                answered = true;
+                let up = edited(request.clone(), &edits);
+                if upgrade && session.policy() != "keep" {
+                    admitted(&up);
+                }
+                if !keeps_tokens && upgrade && session.policy() == "chat" {
+                    without_tokens(&up);
+                }
+            }
+            Output::Reply(edits, reply) => {
+                assert!(!answered);
+                answered = true;
+                replied(&reply);
+                if session.policy() == "chat" && upgrade {
+                    without_tokens(&edited(request.clone(), &edits));
+                }
+            }
+            Output::Tell(_) => {}
+            other => panic!("before the upstream has answered: {other:?}"),
+        }
+    }
+    assert!(answered, "the request hangs");
+}
+
+/// What every upstream may rely on.
+fn admitted(up: &[Field]) {
+    let headers = Headers::new(up);
+    assert_eq!(headers.all("sec-websocket-key").count(), 1);
+    assert!(!headers.has("sec-websocket-extensions"));
+    assert!(headers.list_has("connection", b"upgrade"));
+    assert!(headers.all("x-user-id").count() <= 1 && !headers.has("x_user_id"));
+}
+
+fn without_tokens(left: &[Field]) {
+    CARRIERS.with(|carriers| {
+        let found = extract(Headers::new(left), carriers, false);
+        assert!(found.candidates.is_empty(), "a token is left: {:?}", found.candidates);
+    });
+}
+
+fn replied(reply: &Reply) {
+    let status = reply.reason.consequence().status;
+    assert!((400..=599).contains(&status) && status != 500, "{:?}", reply.reason);
+    let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("a problem is JSON");
+    assert_eq!(body["status"], status);
+    for (name, value) in &reply.headers {
+        assert!(!value.bytes().any(|b| b.is_ascii_control()), "{name}: {value}");
+    }
+}
