@@ -1,5 +1,5 @@
 //! A connection does not outlive the token that opened it.
-#![allow(clippy::expect_used, reason = "a test may fail anywhere")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
