@@ -69,7 +69,10 @@ impl HttpContext for Stream {
         let connection = if is_upgrade(&fields) { host::connection() } else { Connection::default() };
         let head = RequestHead { fields, connection, entropy };
         match engine.select(&head, &host::route()) {
-            Selection::Pass => Action::Continue,
+            Selection::Pass(edits) => {
+                host::edit(Message::Request, &edits);
+                Action::Continue
+            }
             Selection::Refuse(outputs) => {
                 for output in outputs {
                     perform_one(NO_POLICY, output);

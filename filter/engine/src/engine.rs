@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::auth::carrier::without_parameters;
 use crate::auth::keys::Keyring;
-use crate::handshake::Kind;
+use crate::handshake::{self, Kind};
 use crate::headers::{HeaderEdit, Single};
 use crate::metadata;
 use crate::rate::KeySpace;
@@ -48,8 +48,8 @@ pub struct RouteFacts {
 /// What becomes of a request.
 #[derive(Debug)]
 pub enum Selection {
-    /// It passes unjudged.
-    Pass,
+    /// It passes unjudged, with these changes.
+    Pass(Vec<HeaderEdit>),
     /// It is refused, and these are to be performed.
     Refuse(Vec<Output>),
     /// It is judged by this session, which takes it as its first input.
@@ -88,9 +88,15 @@ impl Engine {
     pub fn select(&self, head: &RequestHead, route: &RouteFacts) -> Selection {
         match self.ruleset(head, route) {
             Ok(Some(ruleset)) => Selection::Judge(Box::new(Session::new(ruleset, self.keys.clone()))),
-            Ok(None) => Selection::Pass,
-            // Ordinary HTTP that no policy speaks of is none of Postern's business.
-            Err(Reason::NoPolicy) if Kind::of(head.headers()) == Kind::Plain => Selection::Pass,
+            Ok(None) => Selection::Pass(Vec::new()),
+            Err(reason) if Kind::of(head.headers()) == Kind::Plain => match reason {
+                // Ordinary HTTP that no policy speaks of is none of Postern's business.
+                Reason::NoPolicy => Selection::Pass(Vec::new()),
+                // Its path may be under a policy or not; headers that carry claims are not to be
+                // had by writing it oddly.
+                Reason::MalformedHandshake => Selection::Pass(self.strip_all_forwarded(head)),
+                reason => Selection::Refuse(self.refuse(head, reason)),
+            },
             Err(reason) => Selection::Refuse(self.refuse(head, reason)),
         }
     }
@@ -153,6 +159,12 @@ impl Engine {
             (None, DefaultPolicy::Pass) => Ok(None),
             (None, DefaultPolicy::Deny) => Err(Reason::NoPolicy),
         }
+    }
+
+    /// What takes out the headers that any policy forwards claims in.
+    fn strip_all_forwarded(&self, head: &RequestHead) -> Vec<HeaderEdit> {
+        let auths = self.rulesets.values().filter_map(|ruleset| ruleset.policy.auth.as_ref());
+        auths.flat_map(|auth| handshake::strip_forwarded(auth, head.headers())).collect()
     }
 
     /// A refusal where no policy says in which carriers a token may be: what any policy would

@@ -48,8 +48,9 @@ fn to_proto(value: &Value) -> prost_types::Value {
 /// The policy's name, `pass`, or the reason of the refusal.
 fn selected(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> String {
     match engine.select(head, route) {
-        Selection::Pass => "pass".to_owned(),
+        Selection::Pass(edits) if edits.is_empty() => "pass".to_owned(),
         Selection::Judge(session) => session.policy().to_owned(),
+        Selection::Pass(edits) => format!("pass without {edits:?}"),
         Selection::Refuse(outputs) => match &outputs[..] {
             [Output::Tell(Event::Refused { reason, .. }), Output::Reply(_, reply)] => {
                 assert_eq!(*reason, reply.reason);
@@ -100,6 +101,25 @@ fn an_upgrade_without_a_policy_goes_the_default_way() {
 fn ordinary_http_without_a_policy_passes() {
     let engine = two_policies(json!([]), "deny");
     assert_eq!(selected(&engine, &without(&request(), "upgrade"), &RouteFacts::default()), "pass");
+}
+
+#[test]
+fn ordinary_http_on_a_path_that_cannot_be_matched_passes_without_forged_claims() {
+    let engine = compile(json!({
+        "providers": {"edge": {
+            "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+            "secret": {"inline": crate::testing::SECRET},
+        }},
+        "policies": {"chat": {
+            "origins": {"allow": ["*"]},
+            "auth": {"providers": ["edge"], "from": [{"query": "access_token"}], "forward": {"x-user-id": "sub"}},
+        }},
+        "routes": [{"match": {"path_prefix": "/ws"}, "policy": "chat"}],
+    }));
+    let plain = with(&without(&request(), "upgrade"), ":path", b"/api/projects/a%2fb");
+    assert_eq!(selected(&engine, &plain, &RouteFacts::default()), "pass");
+    let forged = with(&plain, "x-user-id", b"mallory");
+    assert_eq!(selected(&engine, &forged, &RouteFacts::default()), r#"pass without [Remove("x-user-id")]"#);
 }
 
 #[test]
