@@ -1,0 +1,241 @@
+//! Where a token may be in a handshake, and that it leaves the request there, whatever becomes of it.
+
+use postern_e2e::token::{edge_claims, tampered};
+use postern_e2e::twins::document;
+use postern_e2e::{Answer, Attack, Behaviour, Request, Scene, Signer, Twins, Value, json};
+
+fn edge() -> Value {
+    json!({"edge": {
+        "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+        "secret": {"env": "POSTERN_EDGE_SECRET"},
+    }})
+}
+
+fn from(carriers: Value) -> Value {
+    json!({"auth": {"providers": ["edge"], "from": carriers}})
+}
+
+fn scene() -> Scene {
+    let all = json!([
+        {"header": "authorization"},
+        {"header": "x-token"},
+        {"query": "access_token"},
+        {"subprotocol": "bearer."},
+        {"cookie": "ws_token"},
+    ]);
+    let mut keep = from(all.clone());
+    keep["auth"]["keep_token"] = json!(true);
+    let mut named = from(json!([{"query": "access_token"}, {"subprotocol": "bearer."}]));
+    named["origins"] = json!({"allow": ["https://app.example.com"], "missing": "allow"});
+    named["subprotocols"] = json!({"allow": ["chat.v2"]});
+    let policies = json!({
+        "all": from(all),
+        "keep": keep,
+        "named": named,
+        "cookie": from(json!([{"cookie": "ws_token"}])),
+    });
+    Scene::new()
+        .document(document(edge(), policies))
+        // A service that knows what is a token among the offers, and does not pick it.
+        .upstream("/ws/keep", Behaviour::Answer(Answer::switching()))
+}
+
+fn token() -> String {
+    Signer::edge().mint(&edge_claims("alice"))
+}
+
+/// The ways to carry `token` under `policy`, by name.
+fn carried(policy: &str, token: &str) -> Vec<(&'static str, Request)> {
+    let path = format!("/ws/{policy}");
+    let upgrade = || Request::upgrade(&path);
+    let query = |query: &str| Request::upgrade(&format!("{path}?{query}"));
+    vec![
+        ("header", upgrade().header("Authorization", format!("Bearer {token}"))),
+        (
+            "header, another case and more blanks",
+            upgrade().header("authorization", format!("bEARER   {token}")),
+        ),
+        ("a header of its own", upgrade().header("X-Token", token)),
+        ("query", query(&format!("access_token={token}"))),
+        ("query between others", query(&format!("a=1&access_token={token}&b=%20"))),
+        ("query, percent-encoded", query(&format!("access%5Ftoken={}", token.replace('.', "%2E")))),
+        ("subprotocol", upgrade().header("Sec-WebSocket-Protocol", format!("bearer.{token}"))),
+        (
+            "subprotocol between others",
+            upgrade().header("Sec-WebSocket-Protocol", format!("a, bearer.{token}, b")),
+        ),
+        (
+            "subprotocol in a second header",
+            upgrade()
+                .header("Sec-WebSocket-Protocol", "a")
+                .header("Sec-WebSocket-Protocol", format!("bearer.{token}")),
+        ),
+        ("cookie", upgrade().header("Cookie", format!("ws_token={token}"))),
+        ("cookie between others", upgrade().header("Cookie", format!("a=1; ws_token={token}; b=2"))),
+        ("cookie in quotes", upgrade().header("Cookie", format!("ws_token=\"{token}\""))),
+    ]
+}
+
+/// Whether a part of the token that tells something is in `bytes`.
+fn shows(bytes: &[u8], token: &str) -> bool {
+    token.split('.').skip(1).any(|part| bytes.windows(part.len()).any(|window| window == part.as_bytes()))
+}
+
+#[tokio::test]
+async fn a_good_token_is_taken_from_each_carrier_and_out_of_the_request() {
+    let scene = scene().start().await;
+    let token = token();
+    for (name, request) in carried("all", &token) {
+        let client = scene.open_with(&request).await;
+        let head = scene.record(&client).await.head.raw.clone();
+        assert!(!shows(&head, &token), "{name}: the token went up in {}", String::from_utf8_lossy(&head));
+        drop(client);
+        let line = scene.access_line(request.case()).await;
+        assert_eq!((&line["status"], &line["reason"]), (&json!(101), &json!(null)), "{name}");
+        assert!(!shows(line.to_string().as_bytes(), &token), "{name}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn what_stands_beside_a_token_stays() {
+    let scene = scene().start().await;
+    let request = Request::upgrade(&format!("/ws/all?room=1&access_token={}&x=%2F&access_tokens=2", token()))
+        .header("Cookie", "a=1; b=\"2\"")
+        .header("Authorization", "Basic dXNlcjpwYXNz")
+        .header("Sec-WebSocket-Protocol", "chat.v1, chat.v2");
+    let client = scene.open_with(&request).await;
+    let record = scene.record(&client).await;
+    assert_eq!(record.head.target, "/ws/all?room=1&x=%2F&access_tokens=2");
+    assert_eq!(record.header("cookie").as_deref(), Some("a=1; b=\"2\""));
+    assert_eq!(record.header("authorization").as_deref(), Some("Basic dXNlcjpwYXNz"));
+    assert_eq!(record.header("sec-websocket-protocol").as_deref(), Some("chat.v1, chat.v2"));
+
+    let among = Request::upgrade("/ws/all")
+        .header("Cookie", format!("a=1; ws_token={}; b=2", token()))
+        .header("Sec-WebSocket-Protocol", "chat.v1");
+    let client = scene.open_with(&among).await;
+    assert_eq!(scene.record(&client).await.header("cookie").as_deref(), Some("a=1; b=2"));
+}
+
+/// The service may check the token too.
+#[tokio::test]
+async fn keep_token_leaves_it_where_it_was() {
+    let scene = scene().start().await;
+    let token = token();
+    for (name, request) in carried("keep", &token) {
+        let mut client = scene.connect().await;
+        assert_eq!(client.ask(&request).await.status, 101, "{name}");
+        let head = scene.record(&client).await.head.raw.clone();
+        assert!(shows(&head, &token), "{name}: the token is gone from {}", String::from_utf8_lossy(&head));
+    }
+}
+
+#[tokio::test]
+async fn a_bad_token_is_refused_in_each_carrier_and_leaves_no_trace() {
+    let twins = Twins::start(scene).await;
+    let token = tampered::signature(&token());
+    for (name, request) in carried("all", &token) {
+        let case = request.case().to_owned();
+        let attack = Attack { name, request, policy: "all", status: 401, reason: "token_invalid" };
+        let response = twins.assert_refused(&attack).await;
+        let challenge = response.header("www-authenticate");
+        assert_eq!(challenge.as_deref(), Some("Bearer error=\"invalid_token\""), "{name}");
+        let line = twins.guarded.access_line(&case).await;
+        assert!(!shows(line.to_string().as_bytes(), &token), "{name}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_where_the_policy_does_not_look_is_no_token() {
+    let twins = Twins::start(scene).await;
+    let token = token();
+    let elsewhere = carried("cookie", &token).into_iter().filter(|(name, _)| !name.starts_with("cookie"));
+    let cases = elsewhere.chain([
+        ("nothing", Request::upgrade("/ws/cookie")),
+        (
+            "a cookie of another name",
+            Request::upgrade("/ws/cookie").header("Cookie", format!("ws_token2={token}")),
+        ),
+        (
+            "a cookie of another case",
+            Request::upgrade("/ws/cookie").header("Cookie", format!("WS_TOKEN={token}")),
+        ),
+    ]);
+    for (name, request) in cases {
+        let attack = Attack { name, request, policy: "cookie", status: 401, reason: "token_missing" };
+        let response = twins.assert_refused(&attack).await;
+        // RFC 6750 §3.1: no error code where there was no token.
+        assert_eq!(response.header("www-authenticate").as_deref(), Some("Bearer"), "{name}");
+    }
+}
+
+/// Otherwise Postern might judge one and the service trust the other.
+#[tokio::test]
+async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
+    let twins = Twins::start(scene).await;
+    let (one, other) = (token(), Signer::edge().mint(&edge_claims("mallory")));
+    let bearer = |token: &str| format!("Bearer {token}");
+    let query = |query: String| Request::upgrade(&format!("/ws/all?{query}"));
+    let upgrade = || Request::upgrade("/ws/all");
+    let cases = [
+        ("header and query", query(format!("access_token={one}")).header("Authorization", bearer(&other))),
+        (
+            "cookie and subprotocol",
+            upgrade()
+                .header("Cookie", format!("ws_token={one}"))
+                .header("Sec-WebSocket-Protocol", format!("bearer.{other}")),
+        ),
+        (
+            "two headers",
+            upgrade().header("Authorization", bearer(&one)).header("Authorization", bearer(&other)),
+        ),
+        ("two parameters", query(format!("access_token={one}&access_token={other}"))),
+        ("two cookies", upgrade().header("Cookie", format!("ws_token={one}; ws_token={other}"))),
+        ("two items", upgrade().header("Sec-WebSocket-Protocol", format!("bearer.{one}, bearer.{other}"))),
+        ("the same twice", query(format!("access_token={one}&access_token={one}"))),
+        ("a good one and an empty one", query(format!("access_token={one}&access_token="))),
+    ];
+    for (name, request) in cases {
+        let case = request.case().to_owned();
+        let attack = Attack { name, request, policy: "all", status: 400, reason: "token_ambiguous" };
+        twins.assert_refused(&attack).await;
+        let line = twins.guarded.access_line(&case).await;
+        assert!(!shows(line.to_string().as_bytes(), &one), "{name}: {line}");
+    }
+}
+
+/// The access log is read by more people than may use the token.
+#[tokio::test]
+async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refused_for() {
+    let scene = scene().start().await;
+    let token = token();
+    let query = |path: &str| Request::upgrade(&format!("{path}?room=1&access_token={token}"));
+    let cases = [
+        ("no policy", query("/elsewhere"), "no_policy"),
+        ("shape", query("/ws/named").without("sec-websocket-key"), "malformed_handshake"),
+        ("origin", query("/ws/named").header("Origin", "https://evil.example"), "origin_denied"),
+        ("subprotocol", query("/ws/named").header("Sec-WebSocket-Protocol", "soap"), "subprotocol_denied"),
+    ];
+    for (name, request, reason) in cases {
+        let response = scene.ask(&request).await;
+        assert_eq!(response.reason().as_deref(), Some(reason), "{name}");
+        assert!(!shows(&response.body, &token), "{name}");
+        let line = scene.access_line(request.case()).await;
+        assert!(!shows(line.to_string().as_bytes(), &token), "{name}: {line}");
+        assert!(line["path"].as_str().is_some_and(|path| path.ends_with("?room=1")), "{name}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_among_subprotocols_is_no_offer() {
+    let scene = scene().start().await;
+    let item = format!("bearer.{}", token());
+    for (offers, up) in [(item.clone(), None), (format!("chat.v2, {item}, soap"), Some("chat.v2"))] {
+        let request = Request::upgrade("/ws/named").header("Sec-WebSocket-Protocol", &offers);
+        let response = scene.ask(&request).await;
+        assert_eq!(response.status, 101, "{}", response.text());
+        assert_eq!(response.header("sec-websocket-protocol").as_deref(), up);
+        let record = scene.upstream().record(request.case()).await;
+        assert_eq!(record.header("sec-websocket-protocol").as_deref(), up);
+    }
+}

@@ -1,0 +1,112 @@
+//! What is no WebSocket handshake: ordinary HTTP, and upgrades to other protocols.
+
+use postern_e2e::twins::document;
+use postern_e2e::{Answer, Attack, Behaviour, Request, Scene, Twins, json};
+
+/// Envoy is told to let `foo` pass too, as an operator would `tcp` or `CONNECT-UDP`.
+fn scene() -> Scene {
+    let foo = Answer::switching().without("upgrade").header("Upgrade", "foo");
+    Scene::new()
+        .document(document(
+            json!({}),
+            json!({
+                "sockets": {},
+                "only": {"upgrade_only": true},
+                "others": {"other_upgrades": "pass", "origins": {"allow": ["null"], "missing": "deny"}},
+            }),
+        ))
+        .upstream("/ws/sockets/foo", Behaviour::Answer(foo.clone()))
+        .upstream("/ws/others/foo", Behaviour::Answer(foo))
+        .change(|bootstrap| {
+            let hcm = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+            let hcm = bootstrap.pointer_mut(hcm).expect("an HTTP connection manager");
+            hcm["upgrade_configs"] = json!([{"upgrade_type": "websocket"}, {"upgrade_type": "foo"}]);
+        })
+}
+
+fn to_foo(path: &str) -> Request {
+    Request::get(path).header("Connection", "Upgrade").header("Upgrade", "foo")
+}
+
+#[tokio::test]
+async fn an_upgrade_to_another_protocol_is_refused_unless_the_policy_lets_it_pass() {
+    let twins = Twins::start(scene).await;
+    let cases = [
+        ("sockets", "upgrade_denied", to_foo("/ws/sockets/foo")),
+        ("none", "no_policy", to_foo("/elsewhere")),
+    ];
+    for (policy, reason, request) in cases {
+        twins.assert_refused(&Attack { name: policy, request, policy, status: 403, reason }).await;
+    }
+    let mut client = twins.guarded.connect().await;
+    assert_eq!(client.ask(&to_foo("/ws/others/foo")).await.header("upgrade").as_deref(), Some("foo"));
+    client.send("these are no frames").await;
+    let record = twins.guarded.record(&client).await;
+    assert_eq!(record.bytes_when(19).await, b"these are no frames");
+
+    let unasked = Request::upgrade("/ws/others");
+    let attack = Attack {
+        name: "a WebSocket beside it",
+        request: unasked,
+        policy: "others",
+        status: 403,
+        reason: "origin_missing",
+    };
+    twins.assert_refused(&attack).await;
+}
+
+#[tokio::test]
+async fn ordinary_http_is_refused_where_only_sockets_are_served() {
+    let twins = Twins::start(scene).await;
+    let cases = [
+        ("GET", Request::get("/ws/only")),
+        ("POST", Request::get("/ws/only").method("POST").header("Content-Length", "2").body("hi")),
+    ];
+    for (name, request) in cases {
+        let attack = Attack { name, request, policy: "only", status: 426, reason: "upgrade_required" };
+        twins.assert_refused(&attack).await;
+    }
+    assert_eq!(twins.guarded.ask(&Request::upgrade("/ws/only")).await.status, 101);
+}
+
+#[tokio::test]
+async fn ordinary_http_passes_byte_for_byte() {
+    let twins = Twins::start(scene).await;
+    let odd = b"\xff\xfe;=,";
+    let cases = [
+        ("GET", Request::get("/ws/sockets?access_token=x&a=%2F")),
+        ("no policy", Request::get("/elsewhere")),
+        ("HEAD of a handshake without Upgrade", Request::upgrade("/ws/sockets").without("upgrade")),
+        (
+            "a body",
+            Request::get("/ws/sockets").method("POST").header("Content-Length", "4").body(b"\0\xff\r\n"),
+        ),
+        (
+            "chunks",
+            Request::get("/ws/sockets")
+                .method("PUT")
+                .header("Transfer-Encoding", "chunked")
+                .body("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
+        ),
+        (
+            "headers that Postern reads elsewhere",
+            Request::get("/ws/sockets")
+                .header("Origin", "https://evil.example")
+                .header("Authorization", "Bearer not.a.token")
+                .header("Cookie", "a=b; c")
+                .header("Sec-WebSocket-Protocol", "ssh")
+                .header("Sec-WebSocket-Extensions", "permessage-deflate"),
+        ),
+        (
+            "headers that are not text",
+            Request::get("/ws/sockets").header("Origin", odd).header("Cookie", odd),
+        ),
+        (
+            "an upgrade that Envoy drops",
+            Request::get("/ws/sockets").header("Connection", "Upgrade").header("Upgrade", "h2c"),
+        ),
+    ];
+    for (name, request) in cases {
+        twins.assert_untouched(name, &request).await;
+    }
+}

@@ -1,0 +1,161 @@
+//! What an upstream answers to a handshake (RFC 6455 §4.2.2), and what of it reaches the client.
+
+use postern_e2e::twins::document;
+use postern_e2e::{Answer, Behaviour, Frame, Request, RunningScene, Scene, Twins, json};
+
+const ACCEPT: &str = "Sec-WebSocket-Accept";
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
+fn switching() -> Answer {
+    Answer::switching()
+}
+
+/// Each answer on a path of its own.
+fn scene(answers: &[(&str, Answer)]) -> Scene {
+    let scene = Scene::new().document(document(json!({}), json!({"open": {}})));
+    answers.iter().fold(scene, |scene, (path, answer)| {
+        scene.upstream(&format!("/ws/open/{path}"), Behaviour::Answer(answer.clone()))
+    })
+}
+
+fn request(path: &str) -> Request {
+    Request::upgrade(&format!("/ws/open/{path}")).header(PROTOCOL, "chat.v2, chat.v1")
+}
+
+/// The client of such an answer would believe in a WebSocket that nobody serves, or frames that nobody judged.
+#[tokio::test]
+async fn a_101_that_does_not_answer_this_handshake_is_a_bad_gateway() {
+    let answers = [
+        ("no-accept", switching().without(ACCEPT)),
+        ("wrong-accept", switching().without(ACCEPT).header(ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")),
+        ("two-accepts", switching().header(ACCEPT, "{accept}")),
+        ("empty-accept", switching().without(ACCEPT).header(ACCEPT, "")),
+        ("accept-no-text", switching().without(ACCEPT).header(ACCEPT, "\u{ff}\u{fe}")),
+        ("subprotocol", switching().header(PROTOCOL, "soap")),
+        ("subprotocol-case", switching().header(PROTOCOL, "CHAT.V2")),
+        ("two-subprotocols", switching().header(PROTOCOL, "chat.v2, chat.v1")),
+        ("twice-subprotocol", switching().header(PROTOCOL, "chat.v2").header(PROTOCOL, "chat.v2")),
+        ("extension", switching().header(EXTENSIONS, "permessage-deflate")),
+        ("other-upgrade", switching().without("upgrade").header("Upgrade", "h2c")),
+        ("two-upgrades", switching().without("upgrade").header("Upgrade", "websocket, h2c")),
+    ];
+    let twins = Twins::start(|| scene(&answers)).await;
+    for (name, _) in &answers {
+        let asked = request(name);
+        let response = assert_bad_gateway(&twins.guarded, name, &asked).await;
+        assert_eq!(response, 502, "{name}");
+        assert_eq!(twins.bare.ask(&asked).await.status, 101, "{name}: without Postern");
+    }
+}
+
+/// The upstream was asked, this once, and its connection is not used again.
+async fn assert_bad_gateway(scene: &RunningScene, name: &str, asked: &Request) -> u16 {
+    let labels = [("policy", "open"), ("result", "refused"), ("reason", "upstream_handshake_invalid")];
+    let before = scene.envoy().stats().await.sum("postern_handshakes", &labels);
+    let mut client = scene.connect().await;
+    client.send(asked.bytes()).await;
+    let response = client.response().await;
+    assert_eq!(response.reason().as_deref(), Some("upstream_handshake_invalid"), "{name}");
+    for secret in [ACCEPT, EXTENSIONS, PROTOCOL] {
+        assert_eq!(response.header(secret), None, "{name}");
+    }
+    assert_eq!(client.rest().await.0, b"", "{name}: something follows the refusal");
+    let line = scene.access_line(asked.case()).await;
+    assert_eq!(
+        (&line["status"], &line["reason"]),
+        (&json!(502), &json!("upstream_handshake_invalid")),
+        "{name}"
+    );
+    assert_eq!(scene.envoy().stats().await.sum("postern_handshakes", &labels) - before, 1.0, "{name}");
+    scene.upstream().record(asked.case()).await.ended().await;
+    response.status
+}
+
+/// Envoy takes a 101 without these for the end of HTTP, and for no answer to the upgrade.
+#[tokio::test]
+async fn a_101_without_upgrade_or_connection_opens_nothing() {
+    let answers = [
+        ("no-upgrade", switching().without("upgrade")),
+        ("no-connection", switching().without("connection")),
+    ];
+    let scene = scene(&answers).start().await;
+    for (name, _) in &answers {
+        let asked = request(name);
+        let response = scene.ask(&asked).await;
+        assert_eq!(response.status, 502, "{name}: {}", response.text());
+        let line = scene.access_line(asked.case()).await;
+        assert_eq!(line["status"], 502, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_declines_passes_untouched() {
+    let answers = [
+        ("forbidden", Answer::status(403, "the service's own words").header("X-Why", "no")),
+        ("page", Answer::status(200, "a page").header(EXTENSIONS, "kept").header(PROTOCOL, "kept")),
+        ("moved", Answer::status(302, "").header("Location", "/elsewhere")),
+        ("version", Answer::status(426, "").header("Sec-WebSocket-Version", "13, 8")),
+        ("broken", Answer::status(500, "oh no")),
+    ];
+    let twins = Twins::start(|| scene(&answers)).await;
+    for (name, _) in &answers {
+        let asked = request(name);
+        let [with, without] = [&twins.guarded, &twins.bare].map(async |scene| {
+            let mut response = scene.ask(&asked).await;
+            response.headers.0.retain(|(name, _)| name != "date" && name != "x-envoy-upstream-service-time");
+            response
+        });
+        assert_eq!(with.await, without.await, "{name}");
+        assert_eq!(twins.guarded.access_line(asked.case()).await["reason"], json!(null), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_101_is_no_answer_to_ordinary_http() {
+    let scene = scene(&[("unasked", switching())]).start().await;
+    let asked = Request::get("/ws/open/unasked");
+    let response = scene.ask(&asked).await;
+    assert_eq!(response.status, 502, "{}", response.text());
+    assert_eq!(scene.access_line(asked.case()).await["status"], 502);
+}
+
+/// Some clients do not wait for the 101 (RFC 6455 §4.1 asks them to).
+#[tokio::test]
+async fn frames_sent_ahead_of_the_101_are_judged_and_delivered_after_it() {
+    let scene = scene(&[]).start().await;
+    let asked = Request::upgrade("/ws/open/eager");
+    let early = Frame::text("early").masked().bytes();
+    let mut client = scene.connect().await;
+    client.send([asked.bytes(), early.clone()].concat()).await;
+    assert_eq!(client.response().await.status, 101);
+    assert_eq!(client.frame().await, Ok(Frame::text("early")));
+    let record = scene.upstream().record(asked.case()).await;
+    assert_eq!(record.bytes(), early);
+
+    let unmasked = Request::upgrade("/ws/open/eager");
+    let mut client = scene.connect().await;
+    client.send([unmasked.bytes(), Frame::text("early").bytes()].concat()).await;
+    assert_eq!(client.response().await.status, 101);
+    assert_eq!(client.close().await.reason(), "protocol_error");
+    let record = scene.upstream().record(unmasked.case()).await;
+    assert_eq!(record.close().await.reason(), "protocol_error");
+}
+
+/// Bytes that look like a request are one to an upstream that stays with HTTP (request smuggling).
+#[tokio::test]
+async fn bytes_sent_ahead_never_reach_an_upstream_that_declines() {
+    let answers = [("declines", Answer::status(403, "no")), ("wrong", switching().without(ACCEPT))];
+    let scene = scene(&answers).start().await;
+    for (name, status) in [("declines", 403), ("wrong", 502)] {
+        let (asked, smuggled) = (request(name), Request::get("/ws/open/smuggled"));
+        let mut client = scene.connect().await;
+        client.send([asked.bytes(), smuggled.bytes()].concat()).await;
+        assert_eq!(client.response().await.status, status, "{name}");
+        client.rest().await;
+        // Envoy may use the connection again, and then what it held back would come before this.
+        assert_eq!(scene.ask(&Request::get("/ws/open/later")).await.status, 200, "{name}");
+        assert_eq!(scene.upstream().record(asked.case()).await.bytes(), b"", "{name}");
+        assert!(!scene.upstream().has_seen(smuggled.case()), "{name}: a request came through");
+    }
+}

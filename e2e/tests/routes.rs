@@ -1,0 +1,193 @@
+//! Which policy a request falls under: by Postern's own routes, by the metadata of Envoy's, or by default.
+
+use postern_e2e::twins::document;
+use postern_e2e::{Attack, Frame, Request, Scene, Twins, Value, json};
+
+const APP: &str = "https://app.example.com";
+const ROUTES: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes";
+
+/// A policy that shows itself by the origin it allows.
+fn only(origin: &str) -> Value {
+    json!({"origins": {"allow": [origin], "missing": "deny"}})
+}
+
+/// Routes of Postern's own, by host, path and the name of Envoy's route.
+fn routed() -> Scene {
+    let mut whole =
+        document(json!({}), json!({"host": only(APP), "path": only(APP), "named": only(APP), "first": {}}));
+    whole["routes"] = json!([
+        {"match": {"path_prefix": "/ws/first"}, "policy": "first"},
+        {"match": {"path_prefix": "/ws/first/inner"}, "policy": "path"},
+        {"match": {"host": "*.tenants.example.com", "path_prefix": "/ws"}, "policy": "host"},
+        {"match": {"path_prefix": "/ws/chat"}, "policy": "path"},
+        {"match": {"route_name": "pages"}, "policy": "named"},
+    ]);
+    Scene::new().document(whole)
+}
+
+#[tokio::test]
+async fn an_upgrade_that_no_route_names_is_refused() {
+    let twins = Twins::start(routed).await;
+    let cases = [
+        ("another path", Request::upgrade("/ws/other")),
+        ("a longer segment", Request::upgrade("/ws/chatter")),
+        ("another case", Request::upgrade("/ws/CHAT")),
+        ("the parent of a wildcard", Request::upgrade("/ws/x").set("Host", "tenants.example.com")),
+        (
+            "the host in another header",
+            Request::upgrade("/ws/x").header("X-Forwarded-Host", "a.tenants.example.com"),
+        ),
+    ];
+    for (name, request) in cases {
+        let attack = Attack { name, request, policy: "none", status: 403, reason: "no_policy" };
+        twins.assert_refused(&attack).await;
+    }
+}
+
+/// Under each policy the request is refused for its origin: what a way around it would not be.
+#[tokio::test]
+async fn a_route_matches_however_host_and_path_are_written() {
+    let twins = Twins::start(routed).await;
+    let tenant = |host: &str| Request::upgrade("/ws/x").set("Host", host);
+    let cases = [
+        ("a prefix as such", "path", Request::upgrade("/ws/chat")),
+        ("a segment further", "path", Request::upgrade("/ws/chat/room")),
+        ("a query", "path", Request::upgrade("/ws/chat?x=/ws/first")),
+        ("a dot segment", "path", Request::upgrade("/ws/./chat")),
+        ("two dots", "path", Request::upgrade("/ws/first/../chat")),
+        ("encoded dots", "path", Request::upgrade("/ws/first/%2e%2E/chat")),
+        ("repeated slashes", "path", Request::upgrade("/ws//chat")),
+        ("an encoded letter", "path", Request::upgrade("/ws/%63hat")),
+        ("a host", "host", tenant("a.tenants.example.com")),
+        ("two labels", "host", tenant("a.b.tenants.example.com")),
+        ("a host with a port", "host", tenant("a.tenants.example.com:8443")),
+        ("a host in upper case", "host", tenant("A.Tenants.EXAMPLE.com")),
+        ("the name of Envoy's route", "named", Request::upgrade("/pages/x")),
+    ];
+    for (name, policy, request) in cases {
+        let request = request.header("Origin", "https://evil.example");
+        twins.assert_refused(&Attack { name, request, policy, status: 403, reason: "origin_denied" }).await;
+    }
+    let inner = Request::upgrade("/ws/first/inner").header("Origin", "https://evil.example");
+    assert_eq!(twins.guarded.ask(&inner).await.status, 101, "the first route that matches counts");
+}
+
+/// Router and service may disagree on what such a path means.
+#[tokio::test]
+async fn a_path_that_can_be_read_in_two_ways_is_refused() {
+    let twins = Twins::start(routed).await;
+    for path in ["/ws/first%2f..%2fchat", "/ws/first%5Cchat"] {
+        let request = Request::upgrade(path);
+        let attack =
+            Attack { name: path, request, policy: "none", status: 400, reason: "malformed_handshake" };
+        twins.assert_refused(&attack).await;
+    }
+    let backslash = Request::upgrade("/ws/first\\..\\chat").header("Origin", "https://evil.example");
+    let attack = Attack {
+        name: "a backslash",
+        request: backslash,
+        policy: "path",
+        status: 403,
+        reason: "origin_denied",
+    };
+    twins.assert_refused(&attack).await;
+    twins.assert_envoy_refuses("an encoded NUL", &Request::upgrade("/ws/first%00"), 400).await;
+}
+
+/// Envoy's routes `/ws/<name>`, each with this metadata under `postern`.
+fn annotated(routes: &'static [(&str, fn() -> Value)]) -> Scene {
+    let policies = json!({"chat": only(APP), "open": {}});
+    Scene::new().document(document(json!({}), policies)).change(move |bootstrap| {
+        let table = bootstrap.pointer_mut(ROUTES).expect("routes").as_array_mut().expect("a list");
+        for (name, metadata) in routes {
+            table.insert(
+                0,
+                json!({
+                    "match": {"prefix": format!("/ws/{name}")},
+                    "route": {"cluster": "service", "timeout": "0s"},
+                    "metadata": {"filter_metadata": {"postern": metadata()}},
+                }),
+            );
+        }
+    })
+}
+
+#[tokio::test]
+async fn metadata_of_envoys_route_names_the_policy_and_changes_it() {
+    let twins = Twins::start(|| {
+        annotated(&[
+            ("named", || json!({"policy": "chat"})),
+            // The path of another policy does not matter then.
+            ("open", || json!({"policy": "chat"})),
+            ("stricter", || json!({"policy": "open", "subprotocols": {"require": true}})),
+            ("chat", || json!({"origins": {"missing": "allow"}})),
+            (
+                "smaller",
+                || json!({"policy": "open", "messages": {"max_message_bytes": 4, "max_frame_bytes": "4"}}),
+            ),
+        ])
+    })
+    .await;
+    let evil = |path| Request::upgrade(path).header("Origin", "https://evil.example");
+    let cases = [
+        ("named by metadata", evil("/ws/named"), "chat", "origin_denied"),
+        ("metadata before routes", evil("/ws/open"), "chat", "origin_denied"),
+        ("a rule added", Request::upgrade("/ws/stricter"), "open", "subprotocol_denied"),
+        ("objects merge deep", evil("/ws/chat"), "chat", "origin_denied"),
+    ];
+    for (name, request, policy, reason) in cases {
+        twins.assert_refused(&Attack { name, request, policy, status: 403, reason }).await;
+    }
+    assert_eq!(twins.guarded.ask(&Request::upgrade("/ws/chat")).await.status, 101, "a rule loosened");
+
+    let mut client = twins.guarded.open("/ws/smaller").await;
+    client.send(Frame::text("1234").masked().bytes()).await;
+    assert_eq!(client.frame().await, Ok(Frame::text("1234")));
+    client.send(Frame::text("12345").masked().bytes()).await;
+    assert_eq!(client.close().await.reason(), "frame_too_big");
+}
+
+#[tokio::test]
+async fn metadata_that_cannot_be_followed_refuses_and_never_falls_back() {
+    let twins = Twins::start(|| {
+        annotated(&[
+            ("unknown", || json!({"policy": "nobody"})),
+            ("typo", || json!({"policy": "open", "mesages": {}})),
+            ("open/value", || json!({"messages": {"max_message_bytes": "4 elephants"}})),
+            ("open/type", || json!({"policy": 7})),
+            ("nowhere", || json!({"messages": {"max_message_bytes": 4}})),
+            ("null", || json!({"policy": "open", "origins": null})),
+        ])
+    })
+    .await;
+    let cases = [
+        ("an unknown policy", "/ws/unknown"),
+        ("an unknown key", "/ws/typo"),
+        ("an impossible value", "/ws/open/value"),
+        ("a policy that is no name", "/ws/open/type"),
+        ("a key taken away", "/ws/null"),
+    ];
+    for (name, path) in cases {
+        let request = Request::upgrade(path);
+        twins
+            .assert_refused(&Attack { name, request, policy: "none", status: 503, reason: "policy_invalid" })
+            .await;
+    }
+    let request = Request::upgrade("/ws/nowhere");
+    let nothing =
+        Attack { name: "a change to no policy", request, policy: "none", status: 403, reason: "no_policy" };
+    twins.assert_refused(&nothing).await;
+    assert_eq!(twins.guarded.ask(&Request::upgrade("/ws/open")).await.status, 101, "the routes beside them");
+}
+
+#[tokio::test]
+async fn the_default_policy_may_pass_or_be_a_policy() {
+    for (default, expected) in [("pass", 101), ("chat", 403)] {
+        let mut whole = document(json!({}), json!({"chat": only(APP)}));
+        whole["default_policy"] = json!(default);
+        let scene = Scene::new().document(whole).start().await;
+        let request = Request::upgrade("/ws/elsewhere").header("Origin", "https://evil.example");
+        assert_eq!(scene.ask(&request).await.status, expected, "{default}");
+        assert_eq!(scene.upstream().has_seen(request.case()), expected == 101, "{default}");
+    }
+}

@@ -1,0 +1,92 @@
+//! What `tls` asks of the connection that a handshake comes over.
+
+use postern_e2e::twins::document;
+use postern_e2e::{Attack, Request, Scene, Twins, json};
+
+fn scene() -> Scene {
+    Scene::new().document(document(
+        json!({}),
+        json!({
+            "required": {"tls": "required"},
+            "mutual": {"tls": "mutual"},
+            "forwarded": {"tls": "forwarded"},
+            "optional": {"tls": "optional"},
+        }),
+    ))
+}
+
+fn refused(policy: &'static str, request: Request) -> Attack<'static> {
+    Attack { name: policy, request, policy, status: 403, reason: "tls_required" }
+}
+
+fn upgrade(policy: &str) -> Request {
+    Request::upgrade(&format!("/ws/{policy}"))
+}
+
+/// Envoy takes the header for its own on an edge listener, and for the client's behind a trusted proxy.
+fn behind_a_proxy(scene: Scene) -> Scene {
+    scene.change(|bootstrap| {
+        let hcm = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+        let hcm = bootstrap.pointer_mut(hcm).expect("an HTTP connection manager");
+        hcm["use_remote_address"] = json!(false);
+    })
+}
+
+#[tokio::test]
+async fn without_tls_only_policies_that_do_not_ask_for_it_grant_a_socket() {
+    let twins = Twins::start(|| scene().plaintext()).await;
+    for policy in ["required", "mutual", "forwarded"] {
+        twins.assert_refused(&refused(policy, upgrade(policy))).await;
+    }
+    // On an edge Envoy writes this header itself.
+    for policy in ["required", "forwarded"] {
+        let claiming = upgrade(policy).header("X-Forwarded-Proto", "https");
+        twins.assert_refused(&refused(policy, claiming)).await;
+    }
+    assert_eq!(twins.guarded.ask(&upgrade("optional")).await.status, 101);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_vouches_for_tls_only_where_the_policy_says_so_and_only_for_https() {
+    let twins = Twins::start(|| behind_a_proxy(scene().plaintext())).await;
+    let vouched = upgrade("forwarded").header("X-Forwarded-Proto", "https");
+    assert_eq!(twins.guarded.ask(&vouched).await.status, 101);
+    for policy in ["required", "mutual"] {
+        let vouched = upgrade(policy).header("X-Forwarded-Proto", "https");
+        twins.assert_refused(&refused(policy, vouched)).await;
+    }
+    twins.assert_refused(&refused("forwarded", upgrade("forwarded"))).await;
+    let plain = upgrade("forwarded").header("X-Forwarded-Proto", "http");
+    twins.assert_refused(&refused("forwarded", plain)).await;
+}
+
+#[tokio::test]
+async fn mutual_tls_takes_a_client_certificate_that_envoy_has_verified() {
+    let twins = Twins::start(|| scene().verify_clients()).await;
+    twins.assert_refused(&refused("mutual", upgrade("mutual"))).await;
+    for policy in ["required", "forwarded", "optional"] {
+        assert_eq!(twins.guarded.ask(&upgrade(policy)).await.status, 101, "{policy} without a certificate");
+    }
+    for policy in ["mutual", "required"] {
+        let mut client = twins.guarded.connect_certified().await;
+        assert_eq!(client.ask(&upgrade(policy)).await.status, 101, "{policy} with a certificate");
+    }
+}
+
+/// Envoy can ask for a certificate and take any: it proves nothing then.
+#[tokio::test]
+async fn mutual_tls_is_not_satisfied_by_a_certificate_that_nobody_verified() {
+    let guarded = scene()
+        .change(|bootstrap| {
+            let tls = "/static_resources/listeners/0/filter_chains/0/transport_socket/typed_config";
+            let tls = bootstrap.pointer_mut(tls).expect("TLS");
+            tls["require_client_certificate"] = json!(true);
+        })
+        .start()
+        .await;
+    let mut client = guarded.connect_certified().await;
+    assert_eq!(client.ask(&upgrade("required")).await.status, 101);
+    let mut client = guarded.connect_certified().await;
+    let response = client.ask(&upgrade("mutual")).await;
+    assert_eq!((response.status, response.reason().as_deref()), (403, Some("tls_required")));
+}
