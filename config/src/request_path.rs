@@ -21,6 +21,9 @@ pub enum PathFault {
     /// A NUL, encoded or not.
     #[error("the path has a NUL")]
     Nul,
+    /// A `;`: some servers leave out what follows it in a segment.
+    #[error("the path has a ;")]
+    Parameter,
     /// It does not begin with a slash.
     #[error("the path does not begin with a slash")]
     Relative,
@@ -79,6 +82,7 @@ fn decode(path: &[u8]) -> Result<Vec<u8>, PathFault> {
         match byte {
             b'\\' => return Err(PathFault::Backslash),
             0 => return Err(PathFault::Nul),
+            b';' => return Err(PathFault::Parameter),
             b'%' => match (hex(bytes.next())? << 4) | hex(bytes.next())? {
                 b'/' => return Err(PathFault::Slash),
                 b'\\' => return Err(PathFault::Backslash),

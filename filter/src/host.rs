@@ -25,10 +25,9 @@ pub(crate) enum Message {
 
 /// The time since the Unix epoch.
 pub(crate) fn now() -> Duration {
-    hostcalls::get_current_time()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .unwrap_or_default()
+    // Without a clock every token has expired.
+    let time = hostcalls::get_current_time().ok();
+    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::MAX)
 }
 
 /// Fresh randomness; `None` when the host has none.

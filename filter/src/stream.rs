@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_engine::{
-    Connection, Engine, Event, Input, Output, Peer, Reply, RequestHead, Selection, Session, is_upgrade,
+    Connection, Engine, Entropy, Event, Input, Output, Peer, Reply, RequestHead, RouteFacts, Selection,
+    Session, is_upgrade,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -21,11 +22,25 @@ pub(crate) struct Stream {
     context_id: u32,
     engine: Option<Rc<Engine>>,
     session: Option<Rc<RefCell<Session>>>,
+    /// The route by which the policy was found.
+    route: RouteFacts,
 }
 
 impl Stream {
     pub(crate) fn new(context_id: u32, engine: Option<Rc<Engine>>) -> Self {
-        Self { context_id, engine, session: None }
+        Self { context_id, engine, session: None, route: RouteFacts::default() }
+    }
+
+    /// Whether the route that Envoy took is under another policy than the one that judged: a
+    /// change to the request makes Envoy choose anew.
+    fn is_rerouted(&self, session: &Session) -> bool {
+        let route = host::route();
+        if route == self.route {
+            return false;
+        }
+        let fields = host::fields(Message::Request);
+        let head = RequestHead { fields, connection: Connection::default(), entropy: Entropy::NONE };
+        !self.engine.as_ref().is_some_and(|engine| engine.still_applies(session, &head, &route))
     }
 
     fn on_body(&mut self, sender: Peer, len: usize) -> Action {
@@ -68,7 +83,8 @@ impl HttpContext for Stream {
         let fields = host::fields(Message::Request);
         let connection = if is_upgrade(&fields) { host::connection() } else { Connection::default() };
         let head = RequestHead { fields, connection, entropy };
-        match engine.select(&head, &host::route()) {
+        self.route = host::route();
+        match engine.select(&head, &self.route) {
             Selection::Pass(edits) => {
                 host::edit(Message::Request, &edits);
                 Action::Continue
@@ -97,12 +113,16 @@ impl HttpContext for Stream {
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         let Some(session) = &self.session else { return Action::Continue };
         let status = host::field(Message::Response, ":status").unwrap_or_default();
-        let fields = if status == b"101" {
+        let status_switches = status == b"101";
+        let fields = if status_switches {
             host::fields(Message::Response)
         } else {
             vec![(":status".to_owned(), status)]
         };
         let now = host::now();
+        if status_switches && self.is_rerouted(&session.borrow()) {
+            session.borrow_mut().handle(Input::Rerouted, now);
+        }
         session.borrow_mut().handle(Input::Response(fields), now);
         perform(self.context_id, session, now)
     }

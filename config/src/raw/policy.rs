@@ -138,9 +138,10 @@ fn optional<T, U>(written: Option<OrNone<T>>, read: impl FnOnce(T) -> Option<U>)
     }
 }
 
-/// `default_policy` takes the words `deny` and `pass` beside the names of policies.
+/// `default_policy` takes the words `deny` and `pass` beside the names of policies, and metrics say
+/// `none` where no policy applies.
 fn policy_name_is_good(name: &str, at: &Path, report: &mut Report) -> bool {
-    let is_word = matches!(name, "deny" | "pass");
+    let is_word = matches!(name, "deny" | "none" | "pass");
     if is_word {
         report.push(at, "has a name that means something else in `default_policy`", "write another name");
     }

@@ -94,7 +94,9 @@ impl Engine {
                 Reason::NoPolicy => Selection::Pass(Vec::new()),
                 // Its path may be under a policy or not; headers that carry claims are not to be
                 // had by writing it oddly.
-                Reason::MalformedHandshake => Selection::Pass(self.strip_all_forwarded(head)),
+                Reason::MalformedHandshake if !self.has_upgrade_only() => {
+                    Selection::Pass(self.strip_all_forwarded(head))
+                }
                 reason => Selection::Refuse(self.refuse(head, reason)),
             },
             Err(reason) => Selection::Refuse(self.refuse(head, reason)),
@@ -159,6 +161,16 @@ impl Engine {
             (None, DefaultPolicy::Pass) => Ok(None),
             (None, DefaultPolicy::Deny) => Err(Reason::NoPolicy),
         }
+    }
+
+    /// Whether `session` judges by the policy that the request falls under on `route`. Changes to
+    /// a request make Envoy choose its route anew.
+    pub fn still_applies(&self, session: &Session, head: &RequestHead, route: &RouteFacts) -> bool {
+        matches!(self.ruleset(head, route), Ok(Some(ruleset)) if session.is_under(&ruleset))
+    }
+
+    fn has_upgrade_only(&self) -> bool {
+        self.rulesets.values().any(|ruleset| ruleset.policy.upgrade_only)
     }
 
     /// What takes out the headers that any policy forwards claims in.

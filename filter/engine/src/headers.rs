@@ -3,11 +3,13 @@
 //! Nothing here assumes text: a value is bytes until the rule at hand proves otherwise. Names are
 //! compared without regard to case. HTTP/2 pseudo-headers (`:path`, `:method`, …) are fields too.
 
+use std::fmt;
+
 /// A field as the host hands it over.
 pub type Field = (String, Vec<u8>);
 
-/// The fields of one message, in order, duplicates and all.
-#[derive(Clone, Copy, Debug)]
+/// The fields of one message, in order, duplicates and all. Its `Debug` shows no value.
+#[derive(Clone, Copy)]
 pub struct Headers<'a>(&'a [Field]);
 
 /// How often a field occurs that may occur once.
@@ -21,13 +23,19 @@ pub enum Single<'a> {
     One(&'a [u8]),
 }
 
-/// A change to the request or the response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A change to the request or the response. Its `Debug` shows no value: it may be a token.
+#[derive(Clone, PartialEq, Eq)]
 pub enum HeaderEdit {
     /// Every field of this name goes.
     Remove(String),
     /// One field of this name, with this value, in place of all there were.
     Set(String, Vec<u8>),
+}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 impl<'a> Headers<'a> {
@@ -73,6 +81,15 @@ impl<'a> Headers<'a> {
     /// Whether that list has the member `token`, in any case.
     pub fn list_has(self, name: &str, token: &[u8]) -> bool {
         self.list(name).any(|item| item.eq_ignore_ascii_case(token))
+    }
+}
+
+impl fmt::Debug for HeaderEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remove(name) => f.debug_tuple("Remove").field(name).finish(),
+            Self::Set(name, value) => write!(f, "Set({name:?}, {} bytes)", value.len()),
+        }
     }
 }
 

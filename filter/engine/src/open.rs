@@ -188,7 +188,8 @@ impl Open {
                 }
             }
             let side = self.side(peer);
-            if side.lane.is_closed() && matches!(side.flow, Flow::Passing) {
+            if side.lane.is_closed() && !matches!(side.flow, Flow::Ended) {
+                // Also where a Close of Postern's own was to follow: one is enough.
                 side.flow = Flow::Ended;
                 self.cut_at.get_or_insert(now.saturating_add(self.close_timeout));
             }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use crate::handshake::Kind;
 use crate::headers::{Field, Headers, Single};
 
-/// A request's fields and what Envoy knows of its connection.
-#[derive(Clone, Debug)]
+/// A request's fields and what Envoy knows of its connection. Its `Debug` shows no value of a field.
+#[derive(Clone)]
 pub struct RequestHead {
     /// Every field, pseudo-headers included.
     pub fields: Vec<Field>,
@@ -50,6 +50,21 @@ pub struct Entropy {
     pub mask: [u8; 4],
     /// For a UUID where there is no request id.
     pub instance: [u8; 16],
+}
+
+impl Entropy {
+    /// No randomness, for a head that no session will judge.
+    pub const NONE: Self = Self { key: [0; 16], mask: [0; 4], instance: [0; 16] };
+}
+
+impl std::fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { connection, .. } = self;
+        f.debug_struct("RequestHead")
+            .field("fields", &self.headers())
+            .field("connection", connection)
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Entropy {

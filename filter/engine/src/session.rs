@@ -8,6 +8,7 @@
 //! [`Session::judge`], which answers with what goes on.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,18 +37,34 @@ pub struct Session {
 }
 
 /// What happens to a session.
-#[derive(Debug)]
 pub enum Input {
     /// The answer to [`Output::Ask`].
     Charged(Outcome),
     /// The request, once.
     Request(RequestHead),
+    /// Envoy chose another route once the request was changed, under another policy than the
+    /// one that judged it; before the response.
+    Rerouted,
     /// The response, once: its fields, `:status` included.
     Response(Vec<Field>),
     /// The stream towards the client can be paused: right after the 101, before any byte.
     ResponseStart,
     /// Time has passed.
     Timer,
+}
+
+impl fmt::Debug for Input {
+    /// Shows no value of a field: it may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Charged(outcome) => f.debug_tuple("Charged").field(outcome).finish(),
+            Self::Request(head) => f.debug_tuple("Request").field(head).finish(),
+            Self::Rerouted => f.write_str("Rerouted"),
+            Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
+            Self::ResponseStart => f.write_str("ResponseStart"),
+            Self::Timer => f.write_str("Timer"),
+        }
+    }
 }
 
 /// What is to be done.
@@ -128,6 +145,10 @@ struct Awaiting {
     held_bytes: usize,
 }
 
+fn is_success(headers: Headers<'_>) -> bool {
+    matches!(headers.single(":status"), Single::One([b'2', ..]))
+}
+
 /// How many bytes a client may send ahead of the 101. It should send none (RFC 6455 §4.1), but
 /// some do not wait; where the upstream declines, it must not take them for a request.
 const MAX_EARLY_BYTES: usize = 16 * 1024;
@@ -142,6 +163,11 @@ impl Session {
     /// The policy's name.
     pub fn policy(&self) -> &str {
         self.ruleset.name()
+    }
+
+    /// Whether this session judges by `ruleset`.
+    pub(crate) fn is_under(&self, ruleset: &Rc<Ruleset>) -> bool {
+        Rc::ptr_eq(&self.ruleset, ruleset)
     }
 
     /// Whether the upstream agreed to a WebSocket.
@@ -167,6 +193,7 @@ impl Session {
                     self.outputs.push_back(Output::Park);
                 }
             }
+            Input::Rerouted => self.refuse(Vec::new(), Reason::PolicyInvalid.into()),
             Input::Timer => self.on_time(now),
         }
     }
@@ -251,7 +278,8 @@ impl Session {
             return;
         }
         if kind == Kind::Plain {
-            self.refuse(Vec::new(), Reason::UpgradeRequired.into());
+            let removals = handshake::removals(&self.ruleset, head.headers());
+            self.refuse(removals, Reason::UpgradeRequired.into());
             return;
         }
         let handshake = Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone());
@@ -309,6 +337,12 @@ impl Session {
                 if awaiting.held_bytes > 0 {
                     self.outputs.push_back(Output::ReleaseRequest(awaiting.held_bytes));
                 }
+            }
+            // To an HTTP/2 client any success is an open tunnel (RFC 8441 §5), which nobody would judge.
+            Phase::AwaitingResponse(awaiting)
+                if awaiting.protocol == Protocol::Multiplexed && is_success(headers) =>
+            {
+                self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
             }
             Phase::AwaitingResponse(_) => self.pass_response(false),
             Phase::Unjudged { upgrade } if upgrade || !switching => self.pass_response(upgrade),

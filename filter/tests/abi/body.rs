@@ -178,6 +178,20 @@ fn a_close_of_a_peers_own_is_passed_on_and_answered() {
 }
 
 #[test]
+fn a_client_refused_in_the_middle_of_its_own_close_sends_no_second_one() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({}));
+        let stream = websocket(worker);
+        let own = from_client(CLOSE, &[&1000u16.to_be_bytes()[..], b"bye"].concat());
+        let (start, end) = own.split_at(8);
+        stream.client_sends(start);
+        stream.upstream_sends(&[0xff, 0xff]);
+        stream.client_sends(end);
+        assert_eq!(stream.to_upstream(), own, "nothing follows a Close");
+    });
+}
+
+#[test]
 fn what_passed_is_told_at_the_next_tick_or_at_the_end() {
     Envoy::default().worker(|worker| {
         configure(worker, json!({}));

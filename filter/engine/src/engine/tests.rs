@@ -203,3 +203,40 @@ fn a_secret_that_the_environment_lacks_is_a_problem_with_its_path() {
     let env = |name: &str| (name == "POSTERN_EDGE_SECRET").then(|| crate::testing::SECRET.to_owned());
     assert!(Engine::compile(config(), &env, [0; 16]).is_ok());
 }
+
+#[test]
+fn ordinary_http_on_a_path_that_cannot_be_matched_does_not_get_around_upgrade_only() {
+    let engine = compile(json!({
+        "policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none", "upgrade_only": true}},
+        "routes": [{"match": {"path_prefix": "/ws"}, "policy": "chat"}],
+    }));
+    let plain = with(&without(&request(), "upgrade"), ":path", b"/ws/a%2fb");
+    assert_eq!(selected(&engine, &plain, &RouteFacts::default()), "malformed_handshake");
+}
+
+#[test]
+fn a_segment_with_parameters_meets_no_route_by_chance() {
+    let routes = json!([
+        {"match": {"path_prefix": "/ws/chat"}, "policy": "chat"},
+        {"match": {"path_prefix": "/ws"}, "policy": "feed"},
+    ]);
+    let engine = two_policies(routes, "deny");
+    for path in [&b"/ws/public/..;/chat"[..], b"/ws/chat;x=1", b"/ws/;/chat"] {
+        let head = with(&request(), ":path", path);
+        let reason = selected(&engine, &head, &RouteFacts::default());
+        assert_eq!(reason, "malformed_handshake", "{}", path.escape_ascii());
+    }
+}
+
+#[test]
+fn a_session_knows_whether_another_route_is_under_its_policy() {
+    let engine = two_policies(json!([]), "feed");
+    let head = request();
+    let Selection::Judge(session) = engine.select(&head, &RouteFacts::default()) else {
+        panic!("not judged")
+    };
+    let route = |postern: Value| RouteFacts { name: None, metadata: metadata(&postern) };
+    assert!(engine.still_applies(&session, &head, &route(json!({"policy": "feed"}))));
+    assert!(!engine.still_applies(&session, &head, &route(json!({"policy": "chat"}))));
+    assert!(!engine.still_applies(&session, &head, &route(json!({"policy": "feed", "upgrade_only": true}))));
+}

@@ -29,6 +29,7 @@ use crate::ruleset::{HandshakeRate, Ruleset};
 pub(crate) use response::Expected;
 pub(crate) use shape::Kind;
 
+const CONNECTION: &str = "connection";
 const EXTENSIONS: &str = "sec-websocket-extensions";
 const KEY: &str = "sec-websocket-key";
 const PROTOCOL: &str = "sec-websocket-protocol";
@@ -131,12 +132,14 @@ impl Handshake {
             if let Some(admission) = self.admission.take() {
                 return Next::Admit(admission);
             }
-            match self.judge(now) {
-                Ok((admission, claims)) => {
-                    self.pending = self.charges(&self.ruleset.user_rates, claims.as_ref());
-                    self.admission = Some(admission);
-                }
+            let mut claims = None;
+            match self.judge(&mut claims, now) {
+                Ok(admission) => self.admission = Some(admission),
                 Err(refusal) => self.refusal = Some(refusal),
+            }
+            // A user is known, and counted, also where the claims are not enough.
+            if self.admission.is_some() || claims.is_some() {
+                self.pending = self.charges(&self.ruleset.user_rates, claims.as_ref());
             }
         }
     }
@@ -167,7 +170,8 @@ impl Handshake {
             let (per, subject) = match (rate.per, claims.and_then(user_subject)) {
                 (Per::User, Some(user)) => (b"user".as_slice(), user),
                 (Per::Policy, _) => (b"policy".as_slice(), Vec::new()),
-                (Per::User | Per::Ip | Per::Connection, _) => (b"ip".as_slice(), address()),
+                (Per::User, None) => (b"user without a subject".as_slice(), address()),
+                (Per::Ip | Per::Connection, _) => (b"ip".as_slice(), address()),
             };
             let key = self.keys.key(&[b"handshakes", policy, per], &rate.quota, &subject);
             Charge { key, quota: rate.quota, tokens: 1 }
@@ -175,8 +179,9 @@ impl Handshake {
         rates.iter().map(charge).collect()
     }
 
-    /// Everything that is judged between the rates by address and those by user.
-    fn judge(&self, now: Duration) -> Result<(Admission, Option<Claims>), Refusal> {
+    /// Everything that is judged between the rates by address and those by user. `claims` become
+    /// those of the token once it is verified.
+    fn judge(&self, claims: &mut Option<Claims>, now: Duration) -> Result<Admission, Refusal> {
         let policy = &self.ruleset.policy;
         let headers = self.head.headers();
         judge_origin(&policy.origins, headers)?;
@@ -184,10 +189,12 @@ impl Handshake {
         let (credentials, offers): (Vec<_>, Vec<_>) =
             offers.iter().map(Vec::as_slice).partition(|offer| self.is_credential(offer));
         let allowed = subprotocol::judge(&policy.subprotocols, &offers)?;
-        let claims = match &policy.auth {
-            Some(auth) => Some(self.judge_token(auth, now)?),
-            None => None,
-        };
+        if let Some(auth) = &policy.auth {
+            let verified = claims.insert(self.verify_token(now)?);
+            if !verified.meet(&auth.require) {
+                return Err(Reason::ClaimsDenied.into());
+            }
+        }
 
         let mut edits = self.removals.clone();
         if allowed.len() != offers.len() {
@@ -203,11 +210,12 @@ impl Handshake {
         }
         if let Some(auth) = &policy.auth {
             edits.extend(strip_forwarded(auth, headers));
-            if let Some(claims) = &claims {
+            edits.extend(keep_forwarded(auth, headers));
+            if let Some(claims) = claims {
                 edits.extend(claims.forward(&auth.forward)?);
             }
         }
-        let expires_at = match (&policy.auth, &claims) {
+        let expires_at = match (&policy.auth, claims) {
             (Some(auth), Some(claims)) if auth.expiry == Expiry::Close => {
                 Some(claims.ends(auth.expiry_grace))
             }
@@ -215,7 +223,7 @@ impl Handshake {
         };
         let subprotocols = allowed.into_iter().map(<[u8]>::to_vec).collect();
         let expected = Expected { key: self.key.clone(), subprotocols };
-        Ok((Admission { edits, expected, expires_at }, claims))
+        Ok(Admission { edits, expected, expires_at })
     }
 
     /// The subprotocols that the request has once the token is out of it.
@@ -241,18 +249,14 @@ impl Handshake {
         })
     }
 
-    fn judge_token(&self, auth: &Auth, now: Duration) -> Result<Claims, Refusal> {
+    fn verify_token(&self, now: Duration) -> Result<Claims, Refusal> {
         let token = match &self.tokens {
             Tokens::Missing => return Err(Reason::TokenMissing.into()),
             Tokens::Ambiguous => return Err(Reason::TokenAmbiguous.into()),
             Tokens::One(token) => token,
         };
         let providers: Vec<_> = self.ruleset.providers.iter().collect();
-        let claims = verifier::verify(token, &providers, now).map_err(Refusal::from)?;
-        if !claims.meet(&auth.require) {
-            return Err(Reason::ClaimsDenied.into());
-        }
-        Ok(claims)
+        Ok(verifier::verify(token, &providers, now)?)
     }
 }
 
@@ -306,6 +310,22 @@ pub(crate) fn strip_forwarded(auth: &Auth, headers: Headers<'_>) -> Vec<HeaderEd
     names.sort_unstable();
     names.dedup();
     names.into_iter().map(HeaderEdit::Remove).collect()
+}
+
+/// A client may not have a hop behind Envoy take a header with claims for one of its own hop
+/// (RFC 9110 §7.6.1).
+fn keep_forwarded(auth: &Auth, headers: Headers<'_>) -> Option<HeaderEdit> {
+    let nominated = headers
+        .list(CONNECTION)
+        .filter_map(|option| std::str::from_utf8(option).ok())
+        .any(|option| auth.forward.keys().any(|forwarded| is_same_to_a_gateway(option, forwarded)));
+    nominated.then(|| HeaderEdit::Set(CONNECTION.to_owned(), b"Upgrade".to_vec()))
+}
+
+/// What takes the tokens out of a request that is answered before it is judged.
+pub(crate) fn removals(ruleset: &Ruleset, headers: Headers<'_>) -> Vec<HeaderEdit> {
+    let auth = ruleset.policy.auth.as_ref();
+    auth.map(|auth| carrier::extract(headers, &auth.from, auth.keep_token).edits).unwrap_or_default()
 }
 
 /// Whether an upgrade to another protocol than WebSocket passes unjudged.

@@ -1,11 +1,13 @@
 //! What kind of request this is, and whether a WebSocket handshake is one (RFC 6455 §4.2.1,
 //! RFC 8441 §4 for HTTP/2).
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::headers::{Headers, Single};
+use crate::headers::{Headers, Single, is_token};
 use crate::reason::Reason;
 use crate::request::{Protocol, RequestHead};
 
@@ -34,15 +36,10 @@ impl Kind {
         let connect = headers.single(":method") == Single::One(b"CONNECT");
         match (headers.has("upgrade"), connect) {
             (false, false) => Self::Plain,
-            (true, _) if names_websocket_only(headers) => Self::WebSocket,
+            (true, _) if headers.list_has("upgrade", b"websocket") => Self::WebSocket,
             (true, _) | (false, true) => Self::OtherUpgrade,
         }
     }
-}
-
-fn names_websocket_only(headers: Headers<'_>) -> bool {
-    let mut names = headers.list("upgrade");
-    names.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket")) && names.next().is_none()
 }
 
 /// Judges the shape of a WebSocket handshake. `Ok` holds the client's key, `None` in an extended
@@ -51,6 +48,15 @@ pub(crate) fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, Reason> {
     let headers = head.headers();
     let malformed = Err(Reason::MalformedHandshake);
     if headers.single(":method") != Single::One(b"GET") || head.connection.protocol == Protocol::Http10 {
+        return malformed;
+    }
+    // A list would leave it to each server which of the protocols it takes.
+    if headers.list("upgrade").nth(1).is_some() {
+        return malformed;
+    }
+    let offers: Vec<_> = headers.list("sec-websocket-protocol").collect();
+    let distinct: BTreeSet<_> = offers.iter().collect();
+    if distinct.len() != offers.len() || !offers.iter().all(|offer| is_token(offer)) {
         return malformed;
     }
     if !headers.list_has("connection", b"upgrade") || head.host().is_none() {
@@ -99,7 +105,7 @@ mod tests {
             ("no Connection", without(&base, "connection"), Kind::WebSocket),
             ("no Upgrade", without(&base, "upgrade"), Kind::Plain),
             ("h2c", with(&base, "upgrade", b"h2c"), Kind::OtherUpgrade),
-            ("two protocols", with(&base, "upgrade", b"websocket, h2c"), Kind::OtherUpgrade),
+            ("two protocols", with(&base, "upgrade", b"h2c, websocket"), Kind::WebSocket),
             ("empty", with(&base, "upgrade", b""), Kind::OtherUpgrade),
             ("not text", with(&base, "upgrade", b"\xffwebsocket"), Kind::OtherUpgrade),
             ("CONNECT", with(&without(&base, "upgrade"), ":method", b"CONNECT"), Kind::OtherUpgrade),
@@ -133,6 +139,9 @@ mod tests {
                 with(&base, "sec-websocket-key", b"AQIDBAUGBwgJCgsMDQ4PEC=="),
                 Ok(Some(b"AQIDBAUGBwgJCgsMDQ4PEC==".to_vec())),
             ),
+            ("one protocol of a list", with(&base, "upgrade", b"websocket, h2c"), MALFORMED),
+            ("an offer that is no token", with(&base, "sec-websocket-protocol", b"a/b\xff"), MALFORMED),
+            ("an offer made twice", with(&base, "sec-websocket-protocol", b"mqtt, chat, mqtt"), MALFORMED),
             ("POST", with(&base, ":method", b"POST"), MALFORMED),
             ("lower-case method", with(&base, ":method", b"get"), MALFORMED),
             ("HTTP/1.0", http10, MALFORMED),

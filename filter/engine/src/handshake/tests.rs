@@ -330,3 +330,60 @@ fn header_bytes_that_are_no_text_are_refused_and_never_read_as_text() {
         assert!(matches!(ended, Ending::Admitted(_)), "{name}: {ended:?}");
     }
 }
+
+#[test]
+fn the_address_of_a_user_without_a_subject_is_not_charged_twice() {
+    let rule = |per: &str| json!({"count": "handshakes", "per": per, "limit": 5, "window": "1m"});
+    let mut policy = with_auth(json!({}));
+    policy["rates"] = json!([rule("ip"), rule("user")]);
+    let nameless = json!({"iss": "edge", "aud": "chat", "exp": START.as_secs() + 60});
+    let head = with(&request(), "authorization", &[b"Bearer ", &token(&nameless)[..]].concat());
+    let charges = run(&engine(policy), head, TAKEN).1;
+    assert_eq!(charges.len(), 2);
+    assert_ne!(charges[0].key, charges[1].key);
+}
+
+#[test]
+fn a_user_whose_claims_are_not_enough_is_counted() {
+    let mut policy = with_auth(json!({"require": [{"claim": "scope", "contains": "admin"}]}));
+    policy["rates"] = json!([{"count": "handshakes", "per": "user", "limit": 5, "window": "1m"}]);
+    let head = with(&request(), "authorization", &[b"Bearer ", &token(&good_claims())[..]].concat());
+    let (ending, charges) = run(&engine(policy), head, TAKEN);
+    assert_eq!(
+        (ending, charges.len()),
+        (Ending::Refused(Reason::ClaimsDenied, vec![remove("authorization")]), 1)
+    );
+}
+
+#[test]
+fn a_token_cannot_hide_in_another_spelling_of_its_header() {
+    let policy = with_auth(json!({"from": [{"header": "x-access-token"}]}));
+    let head = with(&request(), "x-access-token", &token(&good_claims()));
+    let edits = vec![remove("x-access-token")];
+    assert_eq!(ending(policy.clone(), head.clone()), Ending::Admitted(edits));
+    let edits = vec![remove("x_access_token"), remove("x-access-token")];
+    let refused = Ending::Refused(Reason::TokenAmbiguous, edits);
+    assert_eq!(ending(policy, with(&head, "x_access_token", b"forged")), refused);
+}
+
+#[test]
+fn a_client_cannot_have_the_next_hop_remove_its_claims() {
+    let policy = with_auth(json!({"forward": {"x-user-id": "sub"}}));
+    let head = with(&request(), "authorization", &[b"Bearer ", &token(&good_claims())[..]].concat());
+    let head = with(&head, "connection", b"Upgrade, X_User-Id");
+    let Ending::Admitted(edits) = ending(policy, head) else { panic!("refused") };
+    assert!(edits.contains(&set("connection", b"Upgrade")), "{edits:?}");
+}
+
+#[test]
+fn no_debug_output_shows_a_token() {
+    let head = with(&request(), "authorization", b"Bearer tell-nobody");
+    assert!(!format!("{head:?}").contains("tell-nobody"));
+    assert!(!format!("{:?}", set("cookie", b"tell-nobody")).contains("tell-nobody"));
+    let Selection::Judge(mut session) = engine(with_auth(json!({}))).select(&head, &RouteFacts::default())
+    else {
+        panic!("not judged");
+    };
+    session.handle(Input::Request(head), START);
+    assert!(!format!("{session:?}").contains("tell-nobody"));
+}

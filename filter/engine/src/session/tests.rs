@@ -394,3 +394,41 @@ fn the_end_of_a_token_may_be_ignored() {
     let trial = with_a_token_about_to_end("ignore");
     assert_eq!(trial.session.deadline(), None);
 }
+
+#[test]
+fn another_policy_on_the_route_taken_refuses_the_upstreams_agreement() {
+    let mut trial = Trial::new(json!({}), request());
+    trial.outputs.clear();
+    trial.input(Input::Rerouted, START);
+    assert!(
+        matches!(&trial.outputs[..], [Output::Tell(_), Output::Reply(_, reply)] if reply.reason == Reason::PolicyInvalid)
+    );
+    trial.outputs.clear();
+    trial.input(Input::Response(agreement()), START);
+    assert_eq!(trial.outputs, []);
+}
+
+#[test]
+fn a_success_that_is_no_agreement_opens_nothing_over_http_2() {
+    let mut head = crate::testing::without(&request(), "sec-websocket-key");
+    head.connection.protocol = Protocol::Multiplexed;
+    let mut trial = Trial::new(json!({}), head);
+    trial.outputs.clear();
+    trial.input(Input::Response(vec![(":status".to_owned(), b"200".to_vec())]), START);
+    assert!(
+        matches!(&trial.outputs[..], [Output::Tell(_), Output::Reply(_, reply)] if reply.reason == Reason::UpstreamHandshakeInvalid)
+    );
+}
+
+#[test]
+fn a_refused_request_without_an_upgrade_leaves_no_token_behind() {
+    let auth = json!({"providers": ["edge"], "from": [{"query": "access_token"}]});
+    let head = with(&crate::testing::without(&request(), "upgrade"), ":path", b"/chat?access_token=secret");
+    let trial = Trial::new(json!({"auth": auth, "upgrade_only": true}), head);
+    let edits = vec![HeaderEdit::Set(":path".to_owned(), b"/chat".to_vec())];
+    assert!(
+        matches!(&trial.outputs[..], [_, Output::Reply(removed, _)] if *removed == edits),
+        "{:?}",
+        trial.outputs
+    );
+}

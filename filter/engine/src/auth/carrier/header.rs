@@ -1,9 +1,11 @@
 //! Tokens in header fields.
 
+use std::collections::BTreeSet;
+
 use postern_config::Carrier;
 
 use super::{Extraction, put_back};
-use crate::headers::Headers;
+use crate::headers::{HeaderEdit, Headers, is_same_to_a_gateway};
 
 const AUTHORIZATION: &str = "authorization";
 
@@ -19,9 +21,17 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
         }
         let found_before = out.candidates.len();
         let mut rest = Vec::new();
-        for value in headers.all(name) {
+        // A server that folds `_` into `-` would take either spelling for the token's header.
+        let spellings: BTreeSet<String> = headers
+            .fields()
+            .map(|(other, _)| other)
+            .filter(|other| is_same_to_a_gateway(other, name))
+            .map(str::to_ascii_lowercase)
+            .collect();
+        let values = spellings.iter().flat_map(|spelling| headers.all(spelling));
+        for value in values.map(<[u8]>::trim_ascii) {
             if !name.eq_ignore_ascii_case(AUTHORIZATION) {
-                out.find(carrier, bearer(value).unwrap_or(value.trim_ascii()).to_vec());
+                out.find(carrier, bearer(value).unwrap_or(value).to_vec());
                 continue;
             }
             for credentials in split_credentials(value) {
@@ -32,14 +42,17 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
             }
         }
         if out.candidates.len() > found_before {
+            let others = spellings.into_iter().filter(|spelling| !spelling.eq_ignore_ascii_case(name));
+            out.edits.extend(others.map(HeaderEdit::Remove));
             out.edits.push(put_back(name, &rest, b", "));
         }
     }
 }
 
-/// The token after the scheme Bearer, in any case. Nothing after the scheme is an empty token.
+/// The token after the scheme Bearer, in any case. `value` has no blanks behind it: to cut them off
+/// here would cost their number at every comma. Nothing after the scheme is an empty token.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.trim_ascii().split_at_checked(b"bearer".len())?;
+    let (scheme, rest) = value.trim_ascii_start().split_at_checked(b"bearer".len())?;
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         return None;
     }

@@ -38,11 +38,18 @@ fn partition<T>(path: &[u8], claim: impl Fn(&[u8]) -> Option<T>) -> Option<(Vec<
     let (before, query) = split_once(path, b'?')?;
     let mut found = Vec::new();
     let mut kept = Vec::new();
-    for parameter in query.split(|&b| b == b'&') {
-        let (name, value) = split_once(parameter, b'=').unwrap_or((parameter, b""));
-        match claim(&decode(name)) {
-            Some(claimed) => found.push((claimed, decode(value))),
-            None => kept.push(parameter),
+    for parameters in query.split(|&b| b == b'&') {
+        let mut kept_of_these = Vec::new();
+        // Some servers still separate by semicolons as well (HTML 4.01, appendix B.2.2).
+        for parameter in parameters.split(|&b| b == b';') {
+            let (name, value) = split_once(parameter, b'=').unwrap_or((parameter, b""));
+            match claim(&decode(name)) {
+                Some(claimed) => found.push((claimed, decode(value))),
+                None => kept_of_these.push(parameter),
+            }
+        }
+        if !kept_of_these.is_empty() {
+            kept.push(kept_of_these.join(&b';'));
         }
     }
     if found.is_empty() {

@@ -285,3 +285,12 @@ fn debug_shows_no_token() {
     let shown = format!("{:?}", Candidate { carrier: &carrier, token: b"s3cr3t".to_vec() });
     assert!(!shown.contains("s3cr3t") && !shown.contains("115"), "{shown}");
 }
+
+#[test]
+fn a_token_does_not_hide_behind_a_semicolon() {
+    let fields = [(":path".to_owned(), b"/chat?access_token=a&x=1;access_token=b;y".to_vec())];
+    let carriers = [Carrier::Query("access_token".to_owned())];
+    let found = extract(Headers::new(&fields), &carriers, false);
+    assert_eq!(found.candidates.len(), 2);
+    assert_eq!(found.edits, [HeaderEdit::Set(":path".to_owned(), b"/chat?x=1;y".to_vec())]);
+}
