@@ -14,7 +14,7 @@ pub fn run(input: &[u8]) {
     let facts = RouteFacts { metadata: Some(input.to_vec()), ..route(0) };
     let selection = with_engine(|engine| engine.select(&head, &facts));
     match selection {
-        Selection::Pass => panic!("it passes unjudged"),
+        Selection::Pass(_) => panic!("it passes unjudged"),
         Selection::Judge(session) => {
             let named = said.ok().flatten().and_then(|said| said.get("policy").cloned());
             let name = named.as_ref().and_then(|name| name.as_str()).unwrap_or("chat");

@@ -49,15 +49,34 @@ fn grown(seeds: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
     input
 }
 
-#[test]
-fn every_target_stands_its_seeds_and_what_grows_from_them() {
-    for (name, run) in TARGETS {
-        let seeds = seeds(name);
-        assert!(!seeds.is_empty(), "{name} has no seeds");
-        seeds.iter().for_each(|seed| run(seed));
-        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-        for _ in 0..INPUTS {
-            run(&grown(&seeds, &mut numbers));
-        }
+fn stands_its_seeds_and_what_grows_from_them(name: &str) {
+    let (_, run) = TARGETS.into_iter().find(|(target, _)| *target == name).unwrap();
+    let seeds = seeds(name);
+    assert!(!seeds.is_empty(), "{name} has no seeds");
+    seeds.iter().for_each(|seed| run(seed));
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..INPUTS {
+        run(&grown(&seeds, &mut numbers));
     }
+}
+
+/// A test per target, and one that none is forgotten.
+macro_rules! targets {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                stands_its_seeds_and_what_grows_from_them(stringify!($name));
+            }
+        )*
+
+        #[test]
+        fn every_target_is_tested() {
+            assert_eq!(TARGETS.map(|(name, _)| name), [$(stringify!($name)),*]);
+        }
+    };
+}
+
+targets! {
+    config configuration frames matchers metadata rate_table request response strict_json token token_parts
 }
