@@ -3,7 +3,7 @@
 ENVOY_VERSION := 1.40.0
 WEBSOCKETS_VERSION := 16.0
 # How long each fuzz target runs, in seconds.
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 10
 
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -61,10 +61,8 @@ licences: ## check the licences of all dependencies against deny.toml
 check: ## check the policies in envoy.yaml
 	cargo run --quiet --locked -p postern-cli -- check envoy.yaml
 
-fuzz: ## fuzz the engine, every target for FUZZ_SECONDS (needs a nightly toolchain and cargo-fuzz)
-	cd filter && for target in $$(cargo +nightly fuzz list); do \
-		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
-	done
+fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
+	filter/fuzz/run.sh $(FUZZ_SECONDS)
 
 clean: ## remove what was built, fetched and left by runs
 	cargo clean

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 const LISTENER: &str = "/static_resources/listeners/0";
 const CHAIN: &str = "/static_resources/listeners/0/filter_chains/0";
-const HCM: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+/// Where the HTTP connection manager is.
+pub(crate) const HCM: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 const FILTER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
 const ENDPOINT: &str =
     "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::access_log::AccessLog;
-use crate::bootstrap::{Bootstrap, wasm_module};
+use crate::bootstrap::{Bootstrap, HCM, wasm_module};
 use crate::deadline::PATIENCE;
 use crate::envoy::Envoy;
 use crate::http::Response;
@@ -139,6 +139,11 @@ impl Scene {
     pub fn change(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
         self.changes.push(Box::new(change));
         self
+    }
+
+    /// A change to the HTTP connection manager, such as another upgrade or route.
+    pub fn change_connection_manager(self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+        self.change(|bootstrap| change(bootstrap.pointer_mut(HCM).expect("an HTTP connection manager")))
     }
 
     /// Starts it all, and panics with Envoy's own words when Envoy does not start.

@@ -103,6 +103,8 @@ pub async fn assert_refused(scene: &RunningScene, attack: &Attack<'_>) -> Respon
     // Envoy leaves the Connection field of ordinary HTTP to itself.
     if request.value("upgrade").is_some() {
         assert!(response.headers.lists("connection", "close"), "{name}: the connection is kept");
+        // Envoy waits a second for this before it closes the connection all the same.
+        client.shutdown().await;
         assert_eq!(client.rest().await.0, b"", "{name}: something follows the refusal");
     }
     let line = scene.access_line(request.case()).await;

@@ -1,4 +1,11 @@
 //! Where a token may be in a handshake, and that it leaves the request there, whatever becomes of it.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
 
 use postern_e2e::token::{edge_claims, tampered};
 use postern_e2e::twins::document;

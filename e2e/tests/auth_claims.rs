@@ -1,4 +1,11 @@
 //! What a token must say, and what of it the upstream is told.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
 
 use postern_e2e::token::edge_claims;
 use postern_e2e::twins::document;

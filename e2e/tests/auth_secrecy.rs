@@ -2,7 +2,7 @@
 
 use postern_e2e::token::{EDGE_SECRET, edge_claims, tampered};
 use postern_e2e::twins::document;
-use postern_e2e::{RawClient, Request, RunningScene, Scene, Signer, json};
+use postern_e2e::{RawClient, Request, Scene, Signer, json};
 
 fn scene() -> Scene {
     let edge = json!({
@@ -23,18 +23,12 @@ fn scene() -> Scene {
     Scene::new().document(document(json!({"edge": edge}), json!({"chat": chat})))
 }
 
-/// The module may log whatever it has to say.
-async fn log_everything_of_the_module(scene: &RunningScene) {
-    let mut client =
-        RawClient::connect(scene.envoy().admin(), None, None).await.expect("the admin interface");
-    let request = Request::get("/logging?wasm=trace").method("POST").header("Content-Length", "0");
-    assert_eq!(client.ask(&request).await.status, 200);
-}
-
 #[tokio::test]
 async fn tokens_and_secrets_are_in_no_log_no_metric_and_no_answer() {
     let scene = scene().start().await;
-    log_everything_of_the_module(&scene).await;
+    let mut admin = RawClient::connect(scene.envoy().admin(), None, None).await.expect("the admin interface");
+    let all = Request::get("/logging?wasm=trace").method("POST").header("Content-Length", "0");
+    assert_eq!(admin.ask(&all).await.status, 200, "the module may log whatever it has to say");
     let signer = Signer::edge();
     let mut expired = edge_claims("alice");
     expired["exp"] = json!(1_000_000_000);

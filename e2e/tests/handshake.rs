@@ -1,7 +1,7 @@
 //! The shape of a handshake (RFC 6455 §4.2.1): what Postern refuses, and what Envoy never hands to it.
 
 use postern_e2e::twins::{assert_refused, document};
-use postern_e2e::{Attack, Request, Scene, Twins, Value, json};
+use postern_e2e::{Attack, Request, Scene, Twins, json};
 
 const PATH: &str = "/ws/open";
 const KEY: &str = "sec-websocket-key";
@@ -105,16 +105,14 @@ async fn what_the_rfc_allows_in_a_handshake_is_granted() {
 
 #[tokio::test]
 async fn http_1_0_has_no_upgrades_also_where_envoy_accepts_it() {
-    let accepting = || scene().change(|bootstrap| accept_http_1_0(bootstrap));
-    let guarded = accepting().start().await;
+    let accepting = || {
+        scene().change_connection_manager(|hcm| {
+            hcm["http_protocol_options"] =
+                json!({"accept_http_10": true, "default_host_for_http_10": "localhost"});
+        })
+    };
     let old = attack("HTTP/1.0", upgrade().version("HTTP/1.0"), MALFORMED);
-    assert_refused(&guarded, &old).await;
-}
-
-fn accept_http_1_0(bootstrap: &mut Value) {
-    let hcm = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-    let hcm = bootstrap.pointer_mut(hcm).expect("an HTTP connection manager");
-    hcm["http_protocol_options"] = json!({"accept_http_10": true, "default_host_for_http_10": "localhost"});
+    assert_refused(&accepting().start().await, &old).await;
 }
 
 #[tokio::test]

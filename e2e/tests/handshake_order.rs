@@ -1,4 +1,11 @@
 //! The order in which a handshake is judged: whoever breaks several rules is told of the first.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
 
 use postern_e2e::token::edge_claims;
 use postern_e2e::twins::{assert_refused, document};
@@ -24,9 +31,7 @@ fn scene(rates: Value) -> Scene {
         .document(document(json!({"edge": edge}), json!({"strict": strict, "open": {}})))
         .plaintext()
         // So that a header stands for TLS, and one connection can break that rule as well.
-        .change(|bootstrap| {
-            let hcm = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-            let hcm = bootstrap.pointer_mut(hcm).expect("an HTTP connection manager");
+        .change_connection_manager(|hcm| {
             hcm["use_remote_address"] = json!(false);
         })
 }

@@ -5,7 +5,7 @@ use postern_e2e::{Answer, Attack, Behaviour, Request, Scene, Twins, json};
 
 /// Envoy is told to let `foo` pass too, as an operator would `tcp` or `CONNECT-UDP`.
 fn scene() -> Scene {
-    let foo = Answer::switching().without("upgrade").header("Upgrade", "foo");
+    let switched = Answer::switching().without("upgrade").header("Upgrade", "foo");
     Scene::new()
         .document(document(
             json!({}),
@@ -15,11 +15,9 @@ fn scene() -> Scene {
                 "others": {"other_upgrades": "pass", "origins": {"allow": ["null"], "missing": "deny"}},
             }),
         ))
-        .upstream("/ws/sockets/foo", Behaviour::Answer(foo.clone()))
-        .upstream("/ws/others/foo", Behaviour::Answer(foo))
-        .change(|bootstrap| {
-            let hcm = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-            let hcm = bootstrap.pointer_mut(hcm).expect("an HTTP connection manager");
+        .upstream("/ws/sockets/foo", Behaviour::Answer(switched.clone()))
+        .upstream("/ws/others/foo", Behaviour::Answer(switched))
+        .change_connection_manager(|hcm| {
             hcm["upgrade_configs"] = json!([{"upgrade_type": "websocket"}, {"upgrade_type": "foo"}]);
         })
 }

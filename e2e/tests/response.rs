@@ -1,4 +1,11 @@
 //! What an upstream answers to a handshake (RFC 6455 §4.2.2), and what of it reaches the client.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
 
 use postern_e2e::twins::document;
 use postern_e2e::{Answer, Behaviour, Frame, Request, RunningScene, Scene, Twins, json};
@@ -60,6 +67,7 @@ async fn assert_bad_gateway(scene: &RunningScene, name: &str, asked: &Request) -
     for secret in [ACCEPT, EXTENSIONS, PROTOCOL] {
         assert_eq!(response.header(secret), None, "{name}");
     }
+    client.shutdown().await;
     assert_eq!(client.rest().await.0, b"", "{name}: something follows the refusal");
     let line = scene.access_line(asked.case()).await;
     assert_eq!(

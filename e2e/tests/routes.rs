@@ -1,10 +1,16 @@
 //! Which policy a request falls under: by Postern's own routes, by the metadata of Envoy's, or by default.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
 
 use postern_e2e::twins::document;
 use postern_e2e::{Attack, Frame, Request, Scene, Twins, Value, json};
 
 const APP: &str = "https://app.example.com";
-const ROUTES: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes";
 
 /// A policy that shows itself by the origin it allows.
 fn only(origin: &str) -> Value {
@@ -94,21 +100,19 @@ async fn a_path_that_can_be_read_in_two_ways_is_refused() {
     twins.assert_envoy_refuses("an encoded NUL", &Request::upgrade("/ws/first%00"), 400).await;
 }
 
-/// Envoy's routes `/ws/<name>`, each with this metadata under `postern`.
+/// Envoy's routes `/ws/<name>`, each with this metadata under `postern`, the later ones first; and one for the rest.
 fn annotated(routes: &'static [(&str, fn() -> Value)]) -> Scene {
     let policies = json!({"chat": only(APP), "open": {}});
-    Scene::new().document(document(json!({}), policies)).change(move |bootstrap| {
-        let table = bootstrap.pointer_mut(ROUTES).expect("routes").as_array_mut().expect("a list");
-        for (name, metadata) in routes {
-            table.insert(
-                0,
-                json!({
-                    "match": {"prefix": format!("/ws/{name}")},
-                    "route": {"cluster": "service", "timeout": "0s"},
-                    "metadata": {"filter_metadata": {"postern": metadata()}},
-                }),
-            );
-        }
+    Scene::new().document(document(json!({}), policies)).change_connection_manager(|hcm| {
+        let annotated = routes.iter().rev().map(|(name, metadata)| {
+            json!({
+                "match": {"prefix": format!("/ws/{name}")},
+                "route": {"cluster": "service", "timeout": "0s"},
+                "metadata": {"filter_metadata": {"postern": metadata()}},
+            })
+        });
+        let rest = json!({"match": {"prefix": "/"}, "route": {"cluster": "service"}});
+        hcm["route_config"]["virtual_hosts"][0]["routes"] = annotated.chain([rest]).collect();
     })
 }
 

@@ -116,6 +116,9 @@ impl Handshake {
             admission: None,
             keys,
         };
+        if handshake.refusal.is_none() && !handshake.has_sound_offers() {
+            handshake.refusal = Some(Reason::MalformedHandshake.into());
+        }
         handshake.pending = handshake.charges(&handshake.ruleset.address_rates, None);
         handshake
     }
@@ -237,6 +240,14 @@ impl Handshake {
             }
             None => self.head.headers().list(PROTOCOL).map(<[u8]>::to_vec).collect(),
         }
+    }
+
+    /// Whether what is offered beside tokens is well formed.
+    fn has_sound_offers(&self) -> bool {
+        let offers = self.offers();
+        let offers: Vec<_> =
+            offers.iter().map(Vec::as_slice).filter(|offer| !self.is_credential(offer)).collect();
+        subprotocol::are_well_formed(&offers)
     }
 
     /// Whether an offer is a token that the policy leaves in.

@@ -1,8 +1,10 @@
 //! Which of the subprotocols a client offers go up (RFC 6455 §4.1, item 10).
 
+use std::collections::BTreeSet;
+
 use postern_config::Subprotocols;
 
-use crate::headers::HeaderEdit;
+use crate::headers::{HeaderEdit, is_token};
 use crate::reason::Reason;
 
 /// Names under which known programs carry another protocol inside a WebSocket: websockify and
@@ -26,6 +28,12 @@ const TUNNELS: [&str; 13] = [
 
 /// The beginning of such a name that ends in a version.
 const TUNNEL_PREFIX: &[u8] = b"chisel-";
+
+/// Whether each offer is a token, and made once (RFC 6455 §4.1, item 10).
+pub(crate) fn are_well_formed(offers: &[&[u8]]) -> bool {
+    let distinct: BTreeSet<_> = offers.iter().collect();
+    distinct.len() == offers.len() && offers.iter().all(|offer| is_token(offer))
+}
 
 /// The offers that go up, of those left after tokens were taken out.
 pub(crate) fn judge<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Reason> {
@@ -64,6 +72,20 @@ mod tests {
 
     fn rule(allow: Option<&[&str]>, require: bool) -> Subprotocols {
         Subprotocols { allow: allow.map(|names| names.iter().map(|&n| n.to_owned()).collect()), require }
+    }
+
+    #[test]
+    fn an_offer_is_a_token_made_once() {
+        let cases: [(&[&[u8]], bool); 5] = [
+            (&[], true),
+            (&[b"mqtt", b"chat.v2"], true),
+            (&[b"mqtt", b"chat", b"mqtt"], false),
+            (&[b"a/b"], false),
+            (&[b"\xff"], false),
+        ];
+        for (offers, expected) in cases {
+            assert_eq!(are_well_formed(offers), expected, "{offers:?}");
+        }
     }
 
     #[test]
