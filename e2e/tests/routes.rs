@@ -195,3 +195,39 @@ async fn the_default_policy_may_pass_or_be_a_policy() {
         assert_eq!(scene.upstream().has_seen(request.case()), expected == 101, "{default}");
     }
 }
+
+/// What Postern changes in a request makes Envoy choose its route anew, after Postern has had its say.
+#[tokio::test]
+async fn a_change_to_the_request_leads_under_no_other_policy() {
+    const OFFERS: &str = "Sec-WebSocket-Protocol";
+    let scene = || {
+        let policies = json!({"strict": only(APP), "open": {"subprotocols": {"allow": ["admin"]}}});
+        Scene::new().document(document(json!({}), policies)).change_connection_manager(|hcm| {
+            let route = |policy: &str, more: Value| {
+                let mut matched = json!({"prefix": "/"});
+                matched
+                    .as_object_mut()
+                    .expect("an object")
+                    .extend(more.as_object().expect("an object").clone());
+                json!({
+                    "match": matched,
+                    "route": {"cluster": "service", "timeout": "0s"},
+                    "metadata": {"filter_metadata": {"postern": {"policy": policy}}},
+                })
+            };
+            let header = json!({"name": OFFERS, "string_match": {"exact": "admin"}});
+            hcm["route_config"]["virtual_hosts"][0]["routes"] =
+                json!([route("strict", json!({"headers": [header]})), route("open", json!({}))]);
+        })
+    };
+    let twins = Twins::start(scene).await;
+    // Judged under `open`, which takes `soap` out; what is left falls under `strict`, which nobody judged.
+    let request = Request::upgrade("/ws/admin").header(OFFERS, "soap, admin");
+    let response = twins.guarded.ask(&request).await;
+    assert_eq!((response.status, response.reason().as_deref()), (503, Some("policy_invalid")));
+    assert_eq!(twins.guarded.access_line(request.case()).await["reason"], "policy_invalid");
+    assert_eq!(twins.bare.ask(&request).await.status, 101);
+
+    let sound = Request::upgrade("/ws/admin").header(OFFERS, "admin").header("Origin", APP);
+    assert_eq!(twins.guarded.ask(&sound).await.status, 101, "judged under the policy of the route it takes");
+}
