@@ -103,14 +103,18 @@ fn a_list_of_ten_thousand_items_costs_no_header_more_than_another() {
         let mut costs = Vec::new();
         for header in HEADERS {
             let list = with(&handshake(), header, &items);
-            let start = Instant::now();
-            request(worker, &list).end();
-            costs.push((start.elapsed(), header));
+            // The least of several runs, since a busy machine adds to some of them.
+            let least = (0..9).map(|_| {
+                let start = Instant::now();
+                request(worker, &list).end();
+                start.elapsed()
+            });
+            costs.push((least.min(), header));
         }
         costs.sort();
         // Comparing every item with every other one costs hundreds of times as much.
         let (most, next) = (costs[costs.len() - 1], costs[costs.len() - 2]);
-        assert!(most.0 < 20 * next.0, "{most:?}, and then {next:?}");
+        assert!(most.0 < next.0.map(|cost| 20 * cost), "{most:?}, and then {next:?}");
         the_next_is_served(worker, "lists");
     });
 }
