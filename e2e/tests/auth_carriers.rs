@@ -197,6 +197,11 @@ async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
             upgrade().header("Authorization", bearer(&one)).header("Authorization", bearer(&other)),
         ),
         ("two parameters", query(format!("access_token={one}&access_token={other}"))),
+        ("behind a semicolon", query(format!("access_token={one}&a=1;access_token={other}"))),
+        (
+            "a header spelled as some servers read it",
+            upgrade().header("X-Token", &one).header("X_Token", &other),
+        ),
         ("two cookies", upgrade().header("Cookie", format!("ws_token={one}; ws_token={other}"))),
         ("two items", upgrade().header("Sec-WebSocket-Protocol", format!("bearer.{one}, bearer.{other}"))),
         ("the same twice", query(format!("access_token={one}&access_token={one}"))),

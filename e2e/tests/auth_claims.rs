@@ -149,3 +149,14 @@ async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
     let record = twins.guarded.upstream().record(plain.case()).await;
     assert_eq!(record.header("x-user-name").as_deref(), Some("kept"));
 }
+
+/// What Connection names is meant for the next hop only (RFC 9110 §7.6.1), and taken away there.
+#[tokio::test]
+async fn a_client_cannot_have_these_headers_taken_for_those_of_a_hop() {
+    let scene = scene().start().await;
+    let request = bearing("told", &json!({})).set("Connection", "Upgrade, X-User-Id");
+    let client = scene.open_with(&request).await;
+    let record = scene.record(&client).await;
+    assert_eq!(record.header("x-user-id").as_deref(), Some("alice"));
+    assert!(!record.head.headers.lists("connection", "x-user-id"), "{:?}", record.head.headers);
+}
