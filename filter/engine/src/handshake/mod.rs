@@ -201,7 +201,7 @@ impl Handshake {
 
         let mut edits = self.removals.clone();
         if allowed.len() != offers.len() {
-            let left = credentials.into_iter().chain(allowed.iter().copied());
+            let left = credentials.iter().copied().chain(allowed.iter().copied());
             edits.retain(|edit| edit.name() != PROTOCOL);
             edits.push(subprotocol::edit(PROTOCOL, left));
         }
@@ -224,7 +224,8 @@ impl Handshake {
             }
             _ => None,
         };
-        let subprotocols = allowed.into_iter().map(<[u8]>::to_vec).collect();
+        // A token that is left in went up as an offer, so the upstream may choose it.
+        let subprotocols = credentials.into_iter().chain(allowed).map(<[u8]>::to_vec).collect();
         let expected = Expected { key: self.key.clone(), subprotocols };
         Ok(Admission { edits, expected, expires_at })
     }

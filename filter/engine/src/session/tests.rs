@@ -432,3 +432,17 @@ fn a_refused_request_without_an_upgrade_leaves_no_token_behind() {
         trial.outputs
     );
 }
+
+#[test]
+fn an_upstream_may_choose_the_offer_of_a_token_that_is_left_in() {
+    let claims = json!({"iss": "edge", "aud": "chat", "exp": START.as_secs() + 60});
+    let token = crate::testing::token(crate::testing::SECRET, &claims);
+    let offer = [b"bearer.", &token[..]].concat();
+    let head = with(&request(), "sec-websocket-protocol", &offer);
+    let auth = json!({"providers": ["edge"], "from": [{"subprotocol": "bearer."}], "keep_token": true});
+    let mut trial = Trial::new(json!({"auth": auth}), head);
+    let mut chosen = agreement();
+    chosen.push(("sec-websocket-protocol".to_owned(), offer));
+    trial.input(Input::Response(chosen), START);
+    assert!(trial.session.was_opened(), "{:?}", trial.outputs);
+}
