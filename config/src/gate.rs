@@ -28,8 +28,6 @@ enum Asks {
     Word(&'static str),
     /// The value true.
     True,
-    /// A rate that counts this, shared otherwise than by connection; its `per` is at fault.
-    Shared(&'static str),
 }
 
 const OUT: &str = "leave it out";
@@ -56,18 +54,9 @@ const TABLE: &[Row] = &[
     row(&["policies", "*", "csrf"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "compression"], Asks::Word("inspect"), "leave it out, or write `strip`"),
     row(&["policies", "*", "compression"], Asks::Word("pass"), "leave it out, or write `strip`"),
-    row(&["policies", "*", "messages", "utf8"], Asks::True, OUT_OR_FALSE),
     row(&["policies", "*", "messages", "schema"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "max_json_depth"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "tunnels"], Asks::Word("deny"), "leave it out, or write `pass`"),
-    row(&["policies", "*", "upstream_messages", "utf8"], Asks::True, OUT_OR_FALSE),
-    row(&["policies", "*", "rates", "[]", "count"], Asks::Word("bytes"), "leave the rate out"),
-    row(&["policies", "*", "rates", "[]", "count"], Asks::Word("control_frames"), "leave the rate out"),
-    row(
-        &["policies", "*", "rates", "[]"],
-        Asks::Shared("messages"),
-        "leave the rate out, or write `per: connection`",
-    ),
     row(&["policies", "*", "connections", "per_ip"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "connections", "per_user"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "liveness", "idle_timeout"], Asks::Always, OUT),
@@ -81,32 +70,26 @@ const TABLE: &[Row] = &[
 pub(crate) fn check(document: &Value, report: &mut Report) {
     for row in TABLE {
         visit(document, row.pattern, &Path::root(), &mut |value, at| {
-            if let Some(at) = refused(&row.asks, value, at) {
-                report.push(&at, what(&row.asks), row.remedy);
+            if is_asked(&row.asks, value) {
+                report.push(at, what(&row.asks), row.remedy);
             }
         });
     }
 }
 
-/// Where the fault lies if `value` asks.
-fn refused(asks: &Asks, value: &Value, at: &Path) -> Option<Path> {
-    let own = |asked: bool| asked.then(|| at.clone());
+/// Whether `value` asks.
+fn is_asked(asks: &Asks, value: &Value) -> bool {
     match asks {
-        Asks::Always => own(true),
-        Asks::UnlessNone => own(value.as_str() != Some("none")),
-        Asks::Word(word) => own(value.as_str() == Some(word)),
-        Asks::True => own(value.as_bool() == Some(true)),
-        Asks::Shared(count) => {
-            let is = |key: &str, word: &str| value.get(key).and_then(Value::as_str) == Some(word);
-            let asked = is("count", count) && value.get("per").is_some() && !is("per", "connection");
-            asked.then(|| at.key("per"))
-        }
+        Asks::Always => true,
+        Asks::UnlessNone => value.as_str() != Some("none"),
+        Asks::Word(word) => value.as_str() == Some(word),
+        Asks::True => value.as_bool() == Some(true),
     }
 }
 
 fn what(asks: &Asks) -> String {
     match asks {
-        Asks::Always | Asks::UnlessNone | Asks::Shared(_) => "is not supported yet".to_owned(),
+        Asks::Always | Asks::UnlessNone => "is not supported yet".to_owned(),
         Asks::True => "`true` is not supported yet".to_owned(),
         Asks::Word(word) => format!("`{word}` is not supported yet"),
     }
@@ -146,8 +129,8 @@ mod tests {
         for row in TABLE {
             let mut asked = false;
             for document in &documents {
-                visit(document, row.pattern, &Path::root(), &mut |value, at| {
-                    asked |= refused(&row.asks, value, at).is_some();
+                visit(document, row.pattern, &Path::root(), &mut |value, _| {
+                    asked |= is_asked(&row.asks, value);
                 });
             }
             assert!(asked, "{:?}: {}", row.pattern, what(&row.asks));

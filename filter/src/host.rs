@@ -4,10 +4,11 @@
 //! its calls are made only in callbacks in which the host has what they ask for, and the others
 //! go through [`abi`](crate::abi).
 
+use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use postern_engine::headers::{Field, HeaderEdit};
-use postern_engine::{Connection, Entropy, Passage, Peer, Protocol, RouteFacts};
+use postern_engine::{Chunk, Connection, Entropy, Passage, Peer, Piece, Protocol, RouteFacts, Unreadable};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
 
@@ -92,27 +93,62 @@ pub(crate) fn reset() {
     abi::close_stream(StreamType::HttpRequest);
 }
 
-/// The chunk of `len` bytes that a body callback is about, or what is paused of it; `None` when
-/// the host does not hand over all of it.
-pub(crate) fn chunk(sender: Peer, len: usize) -> Option<Vec<u8>> {
-    let chunk = hostcalls::get_buffer(buffer(sender), 0, len).ok()??;
-    (chunk.len() == len).then_some(chunk)
+/// The chunk that a body callback is about, or what is paused of it. Its bytes stay with the host
+/// but for the window that was last looked at.
+#[derive(Debug)]
+pub(crate) struct HostChunk {
+    sender: Peer,
+    len: usize,
+    window: Vec<u8>,
+    window_start: usize,
 }
 
-/// Leaves of a chunk what goes on; for the body callback that is about it, or while it is paused.
-/// False when the host did not.
-#[must_use]
-pub(crate) fn pass(sender: Peer, chunk: &[u8], passage: &Passage) -> bool {
-    if passage.is_whole(chunk.len()) {
-        return true;
+impl HostChunk {
+    /// How much is fetched when less is asked for: headers of small frames come many at once.
+    const WINDOW: usize = 4096;
+
+    /// The chunk of `len` bytes from `sender`.
+    pub(crate) fn new(sender: Peer, len: usize) -> Self {
+        Self { sender, len, window: Vec::new(), window_start: 0 }
     }
-    // Envoy's buffer takes bytes before all, behind all, or in the place of all.
-    let (before, after) = (passage.before.as_slice(), passage.after.as_slice());
-    let all_kept = passage.keep == chunk.len();
-    match (all_kept, before.is_empty(), after.is_empty()) {
-        (true, false, true) => abi::set_buffer(buffer(sender), 0, 0, before),
-        (true, true, false) => abi::set_buffer(buffer(sender), chunk.len(), 0, after),
-        _ => abi::set_buffer(buffer(sender), 0, chunk.len(), &passage.bytes(chunk)),
+
+    /// Leaves of the chunk what goes on. False when the host did not.
+    #[must_use]
+    pub(crate) fn pass(&mut self, passage: &Passage) -> bool {
+        let buffer = buffer(self.sender);
+        let Passage { before, keep, rest } = passage;
+        // Envoy's buffer takes bytes before all, behind all, or in the place of all.
+        match (before.as_slice(), *keep == self.len, rest.as_slice()) {
+            ([], true, []) => true,
+            (before, true, []) => abi::set_buffer(buffer, 0, 0, before),
+            ([], true, [Piece::Other(after)]) => abi::set_buffer(buffer, self.len, 0, after),
+            (before, _, []) if *keep == 0 => abi::set_buffer(buffer, 0, self.len, before),
+            _ => match self.window(0..self.len) {
+                Ok(chunk) => {
+                    let bytes = passage.bytes(chunk);
+                    abi::set_buffer(buffer, 0, self.len, &bytes)
+                }
+                Err(Unreadable) => false,
+            },
+        }
+    }
+}
+
+impl Chunk for HostChunk {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn window(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
+        let window_end = self.window_start + self.window.len();
+        if range.start < self.window_start || range.end > window_end {
+            let wanted = range.len().max(Self::WINDOW).min(self.len.saturating_sub(range.start));
+            let window = hostcalls::get_buffer(buffer(self.sender), range.start, wanted);
+            self.window = window.ok().flatten().filter(|window| window.len() == wanted).ok_or(Unreadable)?;
+            self.window_start = range.start;
+        }
+        let start = range.start.saturating_sub(self.window_start);
+        self.window.get(start..start + range.len()).ok_or(Unreadable)
     }
 }
 

@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
-    Connection, Engine, Entropy, Event, Input, Output, Peer, Reply, RequestHead, RouteFacts, Selection,
-    Session, is_upgrade,
+    Connection, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
+    Selection, Session, Unreadable, is_upgrade,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::host::{self, Message};
+use crate::host::{self, HostChunk, Message};
 use crate::{metrics, sessions, shared};
 
 /// The label of what is counted where no policy applies.
@@ -49,10 +50,7 @@ impl Stream {
             return Action::Continue;
         }
         let now = host::now();
-        let chunk = if len == 0 { Some(Vec::new()) } else { host::chunk(sender, len) };
-        let Some(chunk) = chunk else { return cut() };
-        let passage = session.borrow_mut().judge(sender, &chunk, now);
-        if !host::pass(sender, &chunk, &passage) {
+        if !judge(&mut session.borrow_mut(), sender, len, now) {
             return cut();
         }
         perform(self.context_id, session, now)
@@ -136,6 +134,29 @@ impl HttpContext for Stream {
     }
 }
 
+/// Judges a chunk and leaves of it what goes on. False where the host does not let that be done.
+fn judge(session: &mut Session, sender: Peer, len: usize, now: Duration) -> bool {
+    let mut chunk = HostChunk::new(sender, len);
+    loop {
+        match session.judge(sender, &mut chunk, now) {
+            Ok(Judged::Passage(passage)) => return chunk.pass(&passage),
+            Ok(Judged::Ask(charge)) => {
+                let outcome = charge_shared(session, &charge, now);
+                session.handle(Input::Charged(outcome), now);
+            }
+            Err(Unreadable) => return false,
+        }
+    }
+}
+
+fn charge_shared(session: &Session, charge: &Charge, now: Duration) -> Outcome {
+    let outcome = shared::charge(charge, now);
+    if outcome == Outcome::Full {
+        metrics::bucket_table_full(session.policy());
+    }
+    outcome
+}
+
 /// Ends a stream whose bytes cannot be changed as they must be: nothing more of them goes on.
 fn cut() -> Action {
     log::error!("postern: the host did not hand over or take back a chunk; the stream is cut");
@@ -150,18 +171,11 @@ pub(crate) fn perform(context_id: u32, session: &Rc<RefCell<Session>>, now: Dura
     while let Some(output) = current.poll_output() {
         match output {
             Output::Ask(charge) => {
-                let outcome = shared::charge(&charge, now);
-                if outcome == postern_engine::rate::Outcome::Full {
-                    metrics::bucket_table_full(current.policy());
-                }
+                let outcome = charge_shared(&current, &charge, now);
                 current.handle(Input::Charged(outcome), now);
             }
             Output::ReleaseRequest(len) => {
-                let released = host::chunk(Peer::Client, len).is_some_and(|chunk| {
-                    let passage = current.judge(Peer::Client, &chunk, now);
-                    host::pass(Peer::Client, &chunk, &passage) && host::resume_request()
-                });
-                if !released {
+                if !(judge(&mut current, Peer::Client, len, now) && host::resume_request()) {
                     host::reset();
                 }
             }

@@ -1,6 +1,52 @@
-//! Close frames of Postern's own (RFC 6455 §5.5.1).
+//! Close frames (RFC 6455 §5.5.1): those of Postern's own, and the bodies of the peers'.
 
+use crate::mask::Mask;
 use crate::reason::Reason;
+use crate::utf8::{InvalidUtf8, Utf8};
+
+/// The body of a peer's Close, judged as it comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CloseBody {
+    /// The first byte of the code, while the second is missing.
+    half_a_code: Option<u8>,
+    has_code: bool,
+    reason: Utf8,
+}
+
+impl CloseBody {
+    /// Reads more of the body, which `mask` is on.
+    pub(crate) fn push(&mut self, masked: &[u8], mask: Mask) -> Result<(), Reason> {
+        let mut code_bytes = 0;
+        for (byte, key) in masked.iter().zip(mask.bytes()) {
+            if self.has_code {
+                break;
+            }
+            code_bytes += 1;
+            match self.half_a_code.take() {
+                None => self.half_a_code = Some(byte ^ key),
+                Some(high) if may_be_sent(u16::from_be_bytes([high, byte ^ key])) => self.has_code = true,
+                Some(_) => return Err(Reason::ProtocolError),
+            }
+        }
+        let reason = masked.get(code_bytes..).unwrap_or_default();
+        self.reason.push(reason, mask.after(code_bytes)).map_err(|InvalidUtf8| Reason::InvalidUtf8)
+    }
+
+    /// Judges the body once all of it has come.
+    pub(crate) fn end(&self) -> Result<(), Reason> {
+        match (self.half_a_code, self.reason.is_complete()) {
+            (Some(_), _) => Err(Reason::ProtocolError),
+            (None, false) => Err(Reason::InvalidUtf8),
+            (None, true) => Ok(()),
+        }
+    }
+}
+
+/// Whether a Close may carry this code: those that RFC 6455 §7.4.1 and IANA's registry give a
+/// meaning on the wire, and the ranges of §7.4.2 for libraries and applications.
+fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
 
 /// A Close frame towards the client: code and reason of `reason`, not masked.
 pub(crate) fn to_client(reason: Reason) -> Vec<u8> {
@@ -28,6 +74,34 @@ fn frame(reason: Reason, key: Option<[u8; 4]>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn judge(body: &[u8], piece: usize) -> Result<(), Reason> {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        let mut masked = vec![0; body.len()];
+        Mask::new(key).remove(body, &mut masked);
+        let mut judged = CloseBody::default();
+        for (i, bytes) in masked.chunks(piece).enumerate() {
+            judged.push(bytes, Mask::new(key).after(i * piece))?;
+        }
+        judged.end()
+    }
+
+    #[test]
+    fn a_body_is_empty_or_a_code_that_may_be_sent_and_a_reason_in_utf8() {
+        let body = |code: u16, reason: &[u8]| [&code.to_be_bytes(), reason].concat();
+        for piece in [1, 2, 3, 200] {
+            assert_eq!(judge(b"", piece), Ok(()), "no body");
+            assert_eq!(judge(&[3], piece), Err(Reason::ProtocolError), "half a code");
+            for code in 0..=u16::MAX {
+                let defined = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+                let expected = if defined { Ok(()) } else { Err(Reason::ProtocolError) };
+                assert_eq!(judge(&body(code, b"bye"), piece), expected, "{code}");
+            }
+            assert_eq!(judge(&body(1000, "ἀντίο".as_bytes()), piece), Ok(()));
+            assert_eq!(judge(&body(1000, b"\xce"), piece), Err(Reason::InvalidUtf8), "an end too soon");
+            assert_eq!(judge(&body(1000, b"\xce\x20"), piece), Err(Reason::InvalidUtf8));
+        }
+    }
 
     #[test]
     fn the_client_reads_code_and_reason() {

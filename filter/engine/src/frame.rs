@@ -67,6 +67,12 @@ pub enum MalformedHeader {
 }
 
 impl FrameHeader {
+    /// Whether RSV1 is set, which starts a compressed message where permessage-deflate was agreed
+    /// on (RFC 7692 §6).
+    pub fn is_compressed(&self) -> bool {
+        self.rsv & 0x40 != 0
+    }
+
     /// Reads the header that `bytes` begin with; `None` while bytes are missing.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, MalformedHeader> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };

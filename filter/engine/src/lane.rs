@@ -1,15 +1,15 @@
 //! One direction of an upgraded stream: finds the frames in its bytes and judges their headers.
 //!
 //! A lane reads each header once, holds back an incomplete one, and decides before a byte of the
-//! payload is let through. It keeps no payload and knows no time; rates are judged by whoever
-//! drives it.
+//! payload is let through. It reads no payload and knows no time; what a payload says is judged in
+//! [`proof`](crate::open::proof), rates in [`rates`](crate::open::rates).
 
 use std::ops::Range;
 
 use postern_config::MessageType;
 
-use crate::frame::{FrameHeader, OpCode};
-use crate::passage::Held;
+use crate::chunk::{Chunk, Unreadable};
+use crate::frame::{FrameHeader, MAX_HEADER_LEN, OpCode};
 use crate::reason::Reason;
 
 /// Who sends into a lane.
@@ -24,6 +24,10 @@ pub enum Peer {
 /// What a lane lets through.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaneLimits {
+    /// Whether permessage-deflate was agreed on, so that RSV1 has a meaning (RFC 7692 §6).
+    pub(crate) compressible: bool,
+    /// Whether the size of a compressed message is that of what it inflates to.
+    pub(crate) inflated: bool,
     pub(crate) text: bool,
     pub(crate) binary: bool,
     pub(crate) max_frame_bytes: u64,
@@ -47,6 +51,14 @@ pub(crate) struct Lane {
 struct OpenMessage {
     bytes: u64,
     fragments: u32,
+    compressed: bool,
+}
+
+/// Bytes of a header that is not complete yet; always fewer than a whole one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    bytes: [u8; MAX_HEADER_LEN - 1],
+    len: u8,
 }
 
 /// What came next in a chunk.
@@ -54,21 +66,22 @@ struct OpenMessage {
 pub(crate) enum Step {
     /// The chunk is used up; what was left of it is held.
     End,
-    /// A frame that may pass as far as the lane can tell: its header, the first bytes of which
-    /// may have been held, and as much of its payload as the chunk has.
+    /// A frame that may pass as far as its header tells. Its payload follows.
     Frame(Frame),
-    /// More payload of the last frame.
+    /// Payload of the last frame.
     Payload(Range<usize>),
     /// A header that may not pass. The lane stands before it.
     Violation(Reason),
 }
 
-/// A judged frame.
+/// The header of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) header: FrameHeader,
     pub(crate) starts_message: bool,
+    /// Its first bytes, where earlier chunks brought them.
     pub(crate) held: Held,
+    /// Where the others are.
     pub(crate) range: Range<usize>,
 }
 
@@ -93,62 +106,58 @@ impl Lane {
         self.payload_left >= len as u64
     }
 
-    /// Whether the payload of a Close is on its way.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closed
-    }
-
     /// Goes past `len` bytes of payload that nobody read.
     pub(crate) fn skip_payload(&mut self, len: usize) {
         self.payload_left = self.payload_left.saturating_sub(len as u64);
     }
 
     /// Stands at a boundary again after a frame of which nothing passed.
-    pub(crate) fn forget_payload(&mut self) {
+    pub(crate) fn forget_frame(&mut self) {
         self.payload_left = 0;
+        self.closed = false;
     }
 
     /// What comes at `position` of `chunk`. The position to ask for next is the end of the range
     /// that is returned. Held bytes come before the first chunk that is asked about.
-    pub(crate) fn step(&mut self, chunk: &[u8], position: usize) -> Step {
-        let rest = chunk.get(position..).unwrap_or_default();
-        if rest.is_empty() {
-            return Step::End;
+    pub(crate) fn step(&mut self, chunk: &mut impl Chunk, position: usize) -> Result<Step, Unreadable> {
+        let available = chunk.len().saturating_sub(position);
+        if available == 0 {
+            return Ok(Step::End);
         }
         if self.payload_left > 0 {
-            return Step::Payload(position..position + self.take_payload(rest.len()));
+            return Ok(Step::Payload(position..position + self.take_payload(available)));
         }
-        let mut joined = [0; 2 * crate::frame::MAX_HEADER_LEN];
-        let window = if self.held.is_empty() { rest } else { join(&mut joined, self.held.as_slice(), rest) };
-        let header = match FrameHeader::parse(window) {
+        let rest = chunk.window(position..position + available.min(MAX_HEADER_LEN))?;
+        let mut joined = [0; 2 * MAX_HEADER_LEN];
+        let bytes = if self.held.is_empty() { rest } else { join(&mut joined, self.held.as_slice(), rest) };
+        let header = match FrameHeader::parse(bytes) {
             Ok(Some(header)) => header,
             Ok(None) => {
-                if let Err(reason) = self.judge_start(window) {
-                    return Step::Violation(reason);
+                if let Err(reason) = self.judge_start(bytes) {
+                    return Ok(Step::Violation(reason));
                 }
                 // An incomplete header is shorter than a whole one, so it is always held.
-                return match Held::new(window) {
+                return Ok(match Held::new(bytes) {
                     Some(held) => {
                         self.held = held;
                         Step::End
                     }
                     None => Step::Violation(Reason::Internal),
-                };
+                });
             }
             Err(_) => {
-                return Step::Violation(self.judge_start(window).err().unwrap_or(Reason::ProtocolError));
+                return Ok(Step::Violation(self.judge_start(bytes).err().unwrap_or(Reason::ProtocolError)));
             }
         };
-        let starts_message = match self.judge_start(window).and_then(|()| self.judge(&header)) {
+        let starts_message = match self.judge_start(bytes).and_then(|()| self.judge(&header)) {
             Ok(starts_message) => starts_message,
-            Err(reason) => return Step::Violation(reason),
+            Err(reason) => return Ok(Step::Violation(reason)),
         };
         let held = std::mem::take(&mut self.held);
-        let header_end = position + header.len.saturating_sub(held.as_slice().len());
+        let end = position + header.len.saturating_sub(held.as_slice().len());
         self.payload_left = header.payload_len;
         self.closed = header.opcode == OpCode::CLOSE;
-        let payload = self.take_payload(chunk.len().saturating_sub(header_end));
-        Step::Frame(Frame { header, starts_message, held, range: position..header_end + payload })
+        Ok(Step::Frame(Frame { header, starts_message, held, range: position..end }))
     }
 
     fn take_payload(&mut self, available: usize) -> usize {
@@ -165,7 +174,10 @@ impl Lane {
         let fin = first & 0x80 != 0;
         let continues = opcode == OpCode::CONTINUATION;
         let misplaced = !opcode.is_control() && continues != self.message.is_some();
-        if first & 0x70 != 0 || opcode.is_reserved() || misplaced || (opcode.is_control() && !fin) {
+        // RSV1 marks a compressed message at its first frame, and nothing else (RFC 7692 §6).
+        let rsv1 = self.limits.compressible && (opcode == OpCode::TEXT || opcode == OpCode::BINARY);
+        let reserved_bits = first & if rsv1 { 0x30 } else { 0x70 };
+        if reserved_bits != 0 || opcode.is_reserved() || misplaced || (opcode.is_control() && !fin) {
             return Err(Reason::ProtocolError);
         }
         let Some(second) = header.get(1) else { return Ok(()) };
@@ -192,9 +204,10 @@ impl Lane {
         if header.payload_len > self.limits.max_frame_bytes {
             return Err(Reason::FrameTooBig);
         }
-        let so_far = self.message.unwrap_or(OpenMessage { bytes: 0, fragments: 0 });
+        let compressed = header.is_compressed();
+        let so_far = self.message.unwrap_or(OpenMessage { bytes: 0, fragments: 0, compressed });
         let bytes = so_far.bytes.saturating_add(header.payload_len);
-        if bytes > self.limits.max_message_bytes {
+        if bytes > self.limits.max_wire_bytes(so_far.compressed) {
             return Err(Reason::MessageTooBig);
         }
         let fragments = so_far.fragments.saturating_add(1);
@@ -202,7 +215,7 @@ impl Lane {
             return Err(Reason::TooManyFragments);
         }
         let starts_message = self.message.is_none();
-        self.message = (!header.fin).then_some(OpenMessage { bytes, fragments });
+        self.message = (!header.fin).then_some(OpenMessage { bytes, fragments, ..so_far });
         Ok(starts_message)
     }
 }
@@ -210,6 +223,8 @@ impl Lane {
 impl LaneLimits {
     pub(crate) fn client(messages: &postern_config::Messages) -> Self {
         Self {
+            compressible: false,
+            inflated: false,
             text: messages.types.contains(&MessageType::Text),
             binary: messages.types.contains(&MessageType::Binary),
             max_frame_bytes: messages.max_frame_bytes,
@@ -220,6 +235,8 @@ impl LaneLimits {
 
     pub(crate) fn upstream(messages: &postern_config::UpstreamMessages) -> Self {
         Self {
+            compressible: false,
+            inflated: false,
             text: true,
             binary: true,
             max_frame_bytes: messages.max_frame_bytes,
@@ -227,11 +244,36 @@ impl LaneLimits {
             max_fragments: u32::MAX,
         }
     }
+
+    /// How long a message may be on the wire. What does not compress grows a little: by five
+    /// bytes for each stored block, of which there may be one for every few kilobytes.
+    fn max_wire_bytes(&self, compressed: bool) -> u64 {
+        let growth = if compressed && self.inflated { 64 + self.max_message_bytes / 512 } else { 0 };
+        self.max_message_bytes.saturating_add(growth)
+    }
+}
+
+impl Held {
+    /// The bytes, or `None` when there are more than an incomplete header has.
+    fn new(bytes: &[u8]) -> Option<Self> {
+        let mut held = Self { len: u8::try_from(bytes.len()).ok()?, ..Self::default() };
+        held.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(held)
+    }
+
+    /// The bytes in order.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 /// The held bytes and as many of the chunk's as any header needs.
-fn join<'a>(joined: &'a mut [u8; 2 * crate::frame::MAX_HEADER_LEN], held: &[u8], rest: &[u8]) -> &'a [u8] {
-    let rest = rest.get(..crate::frame::MAX_HEADER_LEN).unwrap_or(rest);
+fn join<'a>(joined: &'a mut [u8; 2 * MAX_HEADER_LEN], held: &[u8], rest: &[u8]) -> &'a [u8] {
+    let rest = rest.get(..MAX_HEADER_LEN).unwrap_or(rest);
     let mut len = 0;
     for (place, byte) in joined.iter_mut().zip(held.iter().chain(rest)) {
         *place = *byte;

@@ -8,6 +8,7 @@
 //! [`Session`], which judges the stream from its request to its end.
 
 pub mod auth;
+mod chunk;
 mod close;
 mod configuration;
 mod engine;
@@ -15,6 +16,7 @@ mod frame;
 mod handshake;
 pub mod headers;
 mod lane;
+mod mask;
 mod metadata;
 mod open;
 mod passage;
@@ -29,16 +31,18 @@ mod structure;
 mod tally;
 #[cfg(test)]
 mod testing;
+mod utf8;
 
+pub use chunk::{Chunk, Unreadable};
 pub use configuration::read_configuration;
 pub use engine::{Engine, RouteFacts, Selection};
 pub use frame::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
 pub use lane::Peer;
 pub use metadata::{UnreadableMetadata, of_route};
-pub use passage::{Held, Passage};
+pub use passage::{Passage, Piece};
 pub use reason::{Consequence, Reason};
 pub use reply::Reply;
 pub use request::{Connection, Entropy, Protocol, RequestHead, is_upgrade};
 pub use ruleset::Ruleset;
-pub use session::{Event, Input, Output, Session};
+pub use session::{Event, Input, Judged, Output, Session};
 pub use tally::{Messages, Tally};

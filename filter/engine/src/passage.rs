@@ -2,82 +2,77 @@
 
 use std::ops::Range;
 
-use crate::frame::MAX_HEADER_LEN;
-
-/// Bytes of a header that is not complete yet; always fewer than a whole one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
-    bytes: [u8; MAX_HEADER_LEN - 1],
-    len: u8,
-}
-
-/// What goes on: `before`, then the first `keep` bytes of the chunk, then `after`.
+/// What goes on: `before`, then the first `keep` bytes of the chunk, then `rest`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passage {
-    /// Held back from earlier chunks.
-    pub before: Held,
+    /// Withheld from earlier chunks.
+    pub before: Vec<u8>,
     /// How many bytes of the chunk go on as they are.
     pub keep: usize,
-    /// What follows them: a frame of Postern's own, or the rest of the chunk where something was
-    /// taken out of its middle.
-    pub after: Vec<u8>,
+    /// What follows them, in order.
+    pub rest: Vec<Piece>,
 }
 
-impl Held {
-    /// The bytes, or `None` when there are more than an incomplete header has.
-    pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
-        let mut held = Self { len: u8::try_from(bytes.len()).ok()?, ..Self::default() };
-        held.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        Some(held)
-    }
-
-    /// The bytes in order.
-    pub fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
-    }
-
-    /// Whether nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
+/// A part of what goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// These bytes of the chunk.
+    Chunk(Range<usize>),
+    /// Bytes that are not in the chunk: withheld from earlier ones, or a frame of Postern's own.
+    Other(Vec<u8>),
 }
 
 impl Passage {
-    /// All of `chunk` goes on.
-    pub(crate) fn whole(chunk: &[u8]) -> Self {
-        Self { keep: chunk.len(), ..Self::default() }
+    /// All of a chunk of `len` bytes goes on.
+    pub(crate) fn whole(len: usize) -> Self {
+        Self { keep: len, ..Self::default() }
     }
 
     /// Whether a chunk of `len` bytes goes on exactly as it came.
     pub fn is_whole(&self, len: usize) -> bool {
-        self.before.is_empty() && self.keep == len && self.after.is_empty()
+        self.before.is_empty() && self.keep == len && self.rest.is_empty()
     }
 
     /// Everything that goes on, given the chunk.
     pub fn bytes(&self, chunk: &[u8]) -> Vec<u8> {
-        let kept = chunk.get(..self.keep).unwrap_or(chunk);
-        [self.before.as_slice(), kept, &self.after].concat()
-    }
-
-    /// Lets what was held back go first. Only before anything else has passed.
-    pub(crate) fn pass_held(&mut self, held: Held) {
-        if !held.is_empty() {
-            self.before = held;
+        let mut bytes = self.before.clone();
+        bytes.extend_from_slice(chunk.get(..self.keep).unwrap_or(chunk));
+        for piece in &self.rest {
+            match piece {
+                Piece::Chunk(range) => bytes.extend_from_slice(chunk.get(range.clone()).unwrap_or_default()),
+                Piece::Other(other) => bytes.extend_from_slice(other),
+            }
         }
+        bytes
     }
 
     /// Lets a range of the chunk go on; ranges come in order.
-    pub(crate) fn pass(&mut self, chunk: &[u8], range: Range<usize>) {
-        if self.after.is_empty() && range.start == self.keep {
-            self.keep = range.end;
-        } else {
-            self.after.extend_from_slice(chunk.get(range).unwrap_or_default());
+    pub(crate) fn pass(&mut self, range: Range<usize>) {
+        match self.rest.last_mut() {
+            None if range.start == self.keep => self.keep = range.end,
+            Some(Piece::Chunk(last)) if last.end == range.start => last.end = range.end,
+            _ if range.is_empty() => {}
+            _ => self.rest.push(Piece::Chunk(range)),
         }
     }
 
-    /// Adds bytes of Postern's own.
+    /// Lets bytes go on that are not in the chunk.
     pub(crate) fn insert(&mut self, bytes: &[u8]) {
-        self.after.extend_from_slice(bytes);
+        match self.rest.last_mut() {
+            _ if bytes.is_empty() => {}
+            None if self.keep == 0 => self.before.extend_from_slice(bytes),
+            Some(Piece::Other(last)) => last.extend_from_slice(bytes),
+            _ => self.rest.push(Piece::Other(bytes.to_vec())),
+        }
+    }
+
+    /// Lets withheld bytes go on, without copying them where nothing went before.
+    pub(crate) fn release(&mut self, bytes: Vec<u8>) {
+        if self.before.is_empty() && self.keep == 0 && self.rest.is_empty() {
+            self.before = bytes;
+        } else {
+            self.insert(&bytes);
+        }
     }
 }
 
@@ -89,29 +84,37 @@ mod tests {
     fn what_is_not_passed_is_gone_and_the_rest_keeps_its_order() {
         let chunk = b"0123456789";
         let mut passage = Passage::default();
-        passage.pass_held(Held::new(b"ab").unwrap());
-        passage.pass(chunk, 0..3);
-        passage.pass(chunk, 3..4);
-        assert_eq!((passage.keep, passage.after.len()), (4, 0));
-        passage.pass(chunk, 6..8);
+        passage.insert(b"ab");
+        passage.pass(0..3);
+        passage.pass(3..4);
+        assert_eq!((passage.keep, passage.rest.len()), (4, 0));
+        passage.pass(6..7);
+        passage.pass(7..8);
         passage.insert(b"!");
-        passage.pass(chunk, 9..10);
-        assert_eq!(passage.bytes(chunk), b"ab012367!9");
+        passage.release(b"?".to_vec());
+        passage.pass(9..10);
+        assert_eq!(passage.bytes(chunk), b"ab012367!?9");
+        assert_eq!(passage.rest.len(), 3);
         assert!(!passage.is_whole(chunk.len()));
     }
 
     #[test]
     fn a_chunk_passed_in_pieces_is_whole() {
-        let chunk = b"0123";
         let mut passage = Passage::default();
-        passage.pass(chunk, 0..1);
-        passage.pass(chunk, 1..4);
-        assert!(passage.is_whole(chunk.len()));
+        passage.pass(0..1);
+        passage.pass(1..1);
+        passage.pass(1..4);
+        assert!(passage.is_whole(4));
     }
 
     #[test]
-    fn no_more_is_held_than_an_incomplete_header() {
-        assert!(Held::new(&[0; 13]).is_some());
-        assert!(Held::new(&[0; 14]).is_none());
+    fn withheld_bytes_go_before_the_chunk_without_being_copied() {
+        let mut passage = Passage::default();
+        let withheld = b"ab".to_vec();
+        let place = withheld.as_ptr();
+        passage.release(withheld);
+        passage.pass(0..2);
+        assert_eq!(passage.before.as_ptr(), place);
+        assert_eq!(passage.bytes(b"cd"), b"abcd");
     }
 }

@@ -13,10 +13,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::error::TokenError;
+use crate::chunk::{Chunk, Unreadable};
 use crate::handshake::{self, Admission, Expected, Handshake, Kind, Next};
 use crate::headers::{Field, HeaderEdit, Headers, Single};
 use crate::lane::Peer;
-use crate::open::{Due, Open};
+pub use crate::open::Judged;
+use crate::open::{Due, Open, Terms};
 use crate::passage::Passage;
 use crate::rate::{Charge, KeySpace, Outcome};
 use crate::reason::Reason;
@@ -38,7 +40,7 @@ pub struct Session {
 
 /// What happens to a session.
 pub enum Input {
-    /// The answer to [`Output::Ask`].
+    /// The answer to [`Output::Ask`], or to [`Judged::Ask`].
     Charged(Outcome),
     /// The request, once.
     Request(RequestHead),
@@ -138,8 +140,7 @@ enum Phase {
 #[derive(Debug)]
 struct Awaiting {
     expected: Expected,
-    expires_at: Option<Duration>,
-    mask: [u8; 4],
+    terms: Terms,
     protocol: Protocol,
     /// How many bytes the client has sent before the 101.
     held_bytes: usize,
@@ -179,12 +180,14 @@ impl Session {
     pub fn handle(&mut self, input: Input, now: Duration) {
         match input {
             Input::Request(head) => self.on_request(head, now),
-            Input::Charged(outcome) => {
-                if let Phase::Handshake(handshake) = &mut self.phase {
+            Input::Charged(outcome) => match &mut self.phase {
+                Phase::Handshake(handshake) => {
                     handshake.answer(outcome);
                     self.advance_handshake(now);
                 }
-            }
+                Phase::Open(open) => open.answer(outcome),
+                _ => {}
+            },
             Input::Response(fields) => self.on_response(&fields),
             Input::ResponseStart => {
                 if let Phase::Open(open) = &mut self.phase
@@ -204,46 +207,44 @@ impl Session {
     }
 
     /// Judges a chunk that `peer` sent on the upgraded stream, and says what goes on of it.
-    pub fn judge(&mut self, peer: Peer, chunk: &[u8], now: Duration) -> Passage {
-        match &mut self.phase {
+    ///
+    /// # Errors
+    /// [`Unreadable`] when bytes that have to be judged cannot be read: the stream is to be cut.
+    pub fn judge(&mut self, peer: Peer, chunk: &mut impl Chunk, now: Duration) -> Result<Judged, Unreadable> {
+        let passage = match &mut self.phase {
             Phase::Open(open) => {
                 let refused = open.refused();
-                let passage = open.on_bytes(peer, chunk, now);
+                let judged = open.on_bytes(peer, chunk, now);
                 if refused.is_none() {
                     self.tell_refusal();
                 }
-                passage
+                return judged;
             }
-            Phase::Unjudged { .. } => Passage::whole(chunk),
-            Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk),
+            Phase::Unjudged { .. } => Passage::whole(chunk.len()),
+            Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk.len()),
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client && !chunk.is_empty() => {
                 if chunk.len() > MAX_EARLY_BYTES {
                     self.refuse(Vec::new(), Reason::MalformedHandshake.into());
-                    return Passage::default();
+                    return Ok(Judged::Passage(Passage::default()));
                 }
                 awaiting.held_bytes = chunk.len();
                 self.outputs.push_back(Output::HoldRequest);
-                Passage::whole(chunk)
+                Passage::whole(chunk.len())
             }
             Phase::Fresh(_)
             | Phase::Handshake(_)
             | Phase::AwaitingResponse(_)
             | Phase::Refused
             | Phase::Ended => Passage::default(),
-        }
+        };
+        Ok(Judged::Passage(passage))
     }
 
     /// Whether the next `len` bytes from `peer` pass as they are, so that nobody need read them.
     /// If so, they count as passed.
     pub fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match &mut self.phase {
-            Phase::Open(open) => {
-                let passes = open.passes_unread(peer, len);
-                if passes {
-                    open.pass_unread(peer, len);
-                }
-                passes
-            }
+            Phase::Open(open) => open.pass_unread(peer, len),
             Phase::Unjudged { .. } => true,
             _ => false,
         }
@@ -301,12 +302,11 @@ impl Session {
         match next {
             Next::Ask(_) => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
-            Next::Admit(Admission { edits, expected, expires_at }) => {
+            Next::Admit(Admission { edits, expected, terms }) => {
                 self.outputs.push_back(Output::Admit(edits));
                 self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
                     expected,
-                    expires_at,
-                    mask: head.entropy.mask,
+                    terms,
                     protocol: head.connection.protocol,
                     held_bytes: 0,
                 }));
@@ -331,7 +331,7 @@ impl Session {
                 }
                 self.outputs.push_back(Output::AdmitResponse(edits));
                 self.outputs.push_back(Output::Tell(Event::Opened));
-                let open = Open::new(&self.ruleset.policy, awaiting.mask, awaiting.expires_at);
+                let open = Open::new(&self.ruleset.policy, awaiting.terms);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
                 if awaiting.held_bytes > 0 {
@@ -392,5 +392,7 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod frame_tests;
 #[cfg(test)]
 mod tests;

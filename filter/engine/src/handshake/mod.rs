@@ -14,14 +14,16 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Auth, Carrier, Expiry, OriginVerdict, Origins, OtherUpgrades, Per, Tls};
+use postern_config::{Auth, Carrier, Counted, Expiry, OriginVerdict, Origins, OtherUpgrades, Per, Tls};
 
 use crate::auth::carrier::{self, Presence};
 use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
 use crate::auth::verifier;
 use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
-use crate::rate::{Charge, Charged, KeySpace, Outcome};
+use crate::open::Terms;
+use crate::open::rates::Rates;
+use crate::rate::{BucketKey, Charge, Charged, KeySpace, Outcome, Quota};
 use crate::reason::Reason;
 use crate::request::RequestHead;
 use crate::ruleset::{HandshakeRate, Ruleset};
@@ -75,8 +77,8 @@ pub(crate) struct Admission {
     pub(crate) edits: Vec<HeaderEdit>,
     /// What the upstream's 101 must say.
     pub(crate) expected: Expected,
-    /// When the right to the connection ends.
-    pub(crate) expires_at: Option<Duration>,
+    /// What holds for the connection.
+    pub(crate) terms: Terms,
 }
 
 /// Why a handshake is refused.
@@ -167,19 +169,30 @@ impl Handshake {
     }
 
     fn charges(&self, rates: &[HandshakeRate], claims: Option<&Claims>) -> VecDeque<Charge> {
-        let policy = self.ruleset.name().as_bytes();
-        let address = || client_subject(self.head.connection.client, self.ruleset.policy.ipv6_prefix);
         let charge = |rate: &HandshakeRate| {
-            let (per, subject) = match (rate.per, claims.and_then(user_subject)) {
-                (Per::User, Some(user)) => (b"user".as_slice(), user),
-                (Per::Policy, _) => (b"policy".as_slice(), Vec::new()),
-                (Per::User, None) => (b"user without a subject".as_slice(), address()),
-                (Per::Ip | Per::Connection, _) => (b"ip".as_slice(), address()),
-            };
-            let key = self.keys.key(&[b"handshakes", policy, per], &rate.quota, &subject);
+            let key = self.bucket(Counted::Handshakes, rate.per, &rate.quota, claims);
             Charge { key, quota: rate.quota, tokens: 1 }
         };
         rates.iter().map(charge).collect()
+    }
+
+    /// The shared bucket of a rule for whoever makes this handshake.
+    fn bucket(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> BucketKey {
+        let policy = self.ruleset.name().as_bytes();
+        let counted: &[u8] = match counted {
+            Counted::Bytes => b"bytes",
+            Counted::ControlFrames => b"control frames",
+            Counted::Handshakes => b"handshakes",
+            Counted::Messages => b"messages",
+        };
+        let address = || client_subject(self.head.connection.client, self.ruleset.policy.ipv6_prefix);
+        let (per, subject) = match (per, claims.and_then(user_subject)) {
+            (Per::User, Some(user)) => (b"user".as_slice(), user),
+            (Per::Policy, _) => (b"policy".as_slice(), Vec::new()),
+            (Per::User, None) => (b"user without a subject".as_slice(), address()),
+            (Per::Ip | Per::Connection, _) => (b"ip".as_slice(), address()),
+        };
+        self.keys.key(&[counted, policy, per], quota, &subject)
     }
 
     /// Everything that is judged between the rates by address and those by user. `claims` become
@@ -218,7 +231,7 @@ impl Handshake {
                 edits.extend(claims.forward(&auth.forward)?);
             }
         }
-        let expires_at = match (&policy.auth, claims) {
+        let expires_at = match (&policy.auth, &*claims) {
             (Some(auth), Some(claims)) if auth.expiry == Expiry::Close => {
                 Some(claims.ends(auth.expiry_grace))
             }
@@ -227,7 +240,11 @@ impl Handshake {
         // A token that is left in went up as an offer, so the upstream may choose it.
         let subprotocols = credentials.into_iter().chain(allowed).map(<[u8]>::to_vec).collect();
         let expected = Expected { key: self.key.clone(), subprotocols };
-        Ok(Admission { edits, expected, expires_at })
+        let rates = Rates::new(&policy.rates, |rate, quota| {
+            self.bucket(rate.count, rate.per, quota, claims.as_ref())
+        });
+        let terms = Terms { expires_at, mask: self.head.entropy.mask, rates };
+        Ok(Admission { edits, expected, terms })
     }
 
     /// The subprotocols that the request has once the token is out of it.

@@ -1,8 +1,15 @@
 use super::*;
 use crate::testing::{from_client, from_upstream};
 
-const LIMITS: LaneLimits =
-    LaneLimits { text: true, binary: true, max_frame_bytes: 300, max_message_bytes: 500, max_fragments: 3 };
+const LIMITS: LaneLimits = LaneLimits {
+    compressible: false,
+    inflated: false,
+    text: true,
+    binary: true,
+    max_frame_bytes: 300,
+    max_message_bytes: 500,
+    max_fragments: 3,
+};
 
 /// Feeds `bytes` in pieces that end at `cuts`, and tells what passed and how it ended.
 fn run(sender: Peer, limits: LaneLimits, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Option<Reason>) {
@@ -10,11 +17,11 @@ fn run(sender: Peer, limits: LaneLimits, bytes: &[u8], cuts: &[usize]) -> (Vec<u
     let mut passed = Vec::new();
     let mut start = 0;
     for end in cuts.iter().copied().chain([bytes.len()]) {
-        let chunk = &bytes[start..end];
+        let mut chunk = &bytes[start..end];
         start = end;
         let mut position = 0;
         loop {
-            match lane.step(chunk, position) {
+            match lane.step(&mut chunk, position).unwrap() {
                 Step::End => break,
                 Step::Frame(frame) => {
                     passed.extend_from_slice(frame.held.as_slice());

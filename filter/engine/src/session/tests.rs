@@ -5,13 +5,15 @@ use crate::engine::{RouteFacts, Selection};
 use crate::rate::Charged;
 use crate::testing::{engine, from_client, from_upstream, request, with};
 
-const START: Duration = Duration::from_secs(1_800_000_000);
+pub(super) const START: Duration = Duration::from_secs(1_800_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A session under the smallest policy with `changes`, and what it asked for so far.
-struct Trial {
-    session: Session,
-    outputs: Vec<Output>,
+pub(super) struct Trial {
+    pub(super) session: Session,
+    pub(super) outputs: Vec<Output>,
+    /// What shared buckets say while the connection is open.
+    pub(super) answer: fn(Charge) -> Outcome,
 }
 
 impl Trial {
@@ -19,13 +21,14 @@ impl Trial {
         let Selection::Judge(session) = engine(changes).select(&head, &RouteFacts::default()) else {
             panic!("the policy judges every request");
         };
-        let mut trial = Self { session: *session, outputs: Vec::new() };
+        let answer = |_| Outcome::Charged(Charged::Taken);
+        let mut trial = Self { session: *session, outputs: Vec::new(), answer };
         trial.input(Input::Request(head), START);
         trial
     }
 
     /// A session whose upstream has agreed.
-    fn open(changes: Value) -> Self {
+    pub(super) fn open(changes: Value) -> Self {
         let mut trial = Self::new(changes, request());
         trial.input(Input::Response(agreement()), START);
         assert!(trial.session.was_opened(), "{:?}", trial.outputs);
@@ -48,20 +51,28 @@ impl Trial {
     }
 
     /// What goes on of a chunk.
-    fn bytes(&mut self, peer: Peer, chunk: &[u8], now: Duration) -> Vec<u8> {
+    pub(super) fn bytes(&mut self, peer: Peer, chunk: &[u8], now: Duration) -> Vec<u8> {
         if self.session.pass_unread(peer, chunk.len()) {
             return chunk.to_vec();
         }
-        let passage = self.session.judge(peer, chunk, now);
+        let passage = loop {
+            match self.session.judge(peer, &mut &chunk[..], now).unwrap() {
+                Judged::Passage(passage) => break passage,
+                Judged::Ask(charge) => {
+                    let outcome = (self.answer)(charge);
+                    self.session.handle(Input::Charged(outcome), now);
+                }
+            }
+        };
         self.drain(now);
         passage.bytes(chunk)
     }
 
-    fn client(&mut self, chunk: &[u8]) -> Vec<u8> {
+    pub(super) fn client(&mut self, chunk: &[u8]) -> Vec<u8> {
         self.bytes(Peer::Client, chunk, START)
     }
 
-    fn upstream(&mut self, chunk: &[u8]) -> Vec<u8> {
+    pub(super) fn upstream(&mut self, chunk: &[u8]) -> Vec<u8> {
         self.bytes(Peer::Upstream, chunk, START)
     }
 }
@@ -84,12 +95,12 @@ fn closed(reason: Reason) -> Output {
 }
 
 /// The Close that the client is to see.
-fn close(reason: Reason) -> Vec<u8> {
+pub(super) fn close(reason: Reason) -> Vec<u8> {
     crate::close::to_client(reason)
 }
 
 /// The Close that the upstream is to see, under the mask of the request in `testing`.
-fn masked_close(reason: Reason) -> Vec<u8> {
+pub(super) fn masked_close(reason: Reason) -> Vec<u8> {
     crate::close::to_upstream(reason, [1, 2, 3, 4])
 }
 

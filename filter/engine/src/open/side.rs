@@ -1,0 +1,242 @@
+//! One side of an open WebSocket: what a peer sends, and how far it still goes.
+
+use std::ops::Range;
+
+use postern_config::Policy;
+
+use crate::chunk::{Chunk, Unreadable};
+use crate::lane::{Frame, Lane, LaneLimits, Peer};
+use crate::passage::Passage;
+use crate::reason::Reason;
+use crate::tally::Tally;
+
+use super::proof::{Proof, Proved};
+use super::withheld::Withheld;
+
+/// What a peer sends, and how far it still goes.
+#[derive(Debug)]
+pub(super) struct Side {
+    sender: Peer,
+    pub(super) lane: Lane,
+    pub(super) flow: Flow,
+    proof: Proof,
+    withheld: Withheld,
+    /// What becomes of the frame that is open.
+    care: Care,
+    /// Whether the message that is open is being discarded.
+    discarding: bool,
+}
+
+/// How far the bytes of a side still go.
+#[derive(Debug)]
+pub(super) enum Flow {
+    /// To its next frame boundary, where this Close takes their place.
+    Closing(Vec<u8>),
+    /// No further: a Close has gone.
+    Ended,
+    /// On.
+    Passing,
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Care {
+    Discard,
+    /// It passes, and nobody reads its payload.
+    Pass,
+    /// It is read, and passes once it is proved.
+    Withhold,
+}
+
+/// Why a chunk is not judged on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Refused(Reason),
+    Unreadable,
+}
+
+/// How many bytes of headers a withheld message may have. Only an upstream can get there, whose
+/// fragments no rule counts.
+const MAX_WITHHELD_HEADERS: u64 = 16 * 1024;
+
+/// How much payload is read at a time.
+const PAYLOAD_WINDOW: usize = 64 * 1024;
+
+impl Side {
+    pub(super) fn client(policy: &Policy) -> Self {
+        let limits = LaneLimits::client(&policy.messages);
+        Self::new(Peer::Client, limits, Proof::new(policy.messages.utf8))
+    }
+
+    pub(super) fn upstream(policy: &Policy) -> Self {
+        let limits = LaneLimits::upstream(&policy.upstream_messages);
+        Self::new(Peer::Upstream, limits, Proof::new(policy.upstream_messages.utf8))
+    }
+
+    fn new(sender: Peer, limits: LaneLimits, proof: Proof) -> Self {
+        Self {
+            sender,
+            lane: Lane::new(sender, limits),
+            flow: Flow::Passing,
+            proof,
+            withheld: Withheld::default(),
+            care: Care::Pass,
+            discarding: false,
+        }
+    }
+
+    /// Whether what went on ends with a whole frame, so that one of Postern's own may follow.
+    pub(super) fn at_boundary(&self) -> bool {
+        self.lane.at_boundary() || self.care != Care::Pass
+    }
+
+    /// Whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts
+    /// as passed.
+    pub(super) fn pass_unread(&mut self, len: usize) -> bool {
+        let passes = len > 0
+            && matches!(self.flow, Flow::Passing)
+            && self.care == Care::Pass
+            && self.lane.within_payload(len);
+        if passes {
+            self.lane.skip_payload(len);
+        }
+        passes
+    }
+
+    /// Ends what goes on with `close`, at the next boundary.
+    pub(super) fn end_with(&mut self, close: Vec<u8>) {
+        if matches!(self.flow, Flow::Passing) {
+            self.flow = Flow::Closing(close);
+        }
+    }
+
+    /// Whether nothing more goes on; if this is the boundary where a Close was to go, it goes.
+    pub(super) fn ends_here(&mut self, passage: &mut Passage) -> bool {
+        let at_boundary = self.at_boundary();
+        match &self.flow {
+            Flow::Passing => false,
+            Flow::Ended => true,
+            Flow::Closing(close) if at_boundary => {
+                passage.insert(close);
+                self.end();
+                true
+            }
+            Flow::Closing(_) => false,
+        }
+    }
+
+    /// Lets nothing more go on.
+    pub(super) fn end(&mut self) {
+        self.flow = Flow::Ended;
+        self.withheld.discard();
+    }
+
+    /// Whether `frame` goes the way of the message that is open, which is being discarded.
+    pub(super) fn is_discarded(&self, frame: &Frame) -> bool {
+        self.discarding && !frame.starts_message && !frame.header.opcode.is_control()
+    }
+
+    /// Takes the header of a frame that is to be discarded, with its message.
+    pub(super) fn discard_frame(&mut self) {
+        self.discarding = true;
+        self.care = Care::Discard;
+    }
+
+    /// Takes the header of a frame that may pass.
+    pub(super) fn begin_frame(
+        &mut self,
+        frame: Frame,
+        chunk: &mut impl Chunk,
+        passage: &mut Passage,
+        tally: &mut Tally,
+    ) -> Result<(), Stop> {
+        let Frame { header, starts_message, held, range } = frame;
+        self.discarding &= !starts_message;
+        if self.proof.begin(&header, starts_message) {
+            self.care = Care::Withhold;
+            if header.opcode.is_control() {
+                // A Close. What is withheld of a message will never be whole.
+                self.withheld.discard();
+            } else {
+                self.withheld.starts_message |= starts_message;
+                self.withheld.payload_bytes += header.payload_len;
+            }
+            self.withheld.push(held.as_slice());
+            self.withheld.stage(range);
+            if self.withheld.header_bytes() > MAX_WITHHELD_HEADERS {
+                return Err(Reason::TooManyFragments.into());
+            }
+        } else {
+            self.care = Care::Pass;
+            self.withheld.stash(chunk)?;
+            passage.insert(held.as_slice());
+            passage.pass(range);
+            if !header.opcode.is_control() {
+                self.count(starts_message, header.payload_len, tally);
+            }
+        }
+        if header.payload_len == 0 { self.end_frame(passage, tally) } else { Ok(()) }
+    }
+
+    /// Takes payload of the frame that is open.
+    pub(super) fn take_payload(
+        &mut self,
+        range: Range<usize>,
+        chunk: &mut impl Chunk,
+        passage: &mut Passage,
+        tally: &mut Tally,
+    ) -> Result<(), Stop> {
+        match self.care {
+            Care::Discard => {}
+            Care::Pass => passage.pass(range),
+            Care::Withhold => {
+                let mut start = range.start;
+                while start < range.end {
+                    let end = range.end.min(start + PAYLOAD_WINDOW);
+                    self.proof.push(chunk.window(start..end)?)?;
+                    start = end;
+                }
+                self.withheld.stage(range);
+            }
+        }
+        if self.lane.at_boundary() { self.end_frame(passage, tally) } else { Ok(()) }
+    }
+
+    /// Keeps what the chunk has of a frame or message that is not proved yet.
+    pub(super) fn end_chunk(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+        self.withheld.stash(chunk)
+    }
+
+    /// Stands where it stood before the frame that was refused.
+    pub(super) fn forget_frame(&mut self) {
+        self.lane.forget_frame();
+        self.withheld.discard();
+    }
+
+    fn end_frame(&mut self, passage: &mut Passage, tally: &mut Tally) -> Result<(), Stop> {
+        if self.care == Care::Withhold && self.proof.end_frame()? == Proved::AllSoFar {
+            self.count(self.withheld.starts_message, self.withheld.payload_bytes, tally);
+            self.withheld.release(passage);
+        }
+        Ok(())
+    }
+
+    fn count(&self, starts_message: bool, payload_bytes: u64, tally: &mut Tally) {
+        if starts_message {
+            tally.message(self.sender, Ok(true));
+        }
+        tally.bytes(self.sender, payload_bytes);
+    }
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl From<Unreadable> for Stop {
+    fn from(Unreadable: Unreadable) -> Self {
+        Self::Unreadable
+    }
+}

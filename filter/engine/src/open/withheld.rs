@@ -1,0 +1,68 @@
+//! What does not go on before it is proved: the frame whose payload is being read, or the message.
+//!
+//! As long as bytes are withheld, the stream towards the receiver stands at a frame boundary. The
+//! lane's limits bound them. Bytes are copied only when their chunk ends before the proof does.
+
+use std::ops::Range;
+
+use crate::chunk::{Chunk, Unreadable};
+use crate::passage::Passage;
+
+/// Bytes of one direction, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Withheld {
+    /// From earlier chunks, or from before a frame that went ahead.
+    earlier: Vec<u8>,
+    /// In the chunk that is being judged; behind the others.
+    staged: Range<usize>,
+    /// Payload bytes of whole frames among them, and whether a message starts there: both count
+    /// when they pass.
+    pub(crate) payload_bytes: u64,
+    pub(crate) starts_message: bool,
+}
+
+impl Withheld {
+    /// How many of the bytes are no payload; meant to be asked where a payload begins.
+    pub(crate) fn header_bytes(&self) -> u64 {
+        ((self.earlier.len() + self.staged.len()) as u64).saturating_sub(self.payload_bytes)
+    }
+
+    /// Takes bytes that came before the chunk.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.earlier.extend_from_slice(bytes);
+    }
+
+    /// Takes the next bytes of the chunk, which follow those it already has of it.
+    pub(crate) fn stage(&mut self, range: Range<usize>) {
+        if self.staged.is_empty() {
+            self.staged = range;
+        } else {
+            self.staged.end = range.end;
+        }
+    }
+
+    /// Copies what is in the chunk, which is about to end or to be passed by another frame.
+    pub(crate) fn stash(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+        let staged = std::mem::take(&mut self.staged);
+        if !staged.is_empty() {
+            self.earlier.extend_from_slice(chunk.window(staged)?);
+        }
+        Ok(())
+    }
+
+    /// Lets all of it go on.
+    pub(crate) fn release(&mut self, passage: &mut Passage) {
+        if !self.earlier.is_empty() {
+            passage.release(std::mem::take(&mut self.earlier));
+        }
+        if !self.staged.is_empty() {
+            passage.pass(std::mem::take(&mut self.staged));
+        }
+        (self.payload_bytes, self.starts_message) = (0, false);
+    }
+
+    /// Forgets all of it.
+    pub(crate) fn discard(&mut self) {
+        *self = Self::default();
+    }
+}
