@@ -348,9 +348,17 @@ impl RunningScene {
         self.open_with(&Request::upgrade(path)).await
     }
 
+    /// An open WebSocket of a client at `address`, on `path`.
+    pub async fn open_from(&self, address: [u8; 4], path: &str) -> RawClient {
+        Self::upgrade(self.connect_from(address).await, &Request::upgrade(path)).await
+    }
+
     /// An open WebSocket by this handshake, which must be answered by a right 101.
     pub async fn open_with(&self, request: &Request) -> RawClient {
-        let mut client = self.connect().await;
+        Self::upgrade(self.connect().await, request).await
+    }
+
+    async fn upgrade(mut client: RawClient, request: &Request) -> RawClient {
         let response = client.ask(request).await;
         assert_eq!(response.status, 101, "{} was not upgraded: {}", request.case(), response.text());
         let key =

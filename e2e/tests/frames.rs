@@ -38,6 +38,11 @@ impl Case {
         Self { policy: "narrow", code, reason, ..self }
     }
 
+    /// Not UTF-8.
+    fn not_text(self) -> Self {
+        Self { code: 1007, reason: "invalid_utf8", ..self }
+    }
+
     fn attack(&self) -> Vec<u8> {
         [&self.good[..], &self.bad, &text("behind it").bytes()].concat()
     }
@@ -45,6 +50,11 @@ impl Case {
 
 fn text(text: &str) -> Frame {
     Frame::text(text).masked()
+}
+
+/// A text message of bytes that need not be text.
+fn bytes_as_text(payload: &[u8]) -> Frame {
+    Frame::new(opcode::TEXT, payload).masked()
 }
 
 fn policies() -> Value {
@@ -91,7 +101,28 @@ fn protocol_violations() -> Vec<Case> {
         case("a forbidden frame behind a Ping", text("x").rsv(4).bytes())
             .behind(Frame::ping("legal").masked().bytes()),
         case("a forbidden frame first of all", text("x").rsv(4).bytes()).behind(Vec::new()),
+        case("a text that is not UTF-8", bytes_as_text(b"x\xff").bytes()).not_text(),
+        case("a text with half a surrogate pair", bytes_as_text(b"\xed\xa0\x80").bytes()).not_text(),
+        case("a text that ends inside a character", bytes_as_text(b"x\xce").bytes()).not_text(),
+        case("a character that its next fragment breaks", Frame::continuation(" ").masked().bytes())
+            .behind(bytes_as_text(b"x\xce").unfinished().bytes())
+            .not_text(),
+        case("a character that a Ping does not end", Frame::continuation("").masked().bytes())
+            .behind(
+                [bytes_as_text(b"x\xce").unfinished().bytes(), Frame::ping("legal").masked().bytes()]
+                    .concat(),
+            )
+            .not_text(),
+        case(
+            "a Close whose reason is not UTF-8",
+            Frame::new(opcode::CLOSE, *b"\x03\xe8\xff").masked().bytes(),
+        )
+        .not_text(),
     ];
+    let unsendable = [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, u16::MAX];
+    cases.extend(
+        unsendable.map(|code| case(&format!("a Close of {code}"), Frame::closing(code, "").masked().bytes())),
+    );
     let reserved = (0x3..=0x7).chain(0xB..=0xF);
     cases.extend(
         reserved.map(|code| case(&format!("opcode {code:#x}"), Frame::new(code, "x").masked().bytes())),
@@ -151,14 +182,14 @@ async fn assert_refused(scene: &RunningScene, client: &mut RawClient, case: &Cas
     assert_eq!(scene.access_line(client.case()).await["reason"], case.reason, "{}", case.what);
 }
 
-async fn assert_all_refused(cases: Vec<Case>) {
+async fn assert_all_refused(cases: Vec<Case>, piece: usize) {
     let scene = start(Scene::new()).await;
     let mut attacks = JoinSet::new();
     for case in cases.clone() {
         let scene = Arc::clone(&scene);
         attacks.spawn(async move {
             let mut client = scene.open(&format!("/ws/{}", case.policy)).await;
-            client.send(case.attack()).await;
+            client.send_in_pieces_of(piece, case.attack()).await;
             assert_refused(&scene, &mut client, &case).await;
         });
     }
@@ -179,13 +210,18 @@ async fn assert_all_refused(cases: Vec<Case>) {
 }
 
 #[tokio::test]
-async fn what_the_protocol_forbids_ends_both_sides_with_1002_and_does_not_reach_the_upstream() {
-    assert_all_refused(protocol_violations()).await;
+async fn what_the_protocol_forbids_ends_both_sides_with_its_code_and_does_not_reach_the_upstream() {
+    assert_all_refused(protocol_violations(), usize::MAX).await;
+}
+
+#[tokio::test]
+async fn what_the_protocol_forbids_is_found_when_every_byte_comes_alone() {
+    assert_all_refused(protocol_violations(), 1).await;
 }
 
 #[tokio::test]
 async fn what_the_limits_forbid_ends_both_sides_with_their_codes_and_does_not_reach_the_upstream() {
-    assert_all_refused(violations_of_limits()).await;
+    assert_all_refused(violations_of_limits(), usize::MAX).await;
 }
 
 #[tokio::test]

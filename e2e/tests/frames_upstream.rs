@@ -30,6 +30,11 @@ impl Case {
         Self { good, ..self }
     }
 
+    /// Not UTF-8.
+    fn not_text(self) -> Self {
+        Self { code: 1007, reason: "invalid_utf8", ..self }
+    }
+
     fn too_big(self, reason: &'static str) -> Self {
         Self { code: 1009, reason, ..self }
     }
@@ -40,7 +45,7 @@ impl Case {
 }
 
 async fn start(scene: Scene) -> Arc<RunningScene> {
-    let limits = json!({"max_frame_bytes": 64, "max_message_bytes": 100});
+    let limits = json!({"max_frame_bytes": 64, "max_message_bytes": 100, "utf8": true});
     let policy = json!({"rates": [], "upstream_messages": limits, "liveness": {"close_timeout": "500ms"}});
     Arc::new(scene.policy(policy).plaintext().upstream("/ws/", Behaviour::Silent).start().await)
 }
@@ -77,7 +82,16 @@ fn violations() -> Vec<Case> {
         case("a message of a byte too many over its fragments", more(37).bytes())
             .behind(open(64))
             .too_big("message_too_big"),
+        case("a text that is not UTF-8", Frame::new(opcode::TEXT, *b"x\xff").bytes()).not_text(),
+        case("a character that its next fragment breaks", Frame::continuation(" ").bytes())
+            .behind(Frame::new(opcode::TEXT, *b"x\xce").unfinished().bytes())
+            .not_text(),
+        case("a Close whose reason is not UTF-8", Frame::new(opcode::CLOSE, *b"\x03\xe8\xff").bytes())
+            .not_text(),
     ];
+    let unsendable = [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, u16::MAX];
+    cases
+        .extend(unsendable.map(|code| case(&format!("a Close of {code}"), Frame::closing(code, "").bytes())));
     let reserved = (0x3..=0x7).chain(0xB..=0xF);
     cases.extend(reserved.map(|code| case(&format!("opcode {code:#x}"), Frame::new(code, "x").bytes())));
     cases
@@ -121,7 +135,7 @@ async fn what_is_forbidden_does_not_reach_the_client_and_ends_both_sides_with_it
     }
     attacks.join_all().await;
 
-    for reason in ["protocol_error", "frame_too_big", "message_too_big"] {
+    for reason in ["protocol_error", "frame_too_big", "message_too_big", "invalid_utf8"] {
         let alike = violations().iter().filter(|case| case.reason == reason).count() as f64;
         let stats = scene.envoy().stats().await;
         assert_eq!(stats.sum("postern_closes", &[("policy", "chat"), ("reason", reason)]), alike, "{reason}");
