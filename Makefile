@@ -20,10 +20,10 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python run test lint licences check fuzz clean
+.PHONY: help build imports envoy python run test lint licences check fuzz bench-engine clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 # rustup adds what rust-toolchain.toml lists when it installs a toolchain, not to one it has.
 build: ## build the wasm module, postern.wasm
@@ -60,6 +60,9 @@ licences: ## check the licences of all dependencies against deny.toml
 
 check: ## check the policies in envoy.yaml
 	cargo run --quiet --locked -p postern-cli -- check envoy.yaml
+
+bench-engine: ## measure what judging a frame costs the engine, natively
+	cargo bench --locked -p postern-engine --bench frames
 
 fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 	filter/fuzz/run.sh $(FUZZ_SECONDS)
