@@ -7,6 +7,9 @@ use crate::http::Response;
 use crate::request::Request;
 use crate::scene::{RunningScene, Scene};
 
+/// The one reason that lies in what the upstream answers. For every other the upstream is never asked.
+const ANSWER_INVALID: &str = "upstream_handshake_invalid";
+
 /// Two Envoys that differ in nothing but Postern.
 #[derive(Debug)]
 pub struct Twins {
@@ -29,6 +32,23 @@ pub struct Attack<'a> {
     pub status: u16,
     /// The id of the reason.
     pub reason: &'a str,
+}
+
+/// How a request is refused, whatever its client speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    /// What the request tries, for the message of a failed test.
+    pub name: &'a str,
+    /// The id under which the upstream and the access log know it.
+    pub case: &'a str,
+    /// The policy it falls under, as the metrics name it.
+    pub policy: &'a str,
+    /// The status it is answered with.
+    pub status: u16,
+    /// The id of the reason.
+    pub reason: &'a str,
+    /// The status it is answered with when Postern is away: the upstream's, which grants it.
+    pub without: u16,
 }
 
 /// A document in which each of `policies` holds for `/ws/<its name>`, and no other path has one. Their keys are laid
@@ -59,13 +79,24 @@ impl Twins {
         Self { guarded, bare }
     }
 
-    /// Refused by Postern, as told to client, access log and metrics, before the upstream saw anything; and without
-    /// Postern, what the upstream was asked and granted.
+    /// Refused by Postern, as told to client, access log and metrics, before the upstream saw anything, or if the reason
+    /// is the upstream's answer, before the client saw anything of it; and without Postern, what the upstream was asked
+    /// and granted.
     pub async fn assert_refused(&self, attack: &Attack<'_>) -> Response {
-        let response = assert_refused(&self.guarded, attack).await;
-        let granted = self.bare.ask(&attack.request).await;
-        assert!(granted.status < 400, "{}: without Postern {}", attack.name, granted.status);
-        assert!(self.bare.upstream().has_seen(attack.request.case()), "{}: not at the upstream", attack.name);
+        self.assert_refused_by(&attack.refusal(), async |scene| attack.ask(scene).await).await
+    }
+
+    /// As [`Twins::assert_refused`], for a client that has its own way to `ask` a scene.
+    pub async fn assert_refused_by(
+        &self,
+        refusal: &Refusal<'_>,
+        ask: impl AsyncFn(&RunningScene) -> Response,
+    ) -> Response {
+        let response = assert_told(&self.guarded, refusal, &ask).await;
+        let Refusal { name, case, without, .. } = refusal;
+        let granted = ask(&self.bare).await;
+        assert_eq!(granted.status, *without, "{name}: without Postern");
+        assert!(self.bare.upstream().has_seen(case), "{name}: not at the upstream");
         response
     }
 
@@ -94,27 +125,65 @@ impl Twins {
 /// The half of [`Twins::assert_refused`] that is about Postern, for attacks that Envoy itself would not let through
 /// either once Postern is away.
 pub async fn assert_refused(scene: &RunningScene, attack: &Attack<'_>) -> Response {
-    let Attack { name, request, policy, status, reason } = attack;
-    let labels = [("policy", *policy), ("result", "refused"), ("reason", *reason)];
-    let before = scene.envoy().stats().await.sum("postern_handshakes", &labels);
-    let mut client = scene.connect().await;
-    let response = client.ask(request).await;
-    assert_eq!((response.status, response.reason().as_deref()), (*status, Some(*reason)), "{name}");
-    // Envoy leaves the Connection field of ordinary HTTP to itself.
-    if request.value("upgrade").is_some() {
-        assert!(response.headers.lists("connection", "close"), "{name}: the connection is kept");
-        // Envoy waits a second for this before it closes the connection all the same.
-        client.shutdown().await;
-        assert_eq!(client.rest().await.0, b"", "{name}: something follows the refusal");
+    assert_told(scene, &attack.refusal(), &async |scene: &RunningScene| attack.ask(scene).await).await
+}
+
+impl Attack<'_> {
+    fn refusal(&self) -> Refusal<'_> {
+        let Attack { name, ref request, policy, status, reason } = *self;
+        let without = if request.value("upgrade").is_some() { 101 } else { 200 };
+        Refusal { name, case: request.case(), policy, status, reason, without }
     }
-    let line = scene.access_line(request.case()).await;
+
+    /// Asks on a connection of its own, which a refused handshake is the end of.
+    async fn ask(&self, scene: &RunningScene) -> Response {
+        let Attack { name, request, .. } = self;
+        let mut client = scene.connect().await;
+        let response = client.ask(request).await;
+        // Envoy leaves the Connection field of ordinary HTTP to itself.
+        if response.reason().is_some() && request.value("upgrade").is_some() {
+            assert!(response.headers.lists("connection", "close"), "{name}: the connection is kept");
+            // Envoy waits a second for this before it closes the connection all the same.
+            client.shutdown().await;
+            assert_eq!(client.rest().await.0, b"", "{name}: something follows the refusal");
+        }
+        response
+    }
+}
+
+/// What `ask` is answered is this refusal, and so say the access log and the metrics; the upstream's side fits it.
+async fn assert_told(
+    scene: &RunningScene,
+    refusal: &Refusal<'_>,
+    ask: &impl AsyncFn(&RunningScene) -> Response,
+) -> Response {
+    let Refusal { name, case, policy, status, reason, .. } = *refusal;
+    let labels = [("policy", policy), ("result", "refused"), ("reason", reason)];
+    let before = scene.envoy().stats().await.sum("postern_handshakes", &labels);
+    let response = ask(scene).await;
+    assert_eq!((response.status, response.reason().as_deref()), (status, Some(reason)), "{name}");
+    let line = scene.access_line(case).await;
     assert_eq!((&line["status"], &line["reason"]), (&json!(status), &json!(reason)), "{name}: access log");
     assert_document(name, &response, &line["request_id"]);
     assert_fields(name, &response);
     let after = scene.envoy().stats().await.sum("postern_handshakes", &labels);
     assert_eq!(after - before, 1.0, "{name}: postern_handshakes{labels:?}");
-    assert!(!scene.upstream().has_seen(request.case()), "{name}: the upstream was asked");
+    if reason == ANSWER_INVALID {
+        assert_kept_from(name, &response);
+        let record = scene.upstream().record(case).await;
+        record.ended().await;
+        assert_eq!(record.bytes(), b"", "{name}: more than the handshake at the upstream");
+    } else {
+        assert!(!scene.upstream().has_seen(case), "{name}: the upstream was asked");
+    }
     response
+}
+
+/// Nothing of the upstream's answer is in the refusal.
+fn assert_kept_from(name: &str, response: &Response) {
+    for field in ["sec-websocket-accept", "sec-websocket-extensions", "sec-websocket-protocol"] {
+        assert_eq!(response.header(field), None, "{name}: {field}");
+    }
 }
 
 /// A problem document (RFC 9457) with four members and no more.

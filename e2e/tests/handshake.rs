@@ -1,6 +1,6 @@
 //! The shape of a handshake (RFC 6455 §4.2.1): what Postern refuses, and what Envoy never hands to it.
 
-use postern_e2e::twins::{assert_refused, document};
+use postern_e2e::twins::document;
 use postern_e2e::{Attack, Request, Scene, Twins, json};
 
 const PATH: &str = "/ws/open";
@@ -103,6 +103,7 @@ async fn what_the_rfc_allows_in_a_handshake_is_granted() {
     assert_eq!(scene.envoy().stats().await.sum("postern_handshakes", &labels), 4.0);
 }
 
+/// Envoy where it accepts HTTP/1.0 upgrades that too.
 #[tokio::test]
 async fn http_1_0_has_no_upgrades_also_where_envoy_accepts_it() {
     let accepting = || {
@@ -111,8 +112,8 @@ async fn http_1_0_has_no_upgrades_also_where_envoy_accepts_it() {
                 json!({"accept_http_10": true, "default_host_for_http_10": "localhost"});
         })
     };
-    let old = attack("HTTP/1.0", upgrade().version("HTTP/1.0"), MALFORMED);
-    assert_refused(&accepting().start().await, &old).await;
+    let twins = Twins::start(accepting).await;
+    twins.assert_refused(&attack("HTTP/1.0", upgrade().version("HTTP/1.0"), MALFORMED)).await;
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@
 )]
 
 use postern_e2e::token::edge_claims;
-use postern_e2e::twins::{assert_refused, document};
-use postern_e2e::{Attack, Request, Scene, Signer, Value, json};
+use postern_e2e::twins::document;
+use postern_e2e::{Attack, Request, Scene, Signer, Twins, Value, json};
 
 fn scene(rates: Value) -> Scene {
     let edge = json!({
@@ -52,7 +52,7 @@ fn request(sound: usize) -> Request {
 
 #[tokio::test]
 async fn each_rule_is_judged_only_when_all_before_it_hold() {
-    let scene = scene(json!([])).start().await;
+    let twins = Twins::start(|| scene(json!([]))).await;
     let rules = [
         ("none", 403, "no_policy"),
         ("strict", 403, "tls_required"),
@@ -64,16 +64,16 @@ async fn each_rule_is_judged_only_when_all_before_it_hold() {
     ];
     for (sound, (policy, status, reason)) in rules.into_iter().enumerate() {
         let request = request(sound);
-        assert_refused(&scene, &Attack { name: reason, request, policy, status, reason }).await;
+        twins.assert_refused(&Attack { name: reason, request, policy, status, reason }).await;
     }
-    assert_eq!(scene.ask(&request(rules.len())).await.status, 101);
+    assert_eq!(twins.guarded.ask(&request(rules.len())).await.status, 101);
 }
 
 /// Whoever guesses tokens or origins runs out of handshakes (429), yet is still told first what is wrong before that.
 #[tokio::test]
 async fn refused_handshakes_count_towards_the_rate_and_the_rate_comes_before_the_origin() {
     let rate = json!([{"count": "handshakes", "per": "ip", "limit": 3, "window": "1h"}]);
-    let scene = scene(rate).start().await;
+    let twins = Twins::start(|| scene(rate.clone())).await;
     let attempts = [
         (1, 403, "tls_required"),
         (3, 403, "origin_denied"),
@@ -84,7 +84,7 @@ async fn refused_handshakes_count_towards_the_rate_and_the_rate_comes_before_the
     ];
     for (sound, status, reason) in attempts {
         let attack = Attack { name: reason, request: request(sound), policy: "strict", status, reason };
-        let response = assert_refused(&scene, &attack).await;
+        let response = twins.assert_refused(&attack).await;
         if status == 429 {
             let wait: u64 =
                 response.header("retry-after").and_then(|wait| wait.parse().ok()).expect("seconds");

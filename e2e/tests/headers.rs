@@ -3,11 +3,21 @@
 
 use postern_e2e::token::edge_claims;
 use postern_e2e::twins::document;
-use postern_e2e::{Request, Response, RunningScene, Scene, Signer, json};
+use postern_e2e::{Attack, Request, RunningScene, Scene, Signer, Twins, json};
 
 const PATH: &str = "/ws/strict";
-const GOOD: (u16, Option<&str>) = (101, None);
-const MALFORMED: (u16, Option<&str>) = (400, Some("malformed_handshake"));
+
+/// The status and the reason of a refusal; nothing of a handshake that is granted.
+type Told = Option<(u16, &'static str)>;
+
+const GOOD: Told = None;
+const MALFORMED: Told = Some((400, "malformed_handshake"));
+const ORIGIN: Told = Some((403, "origin_denied"));
+const VERSION: Told = Some((426, "version_unsupported"));
+const SUBPROTOCOL: Told = Some((403, "subprotocol_denied"));
+const NO_TOKEN: Told = Some((401, "token_missing"));
+const BAD_TOKEN: Told = Some((401, "token_invalid"));
+const TWO_TOKENS: Told = Some((400, "token_ambiguous"));
 
 fn scene() -> Scene {
     let edge = json!({
@@ -40,11 +50,18 @@ fn sound() -> Request {
 }
 
 /// The answer to `request` is this one, and the next handshake is granted.
-async fn assert_answered(scene: &RunningScene, name: &str, request: &Request, expected: (u16, Option<&str>)) {
-    let response = scene.ask(request).await;
-    assert_eq!((response.status, response.reason().as_deref()), expected, "{name}");
-    assert_eq!(scene.upstream().has_seen(request.case()), expected.0 == 101, "{name}: at the upstream");
-    assert_eq!(scene.ask(&sound()).await.status, 101, "the handshake after {name}");
+async fn assert_answered(twins: &Twins, name: &str, request: Request, told: Told) {
+    if let Some((status, reason)) = told {
+        twins.assert_refused(&Attack { name, request, policy: "strict", status, reason }).await;
+    } else {
+        assert_eq!(twins.guarded.ask(&request).await.status, 101, "{name}");
+        assert!(twins.guarded.upstream().has_seen(request.case()), "{name}: not at the upstream");
+    }
+    assert_next_granted(twins, name).await;
+}
+
+async fn assert_next_granted(twins: &Twins, name: &str) {
+    assert_eq!(twins.guarded.ask(&sound()).await.status, 101, "the handshake after {name}");
 }
 
 /// Nothing trapped, nothing was started anew.
@@ -61,17 +78,17 @@ async fn assert_unharmed(scene: &RunningScene) {
 
 #[tokio::test]
 async fn bytes_that_are_not_text_have_a_clean_answer_in_every_header() {
-    let scene = scene().start().await;
+    let twins = Twins::start(scene).await;
     let odd = b"\xff\xfe\x80";
     let cases = [
-        ("Origin", (403, Some("origin_denied"))),
+        ("Origin", ORIGIN),
         ("Sec-WebSocket-Protocol", MALFORMED),
-        ("Sec-WebSocket-Version", (426, Some("version_unsupported"))),
+        ("Sec-WebSocket-Version", VERSION),
         ("Sec-WebSocket-Key", MALFORMED),
         ("Sec-WebSocket-Extensions", GOOD),
         // What is no Bearer token is none of Postern's: then there is none.
-        ("Authorization", (401, Some("token_missing"))),
-        ("X-Token", (400, Some("token_ambiguous"))),
+        ("Authorization", NO_TOKEN),
+        ("X-Token", TWO_TOKENS),
         ("Cookie", GOOD),
         ("X-User-Id", GOOD),
         ("X-Request-Id", GOOD),
@@ -79,92 +96,75 @@ async fn bytes_that_are_not_text_have_a_clean_answer_in_every_header() {
         ("X-Forwarded-For", GOOD),
         ("X-Whatever", GOOD),
     ];
-    for (header, expected) in cases {
-        assert_answered(&scene, header, &sound().set(header, odd), expected).await;
+    for (header, told) in cases {
+        assert_answered(&twins, header, sound().set(header, odd), told).await;
     }
+    let bare = || sound().without("authorization");
     let carriers = [
-        (
-            "Bearer",
-            sound().set("Authorization", [b"Bearer ", &odd[..]].concat()),
-            (401, Some("token_invalid")),
-        ),
-        (
-            "a cookie",
-            sound().without("authorization").header("Cookie", [b"ws_token=", &odd[..]].concat()),
-            (401, Some("token_invalid")),
-        ),
-        (
-            "a subprotocol",
-            sound()
-                .without("authorization")
-                .set("Sec-WebSocket-Protocol", [b"chat.v2, bearer.", &odd[..]].concat()),
-            (401, Some("token_invalid")),
-        ),
+        ("Bearer", sound().set("Authorization", [b"Bearer ", &odd[..]].concat())),
+        ("a cookie", bare().header("Cookie", [b"ws_token=", &odd[..]].concat())),
+        ("a subprotocol", bare().set("Sec-WebSocket-Protocol", [b"chat.v2, bearer.", &odd[..]].concat())),
     ];
-    for (name, request, expected) in carriers {
-        assert_answered(&scene, name, &request, expected).await;
+    for (name, request) in carriers {
+        assert_answered(&twins, name, request, BAD_TOKEN).await;
     }
-    assert_unharmed(&scene).await;
+    assert_unharmed(&twins.guarded).await;
 }
 
 /// Envoy keeps no bytes beyond ASCII in a path, a host or the fields of its own protocol.
 #[tokio::test]
-async fn bytes_that_are_not_text_in_the_frame_of_http_are_refused_by_envoy() {
-    let scene = scene().start().await;
-    for header in ["Host", "Upgrade", "Connection", "Content-Length", "Transfer-Encoding"] {
-        let request = sound().set(header, b"\xff\xfe\x80");
-        let response = scene.ask(&request).await;
-        assert_clean(&scene, header, &request, &response).await;
+async fn bytes_that_are_not_text_in_the_frame_of_http_open_no_socket_with_or_without_postern() {
+    let twins = Twins::start(scene).await;
+    let odd = b"\xff\xfe\x80";
+    let cases = [
+        ("Host", sound().set("Host", odd), 400),
+        ("Upgrade", sound().set("Upgrade", odd), 403),
+        ("Content-Length", sound().set("Content-Length", odd), 400),
+        ("Transfer-Encoding", sound().set("Transfer-Encoding", odd), 501),
+        ("the target", Request::upgrade(PATH).target(b"/ws/strict?access_token=\xff\xfe"), 400),
+    ];
+    for (name, request, status) in cases {
+        twins.assert_envoy_refuses(name, &request, status).await;
+        assert_next_granted(&twins, name).await;
     }
-    let request = Request::upgrade("/ws/strict").target(b"/ws/strict?access_token=\xff\xfe");
-    let response = scene.ask(&request).await;
-    assert_clean(&scene, "the target", &request, &response).await;
-    assert_unharmed(&scene).await;
-}
-
-/// Refused by either of them, or taken for ordinary HTTP that asks for no upgrade.
-async fn assert_clean(scene: &RunningScene, name: &str, request: &Request, response: &Response) {
-    if scene.upstream().has_seen(request.case()) {
-        let record = scene.upstream().record(request.case()).await;
-        assert_eq!((response.status, record.header("upgrade")), (200, None), "{name}");
-    } else {
-        assert!((400..=501).contains(&response.status), "{name}: {}", response.status);
-    }
-    assert_eq!(scene.ask(&sound()).await.status, 101, "the handshake after {name}");
+    // Without a word in it that makes an upgrade of it, the request is ordinary HTTP.
+    twins.assert_untouched("Connection", &sound().set("Connection", odd)).await;
+    assert_next_granted(&twins, "Connection").await;
+    assert_unharmed(&twins.guarded).await;
 }
 
 #[tokio::test]
 async fn a_header_that_is_absent_or_repeated_has_a_clean_answer() {
-    let scene = scene().start().await;
+    let twins = Twins::start(scene).await;
     let repeated = |name: &str| {
         let request = sound();
         let value = request.value(name).expect("a header of a sound handshake").to_vec();
         request.header(name, value)
     };
     let cases = [
-        ("no Origin", sound().without("origin"), (403, Some("origin_missing"))),
-        ("no subprotocol", sound().without("sec-websocket-protocol"), (403, Some("subprotocol_denied"))),
+        ("no Origin", sound().without("origin"), Some((403, "origin_missing"))),
+        ("no subprotocol", sound().without("sec-websocket-protocol"), SUBPROTOCOL),
         ("no version", sound().without("sec-websocket-version"), MALFORMED),
         ("no key", sound().without("sec-websocket-key"), MALFORMED),
-        ("no token", sound().without("authorization"), (401, Some("token_missing"))),
-        ("two Origins", repeated("origin"), (403, Some("origin_denied"))),
+        ("no token", sound().without("authorization"), NO_TOKEN),
+        ("two Origins", repeated("origin"), ORIGIN),
         ("two subprotocols", repeated("sec-websocket-protocol"), MALFORMED),
         ("two keys", repeated("sec-websocket-key"), MALFORMED),
         ("two versions", repeated("sec-websocket-version"), MALFORMED),
-        ("two tokens", repeated("authorization"), (400, Some("token_ambiguous"))),
+        ("two tokens", repeated("authorization"), TWO_TOKENS),
         ("empty cookies", sound().header("Cookie", "").header("Cookie", ";;="), GOOD),
         ("empty extensions", sound().header("Sec-WebSocket-Extensions", ""), GOOD),
     ];
-    for (name, request, expected) in cases {
-        assert_answered(&scene, name, &request, expected).await;
+    for (name, request, told) in cases {
+        assert_answered(&twins, name, request, told).await;
     }
-    assert_unharmed(&scene).await;
+    assert_unharmed(&twins.guarded).await;
 }
 
 /// 50 KiB is the most that Envoy lets through beside the other headers; 60 KiB is more than all may have together.
 #[tokio::test]
 async fn a_huge_header_has_a_clean_answer() {
-    let scene = scene().start().await;
+    let twins = Twins::start(scene).await;
     let too_long = [
         "Origin",
         "Sec-WebSocket-Protocol",
@@ -177,33 +177,27 @@ async fn a_huge_header_has_a_clean_answer() {
         "X-User-Id",
     ];
     for header in too_long {
-        assert_answered(&scene, header, &sound().set(header, vec![b'a'; 60 * 1024]), (431, None)).await;
+        let request = sound().set(header, vec![b'a'; 60 * 1024]);
+        twins.assert_envoy_refuses(header, &request, 431).await;
+        assert_next_granted(&twins, header).await;
     }
     let many = |piece: &str| piece.repeat(50 * 1024 / piece.len());
     let cases = [
-        ("an origin", sound().set("Origin", many("https://a.")), (403, Some("origin_denied"))),
-        (
-            "one subprotocol",
-            sound().set("Sec-WebSocket-Protocol", many("a")),
-            (403, Some("subprotocol_denied")),
-        ),
+        ("an origin", sound().set("Origin", many("https://a.")), ORIGIN),
+        ("one subprotocol", sound().set("Sec-WebSocket-Protocol", many("a")), SUBPROTOCOL),
         ("many subprotocols", sound().set("Sec-WebSocket-Protocol", many("chat.v2, ")), MALFORMED),
         ("a key", sound().set("Sec-WebSocket-Key", many("a")), MALFORMED),
-        ("versions", sound().set("Sec-WebSocket-Version", many("13, ")), (426, Some("version_unsupported"))),
+        ("versions", sound().set("Sec-WebSocket-Version", many("13, ")), VERSION),
         ("extensions", sound().header("Sec-WebSocket-Extensions", many("permessage-deflate, ")), GOOD),
-        (
-            "a token",
-            sound().set("Authorization", format!("Bearer {}", many("a"))),
-            (401, Some("token_invalid")),
-        ),
-        ("dots", sound().set("Authorization", format!("Bearer {}", many("."))), (401, Some("token_invalid"))),
-        ("tokens", sound().set("Authorization", many("Bearer a.b.c, ")), (400, Some("token_ambiguous"))),
+        ("a token", sound().set("Authorization", format!("Bearer {}", many("a"))), BAD_TOKEN),
+        ("dots", sound().set("Authorization", format!("Bearer {}", many("."))), BAD_TOKEN),
+        ("tokens", sound().set("Authorization", many("Bearer a.b.c, ")), TWO_TOKENS),
         ("cookies", sound().header("Cookie", many("a=b; ")), GOOD),
         ("a spoofed identity", sound().header("X-User-Id", many("a")), GOOD),
-        ("a query", Request::upgrade(&format!("{PATH}?{}", many("a=b&"))), (403, Some("origin_missing"))),
+        ("a query", Request::upgrade(&format!("{PATH}?{}", many("a=b&"))), Some((403, "origin_missing"))),
     ];
-    for (name, request, expected) in cases {
-        assert_answered(&scene, name, &request, expected).await;
+    for (name, request, told) in cases {
+        assert_answered(&twins, name, request, told).await;
     }
-    assert_unharmed(&scene).await;
+    assert_unharmed(&twins.guarded).await;
 }

@@ -10,8 +10,9 @@ use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::{Method, Request, Response};
 use postern_e2e::deadline::{PATIENCE, within};
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Behaviour, Frame, RunningScene, Scene, json};
+use postern_e2e::http::Headers;
+use postern_e2e::twins::{Refusal, document};
+use postern_e2e::{Answer, Behaviour, Frame, RunningScene, Scene, Twins, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -21,10 +22,12 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 const APP: &str = "https://app.example.com";
 
 fn scene() -> Scene {
-    let chat = json!({"tls": "required", "origins": {"allow": [APP], "missing": "deny"}});
+    let chat = json!({"tls": "required", "origins": {"allow": [APP], "missing": "deny"},
+        "liveness": {"close_timeout": "500ms"}});
     let wrong = Answer::switching().without("Sec-WebSocket-Accept").header("Sec-WebSocket-Accept", "wrong");
     Scene::new()
         .document(document(json!({}), json!({"chat": chat})))
+        .upstream("/ws/chat/silent", Behaviour::Silent)
         .upstream("/ws/chat/wrong", Behaviour::Answer(wrong))
         .upstream("/ws/chat/declines", Behaviour::Answer(Answer::status(403, "no")))
 }
@@ -72,6 +75,21 @@ async fn open(
     (within(PATIENCE, "a response", response).await.expect("a response"), stream)
 }
 
+/// One handshake on a connection of its own, from a page of `origin` if there is one; the response, and its body if it
+/// has opened no WebSocket.
+async fn ask(scene: &RunningScene, path: &str, case: &str, origin: Option<&str>) -> postern_e2e::Response {
+    let mut client = connect(scene).await;
+    let request = handshake(path, case);
+    let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+    let (response, _stream) = open(&mut client, request).await;
+    let (head, mut body) = response.into_parts();
+    let fields = head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+    let headers = Headers(fields.collect());
+    let length = headers.get("content-length").map_or(0, |length| length.parse().expect("a length"));
+    let body = read(&mut body, length).await.to_vec();
+    postern_e2e::Response { status: head.status.as_u16(), headers, body }
+}
+
 /// Reads `n` bytes.
 async fn read(body: &mut RecvStream, n: usize) -> BytesMut {
     let mut bytes = BytesMut::new();
@@ -103,14 +121,35 @@ async fn an_extended_connect_is_upgraded_with_a_key_of_posterns_own_and_frames_p
     let mut body = response.into_body();
     assert_eq!(read(&mut body, echo.len()).await, echo);
     assert_eq!(record.bytes(), sent);
+}
 
-    // A frame that no client may send, unmasked.
-    stream.send_data(Frame::text("bare").bytes().into(), false).expect("an open stream");
-    let close = Frame::closing(1002, "protocol_error").bytes();
-    assert_eq!(read(&mut body, close.len()).await, close);
-    assert_eq!(record.close().await.code(), Some(1002));
-    let line = scene.access_line("h2-echo").await;
-    assert_eq!(line["reason"], "protocol_error");
+#[tokio::test]
+async fn a_frame_that_no_client_may_send_ends_a_socket_over_http_2_too() {
+    let twins = Twins::start(scene).await;
+    let good = Frame::text("good").masked().bytes();
+    let attack = [good.clone(), Frame::text("not masked").bytes()].concat();
+    let sockets = [&twins.guarded, &twins.bare].map(async |scene| {
+        let mut client = connect(scene).await;
+        let request = handshake("/ws/chat/silent", "h2-frame").header("origin", APP);
+        let (response, mut stream) = open(&mut client, request).await;
+        assert_eq!(response.status(), 200);
+        stream.send_data(attack.clone().into(), false).expect("an open stream");
+        (response.into_body(), stream, scene.upstream().record("h2-frame").await)
+    });
+    let [guarded, bare] = sockets;
+
+    let (mut body, _stream, record) = guarded.await;
+    let told = Frame::closing(1002, "protocol_error").bytes();
+    assert_eq!(read(&mut body, told.len()).await, told);
+    let close = record.close().await;
+    assert_eq!((close.code(), close.reason()), (Some(1002), "protocol_error".to_owned()));
+    assert_eq!(record.bytes(), [good, close.bytes()].concat());
+    assert_eq!(twins.guarded.access_line("h2-frame").await["reason"], "protocol_error");
+    let labels = [("policy", "chat"), ("reason", "protocol_error")];
+    assert_eq!(twins.guarded.envoy().stats().await.sum("postern_closes", &labels), 1.0);
+
+    let (_body, _stream, record) = bare.await;
+    assert_eq!(record.bytes_when(attack.len()).await, attack, "without Postern");
 }
 
 #[tokio::test]
@@ -129,58 +168,53 @@ async fn two_sockets_of_one_connection_have_keys_of_their_own() {
 /// A key that the client sends is none of RFC 8441's, and is not the one that the accept is checked against.
 #[tokio::test]
 async fn a_key_in_an_extended_connect_does_not_go_up() {
-    let scene = scene().start().await;
-    let mut client = connect(&scene).await;
-    let request = handshake("/ws/chat", "h2-key").header("origin", APP).header("sec-websocket-key", "chosen");
-    let (response, _stream) = open(&mut client, request).await;
-    assert_eq!(response.status(), 200);
-    let key = scene.upstream().record("h2-key").await.header("sec-websocket-key");
-    assert!(key.is_some_and(|key| key.len() == 24), "the client's own key went up");
-}
-
-#[tokio::test]
-async fn a_refusal_is_a_problem_document_here_too_and_the_connection_serves_on() {
-    let scene = scene().start().await;
-    let mut client = connect(&scene).await;
-    let cases = [
-        (
-            "h2-evil",
-            403,
-            "origin_denied",
-            handshake("/ws/chat", "h2-evil").header("origin", "https://evil.example"),
-        ),
-        ("h2-none", 403, "origin_missing", handshake("/ws/chat", "h2-none")),
-        ("h2-lost", 403, "no_policy", handshake("/elsewhere", "h2-lost").header("origin", APP)),
-    ];
-    for (case, status, reason, request) in cases {
+    let twins = Twins::start(scene).await;
+    for (scene, sent) in [(&twins.guarded, None), (&twins.bare, Some("chosen"))] {
+        let mut client = connect(scene).await;
+        let request =
+            handshake("/ws/chat", "h2-key").header("origin", APP).header("sec-websocket-key", "chosen");
         let (response, _stream) = open(&mut client, request).await;
-        assert_eq!(response.status(), status, "{case}");
-        assert_eq!(response.headers()["content-type"], "application/problem+json", "{case}");
-        let length = response.headers()["content-length"].to_str().expect("text").parse().expect("a length");
-        let body = read(&mut response.into_body(), length).await;
-        let problem: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-        assert_eq!(problem["type"], format!("urn:postern:{reason}"), "{case}");
-        assert_eq!(scene.access_line(case).await["reason"], reason, "{case}");
-        assert!(!scene.upstream().has_seen(case), "{case}: the upstream was asked");
+        assert_eq!(response.status(), 200);
+        let key = scene.upstream().record("h2-key").await.header("sec-websocket-key").expect("a key");
+        match sent {
+            Some(sent) => assert_eq!(key, sent, "without Postern"),
+            None => assert_eq!(key.len(), 24, "the client's own key went up"),
+        }
     }
-    let (response, _stream) = open(&mut client, handshake("/ws/chat", "h2-good").header("origin", APP)).await;
-    assert_eq!(response.status(), 200);
-
-    let bare = Scene::new().bare().start().await;
-    let mut client = connect(&bare).await;
-    let evil = handshake("/ws/chat", "h2-evil").header("origin", "https://evil.example");
-    let (response, _stream) = open(&mut client, evil).await;
-    assert_eq!(response.status(), 200, "without Postern");
-    assert!(bare.upstream().has_seen("h2-evil"));
 }
 
 #[tokio::test]
-async fn an_upstream_that_declines_or_answers_wrongly_opens_nothing() {
+async fn an_extended_connect_is_refused_as_any_handshake_is() {
+    let twins = Twins::start(scene).await;
+    let evil = Some("https://evil.example");
+    let cases = [
+        ("h2-evil", "/ws/chat", evil, ("chat", 403, "origin_denied")),
+        ("h2-none", "/ws/chat", None, ("chat", 403, "origin_missing")),
+        ("h2-lost", "/elsewhere", Some(APP), ("none", 403, "no_policy")),
+        ("h2-wrong", "/ws/chat/wrong", Some(APP), ("chat", 502, "upstream_handshake_invalid")),
+    ];
+    for (case, path, origin, (policy, status, reason)) in cases {
+        let refusal = Refusal { name: case, case, policy, status, reason, without: 200 };
+        twins.assert_refused_by(&refusal, async |scene| ask(scene, path, case, origin).await).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_on_behind_a_refusal() {
     let scene = scene().start().await;
     let mut client = connect(&scene).await;
-    for (path, status) in [("/ws/chat/declines", 403), ("/ws/chat/wrong", 502)] {
-        let (response, _stream) = open(&mut client, handshake(path, path).header("origin", APP)).await;
-        assert_eq!(response.status(), status, "{path}");
-        assert!(scene.upstream().has_seen(path));
+    for (case, origin, status) in [("h2-evil", "https://evil.example", 403), ("h2-good", APP, 200)] {
+        let (response, _stream) =
+            open(&mut client, handshake("/ws/chat", case).header("origin", origin)).await;
+        assert_eq!(response.status(), status, "{case}");
     }
+}
+
+#[tokio::test]
+async fn an_upstream_that_declines_opens_nothing() {
+    let scene = scene().start().await;
+    let response = ask(&scene, "/ws/chat/declines", "h2-declined", Some(APP)).await;
+    assert_eq!((response.status, response.text().as_str()), (403, "no"));
+    assert!(scene.upstream().has_seen("h2-declined"));
+    assert_eq!(scene.access_line("h2-declined").await["reason"], json!(null));
 }

@@ -8,7 +8,7 @@
 )]
 
 use postern_e2e::twins::document;
-use postern_e2e::{Answer, Behaviour, Frame, Request, RunningScene, Scene, Twins, json};
+use postern_e2e::{Answer, Attack, Behaviour, Frame, Request, Scene, Twins, json};
 
 const ACCEPT: &str = "Sec-WebSocket-Accept";
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
@@ -49,35 +49,9 @@ async fn a_101_that_does_not_answer_this_handshake_is_a_bad_gateway() {
     ];
     let twins = Twins::start(|| scene(&answers)).await;
     for (name, _) in &answers {
-        let asked = request(name);
-        let response = assert_bad_gateway(&twins.guarded, name, &asked).await;
-        assert_eq!(response, 502, "{name}");
-        assert_eq!(twins.bare.ask(&asked).await.status, 101, "{name}: without Postern");
+        let (request, policy, reason) = (request(name), "open", "upstream_handshake_invalid");
+        twins.assert_refused(&Attack { name, request, policy, status: 502, reason }).await;
     }
-}
-
-/// The upstream was asked, this once, and its connection is not used again.
-async fn assert_bad_gateway(scene: &RunningScene, name: &str, asked: &Request) -> u16 {
-    let labels = [("policy", "open"), ("result", "refused"), ("reason", "upstream_handshake_invalid")];
-    let before = scene.envoy().stats().await.sum("postern_handshakes", &labels);
-    let mut client = scene.connect().await;
-    client.send(asked.bytes()).await;
-    let response = client.response().await;
-    assert_eq!(response.reason().as_deref(), Some("upstream_handshake_invalid"), "{name}");
-    for secret in [ACCEPT, EXTENSIONS, PROTOCOL] {
-        assert_eq!(response.header(secret), None, "{name}");
-    }
-    client.shutdown().await;
-    assert_eq!(client.rest().await.0, b"", "{name}: something follows the refusal");
-    let line = scene.access_line(asked.case()).await;
-    assert_eq!(
-        (&line["status"], &line["reason"]),
-        (&json!(502), &json!("upstream_handshake_invalid")),
-        "{name}"
-    );
-    assert_eq!(scene.envoy().stats().await.sum("postern_handshakes", &labels) - before, 1.0, "{name}");
-    scene.upstream().record(asked.case()).await.ended().await;
-    response.status
 }
 
 /// Envoy takes a 101 without these for the end of HTTP, and for no answer to the upgrade.
