@@ -11,6 +11,8 @@ use postern_e2e::token::{edge_claims, tampered};
 use postern_e2e::twins::document;
 use postern_e2e::{Answer, Attack, Behaviour, Request, Scene, Signer, Twins, Value, json};
 
+const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
 fn edge() -> Value {
     json!({"edge": {
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
@@ -66,16 +68,11 @@ fn carried(policy: &str, token: &str) -> Vec<(&'static str, Request)> {
         ("query", query(&format!("access_token={token}"))),
         ("query between others", query(&format!("a=1&access_token={token}&b=%20"))),
         ("query, percent-encoded", query(&format!("access%5Ftoken={}", token.replace('.', "%2E")))),
-        ("subprotocol", upgrade().header("Sec-WebSocket-Protocol", format!("bearer.{token}"))),
-        (
-            "subprotocol between others",
-            upgrade().header("Sec-WebSocket-Protocol", format!("a, bearer.{token}, b")),
-        ),
+        ("subprotocol", upgrade().header(PROTOCOL, format!("bearer.{token}"))),
+        ("subprotocol between others", upgrade().header(PROTOCOL, format!("a, bearer.{token}, b"))),
         (
             "subprotocol in a second header",
-            upgrade()
-                .header("Sec-WebSocket-Protocol", "a")
-                .header("Sec-WebSocket-Protocol", format!("bearer.{token}")),
+            upgrade().header(PROTOCOL, "a").header(PROTOCOL, format!("bearer.{token}")),
         ),
         ("cookie", upgrade().header("Cookie", format!("ws_token={token}"))),
         ("cookie between others", upgrade().header("Cookie", format!("a=1; ws_token={token}; b=2"))),
@@ -109,17 +106,17 @@ async fn what_stands_beside_a_token_stays() {
     let request = Request::upgrade(&format!("/ws/all?room=1&access_token={}&x=%2F&access_tokens=2", token()))
         .header("Cookie", "a=1; b=\"2\"")
         .header("Authorization", "Basic dXNlcjpwYXNz")
-        .header("Sec-WebSocket-Protocol", "chat.v1, chat.v2");
+        .header(PROTOCOL, "chat.v1, chat.v2");
     let client = scene.open_with(&request).await;
     let record = scene.record(&client).await;
     assert_eq!(record.head.target, "/ws/all?room=1&x=%2F&access_tokens=2");
     assert_eq!(record.header("cookie").as_deref(), Some("a=1; b=\"2\""));
     assert_eq!(record.header("authorization").as_deref(), Some("Basic dXNlcjpwYXNz"));
-    assert_eq!(record.header("sec-websocket-protocol").as_deref(), Some("chat.v1, chat.v2"));
+    assert_eq!(record.header(PROTOCOL).as_deref(), Some("chat.v1, chat.v2"));
 
     let among = Request::upgrade("/ws/all")
         .header("Cookie", format!("a=1; ws_token={}; b=2", token()))
-        .header("Sec-WebSocket-Protocol", "chat.v1");
+        .header(PROTOCOL, "chat.v1");
     let client = scene.open_with(&among).await;
     assert_eq!(scene.record(&client).await.header("cookie").as_deref(), Some("a=1; b=2"));
 }
@@ -188,9 +185,7 @@ async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
         ("header and query", query(format!("access_token={one}")).header("Authorization", bearer(&other))),
         (
             "cookie and subprotocol",
-            upgrade()
-                .header("Cookie", format!("ws_token={one}"))
-                .header("Sec-WebSocket-Protocol", format!("bearer.{other}")),
+            upgrade().header("Cookie", format!("ws_token={one}")).header(PROTOCOL, format!("bearer.{other}")),
         ),
         (
             "two headers",
@@ -203,7 +198,7 @@ async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
             upgrade().header("X-Token", &one).header("X_Token", &other),
         ),
         ("two cookies", upgrade().header("Cookie", format!("ws_token={one}; ws_token={other}"))),
-        ("two items", upgrade().header("Sec-WebSocket-Protocol", format!("bearer.{one}, bearer.{other}"))),
+        ("two items", upgrade().header(PROTOCOL, format!("bearer.{one}, bearer.{other}"))),
         ("the same twice", query(format!("access_token={one}&access_token={one}"))),
         ("a good one and an empty one", query(format!("access_token={one}&access_token="))),
     ];
@@ -219,22 +214,51 @@ async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
 /// The access log is read by more people than may use the token.
 #[tokio::test]
 async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refused_for() {
-    let scene = scene().start().await;
+    let twins = Twins::start(scene).await;
     let token = token();
     let query = |path: &str| Request::upgrade(&format!("{path}?room=1&access_token={token}"));
+    let named = || query("/ws/named");
     let cases = [
-        ("no policy", query("/elsewhere"), "no_policy"),
-        ("shape", query("/ws/named").without("sec-websocket-key"), "malformed_handshake"),
-        ("origin", query("/ws/named").header("Origin", "https://evil.example"), "origin_denied"),
-        ("subprotocol", query("/ws/named").header("Sec-WebSocket-Protocol", "soap"), "subprotocol_denied"),
+        ("no policy", query("/elsewhere"), ("none", 403, "no_policy")),
+        ("shape", named().without("sec-websocket-key"), ("named", 400, "malformed_handshake")),
+        ("origin", named().header("Origin", "https://evil.example"), ("named", 403, "origin_denied")),
+        ("subprotocol", named().header(PROTOCOL, "soap"), ("named", 403, "subprotocol_denied")),
     ];
-    for (name, request, reason) in cases {
-        let response = scene.ask(&request).await;
-        assert_eq!(response.reason().as_deref(), Some(reason), "{name}");
+    for (name, request, (policy, status, reason)) in cases {
+        let case = request.case().to_owned();
+        let response = twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
         assert!(!shows(&response.body, &token), "{name}");
-        let line = scene.access_line(request.case()).await;
+        let line = twins.guarded.access_line(&case).await;
         assert!(!shows(line.to_string().as_bytes(), &token), "{name}: {line}");
         assert!(line["path"].as_str().is_some_and(|path| path.ends_with("?room=1")), "{name}: {line}");
+        let line = twins.bare.access_line(&case).await;
+        assert!(shows(line.to_string().as_bytes(), &token), "{name}: without Postern {line}");
+    }
+}
+
+/// An upstream may choose only what it was offered, and a token that is taken out is not offered to it.
+#[tokio::test]
+async fn the_upstream_may_choose_the_offer_of_a_token_only_where_the_token_is_left_in() {
+    let item = format!("bearer.{}", token());
+    let choosing = || {
+        let answer = Answer::switching().header(PROTOCOL, &item);
+        let policies = json!({
+            "kept": {"auth": {"providers": ["edge"], "from": [{"subprotocol": "bearer."}], "keep_token": true}},
+            "taken": from(json!([{"subprotocol": "bearer."}])),
+        });
+        Scene::new().document(document(edge(), policies)).upstream("/ws/", Behaviour::Answer(answer))
+    };
+    let twins = Twins::start(choosing).await;
+    for offers in [item.clone(), format!("chat.v2, {item}")] {
+        let kept = Request::upgrade("/ws/kept").header(PROTOCOL, &offers);
+        let response = twins.guarded.ask(&kept).await;
+        assert_eq!((response.status, response.header(PROTOCOL)), (101, Some(item.clone())), "{offers}");
+        let up = twins.guarded.upstream().record(kept.case()).await.header(PROTOCOL);
+        assert_eq!(up, Some(offers.clone()));
+
+        let request = Request::upgrade("/ws/taken").header(PROTOCOL, &offers);
+        let (name, policy, reason) = (&*offers, "taken", "upstream_handshake_invalid");
+        twins.assert_refused(&Attack { name, request, policy, status: 502, reason }).await;
     }
 }
 
@@ -243,11 +267,11 @@ async fn a_token_among_subprotocols_is_no_offer() {
     let scene = scene().start().await;
     let item = format!("bearer.{}", token());
     for (offers, up) in [(item.clone(), None), (format!("chat.v2, {item}, soap"), Some("chat.v2"))] {
-        let request = Request::upgrade("/ws/named").header("Sec-WebSocket-Protocol", &offers);
+        let request = Request::upgrade("/ws/named").header(PROTOCOL, &offers);
         let response = scene.ask(&request).await;
         assert_eq!(response.status, 101, "{}", response.text());
-        assert_eq!(response.header("sec-websocket-protocol").as_deref(), up);
+        assert_eq!(response.header(PROTOCOL).as_deref(), up);
         let record = scene.upstream().record(request.case()).await;
-        assert_eq!(record.header("sec-websocket-protocol").as_deref(), up);
+        assert_eq!(record.header(PROTOCOL).as_deref(), up);
     }
 }

@@ -14,6 +14,16 @@ fn example_with_origin(origin: String) -> Scene {
     })
 }
 
+/// The case id of all that the access log of [`logged`] tells, since a page cannot name its requests.
+const SOCKET: &str = "the socket of a page";
+
+fn logged(scene: Scene) -> Scene {
+    scene.change_connection_manager(|hcm| {
+        let format = hcm.pointer_mut("/access_log/0/typed_config/log_format/json_format");
+        format.expect("the access log of a scene")["case"] = json!(SOCKET);
+    })
+}
+
 fn token() -> String {
     Signer::edge().mint(&edge_claims("alice"))
 }
@@ -51,6 +61,13 @@ async fn a_page_of_an_allowed_origin_talks_with_its_token_among_the_subprotocols
     assert_eq!(records[0].header("x-user-id").as_deref(), Some("alice"));
 }
 
+/// What Postern itself says of the one socket of a page: metrics, labelled `labels` beside the policy, and access log.
+async fn assert_told(scene: &RunningScene, metric: &str, labels: &[(&str, &str)], reason: &str) {
+    let labels = [&[("policy", "chat"), ("reason", reason)], labels].concat();
+    assert_eq!(scene.envoy().stats().await.sum(metric, &labels), 1.0, "{metric}{labels:?}");
+    assert_eq!(scene.access_line(SOCKET).await["reason"], reason);
+}
+
 #[tokio::test]
 async fn a_page_of_another_site_is_not_let_in_with_a_good_token_either_but_for_postern_it_would_be() {
     let script = |scene: &RunningScene| {
@@ -60,10 +77,11 @@ async fn a_page_of_another_site_is_not_let_in_with_a_good_token_either_but_for_p
         )
     };
     let Some(page) = Page::at("evil.example").await else { return };
-    let scene = Scene::new().start().await;
+    let scene = logged(Scene::new()).start().await;
     let seen = page.run(&script(&scene)).await;
     assert_eq!((&seen["opened"], &seen["code"]), (&json!(false), &json!(1006)), "{seen}");
     assert!(scene.upstream().records().is_empty());
+    assert_told(&scene, "postern_handshakes", &[("result", "refused")], "origin_denied").await;
 
     let Some(page) = Page::at("evil.example").await else { return };
     let bare = Scene::new().bare().start().await;
@@ -72,12 +90,14 @@ async fn a_page_of_another_site_is_not_let_in_with_a_good_token_either_but_for_p
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_shows_the_page_code_and_reason() {
+async fn a_message_over_the_limit_shows_the_page_code_and_reason_and_is_served_but_for_postern() {
+    let script = |scene: &RunningScene| {
+        let url = format!("{}?access_token={}", scene.url("/ws/chat"), token());
+        format!("report(await visit('{url}', {{messages: ['x'.repeat(65537)], closeAfter: 1}}))")
+    };
     let Some(page) = Page::at("app.example.com").await else { return };
-    let scene = example_with_origin(page.origin()).start().await;
-    let url = format!("{}?access_token={}", scene.url("/ws/chat"), token());
-    let script = format!("report(await visit('{url}', {{messages: ['x'.repeat(65537)]}}))");
-    let seen = page.run(&script).await;
+    let scene = logged(example_with_origin(page.origin())).start().await;
+    let seen = page.run(&script(&scene)).await;
     assert_eq!(
         (&seen["opened"], &seen["code"], &seen["clean"]),
         (&json!(true), &json!(1009), &json!(true)),
@@ -88,4 +108,12 @@ async fn a_message_over_the_limit_shows_the_page_code_and_reason() {
     let close = record.close().await;
     assert_eq!((close.code(), close.reason()), (Some(1009), "frame_too_big".to_owned()));
     assert_eq!(record.messages(), Vec::<Vec<u8>>::new());
+    assert_told(&scene, "postern_closes", &[], "frame_too_big").await;
+
+    let Some(page) = Page::at("app.example.com").await else { return };
+    let bare = Scene::new().bare().start().await;
+    let seen = page.run(&script(&bare)).await;
+    assert_eq!((&seen["opened"], &seen["code"]), (&json!(true), &json!(1000)));
+    assert_eq!(seen["messages"], json!(["x".repeat(65537)]));
+    assert_eq!(bare.upstream().records()[0].messages(), [vec![b'x'; 65537]]);
 }

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use postern_e2e::twins::document;
-use postern_e2e::{Behaviour, Frame, RawClient, Request, Response, RunningScene, Scene, Value, json};
+use postern_e2e::twins::{Refusal, document};
+use postern_e2e::{
+    Attack, Behaviour, Frame, RawClient, Request, Response, RunningScene, Scene, Twins, Value, json,
+};
 use tokio::task::JoinSet;
 
 /// The default of `rates`: so many handshakes an hour for one address.
@@ -20,11 +22,11 @@ async fn handshake(scene: &RunningScene, from: [u8; 4], request: &Request) -> (R
     (client, response)
 }
 
-fn assert_too_often(scene: &RunningScene, request: &Request, response: &Response) {
-    assert_eq!((response.status, response.reason().as_deref()), (429, Some("handshake_rate")));
-    let wait = response.header("retry-after").and_then(|wait| wait.parse::<u64>().ok());
-    assert!(wait.is_some_and(|wait| wait >= 1), "Retry-After: {wait:?}");
-    assert!(!scene.upstream().has_seen(request.case()));
+/// What a handshake too many is told, under `policy`; of the metric it is one.
+async fn assert_too_often(twins: &Twins, policy: &str, from: [u8; 4], request: &Request) {
+    let (name, case) = ("a handshake too many", request.case());
+    let refusal = Refusal { name, case, policy, status: 429, reason: "handshake_rate", without: 101 };
+    twins.assert_refused_by(&refusal, async |scene| handshake(scene, from, request).await.1).await;
 }
 
 /// How many of 160 handshakes at once are answered with 101; the others are refused for the rate.
@@ -36,7 +38,9 @@ async fn rush(scene: &Arc<RunningScene>) -> usize {
             let request = Request::upgrade("/ws/chat");
             let (client, response) = handshake(&scene, HERE, &request).await;
             if response.status != 101 {
-                assert_too_often(&scene, &request, &response);
+                assert_eq!((response.status, response.reason().as_deref()), (429, Some("handshake_rate")));
+                assert_eq!(scene.access_line(request.case()).await["reason"], "handshake_rate");
+                assert!(!scene.upstream().has_seen(request.case()));
             }
             (client, response)
         });
@@ -60,33 +64,37 @@ async fn of_a_rush_of_handshakes_four_workers_together_let_exactly_a_hundred_thr
 #[tokio::test]
 async fn handshakes_that_are_refused_for_another_reason_count_as_well() {
     let origins = json!({"allow": ["https://app.example.com"], "missing": "deny"});
-    let scene = Scene::new().policy(json!({"origins": origins})).plaintext().start().await;
+    let twins = Twins::start(|| Scene::new().policy(json!({"origins": origins})).plaintext()).await;
     let evil = || Request::upgrade("/ws/chat").header("Origin", "https://evil.example");
     let sound = || Request::upgrade("/ws/chat").header("Origin", "https://app.example.com");
-    for _ in 0..HANDSHAKES {
-        let response = handshake(&scene, HERE, &evil()).await.1;
+    for _ in 1..HANDSHAKES {
+        let response = handshake(&twins.guarded, HERE, &evil()).await.1;
         assert_eq!((response.status, response.reason().as_deref()), (403, Some("origin_denied")));
+        assert_eq!(handshake(&twins.bare, HERE, &evil()).await.1.status, 101, "without Postern");
     }
-    let request = sound();
-    let response = handshake(&scene, HERE, &request).await.1;
-    assert_too_often(&scene, &request, &response);
-    assert_eq!(handshake(&scene, ELSEWHERE, &sound()).await.1.status, 101);
+    let (name, policy, reason) = ("the last that the rate lets be judged", "chat", "origin_denied");
+    twins.assert_refused(&Attack { name, request: evil(), policy, status: 403, reason }).await;
+    for request in [sound(), evil()] {
+        assert_too_often(&twins, "chat", HERE, &request).await;
+    }
+    assert_eq!(handshake(&twins.guarded, ELSEWHERE, &sound()).await.1.status, 101);
 }
 
 #[tokio::test]
 async fn a_rate_of_the_whole_policy_counts_every_address_and_no_other_policy() {
     let rates = json!([{"count": "handshakes", "per": "policy", "limit": 3, "window": "1h"}]);
     let policies = json!({"shared": {"rates": rates}, "other": {"rates": rates}});
-    let scene = Scene::new().document(document(json!({}), policies)).plaintext().start().await;
-    for from in [HERE, ELSEWHERE, HERE] {
-        assert_eq!(handshake(&scene, from, &Request::upgrade("/ws/shared")).await.1.status, 101);
+    let twins =
+        Twins::start(|| Scene::new().document(document(json!({}), policies.clone())).plaintext()).await;
+    for scene in [&twins.guarded, &twins.bare] {
+        for from in [HERE, ELSEWHERE, HERE] {
+            assert_eq!(handshake(scene, from, &Request::upgrade("/ws/shared")).await.1.status, 101);
+        }
     }
     for from in [HERE, ELSEWHERE] {
-        let request = Request::upgrade("/ws/shared");
-        let response = handshake(&scene, from, &request).await.1;
-        assert_too_often(&scene, &request, &response);
+        assert_too_often(&twins, "shared", from, &Request::upgrade("/ws/shared")).await;
     }
-    assert_eq!(handshake(&scene, HERE, &Request::upgrade("/ws/other")).await.1.status, 101);
+    assert_eq!(handshake(&twins.guarded, HERE, &Request::upgrade("/ws/other")).await.1.status, 101);
 }
 
 #[tokio::test]
