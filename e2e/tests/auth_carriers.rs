@@ -249,15 +249,16 @@ async fn the_upstream_may_choose_the_offer_of_a_token_only_where_the_token_is_le
         Scene::new().document(document(edge(), policies)).upstream("/ws/", Behaviour::Answer(answer))
     };
     let twins = Twins::start(choosing).await;
-    for offers in [item.clone(), format!("chat.v2, {item}")] {
+    let cases = [("alone", item.clone()), ("behind another offer", format!("chat.v2, {item}"))];
+    for (name, offers) in cases {
         let kept = Request::upgrade("/ws/kept").header(PROTOCOL, &offers);
         let response = twins.guarded.ask(&kept).await;
-        assert_eq!((response.status, response.header(PROTOCOL)), (101, Some(item.clone())), "{offers}");
+        assert_eq!((response.status, response.header(PROTOCOL)), (101, Some(item.clone())), "{name}");
         let up = twins.guarded.upstream().record(kept.case()).await.header(PROTOCOL);
-        assert_eq!(up, Some(offers.clone()));
+        assert_eq!(up.as_ref(), Some(&offers), "{name}");
 
         let request = Request::upgrade("/ws/taken").header(PROTOCOL, &offers);
-        let (name, policy, reason) = (&*offers, "taken", "upstream_handshake_invalid");
+        let (policy, reason) = ("taken", "upstream_handshake_invalid");
         twins.assert_refused(&Attack { name, request, policy, status: 502, reason }).await;
     }
 }
