@@ -122,12 +122,6 @@ impl Twins {
     }
 }
 
-/// The half of [`Twins::assert_refused`] that is about Postern, for attacks that Envoy itself would not let through
-/// either once Postern is away.
-pub async fn assert_refused(scene: &RunningScene, attack: &Attack<'_>) -> Response {
-    assert_told(scene, &attack.refusal(), &async |scene: &RunningScene| attack.ask(scene).await).await
-}
-
 impl Attack<'_> {
     fn refusal(&self) -> Refusal<'_> {
         let Attack { name, ref request, policy, status, reason } = *self;

@@ -63,15 +63,24 @@ async fn a_handshake_with_a_body_is_refused() {
 /// Envoy takes the field away before any filter runs; what follows the head is then judged as frames.
 #[tokio::test]
 async fn chunks_behind_a_handshake_are_no_way_around_the_frame_rules() {
-    let scene = scene().start().await;
-    let request = upgrade().header("Transfer-Encoding", "chunked").body("7\r\n\x01\x05hello\r\n0\r\n\r\n");
-    let mut client = scene.connect().await;
+    let twins = Twins::start(scene).await;
+    let body = "7\r\n\x01\x05hello\r\n0\r\n\r\n";
+    let request = upgrade().header("Transfer-Encoding", "chunked").body(body);
+    let mut client = twins.guarded.connect().await;
     assert_eq!(client.ask(&request).await.status, 101);
     assert_eq!(client.close().await.reason(), "protocol_error");
-    let record = scene.record(&client).await;
+    let record = twins.guarded.record(&client).await;
     assert_eq!(record.header("transfer-encoding"), None);
     assert_eq!(record.close().await.reason(), "protocol_error");
     assert_eq!(record.frames().len(), 1, "only Postern's Close");
+    assert_eq!(twins.guarded.access_line(request.case()).await["reason"], "protocol_error");
+    let labels = [("policy", "open"), ("reason", "protocol_error")];
+    assert_eq!(twins.guarded.envoy().stats().await.sum("postern_closes", &labels), 1.0);
+
+    let mut client = twins.bare.connect().await;
+    assert_eq!(client.ask(&request).await.status, 101);
+    let received = twins.bare.record(&client).await.bytes_when(body.len()).await;
+    assert_eq!(received, body.as_bytes(), "without Postern");
 }
 
 /// Upgrade is a hop-by-hop field, which without Connection means nothing (RFC 9110 §7.8).
@@ -103,7 +112,7 @@ async fn what_the_rfc_allows_in_a_handshake_is_granted() {
     assert_eq!(scene.envoy().stats().await.sum("postern_handshakes", &labels), 4.0);
 }
 
-/// Envoy where it accepts HTTP/1.0 upgrades that too.
+/// Where Envoy is told to accept HTTP/1.0, it upgrades that as well.
 #[tokio::test]
 async fn http_1_0_has_no_upgrades_also_where_envoy_accepts_it() {
     let accepting = || {

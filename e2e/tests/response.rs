@@ -8,7 +8,7 @@
 )]
 
 use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Frame, Request, Scene, Twins, json};
+use postern_e2e::{Answer, Attack, Behaviour, Frame, Request, RunningScene, Scene, Twins, json};
 
 const ACCEPT: &str = "Sec-WebSocket-Accept";
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
@@ -105,39 +105,62 @@ async fn a_101_is_no_answer_to_ordinary_http() {
 /// Some clients do not wait for the 101 (RFC 6455 §4.1 asks them to).
 #[tokio::test]
 async fn frames_sent_ahead_of_the_101_are_judged_and_delivered_after_it() {
-    let scene = scene(&[]).start().await;
+    let twins = Twins::start(|| scene(&[])).await;
     let asked = Request::upgrade("/ws/open/eager");
     let early = Frame::text("early").masked().bytes();
-    let mut client = scene.connect().await;
+    let mut client = twins.guarded.connect().await;
     client.send([asked.bytes(), early.clone()].concat()).await;
     assert_eq!(client.response().await.status, 101);
     assert_eq!(client.frame().await, Ok(Frame::text("early")));
-    let record = scene.upstream().record(asked.case()).await;
+    let record = twins.guarded.upstream().record(asked.case()).await;
     assert_eq!(record.bytes(), early);
 
-    let unmasked = Request::upgrade("/ws/open/eager");
-    let mut client = scene.connect().await;
-    client.send([unmasked.bytes(), Frame::text("early").bytes()].concat()).await;
-    assert_eq!(client.response().await.status, 101);
-    assert_eq!(client.close().await.reason(), "protocol_error");
-    let record = scene.upstream().record(unmasked.case()).await;
-    assert_eq!(record.close().await.reason(), "protocol_error");
+    let (asked, unmasked) = (Request::upgrade("/ws/open/eager"), Frame::text("early").bytes());
+    let [mut guarded, mut bare] = [twins.guarded.connect().await, twins.bare.connect().await];
+    for client in [&mut guarded, &mut bare] {
+        client.send([asked.bytes(), unmasked.clone()].concat()).await;
+        assert_eq!(client.response().await.status, 101);
+    }
+    assert_eq!(guarded.close().await.reason(), "protocol_error");
+    let record = twins.guarded.upstream().record(asked.case()).await;
+    let close = record.close().await;
+    assert_eq!((close.reason(), record.bytes()), ("protocol_error".to_owned(), close.bytes()));
+    assert_eq!(twins.guarded.access_line(asked.case()).await["reason"], "protocol_error");
+    let labels = [("policy", "open"), ("reason", "protocol_error")];
+    assert_eq!(twins.guarded.envoy().stats().await.sum("postern_closes", &labels), 1.0);
+
+    let record = twins.bare.upstream().record(asked.case()).await;
+    assert_eq!(record.bytes_when(unmasked.len()).await, unmasked, "without Postern");
 }
 
 /// Bytes that look like a request are one to an upstream that stays with HTTP (request smuggling).
 #[tokio::test]
 async fn bytes_sent_ahead_never_reach_an_upstream_that_declines() {
     let answers = [("declines", Answer::status(403, "no")), ("wrong", switching().without(ACCEPT))];
-    let scene = scene(&answers).start().await;
+    let twins = Twins::start(|| scene(&answers)).await;
     for (name, status) in [("declines", 403), ("wrong", 502)] {
-        let (asked, smuggled) = (request(name), Request::get("/ws/open/smuggled"));
-        let mut client = scene.connect().await;
-        client.send([asked.bytes(), smuggled.bytes()].concat()).await;
-        assert_eq!(client.response().await.status, status, "{name}");
-        client.rest().await;
-        // Envoy may use the connection again, and then what it held back would come before this.
-        assert_eq!(scene.ask(&Request::get("/ws/open/later")).await.status, 200, "{name}");
-        assert_eq!(scene.upstream().record(asked.case()).await.bytes(), b"", "{name}");
-        assert!(!scene.upstream().has_seen(smuggled.case()), "{name}: a request came through");
+        assert_ahead(&twins.guarded, name, status).await;
     }
+    // Envoy alone holds them back from an upstream that declines too, yet takes any 101 for an open socket.
+    for (name, status) in [("declines", 403), ("wrong", 101)] {
+        assert_ahead(&twins.bare, name, status).await;
+    }
+}
+
+/// A handshake with a request right behind it is answered with `status`, and only where that is a 101 do the bytes of
+/// the request go up, as what the socket carries.
+async fn assert_ahead(scene: &RunningScene, name: &str, status: u16) {
+    let (asked, smuggled) = (request(name), Request::get("/ws/open/smuggled"));
+    let mut client = scene.connect().await;
+    client.send([asked.bytes(), smuggled.bytes()].concat()).await;
+    assert_eq!(client.response().await.status, status, "{name}");
+    let record = scene.upstream().record(asked.case()).await;
+    let ahead = if status == 101 { smuggled.bytes() } else { Vec::new() };
+    if ahead.is_empty() {
+        client.rest().await;
+    }
+    // Envoy may use the connection again, and then what it held back would come before this.
+    assert_eq!(scene.ask(&Request::get("/ws/open/later")).await.status, 200, "{name}");
+    assert_eq!(record.bytes_when(ahead.len()).await, ahead, "{name}: at the upstream");
+    assert!(!scene.upstream().has_seen(smuggled.case()), "{name}: a request came through");
 }
