@@ -55,8 +55,8 @@ struct OpenMessage {
 }
 
 /// Bytes of a header that is not complete yet; always fewer than a whole one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
     bytes: [u8; MAX_HEADER_LEN - 1],
     len: u8,
 }
@@ -79,9 +79,7 @@ pub(crate) enum Step {
 pub(crate) struct Frame {
     pub(crate) header: FrameHeader,
     pub(crate) starts_message: bool,
-    /// Its first bytes, where earlier chunks brought them.
-    pub(crate) held: Held,
-    /// Where the others are.
+    /// Where it is in the chunk, but for what [`Lane::release_held`] gives.
     pub(crate) range: Range<usize>,
 }
 
@@ -111,10 +109,21 @@ impl Lane {
         self.payload_left = self.payload_left.saturating_sub(len as u64);
     }
 
+    /// Gives the first bytes of the last header to `take`, if earlier chunks brought any. To be
+    /// asked once for each frame, before the next step.
+    pub(crate) fn release_held(&mut self, take: impl FnOnce(&[u8])) {
+        // A copy of so few bytes costs more than all else that is done for a frame.
+        if !self.held.is_empty() {
+            take(self.held.as_slice());
+            self.held.len = 0;
+        }
+    }
+
     /// Stands at a boundary again after a frame of which nothing passed.
     pub(crate) fn forget_frame(&mut self) {
         self.payload_left = 0;
         self.closed = false;
+        self.held.len = 0;
     }
 
     /// What comes at `position` of `chunk`. The position to ask for next is the end of the range
@@ -153,11 +162,10 @@ impl Lane {
             Ok(starts_message) => starts_message,
             Err(reason) => return Ok(Step::Violation(reason)),
         };
-        let held = std::mem::take(&mut self.held);
-        let end = position + header.len.saturating_sub(held.as_slice().len());
+        let end = position + header.len.saturating_sub(self.held.as_slice().len());
         self.payload_left = header.payload_len;
         self.closed = header.opcode == OpCode::CLOSE;
-        Ok(Step::Frame(Frame { header, starts_message, held, range: position..end }))
+        Ok(Step::Frame(Frame { header, starts_message, range: position..end }))
     }
 
     fn take_payload(&mut self, available: usize) -> usize {
@@ -262,7 +270,7 @@ impl Held {
     }
 
     /// The bytes in order.
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    fn as_slice(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 

@@ -24,7 +24,7 @@ fn run(sender: Peer, limits: LaneLimits, bytes: &[u8], cuts: &[usize]) -> (Vec<u
             match lane.step(&mut chunk, position).unwrap() {
                 Step::End => break,
                 Step::Frame(frame) => {
-                    passed.extend_from_slice(frame.held.as_slice());
+                    lane.release_held(|held| passed.extend_from_slice(held));
                     position = frame.range.end;
                     passed.extend_from_slice(&chunk[frame.range]);
                 }

@@ -138,6 +138,7 @@ impl Side {
 
     /// Takes the header of a frame that is to be discarded, with its message.
     pub(super) fn discard_frame(&mut self) {
+        self.lane.release_held(|_| ());
         self.discarding = true;
         self.care = Care::Discard;
     }
@@ -150,7 +151,7 @@ impl Side {
         passage: &mut Passage,
         tally: &mut Tally,
     ) -> Result<(), Stop> {
-        let Frame { header, starts_message, held, range } = frame;
+        let Frame { header, starts_message, range } = frame;
         self.discarding &= !starts_message;
         if self.proof.begin(&header, starts_message) {
             self.care = Care::Withhold;
@@ -161,7 +162,7 @@ impl Side {
                 self.withheld.starts_message |= starts_message;
                 self.withheld.payload_bytes += header.payload_len;
             }
-            self.withheld.push(held.as_slice());
+            self.lane.release_held(|held| self.withheld.push(held));
             self.withheld.stage(range);
             if self.withheld.header_bytes() > MAX_WITHHELD_HEADERS {
                 return Err(Reason::TooManyFragments.into());
@@ -169,13 +170,16 @@ impl Side {
         } else {
             self.care = Care::Pass;
             self.withheld.stash(chunk)?;
-            passage.insert(held.as_slice());
+            self.lane.release_held(|held| passage.insert(held));
             passage.pass(range);
             if !header.opcode.is_control() {
                 self.count(starts_message, header.payload_len, tally);
             }
         }
-        if header.payload_len == 0 { self.end_frame(passage, tally) } else { Ok(()) }
+        if header.payload_len == 0 && self.care == Care::Withhold {
+            return self.end_frame(passage, tally);
+        }
+        Ok(())
     }
 
     /// Takes payload of the frame that is open.
@@ -197,9 +201,12 @@ impl Side {
                     start = end;
                 }
                 self.withheld.stage(range);
+                if self.lane.at_boundary() {
+                    return self.end_frame(passage, tally);
+                }
             }
         }
-        if self.lane.at_boundary() { self.end_frame(passage, tally) } else { Ok(()) }
+        Ok(())
     }
 
     /// Keeps what the chunk has of a frame or message that is not proved yet.
@@ -213,8 +220,9 @@ impl Side {
         self.withheld.discard();
     }
 
+    /// Ends a frame that is being proved.
     fn end_frame(&mut self, passage: &mut Passage, tally: &mut Tally) -> Result<(), Stop> {
-        if self.care == Care::Withhold && self.proof.end_frame()? == Proved::AllSoFar {
+        if self.proof.end_frame()? == Proved::AllSoFar {
             self.count(self.withheld.starts_message, self.withheld.payload_bytes, tally);
             self.withheld.release(passage);
         }
