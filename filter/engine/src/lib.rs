@@ -15,6 +15,7 @@ mod engine;
 mod frame;
 mod handshake;
 pub mod headers;
+pub mod inflate;
 mod lane;
 mod mask;
 mod metadata;
