@@ -52,8 +52,6 @@ const TABLE: &[Row] = &[
     row(&["policies", "*", "auth", "max_session"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "auth", "revocation"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "csrf"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "compression"], Asks::Word("inspect"), "leave it out, or write `strip`"),
-    row(&["policies", "*", "compression"], Asks::Word("pass"), "leave it out, or write `strip`"),
     row(&["policies", "*", "messages", "schema"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "max_json_depth"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "tunnels"], Asks::Word("deny"), "leave it out, or write `pass`"),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::auth::error::TokenError;
 use crate::chunk::{Chunk, Unreadable};
-use crate::handshake::{self, Admission, Expected, Handshake, Kind, Next};
+use crate::handshake::{self, Admission, Agreement, Deflate, Expected, Handshake, Kind, Next};
 use crate::headers::{Field, HeaderEdit, Headers, Single};
 use crate::lane::Peer;
 pub use crate::open::Judged;
@@ -320,11 +320,12 @@ impl Session {
         match std::mem::replace(&mut self.phase, Phase::Refused) {
             Phase::Refused => {}
             Phase::AwaitingResponse(awaiting) if switching => {
-                if !awaiting.expected.is_met_by(headers) {
+                let Some(Agreement { deflate, edit }) = awaiting.expected.agreement(headers) else {
                     self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
                     return;
-                }
-                let mut edits = Vec::new();
+                };
+                let _agreed: Option<Deflate> = deflate;
+                let mut edits = Vec::from_iter(edit);
                 if awaiting.protocol == Protocol::Multiplexed {
                     // The key was Postern's, so the client has nothing to hold its hash against.
                     edits.push(HeaderEdit::Remove("sec-websocket-accept".to_owned()));

@@ -2,6 +2,7 @@
 //! origin, subprotocols, token, claims, rates by user. The first refusal wins, yet every
 //! handshake takes its tokens from the rates by address: brute force is an attack too.
 
+mod extensions;
 mod response;
 mod shape;
 mod subprotocol;
@@ -14,7 +15,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Auth, Carrier, Counted, Expiry, OriginVerdict, Origins, OtherUpgrades, Per, Tls};
+use postern_config::{
+    Auth, Carrier, Counted, Expiry, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Tls,
+};
 
 use crate::auth::carrier::{self, Presence};
 use crate::auth::claims::Claims;
@@ -28,11 +31,13 @@ use crate::reason::Reason;
 use crate::request::RequestHead;
 use crate::ruleset::{HandshakeRate, Ruleset};
 
+use extensions::Offers;
+
+pub(crate) use extensions::{Agreement, Deflate};
 pub(crate) use response::Expected;
 pub(crate) use shape::Kind;
 
 const CONNECTION: &str = "connection";
-const EXTENSIONS: &str = "sec-websocket-extensions";
 const KEY: &str = "sec-websocket-key";
 const PROTOCOL: &str = "sec-websocket-protocol";
 
@@ -44,6 +49,8 @@ pub(crate) struct Handshake {
     /// The client's key, or a fresh one where the client sends none.
     key: Vec<u8>,
     tokens: Tokens,
+    /// What goes up of the extensions that the client offers.
+    extensions: Offers,
     /// What takes the tokens out of the request, whatever becomes of it.
     removals: Vec<HeaderEdit>,
     refusal: Option<Refusal>,
@@ -106,12 +113,15 @@ impl Handshake {
         };
         let shape = judge_tls(ruleset.policy.tls, &head).and(shape);
         let refusal = shape.as_ref().err().map(|reason| Refusal::from(*reason));
+        let extensions = Offers::read(ruleset.policy.compression, head.headers());
+        let refusal = refusal.or(extensions.as_ref().err().map(|reason| Refusal::from(*reason)));
         let key = shape.ok().flatten().unwrap_or_else(|| shape::fresh_key(head.entropy.key));
         let mut handshake = Self {
             ruleset,
             head,
             key,
             tokens,
+            extensions: extensions.unwrap_or_default(),
             removals,
             refusal,
             pending: VecDeque::new(),
@@ -218,9 +228,7 @@ impl Handshake {
             edits.retain(|edit| edit.name() != PROTOCOL);
             edits.push(subprotocol::edit(PROTOCOL, left));
         }
-        if headers.has(EXTENSIONS) {
-            edits.push(HeaderEdit::Remove(EXTENSIONS.to_owned()));
-        }
+        edits.extend(self.extensions.edit.clone());
         if headers.single(KEY) != Single::One(&self.key) {
             edits.push(HeaderEdit::Set(KEY.to_owned(), self.key.clone()));
         }
@@ -239,7 +247,13 @@ impl Handshake {
         };
         // A token that is left in went up as an offer, so the upstream may choose it.
         let subprotocols = credentials.into_iter().chain(allowed).map(<[u8]>::to_vec).collect();
-        let expected = Expected { key: self.key.clone(), subprotocols };
+        let expected = Expected {
+            key: self.key.clone(),
+            subprotocols,
+            extensions: self.extensions.left.clone(),
+            // A message that is discarded is missing in the history of those after it.
+            client_messages_alone: policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop),
+        };
         let rates = Rates::new(&policy.rates, |rate, quota| {
             self.bucket(rate.count, rate.per, quota, claims.as_ref())
         });

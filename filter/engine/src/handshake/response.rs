@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
+use super::extensions::{self, Agreement, Parameters};
 use crate::headers::{Headers, Single};
 
 /// What a 101 must say.
@@ -13,15 +14,24 @@ pub(crate) struct Expected {
     pub(crate) key: Vec<u8>,
     /// The subprotocols that went up.
     pub(crate) subprotocols: Vec<Vec<u8>>,
+    /// The offers of permessage-deflate that went up.
+    pub(crate) extensions: Vec<Parameters>,
+    /// Whether each message of the client has to be understood without the ones before it.
+    pub(crate) client_messages_alone: bool,
 }
 
 /// The globally unique identifier of RFC 6455 §1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 impl Expected {
-    /// Whether `headers` are those of a 101 for the request. No extension was offered, so none
-    /// may be agreed on.
-    pub(crate) fn is_met_by(&self, headers: Headers<'_>) -> bool {
+    /// What `headers` agree on, if they are those of a 101 for the request.
+    pub(crate) fn agreement(&self, headers: Headers<'_>) -> Option<Agreement> {
+        let agreement = extensions::agree(&self.extensions, self.client_messages_alone, headers)?;
+        self.is_met_by(headers).then_some(agreement)
+    }
+
+    /// Whether all but the extensions fits.
+    fn is_met_by(&self, headers: Headers<'_>) -> bool {
         let mut upgrade = headers.list("upgrade");
         let to_websocket = upgrade.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"))
             && upgrade.next().is_none()
@@ -35,7 +45,7 @@ impl Expected {
             Single::One(name) => self.subprotocols.iter().any(|offer| offer == name.trim_ascii()),
             Single::Many => false,
         };
-        to_websocket && accepted && subprotocol_offered && !headers.has("sec-websocket-extensions")
+        to_websocket && accepted && subprotocol_offered
     }
 
     fn accept(&self) -> String {
@@ -66,6 +76,8 @@ mod tests {
         let expected = Expected {
             key: b"dGhlIHNhbXBsZSBub25jZQ==".to_vec(),
             subprotocols: vec![b"chat.v2".to_vec(), b"chat.v1".to_vec()],
+            extensions: Vec::new(),
+            client_messages_alone: false,
         };
         let cases: [(&str, &[(&str, Option<&str>)], bool); 13] = [
             ("the RFC's example", &[], true),
@@ -91,10 +103,11 @@ mod tests {
             ("extension not offered", &[("sec-websocket-extensions", Some("permessage-deflate"))], false),
         ];
         for (name, changes, fits) in cases {
-            assert_eq!(expected.is_met_by(Headers::new(&response(changes))), fits, "{name}");
+            let agreement = expected.agreement(Headers::new(&response(changes)));
+            assert_eq!(agreement, fits.then(Agreement::default), "{name}");
         }
         let mut twice = response(&[]);
         twice.extend_from_slice(&response(&[]));
-        assert!(!expected.is_met_by(Headers::new(&twice)), "two accepts");
+        assert_eq!(expected.agreement(Headers::new(&twice)), None, "two accepts");
     }
 }

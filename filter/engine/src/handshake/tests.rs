@@ -211,10 +211,43 @@ fn claims_go_up_in_headers_and_a_clients_own_never_do() {
 }
 
 #[test]
-fn extension_offers_are_taken_out() {
-    let head =
-        with(&request(), "sec-websocket-extensions", b"permessage-deflate; client_max_window_bits, foo");
-    assert_eq!(ending(json!({}), head), Ending::Admitted(vec![remove("sec-websocket-extensions")]));
+fn extension_offers_go_up_as_the_policy_says() {
+    const FIELD: &str = "sec-websocket-extensions";
+    let offered = |value: &[u8]| with(&with(&request(), FIELD, value), "origin", b"https://app.example.com");
+    let cases: [(&[u8], Option<HeaderEdit>); 4] = [
+        (b"permessage-deflate; client_max_window_bits", None),
+        (b"permessage-deflate, foo", Some(set(FIELD, b"permessage-deflate"))),
+        (b"foo", Some(remove(FIELD))),
+        (b"permessage-deflate; server_max_window_bits=16", Some(remove(FIELD))),
+    ];
+    for (value, edit) in cases {
+        for multiplexed in [false, true] {
+            let mut head = offered(value);
+            if multiplexed {
+                head.connection.protocol = Protocol::Multiplexed;
+            }
+            let stripped = ending(json!({}), head.clone());
+            let Ending::Admitted(edits) = stripped else { panic!("{stripped:?}") };
+            assert!(edits.contains(&remove(FIELD)), "{edits:?}");
+            for word in ["pass", "inspect"] {
+                let passed = ending(json!({"compression": word}), head.clone());
+                let Ending::Admitted(edits) = passed else { panic!("{passed:?}") };
+                assert_eq!(edits.into_iter().find(|edit| edit.name() == FIELD), edit, "{word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn offers_that_break_the_grammar_are_malformed_unless_they_are_taken_out() {
+    let head = with(&request(), "sec-websocket-extensions", b"permessage-deflate;");
+    assert_eq!(ending(json!({}), head.clone()), Ending::Admitted(vec![remove("sec-websocket-extensions")]));
+    let head = with(&head, "origin", b"https://evil.example");
+    for word in ["pass", "inspect"] {
+        // It is a matter of the handshake's shape, before the origin.
+        let refused = ending(json!({"compression": word}), head.clone());
+        assert_eq!(refused, Ending::Refused(Reason::MalformedHandshake, vec![]), "{word}");
+    }
 }
 
 #[test]

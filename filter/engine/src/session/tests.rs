@@ -457,3 +457,55 @@ fn an_upstream_may_choose_the_offer_of_a_token_that_is_left_in() {
     trial.input(Input::Response(chosen), START);
     assert!(trial.session.was_opened(), "{:?}", trial.outputs);
 }
+
+#[test]
+fn compression_is_agreed_on_as_it_was_offered() {
+    const FIELD: &str = "sec-websocket-extensions";
+    let offer = with(&request(), FIELD, b"permessage-deflate; server_max_window_bits=10, foo");
+    let answered = |changes: Value, head: &RequestHead, answer: Option<&str>| {
+        let mut trial = Trial::new(changes, head.clone());
+        trial.outputs.clear();
+        let answer = answer.map(|value| (FIELD.to_owned(), value.as_bytes().to_vec()));
+        let response = agreement().into_iter().chain(answer).collect();
+        trial.input(Input::Response(response), START);
+        trial
+    };
+    let drop =
+        json!([{"count": "messages", "per": "connection", "limit": 2, "window": "10s", "on_exceed": "drop"}]);
+    let fits = "permessage-deflate; server_max_window_bits=9";
+    let alone = format!("{fits}; client_no_context_takeover");
+    let alone_edit = HeaderEdit::Set(FIELD.to_owned(), alone.clone().into_bytes());
+    for word in ["pass", "inspect"] {
+        let changes = json!({"compression": word});
+        let dropping = json!({"compression": word, "rates": drop});
+        let cases = [
+            (&changes, None, Some(vec![])),
+            (&changes, Some(fits), Some(vec![])),
+            (&changes, Some("permessage-deflate"), None),
+            (&changes, Some("foo"), None),
+            (&dropping, None, Some(vec![])),
+            (&dropping, Some(fits), Some(vec![alone_edit.clone()])),
+            (&dropping, Some(alone.as_str()), Some(vec![])),
+        ];
+        for (changes, answer, edits) in cases {
+            let trial = answered(changes.clone(), &offer, answer);
+            match edits {
+                Some(edits) => {
+                    let admitted = [Output::AdmitResponse(edits), Output::Tell(Event::Opened)];
+                    assert_eq!(trial.outputs, admitted, "{word}: {answer:?}");
+                }
+                None => {
+                    let [Output::Tell(_), Output::Reply(_, reply)] = trial.outputs.as_slice() else {
+                        panic!("{word}, {answer:?}: {:?}", trial.outputs);
+                    };
+                    assert_eq!(reply.reason, Reason::UpstreamHandshakeInvalid);
+                }
+            }
+        }
+    }
+    // An upstream that was offered nothing has nothing to agree to.
+    for (changes, head) in [(json!({}), &offer), (json!({"compression": "pass"}), &request())] {
+        assert!(!answered(changes.clone(), head, Some(fits)).session.was_opened());
+        assert!(answered(changes, head, None).session.was_opened());
+    }
+}
