@@ -9,7 +9,9 @@ mod wire;
 
 pub mod config;
 pub mod configuration;
+pub mod extensions;
 pub mod frames;
+pub mod inflate;
 pub mod matchers;
 pub mod metadata;
 pub mod rate_table;
@@ -23,10 +25,12 @@ pub mod token_parts;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     ("config", config::run),
     ("configuration", configuration::run),
+    ("extensions", extensions::run),
     ("frames", frames::run),
+    ("inflate", inflate::run),
     ("matchers", matchers::run),
     ("metadata", metadata::run),
     ("rate_table", rate_table::run),

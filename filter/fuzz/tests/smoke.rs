@@ -78,5 +78,5 @@ macro_rules! targets {
 }
 
 targets! {
-    config configuration frames matchers metadata rate_table request response strict_json token token_parts
+    config configuration extensions frames inflate matchers metadata rate_table request response strict_json token token_parts
 }
