@@ -4,7 +4,7 @@
 //! out goes to a sink, whose error ends it. It never holds more than the window that was agreed on
 //! and, while a message is open, the tables of one block.
 //!
-//! Strict, so that nobody who inflates the same bytes can read something else in them:
+//! Strict, so that who inflates the same bytes does not read something else in them:
 //! - a distance reaches back to what was put out since the history began, and no further than the
 //!   window;
 //! - a message with the four octets that its sender took off ends at the end of a block and of an
@@ -15,7 +15,8 @@
 //!   ten bits that a block takes.
 //!
 //! Not strict: blocks may follow one with BFINAL set, from the next octet and with the same history
-//! (§7.2.3.4), and lengths need not be coded as short as they could be.
+//! (§7.2.3.4). There are receivers that stop there, and so read the beginning of what is put out
+//! here. Nor need anything be coded as short as it could be.
 
 use std::fmt;
 
