@@ -4,7 +4,7 @@
 //! 64 KiB. `binary` is judged by its header alone, as it is under the default policy; `touched` is
 //! the floor beneath that, the reading of as many header bytes; `ascii` and `mixed` are text that
 //! is proved UTF-8 under its mask, from the client, and `unmasked` the same from the upstream.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark may fail")]
+#![allow(clippy::unwrap_used, clippy::unreachable, missing_docs, reason = "a benchmark may fail")]
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::auth::error::TokenError;
 use crate::chunk::{Chunk, Unreadable};
-use crate::handshake::{self, Admission, Agreement, Deflate, Expected, Handshake, Kind, Next};
+use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next};
 use crate::headers::{Field, HeaderEdit, Headers, Single};
 use crate::lane::Peer;
 pub use crate::open::Judged;
@@ -324,7 +324,6 @@ impl Session {
                     self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
                     return;
                 };
-                let _agreed: Option<Deflate> = deflate;
                 let mut edits = Vec::from_iter(edit);
                 if awaiting.protocol == Protocol::Multiplexed {
                     // The key was Postern's, so the client has nothing to hold its hash against.
@@ -332,7 +331,7 @@ impl Session {
                 }
                 self.outputs.push_back(Output::AdmitResponse(edits));
                 self.outputs.push_back(Output::Tell(Event::Opened));
-                let open = Open::new(&self.ruleset.policy, awaiting.terms);
+                let open = Open::new(&self.ruleset.policy, awaiting.terms, deflate);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
                 if awaiting.held_bytes > 0 {
@@ -393,6 +392,8 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod compression_tests;
 #[cfg(test)]
 mod frame_tests;
 #[cfg(test)]

@@ -50,7 +50,6 @@ enum Bound {
 
 /// How messages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "read where frames are judged, which does not inflate yet")]
 pub(crate) struct Deflate {
     /// What the client sends.
     pub(crate) client: Context,

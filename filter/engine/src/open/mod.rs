@@ -15,6 +15,7 @@ use postern_config::Policy;
 
 use crate::chunk::{Chunk, Unreadable};
 use crate::close;
+use crate::handshake::Deflate;
 use crate::lane::{Frame, Peer, Step};
 use crate::passage::Passage;
 use crate::rate::{Charge, Outcome};
@@ -84,10 +85,11 @@ pub(crate) enum Due {
 }
 
 impl Open {
-    pub(crate) fn new(policy: &Policy, terms: Terms) -> Self {
+    pub(crate) fn new(policy: &Policy, terms: Terms, deflate: Option<Deflate>) -> Self {
+        let (client, server) = deflate.map(|Deflate { client, server }| (client, server)).unzip();
         Self {
-            client: Side::client(policy),
-            upstream: Side::upstream(policy),
+            client: Side::client(policy, client),
+            upstream: Side::upstream(policy, server),
             rates: terms.rates,
             mask: terms.mask,
             parked: false,

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use postern_config::Policy;
+use postern_config::{Compression, Policy};
 
 use crate::chunk::{Chunk, Unreadable};
+use crate::inflate::{Context, Inflater};
 use crate::lane::{Frame, Lane, LaneLimits, Peer};
 use crate::passage::Passage;
 use crate::reason::Reason;
@@ -63,17 +64,28 @@ const MAX_WITHHELD_HEADERS: u64 = 16 * 1024;
 const PAYLOAD_WINDOW: usize = 64 * 1024;
 
 impl Side {
-    pub(super) fn client(policy: &Policy) -> Self {
+    pub(super) fn client(policy: &Policy, deflate: Option<Context>) -> Self {
         let limits = LaneLimits::client(&policy.messages);
-        Self::new(Peer::Client, limits, Proof::new(policy.messages.utf8))
+        Self::new(Peer::Client, limits, policy.messages.utf8, policy.compression, deflate)
     }
 
-    pub(super) fn upstream(policy: &Policy) -> Self {
+    pub(super) fn upstream(policy: &Policy, deflate: Option<Context>) -> Self {
         let limits = LaneLimits::upstream(&policy.upstream_messages);
-        Self::new(Peer::Upstream, limits, Proof::new(policy.upstream_messages.utf8))
+        Self::new(Peer::Upstream, limits, policy.upstream_messages.utf8, policy.compression, deflate)
     }
 
-    fn new(sender: Peer, limits: LaneLimits, proof: Proof) -> Self {
+    fn new(
+        sender: Peer,
+        limits: LaneLimits,
+        utf8: bool,
+        compression: Compression,
+        deflate: Option<Context>,
+    ) -> Self {
+        let inflater = deflate.filter(|_| compression == Compression::Inspect).map(Inflater::new);
+        let limits = LaneLimits { compressible: deflate.is_some(), inflated: inflater.is_some(), ..limits };
+        // Where compressed text passes unread, text that is not compressed proves nothing either.
+        let utf8 = utf8 && compression != Compression::Pass;
+        let proof = Proof::new(utf8, limits.max_message_bytes, inflater);
         Self {
             sender,
             lane: Lane::new(sender, limits),

@@ -17,7 +17,7 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    fn new(changes: Value, head: RequestHead) -> Self {
+    pub(super) fn new(changes: Value, head: RequestHead) -> Self {
         let Selection::Judge(session) = engine(changes).select(&head, &RouteFacts::default()) else {
             panic!("the policy judges every request");
         };
@@ -36,7 +36,7 @@ impl Trial {
         trial
     }
 
-    fn input(&mut self, input: Input, now: Duration) {
+    pub(super) fn input(&mut self, input: Input, now: Duration) {
         self.session.handle(input, now);
         self.drain(now);
     }
@@ -77,7 +77,7 @@ impl Trial {
     }
 }
 
-fn agreement() -> Vec<Field> {
+pub(super) fn agreement() -> Vec<Field> {
     [
         (":status", "101"),
         ("upgrade", "websocket"),
