@@ -4,6 +4,8 @@ ENVOY_VERSION := 1.40.0
 WEBSOCKETS_VERSION := 16.0
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 10
+# How often each workload is measured.
+BENCH_ROUNDS ?= 50
 
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -20,7 +22,7 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python run test lint licences check fuzz bench-engine clean
+.PHONY: help build imports envoy python run test lint licences check fuzz bench-engine bench-envoy clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -66,6 +68,11 @@ bench-engine: ## measure what judging a frame costs the engine, natively
 
 fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 	filter/fuzz/run.sh $(FUZZ_SECONDS)
+
+# Unwinding, a benchmark that fails half-way still ends its Envoys.
+bench-envoy: build envoy ## measure the CPU time that a message costs Envoy with Postern and without
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--rounds $(BENCH_ROUNDS)
 
 clean: ## remove what was built, fetched and left by runs
 	cargo clean

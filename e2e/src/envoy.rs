@@ -136,6 +136,11 @@ impl Envoy {
         Ok(Self { process, log, admin, listener })
     }
 
+    /// The process, to ask the system what it uses.
+    pub fn process_id(&self) -> u32 {
+        self.process.0.id()
+    }
+
     /// Where clients connect.
     pub fn listener(&self) -> SocketAddr {
         self.listener

@@ -38,6 +38,7 @@ pub struct Scene {
     behaviours: Vec<(String, Behaviour)>,
     environment: Vec<(String, String)>,
     route_metadata: Option<Value>,
+    service: Option<SocketAddr>,
     workers: Option<u32>,
     bare: bool,
     plaintext: bool,
@@ -105,6 +106,12 @@ impl Scene {
         self
     }
 
+    /// Envoy sends everything to this service, and nothing to the scene's own upstream.
+    pub fn service(mut self, address: SocketAddr) -> Self {
+        self.service = Some(address);
+        self
+    }
+
     /// So many worker threads instead of one.
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = Some(workers);
@@ -166,7 +173,7 @@ impl Scene {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         bootstrap.listen(anywhere);
         bootstrap.admin(anywhere);
-        bootstrap.upstream(upstream.address());
+        bootstrap.upstream(self.service.unwrap_or(upstream.address()));
         bootstrap.access_log(&access_log);
         self.secure(&mut bootstrap, &folder, &certificate, &client_certificate);
         if let Some(metadata) = &self.route_metadata {

@@ -1,0 +1,166 @@
+//! What Postern costs: CPU time of the Envoy process per message, with Postern and without, in one run that alternates
+//! between the two. It judges no correctness; the tests do.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
+#![allow(clippy::panic, reason = "a benchmark that cannot go on has nothing to say")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
+
+mod cpu;
+mod echo;
+mod figures;
+mod workload;
+
+use std::io;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use postern_e2e::{EnvoyError, RawClient, RunningScene, Scene, Value, json};
+
+use cpu::Cpu;
+use figures::{Figures, HEADING};
+use workload::{ALL, FRAMES, RATED, Workload};
+
+/// Measures what a message costs Envoy with Postern and without.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How often each workload runs on each Envoy.
+    #[arg(long, default_value_t = 50)]
+    rounds: usize,
+    /// Only on this listener.
+    #[arg(long)]
+    listener: Option<Listener>,
+    /// Only workloads whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Listener {
+    /// Without TLS: Envoy itself does the least, so Postern's part is the greatest.
+    Plaintext,
+    /// With TLS, as users run it.
+    Tls,
+}
+
+impl Listener {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::Tls => "TLS",
+        }
+    }
+
+    fn scene(self, service: SocketAddr) -> Scene {
+        let scene = Scene::new().service(service);
+        if self == Self::Plaintext { scene.plaintext() } else { scene }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum BenchError {
+    #[error("{0}")]
+    Envoy(#[from] EnvoyError),
+    #[error("the CPU time of Envoy: {0}")]
+    Cpu(#[from] io::Error),
+    #[error("Postern closed a connection: {0}")]
+    Closed(String),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), BenchError> {
+    let service = echo::start()?;
+    println!(
+        "microseconds of Envoy's CPU per message, there and back; medians of {} rounds",
+        arguments.rounds
+    );
+    println!("{HEADING}");
+    for listener in [Listener::Plaintext, Listener::Tls] {
+        if arguments.listener.is_some_and(|only| only != listener) {
+            continue;
+        }
+        let bare = Envoy::start(listener.scene(service).bare()).await?;
+        let guarded = Envoy::start(listener.scene(service).document(document())).await?;
+        for workload in ALL.iter().filter(|workload| workload.name.contains(&arguments.only)) {
+            let figures = compare(workload, &bare, &guarded, arguments.rounds).await?;
+            println!("{}", figures.row(listener.name(), workload));
+        }
+        guarded.assert_nothing_refused().await?;
+    }
+    Ok(())
+}
+
+/// Two policies: the rules for frames, which are on by default, without and with a rate.
+fn document() -> Value {
+    let policy = |rates: Value| {
+        let limits = json!({"max_frame_bytes": "64KiB", "max_message_bytes": "64KiB"});
+        json!({
+            "tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "auth": "none",
+            "messages": limits, "upstream_messages": limits, "rates": rates,
+        })
+    };
+    let rate = json!([{"count": "messages", "per": "connection", "limit": 1_000_000_000, "window": "1s"}]);
+    json!({
+        "policies": {"frames": policy(json!([])), "rated": policy(rate)},
+        "routes": [
+            {"match": {"path_prefix": FRAMES}, "policy": "frames"},
+            {"match": {"path_prefix": RATED}, "policy": "rated"},
+        ],
+    })
+}
+
+/// An Envoy and its clock.
+struct Envoy {
+    scene: RunningScene,
+    cpu: Cpu,
+}
+
+impl Envoy {
+    async fn start(scene: Scene) -> Result<Self, BenchError> {
+        let scene = scene.try_start().await?;
+        let cpu = Cpu::of(scene.envoy().process_id());
+        Ok(Self { scene, cpu })
+    }
+
+    /// The cost of a message in one run of the workload, in microseconds.
+    async fn measure(&self, workload: &Workload, client: &mut RawClient) -> io::Result<f64> {
+        let before = self.cpu.settled().await?;
+        workload.run(client).await;
+        let after = self.cpu.settled().await?;
+        Ok(workload.per_message(after.saturating_sub(before)))
+    }
+
+    async fn assert_nothing_refused(&self) -> Result<(), BenchError> {
+        let closes = self.scene.envoy().stats().await.sum("postern_closes", &[]);
+        if closes == 0.0 { Ok(()) } else { Err(BenchError::Closed(self.scene.envoy().log())) }
+    }
+}
+
+/// Runs a workload on both in turns, on one connection each.
+async fn compare(
+    workload: &Workload,
+    bare: &Envoy,
+    guarded: &Envoy,
+    rounds: usize,
+) -> Result<Figures, BenchError> {
+    let mut alone = bare.scene.open(workload.path).await;
+    let mut with = guarded.scene.open(workload.path).await;
+    // Once before it counts: the first run finds cold caches and code that is not compiled for speed yet.
+    bare.measure(workload, &mut alone).await?;
+    guarded.measure(workload, &mut with).await?;
+    let mut figures = Figures::default();
+    for _ in 0..rounds {
+        let without = bare.measure(workload, &mut alone).await?;
+        figures.add(without, guarded.measure(workload, &mut with).await?);
+    }
+    Ok(figures)
+}

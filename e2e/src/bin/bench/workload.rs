@@ -1,0 +1,139 @@
+//! What is sent through Envoy, and how.
+
+use std::time::Duration;
+
+use postern_e2e::{Frame, RawClient};
+
+/// How a client sends its messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner {
+    /// The next one once the last one is back.
+    PingPong,
+    /// So many in one write, and always one write more than what is back.
+    Stream(usize),
+}
+
+/// One line of the report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    /// Which policy it falls under.
+    pub(crate) path: &'static str,
+    pub(crate) manner: Manner,
+    pub(crate) payload: Payload,
+    /// Bytes in a message.
+    pub(crate) size: usize,
+    /// Messages in one measurement, there and back.
+    pub(crate) messages: usize,
+    /// How many times the CPU of an Envoy without Postern a message may cost.
+    pub(crate) target: Option<f64>,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Payload {
+    Binary,
+    /// Text of this, over and over.
+    Text(&'static str),
+}
+
+const ASCII: &str = "The quick brown fox jumps over the lazy dog. ";
+/// Code points of one to four bytes.
+const MIXED: &str = "Wörter, слова, λέξεις, 言葉, 🦊 ";
+
+/// The policy with frame rules and no rate.
+pub(crate) const FRAMES: &str = "/ws/frames";
+/// The same with a rate that nothing reaches.
+pub(crate) const RATED: &str = "/ws/rated";
+
+const KIB: usize = 1024;
+
+pub(crate) const ALL: [Workload; 9] = [
+    ping_pong("64 B binary ping-pong", Payload::Binary, 1.10),
+    Workload {
+        path: RATED,
+        target: None,
+        ..ping_pong("64 B binary ping-pong, a rate", Payload::Binary, f64::NAN)
+    },
+    stream("1 KiB binary stream", Payload::Binary, KIB, 1.05),
+    stream("64 KiB binary stream", Payload::Binary, 64 * KIB, 1.05),
+    ping_pong("64 B text ping-pong", Payload::Text(ASCII), 1.25),
+    stream("1 KiB text stream", Payload::Text(ASCII), KIB, 1.25),
+    stream("64 KiB text stream", Payload::Text(ASCII), 64 * KIB, 1.25),
+    stream("1 KiB multi-byte text stream", Payload::Text(MIXED), KIB, 1.25),
+    stream("64 KiB multi-byte text stream", Payload::Text(MIXED), 64 * KIB, 1.25),
+];
+
+const fn ping_pong(name: &'static str, payload: Payload, target: f64) -> Workload {
+    Workload {
+        name,
+        path: FRAMES,
+        manner: Manner::PingPong,
+        payload,
+        size: 64,
+        messages: 1000,
+        target: Some(target),
+    }
+}
+
+/// 8 MiB in messages of 1 KiB, or 24 MiB in messages of 64 KiB; each way.
+const fn stream(name: &'static str, payload: Payload, size: usize, target: f64) -> Workload {
+    let (batch, messages) = if size < 64 * KIB { (64, 8 * KIB) } else { (2, 384) };
+    Workload {
+        name,
+        path: FRAMES,
+        manner: Manner::Stream(batch),
+        payload,
+        size,
+        messages,
+        target: Some(target),
+    }
+}
+
+impl Workload {
+    /// Sends the messages and receives them all back.
+    pub(crate) async fn run(&self, client: &mut RawClient) {
+        let frame = self.frame();
+        let (sent, received) = (frame.clone().masked().bytes(), frame.bytes().len());
+        match self.manner {
+            Manner::PingPong => {
+                for _ in 0..self.messages {
+                    client.send(&sent).await;
+                    expect(client, received).await;
+                }
+            }
+            Manner::Stream(batch) => {
+                let sent = sent.repeat(batch);
+                client.send(&sent).await;
+                for _ in 1..self.messages / batch {
+                    client.send(&sent).await;
+                    expect(client, received * batch).await;
+                }
+                expect(client, received * batch).await;
+            }
+        }
+    }
+
+    /// The cost of one message out of that of a whole run.
+    pub(crate) fn per_message(&self, used: Duration) -> f64 {
+        used.as_secs_f64() * 1e6 / self.messages as f64
+    }
+
+    fn frame(&self) -> Frame {
+        match self.payload {
+            Payload::Binary => Frame::binary(vec![0xa5; self.size]),
+            Payload::Text(text) => {
+                let mut whole = text.repeat(self.size / text.len() + 1);
+                whole.truncate(whole.floor_char_boundary(self.size));
+                // What is cut off of the last code point is made up for, so that sizes stay the same.
+                whole.push_str(&"-".repeat(self.size - whole.len()));
+                Frame::text(&whole)
+            }
+        }
+    }
+}
+
+async fn expect(client: &mut RawClient, bytes: usize) {
+    let echo = client.bytes(bytes).await;
+    assert!(echo.is_ok(), "the connection ended: {echo:?}");
+}
