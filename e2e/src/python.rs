@@ -1,9 +1,11 @@
-//! The Python library `websockets`, a client that knows nothing of this project.
+//! The Python library `websockets`, a client and a server that know nothing of this project.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 use crate::bootstrap::workspace;
 use crate::deadline::within;
@@ -26,22 +28,48 @@ pub struct Outcome {
 /// Runs a Python script in which `import websockets` works, with these arguments. `None`, after saying so loudly, when
 /// the library is not there; with `CI=true` that is a failure.
 pub async fn run(script: &str, arguments: &[&str]) -> Option<Outcome> {
-    let libraries = workspace().join(".tools/python");
-    if !libraries.join("websockets").is_dir() {
-        not_run("the Python library websockets is missing; `make python` fetches it");
-        return None;
-    }
-    let mut command = Command::new("python3");
-    command
-        .args(["-c", script])
-        .args(arguments)
-        .env("PYTHONPATH", libraries)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+    let mut command = command(script)?;
+    command.args(arguments).stdin(Stdio::null());
     let output = within(LIMIT, "a Python script", command.output()).await.expect("python3 to start");
     Some(Outcome {
         success: output.status.success(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
+}
+
+/// A script that serves until this is dropped.
+#[derive(Debug)]
+pub struct Service {
+    address: SocketAddr,
+    _process: Child,
+}
+
+impl Service {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Starts a script that prints its port on 127.0.0.1 and serves until its standard input ends. `None` as in [`run`].
+pub async fn serve(script: &str) -> Option<Service> {
+    let mut command = command(script)?;
+    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 to start");
+    let mut line = String::new();
+    let mut output = BufReader::new(process.stdout.take().expect("a pipe"));
+    within(LIMIT, "a Python service", output.read_line(&mut line)).await.expect("a pipe");
+    let port = line.trim().parse().expect("the port of a service that has started");
+    Some(Service { address: (Ipv4Addr::LOCALHOST, port).into(), _process: process })
+}
+
+fn command(script: &str) -> Option<Command> {
+    let libraries = workspace().join(".tools/python");
+    if !libraries.join("websockets").is_dir() {
+        not_run("the Python library websockets is missing; `make python` fetches it");
+        return None;
+    }
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).env("PYTHONPATH", libraries).kill_on_drop(true);
+    Some(command)
 }

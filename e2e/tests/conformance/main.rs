@@ -1,0 +1,152 @@
+//! The cases of `e2e/conformance/`, written from RFC 6455, against a strict server that is not ours, without Postern
+//! and with it: what the server alone does right must not become wrong, and what breaks the protocol must not even reach
+//! the server.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may fail anywhere, and says what to look at"
+)]
+
+mod case;
+mod conversation;
+mod verdict;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postern_e2e::{RunningScene, Scene, Value, json, python};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use case::{Case, File, Judge};
+use conversation::Conversation;
+use verdict::{judged, verdict};
+
+/// Cases under way at once. Most of their time they wait between pieces.
+const AT_ONCE: usize = 64;
+
+/// How long a case may take with Postern, on a machine busy with all the others.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long the server alone may take. It need not see what is wrong before a message ends, so that some cases wait in
+/// vain.
+const PATIENCE_ALONE: Duration = Duration::from_secs(5);
+
+const FILES: [(&str, &str); 7] = [
+    ("framing", include_str!("../../conformance/framing.json")),
+    ("control", include_str!("../../conformance/control.json")),
+    ("reserved", include_str!("../../conformance/reserved.json")),
+    ("fragmentation", include_str!("../../conformance/fragmentation.json")),
+    ("utf8", include_str!("../../conformance/utf8.json")),
+    ("close", include_str!("../../conformance/close.json")),
+    ("limits", include_str!("../../conformance/limits.json")),
+];
+
+/// All cases, and the policies that they name.
+fn load(files: &[(&str, &str)]) -> (Vec<Case>, Value) {
+    let mut cases = Vec::new();
+    let mut policies = json!({"generous": policy(&json!({}))});
+    for (name, text) in files {
+        let file: File = serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for (name, differences) in &file.policies {
+            policies[name] = policy(differences);
+        }
+        cases.extend(file.cases());
+    }
+    let ids: BTreeSet<&str> = cases.iter().map(|case| case.id.as_str()).collect();
+    assert_eq!(ids.len(), cases.len(), "an id is there twice");
+    (cases, policies)
+}
+
+/// A policy whose limits no case reaches, but for the `differences`.
+fn policy(differences: &Value) -> Value {
+    let limits = json!({"max_frame_bytes": "16MiB", "max_message_bytes": "16MiB"});
+    let mut policy = json!({
+        "tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "auth": "none", "rates": [],
+        "messages": limits, "upstream_messages": limits,
+    });
+    policy["messages"]["max_fragments"] = json!(1_000_000);
+    for (name, value) in differences.as_object().expect("an object") {
+        policy[name] = value.clone();
+    }
+    policy
+}
+
+/// Every policy under the path of its name.
+fn document(policies: &Value) -> Value {
+    let names = policies.as_object().expect("an object").keys();
+    let routes: Vec<Value> =
+        names.map(|name| json!({"match": {"path_prefix": format!("/ws/{name}")}, "policy": name})).collect();
+    json!({"policies": policies, "routes": routes})
+}
+
+/// What became of a case.
+struct Outcome {
+    /// Against the server alone.
+    bare: Result<(), String>,
+    /// With Postern between.
+    guarded: Result<(), String>,
+    /// Whether it was Postern that closed, where it must be.
+    judged: Result<(), String>,
+}
+
+async fn play(case: &Case, bare: &RunningScene, guarded: &RunningScene) -> Outcome {
+    let alone = Conversation::of(case, bare, PATIENCE_ALONE).await;
+    let with = Conversation::of(case, guarded, PATIENCE).await;
+    Outcome { bare: verdict(case, &alone), guarded: verdict(case, &with), judged: judged(case, &with.heard) }
+}
+
+/// Plays all cases and returns those that fail, and why.
+async fn failures(cases: Vec<Case>, bare: RunningScene, guarded: RunningScene) -> Vec<String> {
+    let (bare, guarded) = (Arc::new(bare), Arc::new(guarded));
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut playing = JoinSet::new();
+    for case in cases {
+        let (bare, guarded, room) = (Arc::clone(&bare), Arc::clone(&guarded), Arc::clone(&room));
+        playing.spawn(async move {
+            let _place = room.acquire_owned().await.expect("an open semaphore");
+            let outcome = play(&case, &bare, &guarded).await;
+            (case, outcome)
+        });
+    }
+    let outcomes = playing.join_all().await;
+    let met_alone = outcomes.iter().filter(|(_, outcome)| outcome.bare.is_ok()).count();
+    println!("{} cases, {met_alone} of them met by the server alone", outcomes.len());
+    let mut failures: Vec<String> =
+        outcomes.iter().filter_map(|(case, outcome)| failure(case, outcome)).collect();
+    failures.sort();
+    failures
+}
+
+fn failure(case: &Case, outcome: &Outcome) -> Option<String> {
+    let Outcome { bare, guarded, judged } = outcome;
+    match (bare, guarded, judged) {
+        (Ok(()), Err(what), _) => Some(format!("{case}: Postern breaks it: {what}")),
+        (Err(_), Err(what), _) => Some(format!("{case}: {what}")),
+        (_, Ok(()), Err(what)) => Some(format!("{case}: left to the server: {what}")),
+        // What is legal, or what only the server can judge, shows whether the case is right.
+        (Err(what), Ok(()), Ok(())) if case.expect.judge != Some(Judge::Postern) => {
+            Some(format!("{case}: the server alone fails it: {what}"))
+        }
+        (_, Ok(()), Ok(())) => None,
+    }
+}
+
+async fn assert_all_met(files: &[(&str, &str)]) {
+    let (cases, policies) = load(files);
+    let count = cases.len();
+    let Some(service) = python::serve(include_str!("../python/echo.py")).await else { return };
+    let scene = || Scene::new().plaintext().service(service.address());
+    let bare = scene().bare().start().await;
+    let guarded = scene().document(document(&policies)).start().await;
+    let failures = failures(cases, bare, guarded).await;
+    assert!(failures.is_empty(), "{} of {count} cases fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[tokio::test]
+async fn with_postern_every_case_is_met_and_violations_do_not_reach_the_server() {
+    assert_all_met(&FILES).await;
+}

@@ -1,0 +1,69 @@
+//! Whether what a client heard is what its case expects.
+
+use crate::case::{Case, Judge};
+use crate::conversation::{Conversation, Heard, Message};
+
+/// RFC 6455 §7.1.5: a Close without a code counts as this one.
+const NO_CODE: u16 = 1005;
+
+/// What is wrong, for either side of the comparison: `Ok` when the expectation is met.
+pub(crate) fn verdict(case: &Case, talk: &Conversation) -> Result<(), String> {
+    let (sent, heard, expect) = (&talk.sent, &talk.heard, &case.expect);
+    if !heard.illegal.is_empty() || !heard.trailing.is_empty() {
+        return Err(format!("illegal {:?}, behind the Close {:?}", heard.illegal, heard.trailing));
+    }
+    let expected = expect.echo.of(&sent.messages);
+    if heard.messages != expected {
+        return Err(format!("{} came back, not {}", brief(&heard.messages), brief(expected)));
+    }
+    pongs(&heard.pongs, expect.pong.of(&sent.pings))?;
+    match &expect.close {
+        None => closed(heard, &[1000], false),
+        Some(codes) => closed(heard, codes, expect.drop),
+    }
+}
+
+/// What is wrong with a Close that has to be Postern's.
+pub(crate) fn judged(case: &Case, heard: &Heard) -> Result<(), String> {
+    if case.expect.judge != Some(Judge::Postern) {
+        return Ok(());
+    }
+    let reason = heard.close.as_ref().map(|close| close.reason());
+    match reason {
+        Some(reason) if case.expect.reason.contains(&reason) => Ok(()),
+        other => Err(format!("the Close says {other:?}, not {:?}", case.expect.reason)),
+    }
+}
+
+/// Every Pong answers a Ping, in order, and the last Ping is answered; others may be skipped (RFC 6455 §5.5.3).
+fn pongs(pongs: &[Vec<u8>], pings: &[Vec<u8>]) -> Result<(), String> {
+    let mut left = pings.iter();
+    let in_order = pongs.iter().all(|pong| left.any(|ping| ping == pong));
+    if in_order && pongs.last() == pings.last() {
+        return Ok(());
+    }
+    Err(format!("{} Pongs do not answer {} Pings: {pongs:x?}", pongs.len(), pings.len()))
+}
+
+fn closed(heard: &Heard, codes: &[u16], drop: bool) -> Result<(), String> {
+    match (&heard.close, &heard.end) {
+        (Some(close), _) => {
+            let code = close.code().unwrap_or(NO_CODE);
+            let ok = codes.contains(&code) && close.payload.len() != 1;
+            if ok { Ok(()) } else { Err(format!("Close {code} {:?}, not {codes:?}", close.reason())) }
+        }
+        (None, Some(_)) if drop => Ok(()),
+        (None, Some(end)) => Err(format!("no Close {codes:?} before the end ({end:?})")),
+        (None, None) => Err(format!("no Close {codes:?} in time")),
+    }
+}
+
+fn brief(messages: &[Message]) -> String {
+    let shown: Vec<String> = messages
+        .iter()
+        .map(|(opcode, payload)| {
+            format!("{opcode}:{} B {:x?}", payload.len(), &payload[..payload.len().min(16)])
+        })
+        .collect();
+    format!("[{}]", shown.join(", "))
+}
