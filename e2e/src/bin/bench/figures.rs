@@ -29,12 +29,14 @@ impl Figures {
             None => ("-".to_owned(), ""),
             Some(target) => (format!("{target:.2}"), if ratio <= target { "met" } else { "MISSED" }),
         };
-        let median = |values: &[f64]| at(&ascending(values.to_vec()), 0.5);
+        let quantile = |values: &[f64], quantile| at(&ascending(values.to_vec()), quantile);
+        // The cheapest rounds are the ones that other work on the machine has disturbed least.
+        let calm = quantile(&self.guarded, 0.1) / quantile(&self.bare, 0.1);
         format!(
-            "{listener:<9}  {:<30}{:>9.2}{:>9.2}{ratio:>8.3}  {:.3}-{:.3}{target:>8}  {verdict}",
+            "{listener:<9}  {:<30}{:>9.2}{:>9.2}{ratio:>8.3}  {:.3}-{:.3}{calm:>8.3}{target:>8}  {verdict}",
             workload.name,
-            median(&self.bare),
-            median(&self.guarded),
+            quantile(&self.bare, 0.5),
+            quantile(&self.guarded, 0.5),
             at(&ratios, 0.25),
             at(&ratios, 0.75),
         )
@@ -45,7 +47,7 @@ impl Figures {
 
 /// What stands over the rows.
 pub(crate) const HEADING: &str = "listener   workload                           bare  guarded   ratio  \
-                                  quartiles    target";
+                                  quartiles      calm  target";
 
 fn ascending(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
@@ -73,7 +75,8 @@ mod tests {
         }
         let row = figures.row("plain", &ALL[0]);
         let cells: Vec<&str> = row.split_whitespace().collect();
-        assert_eq!(&cells[cells.len() - 6..], ["20.00", "24.00", "1.200", "1.150-1.250", "1.10", "MISSED"]);
+        let expected = ["20.00", "24.00", "1.200", "1.150-1.250", "1.133", "1.10", "MISSED"];
+        assert_eq!(&cells[cells.len() - expected.len()..], expected);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use workload::{ALL, FRAMES, RATED, Workload};
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How often each workload runs on each Envoy.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 150)]
     rounds: usize,
     /// Only on this listener.
     #[arg(long)]

@@ -71,14 +71,14 @@ const fn ping_pong(name: &'static str, payload: Payload, target: f64) -> Workloa
         manner: Manner::PingPong,
         payload,
         size: 64,
-        messages: 1000,
+        messages: 300,
         target: Some(target),
     }
 }
 
-/// 8 MiB in messages of 1 KiB, or 24 MiB in messages of 64 KiB; each way.
+/// 2 MiB in messages of 1 KiB, or 6 MiB in messages of 64 KiB; each way.
 const fn stream(name: &'static str, payload: Payload, size: usize, target: f64) -> Workload {
-    let (batch, messages) = if size < 64 * KIB { (64, 8 * KIB) } else { (2, 384) };
+    let (batch, messages) = if size < 64 * KIB { (64, 2 * KIB) } else { (2, 96) };
     Workload {
         name,
         path: FRAMES,
