@@ -1,0 +1,197 @@
+//! permessage-deflate (RFC 7692) by the three words of `compression`, with an upstream that agrees to it.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may fail anywhere"
+)]
+
+use flate2::{Compress, Compression, FlushCompress};
+use postern_e2e::frames::opcode;
+use postern_e2e::twins::document;
+use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, json};
+
+const MIB: usize = 1 << 20;
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+const OFFER: &str = "permessage-deflate; client_max_window_bits";
+
+fn scene() -> Scene {
+    let limits = json!({"max_frame_bytes": 2 * MIB, "max_message_bytes": 2 * MIB});
+    let policy = |compression: &str| json!({"compression": compression, "messages": limits, "upstream_messages": limits});
+    let rate =
+        json!({"count": "messages", "per": "connection", "limit": 1, "window": "1h", "on_exceed": "drop"});
+    let policies = json!({
+        "stripped": policy("strip"), "passed": policy("pass"), "inspected": policy("inspect"),
+        "dropped": {"compression": "inspect", "rates": [rate]},
+    });
+    let agrees = |answer: Answer| Behaviour::Answer(answer.header(EXTENSIONS, "permessage-deflate"));
+    Scene::new()
+        .document(document(json!({}), policies))
+        .plaintext()
+        .upstream("/ws/stripped", Behaviour::Echo)
+        .upstream("/ws/", agrees(Answer::switching()))
+}
+
+async fn open(scene: &RunningScene, path: &str) -> RawClient {
+    scene.open_with(&Request::upgrade(path).header(EXTENSIONS, OFFER)).await
+}
+
+/// `plain` as the payload of a message that refers to no other.
+fn deflated(plain: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::with_capacity(plain.len() + 1024);
+    let mut compress = Compress::new(Compression::best(), false);
+    compress.compress_vec(plain, &mut compressed, FlushCompress::Sync).expect("room for it");
+    assert_eq!(compressed.split_off(compressed.len() - 4), [0, 0, 0xff, 0xff]);
+    compressed
+}
+
+/// The payload of a message of as many mebibytes of zeros.
+fn zeros(mebibytes: usize) -> Vec<u8> {
+    let one = [deflated(&vec![0; MIB]), vec![0, 0, 0xff, 0xff]].concat();
+    let mut all = one.repeat(mebibytes);
+    all.truncate(all.len() - 4);
+    all
+}
+
+fn compressed(opcode: u8, payload: Vec<u8>) -> Frame {
+    Frame::new(opcode, payload).rsv(4).masked()
+}
+
+#[tokio::test]
+async fn an_offer_goes_up_as_the_policy_says_and_the_answer_comes_back() {
+    let scene = scene().start().await;
+    let foreign = "x-unknown; a=1, permessage-deflate; client_max_window_bits, permessage-deflate; x=1";
+    let plain = "permessage-deflate";
+    let alone = "permessage-deflate; client_no_context_takeover";
+    for (path, offered, goes_up, comes_back) in [
+        ("/ws/stripped", OFFER, None, None),
+        ("/ws/passed", OFFER, Some(OFFER), Some(plain)),
+        ("/ws/inspected", OFFER, Some(OFFER), Some(plain)),
+        ("/ws/inspected", foreign, Some(OFFER), Some(plain)),
+        // What is discarded would be missing in the history of what follows.
+        ("/ws/dropped", OFFER, Some(OFFER), Some(alone)),
+    ] {
+        let request = Request::upgrade(path).header(EXTENSIONS, offered);
+        let response = scene.ask(&request).await;
+        assert_eq!(response.status, 101, "{path}");
+        assert_eq!(response.header(EXTENSIONS).as_deref(), comes_back, "{path}: {offered}");
+        let record = scene.upstream().record(request.case()).await;
+        assert_eq!(record.header(EXTENSIONS).as_deref(), goes_up, "{path}: {offered}");
+    }
+}
+
+#[tokio::test]
+async fn an_agreement_to_what_was_not_offered_is_no_agreement() {
+    let scene = scene().start().await;
+    let request = Request::upgrade("/ws/inspected");
+    let response = scene.ask(&request).await;
+    assert_eq!((response.status, response.reason().as_deref()), (502, Some("upstream_handshake_invalid")));
+    let bare = self::scene().bare().start().await;
+    let response = bare.ask(&request).await;
+    assert_eq!((response.status, response.header(EXTENSIONS).as_deref()), (101, Some("permessage-deflate")));
+}
+
+#[tokio::test]
+async fn compressed_messages_pass_unchanged_both_ways_wherever_they_are_cut() {
+    let scene = scene().start().await;
+    let text = "a text that repeats itself: κόσμε ".repeat(50);
+    let payload = deflated(text.as_bytes());
+    let (start, end) = payload.split_at(payload.len() / 2);
+    let sent = [
+        compressed(opcode::TEXT, payload.clone()).bytes(),
+        compressed(opcode::TEXT, start.to_vec()).unfinished().bytes(),
+        Frame::continuation(end).masked().bytes(),
+        Frame::text("not compressed").masked().bytes(),
+        compressed(opcode::BINARY, zeros(2)).bytes(),
+    ]
+    .concat();
+    for path in ["/ws/passed", "/ws/inspected"] {
+        for piece in [usize::MAX, 7] {
+            let mut client = open(&scene, path).await;
+            client.send_in_pieces_of(piece, &sent).await;
+            let record = scene.record(&client).await;
+            assert_eq!(record.bytes_when(sent.len()).await, sent, "{path}, pieces of {piece}");
+            for frame in record.frames() {
+                let echo = Frame { mask: None, ..frame };
+                assert!(client.frame().await == Ok(echo), "{path}, pieces of {piece}");
+            }
+        }
+    }
+}
+
+/// What Envoy has used so far: memory in bytes, and processor time in hundredths of a second.
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    memory: usize,
+    ticks: u64,
+}
+
+impl Usage {
+    fn of(scene: &RunningScene) -> Self {
+        let read = |file: &str| {
+            std::fs::read_to_string(format!("/proc/{}/{file}", scene.envoy().process_id()))
+                .expect("a process")
+        };
+        let (statm, stat) = (read("statm"), read("stat"));
+        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+        // User and system time are the fourteenth and fifteenth field; the second is in brackets.
+        let behind_name = stat.rsplit(')').next().expect("a name in brackets");
+        let times = behind_name.split(' ').skip(12).take(2);
+        Self {
+            memory: pages.expect("resident pages") * 4096,
+            ticks: times.map(|time| time.parse::<u64>().expect("a number")).sum(),
+        }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { memory: self.memory.saturating_sub(before.memory), ticks: self.ticks - before.ticks }
+    }
+}
+
+#[tokio::test]
+async fn a_bomb_costs_no_more_than_a_message_of_the_limit_and_nothing_of_it_passes() {
+    let bomb = zeros(1024);
+    assert!(bomb.len() < 2 * MIB, "its frame is within the limits");
+    let whole = compressed(opcode::BINARY, bomb.clone()).bytes();
+    let (start, end) = bomb.split_at(bomb.len() / 2);
+    let in_fragments = [
+        compressed(opcode::BINARY, start.to_vec()).unfinished().bytes(),
+        Frame::continuation(end).masked().bytes(),
+    ];
+    let scene = scene().start().await;
+
+    // Of the limit when inflated, and on the wire nearly as long as the bomb.
+    let noise: Vec<u8> = (0..MIB as u64)
+        .flat_map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).to_le_bytes())
+        .take(MIB)
+        .collect();
+    let legal = compressed(opcode::BINARY, deflated(&[noise, vec![0; MIB]].concat())).bytes();
+    let mut client = open(&scene, "/ws/inspected").await;
+    let before = Usage::of(&scene);
+    client.send(&legal).await;
+    scene.record(&client).await.bytes_when(legal.len()).await;
+    let allowed = Usage::of(&scene).since(before);
+
+    for attack in [&whole, &in_fragments.concat()] {
+        let mut client = open(&scene, "/ws/inspected").await;
+        let before = Usage::of(&scene);
+        client.send(attack).await;
+        let close = Frame::closing(1009, "message_too_big");
+        assert_eq!(client.frame().await, Ok(close.clone()));
+        let spent = Usage::of(&scene).since(before);
+        let record = scene.record(&client).await;
+        let up = record.close().await;
+        assert_eq!((up.code(), up.reason()), (close.code(), close.reason()));
+        assert_eq!(record.bytes(), up.bytes(), "what the upstream received");
+        assert_eq!(scene.access_line(client.case()).await["reason"], "message_too_big");
+        println!("a bomb of 1 GiB: {spent:?}; a message of the limit: {allowed:?}");
+        assert!(spent.memory < allowed.memory + 8 * MIB, "a bomb: {spent:?}, a message: {allowed:?}");
+    }
+    let labels = [("policy", "inspected"), ("reason", "message_too_big")];
+    assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 2.0);
+
+    let bare = self::scene().bare().start().await;
+    let client = &mut open(&bare, "/ws/inspected").await;
+    client.send(&whole).await;
+    assert_eq!(bare.record(client).await.bytes_when(whole.len()).await, whole);
+}
