@@ -1,0 +1,149 @@
+//! Judging whole frames allocates nothing: not per frame, not per chunk.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use postern_engine::rate::{Charged, Outcome};
+use postern_engine::{Input, Judged, Peer, Session};
+use serde_json::{Value, json};
+
+use support::{MASK, START, admitted, agreement, engine, frame};
+
+/// The system's allocator, which counts for each thread what it is asked for.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is ending has nothing to count any more.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+#[allow(unsafe_code, reason = "an allocator is unsafe to write; this one hands all on to the system's")]
+// SAFETY: every call is handed on as it is, so it upholds what the system's allocator upholds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are the ones that are asked for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(place, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn open(policy: Value) -> Session {
+    let mut policy = policy;
+    policy["origins"] = json!({"allow": ["https://app.example.com"]});
+    policy["auth"] = json!("none");
+    let mut session = admitted(&engine(&policy), [198, 51, 100, 7].into(), None);
+    session.handle(Input::Response(agreement()), START);
+    while session.poll_output().is_some() {}
+    session
+}
+
+/// How often judging `chunk` allocates; all of it is to pass.
+fn allocations(session: &mut Session, peer: Peer, chunk: &[u8]) -> u64 {
+    let before = ALLOCATIONS.get();
+    let passage = loop {
+        match session.judge(peer, &mut &chunk[..], START).unwrap() {
+            Judged::Passage(passage) => break passage,
+            Judged::Ask(_) => {
+                session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), START);
+            }
+        }
+    };
+    let whole = passage.is_whole(chunk.len()) && session.poll_output().is_none();
+    let after = ALLOCATIONS.get();
+    assert!(whole, "it does not pass: {passage:?}");
+    after - before
+}
+
+#[test]
+fn whole_frames_are_judged_without_allocating() {
+    let rate = |count: &str, per: &str| json!({"count": count, "per": per, "limit": 1 << 30, "window": "1s"});
+    let own = ["messages", "bytes", "control_frames"].map(|count| rate(count, "connection"));
+    let shared = ["messages", "bytes", "control_frames"].map(|count| rate(count, "ip"));
+    let policies = [
+        ("no rates", json!({"rates": [], "upstream_messages": {"utf8": true}})),
+        ("rates of its own", json!({"rates": own, "upstream_messages": {"utf8": true}})),
+        ("shared rates", json!({"rates": shared, "upstream_messages": {"utf8": true}})),
+    ];
+    let ascii = "plain ASCII, and more of it than a block has room for. ".repeat(50);
+    let greek = "κόσμε 𝄞 ".repeat(200);
+    let frames: [(&str, &[(u8, &[u8])]); 6] = [
+        ("binary", &[(0x82, &[0xff; 4_000])]),
+        ("an empty message", &[(0x82, b"")]),
+        ("ASCII", &[(0x81, ascii.as_bytes())]),
+        ("other text", &[(0x81, greek.as_bytes())]),
+        (
+            "fragments cut within a character",
+            &[(0x01, &greek.as_bytes()[..501]), (0x80, &greek.as_bytes()[501..])],
+        ),
+        ("control frames in a message", &[(0x02, b"a"), (0x89, b"ping"), (0x8a, b""), (0x80, b"b")]),
+    ];
+    for (rates, policy) in &policies {
+        for (what, frames) in frames {
+            for peer in [Peer::Client, Peer::Upstream] {
+                let mask = (peer == Peer::Client).then_some(MASK);
+                let frames: Vec<_> =
+                    frames.iter().map(|(first, payload)| frame(*first, payload, mask)).collect();
+                let mut session = open(policy.clone());
+                for chunk in frames.iter().cycle().take(64 * frames.len()) {
+                    let allocations = allocations(&mut session, peer, chunk);
+                    assert_eq!(allocations, 0, "{what} from {peer:?}, one by one, {rates}");
+                }
+                let batch = frames.concat().repeat(8);
+                let allocations = allocations(&mut session, peer, &batch);
+                assert_eq!(allocations, 0, "{what} from {peer:?}, many in a chunk, {rates}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_payload_that_nobody_reads_costs_no_allocation_in_any_pieces() {
+    let mut session = open(json!({"rates": []}));
+    let binary = frame(0x82, &[7; 5_000], Some(MASK));
+    // From where its header is whole; what is held of one goes on from a copy.
+    let (header, payload) = binary.split_at(8);
+    assert_eq!(allocations(&mut session, Peer::Client, header), 0);
+    for piece in payload.chunks(100) {
+        let before = ALLOCATIONS.get();
+        let unread = session.pass_unread(Peer::Client, piece.len());
+        assert_eq!(ALLOCATIONS.get(), before);
+        assert!(unread);
+    }
+}
+
+#[test]
+fn the_count_counts_what_is_withheld_beyond_its_chunk() {
+    let mut session = open(json!({"rates": []}));
+    let text = frame(0x81, b"in two pieces", Some(MASK));
+    let before = ALLOCATIONS.get();
+    let _ = session.judge(Peer::Client, &mut &text[..10], START).unwrap();
+    assert!(ALLOCATIONS.get() > before);
+}

@@ -1,0 +1,81 @@
+//! Random connections on the engine, held byte for byte against a plain model of what it is to do.
+//!
+//! A seed determines a policy, connections that share its buckets, what their peers send in which
+//! pieces, and when time passes. `POSTERN_SIMULATION_RUNS` says how many schedules are played, and
+//! `POSTERN_SIMULATION_SEED` with which they begin: a failure names its seed, and
+//! `POSTERN_SIMULATION_SEED=<seed> POSTERN_SIMULATION_RUNS=1` plays it alone.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
+
+mod buckets;
+mod model;
+mod numbers;
+mod policy;
+mod reader;
+#[path = "../support/mod.rs"]
+mod support;
+mod traffic;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use world::{Reached, play};
+
+/// How many schedules an ordinary run plays; they reach every reason that bytes can have.
+const RUNS: u64 = 2_000;
+
+#[test]
+fn the_engine_does_what_the_model_says() {
+    let first = variable("POSTERN_SIMULATION_SEED").unwrap_or(0);
+    let runs = variable("POSTERN_SIMULATION_RUNS").unwrap_or(RUNS);
+    let mut reached = Reached::default();
+    for seed in first..first.saturating_add(runs) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(seed, &mut reached))) {
+            eprintln!("run it alone: POSTERN_SIMULATION_SEED={seed} POSTERN_SIMULATION_RUNS=1");
+            resume_unwind(panic);
+        }
+    }
+    println!("{reached:#?}");
+    if runs >= RUNS {
+        reached.assert_far();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test is not the engine")]
+fn variable(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+}
+
+impl Reached {
+    /// A simulation that gets nowhere shows nothing.
+    fn assert_far(&self) {
+        let Self { tally, reasons, questions, unread, sent_to_parked, resets } = self;
+        let all = [
+            "byte_rate",
+            "control_rate",
+            "frame_too_big",
+            "invalid_utf8",
+            "message_rate",
+            "message_too_big",
+            "protocol_error",
+            "token_expired",
+            "too_many_fragments",
+            "type_denied",
+        ];
+        assert_eq!(reasons.keys().copied().collect::<Vec<_>>(), all);
+        for count in [questions, unread, sent_to_parked, resets] {
+            assert!(*count > 100, "{self:#?}");
+        }
+        for messages in [tally.client, tally.upstream] {
+            assert!(messages.allowed > 1_000 && messages.refused > 100, "{self:#?}");
+        }
+        assert!(tally.client.dropped > 100, "{self:#?}");
+    }
+}

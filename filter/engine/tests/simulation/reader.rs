@@ -1,0 +1,69 @@
+//! Reads a frame's header (RFC 6455 §5.2) from bytes that begin with one.
+
+/// What the bytes begin with.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// A part of a header.
+    Part,
+    /// A length that a shorter form has room for, or that has its top bit set.
+    NotMinimal,
+    Whole(Header),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) fin: bool,
+    pub(crate) opcode: u8,
+    pub(crate) payload_len: u64,
+    /// Where the payload begins.
+    pub(crate) len: usize,
+    mask: [u8; 4],
+}
+
+pub(crate) fn read(bytes: &[u8]) -> Read {
+    let (Some(first), Some(second)) = (bytes.first(), bytes.get(1)) else { return Read::Part };
+    let (length_bytes, least) = match second & 0x7f {
+        126 => (2, 126),
+        127 => (8, 65_536),
+        _ => (0, 0),
+    };
+    let Some(length) = bytes.get(2..2 + length_bytes) else { return Read::Part };
+    let number = length.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    let payload_len = if length_bytes == 0 { u64::from(second & 0x7f) } else { number };
+    if payload_len < least || payload_len > u64::MAX / 2 {
+        return Read::NotMinimal;
+    }
+    let mut header = Header {
+        fin: first & 0x80 != 0,
+        opcode: first & 15,
+        payload_len,
+        len: 2 + length_bytes,
+        mask: [0; 4],
+    };
+    if second & 0x80 != 0 {
+        let Some(mask) = bytes.get(header.len..header.len + 4) else { return Read::Part };
+        header.mask.copy_from_slice(mask);
+        header.len += 4;
+    }
+    Read::Whole(header)
+}
+
+impl Header {
+    pub(crate) fn is_control(&self) -> bool {
+        self.opcode >= 8
+    }
+
+    pub(crate) fn is_close(&self) -> bool {
+        self.opcode == 8
+    }
+
+    pub(crate) fn starts_message(&self) -> bool {
+        matches!(self.opcode, 1 | 2)
+    }
+
+    /// What the payload in `frame` reads as, as far as it has come.
+    pub(crate) fn plain(&self, frame: &[u8]) -> Vec<u8> {
+        let payload = frame.get(self.len..).unwrap_or_default();
+        payload.iter().zip(self.mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect()
+    }
+}

@@ -1,0 +1,241 @@
+//! Some connections under one policy, played on the engine and on the model at once.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use postern_engine::rate::{self, Charged, Outcome};
+use postern_engine::{Engine, Event, Input, Judged, Output, Peer, Session, Tally};
+use serde_json::json;
+
+use crate::buckets::{Buckets, Name};
+use crate::model::{Model, Subjects, Told};
+use crate::numbers::Numbers;
+use crate::policy::Policy;
+use crate::support::{SECRET, START, admitted, agreement, engine};
+use crate::traffic::Traffic;
+
+/// How many connections there may be at once.
+const CONNECTIONS: u64 = 3;
+
+/// How much happens in a world.
+const STEPS: u64 = 120;
+
+/// A policy, its connections, and what they share.
+struct World<'p> {
+    policy: &'p Policy,
+    engine: Engine,
+    now: Duration,
+    /// The engine's table of shared buckets, and the model's.
+    slots: BTreeMap<u32, Vec<u8>>,
+    buckets: Buckets,
+}
+
+struct Connection<'p> {
+    session: Session,
+    model: Model<'p>,
+    client: Traffic,
+    upstream: Traffic,
+}
+
+/// What a shared bucket was asked, and what it said. No answer: it had no room.
+struct Asked {
+    tokens: u64,
+    answer: Option<Result<(), Duration>>,
+}
+
+/// What the schedules of a run came to, so that it can be seen that they reach far.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    pub(crate) tally: Tally,
+    pub(crate) reasons: BTreeMap<&'static str, u64>,
+    pub(crate) questions: u64,
+    pub(crate) unread: u64,
+    pub(crate) sent_to_parked: u64,
+    pub(crate) resets: u64,
+}
+
+/// Plays the schedule that follows from `seed`.
+pub(crate) fn play(seed: u64, reached: &mut Reached) {
+    let mut numbers = Numbers::new(seed);
+    let policy = Policy::random(&mut numbers);
+    let engine = engine(&policy.written());
+    let mut world =
+        World { policy: &policy, engine, now: START, slots: BTreeMap::new(), buckets: Buckets::default() };
+    let mut connections: Vec<_> =
+        (0..=numbers.to(CONNECTIONS - 1)).map(|_| world.connect(&mut numbers, reached)).collect();
+    for _ in 0..numbers.to(STEPS) {
+        let at = numbers.len_to(connections.len() - 1);
+        world.step(&mut connections[at], &mut numbers, reached);
+        if connections[at].model.is_cut() && numbers.one_in(4) {
+            connections[at] = world.connect(&mut numbers, reached);
+        }
+    }
+}
+
+impl<'p> World<'p> {
+    fn connect(&mut self, numbers: &mut Numbers, reached: &mut Reached) -> Connection<'p> {
+        let subjects = Subjects { address: numbers.to(1), user: numbers.to(1) };
+        let client = IpAddr::from([198, 51, 100, u8::try_from(subjects.address).unwrap()]);
+        // Every handshake is judged at the start, whenever the connection opens.
+        let exp = START.as_secs() - 29 + numbers.to(20);
+        let token = self.policy.expiry_grace.map(|_| token(subjects.user, exp));
+        let session = admitted(&self.engine, client, token.as_deref());
+        let expires_at = self.policy.expiry_grace.map(|grace| Duration::from_secs(exp + 30) + grace);
+        let sins = numbers.of(&[10, 40, 200]);
+        let mut connection = Connection {
+            session,
+            model: Model::new(self.policy, subjects, expires_at, self.now),
+            client: Traffic::new(Peer::Client, self.policy.client, sins),
+            upstream: Traffic::new(Peer::Upstream, self.policy.upstream, sins),
+        };
+        let mut early = Vec::new();
+        if numbers.one_in(8) {
+            early = connection.client.chunk(numbers);
+            early.truncate(1000);
+            let judged = connection.session.judge(Peer::Client, &mut &early[..], self.now).unwrap();
+            assert!(matches!(judged, Judged::Passage(passage) if passage.is_whole(early.len())));
+            let held = (!early.is_empty()).then_some(Output::HoldRequest);
+            assert_eq!(connection.session.poll_output(), held);
+        }
+        connection.session.handle(Input::Response(agreement()), self.now);
+        assert_eq!(connection.session.poll_output(), Some(Output::AdmitResponse(vec![])));
+        assert_eq!(connection.session.poll_output(), Some(Output::Tell(Event::Opened)));
+        if !early.is_empty() {
+            assert_eq!(connection.session.poll_output(), Some(Output::ReleaseRequest(early.len())));
+            self.send(&mut connection, Peer::Client, &early, numbers, reached);
+        }
+        if !numbers.one_in(4) {
+            connection.session.handle(Input::ResponseStart, self.now);
+            connection.model.response_starts();
+            connection.compare(reached);
+        }
+        connection
+    }
+
+    fn step(&mut self, connection: &mut Connection<'p>, numbers: &mut Numbers, reached: &mut Reached) {
+        match numbers.to(9) {
+            0 | 1 => {
+                self.now += if numbers.one_in(4) {
+                    // Until a bucket has just what it lacked, or almost.
+                    connection.model.wait.saturating_sub(Duration::from_nanos(numbers.to(1)))
+                } else {
+                    let most = numbers.of(&[10, 500, 3_000]);
+                    Duration::from_millis(numbers.to(most)) + Duration::from_nanos(numbers.to(1_000))
+                };
+                // A timer may be late, and then others come first.
+                if !numbers.one_in(8) {
+                    connection.session.handle(Input::Timer, self.now);
+                    connection.model.time_passes(self.now);
+                    connection.compare(reached);
+                }
+            }
+            2..=7 => {
+                let chunk = connection.client.chunk(numbers);
+                self.send(connection, Peer::Client, &chunk, numbers, reached);
+            }
+            _ => {
+                let chunk = connection.upstream.chunk(numbers);
+                self.send(connection, Peer::Upstream, &chunk, numbers, reached);
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        connection: &mut Connection<'p>,
+        peer: Peer,
+        chunk: &[u8],
+        numbers: &mut Numbers,
+        reached: &mut Reached,
+    ) {
+        let Connection { session, model, .. } = connection;
+        let unread = numbers.one_in(2).then(|| {
+            let passes = session.pass_unread(peer, chunk.len());
+            assert_eq!(passes, model.passes_unread(peer, chunk.len()), "whether it passes unread");
+            passes
+        });
+        let now = self.now;
+        let mut asked = Vec::new();
+        let mut ask = |name: Name, tokens: u64| {
+            let answer = (!numbers.one_in(60)).then(|| self.buckets.take(name, tokens, now));
+            asked.push(Asked { tokens, answer });
+            answer.unwrap_or(Err(Duration::ZERO))
+        };
+        let expected = model.chunk(peer, chunk, now, &mut ask);
+        let passed = if unread == Some(true) {
+            reached.unread += 1;
+            chunk.to_vec()
+        } else {
+            reached.questions += asked.len() as u64;
+            self.judge(session, peer, chunk, asked)
+        };
+        assert_eq!(passed, expected, "what goes on of {chunk:02x?} from {peer:?}");
+        connection.compare(reached);
+    }
+
+    fn judge(&mut self, session: &mut Session, peer: Peer, chunk: &[u8], asked: Vec<Asked>) -> Vec<u8> {
+        let mut asked = asked.into_iter();
+        loop {
+            let charge = match session.judge(peer, &mut &chunk[..], self.now).unwrap() {
+                Judged::Ask(charge) => charge,
+                Judged::Passage(passage) => {
+                    assert_eq!(asked.len(), 0, "questions that were not asked");
+                    return passage.bytes(chunk);
+                }
+            };
+            let Some(Asked { tokens, answer }) = asked.next() else { panic!("not to be asked: {charge:?}") };
+            assert_eq!(charge.tokens, tokens);
+            let outcome = if answer.is_some() {
+                let slot = self.slots.entry(charge.key.slot()).or_default();
+                let (outcome, changed) = rate::charge(slot, &charge, self.now);
+                if let Some(changed) = changed {
+                    *slot = changed;
+                }
+                outcome
+            } else {
+                Outcome::Full
+            };
+            let expected = match answer {
+                None => Outcome::Full,
+                Some(Ok(())) => Outcome::Charged(Charged::Taken),
+                Some(Err(wait)) => Outcome::Charged(Charged::Wait(wait)),
+            };
+            assert_eq!(outcome, expected, "what a shared bucket says");
+            session.handle(Input::Charged(outcome), self.now);
+        }
+    }
+}
+
+impl Connection<'_> {
+    /// Holds what both tell against each other.
+    fn compare(&mut self, reached: &mut Reached) {
+        let Self { session, model, .. } = self;
+        for told in model.told.drain(..) {
+            let output = session.poll_output();
+            match (&told, &output) {
+                (Told::Park, Some(Output::Park)) => {}
+                (Told::Reset, Some(Output::Reset)) => reached.resets += 1,
+                (Told::SendToClient(bytes), Some(Output::SendToClient(sent))) if bytes == sent => {
+                    reached.sent_to_parked += 1;
+                }
+                (Told::Closed(why), Some(Output::Tell(Event::Closed { reason, .. }))) if why == reason => {
+                    *reached.reasons.entry(reason.id()).or_default() += 1;
+                }
+                _ => panic!("{output:?} is to be {told:?}"),
+            }
+        }
+        assert_eq!(session.poll_output(), None, "nothing is to be done");
+        assert_eq!(session.deadline(), model.deadline(), "when the timer is due");
+        let tally = std::mem::take(&mut model.tally);
+        assert_eq!(session.take_tally(), tally, "what is counted");
+        reached.tally.add(&tally);
+    }
+}
+
+fn token(user: u64, exp: u64) -> String {
+    let claims = json!({"iss": "edge", "aud": "chat", "sub": format!("user {user}"), "exp": exp});
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
+}

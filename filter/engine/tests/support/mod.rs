@@ -1,0 +1,110 @@
+//! Open connections, and frames to send on them, by the engine's public interface alone.
+
+use std::net::IpAddr;
+
+use postern_config::Config;
+use postern_engine::headers::Field;
+use postern_engine::{
+    Connection, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
+};
+use serde_json::{Value, json};
+
+use std::time::Duration;
+
+/// When connections open, since the Unix epoch.
+pub(crate) const START: Duration = Duration::from_secs(1_800_000_000);
+
+/// The key that masks Postern's own frames to the upstream.
+pub(crate) const MASK: [u8; 4] = [1, 2, 3, 4];
+
+/// The secret of the provider `edge`.
+pub(crate) const SECRET: &str = "a secret of the tests, thirty-two bytes or more";
+
+/// An engine whose only policy falls to every request.
+pub(crate) fn engine(policy: &Value) -> Engine {
+    let document = json!({
+        "providers": {"edge": {
+            "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "clock_skew": "30s",
+            "secret": {"inline": SECRET},
+        }},
+        "policies": {"chat": policy},
+        "default_policy": "chat",
+    });
+    let config = Config::from_value(document).unwrap_or_else(|problems| panic!("{policy}: {problems}"));
+    Engine::compile(config, &|_| None, [3; 16]).unwrap()
+}
+
+/// A session from `client` whose sound handshake, with `token` if there is one, has gone up.
+pub(crate) fn admitted(engine: &Engine, client: IpAddr, token: Option<&str>) -> Session {
+    let mut fields = fields(&[
+        (":method", "GET"),
+        (":path", "/chat"),
+        (":authority", "server.example.com"),
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-version", "13"),
+        ("origin", "https://app.example.com"),
+    ]);
+    if let Some(token) = token {
+        fields.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
+    }
+    let head = RequestHead {
+        fields,
+        connection: Connection {
+            tls: true,
+            mutual_tls: false,
+            protocol: Protocol::Http11,
+            client: Some(client),
+        },
+        entropy: Entropy { key: [7; 16], mask: MASK, instance: [9; 16] },
+    };
+    let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
+        panic!("the policy judges every request");
+    };
+    session.handle(Input::Request(head), START);
+    let output = session.poll_output();
+    assert!(matches!(output, Some(Output::Admit(_))), "{output:?}");
+    *session
+}
+
+/// The upstream's agreement to the handshake.
+pub(crate) fn agreement() -> Vec<Field> {
+    fields(&[
+        (":status", "101"),
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ])
+}
+
+fn fields(fields: &[(&str, &str)]) -> Vec<Field> {
+    fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+/// A frame as its sender writes it: masked with `mask` if there is one.
+pub(crate) fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mut frame = header(first, payload.len() as u64, mask);
+    let mask = mask.unwrap_or_default();
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+/// The header of a frame with so long a payload.
+pub(crate) fn header(first: u8, payload_len: u64, mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mask_bit = if mask.is_some() { 0x80 } else { 0 };
+    let mut header = vec![first];
+    match (u8::try_from(payload_len), u16::try_from(payload_len)) {
+        (Ok(len @ ..126), _) => header.push(mask_bit | len),
+        (_, Ok(len)) => {
+            header.push(mask_bit | 126);
+            header.extend(len.to_be_bytes());
+        }
+        _ => {
+            header.push(mask_bit | 127);
+            header.extend(payload_len.to_be_bytes());
+        }
+    }
+    header.extend(mask.iter().flatten());
+    header
+}
