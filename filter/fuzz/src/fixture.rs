@@ -9,7 +9,7 @@ use postern_engine::auth::keys::Keyring;
 use postern_engine::headers::{Field, HeaderEdit};
 use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{
-    Connection, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
+    Connection, Engine, Entropy, Input, Output, Peer, Protocol, RequestHead, RouteFacts, Selection, Session,
 };
 use serde_json::{Value, json};
 
@@ -24,6 +24,43 @@ const SECRET: &str = "a secret for tests, 32 bytes or more";
 
 /// A policy for each thing that targets want to reach.
 const POLICIES: [&str; 5] = ["chat", "keep", "small", "drop", "wide"];
+
+/// A policy that opens a connection without a token, and what becomes of frames under it.
+#[derive(Debug)]
+pub(crate) struct StreamPolicy {
+    name: &'static str,
+    /// Whether a rate discards messages.
+    drops: bool,
+    /// Whether text from the client is proved.
+    client_utf8: bool,
+    /// Whether text from the upstream is proved.
+    upstream_utf8: bool,
+}
+
+impl StreamPolicy {
+    /// Whether messages from `peer` may be discarded.
+    pub(crate) fn discards(&self, peer: Peer) -> bool {
+        self.drops && peer == Peer::Client
+    }
+
+    /// Whether text from `peer` is proved to be UTF-8.
+    pub(crate) fn proves_text(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Client => self.client_utf8,
+            Peer::Upstream => self.upstream_utf8,
+        }
+    }
+}
+
+/// A policy for each way in which an open stream is judged.
+pub(crate) const STREAM_POLICIES: [StreamPolicy; 6] = [
+    StreamPolicy { name: "proved", drops: true, client_utf8: true, upstream_utf8: true },
+    StreamPolicy { name: "shared", drops: true, client_utf8: true, upstream_utf8: false },
+    StreamPolicy { name: "small", drops: false, client_utf8: true, upstream_utf8: false },
+    StreamPolicy { name: "drop", drops: true, client_utf8: true, upstream_utf8: false },
+    StreamPolicy { name: "wide", drops: false, client_utf8: true, upstream_utf8: false },
+    StreamPolicy { name: "unproved", drops: false, client_utf8: false, upstream_utf8: false },
+];
 
 thread_local! {
     static ENGINE: Engine = compile(Config::from_value(document()).expect("the fixture is sound"));
@@ -51,7 +88,11 @@ pub(crate) fn compile(config: Config) -> Engine {
 /// The route that leads to one of the policies, or to none.
 pub(crate) fn route(choice: u8) -> RouteFacts {
     let name = POLICIES.get(usize::from(choice) % (POLICIES.len() + 1));
-    RouteFacts { name: name.map(|name| (*name).to_owned()), metadata: None }
+    route_named(name.copied())
+}
+
+fn route_named(name: Option<&str>) -> RouteFacts {
+    RouteFacts { name: name.map(str::to_owned), metadata: None }
 }
 
 /// The private key for `algorithm`, if there is one here.
@@ -93,11 +134,10 @@ pub(crate) fn document() -> Value {
     };
     let origins = json!({"allow": ["https://app.example.com", "https://*.example.com"], "missing": "allow"});
     let handshakes = |per: &str| json!({"count": "handshakes", "per": per, "limit": 3, "window": "1s"});
-    let messages = |on_exceed: &str| {
-        json!([{
-            "count": "messages", "per": "connection", "limit": 4, "window": "1s", "on_exceed": on_exceed,
-        }])
-    };
+    let rate = |count: &str, per: &str, limit: u64, on_exceed: &str| json!({"count": count, "per": per, "limit": limit, "window": "1s", "on_exceed": on_exceed});
+    let messages = |on_exceed: &str| json!([rate("messages", "connection", 4, on_exceed)]);
+    let streams = STREAM_POLICIES.iter().map(|policy| policy.name).filter(|name| !POLICIES.contains(name));
+    let names = POLICIES.into_iter().chain(streams);
     let tls = "forwarded";
     json!({
         "providers": {
@@ -132,8 +172,25 @@ pub(crate) fn document() -> Value {
             "wide": {
                 "tls": "optional", "origins": origins, "auth": "none", "rates": [], "upgrade_only": true,
             },
+            "proved": {
+                "tls": "optional", "origins": origins, "auth": "none", "rates": [
+                    rate("bytes", "connection", 100, "drop"), rate("control_frames", "connection", 6, "close"),
+                ],
+                "messages": {"max_frame_bytes": 64, "max_message_bytes": 96, "max_fragments": 4},
+                "upstream_messages": {"max_frame_bytes": 300, "max_message_bytes": 400, "utf8": true},
+            },
+            "shared": {
+                "tls": "optional", "origins": origins, "auth": "none", "rates": [
+                    rate("messages", "ip", 5, "drop"), rate("bytes", "policy", 120, "close"),
+                    rate("messages", "policy", 9, "close"), rate("control_frames", "ip", 6, "close"),
+                ],
+            },
+            "unproved": {
+                "tls": "optional", "origins": origins, "auth": "none", "rates": [],
+                "messages": {"utf8": false, "max_message_bytes": 256},
+            },
         },
-        "routes": POLICIES.map(|name| json!({"match": {"route_name": name}, "policy": name})),
+        "routes": names.map(|name| json!({"match": {"route_name": name}, "policy": name})).collect::<Vec<_>>(),
     })
 }
 
@@ -189,8 +246,17 @@ pub(crate) const ORDINARY: u8 = 0b10_1001;
 /// A session under the policy of `choice` whose sound handshake went up, as far as its policy
 /// lets one without a token.
 pub(crate) fn admitted(choice: u8) -> Option<Session> {
+    admitted_on(&route(choice))
+}
+
+/// A session under `policy` whose sound handshake went up.
+pub(crate) fn admitted_under(policy: &StreamPolicy) -> Option<Session> {
+    admitted_on(&route_named(Some(policy.name)))
+}
+
+fn admitted_on(route: &RouteFacts) -> Option<Session> {
     let head = head(handshake(), ORDINARY);
-    let Selection::Judge(mut session) = with_engine(|engine| engine.select(&head, &route(choice))) else {
+    let Selection::Judge(mut session) = with_engine(|engine| engine.select(&head, route)) else {
         return None;
     };
     session.handle(Input::Request(head), NOW);

@@ -5,8 +5,12 @@
 //! run the seeds of `corpus` and some thousand inputs of their own without libFuzzer.
 
 mod fixture;
+mod line;
+mod reference;
+mod script;
 mod wire;
 
+pub mod codec;
 pub mod config;
 pub mod configuration;
 pub mod extensions;
@@ -25,7 +29,8 @@ pub mod token_parts;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
+    ("codec", codec::run),
     ("config", config::run),
     ("configuration", configuration::run),
     ("extensions", extensions::run),

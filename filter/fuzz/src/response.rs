@@ -21,7 +21,8 @@ pub fn run(input: &[u8]) {
     }
     let Some(mut session) = admitted(choice) else { return };
     if early > 0 {
-        session.judge(Peer::Client, &vec![0x81; usize::from(early) * 128], NOW);
+        let early = vec![0x81; usize::from(early) * 128];
+        let _ = session.judge(Peer::Client, &mut &early[..], NOW).expect("it is at hand");
     }
     session.handle(Input::Response(response.clone()), NOW);
     let (mut replies, mut passes) = (0, 0);

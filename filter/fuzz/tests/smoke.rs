@@ -78,5 +78,6 @@ macro_rules! targets {
 }
 
 targets! {
-    config configuration extensions frames inflate matchers metadata rate_table request response strict_json token token_parts
+    codec config configuration extensions frames inflate matchers metadata rate_table request response strict_json
+    token token_parts
 }

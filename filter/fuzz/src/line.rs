@@ -1,0 +1,119 @@
+//! An open connection, driven as the filter drives it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use postern_engine::rate::{self, Charge, Outcome};
+use postern_engine::{Event, Input, Judged, Output, Peer, Reason, Session, Tally};
+
+use crate::fixture::{NOW, StreamPolicy, admitted_under, agreement};
+
+/// One connection, and what became of it so far.
+pub(crate) struct Line {
+    session: Session,
+    now: Duration,
+    slots: BTreeMap<u32, Vec<u8>>,
+    pub(crate) seen: Seen,
+}
+
+/// What can be seen of a connection from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) to_upstream: Vec<u8>,
+    pub(crate) to_client: Vec<u8>,
+    pub(crate) closed: Option<Reason>,
+    pub(crate) reset: bool,
+    pub(crate) tally: Tally,
+}
+
+impl Line {
+    /// A connection whose upstream has agreed, and whose stream towards the client is parked.
+    pub(crate) fn open(policy: &StreamPolicy) -> Self {
+        let session = admitted_under(policy).expect("the policy wants no token");
+        let mut line = Self { session, now: NOW, slots: BTreeMap::new(), seen: Seen::default() };
+        line.handle(Input::Response(agreement()));
+        line.handle(Input::ResponseStart);
+        line
+    }
+
+    /// A chunk from `peer`; `unread` where it may pass without being looked at.
+    pub(crate) fn send(&mut self, peer: Peer, chunk: &[u8], unread: bool) {
+        if self.seen.reset {
+            return;
+        }
+        let passed = if unread && self.session.pass_unread(peer, chunk.len()) {
+            chunk.to_vec()
+        } else {
+            self.judge(peer, chunk)
+        };
+        match peer {
+            Peer::Client => self.seen.to_upstream.extend(passed),
+            Peer::Upstream => self.seen.to_client.extend(passed),
+        }
+        self.perform();
+    }
+
+    /// Time passes, and the timer is not late.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now += time;
+        if !self.seen.reset && self.session.deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.handle(Input::Timer);
+        }
+    }
+
+    fn judge(&mut self, peer: Peer, chunk: &[u8]) -> Vec<u8> {
+        loop {
+            match self.session.judge(peer, &mut &chunk[..], self.now).expect("the chunk is at hand") {
+                Judged::Ask(charge) => {
+                    let outcome = self.charge(&charge);
+                    self.session.handle(Input::Charged(outcome), self.now);
+                }
+                Judged::Passage(passage) => {
+                    let passed = passage.bytes(chunk);
+                    assert!(!passage.is_whole(chunk.len()) || passed == chunk);
+                    return passed;
+                }
+            }
+        }
+    }
+
+    fn charge(&mut self, charge: &Charge) -> Outcome {
+        let slot = self.slots.entry(charge.key.slot()).or_default();
+        let (outcome, changed) = rate::charge(slot, charge, self.now);
+        if let Some(changed) = changed {
+            *slot = changed;
+        }
+        outcome
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.session.handle(input, self.now);
+        self.perform();
+    }
+
+    fn perform(&mut self) {
+        let Self { session, seen, .. } = self;
+        while let Some(output) = session.poll_output() {
+            match output {
+                Output::SendToClient(frame) => seen.to_client.extend(frame),
+                Output::Reset => seen.reset = true,
+                Output::Tell(Event::Closed { reason, .. }) => {
+                    assert!(seen.closed.replace(reason).is_none(), "closed twice");
+                }
+                Output::AdmitResponse(_) | Output::Park | Output::Tell(Event::Opened) => {}
+                other => panic!("on an open connection: {other:?}"),
+            }
+        }
+        seen.tally.add(&session.take_tally());
+    }
+}
+
+impl Seen {
+    /// What went on of the bytes that `peer` sent, and what came in their place.
+    pub(crate) fn passed(&self, peer: Peer) -> &[u8] {
+        match peer {
+            Peer::Client => &self.to_upstream,
+            Peer::Upstream => &self.to_client,
+        }
+    }
+}
