@@ -5,7 +5,7 @@ WEBSOCKETS_VERSION := 16.0
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 10
 # How often each workload is measured.
-BENCH_ROUNDS ?= 150
+BENCH_ROUNDS ?= 120
 
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)

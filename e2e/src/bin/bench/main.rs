@@ -16,15 +16,19 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use postern_e2e::{EnvoyError, RawClient, RunningScene, Scene, Value, json};
 
-use cpu::Cpu;
+use cpu::{Cpu, pin};
 use figures::{Figures, HEADING};
 use workload::{ALL, FRAMES, RATED, Workload};
+
+/// The Envoys take turns on one CPU; the client and the service share another.
+const ENVOYS: usize = 0;
+const OTHERS: usize = 1;
 
 /// Measures what a message costs Envoy with Postern and without.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How often each workload runs on each Envoy.
-    #[arg(long, default_value_t = 150)]
+    #[arg(long, default_value_t = 120)]
     rounds: usize,
     /// Only on this listener.
     #[arg(long)]
@@ -79,6 +83,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let service = echo::start()?;
+    place(std::process::id(), OTHERS);
     println!(
         "microseconds of Envoy's CPU per message, there and back; medians of {} rounds",
         arguments.rounds
@@ -97,6 +102,13 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         guarded.assert_nothing_refused().await?;
     }
     Ok(())
+}
+
+/// Pins a process; figures from a machine where that cannot be done are rough, and all the same figures.
+fn place(process: u32, cpu: usize) {
+    if let Err(error) = pin(process, cpu) {
+        eprintln!("bench: process {process} may wander between CPUs: {error}");
+    }
 }
 
 /// Two policies: the rules for frames, which are on by default, without and with a rate.
@@ -127,7 +139,9 @@ struct Envoy {
 impl Envoy {
     async fn start(scene: Scene) -> Result<Self, BenchError> {
         let scene = scene.try_start().await?;
-        let cpu = Cpu::of(scene.envoy().process_id());
+        let process = scene.envoy().process_id();
+        place(process, ENVOYS);
+        let cpu = Cpu::of(process);
         Ok(Self { scene, cpu })
     }
 
