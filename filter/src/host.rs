@@ -103,10 +103,15 @@ pub(crate) struct HostChunk {
     window_start: usize,
 }
 
-impl HostChunk {
-    /// How much is fetched when less is asked for: headers of small frames come many at once.
-    const WINDOW: usize = 4096;
+/// How much is fetched when less is asked for. A call costs as much as the copying of tens of
+/// kilobytes, since the host calls back for memory; so where frames lie close together, many are
+/// fetched at once, and where a long payload was gone past, little more than the next header.
+const FIRST_WINDOW: usize = 16 * 1024;
+const DENSE_WINDOW: usize = 64 * 1024;
+const SPARSE_WINDOW: usize = 1024;
+const LONG_PAYLOAD: usize = 8 * 1024;
 
+impl HostChunk {
     /// The chunk of `len` bytes from `sender`.
     pub(crate) fn new(sender: Peer, len: usize) -> Self {
         Self { sender, len, window: Vec::new(), window_start: 0 }
@@ -142,7 +147,12 @@ impl Chunk for HostChunk {
     fn window(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
         let window_end = self.window_start + self.window.len();
         if range.start < self.window_start || range.end > window_end {
-            let wanted = range.len().max(Self::WINDOW).min(self.len.saturating_sub(range.start));
+            let window = match range.start.saturating_sub(window_end) {
+                LONG_PAYLOAD.. => SPARSE_WINDOW,
+                _ if window_end == 0 => FIRST_WINDOW,
+                _ => DENSE_WINDOW,
+            };
+            let wanted = range.len().max(window).min(self.len.saturating_sub(range.start));
             let window = hostcalls::get_buffer(buffer(self.sender), range.start, wanted);
             self.window = window.ok().flatten().filter(|window| window.len() == wanted).ok_or(Unreadable)?;
             self.window_start = range.start;

@@ -55,13 +55,17 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let now = host::now();
-        for (context_id, session) in sessions::due(now) {
-            if !host::enter(context_id) {
-                sessions::forget(context_id);
-                continue;
+        for live in sessions::due(now) {
+            if host::enter(live.context_id) {
+                let mut session = live.session.borrow_mut();
+                session.handle(Input::Timer, now);
+                stream::perform(&live, &mut session, now);
             }
-            session.borrow_mut().handle(Input::Timer, now);
-            stream::perform(context_id, &session, now);
+        }
+        for live in sessions::busy() {
+            let mut session = live.session.borrow_mut();
+            let tally = session.take_tally();
+            metrics::tally(session.policy(), &tally);
         }
         host::enter(self.context_id);
         metrics::flush();

@@ -1,68 +1,72 @@
-//! The open sessions of this VM, by their deadlines.
+//! The open sessions of this VM: by their deadlines, and those with something to count.
 //!
 //! The SDK keeps stream contexts to itself, so what a timer acts on is shared here. All root
 //! contexts of a VM share it too: a session outlives the configuration it was opened under.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use postern_engine::Session;
 
 thread_local! {
-    static SESSIONS: RefCell<Sessions> = RefCell::default();
+    static DEADLINES: RefCell<BTreeMap<(Duration, u32), Rc<Live>>> = RefCell::default();
+    /// Those through which something went since the last tick.
+    static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
 }
 
-#[derive(Default)]
-struct Sessions {
-    by_id: HashMap<u32, Entry>,
-    deadlines: BTreeSet<(Duration, u32)>,
+/// A session and its place here.
+pub(crate) struct Live {
+    /// The stream's context.
+    pub(crate) context_id: u32,
+    /// What judges it.
+    pub(crate) session: RefCell<Session>,
+    scheduled: Cell<Option<Duration>>,
+    busy: Cell<bool>,
 }
 
-struct Entry {
-    session: Rc<RefCell<Session>>,
-    deadline: Option<Duration>,
-}
+impl Live {
+    pub(crate) fn new(context_id: u32, session: Session) -> Rc<Self> {
+        let session = RefCell::new(session);
+        Rc::new(Self { context_id, session, scheduled: Cell::default(), busy: Cell::default() })
+    }
 
-/// Keeps the deadline of the session of stream `context_id` up to date.
-pub(crate) fn schedule(context_id: u32, session: &Rc<RefCell<Session>>, deadline: Option<Duration>) {
-    SESSIONS.with_borrow_mut(|sessions| {
-        let entry = sessions
-            .by_id
-            .entry(context_id)
-            .or_insert_with(|| Entry { session: Rc::clone(session), deadline: None });
-        if entry.deadline == deadline {
+    /// Keeps the deadline up to date.
+    pub(crate) fn schedule(self: &Rc<Self>, deadline: Option<Duration>) {
+        if self.scheduled.get() == deadline {
             return;
         }
-        if let Some(old) = entry.deadline {
-            sessions.deadlines.remove(&(old, context_id));
-        }
-        entry.deadline = deadline;
-        sessions.deadlines.extend(deadline.map(|deadline| (deadline, context_id)));
-    });
-}
+        DEADLINES.with_borrow_mut(|deadlines| {
+            if let Some(old) = self.scheduled.replace(deadline) {
+                deadlines.remove(&(old, self.context_id));
+            }
+            deadlines.extend(deadline.map(|deadline| ((deadline, self.context_id), Rc::clone(self))));
+        });
+    }
 
-/// Forgets a stream.
-pub(crate) fn forget(context_id: u32) {
-    SESSIONS.with_borrow_mut(|sessions| {
-        if let Some(deadline) = sessions.by_id.remove(&context_id).and_then(|entry| entry.deadline) {
-            sessions.deadlines.remove(&(deadline, context_id));
+    /// Remembers that something went through.
+    pub(crate) fn note_traffic(self: &Rc<Self>) {
+        if !self.busy.replace(true) {
+            BUSY.with_borrow_mut(|busy| busy.push(Rc::clone(self)));
         }
-    });
+    }
 }
 
 /// The sessions whose deadline has come, which are no longer scheduled.
-pub(crate) fn due(now: Duration) -> Vec<(u32, Rc<RefCell<Session>>)> {
-    SESSIONS.with_borrow_mut(|sessions| {
-        let later = sessions.deadlines.split_off(&(now.saturating_add(Duration::from_nanos(1)), 0));
-        let due = std::mem::replace(&mut sessions.deadlines, later);
-        due.into_iter()
-            .filter_map(|(_, id)| {
-                let entry = sessions.by_id.get_mut(&id)?;
-                entry.deadline = None;
-                Some((id, Rc::clone(&entry.session)))
-            })
-            .collect()
+pub(crate) fn due(now: Duration) -> Vec<Rc<Live>> {
+    DEADLINES.with_borrow_mut(|deadlines| {
+        let later = deadlines.split_off(&(now.saturating_add(Duration::from_nanos(1)), 0));
+        let due = std::mem::replace(deadlines, later);
+        due.into_values().inspect(|live| live.scheduled.set(None)).collect()
     })
+}
+
+/// The sessions that had traffic since this was last asked.
+pub(crate) fn busy() -> Vec<Rc<Live>> {
+    let busy = BUSY.take();
+    for live in &busy {
+        live.busy.set(false);
+    }
+    busy
 }

@@ -1,6 +1,5 @@
 //! One HTTP stream: callbacks become inputs, outputs become host calls.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::host::{self, HostChunk, Message};
-use crate::{metrics, sessions, shared};
+use crate::sessions::Live;
+use crate::{metrics, shared};
 
 /// The label of what is counted where no policy applies.
 const NO_POLICY: &str = "none";
@@ -22,14 +22,14 @@ const NO_POLICY: &str = "none";
 pub(crate) struct Stream {
     context_id: u32,
     engine: Option<Rc<Engine>>,
-    session: Option<Rc<RefCell<Session>>>,
+    live: Option<Rc<Live>>,
     /// The route by which the policy was found.
     route: RouteFacts,
 }
 
 impl Stream {
     pub(crate) fn new(context_id: u32, engine: Option<Rc<Engine>>) -> Self {
-        Self { context_id, engine, session: None, route: RouteFacts::default() }
+        Self { context_id, engine, live: None, route: RouteFacts::default() }
     }
 
     /// Whether the route that Envoy took is under another policy than the one that judged: a
@@ -45,29 +45,30 @@ impl Stream {
     }
 
     fn on_body(&mut self, sender: Peer, len: usize) -> Action {
-        let Some(session) = &self.session else { return Action::Continue };
-        if session.borrow_mut().pass_unread(sender, len) {
+        let Some(live) = &self.live else { return Action::Continue };
+        let mut session = live.session.borrow_mut();
+        if session.pass_unread(sender, len) {
             return Action::Continue;
         }
         let now = host::now();
-        if !judge(&mut session.borrow_mut(), sender, len, now) {
+        if !judge(&mut session, sender, len, now) {
             return cut();
         }
-        perform(self.context_id, session, now)
+        perform(live, &mut session, now)
     }
 }
 
 impl Context for Stream {
     fn on_done(&mut self) -> bool {
-        if let Some(session) = self.session.take() {
-            let mut session = session.borrow_mut();
+        if let Some(live) = self.live.take() {
+            live.schedule(None);
+            let mut session = live.session.borrow_mut();
             let tally = session.take_tally();
             metrics::tally(session.policy(), &tally);
             if session.was_opened() {
                 metrics::connections(session.policy(), -1);
             }
         }
-        sessions::forget(self.context_id);
         true
     }
 }
@@ -96,10 +97,8 @@ impl HttpContext for Stream {
             Selection::Judge(mut session) => {
                 let now = host::now();
                 session.handle(Input::Request(head), now);
-                let session = Rc::new(RefCell::new(*session));
-                let action = perform(self.context_id, &session, now);
-                self.session = Some(session);
-                action
+                let live = self.live.insert(Live::new(self.context_id, *session));
+                perform(live, &mut live.session.borrow_mut(), now)
             }
         }
     }
@@ -109,7 +108,8 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let Some(session) = &self.session else { return Action::Continue };
+        let Some(live) = &self.live else { return Action::Continue };
+        let mut session = live.session.borrow_mut();
         let status = host::field(Message::Response, ":status").unwrap_or_default();
         let status_switches = status == b"101";
         let fields = if status_switches {
@@ -118,19 +118,20 @@ impl HttpContext for Stream {
             vec![(":status".to_owned(), status)]
         };
         let now = host::now();
-        if status_switches && self.is_rerouted(&session.borrow()) {
-            session.borrow_mut().handle(Input::Rerouted, now);
+        if status_switches && self.is_rerouted(&session) {
+            session.handle(Input::Rerouted, now);
         }
-        session.borrow_mut().handle(Input::Response(fields), now);
-        perform(self.context_id, session, now)
+        session.handle(Input::Response(fields), now);
+        perform(live, &mut session, now)
     }
 
     fn on_http_response_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
         let action = self.on_body(Peer::Upstream, len);
-        let Some(session) = self.session.as_ref().filter(|_| len == 0) else { return action };
+        let Some(live) = self.live.as_ref().filter(|_| len == 0) else { return action };
         let now = host::now();
-        session.borrow_mut().handle(Input::ResponseStart, now);
-        perform(self.context_id, session, now)
+        let mut session = live.session.borrow_mut();
+        session.handle(Input::ResponseStart, now);
+        perform(live, &mut session, now)
     }
 }
 
@@ -165,33 +166,29 @@ fn cut() -> Action {
 }
 
 /// Performs all that a session asks for, and says what its callback is to return.
-pub(crate) fn perform(context_id: u32, session: &Rc<RefCell<Session>>, now: Duration) -> Action {
-    let mut current = session.borrow_mut();
+pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> Action {
     let mut action = Action::Continue;
-    while let Some(output) = current.poll_output() {
+    while let Some(output) = session.poll_output() {
         match output {
             Output::Ask(charge) => {
-                let outcome = charge_shared(&current, &charge, now);
-                current.handle(Input::Charged(outcome), now);
+                let outcome = charge_shared(session, &charge, now);
+                session.handle(Input::Charged(outcome), now);
             }
             Output::ReleaseRequest(len) => {
-                if !(judge(&mut current, Peer::Client, len, now) && host::resume_request()) {
+                if !(judge(session, Peer::Client, len, now) && host::resume_request()) {
                     host::reset();
                 }
             }
             output => {
-                if let Some(Action::Pause) = perform_one(current.policy(), output) {
+                if let Some(Action::Pause) = perform_one(session.policy(), output) {
                     action = Action::Pause;
                 }
             }
         }
     }
-    let tally = current.take_tally();
-    if !tally.is_empty() {
-        metrics::tally(current.policy(), &tally);
-    }
-    if current.was_opened() {
-        sessions::schedule(context_id, session, current.deadline());
+    if session.was_opened() {
+        live.note_traffic();
+        live.schedule(session.deadline());
     }
     action
 }
