@@ -49,7 +49,6 @@ const TABLE: &[Row] = &[
     row(&["policies", "*", "auth", "refresh_reply"], Asks::True, OUT_OR_FALSE),
     row(&["policies", "*", "auth", "expiry_notice"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "auth", "single_use"], Asks::True, OUT_OR_FALSE),
-    row(&["policies", "*", "auth", "max_session"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "auth", "revocation"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "csrf"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "schema"], Asks::UnlessNone, OUT_OR_NONE),
@@ -57,9 +56,6 @@ const TABLE: &[Row] = &[
     row(&["policies", "*", "messages", "tunnels"], Asks::Word("deny"), "leave it out, or write `pass`"),
     row(&["policies", "*", "connections", "per_ip"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "connections", "per_user"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "liveness", "idle_timeout"], Asks::Always, OUT),
-    row(&["policies", "*", "liveness", "ping_interval"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "liveness", "pong_timeout"], Asks::Always, OUT),
     row(&["policies", "*", "backpressure"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "global_rate_limit"], Asks::UnlessNone, OUT_OR_NONE),
 ];

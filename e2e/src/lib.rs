@@ -31,6 +31,7 @@ pub mod deadline;
 pub mod demo;
 pub mod envoy;
 pub mod frames;
+mod heartbeat;
 pub mod http;
 pub mod not_run;
 pub mod python;

@@ -1,5 +1,5 @@
-//! A client that speaks bytes: it writes what it is told, cut where it is told, and shows what came back.
-//! It checks nothing and answers nothing by itself.
+//! A client that speaks bytes: it writes what it is told, cut where it is told, and shows what came back, but for
+//! Postern's own Pings. It checks nothing and answers nothing by itself.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -41,14 +41,20 @@ impl RawClient {
         }
         let tcp = socket.connect(to).await?;
         tcp.set_nodelay(true)?;
-        let wire = match tls {
+        let mut wire = match tls {
             None => Wire::new(tcp),
             Some(config) => {
                 let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
                 Wire::new(TlsConnector::from(config).connect(name, tcp).await?)
             }
         };
+        wire.shows_heartbeats = false;
         Ok(Self { wire, case: String::new() })
+    }
+
+    /// Shows Postern's own Pings too from here on.
+    pub fn show_heartbeats(&mut self) {
+        self.wire.shows_heartbeats = true;
     }
 
     /// The id under which the upstream and the access log know the last request.

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use crate::deadline::{PATIENCE, within};
 use crate::frames::{Frame, messages};
+use crate::heartbeat;
 use crate::http::RequestHead;
 use crate::raw_client::BETWEEN_PIECES;
 use crate::wire::End;
@@ -56,14 +57,21 @@ impl Record {
         self.head.headers.get(name)
     }
 
-    /// Every byte so far.
+    /// Every byte so far, but for Postern's own Pings.
     pub fn bytes(&self) -> Vec<u8> {
-        self.seen().bytes.clone()
+        let mut bytes = self.seen().bytes.clone();
+        heartbeat::take_out(&mut bytes);
+        bytes
     }
 
-    /// Every complete frame so far.
+    /// Every complete frame so far, but for Postern's own Pings.
     pub fn frames(&self) -> Vec<Frame> {
-        Frame::parse_all(&self.seen().bytes).0
+        Frame::parse_all(&self.bytes()).0
+    }
+
+    /// Postern's own Pings so far.
+    pub fn heartbeats(&self) -> Vec<Frame> {
+        Frame::parse_all(&self.seen().bytes).0.into_iter().filter(Frame::is_heartbeat).collect()
     }
 
     /// The payload of every complete data message so far.

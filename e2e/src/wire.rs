@@ -5,6 +5,8 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::heartbeat;
+
 /// A stream of bytes in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
@@ -25,6 +27,8 @@ pub enum End {
 pub struct Wire {
     stream: Box<dyn Stream>,
     unread: Vec<u8>,
+    /// Whether Postern's own Pings are taken for what they are.
+    pub(crate) shows_heartbeats: bool,
 }
 
 impl fmt::Debug for Wire {
@@ -36,7 +40,7 @@ impl fmt::Debug for Wire {
 impl Wire {
     /// A stream of which nothing has been read.
     pub fn new(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), unread: Vec::new() }
+        Self { stream: Box::new(stream), unread: Vec::new(), shows_heartbeats: true }
     }
 
     /// What has been read and not taken.
@@ -53,7 +57,12 @@ impl Wire {
     pub async fn fill(&mut self) -> Result<(), End> {
         match self.stream.read_buf(&mut self.unread).await {
             Ok(0) => Err(End::Eof),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                if !self.shows_heartbeats {
+                    heartbeat::take_out(&mut self.unread);
+                }
+                Ok(())
+            }
             Err(_) => Err(End::Cut),
         }
     }

@@ -33,11 +33,11 @@ pub(crate) fn now() -> Duration {
 
 /// Fresh randomness; `None` when the host has none.
 pub(crate) fn entropy() -> Option<Entropy> {
-    let (mut key, mut mask, mut instance) = ([0; 16], [0; 4], [0; 16]);
-    for bytes in [&mut key[..], &mut mask, &mut instance] {
+    let (mut key, mut mask, mut ping, mut instance) = ([0; 16], [0; 4], [0; 16], [0; 16]);
+    for bytes in [&mut key[..], &mut mask, &mut ping, &mut instance] {
         getrandom::fill(bytes).ok()?;
     }
-    Some(Entropy { key, mask, instance })
+    Some(Entropy { key, mask, ping, instance })
 }
 
 /// Sixteen random bytes.
@@ -121,7 +121,7 @@ impl HostChunk {
     #[must_use]
     pub(crate) fn pass(&mut self, passage: &Passage) -> bool {
         let buffer = buffer(self.sender);
-        let Passage { before, keep, rest } = passage;
+        let Passage { before, keep, rest, park: _ } = passage;
         // Envoy's buffer takes bytes before all, behind all, or in the place of all.
         match (before.as_slice(), *keep == self.len, rest.as_slice()) {
             ([], true, []) => true,
@@ -162,12 +162,15 @@ impl Chunk for HostChunk {
     }
 }
 
-/// Sends `frame` on a stream towards the client that is paused and empty, and lets it go on.
+/// Sends `frame` on the stream towards `receiver`, which is paused and empty, and lets it go on.
 /// False when the host did not.
 #[must_use]
-pub(crate) fn send_parked(frame: &[u8]) -> bool {
-    abi::set_buffer(BufferType::HttpResponseBody, 0, 0, frame)
-        && abi::continue_stream(StreamType::HttpResponse)
+pub(crate) fn send_parked(receiver: Peer, frame: &[u8]) -> bool {
+    let (buffer, stream) = match receiver {
+        Peer::Client => (BufferType::HttpResponseBody, StreamType::HttpResponse),
+        Peer::Upstream => (BufferType::HttpRequestBody, StreamType::HttpRequest),
+    };
+    abi::set_buffer(buffer, 0, 0, frame) && abi::continue_stream(stream)
 }
 
 /// Lets the stream towards the upstream go on. False when the host did not.

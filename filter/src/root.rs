@@ -55,17 +55,18 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let now = host::now();
+        for live in sessions::busy() {
+            let mut session = live.session.borrow_mut();
+            session.note_time(now);
+            let tally = session.take_tally();
+            metrics::tally(session.policy(), &tally);
+        }
         for live in sessions::due(now) {
             if host::enter(live.context_id) {
                 let mut session = live.session.borrow_mut();
                 session.handle(Input::Timer, now);
                 stream::perform(&live, &mut session, now);
             }
-        }
-        for live in sessions::busy() {
-            let mut session = live.session.borrow_mut();
-            let tally = session.take_tally();
-            metrics::tally(session.policy(), &tally);
         }
         host::enter(self.context_id);
         metrics::flush();

@@ -32,9 +32,11 @@ impl Live {
         Rc::new(Self { context_id, session, scheduled: Cell::default(), busy: Cell::default() })
     }
 
-    /// Keeps the deadline up to date.
+    /// Sees to it that the session is due by its deadline. One that has moved away is looked at
+    /// when it would have been due: most move with every frame.
     pub(crate) fn schedule(self: &Rc<Self>, deadline: Option<Duration>) {
-        if self.scheduled.get() == deadline {
+        let scheduled = self.scheduled.get();
+        if scheduled.is_some() && deadline.is_some() && scheduled <= deadline {
             return;
         }
         DEADLINES.with_borrow_mut(|deadlines| {

@@ -48,13 +48,13 @@ impl Stream {
         let Some(live) = &self.live else { return Action::Continue };
         let mut session = live.session.borrow_mut();
         if session.pass_unread(sender, len) {
+            live.note_traffic();
             return Action::Continue;
         }
         let now = host::now();
-        if !judge(&mut session, sender, len, now) {
-            return cut();
-        }
-        perform(live, &mut session, now)
+        let Some(parks) = judge(&mut session, sender, len, now) else { return cut() };
+        let action = perform(live, &mut session, now);
+        if parks { Action::Pause } else { action }
     }
 }
 
@@ -126,26 +126,22 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
-        let action = self.on_body(Peer::Upstream, len);
-        let Some(live) = self.live.as_ref().filter(|_| len == 0) else { return action };
-        let now = host::now();
-        let mut session = live.session.borrow_mut();
-        session.handle(Input::ResponseStart, now);
-        perform(live, &mut session, now)
+        self.on_body(Peer::Upstream, len)
     }
 }
 
-/// Judges a chunk and leaves of it what goes on. False where the host does not let that be done.
-fn judge(session: &mut Session, sender: Peer, len: usize, now: Duration) -> bool {
+/// Judges a chunk, leaves of it what goes on and says whether its stream is parked. `None` where
+/// the host does not let that be done.
+fn judge(session: &mut Session, sender: Peer, len: usize, now: Duration) -> Option<bool> {
     let mut chunk = HostChunk::new(sender, len);
     loop {
         match session.judge(sender, &mut chunk, now) {
-            Ok(Judged::Passage(passage)) => return chunk.pass(&passage),
+            Ok(Judged::Passage(passage)) => return chunk.pass(&passage).then_some(passage.park),
             Ok(Judged::Ask(charge)) => {
                 let outcome = charge_shared(session, &charge, now);
                 session.handle(Input::Charged(outcome), now);
             }
-            Err(Unreadable) => return false,
+            Err(Unreadable) => return None,
         }
     }
 }
@@ -174,9 +170,15 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 let outcome = charge_shared(session, &charge, now);
                 session.handle(Input::Charged(outcome), now);
             }
-            Output::ReleaseRequest(len) => {
-                if !(judge(session, Peer::Client, len, now) && host::resume_request()) {
-                    host::reset();
+            Output::ReleaseRequest(len) => match judge(session, Peer::Client, len, now) {
+                Some(true) => {}
+                Some(false) if host::resume_request() => {}
+                Some(false) | None => host::reset(),
+            },
+            Output::Send(receiver, frame) => {
+                if !host::send_parked(receiver, &frame) {
+                    log::warn!("postern: the host does not let a frame into a parked stream");
+                    session.handle(Input::NotParked, now);
                 }
             }
             output => {
@@ -199,8 +201,8 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
         // `perform` answers these, which only a session gives out.
-        Output::Ask(_) | Output::ReleaseRequest(_) => {}
-        Output::HoldRequest | Output::Park => return Some(Action::Pause),
+        Output::Ask(_) | Output::ReleaseRequest(_) | Output::Send(..) => {}
+        Output::HoldRequest => return Some(Action::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);
             let Reply { reason, headers, body } = reply;
@@ -208,8 +210,8 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
             return Some(Action::Pause);
         }
         Output::Reset => host::reset(),
-        Output::SendToClient(frame) => {
-            if !host::send_parked(&frame) {
+        Output::ResumeRequest => {
+            if !host::resume_request() {
                 host::reset();
             }
         }

@@ -21,6 +21,16 @@ pub enum Peer {
     Upstream,
 }
 
+impl Peer {
+    /// The one that it talks to.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Upstream,
+            Self::Upstream => Self::Client,
+        }
+    }
+}
+
 /// What a lane lets through.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaneLimits {
@@ -99,9 +109,9 @@ impl Lane {
         self.closed && self.payload_left == 0
     }
 
-    /// Whether the next `len` bytes are all payload of a judged frame.
+    /// Whether the next `len` bytes are all payload of a judged frame, and do not end it.
     pub(crate) fn within_payload(&self, len: usize) -> bool {
-        self.payload_left >= len as u64
+        self.payload_left > len as u64
     }
 
     /// Goes past `len` bytes of payload that nobody read.

@@ -11,6 +11,8 @@ pub struct Passage {
     pub keep: usize,
     /// What follows them, in order.
     pub rest: Vec<Piece>,
+    /// Nothing goes on, and the stream is to be paused, empty as it is then.
+    pub park: bool,
 }
 
 /// A part of what goes on.
@@ -31,6 +33,11 @@ impl Passage {
     /// Whether a chunk of `len` bytes goes on exactly as it came.
     pub fn is_whole(&self, len: usize) -> bool {
         self.before.is_empty() && self.keep == len && self.rest.is_empty()
+    }
+
+    /// Whether nothing goes on.
+    pub fn is_nothing(&self) -> bool {
+        self.before.is_empty() && self.keep == 0 && self.rest.is_empty()
     }
 
     /// Everything that goes on, given the chunk.
@@ -68,7 +75,7 @@ impl Passage {
 
     /// Lets withheld bytes go on, without copying them where nothing went before.
     pub(crate) fn release(&mut self, bytes: Vec<u8>) {
-        if self.before.is_empty() && self.keep == 0 && self.rest.is_empty() {
+        if self.is_nothing() {
             self.before = bytes;
         } else {
             self.insert(&bytes);

@@ -103,7 +103,7 @@ mod tests {
         Instance::of(&RequestHead {
             fields: request_id.map(|id| ("x-request-id".to_owned(), id.to_vec())).into_iter().collect(),
             connection: Connection::default(),
-            entropy: Entropy { key: [0; 16], mask: [0; 4], instance: [0xff; 16] },
+            entropy: Entropy { key: [0; 16], mask: [0; 4], ping: [0; 16], instance: [0xff; 16] },
         })
     }
 

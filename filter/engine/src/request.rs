@@ -48,13 +48,15 @@ pub struct Entropy {
     pub key: [u8; 16],
     /// For the masking key of a Close.
     pub mask: [u8; 4],
+    /// For the payloads and masking keys of Postern's own Pings.
+    pub ping: [u8; 16],
     /// For a UUID where there is no request id.
     pub instance: [u8; 16],
 }
 
 impl Entropy {
     /// No randomness, for a head that no session will judge.
-    pub const NONE: Self = Self { key: [0; 16], mask: [0; 4], instance: [0; 16] };
+    pub const NONE: Self = Self { key: [0; 16], mask: [0; 4], ping: [0; 16], instance: [0; 16] };
 }
 
 impl std::fmt::Debug for RequestHead {
@@ -120,7 +122,7 @@ mod tests {
         RequestHead {
             fields: fields.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect(),
             connection: Connection::default(),
-            entropy: Entropy { key: [0; 16], mask: [0; 4], instance: [0; 16] },
+            entropy: Entropy { key: [0; 16], mask: [0; 4], ping: [0; 16], instance: [0; 16] },
         }
     }
 

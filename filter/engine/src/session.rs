@@ -18,7 +18,7 @@ use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Ne
 use crate::headers::{Field, HeaderEdit, Headers, Single};
 use crate::lane::Peer;
 pub use crate::open::Judged;
-use crate::open::{Due, Open, Terms};
+use crate::open::{Open, Terms};
 use crate::passage::Passage;
 use crate::rate::{Charge, KeySpace, Outcome};
 use crate::reason::Reason;
@@ -49,8 +49,8 @@ pub enum Input {
     Rerouted,
     /// The response, once: its fields, `:status` included.
     Response(Vec<Field>),
-    /// The stream towards the client can be paused: right after the 101, before any byte.
-    ResponseStart,
+    /// The host did not put a frame into a stream that should have been parked.
+    NotParked,
     /// Time has passed.
     Timer,
 }
@@ -63,7 +63,7 @@ impl fmt::Debug for Input {
             Self::Request(head) => f.debug_tuple("Request").field(head).finish(),
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
-            Self::ResponseStart => f.write_str("ResponseStart"),
+            Self::NotParked => f.write_str("NotParked"),
             Self::Timer => f.write_str("Timer"),
         }
     }
@@ -80,8 +80,6 @@ pub enum Output {
     Ask(Charge),
     /// The chunk from the client stays with Envoy, which has it next to all that follow.
     HoldRequest,
-    /// The stream towards the client is to be paused, empty as it is.
-    Park,
     /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
     /// goes on.
     ReleaseRequest(usize),
@@ -90,8 +88,10 @@ pub enum Output {
     Reply(Vec<HeaderEdit>, Reply),
     /// The stream is to be cut.
     Reset,
-    /// These bytes go to the client at once, on the paused stream, which then goes on.
-    SendToClient(Vec<u8>),
+    /// The stream towards the upstream, parked and empty, goes on.
+    ResumeRequest,
+    /// These bytes go to this receiver at once, on the parked stream, which then goes on.
+    Send(Peer, Vec<u8>),
     /// For metrics, log and access log.
     Tell(Event),
 }
@@ -144,6 +144,8 @@ struct Awaiting {
     protocol: Protocol,
     /// How many bytes the client has sent before the 101.
     held_bytes: usize,
+    /// Whether the stream towards the upstream is parked.
+    parked: bool,
 }
 
 fn is_success(headers: Headers<'_>) -> bool {
@@ -188,12 +190,10 @@ impl Session {
                 Phase::Open(open) => open.answer(outcome),
                 _ => {}
             },
-            Input::Response(fields) => self.on_response(&fields),
-            Input::ResponseStart => {
-                if let Phase::Open(open) = &mut self.phase
-                    && open.park()
-                {
-                    self.outputs.push_back(Output::Park);
+            Input::Response(fields) => self.on_response(&fields, now),
+            Input::NotParked => {
+                if let Phase::Open(open) = &mut self.phase {
+                    open.give_up_parking();
                 }
             }
             Input::Rerouted => self.refuse(Vec::new(), Reason::PolicyInvalid.into()),
@@ -218,16 +218,21 @@ impl Session {
                 if refused.is_none() {
                     self.tell_refusal();
                 }
+                self.send();
                 return judged;
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
             Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk.len()),
-            Phase::AwaitingResponse(awaiting) if peer == Peer::Client && !chunk.is_empty() => {
+            Phase::AwaitingResponse(awaiting) if peer == Peer::Client && chunk.is_empty() => {
+                awaiting.parked = true;
+                Passage { park: true, ..Passage::default() }
+            }
+            Phase::AwaitingResponse(awaiting) if peer == Peer::Client => {
                 if chunk.len() > MAX_EARLY_BYTES {
                     self.refuse(Vec::new(), Reason::MalformedHandshake.into());
                     return Ok(Judged::Passage(Passage::default()));
                 }
-                awaiting.held_bytes = chunk.len();
+                (awaiting.held_bytes, awaiting.parked) = (chunk.len(), false);
                 self.outputs.push_back(Output::HoldRequest);
                 Passage::whole(chunk.len())
             }
@@ -247,6 +252,14 @@ impl Session {
             Phase::Open(open) => open.pass_unread(peer, len),
             Phase::Unjudged { .. } => true,
             _ => false,
+        }
+    }
+
+    /// Takes note that what has passed unread did so by `now`. To be told at least once a second
+    /// while anything does.
+    pub fn note_time(&mut self, now: Duration) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.note_time(now);
         }
     }
 
@@ -309,12 +322,13 @@ impl Session {
                     terms,
                     protocol: head.connection.protocol,
                     held_bytes: 0,
+                    parked: false,
                 }));
             }
         }
     }
 
-    fn on_response(&mut self, fields: &[Field]) {
+    fn on_response(&mut self, fields: &[Field], now: Duration) {
         let headers = Headers::new(fields);
         let switching = headers.single(":status") == Single::One(b"101");
         match std::mem::replace(&mut self.phase, Phase::Refused) {
@@ -331,7 +345,7 @@ impl Session {
                 }
                 self.outputs.push_back(Output::AdmitResponse(edits));
                 self.outputs.push_back(Output::Tell(Event::Opened));
-                let open = Open::new(&self.ruleset.policy, awaiting.terms, deflate);
+                let open = Open::new(&self.ruleset.policy, awaiting.terms, deflate, awaiting.parked, now);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
                 if awaiting.held_bytes > 0 {
@@ -344,7 +358,12 @@ impl Session {
             {
                 self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
             }
-            Phase::AwaitingResponse(_) => self.pass_response(false),
+            Phase::AwaitingResponse(awaiting) => {
+                if awaiting.parked {
+                    self.outputs.push_back(Output::ResumeRequest);
+                }
+                self.pass_response(false);
+            }
             Phase::Unjudged { upgrade } if upgrade || !switching => self.pass_response(upgrade),
             // A 101 that nobody asked for.
             Phase::Unjudged { .. } => self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into()),
@@ -362,14 +381,14 @@ impl Session {
 
     fn on_time(&mut self, now: Duration) {
         let Phase::Open(open) = &mut self.phase else { return };
-        match open.on_time(now) {
-            Due::Cut => {
-                self.outputs.push_back(Output::Reset);
-                self.phase = Phase::Ended;
-            }
-            Due::Refused => self.tell_refusal(),
-            Due::Nothing => {}
+        let refused = open.refused();
+        if open.on_time(now) {
+            self.outputs.push_back(Output::Reset);
+            self.phase = Phase::Ended;
+        } else if refused.is_none() {
+            self.tell_refusal();
         }
+        self.send();
     }
 
     /// Tells why an open connection has just been refused, if it has.
@@ -378,9 +397,13 @@ impl Session {
         let Some(reason) = open.refused() else { return };
         let instance = self.instance.as_str().to_owned();
         self.outputs.push_back(Output::Tell(Event::Closed { reason, instance }));
-        if let Some(frame) = open.take_parked_close() {
-            self.outputs.push_back(Output::SendToClient(frame));
-        }
+    }
+
+    /// Lets what Postern says by itself go.
+    fn send(&mut self) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        let sends = open.take_sends();
+        self.outputs.extend(sends.into_iter().map(|(receiver, frame)| Output::Send(receiver, frame)));
     }
 
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {

@@ -24,7 +24,8 @@ use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
 use crate::auth::verifier;
 use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
-use crate::open::Terms;
+use crate::open::ping::PingKey;
+use crate::open::{Ends, Terms};
 use crate::open::rates::Rates;
 use crate::rate::{BucketKey, Charge, Charged, KeySpace, Outcome, Quota};
 use crate::reason::Reason;
@@ -257,7 +258,14 @@ impl Handshake {
         let rates = Rates::new(&policy.rates, |rate, quota| {
             self.bucket(rate.count, rate.per, quota, claims.as_ref())
         });
-        let terms = Terms { expires_at, mask: self.head.entropy.mask, rates };
+        let session = policy.auth.as_ref().and_then(|auth| auth.max_session);
+        let ends = Ends {
+            expiry: expires_at,
+            session: session.map(|longest| now.saturating_add(longest)),
+            drain: None,
+        };
+        let entropy = &self.head.entropy;
+        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates };
         Ok(Admission { edits, expected, terms })
     }
 

@@ -2,8 +2,13 @@
 //!
 //! Owns what has passed, what may still pass and when whatever is left is cut. A refusal ends
 //! both directions at their next frame boundary with a Close of the same code and reason, and
-//! nothing follows it; a peer's own Close is passed on.
+//! nothing follows it; a peer's own Close is passed on. What Postern says by itself, and when, is
+//! decided by [`parking`] and [`deadlines`].
 
+mod candidate;
+mod deadlines;
+mod parking;
+pub(crate) mod ping;
 pub(crate) mod proof;
 pub(crate) mod rates;
 mod side;
@@ -16,11 +21,17 @@ use postern_config::Policy;
 use crate::chunk::{Chunk, Unreadable};
 use crate::close;
 use crate::handshake::Deflate;
+use crate::frame::OpCode;
 use crate::lane::{Frame, Peer, Step};
 use crate::passage::Passage;
 use crate::rate::{Charge, Outcome};
 use crate::reason::Reason;
 use crate::tally::Tally;
+use candidate::Candidate;
+use deadlines::{Deadlines, Due};
+pub(crate) use deadlines::Ends;
+use parking::{Parking, Then};
+use ping::PingKey;
 use rates::{Charging, Next, Rates};
 use side::{Flow, Side, Stop};
 
@@ -31,13 +42,14 @@ pub(crate) struct Open {
     upstream: Side,
     rates: Rates,
     mask: [u8; 4],
-    parked: bool,
-    close_timeout: Duration,
-    /// When what is left is cut, once a Close has been sent or passed.
-    cut_at: Option<Duration>,
-    /// When the right to the connection ends.
-    expires_at: Option<Duration>,
+    parking: Parking,
+    deadlines: Deadlines,
+    /// How many bytes have gone to the client, and how many of them it is known to have read.
+    sent: u64,
+    read: u64,
     refused: Option<Reason>,
+    /// What goes on the parked streams at once.
+    sends: Vec<(Peer, Vec<u8>)>,
     /// The client's chunk that waits for a bucket's answer, as far as it was judged.
     asking: Option<(Passage, Charged)>,
     tally: Tally,
@@ -46,8 +58,10 @@ pub(crate) struct Open {
 /// What the handshake settled for the connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms {
-    /// When the right to it ends.
-    pub(crate) expires_at: Option<Duration>,
+    /// When it ends.
+    pub(crate) ends: Ends,
+    /// What Postern's own Pings are made of.
+    pub(crate) ping_key: PingKey,
     /// The key that masks Postern's own frames to the upstream.
     pub(crate) mask: [u8; 4],
     /// How much the client may send.
@@ -73,40 +87,31 @@ pub enum Judged {
     Ask(Charge),
 }
 
-/// What the timer found.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// Whatever is left is to be cut.
-    Cut,
-    /// The connection has been refused.
-    Refused,
-    /// Nothing.
-    Nothing,
-}
-
 impl Open {
-    pub(crate) fn new(policy: &Policy, terms: Terms, deflate: Option<Deflate>) -> Self {
+    /// A connection that was agreed on at `now`. `upstream_parked` says whether the stream towards
+    /// the upstream is parked.
+    pub(crate) fn new(
+        policy: &Policy,
+        terms: Terms,
+        deflate: Option<Deflate>,
+        upstream_parked: bool,
+        now: Duration,
+    ) -> Self {
         let (client, server) = deflate.map(|Deflate { client, server }| (client, server)).unzip();
         Self {
             client: Side::client(policy, client),
             upstream: Side::upstream(policy, server),
             rates: terms.rates,
             mask: terms.mask,
-            parked: false,
-            close_timeout: policy.liveness.close_timeout,
-            cut_at: None,
-            expires_at: terms.expires_at,
+            parking: Parking::new(terms.ping_key, upstream_parked),
+            deadlines: Deadlines::new(policy.liveness, terms.ends, now),
+            sent: 0,
+            read: 0,
             refused: None,
+            sends: Vec::new(),
             asking: None,
             tally: Tally::default(),
         }
-    }
-
-    /// Whether the stream towards the client, empty, is to be paused, so that a frame can be sent
-    /// on it at any time: only where a frame may stand, and while one may come to be sent.
-    pub(crate) fn park(&mut self) -> bool {
-        self.parked = self.upstream.at_boundary() && matches!(self.upstream.flow, Flow::Passing);
-        self.parked
     }
 
     /// Why the connection was refused, once it was.
@@ -119,17 +124,49 @@ impl Open {
         std::mem::take(&mut self.tally)
     }
 
+    /// Frames that go to these receivers at once, on streams that were parked.
+    pub(crate) fn take_sends(&mut self) -> Vec<(Peer, Vec<u8>)> {
+        std::mem::take(&mut self.sends)
+    }
+
     /// When [`Open::on_time`] next has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.cut_at.or(self.expires_at)
+        self.deadlines.next()
+    }
+
+    /// What has passed unread did so by `now`.
+    pub(crate) fn note_time(&mut self, now: Duration) {
+        self.deadlines.note_time(now);
+    }
+
+    /// The policy goes away: the connection ends by `at`.
+    pub(crate) fn drain(&mut self, at: Duration) {
+        self.deadlines.drain(at);
+    }
+
+    /// The host did not let anything be put into a parked stream.
+    pub(crate) fn give_up_parking(&mut self) {
+        self.parking.give_up();
     }
 
     /// Whether the next `len` bytes from `peer` pass as they are, unread. If so, they count as
     /// passed.
     pub(crate) fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match peer {
-            Peer::Client => self.client.pass_unread(len),
-            Peer::Upstream => self.upstream.pass_unread(len),
+            Peer::Client => {
+                let passes = self.client.pass_unread(len);
+                if passes {
+                    self.deadlines.note_unread();
+                }
+                passes
+            }
+            Peer::Upstream => {
+                let passes = self.upstream.pass_unread(len);
+                if passes {
+                    self.note_sent(len);
+                }
+                passes
+            }
         }
     }
 
@@ -147,19 +184,19 @@ impl Open {
         chunk: &mut impl Chunk,
         now: Duration,
     ) -> Result<Judged, Unreadable> {
-        if peer == Peer::Upstream && !chunk.is_empty() {
-            self.parked = false;
-        }
+        self.parking.of(peer.other()).unpark();
         let waiting = if peer == Peer::Client { self.asking.take() } else { None };
         let mut position = waiting.as_ref().map_or(0, |(_, charged)| charged.frame.range.end);
         let (mut passage, mut charged) =
             waiting.map_or_else(Default::default, |(passage, charged)| (passage, Some(charged)));
         loop {
-            let Self { client, upstream, rates, tally, .. } = self;
+            let Self { client, upstream, rates, tally, parking, .. } = self;
             let side = match peer {
                 Peer::Client => client,
                 Peer::Upstream => upstream,
             };
+            // The frame that begins to pass, if it is one that has to do with Pings.
+            let mut control = None;
             let taken = if let Some(mut frame) = charged.take() {
                 match frame.decided.take().unwrap_or_else(|| rates.charge(&mut frame.charging, now)) {
                     Next::Ask(charge) => {
@@ -171,7 +208,15 @@ impl Open {
                         side.discard_frame();
                         Ok(())
                     }
-                    Next::Pass => side.begin_frame(frame.frame, chunk, &mut passage, tally),
+                    Next::Pass => {
+                        control = Some(frame.frame.header.opcode);
+                        if side.candidate.is_some() {
+                            side.release_candidate(&mut passage);
+                            Ok(())
+                        } else {
+                            side.begin_frame(frame.frame, chunk, &mut passage, tally)
+                        }
+                    }
                     Next::Refuse(reason) => Err(Stop::Refused(reason)),
                 }
             } else {
@@ -188,16 +233,35 @@ impl Open {
                         if side.is_discarded(&frame) {
                             side.discard_frame();
                             Ok(())
+                        } else if Candidate::fits(&frame.header) && parking.of(peer).pings.may_be_answered() {
+                            side.examine_frame(frame, chunk)?;
+                            Ok(())
                         } else if peer == Peer::Client && !rates.is_empty() {
                             charged = Some(Charged::new(frame));
                             continue;
                         } else {
+                            control = Some(frame.header.opcode);
                             side.begin_frame(frame, chunk, &mut passage, tally)
                         }
                     }
                     Step::Payload(range) => {
                         position = range.end;
-                        side.take_payload(range, chunk, &mut passage, tally)
+                        let taken = side.take_payload(range, chunk, &mut passage, tally);
+                        if let Some(candidate) = side.candidate.as_ref().filter(|pong| pong.is_whole()) {
+                            if let Some(read) = parking.of(peer).take_answer(&candidate.payload()) {
+                                side.candidate = None;
+                                self.on_answer(peer, read, now);
+                                continue;
+                            }
+                            let frame = candidate.frame(position);
+                            if peer == Peer::Client && !rates.is_empty() {
+                                charged = Some(Charged::new(frame));
+                                continue;
+                            }
+                            control = Some(OpCode::PONG);
+                            side.release_candidate(&mut passage);
+                        }
+                        taken
                     }
                     Step::Violation(reason) => Err(Stop::Refused(reason)),
                 }
@@ -214,46 +278,159 @@ impl Open {
             }
             if side.lane.is_closed() {
                 side.end();
-                self.cut_at.get_or_insert(now.saturating_add(self.close_timeout));
+                self.deadlines.close(None, now);
+            }
+            match control {
+                Some(OpCode::PING) => self.parking.of(peer.other()).note_ping(),
+                Some(OpCode::PONG) => self.on_foreign_pong(peer, now),
+                _ => {}
             }
         }
+        self.settle(peer, chunk.len(), &mut passage, now);
         Ok(Judged::Passage(passage))
     }
 
-    /// Ends the connection by Postern's will. What can go to the client at once is returned by
-    /// [`Open::take_parked_close`].
+    /// A peer has answered a Ping of Postern's own, and so has read this much.
+    fn on_answer(&mut self, peer: Peer, read: u64, now: Duration) {
+        match peer {
+            Peer::Client => {
+                self.read = read;
+                self.deadlines.expect_no_pong(now);
+            }
+            Peer::Upstream => self.deadlines.expect_no_upstream_pong(),
+        }
+    }
+
+    /// A peer has answered a Ping of the application's, or says by itself that it is there.
+    fn on_foreign_pong(&mut self, peer: Peer, now: Duration) {
+        self.parking.of(peer).note_pong();
+        match peer {
+            Peer::Client => self.deadlines.expect_no_pong(now),
+            Peer::Upstream => self.deadlines.expect_no_upstream_pong(),
+        }
+    }
+
+    /// Sees to the stream of a chunk of which this goes on: an own Ping may follow, or it is
+    /// parked.
+    fn settle(&mut self, sender: Peer, len: usize, passage: &mut Passage, now: Duration) {
+        let side = match sender {
+            Peer::Client => {
+                if len > 0 {
+                    self.deadlines.heard = now;
+                }
+                &self.client
+            }
+            Peer::Upstream => {
+                if len == 0 {
+                    self.parking.start();
+                }
+                self.note_sent(len);
+                &self.upstream
+            }
+        };
+        if !matches!(side.flow, Flow::Passing) || self.deadlines.cut_at.is_some() {
+            return;
+        }
+        let due = sender == Peer::Upstream && self.deadlines.is_ping_due(now);
+        let position = if sender == Peer::Upstream { self.sent } else { 0 };
+        let chunk = parking::Chunk {
+            sender,
+            passes: !passage.is_nothing(),
+            at_boundary: side.at_boundary(),
+            due,
+            position,
+        };
+        match self.parking.settle(chunk, now) {
+            Then::Ask(ping) => {
+                passage.insert(&ping);
+                self.note_asked(sender.other(), due, now);
+            }
+            Then::Park => passage.park = true,
+            Then::GoOn => {}
+        }
+        if self.parking.can_park_client() {
+            self.deadlines.park_when_quiet(now);
+        }
+    }
+
+    /// An own Ping goes to `receiver`; `due` when the client's silence asked for it.
+    fn note_asked(&mut self, receiver: Peer, due: bool, now: Duration) {
+        match receiver {
+            Peer::Client if due => self.deadlines.expect_pong(self.sent.saturating_sub(self.read), now),
+            Peer::Client => {}
+            Peer::Upstream => self.deadlines.expect_upstream_pong(now),
+        }
+    }
+
+    fn note_sent(&mut self, len: usize) {
+        self.sent = self.sent.saturating_add(len as u64);
+        self.deadlines.note_upstream();
+    }
+
+    /// Ends the connection by Postern's will. What can go to a peer at once is returned by
+    /// [`Open::take_sends`].
     pub(crate) fn refuse(&mut self, reason: Reason, now: Duration) {
         if self.refused.is_some() {
             return;
         }
         self.refused = Some(reason);
-        self.cut_at.get_or_insert(now.saturating_add(self.close_timeout));
+        self.deadlines.close(Some(reason), now);
         self.client.end_with(close::to_upstream(reason, self.mask));
         self.upstream.end_with(close::to_client(reason));
-    }
-
-    /// The Close for the client, where it need not wait for a chunk to take the place of.
-    pub(crate) fn take_parked_close(&mut self) -> Option<Vec<u8>> {
-        if !self.parked || !matches!(self.upstream.flow, Flow::Closing(_)) {
-            return None;
-        }
-        self.parked = false;
-        match std::mem::replace(&mut self.upstream.flow, Flow::Ended) {
-            Flow::Closing(frame) => Some(frame),
-            Flow::Ended | Flow::Passing => None,
+        for (receiver, side) in [(Peer::Client, &mut self.upstream), (Peer::Upstream, &mut self.client)] {
+            if self.parking.of(receiver).unpark()
+                && let Some(close) = side.take_close()
+            {
+                self.sends.push((receiver, close));
+            }
         }
     }
 
-    /// Does what is due at `now`.
-    pub(crate) fn on_time(&mut self, now: Duration) -> Due {
-        if self.cut_at.is_some_and(|at| at <= now) {
-            return Due::Cut;
+    /// Does what is due at `now`. Whether whatever is left is to be cut.
+    pub(crate) fn on_time(&mut self, now: Duration) -> bool {
+        while let Some(due) = self.deadlines.due(now) {
+            match due {
+                Due::Cut => return true,
+                // What it is sending may hold its answer up.
+                Due::End(Reason::PongTimeout)
+                    if !self.client.lane.at_boundary() && self.deadlines.extend_pong() => {}
+                Due::End(reason) => self.refuse(reason, now),
+                Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
+                Due::AskClient => self.ask_client(now),
+                Due::ParkClient => self.park_client(now),
+            }
         }
-        if self.cut_at.is_none() && self.expires_at.is_some_and(|at| at <= now) {
-            self.refuse(Reason::TokenExpired, now);
-            return Due::Refused;
+        false
+    }
+
+    /// Asks a client that has been silent for long, if it can be reached.
+    fn ask_client(&mut self, now: Duration) {
+        let unread = self.sent.saturating_sub(self.read);
+        let client = self.parking.of(Peer::Client);
+        if client.is_parked() && client.may_be_asked() {
+            client.unpark();
+            let ping = client.pings.frame(self.sent);
+            self.sends.push((Peer::Client, ping));
+            self.deadlines.expect_pong(unread, now);
+        } else if client.is_expected() {
+            // It was asked before, and has not said anything since.
+            self.deadlines.expect_pong(unread, now);
+        } else {
+            client.give_up_on_answers();
         }
-        Due::Nothing
+        self.park_client(now);
+    }
+
+    /// Asks the upstream, so that its answer parks the stream towards the client.
+    fn park_client(&mut self, now: Duration) {
+        if !self.parking.can_park_client() {
+            return;
+        }
+        let upstream = self.parking.of(Peer::Upstream);
+        upstream.unpark();
+        let ping = upstream.pings.frame(0);
+        self.sends.push((Peer::Upstream, ping));
+        self.deadlines.expect_upstream_pong(now);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::passage::Passage;
 use crate::reason::Reason;
 use crate::tally::Tally;
 
+use super::candidate::Candidate;
 use super::proof::{Proof, Proved};
 use super::withheld::Withheld;
 
@@ -22,6 +23,8 @@ pub(super) struct Side {
     pub(super) flow: Flow,
     proof: Proof,
     withheld: Withheld,
+    /// The Pong that is open, if it may answer a Ping of Postern's own.
+    pub(super) candidate: Option<Candidate>,
     /// What becomes of the frame that is open.
     care: Care,
     /// Whether the message that is open is being discarded.
@@ -43,6 +46,8 @@ pub(super) enum Flow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Care {
     Discard,
+    /// It is collected, to see whether it goes on at all.
+    Examine,
     /// It passes, and nobody reads its payload.
     Pass,
     /// It is read, and passes once it is proved.
@@ -92,6 +97,7 @@ impl Side {
             flow: Flow::Passing,
             proof,
             withheld: Withheld::default(),
+            candidate: None,
             care: Care::Pass,
             discarding: false,
         }
@@ -119,6 +125,20 @@ impl Side {
     pub(super) fn end_with(&mut self, close: Vec<u8>) {
         if matches!(self.flow, Flow::Passing) {
             self.flow = Flow::Closing(close);
+        }
+    }
+
+    /// The Close that was to go at the next boundary, which goes now.
+    pub(super) fn take_close(&mut self) -> Option<Vec<u8>> {
+        match std::mem::replace(&mut self.flow, Flow::Ended) {
+            Flow::Closing(close) => {
+                self.end();
+                Some(close)
+            }
+            flow => {
+                self.flow = flow;
+                None
+            }
         }
     }
 
@@ -153,6 +173,23 @@ impl Side {
         self.lane.release_held(|_| ());
         self.discarding = true;
         self.care = Care::Discard;
+    }
+
+    /// Takes the header of a Pong that may answer a Ping of Postern's own.
+    pub(super) fn examine_frame(&mut self, frame: Frame, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+        self.withheld.stash(chunk)?;
+        let candidate = self.candidate.insert(Candidate::new(frame.header));
+        self.lane.release_held(|held| candidate.push(held));
+        candidate.push(chunk.window(frame.range)?);
+        self.care = Care::Examine;
+        Ok(())
+    }
+
+    /// Lets a Pong go on that answers something else. It goes ahead of what is withheld.
+    pub(super) fn release_candidate(&mut self, passage: &mut Passage) {
+        if let Some(candidate) = self.candidate.take() {
+            passage.insert(&candidate.into_bytes());
+        }
     }
 
     /// Takes the header of a frame that may pass.
@@ -204,6 +241,11 @@ impl Side {
     ) -> Result<(), Stop> {
         match self.care {
             Care::Discard => {}
+            Care::Examine => {
+                if let Some(candidate) = &mut self.candidate {
+                    candidate.push(chunk.window(range)?);
+                }
+            }
             Care::Pass => passage.pass(range),
             Care::Withhold => {
                 let mut start = range.start;
@@ -230,6 +272,7 @@ impl Side {
     pub(super) fn forget_frame(&mut self) {
         self.lane.forget_frame();
         self.withheld.discard();
+        self.candidate = None;
     }
 
     /// Ends a frame that is being proved.

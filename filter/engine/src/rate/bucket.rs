@@ -38,6 +38,11 @@ impl Quota {
         Self { limit: rate.limit.max(1), window: nanoseconds(rate.window), burst: rate.burst }
     }
 
+    /// So many a second, and as many at once.
+    pub(crate) const fn per_second(limit: u64) -> Self {
+        Self { limit, window: 1_000_000_000, burst: limit }
+    }
+
     /// The numbers that make one quota different from another.
     pub(crate) fn identity(&self) -> [u64; 3] {
         [self.limit, self.window, self.burst]

@@ -68,6 +68,14 @@ impl Trial {
         passage.bytes(chunk)
     }
 
+    /// Whether a chunk leaves its stream parked.
+    pub(super) fn parks(&mut self, peer: Peer, chunk: &[u8]) -> bool {
+        match self.session.judge(peer, &mut &chunk[..], START).unwrap() {
+            Judged::Passage(passage) => passage.park,
+            Judged::Ask(charge) => panic!("{charge:?}"),
+        }
+    }
+
     pub(super) fn client(&mut self, chunk: &[u8]) -> Vec<u8> {
         self.bytes(Peer::Client, chunk, START)
     }
@@ -158,13 +166,11 @@ fn a_violation_of_the_upstream_never_reaches_the_client() {
 #[test]
 fn a_parked_client_is_told_at_once() {
     let mut trial = Trial::open(json!({}));
-    trial.input(Input::ResponseStart, START);
-    assert_eq!(trial.outputs, [Output::Park]);
-    trial.outputs.clear();
+    assert!(trial.parks(Peer::Upstream, b""));
     let up = trial.client(&from_client(0xc1, b""));
     assert_eq!(up, masked_close(Reason::ProtocolError));
     let told = closed(Reason::ProtocolError);
-    assert_eq!(trial.outputs, [told, Output::SendToClient(close(Reason::ProtocolError))]);
+    assert_eq!(trial.outputs, [told, Output::Send(Peer::Client, close(Reason::ProtocolError))]);
     assert_eq!(trial.upstream(&from_upstream(0x88, &[0x03, 0xea])), b"", "nothing follows a Close");
 }
 
@@ -172,8 +178,7 @@ fn a_parked_client_is_told_at_once() {
 fn a_stream_is_not_parked_in_the_middle_of_a_frame() {
     let mut trial = Trial::open(json!({}));
     trial.upstream(&from_upstream(0x82, b"on its way")[..5]);
-    trial.input(Input::ResponseStart, START);
-    assert_eq!(trial.outputs, []);
+    assert!(!trial.parks(Peer::Upstream, b""));
 }
 
 #[test]
@@ -182,14 +187,13 @@ fn a_refusal_before_the_response_starts_is_told_when_it_does() {
     trial.client(&from_client(0xc1, b""));
     trial.outputs.clear();
     assert_eq!(trial.upstream(b""), close(Reason::ProtocolError));
-    trial.input(Input::ResponseStart, START);
-    assert_eq!(trial.outputs, [], "nothing is left to park for");
+    assert!(!trial.parks(Peer::Upstream, b""), "nothing is left to park for");
+    assert_eq!(trial.outputs, []);
 }
 
 #[test]
 fn whatever_is_left_after_close_timeout_is_cut() {
     let mut trial = Trial::open(json!({"liveness": {"close_timeout": "2s"}}));
-    assert_eq!(trial.session.deadline(), None);
     trial.client(&from_client(0xc1, b""));
     trial.outputs.clear();
     assert_eq!(trial.session.deadline(), Some(START + 2 * SECOND));
@@ -378,8 +382,7 @@ fn the_end_of_a_token_ends_the_connection_after_skew_and_grace() {
     for parked in [true, false] {
         let mut trial = with_a_token_about_to_end("close");
         if parked {
-            trial.input(Input::ResponseStart, START);
-            trial.outputs.clear();
+            assert!(trial.parks(Peer::Upstream, b""));
         }
         assert_eq!(trial.session.deadline(), Some(end));
         trial.input(Input::Timer, end - Duration::from_nanos(1));
@@ -388,7 +391,7 @@ fn the_end_of_a_token_ends_the_connection_after_skew_and_grace() {
         let told = closed(Reason::TokenExpired);
         let data = from_upstream(0x82, b"late");
         if parked {
-            assert_eq!(trial.outputs, [told, Output::SendToClient(close(Reason::TokenExpired))]);
+            assert_eq!(trial.outputs, [told, Output::Send(Peer::Client, close(Reason::TokenExpired))]);
             assert_eq!(trial.bytes(Peer::Upstream, &data, end), b"");
         } else {
             assert_eq!(trial.outputs, [told]);
@@ -402,8 +405,9 @@ fn the_end_of_a_token_ends_the_connection_after_skew_and_grace() {
 
 #[test]
 fn the_end_of_a_token_may_be_ignored() {
-    let trial = with_a_token_about_to_end("ignore");
-    assert_eq!(trial.session.deadline(), None);
+    let mut trial = with_a_token_about_to_end("ignore");
+    trial.input(Input::Timer, START + 11 * SECOND);
+    assert_eq!(trial.outputs, []);
 }
 
 #[test]

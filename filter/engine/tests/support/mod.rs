@@ -57,7 +57,7 @@ pub(crate) fn admitted(engine: &Engine, client: IpAddr, token: Option<&str>) -> 
             protocol: Protocol::Http11,
             client: Some(client),
         },
-        entropy: Entropy { key: [7; 16], mask: MASK, instance: [9; 16] },
+        entropy: Entropy { key: [7; 16], mask: MASK, ping: [5; 16], instance: [9; 16] },
     };
     let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
         panic!("the policy judges every request");

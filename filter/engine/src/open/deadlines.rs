@@ -1,0 +1,214 @@
+//! When what is due on an open connection. Knows no frames, and sends none.
+
+use std::time::Duration;
+
+use postern_config::Liveness;
+
+use crate::reason::Reason;
+
+/// For how long nothing may have come from the upstream before its stream is parked again.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// How long a question that could not be asked waits to be tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How slowly a client may read what went before a Ping, in bytes per second: its answer is waited
+/// for so much longer.
+const SLOWEST_READER: u64 = 64 * 1024;
+
+/// How long a client that does not answer has for the Close.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// The times of one connection, all since the Unix epoch.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    liveness: Liveness,
+    /// The last sign of life of the client.
+    pub(super) heard: Duration,
+    /// Whether payload of the client has passed since, unread.
+    moved: bool,
+    /// When to look whether the client is to be asked.
+    ping_at: Option<Duration>,
+    /// When the client must have answered.
+    pong_at: Option<Duration>,
+    /// When the upstream must have answered.
+    upstream_pong_at: Option<Duration>,
+    /// When to look whether the stream towards the client is to be parked.
+    park_at: Option<Duration>,
+    /// Whether the upstream sent anything since that was set.
+    upstream_moved: bool,
+    /// When the connection ends, and why, whatever happens on it.
+    ends: Ends,
+    /// When what is left is cut.
+    pub(super) cut_at: Option<Duration>,
+}
+
+/// The ends that are known ahead.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ends {
+    /// The right to the connection ends.
+    pub(crate) expiry: Option<Duration>,
+    /// It has lasted its time.
+    pub(crate) session: Option<Duration>,
+    /// Its policy is going away.
+    pub(crate) drain: Option<Duration>,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Whatever is left is to be cut.
+    Cut,
+    /// The connection is over.
+    End(Reason),
+    /// The client is to be asked whether it is there.
+    AskClient,
+    /// The upstream will not answer.
+    UpstreamMute,
+    /// The stream towards the client may be parked.
+    ParkClient,
+}
+
+impl Deadlines {
+    pub(super) fn new(liveness: Liveness, ends: Ends, now: Duration) -> Self {
+        let ping_at = liveness.ping_interval.map(|interval| now.saturating_add(interval));
+        Self {
+            liveness,
+            heard: now,
+            moved: false,
+            ping_at,
+            pong_at: None,
+            upstream_pong_at: None,
+            park_at: None,
+            upstream_moved: false,
+            ends,
+            cut_at: None,
+        }
+    }
+
+    /// When the next of them is.
+    pub(super) fn next(&self) -> Option<Duration> {
+        let idle_at = Some(self.idle_at());
+        let Ends { expiry, session, drain } = self.ends;
+        let open = [idle_at, self.ping_at, self.pong_at, self.upstream_pong_at, self.park_at, expiry, session, drain];
+        self.cut_at.or_else(|| open.into_iter().flatten().min())
+    }
+
+    /// What is due at `now`. To be asked until it is nothing; all but the ends is told once.
+    pub(super) fn due(&mut self, now: Duration) -> Option<Due> {
+        let passed = |at: Option<Duration>| at.is_some_and(|at| at <= now);
+        if let Some(cut_at) = self.cut_at {
+            return (cut_at <= now).then_some(Due::Cut);
+        }
+        let ends = [
+            (self.ends.expiry, Reason::TokenExpired),
+            (self.ends.session, Reason::SessionLimit),
+            (self.ends.drain, Reason::Drain),
+            (self.pong_at, Reason::PongTimeout),
+            (Some(self.idle_at()), Reason::IdleTimeout),
+        ];
+        let end = ends.into_iter().filter(|(at, _)| passed(*at)).min_by_key(|(at, _)| *at);
+        if let Some((_, reason)) = end {
+            return Some(Due::End(reason));
+        }
+        if passed(self.upstream_pong_at) {
+            self.upstream_pong_at = None;
+            return Some(Due::UpstreamMute);
+        }
+        if passed(self.ping_at) {
+            if self.is_ping_due(now) {
+                self.ping_at = Some(now.saturating_add(RETRY));
+                return Some(Due::AskClient);
+            }
+            self.ping_at = self.liveness.ping_interval.map(|interval| self.heard.saturating_add(interval));
+        }
+        if passed(self.park_at) {
+            self.park_at = std::mem::take(&mut self.upstream_moved).then(|| now.saturating_add(QUIET));
+            if self.park_at.is_none() {
+                return Some(Due::ParkClient);
+            }
+        }
+        None
+    }
+
+    /// Whether the client has been silent for so long that it is to be asked, and has not been.
+    pub(super) fn is_ping_due(&self, now: Duration) -> bool {
+        let due_at = self.liveness.ping_interval.map(|interval| self.heard.saturating_add(interval));
+        self.pong_at.is_none() && due_at.is_some_and(|at| at <= now)
+    }
+
+    /// The client has been asked, because that was due, `unread` bytes after what it is known to
+    /// have read.
+    pub(super) fn expect_pong(&mut self, unread: u64, now: Duration) {
+        let reading = Duration::from_secs(unread / SLOWEST_READER);
+        self.pong_at = Some(now.saturating_add(self.liveness.pong_timeout).saturating_add(reading));
+        self.ping_at = None;
+    }
+
+    /// The client has answered, or will not because it has answered something else.
+    pub(super) fn expect_no_pong(&mut self, now: Duration) {
+        self.pong_at = None;
+        self.ping_at = self.liveness.ping_interval.map(|interval| now.saturating_add(interval));
+    }
+
+    /// The client's answer cannot overtake the frame that it is sending.
+    pub(super) fn extend_pong(&mut self) -> bool {
+        let extended = self.heard.saturating_add(self.liveness.pong_timeout);
+        let longer = self.pong_at.is_some_and(|at| at < extended);
+        if longer {
+            self.pong_at = Some(extended);
+        }
+        longer
+    }
+
+    /// The upstream has been asked.
+    pub(super) fn expect_upstream_pong(&mut self, now: Duration) {
+        self.upstream_pong_at.get_or_insert(now.saturating_add(self.liveness.pong_timeout));
+    }
+
+    /// The upstream has answered.
+    pub(super) fn expect_no_upstream_pong(&mut self) {
+        self.upstream_pong_at = None;
+    }
+
+    /// Payload of the client has passed unread, at a time that is not known yet.
+    pub(super) fn note_unread(&mut self) {
+        self.moved = true;
+    }
+
+    /// What passed unread did so by `now`.
+    pub(super) fn note_time(&mut self, now: Duration) {
+        if std::mem::take(&mut self.moved) {
+            self.heard = now;
+        }
+    }
+
+    /// Something has come from the upstream.
+    pub(super) fn note_upstream(&mut self) {
+        self.upstream_moved = true;
+    }
+
+    /// The stream towards the client is to be parked once it is quiet.
+    pub(super) fn park_when_quiet(&mut self, now: Duration) {
+        self.park_at.get_or_insert(now.saturating_add(QUIET));
+    }
+
+    /// The connection ends by `at`, since its policy goes away.
+    pub(super) fn drain(&mut self, at: Duration) {
+        self.ends.drain = Some(self.ends.drain.map_or(at, |before| before.min(at)));
+    }
+
+    /// A Close has gone: what is left is cut in time. `reason` is why, if that is Postern's.
+    pub(super) fn close(&mut self, reason: Option<Reason>, now: Duration) {
+        let timeout = match reason {
+            // Who is not there is not waited for.
+            Some(Reason::PongTimeout) => self.liveness.close_timeout.min(LAST_WORD),
+            _ => self.liveness.close_timeout,
+        };
+        self.cut_at.get_or_insert(now.saturating_add(timeout));
+    }
+
+    fn idle_at(&self) -> Duration {
+        self.heard.saturating_add(self.liveness.idle_timeout)
+    }
+}

@@ -1,0 +1,200 @@
+//! Postern's own Pings (RFC 6455 §5.5.2) to one end of the line, and which of them are unanswered.
+//!
+//! A payload is a mark that tells whoever looks at the wire whose Ping it is, and a number that
+//! nobody can foretell, so that an answer proves that the Ping was read. Knows neither time nor
+//! streams.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
+
+use crate::lane::Peer;
+use crate::mask::Mask;
+
+/// How long the payload of every own Ping is.
+pub(crate) const PAYLOAD_LEN: usize = 16;
+
+const MARK: [u8; 8] = *b"postern:";
+
+/// How many may be unanswered at once. A peer may answer only the last (§5.5.3), so that an answer
+/// stands for all before it.
+const MAX_UNANSWERED: usize = 8;
+
+/// What the payloads and masking keys of a connection are derived from.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct PingKey(pub(crate) [u8; 16]);
+
+/// The own Pings to one receiver.
+#[derive(Debug)]
+pub(super) struct Pings {
+    key: PingKey,
+    receiver: Peer,
+    /// The number of the next.
+    next: u64,
+    /// The number of the first that may still be answered.
+    oldest: u64,
+    /// Whether an answer to the last is to be expected.
+    expected: bool,
+    /// What had gone to the receiver before each.
+    positions: [u64; MAX_UNANSWERED],
+}
+
+impl Pings {
+    pub(super) fn new(key: PingKey, receiver: Peer) -> Self {
+        Self { key, receiver, next: 0, oldest: 0, expected: false, positions: [0; MAX_UNANSWERED] }
+    }
+
+    /// Whether an answer is to be expected.
+    pub(super) fn is_expected(&self) -> bool {
+        self.expected
+    }
+
+    /// Whether a Pong may be the answer to one of them.
+    pub(super) fn may_be_answered(&self) -> bool {
+        self.oldest < self.next
+    }
+
+    /// Whether there may be one more.
+    pub(super) fn has_room(&self) -> bool {
+        self.next - self.oldest < MAX_UNANSWERED as u64
+    }
+
+    /// The next Ping, to follow the first `position` bytes to its receiver.
+    pub(super) fn frame(&mut self, position: u64) -> Vec<u8> {
+        let number = self.next;
+        self.next += 1;
+        self.expected = true;
+        if let Some(place) = self.positions.get_mut(index(number)) {
+            *place = position;
+        }
+        let payload = self.payload(number);
+        let mut frame = vec![0x89];
+        // Its length fits the seven bits.
+        let len = u8::try_from(PAYLOAD_LEN).unwrap_or(0);
+        match self.receiver {
+            Peer::Client => {
+                frame.push(len);
+                frame.extend(payload);
+            }
+            Peer::Upstream => {
+                let [a, b, c, d, ..] = self.derive(b'k', number);
+                let key = [a, b, c, d];
+                frame.push(0x80 | len);
+                frame.extend(key);
+                frame.extend(payload.iter().zip(Mask::new(key).bytes()).map(|(byte, key)| byte ^ key));
+            }
+        }
+        frame
+    }
+
+    /// Takes the payload of a Pong. If it answers one of the Pings, this says what the receiver
+    /// has read: the position that [`Pings::frame`] was told.
+    pub(super) fn answer(&mut self, payload: &[u8]) -> Option<u64> {
+        let number = (self.oldest..self.next).find(|&number| self.payload(number) == payload)?;
+        self.oldest = number + 1;
+        self.expected &= self.oldest < self.next;
+        self.positions.get(index(number)).copied()
+    }
+
+    /// Expects no answer any more. One that comes all the same is still known.
+    pub(super) fn expect_none(&mut self) {
+        self.expected = false;
+    }
+
+    fn payload(&self, number: u64) -> [u8; PAYLOAD_LEN] {
+        let mut payload = [0; PAYLOAD_LEN];
+        let (mark, nonce) = payload.split_at_mut(MARK.len());
+        mark.copy_from_slice(&MARK);
+        nonce.copy_from_slice(&self.derive(b'p', number));
+        payload
+    }
+
+    fn derive(&self, purpose: u8, number: u64) -> [u8; 8] {
+        let receiver = match self.receiver {
+            Peer::Client => b'c',
+            Peer::Upstream => b'u',
+        };
+        let mut hash = SipHasher24::new_with_key(&self.key.0);
+        hash.write(&[purpose, receiver]);
+        hash.write(&number.to_be_bytes());
+        hash.finish().to_be_bytes()
+    }
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number % MAX_UNANSWERED as u64).unwrap_or(0)
+}
+
+impl std::fmt::Debug for PingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PingKey(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(frame: &[u8]) -> Vec<u8> {
+        match frame[1] & 0x80 {
+            0 => frame[2..].to_vec(),
+            _ => frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(byte, key)| byte ^ key).collect(),
+        }
+    }
+
+    fn pings(receiver: Peer) -> Pings {
+        Pings::new(PingKey([5; 16]), receiver)
+    }
+
+    #[test]
+    fn a_ping_is_masked_towards_the_upstream_only_and_never_the_same_twice() {
+        let (mut client, mut upstream) = (pings(Peer::Client), pings(Peer::Upstream));
+        let (a, b) = (client.frame(0), client.frame(0));
+        let (c, d) = (upstream.frame(0), upstream.frame(0));
+        assert_eq!([&a[..2], &b[..2], &c[..2], &d[..2]], [[0x89, 16], [0x89, 16], [0x89, 0x90], [0x89, 0x90]]);
+        assert_ne!(c[2..6], d[2..6], "a masking key of its own (§5.3)");
+        let payloads = [a, b, c, d].map(|frame| payload(&frame));
+        for (i, payload) in payloads.iter().enumerate() {
+            assert!(payload.starts_with(&MARK), "{payload:?}");
+            assert!(!payloads[..i].contains(payload));
+        }
+    }
+
+    #[test]
+    fn an_answer_stands_for_all_pings_before_it_and_counts_once() {
+        let mut pings = pings(Peer::Client);
+        let sent: Vec<_> = [10, 20, 30].map(|position| payload(&pings.frame(position))).into();
+        assert_eq!(pings.answer(&sent[1]), Some(20));
+        assert!(pings.is_expected(), "the last is unanswered");
+        assert_eq!([pings.answer(&sent[1]), pings.answer(&sent[0])], [None, None]);
+        assert_eq!(pings.answer(&sent[2]), Some(30));
+        assert!(!pings.is_expected() && !pings.may_be_answered());
+    }
+
+    #[test]
+    fn what_was_never_asked_is_no_answer() {
+        let (mut pings, mut twin) = (pings(Peer::Client), pings(Peer::Client));
+        let (first, second) = (payload(&twin.frame(0)), payload(&twin.frame(0)));
+        assert_eq!(pings.answer(&first), None, "nothing was asked");
+        assert_eq!(payload(&pings.frame(7)), first);
+        assert_eq!(pings.answer(&second), None, "nor that yet");
+        assert_eq!(pings.answer(&first[..15]), None);
+        let mut upstream = Pings::new(PingKey([5; 16]), Peer::Upstream);
+        upstream.frame(0);
+        assert_eq!(upstream.answer(&first), None, "another end's");
+        assert_eq!(pings.answer(&first), Some(7));
+    }
+
+    #[test]
+    fn few_may_be_unanswered_and_late_answers_are_known() {
+        let mut pings = pings(Peer::Client);
+        let sent: Vec<_> = (0..MAX_UNANSWERED as u64).map(|position| payload(&pings.frame(position))).collect();
+        assert!(!pings.has_room());
+        pings.expect_none();
+        assert!(!pings.is_expected() && pings.may_be_answered());
+        for (position, payload) in (0..).zip(&sent) {
+            assert_eq!(pings.answer(payload), Some(position));
+        }
+        assert!(pings.has_room());
+    }
+}
