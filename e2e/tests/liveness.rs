@@ -1,31 +1,65 @@
-//! Heartbeats and deadlines on connections on which nobody says anything.
+//! Heartbeats and deadlines on connections on which nobody says anything: what a filter on a stock Envoy does by itself.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, Instant};
 
+use postern_e2e::deadline::{PATIENCE, eventually};
 use postern_e2e::twins::document;
-use postern_e2e::{Behaviour, Frame, RawClient, RunningScene, Scene, json};
+use postern_e2e::{Behaviour, Frame, RawClient, RunningScene, Scene, Value, json};
 
 /// How much later than its deadline anything may come.
 const LATE: Duration = Duration::from_secs(1);
 
-fn scene() -> Scene {
-    let liveness =
-        json!({"idle_timeout": "5s", "ping_interval": "1s", "pong_timeout": "2s", "close_timeout": "2s"});
-    let policies = json!({
-        "beats": {"liveness": liveness},
-        "waits": {"liveness": {"idle_timeout": "2s", "ping_interval": "none"}},
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+const PONG_TIMEOUT: Duration = Duration::from_secs(2);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn configuration() -> Value {
+    let seconds = |duration: Duration| format!("{}s", duration.as_secs());
+    let beats = json!({
+        "idle_timeout": "6s", "ping_interval": seconds(PING_INTERVAL), "pong_timeout": seconds(PONG_TIMEOUT),
+        "close_timeout": seconds(CLOSE_TIMEOUT),
     });
-    Scene::new().document(document(json!({}), policies)).plaintext().upstream("/ws/beats/silent", Behaviour::Silent)
+    let waits = json!({
+        "idle_timeout": seconds(IDLE_TIMEOUT), "ping_interval": "none", "close_timeout": seconds(CLOSE_TIMEOUT),
+    });
+    document(json!({}), json!({"beats": {"liveness": beats}, "waits": {"liveness": waits}}))
 }
 
-/// The next frame, which must come `after` so long, and how long it took.
-async fn next(client: &mut RawClient, after: Duration) -> Frame {
-    let asked = Instant::now();
-    let frame = client.frame_within(after + LATE).await.expect("a frame");
-    let took = asked.elapsed();
-    assert!(took >= after && took < after + LATE, "{frame:?} came after {took:?} instead of {after:?}");
-    frame
+fn scene() -> Scene {
+    Scene::new()
+        .document(configuration())
+        .upstream("/ws/waits/silent", Behaviour::Silent)
+        .upstream("/ws/beats/silent", Behaviour::Silent)
+}
+
+/// Filters of Envoy's own on both sides of Postern.
+fn between_others(scene: Scene) -> Scene {
+    scene.change_connection_manager(|manager| {
+        let lua = |name: &str| {
+            json!({"name": name, "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+                "default_source_code": {"inline_string": "function envoy_on_request(handle) \
+                    handle:headers():add('x-lua', 'seen') end \
+                    function envoy_on_response(handle) handle:headers():add('x-lua', 'seen') end"},
+            }})
+        };
+        let cors = json!({"name": "cors", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"}});
+        let compressor = json!({"name": "compressor", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.compressor.v3.Compressor",
+            "compressor_library": {"name": "gzip", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.compression.gzip.compressor.v3.Gzip"}}}});
+        let filters = manager["http_filters"].as_array_mut().expect("a list of filters");
+        filters.insert(1, lua("behind"));
+        filters.splice(0..0, [cors, compressor, lua("before")]);
+    })
+}
+
+/// Every way in which a stream may reach Postern here.
+fn scenes() -> [(&'static str, Scene); 3] {
+    [("plaintext", scene().plaintext()), ("TLS", scene()), ("other filters around it", between_others(scene()))]
 }
 
 async fn open(scene: &RunningScene, path: &str) -> RawClient {
@@ -34,17 +68,247 @@ async fn open(scene: &RunningScene, path: &str) -> RawClient {
     client
 }
 
+/// The next frame, which must come so long `after` the moment `since`.
+async fn next(client: &mut RawClient, since: Instant, after: Duration) -> Frame {
+    let frame = client.frame_within(after + LATE + LATE).await.expect("a frame");
+    let took = since.elapsed();
+    // What has no clock of its own is told a tick later at most that it is due.
+    let early = Duration::from_millis(20);
+    assert!(took + early >= after && took < after + LATE, "{frame:?} came after {took:?} instead of {after:?}");
+    frame
+}
+
+async fn answer(client: &mut RawClient, ping: &Frame) {
+    assert!(ping.is_heartbeat(), "{ping:?}");
+    client.send(Frame::pong(ping.payload.clone()).masked().bytes()).await;
+}
+
+/// How long [`talk`] listens to what comes behind the echo.
+const LISTENING: Duration = Duration::from_millis(300);
+
+/// Talks once with the echo, and answers what is asked meanwhile.
+async fn talk(client: &mut RawClient) {
+    client.send(Frame::text("hello").masked().bytes()).await;
+    assert_eq!(next_of_application(client).await, Frame::text("hello"));
+    // What follows the echo, follows it at once.
+    while let Ok(Ok(frame)) = tokio::time::timeout(LISTENING, client.frame()).await {
+        answer(client, &frame).await;
+    }
+}
+
+/// The next frame that is not Postern's, which is answered.
+async fn next_of_application(client: &mut RawClient) -> Frame {
+    loop {
+        let frame = client.frame().await.expect("an open connection");
+        if !frame.is_heartbeat() {
+            return frame;
+        }
+        answer(client, &frame).await;
+    }
+}
+
+/// A client that takes leave as it should, and what the upstream has seen of that.
+async fn assert_closed(scene: &RunningScene, client: &mut RawClient, close: &Frame, reason: &str) {
+    assert_eq!(*close, Frame::closing(3008, reason));
+    client.send(Frame::closing(3008, "").masked().bytes()).await;
+    let up = scene.record(client).await.close().await;
+    assert_eq!((up.code(), up.reason()), (Some(3008), reason.to_owned()));
+    assert_eq!(client.rest().await.0, b"", "nothing follows a Close");
+    assert_eq!(scene.access_line(client.case()).await["reason"], reason);
+}
+
 #[tokio::test]
 async fn a_silent_client_is_asked_in_time_and_stays_as_long_as_it_answers() {
-    let scene = scene().start().await;
-    let mut client = open(&scene, "/ws/beats").await;
-    for _ in 0..8 {
-        let ping = next(&mut client, Duration::from_millis(900)).await;
-        assert!(ping.is_heartbeat(), "{ping:?}");
-        client.send(Frame::pong(ping.payload).masked().bytes()).await;
+    for (name, scene) in scenes() {
+        let scene = scene.start().await;
+        let mut client = open(&scene, "/ws/beats").await;
+        for _ in 0..8 {
+            let ping = next(&mut client, Instant::now(), PING_INTERVAL).await;
+            answer(&mut client, &ping).await;
+        }
+        let record = scene.record(&client).await;
+        assert_eq!(record.bytes(), b"", "{name}: the application hears nothing of it");
+        assert!(!record.heartbeats().is_empty(), "{name}: but its library does");
+        talk(&mut client).await;
+        let mut since = Instant::now() - LISTENING;
+        for _ in 0..3 {
+            let ping = next(&mut client, since, PING_INTERVAL).await;
+            answer(&mut client, &ping).await;
+            since = Instant::now();
+        }
+        assert_eq!(record.messages(), [b"hello"], "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_client_that_stops_answering_is_gone_when_its_pong_is_overdue() {
+    for (name, scene) in scenes() {
+        let scene = scene.start().await;
+        let mut client = open(&scene, "/ws/beats").await;
+        let start = Instant::now();
+        let ping = next(&mut client, start, PING_INTERVAL).await;
+        assert!(ping.is_heartbeat(), "{name}: {ping:?}");
+        let close = next(&mut client, start, PING_INTERVAL + PONG_TIMEOUT).await;
+        assert_eq!(close, Frame::closing(3008, "pong_timeout"), "{name}");
+        // It is not waited for.
+        assert_eq!(client.rest().await.0, b"", "{name}");
+        let took = start.elapsed();
+        assert!(took < PING_INTERVAL + PONG_TIMEOUT + LATE + LATE, "{name}: {took:?}");
+        assert_eq!(scene.access_line(client.case()).await["reason"], "pong_timeout", "{name}");
+        let labels = [("policy", "beats"), ("reason", "pong_timeout")];
+        assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 1.0, "{name}");
+        scene.record(&client).await.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_falls_silent_after_it_has_talked_is_gone_as_soon() {
+    for answers in [true, false] {
+        let scene = scene().plaintext().start().await;
+        let mut client = open(&scene, "/ws/beats").await;
+        let start;
+        if answers {
+            talk(&mut client).await;
+            start = Instant::now();
+        } else {
+            start = Instant::now();
+            client.send(Frame::text("hello").masked().bytes()).await;
+        }
+        let (_, end) = client.rest().await;
+        let took = start.elapsed();
+        assert!(took < PING_INTERVAL + PONG_TIMEOUT + LATE + LATE, "answers {answers}: {took:?} ({end:?})");
+        assert!(took > PING_INTERVAL + PONG_TIMEOUT - LATE, "answers {answers}: {took:?}");
+        assert_eq!(scene.access_line(client.case()).await["reason"], "pong_timeout");
+        scene.record(&client).await.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_client_that_is_not_asked_is_closed_in_time_whatever_was_said_before() {
+    for (name, scene) in scenes() {
+        let scene = scene.start().await;
+        for (path, talks) in [("/ws/waits", false), ("/ws/waits", true), ("/ws/waits/silent", false)] {
+            let mut client = open(&scene, path).await;
+            let mut start = Instant::now();
+            if talks {
+                talk(&mut client).await;
+                start = Instant::now() - LISTENING;
+            }
+            let close = next(&mut client, start, IDLE_TIMEOUT).await;
+            assert_closed(&scene, &mut client, &close, "idle_timeout").await;
+        }
+        let labels = [("policy", "waits"), ("reason", "idle_timeout")];
+        assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 3.0, "{name}");
+    }
+    let bare = scene().plaintext().bare().start().await;
+    let mut client = bare.open("/ws/waits").await;
+    assert!(client.hears_nothing_for(IDLE_TIMEOUT + LATE).await, "Envoy alone waits for minutes");
+}
+
+#[tokio::test]
+async fn a_client_that_only_listens_stays_while_the_server_talks() {
+    let scene = scene().plaintext().start().await;
+    let mut client = open(&scene, "/ws/beats").await;
     let record = scene.record(&client).await;
-    assert_eq!(record.bytes(), b"", "the application hears nothing of it");
-    client.send(Frame::text("hello").masked().bytes()).await;
-    client.frame().await.expect("an echo");
+    let (mut heard, mut asked) = (0, 0);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(9) {
+        record.send(Frame::text("news").bytes());
+        let frame = client.frame().await.expect("news, or a Ping");
+        if frame.is_heartbeat() {
+            answer(&mut client, &frame).await;
+            asked += 1;
+        } else {
+            assert_eq!(frame, Frame::text("news"));
+            heard += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    assert!(heard > 100, "{heard}");
+    assert!((5..40).contains(&asked), "asked {asked} times in nine seconds");
+    assert_eq!(record.bytes(), b"");
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_no_ping_costs_the_code_and_not_the_deadline() {
+    let scene = scene().plaintext().start().await;
+    // With its first stream parked, the client is told.
+    let mut client = open(&scene, "/ws/beats/silent").await;
+    let start = Instant::now();
+    for beat in 1..=2 {
+        match client.frame_within(PING_INTERVAL + LATE).await {
+            Ok(ping) if ping.is_heartbeat() => answer(&mut client, &ping).await,
+            Ok(other) => panic!("{other:?} after beat {beat}"),
+            Err(_) => break,
+        }
+        if beat == 1 {
+            break;
+        }
+    }
+    // Nobody says anything any more that a Ping could follow, so that the client counts as idle.
+    let (_, end) = client.rest().await;
+    let took = start.elapsed();
+    let idle_timeout = Duration::from_secs(6);
+    assert!(took > idle_timeout && took < PING_INTERVAL + idle_timeout + CLOSE_TIMEOUT + LATE + LATE, "{took:?} {end:?}");
+    assert_eq!(scene.access_line(client.case()).await["reason"], "idle_timeout");
+}
+
+#[tokio::test]
+async fn the_applications_own_pings_and_pongs_pass_with_any_payload() {
+    let scene = scene().plaintext().start().await;
+    let mut client = open(&scene, "/ws/beats").await;
+    let record = scene.record(&client).await;
+    let ping = next(&mut client, Instant::now(), PING_INTERVAL).await;
+    assert!(ping.is_heartbeat());
+    let mut forged = ping.payload.clone();
+    forged[15] ^= 1;
+    // Unasked for, as long as Postern's, almost the same, and Postern's own twice.
+    let pongs = [vec![], vec![7; 16], forged, vec![1; 125]];
+    let mut sent = Vec::new();
+    for pong in &pongs {
+        sent.extend(Frame::pong(pong.clone()).masked().bytes());
+    }
+    let own = Frame::pong(ping.payload).masked().bytes();
+    sent.extend(Frame::ping("ping").masked().bytes());
+    client.send_in_pieces_of(1, [&sent[..], &own, &own].concat()).await;
+    let up = [sent, own].concat();
+    assert_eq!(record.bytes_when(up.len()).await, up);
+    assert_eq!(next_of_application(&mut client).await, Frame::pong("ping"));
+    for payload in [&b""[..], b"postern:", &[3; 16], &[4; 125]] {
+        record.send(Frame::ping(payload).bytes());
+        record.send(Frame::pong(payload).bytes());
+        for expected in [Frame::ping(payload), Frame::pong(payload)] {
+            assert_eq!(next_of_application(&mut client).await, expected);
+        }
+        client.send(Frame::pong(payload).masked().bytes()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_ping_stands_between_fragments_and_never_within_a_frame() {
+    let scene = scene().plaintext().start().await;
+    let mut client = open(&scene, "/ws/beats").await;
+    let record = scene.record(&client).await;
+    let start = Frame::text("frag").unfinished();
+    record.send(start.bytes());
+    assert_eq!(client.frame().await, Ok(start));
+    let ping = next(&mut client, Instant::now(), PING_INTERVAL).await;
+    let asked = record.heartbeats().len();
+    answer(&mut client, &ping).await;
+    // The upstream is asked in its turn, and has answered before it goes on.
+    let again = || (record.heartbeats().len() > asked).then_some(());
+    eventually(PATIENCE, "a Ping at the upstream", again).await;
+    // The next fragment begins and does not end: nothing may stand in it.
+    let middle = Frame { fin: false, ..Frame::continuation([b'x'; 300]) };
+    let bytes = middle.bytes();
+    record.send(&bytes[..200]);
+    assert_eq!(client.bytes(200).await, Ok(bytes[..200].to_vec()));
+    let heard = tokio::time::timeout(PING_INTERVAL + LATE, client.bytes(1)).await;
+    assert!(heard.is_err(), "{heard:?} within a frame");
+    record.send(&bytes[200..]);
+    assert_eq!(client.bytes(104).await, Ok(bytes[200..].to_vec()));
+    let ping = client.frame().await.expect("a Ping");
+    answer(&mut client, &ping).await;
+    record.send(Frame::continuation("ment").bytes());
+    assert_eq!(next_of_application(&mut client).await, Frame::continuation("ment"));
 }

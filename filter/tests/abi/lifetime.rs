@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::fixtures::{REASON, auth, configure, handshake, open, request, token_for, websocket, with};
-use crate::frames::{BINARY, CLOSE, TEXT, close, from_client, from_upstream, read};
+use crate::frames::{BINARY, CLOSE, PING, TEXT, close, from_client, from_upstream, read};
 use crate::host::{Envoy, Stream, Worker};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -13,7 +13,8 @@ const CONNECTIONS: &str = "postern_connections.policy=chat;";
 
 /// A WebSocket whose token is good for one minute; skew and grace make it 115 s.
 fn with_token(worker: &Worker) -> Stream<'_> {
-    configure(worker, json!({"auth": auth(json!([{"header": "authorization"}]))}));
+    let never = json!({"idle_timeout": "1h", "ping_interval": "none"});
+    configure(worker, json!({"auth": auth(json!([{"header": "authorization"}])), "liveness": never}));
     open(worker, &with(&handshake(), "authorization", format!("Bearer {}", token_for(worker, 60))))
 }
 
@@ -37,11 +38,18 @@ fn an_idle_client_gets_a_close_when_its_token_ends_and_is_cut_later() {
 }
 
 #[test]
-fn a_client_whose_server_has_spoken_gets_its_close_with_the_next_of_the_servers_data() {
+fn where_the_upstream_answers_no_ping_the_close_takes_the_place_of_the_next_data() {
     Envoy::default().worker(|worker| {
         let stream = with_token(worker);
-        stream.upstream_sends(&from_upstream(TEXT, b"hello"));
-        worker.pass(LIFE);
+        let hello = from_upstream(TEXT, b"hello");
+        assert_eq!(stream.upstream_sends(&hello), hello, "nothing follows while a stream is parked");
+        for _ in 0..10 {
+            worker.pass(SECOND);
+        }
+        let asked = read(&stream.to_upstream());
+        assert_eq!(asked.iter().map(|frame| frame.opcode).collect::<Vec<_>>(), [PING], "it was asked once");
+        worker.pass(LIFE - 10 * SECOND);
+        assert_eq!(stream.to_client(), hello);
         let down = stream.upstream_sends(&from_upstream(TEXT, b"more"));
         assert_eq!(read(&down), [close(false, 3000, "token_expired")]);
         let up = stream.client_sends(&from_client(TEXT, b"more"));

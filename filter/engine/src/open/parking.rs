@@ -219,3 +219,6 @@ impl Reach {
         self.mute
     }
 }
+
+#[cfg(test)]
+mod tests;
