@@ -41,7 +41,6 @@ const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str)
 const TABLE: &[Row] = &[
     row(&["providers", "*", "jwks", "remote"], Asks::Always, "leave it out, and write `inline`"),
     row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`"),
-    row(&["policies", "*", "drain"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "auth", "from", "[]", "first_message"], Asks::Always, OUT),
     row(&["policies", "*", "auth", "first_message_timeout"], Asks::Always, OUT),
     row(&["policies", "*", "auth", "max_unauthenticated_bytes"], Asks::Always, OUT),
@@ -56,7 +55,6 @@ const TABLE: &[Row] = &[
     row(&["policies", "*", "messages", "tunnels"], Asks::Word("deny"), "leave it out, or write `pass`"),
     row(&["policies", "*", "connections", "per_ip"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "connections", "per_user"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "backpressure"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "global_rate_limit"], Asks::UnlessNone, OUT_OR_NONE),
 ];
 

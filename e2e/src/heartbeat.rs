@@ -35,8 +35,9 @@ mod tests {
 
     #[test]
     fn own_pings_are_taken_out_and_nothing_else() {
-        let own = Frame::ping("postern:\x01234567");
-        let others = [Frame::ping("postern?12345678"), Frame::ping("postern:"), Frame::pong("postern:12345678")];
+        let own = Frame::ping("postern:01234567");
+        let others =
+            [Frame::ping("postern?12345678"), Frame::ping("postern:"), Frame::pong("postern:12345678")];
         let kept: Vec<u8> = others.iter().flat_map(Frame::bytes).collect();
         let mut mixed = Vec::new();
         for other in &others {

@@ -121,7 +121,7 @@ impl HostChunk {
     #[must_use]
     pub(crate) fn pass(&mut self, passage: &Passage) -> bool {
         let buffer = buffer(self.sender);
-        let Passage { before, keep, rest, park: _ } = passage;
+        let Passage { before, keep, rest, park: _, resume: _ } = passage;
         // Envoy's buffer takes bytes before all, behind all, or in the place of all.
         match (before.as_slice(), *keep == self.len, rest.as_slice()) {
             ([], true, []) => true,
@@ -173,10 +173,14 @@ pub(crate) fn send_parked(receiver: Peer, frame: &[u8]) -> bool {
     abi::set_buffer(buffer, 0, 0, frame) && abi::continue_stream(stream)
 }
 
-/// Lets the stream towards the upstream go on. False when the host did not.
+/// Lets what `sender` sends go on, at the end of the callback that this is called in. False when
+/// the host does not.
 #[must_use]
-pub(crate) fn resume_request() -> bool {
-    abi::continue_stream(StreamType::HttpRequest)
+pub(crate) fn resume(sender: Peer) -> bool {
+    abi::continue_stream(match sender {
+        Peer::Client => StreamType::HttpRequest,
+        Peer::Upstream => StreamType::HttpResponse,
+    })
 }
 
 /// Keeps the reason for the access log.
@@ -210,6 +214,11 @@ pub(crate) fn increment_metric(id: u32, by: i64) {
     let _ = hostcalls::increment_metric(id, by);
 }
 
+/// Adds a value to a histogram.
+pub(crate) fn record_metric(id: u32, value: u64) {
+    let _ = hostcalls::record_metric(id, value);
+}
+
 /// What Envoy knows of the downstream connection.
 pub(crate) fn connection() -> Connection {
     Connection {
@@ -222,6 +231,12 @@ pub(crate) fn connection() -> Connection {
         },
         client: property(&["source", "address"]).and_then(|address| parse_address(&address)),
     }
+}
+
+/// What tells this filter from others of the same Envoy: its name and root id.
+pub(crate) fn plugin() -> Vec<u8> {
+    let [name, root] = ["plugin_name", "plugin_root_id"].map(|path| property(&[path]).unwrap_or_default());
+    [&(name.len() as u64).to_be_bytes()[..], &name, &root].concat()
 }
 
 /// What Envoy knows of the route.

@@ -49,6 +49,9 @@ pub(crate) fn bucket_table_full(policy: &str) {
 
 /// Adds what went through a session, to be told at the next tick.
 pub(crate) fn tally(policy: &str, tally: &Tally) {
+    if let Some(backlog) = tally.backlog {
+        record(format!("postern_backlog_bytes.policy={policy};"), backlog);
+    }
     METRICS.with_borrow_mut(|metrics| match metrics.tallies.get_mut(policy) {
         Some(sum) => sum.add(tally),
         None => {
@@ -82,13 +85,22 @@ fn add(kind: MetricType, name: String, by: i64) {
     if by == 0 {
         return;
     }
+    if let Some(id) = id(kind, name) {
+        host::increment_metric(id, by);
+    }
+}
+
+fn record(name: String, value: u64) {
+    if let Some(id) = id(MetricType::Histogram, name) {
+        host::record_metric(id, value);
+    }
+}
+
+fn id(kind: MetricType, name: String) -> Option<u32> {
     let known = METRICS.with_borrow(|metrics| metrics.ids.get(&name).copied());
-    let id = known.or_else(|| {
+    known.or_else(|| {
         let id = host::define_metric(kind, &name)?;
         METRICS.with_borrow_mut(|metrics| metrics.ids.insert(name, id));
         Some(id)
-    });
-    if let Some(id) = id {
-        host::increment_metric(id, by);
-    }
+    })
 }

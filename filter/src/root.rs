@@ -7,6 +7,7 @@ use postern_engine::{Engine, Input, read_configuration};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
+use crate::sessions::Plugin;
 use crate::stream::Stream;
 use crate::{host, metrics, sessions, shared, stream};
 
@@ -16,12 +17,28 @@ const TICK: Duration = Duration::from_millis(250);
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
     context_id: u32,
+    plugin: Plugin,
     engine: Option<Rc<Engine>>,
 }
 
 impl Root {
     pub(crate) fn new(context_id: u32) -> Self {
-        Self { context_id, engine: None }
+        Self { context_id, plugin: Plugin::default(), engine: None }
+    }
+
+    /// Sends away, one after the other, what is open under policies that go away.
+    fn drain(&self, engine: &Engine) {
+        let now = host::now();
+        for (policy, over) in engine.draining() {
+            let open = sessions::under(&self.plugin, policy);
+            let share = over / u32::try_from(open.len()).unwrap_or(u32::MAX).max(1);
+            log::info!("postern: policy={policy} goes away, and {} connections with it", open.len());
+            for (live, turn) in open.iter().zip(1..) {
+                let mut session = live.session.borrow_mut();
+                session.handle(Input::Drain(now.saturating_add(share.saturating_mul(turn))), now);
+                live.schedule(session.deadline());
+            }
+        }
     }
 
     fn compile() -> Result<Engine, String> {
@@ -40,6 +57,8 @@ impl RootContext for Root {
             Ok(engine) => {
                 let policies: Vec<_> = engine.policies().collect();
                 log::info!("postern {}: policies {}", env!("CARGO_PKG_VERSION"), policies.join(", "));
+                self.plugin = host::plugin().into();
+                self.drain(&engine);
                 self.engine = Some(Rc::new(engine));
                 host::set_tick_period(TICK);
                 true
@@ -73,7 +92,7 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(context_id, self.engine.clone())))
+        Some(Box::new(Stream::new(context_id, Rc::clone(&self.plugin), self.engine.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -16,8 +16,12 @@ thread_local! {
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
 }
 
+/// What tells one filter of an Envoy from another; the same over all its configurations.
+pub(crate) type Plugin = Rc<[u8]>;
+
 /// A session and its place here.
 pub(crate) struct Live {
+    plugin: Plugin,
     /// The stream's context.
     pub(crate) context_id: u32,
     /// What judges it.
@@ -27,9 +31,9 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(context_id: u32, session: Session) -> Rc<Self> {
+    pub(crate) fn new(plugin: Plugin, context_id: u32, session: Session) -> Rc<Self> {
         let session = RefCell::new(session);
-        Rc::new(Self { context_id, session, scheduled: Cell::default(), busy: Cell::default() })
+        Rc::new(Self { plugin, context_id, session, scheduled: Cell::default(), busy: Cell::default() })
     }
 
     /// Sees to it that the session is due by its deadline. One that has moved away is looked at
@@ -58,9 +62,24 @@ impl Live {
 /// The sessions whose deadline has come, which are no longer scheduled.
 pub(crate) fn due(now: Duration) -> Vec<Rc<Live>> {
     DEADLINES.with_borrow_mut(|deadlines| {
-        let later = deadlines.split_off(&(now.saturating_add(Duration::from_nanos(1)), 0));
-        let due = std::mem::replace(deadlines, later);
-        due.into_values().inspect(|live| live.scheduled.set(None)).collect()
+        let mut due = Vec::new();
+        while let Some(first) = deadlines.first_entry()
+            && first.key().0 <= now
+        {
+            let live = first.remove();
+            live.scheduled.set(None);
+            due.push(live);
+        }
+        due
+    })
+}
+
+/// Every open session of `plugin` under a policy of this name, whatever configuration it was opened
+/// under: each has a deadline.
+pub(crate) fn under(plugin: &Plugin, policy: &str) -> Vec<Rc<Live>> {
+    DEADLINES.with_borrow(|deadlines| {
+        let of_plugin = deadlines.values().filter(|live| live.plugin == *plugin);
+        of_plugin.filter(|live| live.session.borrow().policy() == policy).cloned().collect()
     })
 }
 

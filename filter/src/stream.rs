@@ -12,7 +12,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::host::{self, HostChunk, Message};
-use crate::sessions::Live;
+use crate::sessions::{Live, Plugin};
 use crate::{metrics, shared};
 
 /// The label of what is counted where no policy applies.
@@ -21,6 +21,7 @@ const NO_POLICY: &str = "none";
 /// One HTTP stream.
 pub(crate) struct Stream {
     context_id: u32,
+    plugin: Plugin,
     engine: Option<Rc<Engine>>,
     live: Option<Rc<Live>>,
     /// The route by which the policy was found.
@@ -28,8 +29,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(context_id: u32, engine: Option<Rc<Engine>>) -> Self {
-        Self { context_id, engine, live: None, route: RouteFacts::default() }
+    pub(crate) fn new(context_id: u32, plugin: Plugin, engine: Option<Rc<Engine>>) -> Self {
+        Self { context_id, plugin, engine, live: None, route: RouteFacts::default() }
     }
 
     /// Whether the route that Envoy took is under another policy than the one that judged: a
@@ -97,7 +98,7 @@ impl HttpContext for Stream {
             Selection::Judge(mut session) => {
                 let now = host::now();
                 session.handle(Input::Request(head), now);
-                let live = self.live.insert(Live::new(self.context_id, *session));
+                let live = self.live.insert(Live::new(Rc::clone(&self.plugin), self.context_id, *session));
                 perform(live, &mut live.session.borrow_mut(), now)
             }
         }
@@ -136,7 +137,10 @@ fn judge(session: &mut Session, sender: Peer, len: usize, now: Duration) -> Opti
     let mut chunk = HostChunk::new(sender, len);
     loop {
         match session.judge(sender, &mut chunk, now) {
-            Ok(Judged::Passage(passage)) => return chunk.pass(&passage).then_some(passage.park),
+            Ok(Judged::Passage(passage)) => {
+                let goes_on = !passage.resume || host::resume(sender);
+                return (chunk.pass(&passage) && goes_on).then_some(passage.park);
+            }
             Ok(Judged::Ask(charge)) => {
                 let outcome = charge_shared(session, &charge, now);
                 session.handle(Input::Charged(outcome), now);
@@ -170,11 +174,11 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 let outcome = charge_shared(session, &charge, now);
                 session.handle(Input::Charged(outcome), now);
             }
-            Output::ReleaseRequest(len) => match judge(session, Peer::Client, len, now) {
-                Some(true) => {}
-                Some(false) if host::resume_request() => {}
-                Some(false) | None => host::reset(),
-            },
+            Output::ReleaseRequest(len) => {
+                if judge(session, Peer::Client, len, now).is_none() {
+                    host::reset();
+                }
+            }
             Output::Send(receiver, frame) => {
                 if !host::send_parked(receiver, &frame) {
                     log::warn!("postern: the host does not let a frame into a parked stream");
@@ -211,7 +215,7 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         }
         Output::Reset => host::reset(),
         Output::ResumeRequest => {
-            if !host::resume_request() {
+            if !host::resume(Peer::Client) {
                 host::reset();
             }
         }

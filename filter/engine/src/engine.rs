@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::time::Duration;
 
 use postern_config::{Carrier, Config, DefaultPolicy, NormalisedPath, Problems};
 use serde_json::Value;
@@ -82,6 +83,11 @@ impl Engine {
     /// The names of all policies.
     pub fn policies(&self) -> impl Iterator<Item = &str> {
         self.rulesets.keys().map(String::as_str)
+    }
+
+    /// The policies that go away, and over how long their live connections are to be sent away.
+    pub fn draining(&self) -> impl Iterator<Item = (&str, Duration)> {
+        self.rulesets.iter().filter_map(|(name, ruleset)| Some((name.as_str(), ruleset.policy.drain?)))
     }
 
     /// Finds the policy that `head` falls under.

@@ -109,6 +109,16 @@ impl Lane {
         self.closed && self.payload_left == 0
     }
 
+    /// Whether it holds the start of a header.
+    pub(crate) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// How much of the payload of the open frame is to come.
+    pub(crate) fn payload_left(&self) -> u64 {
+        self.payload_left
+    }
+
     /// Whether the next `len` bytes are all payload of a judged frame, and do not end it.
     pub(crate) fn within_payload(&self, len: usize) -> bool {
         self.payload_left > len as u64

@@ -11,7 +11,10 @@ pub struct Passage {
     pub keep: usize,
     /// What follows them, in order.
     pub rest: Vec<Piece>,
-    /// Nothing goes on, and the stream is to be paused, empty as it is then.
+    /// The stream was parked, and is to be resumed within the callback: what is put into a paused
+    /// stream stays there otherwise, also after an earlier frame has gone on from there.
+    pub resume: bool,
+    /// The stream is to be parked: paused, now that it holds nothing.
     pub park: bool,
 }
 
@@ -36,8 +39,17 @@ impl Passage {
     }
 
     /// Whether nothing goes on.
-    pub fn is_nothing(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.before.is_empty() && self.keep == 0 && self.rest.is_empty()
+    }
+
+    /// How many bytes go on.
+    pub fn len(&self) -> usize {
+        let rest = self.rest.iter().map(|piece| match piece {
+            Piece::Chunk(range) => range.len(),
+            Piece::Other(other) => other.len(),
+        });
+        self.before.len() + self.keep + rest.sum::<usize>()
     }
 
     /// Everything that goes on, given the chunk.
@@ -75,7 +87,7 @@ impl Passage {
 
     /// Lets withheld bytes go on, without copying them where nothing went before.
     pub(crate) fn release(&mut self, bytes: Vec<u8>) {
-        if self.is_nothing() {
+        if self.is_empty() {
             self.before = bytes;
         } else {
             self.insert(&bytes);

@@ -18,7 +18,7 @@ use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Ne
 use crate::headers::{Field, HeaderEdit, Headers, Single};
 use crate::lane::Peer;
 pub use crate::open::Judged;
-use crate::open::{Open, Terms};
+use crate::open::{Early, Open, Terms};
 use crate::passage::Passage;
 use crate::rate::{Charge, KeySpace, Outcome};
 use crate::reason::Reason;
@@ -49,6 +49,8 @@ pub enum Input {
     Rerouted,
     /// The response, once: its fields, `:status` included.
     Response(Vec<Field>),
+    /// The policy goes away: the connection is to end by this time, since the Unix epoch.
+    Drain(Duration),
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
     /// Time has passed.
@@ -63,6 +65,7 @@ impl fmt::Debug for Input {
             Self::Request(head) => f.debug_tuple("Request").field(head).finish(),
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
+            Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
             Self::NotParked => f.write_str("NotParked"),
             Self::Timer => f.write_str("Timer"),
         }
@@ -191,6 +194,11 @@ impl Session {
                 _ => {}
             },
             Input::Response(fields) => self.on_response(&fields, now),
+            Input::Drain(at) => {
+                if let Phase::Open(open) = &mut self.phase {
+                    open.drain(at);
+                }
+            }
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
                     open.give_up_parking();
@@ -345,7 +353,12 @@ impl Session {
                 }
                 self.outputs.push_back(Output::AdmitResponse(edits));
                 self.outputs.push_back(Output::Tell(Event::Opened));
-                let open = Open::new(&self.ruleset.policy, awaiting.terms, deflate, awaiting.parked, now);
+                let early = match (awaiting.held_bytes, awaiting.parked) {
+                    (1.., _) => Early::Held,
+                    (0, true) => Early::Parked,
+                    (0, false) => Early::Flowing,
+                };
+                let open = Open::new(&self.ruleset.policy, awaiting.terms, deflate, early, now);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
                 if awaiting.held_bytes > 0 {

@@ -23,6 +23,9 @@ pub struct Tally {
     pub client: Messages,
     /// From the upstream.
     pub upstream: Messages,
+    /// The most bytes that the client had not yet read, as far as is known, where the policy limits
+    /// them.
+    pub backlog: Option<u64>,
 }
 
 impl Tally {
@@ -35,6 +38,7 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.client.add(&other.client);
         self.upstream.add(&other.upstream);
+        self.backlog = self.backlog.max(other.backlog);
     }
 
     pub(crate) fn message(&mut self, sender: Peer, verdict: Result<bool, Reason>) {

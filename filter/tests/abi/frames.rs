@@ -4,6 +4,7 @@ pub(crate) const TEXT: u8 = 0x1;
 pub(crate) const BINARY: u8 = 0x2;
 pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
+pub(crate) const PONG: u8 = 0xa;
 
 /// A frame as it was read, unmasked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::fixtures::{REASON, auth, configure, handshake, open, request, token_for, websocket, with};
-use crate::frames::{BINARY, CLOSE, PING, TEXT, close, from_client, from_upstream, read};
+use crate::frames::{BINARY, CLOSE, PING, PONG, TEXT, close, from_client, from_upstream, read};
 use crate::host::{Envoy, Stream, Worker};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -42,7 +42,9 @@ fn where_the_upstream_answers_no_ping_the_close_takes_the_place_of_the_next_data
     Envoy::default().worker(|worker| {
         let stream = with_token(worker);
         let hello = from_upstream(TEXT, b"hello");
-        assert_eq!(stream.upstream_sends(&hello), hello, "nothing follows while a stream is parked");
+        // A frame in two chunks lets its stream go on for good.
+        stream.upstream_sends(&hello[..4]);
+        stream.upstream_sends(&hello[4..]);
         for _ in 0..10 {
             worker.pass(SECOND);
         }
@@ -50,10 +52,14 @@ fn where_the_upstream_answers_no_ping_the_close_takes_the_place_of_the_next_data
         assert_eq!(asked.iter().map(|frame| frame.opcode).collect::<Vec<_>>(), [PING], "it was asked once");
         worker.pass(LIFE - 10 * SECOND);
         assert_eq!(stream.to_client(), hello);
+        assert_eq!(
+            read(&stream.to_upstream())[1..],
+            [close(true, 3000, "token_expired")],
+            "that one is parked"
+        );
         let down = stream.upstream_sends(&from_upstream(TEXT, b"more"));
         assert_eq!(read(&down), [close(false, 3000, "token_expired")]);
-        let up = stream.client_sends(&from_client(TEXT, b"more"));
-        assert_eq!(read(&up), [close(true, 3000, "token_expired")]);
+        assert_eq!(stream.client_sends(&from_client(TEXT, b"more")), b"");
     });
 }
 
@@ -121,5 +127,60 @@ fn a_connection_outlives_the_configuration_it_was_opened_under_but_not_its_token
         let closes = "postern_closes.policy=chat;.reason=token_expired;";
         assert_eq!(worker.metrics().get(closes), Some(&1), "two roots tick, one close is told");
         assert_eq!(stream.worker().now(), worker.now());
+    });
+}
+
+#[test]
+fn a_client_is_asked_as_often_as_it_is_silent_and_its_data_passes_all_the_same() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({"liveness": {"idle_timeout": "30s", "ping_interval": "10s"}}));
+        let stream = websocket(worker);
+        let (hello, news) = (from_client(TEXT, b"hello"), from_upstream(TEXT, b"news"));
+        for round in 0..10 {
+            let before = stream.to_client().len();
+            worker.pass(10 * SECOND);
+            let asked = stream.to_client().split_off(before);
+            let frames = read(&asked);
+            assert_eq!((frames.len(), frames[0].opcode), (1, PING), "round {round}");
+            // Data that comes before the answer, with it, and behind it, each way.
+            let pong = from_client(PONG, &frames[0].payload);
+            assert_eq!(stream.upstream_sends(&news), news, "round {round}");
+            match round % 3 {
+                0 => assert_eq!(stream.client_sends(&pong), b"", "round {round}"),
+                1 => assert_eq!(stream.client_sends(&[&hello[..], &pong].concat()), hello, "round {round}"),
+                _ => assert_eq!(stream.client_sends(&[&pong[..], &hello].concat()), hello, "round {round}"),
+            }
+            assert_eq!(stream.client_sends(&hello), hello, "round {round}");
+            assert_eq!(stream.upstream_sends(&news), news, "round {round}");
+        }
+        worker.pass(10 * SECOND);
+        worker.pass(8 * SECOND);
+        let frames = read(&stream.to_client());
+        assert_eq!(frames.last(), Some(&close(false, 3008, "pong_timeout")));
+        worker.pass(SECOND);
+        assert!(stream.is_reset());
+    });
+}
+
+#[test]
+fn what_does_not_fit_a_paused_buffer_is_not_put_there() {
+    Envoy::default().worker(|worker| {
+        let limits = json!({"max_frame_bytes": "1MiB", "max_message_bytes": "1MiB"});
+        configure(worker, json!({"messages": limits}));
+        for size in [32_000, 32_740, 32_750, 40_000, 100_000] {
+            let stream = websocket(worker);
+            // A text in two chunks, which is proved whole.
+            let text = from_client(TEXT, &vec![b'a'; size]);
+            let (start, end) = text.split_at(size / 2);
+            assert_eq!(stream.client_sends(start), b"");
+            assert_eq!(stream.client_sends(end), text);
+            // A violation behind what fills the buffer.
+            let stream = websocket(worker);
+            let fills = from_client(BINARY, &vec![b'a'; size]);
+            let up = stream.client_sends(&[&fills[..], b"\xff\xff"].concat());
+            assert_eq!(up, fills);
+            worker.pass(SECOND);
+            assert_eq!(read(&stream.to_upstream()[fills.len()..]), [close(true, 1002, "protocol_error")]);
+        }
     });
 }

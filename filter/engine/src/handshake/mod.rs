@@ -25,8 +25,8 @@ use crate::auth::error::{Cause, TokenError};
 use crate::auth::verifier;
 use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
 use crate::open::ping::PingKey;
-use crate::open::{Ends, Terms};
 use crate::open::rates::Rates;
+use crate::open::{Ends, Terms};
 use crate::rate::{BucketKey, Charge, Charged, KeySpace, Outcome, Quota};
 use crate::reason::Reason;
 use crate::request::RequestHead;
@@ -113,6 +113,8 @@ impl Handshake {
             Kind::OtherUpgrade | Kind::Plain => Err(Reason::UpgradeDenied),
         };
         let shape = judge_tls(ruleset.policy.tls, &head).and(shape);
+        // Whatever is wrong with it, the client should try elsewhere.
+        let shape = if ruleset.policy.drain.is_some() { Err(Reason::Draining) } else { shape };
         let refusal = shape.as_ref().err().map(|reason| Refusal::from(*reason));
         let extensions = Offers::read(ruleset.policy.compression, head.headers());
         let refusal = refusal.or(extensions.as_ref().err().map(|reason| Refusal::from(*reason)));

@@ -35,10 +35,14 @@ pub(super) struct Deadlines {
     upstream_pong_at: Option<Duration>,
     /// When to look whether the stream towards the client is to be parked.
     park_at: Option<Duration>,
-    /// Whether the upstream sent anything since that was set.
+    /// When something last came from the upstream, as far as that is known.
+    upstream_heard: Duration,
+    /// Whether anything has come since, unread.
     upstream_moved: bool,
     /// When the connection ends, and why, whatever happens on it.
     ends: Ends,
+    /// When what waits to be said can be.
+    speak_at: Option<Duration>,
     /// When what is left is cut.
     pub(super) cut_at: Option<Duration>,
 }
@@ -63,6 +67,8 @@ pub(super) enum Due {
     End(Reason),
     /// The client is to be asked whether it is there.
     AskClient,
+    /// What waits to be said on a parked stream can be.
+    Speak,
     /// The upstream will not answer.
     UpstreamMute,
     /// The stream towards the client may be parked.
@@ -80,8 +86,10 @@ impl Deadlines {
             pong_at: None,
             upstream_pong_at: None,
             park_at: None,
+            upstream_heard: now,
             upstream_moved: false,
             ends,
+            speak_at: None,
             cut_at: None,
         }
     }
@@ -90,13 +98,25 @@ impl Deadlines {
     pub(super) fn next(&self) -> Option<Duration> {
         let idle_at = Some(self.idle_at());
         let Ends { expiry, session, drain } = self.ends;
-        let open = [idle_at, self.ping_at, self.pong_at, self.upstream_pong_at, self.park_at, expiry, session, drain];
-        self.cut_at.or_else(|| open.into_iter().flatten().min())
+        let open = [
+            idle_at,
+            self.ping_at,
+            self.pong_at,
+            self.upstream_pong_at,
+            self.park_at,
+            expiry,
+            session,
+            drain,
+        ];
+        self.speak_at.or(self.cut_at).or_else(|| open.into_iter().flatten().min())
     }
 
     /// What is due at `now`. To be asked until it is nothing; all but the ends is told once.
     pub(super) fn due(&mut self, now: Duration) -> Option<Due> {
         let passed = |at: Option<Duration>| at.is_some_and(|at| at <= now);
+        if self.speak_at.take_if(|at| *at <= now).is_some() {
+            return Some(Due::Speak);
+        }
         if let Some(cut_at) = self.cut_at {
             return (cut_at <= now).then_some(Due::Cut);
         }
@@ -123,7 +143,9 @@ impl Deadlines {
             self.ping_at = self.liveness.ping_interval.map(|interval| self.heard.saturating_add(interval));
         }
         if passed(self.park_at) {
-            self.park_at = std::mem::take(&mut self.upstream_moved).then(|| now.saturating_add(QUIET));
+            self.note_time(now);
+            let quiet_at = self.upstream_heard.saturating_add(QUIET);
+            self.park_at = (quiet_at > now).then_some(quiet_at);
             if self.park_at.is_none() {
                 return Some(Due::ParkClient);
             }
@@ -161,6 +183,11 @@ impl Deadlines {
         longer
     }
 
+    /// Something is to be said as soon as the chunk at hand has gone.
+    pub(super) fn speak_next(&mut self, now: Duration) {
+        self.speak_at = Some(now);
+    }
+
     /// The upstream has been asked.
     pub(super) fn expect_upstream_pong(&mut self, now: Duration) {
         self.upstream_pong_at.get_or_insert(now.saturating_add(self.liveness.pong_timeout));
@@ -181,11 +208,24 @@ impl Deadlines {
         if std::mem::take(&mut self.moved) {
             self.heard = now;
         }
+        if std::mem::take(&mut self.upstream_moved) {
+            self.upstream_heard = now;
+        }
     }
 
     /// Something has come from the upstream.
-    pub(super) fn note_upstream(&mut self) {
+    pub(super) fn note_upstream(&mut self, now: Duration) {
+        self.upstream_heard = now;
+    }
+
+    /// Payload of the upstream has passed unread.
+    pub(super) fn note_upstream_unread(&mut self) {
         self.upstream_moved = true;
+    }
+
+    /// Whether nothing has come from the upstream for a while.
+    pub(super) fn is_quiet(&self, now: Duration) -> bool {
+        !self.upstream_moved && self.upstream_heard.saturating_add(QUIET) <= now
     }
 
     /// The stream towards the client is to be parked once it is quiet.

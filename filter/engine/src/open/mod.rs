@@ -5,6 +5,7 @@
 //! nothing follows it; a peer's own Close is passed on. What Postern says by itself, and when, is
 //! decided by [`parking`] and [`deadlines`].
 
+mod backlog;
 mod candidate;
 mod deadlines;
 mod parking;
@@ -20,17 +21,18 @@ use postern_config::Policy;
 
 use crate::chunk::{Chunk, Unreadable};
 use crate::close;
-use crate::handshake::Deflate;
 use crate::frame::OpCode;
+use crate::handshake::Deflate;
 use crate::lane::{Frame, Peer, Step};
 use crate::passage::Passage;
 use crate::rate::{Charge, Outcome};
 use crate::reason::Reason;
 use crate::tally::Tally;
+use backlog::{Backlog, NoRoom};
 use candidate::Candidate;
-use deadlines::{Deadlines, Due};
 pub(crate) use deadlines::Ends;
-use parking::{Parking, Then};
+use deadlines::{Deadlines, Due};
+use parking::Parking;
 use ping::PingKey;
 use rates::{Charging, Next, Rates};
 use side::{Flow, Side, Stop};
@@ -43,10 +45,11 @@ pub(crate) struct Open {
     rates: Rates,
     mask: [u8; 4],
     parking: Parking,
+    /// How many chunks of the client are still to come of which the host holds the bytes paused,
+    /// though their stream is not parked: what it has sent before the agreement, and the next.
+    held_early: u8,
     deadlines: Deadlines,
-    /// How many bytes have gone to the client, and how many of them it is known to have read.
-    sent: u64,
-    read: u64,
+    backlog: Backlog,
     refused: Option<Reason>,
     /// What goes on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
@@ -66,6 +69,18 @@ pub(crate) struct Terms {
     pub(crate) mask: [u8; 4],
     /// How much the client may send.
     pub(crate) rates: Rates,
+}
+
+/// What has become of the stream towards the upstream before it agreed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Early {
+    /// Nothing.
+    #[default]
+    Flowing,
+    /// It is paused, and holds what the client has sent too early.
+    Held,
+    /// It is paused and holds nothing.
+    Parked,
 }
 
 /// A frame of the client on its way through the rates.
@@ -88,13 +103,12 @@ pub enum Judged {
 }
 
 impl Open {
-    /// A connection that was agreed on at `now`. `upstream_parked` says whether the stream towards
-    /// the upstream is parked.
+    /// A connection that was agreed on at `now`.
     pub(crate) fn new(
         policy: &Policy,
         terms: Terms,
         deflate: Option<Deflate>,
-        upstream_parked: bool,
+        early: Early,
         now: Duration,
     ) -> Self {
         let (client, server) = deflate.map(|Deflate { client, server }| (client, server)).unzip();
@@ -103,10 +117,10 @@ impl Open {
             upstream: Side::upstream(policy, server),
             rates: terms.rates,
             mask: terms.mask,
-            parking: Parking::new(terms.ping_key, upstream_parked),
+            parking: Parking::new(terms.ping_key, early == Early::Parked),
+            held_early: if early == Early::Held { 2 } else { 0 },
             deadlines: Deadlines::new(policy.liveness, terms.ends, now),
-            sent: 0,
-            read: 0,
+            backlog: Backlog::new(policy.backpressure),
             refused: None,
             sends: Vec::new(),
             asking: None,
@@ -121,6 +135,7 @@ impl Open {
 
     /// What was counted since this was last asked.
     pub(crate) fn take_tally(&mut self) -> Tally {
+        self.tally.backlog = self.backlog.take_most();
         std::mem::take(&mut self.tally)
     }
 
@@ -163,7 +178,8 @@ impl Open {
             Peer::Upstream => {
                 let passes = self.upstream.pass_unread(len);
                 if passes {
-                    self.note_sent(len);
+                    self.backlog.add(len);
+                    self.deadlines.note_upstream_unread();
                 }
                 passes
             }
@@ -184,13 +200,22 @@ impl Open {
         chunk: &mut impl Chunk,
         now: Duration,
     ) -> Result<Judged, Unreadable> {
-        self.parking.of(peer.other()).unpark();
+        let was_parked = self.parking.of(peer.other()).unpark();
+        // What a parked stream may come to hold.
+        let mut is_paused = was_parked;
+        if peer == Peer::Client && self.held_early > 0 {
+            self.held_early -= 1;
+            is_paused = true;
+        }
+        let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
         let waiting = if peer == Peer::Client { self.asking.take() } else { None };
         let mut position = waiting.as_ref().map_or(0, |(_, charged)| charged.frame.range.end);
         let (mut passage, mut charged) =
             waiting.map_or_else(Default::default, |(passage, charged)| (passage, Some(charged)));
+        // What of this chunk and of the frame that was open is still to go to the client.
+        let mut ahead = self.upstream.lane.payload_left();
         loop {
-            let Self { client, upstream, rates, tally, parking, .. } = self;
+            let Self { client, upstream, rates, tally, parking, backlog, .. } = self;
             let side = match peer {
                 Peer::Client => client,
                 Peer::Upstream => upstream,
@@ -200,6 +225,8 @@ impl Open {
             let taken = if let Some(mut frame) = charged.take() {
                 match frame.decided.take().unwrap_or_else(|| rates.charge(&mut frame.charging, now)) {
                     Next::Ask(charge) => {
+                        self.parking.of(peer.other()).restore(was_parked);
+                        self.held_early += u8::from(is_paused && !was_parked);
                         self.asking = Some((passage, frame));
                         return Ok(Judged::Ask(charge));
                     }
@@ -220,7 +247,7 @@ impl Open {
                     Next::Refuse(reason) => Err(Stop::Refused(reason)),
                 }
             } else {
-                if side.ends_here(&mut passage) {
+                if side.ends_here(&mut passage, room) {
                     break;
                 }
                 match side.lane.step(chunk, position)? {
@@ -239,7 +266,19 @@ impl Open {
                         } else if peer == Peer::Client && !rates.is_empty() {
                             charged = Some(Charged::new(frame));
                             continue;
+                        } else if peer == Peer::Upstream
+                            && let Err(no_room) = backlog.judge(&frame.header, frame.starts_message, ahead)
+                        {
+                            match no_room {
+                                NoRoom::Close => Err(Stop::Refused(Reason::BacklogExceeded)),
+                                NoRoom::Discard => {
+                                    tally.message(peer, Ok(false));
+                                    side.discard_frame();
+                                    Ok(())
+                                }
+                            }
                         } else {
+                            ahead = ahead.saturating_add(frame.header.payload_len + frame.header.len as u64);
                             control = Some(frame.header.opcode);
                             side.begin_frame(frame, chunk, &mut passage, tally)
                         }
@@ -286,7 +325,8 @@ impl Open {
                 _ => {}
             }
         }
-        self.settle(peer, chunk.len(), &mut passage, now);
+        self.settle(peer, chunk.len(), (was_parked, room), &mut passage, now);
+        passage.resume = is_paused && !passage.is_empty();
         Ok(Judged::Passage(passage))
     }
 
@@ -294,7 +334,7 @@ impl Open {
     fn on_answer(&mut self, peer: Peer, read: u64, now: Duration) {
         match peer {
             Peer::Client => {
-                self.read = read;
+                self.backlog.prove(read);
                 self.deadlines.expect_no_pong(now);
             }
             Peer::Upstream => self.deadlines.expect_no_upstream_pong(),
@@ -312,7 +352,14 @@ impl Open {
 
     /// Sees to the stream of a chunk of which this goes on: an own Ping may follow, or it is
     /// parked.
-    fn settle(&mut self, sender: Peer, len: usize, passage: &mut Passage, now: Duration) {
+    fn settle(
+        &mut self,
+        sender: Peer,
+        len: usize,
+        (was_parked, room): (bool, usize),
+        passage: &mut Passage,
+        now: Duration,
+    ) {
         let side = match sender {
             Peer::Client => {
                 if len > 0 {
@@ -324,29 +371,42 @@ impl Open {
                 if len == 0 {
                     self.parking.start();
                 }
-                self.note_sent(len);
+                self.backlog.add(passage.len());
+                self.deadlines.note_upstream(now);
                 &self.upstream
             }
         };
+        let closing = matches!(side.flow, Flow::Closing(_)) && side.at_boundary();
+        if closing && was_parked {
+            // It has to wait until the chunk has gone.
+            self.parking.of(sender.other()).restore(true);
+            passage.park = true;
+            self.deadlines.speak_next(now);
+            return;
+        }
         if !matches!(side.flow, Flow::Passing) || self.deadlines.cut_at.is_some() {
             return;
         }
-        let due = sender == Peer::Upstream && self.deadlines.is_ping_due(now);
-        let position = if sender == Peer::Upstream { self.sent } else { 0 };
+        let (at_boundary, withheld) = (side.at_boundary(), side.withholds());
+        let ping_due = sender == Peer::Upstream && self.deadlines.is_ping_due(now);
+        let expected = self.parking.of(Peer::Client).is_expected();
+        let mark_due = sender == Peer::Upstream && self.backlog.wants_mark(expected);
         let chunk = parking::Chunk {
             sender,
-            passes: !passage.is_nothing(),
-            at_boundary: side.at_boundary(),
-            due,
-            position,
+            was_parked,
+            passes: passage.len(),
+            room,
+            at_boundary,
+            withheld,
+            due: ping_due || mark_due,
+            quiet: self.deadlines.is_quiet(now),
+            position: if sender == Peer::Upstream { self.backlog.position() } else { 0 },
         };
-        match self.parking.settle(chunk, now) {
-            Then::Ask(ping) => {
-                passage.insert(&ping);
-                self.note_asked(sender.other(), due, now);
-            }
-            Then::Park => passage.park = true,
-            Then::GoOn => {}
+        let then = self.parking.settle(chunk, now);
+        passage.park = then.park;
+        if let Some(ping) = then.ask {
+            passage.insert(&ping);
+            self.note_asked(sender.other(), ping_due, now);
         }
         if self.parking.can_park_client() {
             self.deadlines.park_when_quiet(now);
@@ -356,15 +416,14 @@ impl Open {
     /// An own Ping goes to `receiver`; `due` when the client's silence asked for it.
     fn note_asked(&mut self, receiver: Peer, due: bool, now: Duration) {
         match receiver {
-            Peer::Client if due => self.deadlines.expect_pong(self.sent.saturating_sub(self.read), now),
-            Peer::Client => {}
+            Peer::Client => {
+                self.backlog.mark();
+                if due {
+                    self.deadlines.expect_pong(self.backlog.unread(), now);
+                }
+            }
             Peer::Upstream => self.deadlines.expect_upstream_pong(now),
         }
-    }
-
-    fn note_sent(&mut self, len: usize) {
-        self.sent = self.sent.saturating_add(len as u64);
-        self.deadlines.note_upstream();
     }
 
     /// Ends the connection by Postern's will. What can go to a peer at once is returned by
@@ -377,13 +436,7 @@ impl Open {
         self.deadlines.close(Some(reason), now);
         self.client.end_with(close::to_upstream(reason, self.mask));
         self.upstream.end_with(close::to_client(reason));
-        for (receiver, side) in [(Peer::Client, &mut self.upstream), (Peer::Upstream, &mut self.client)] {
-            if self.parking.of(receiver).unpark()
-                && let Some(close) = side.take_close()
-            {
-                self.sends.push((receiver, close));
-            }
-        }
+        self.send_closes();
     }
 
     /// Does what is due at `now`. Whether whatever is left is to be cut.
@@ -398,18 +451,32 @@ impl Open {
                 Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
                 Due::AskClient => self.ask_client(now),
                 Due::ParkClient => self.park_client(now),
+                Due::Speak => self.send_closes(),
             }
         }
         false
     }
 
+    /// Lets the Closes go that parked streams can carry.
+    fn send_closes(&mut self) {
+        for (receiver, side) in [(Peer::Client, &mut self.upstream), (Peer::Upstream, &mut self.client)] {
+            let reach = self.parking.of(receiver);
+            if reach.is_parked()
+                && let Some(close) = side.take_close()
+            {
+                reach.unpark();
+                self.sends.push((receiver, close));
+            }
+        }
+    }
+
     /// Asks a client that has been silent for long, if it can be reached.
     fn ask_client(&mut self, now: Duration) {
-        let unread = self.sent.saturating_sub(self.read);
+        let unread = self.backlog.unread();
         let client = self.parking.of(Peer::Client);
         if client.is_parked() && client.may_be_asked() {
-            client.unpark();
-            let ping = client.pings.frame(self.sent);
+            let ping = client.pings.frame(self.backlog.position());
+            self.backlog.mark();
             self.sends.push((Peer::Client, ping));
             self.deadlines.expect_pong(unread, now);
         } else if client.is_expected() {
@@ -423,11 +490,10 @@ impl Open {
 
     /// Asks the upstream, so that its answer parks the stream towards the client.
     fn park_client(&mut self, now: Duration) {
-        if !self.parking.can_park_client() {
+        if !self.parking.can_park_client() || !self.upstream.at_boundary() {
             return;
         }
         let upstream = self.parking.of(Peer::Upstream);
-        upstream.unpark();
         let ping = upstream.pings.frame(0);
         self.sends.push((Peer::Upstream, ping));
         self.deadlines.expect_upstream_pong(now);

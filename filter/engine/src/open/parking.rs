@@ -2,27 +2,31 @@
 //!
 //! The host changes bytes only in the callback that brings them, and those of a stream that is
 //! paused. So a stream is *parked*: paused while it holds nothing. Into a parked stream a frame
-//! can be put at any time, from a timer too, and lets it go on. It is parked again at the next
-//! callback of which nothing goes on; on a quiet connection that is one that brings only the Pong
-//! to a Ping of Postern's own. A Ping needs no parked stream where bytes pass: it follows them.
+//! can be put at any time, from a timer too, and the stream resumed so that it goes on.
 //!
-//! | event | stream towards the client | stream towards the upstream |
-//! | --- | --- | --- |
-//! | start | parked | parked |
-//! | a chunk passes | towards its receiver no longer | |
-//! | Pong of the upstream to an own Ping | parked | |
-//! | Pong of the client to an own Ping | | parked, or an own Ping to the upstream in its place |
-//! | an own Ping or Close is put in | no longer | no longer |
+//! Both streams are parked at their start. A chunk that ends with a whole frame goes on, and its
+//! stream is paused again in the same callback. Any other lets it go on for good; then it is parked again at the
+//! next callback of which nothing goes on, which on a quiet connection is one that brings only the
+//! Pong to a Ping of Postern's own. A Ping needs no parked stream where bytes pass: it follows
+//! them.
+//!
+//! | event | its stream |
+//! | --- | --- |
+//! | start | parked |
+//! | a chunk that ends with a whole frame | as before |
+//! | a chunk that ends within a frame, or of which something is withheld | goes on |
+//! | a chunk of which nothing goes on, nor is withheld | parked |
+//! | an own frame is put in | as before |
 //!
 //! A quiet connection can be spoken on as long as a stream is parked or an own Ping is expected
-//! to be answered. When a chunk would end that, an own Ping follows it. So what is needed are
-//! peers that answer Pings, as they must (§5.5.2). Where one does not, Postern speaks by the next
-//! chunk, and cuts at its deadlines.
+//! to be answered: the one that is parked carries a Ping, and its answer parks the other. When a
+//! chunk would end that, an own Ping follows it. So what is needed are peers that answer Pings, as
+//! they must (§5.5.2). Where one does not, Postern speaks by the next chunk, and cuts at its
+//! deadlines.
 //!
 //! Why nobody notices:
-//! - *Nothing is delayed.* A stream is paused only when nothing goes on, and any chunk lets it go
-//!   on. Bytes that are withheld at that moment, an incomplete header or text that is not proved,
-//!   would be withheld without the pause too.
+//! - *Nothing is delayed.* A parked stream holds nothing, neither with the host nor here, and any
+//!   chunk lets it go on.
 //! - *Nothing is reordered or split.* A frame is put in only at a frame boundary of what has gone
 //!   to that receiver: behind a chunk that ends there, or into a stream that holds nothing. Between
 //!   fragments of a message a control frame may stand (§5.4).
@@ -30,17 +34,23 @@
 //!   Ping, which no application has sent. Any other Pong passes.
 //! - *No answer is displaced.* A receiver may answer only the last of several Pings (§5.5.3), so
 //!   none is asked while an application's Ping to it is unanswered.
+//! - *Nothing outgrows the host.* It cuts a stream whose paused bytes come to exceed the buffer
+//!   limit of its connection, which nobody tells. So a chunk of a parked stream never grows beyond
+//!   its own length, or [`ROOM`].
 
 use std::time::Duration;
 
 use crate::lane::Peer;
 use crate::rate::{Bucket, Charged, Quota};
 
-use super::ping::{PingKey, Pings};
+use super::ping::{self, PingKey, Pings};
 
 /// How many Pings may follow chunks of the application's in the long run, per second and at once.
 /// Who says more than that in turns is not quiet.
 const FOLLOWING: Quota = Quota::per_second(256);
+
+/// How many bytes any host lets a paused stream hold.
+pub(super) const ROOM: usize = 4096;
 
 /// Both streams, as Postern's own frames see them.
 #[derive(Debug)]
@@ -65,26 +75,32 @@ pub(super) struct Reach {
 }
 
 /// What becomes of a stream when a chunk has been judged.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Then {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Then {
     /// An own Ping follows what goes on of it.
-    Ask(Vec<u8>),
+    pub(super) ask: Option<Vec<u8>>,
     /// It is parked.
-    Park,
-    /// It goes on.
-    GoOn,
+    pub(super) park: bool,
 }
 
 /// A chunk that has been judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     pub(super) sender: Peer,
-    /// Whether anything goes on of it.
-    pub(super) passes: bool,
+    /// Whether its stream was parked.
+    pub(super) was_parked: bool,
+    /// How many bytes go on of it.
+    pub(super) passes: usize,
+    /// How many may.
+    pub(super) room: usize,
     /// Whether what has gone to the receiver ends with a whole frame.
     pub(super) at_boundary: bool,
+    /// Whether something of it has not gone on yet.
+    pub(super) withheld: bool,
     /// Whether the receiver is to be asked in any case.
     pub(super) due: bool,
+    /// Whether nothing has come from the upstream for a while.
+    pub(super) quiet: bool,
     /// How much has gone to the receiver so far.
     pub(super) position: u64,
 }
@@ -127,32 +143,30 @@ impl Parking {
 
     /// Decides what follows a chunk. Until then its stream is not parked.
     pub(super) fn settle(&mut self, chunk: Chunk, now: Duration) -> Then {
-        let receiver = chunk.sender.other();
-        if !self.possible {
-            return Then::GoOn;
+        if !self.possible || !chunk.at_boundary {
+            return Then::default();
         }
+        let receiver = chunk.sender.other();
+        let park = !chunk.withheld && (chunk.was_parked || chunk.passes == 0);
         let wanted = chunk.due
             || match (chunk.passes, receiver) {
-                (true, _) => self.is_adrift(),
                 // The client's answer: pass the question on, so that the other stream is parked.
-                (false, Peer::Upstream) => !self.client.parked && !self.upstream.is_expected(),
-                (false, Peer::Client) => false,
+                (0, Peer::Upstream) => chunk.quiet && !self.client.parked && !self.upstream.is_expected(),
+                (0, Peer::Client) => false,
+                _ => !park && self.is_adrift(),
             };
-        let within = |following: &mut Bucket| {
-            chunk.due || !chunk.passes || following.take(FOLLOWING, 1, now) == Charged::Taken
-        };
+        let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
+        let following = &mut self.following;
+        let mut within = || chunk.due || following.take(FOLLOWING, 1, now) == Charged::Taken;
         let reach = match receiver {
             Peer::Client => &mut self.client,
             Peer::Upstream => &mut self.upstream,
         };
-        if wanted && chunk.at_boundary && reach.may_be_asked() && within(&mut self.following) {
-            return Then::Ask(reach.pings.frame(chunk.position));
-        }
-        if chunk.passes || !chunk.at_boundary {
-            return Then::GoOn;
-        }
-        reach.parked = true;
-        Then::Park
+        let asks = wanted && has_room && reach.may_be_asked() && within();
+        let ask = asks.then(|| reach.pings.frame(chunk.position));
+        // What is asked in the place of an answer lets its stream go on.
+        reach.parked = park && (chunk.was_parked || ask.is_none());
+        Then { ask, park: reach.parked }
     }
 
     /// Whether the stream towards the client wants parking, and the upstream can be asked for it.
@@ -178,6 +192,11 @@ impl Reach {
     /// The stream is not parked, or no longer. Whether it was.
     pub(super) fn unpark(&mut self) -> bool {
         std::mem::take(&mut self.parked)
+    }
+
+    /// The stream is as it was.
+    pub(super) fn restore(&mut self, parked: bool) {
+        self.parked = parked;
     }
 
     /// Whether an answer to an own Ping will come.
@@ -213,10 +232,6 @@ impl Reach {
     pub(super) fn give_up_on_answers(&mut self) {
         self.mute |= self.pings.is_expected();
         self.asked_by_application = false;
-    }
-
-    pub(super) fn is_mute(&self) -> bool {
-        self.mute
     }
 }
 

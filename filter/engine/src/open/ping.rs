@@ -14,6 +14,9 @@ use crate::mask::Mask;
 /// How long the payload of every own Ping is.
 pub(crate) const PAYLOAD_LEN: usize = 16;
 
+/// How long a whole one is at most.
+pub(super) const MAX_LEN: usize = 2 + 4 + PAYLOAD_LEN;
+
 const MARK: [u8; 8] = *b"postern:";
 
 /// How many may be unanswered at once. A peer may answer only the last (§5.5.3), so that an answer
@@ -151,7 +154,10 @@ mod tests {
         let (mut client, mut upstream) = (pings(Peer::Client), pings(Peer::Upstream));
         let (a, b) = (client.frame(0), client.frame(0));
         let (c, d) = (upstream.frame(0), upstream.frame(0));
-        assert_eq!([&a[..2], &b[..2], &c[..2], &d[..2]], [[0x89, 16], [0x89, 16], [0x89, 0x90], [0x89, 0x90]]);
+        assert_eq!(
+            [&a[..2], &b[..2], &c[..2], &d[..2]],
+            [[0x89, 16], [0x89, 16], [0x89, 0x90], [0x89, 0x90]]
+        );
         assert_ne!(c[2..6], d[2..6], "a masking key of its own (§5.3)");
         let payloads = [a, b, c, d].map(|frame| payload(&frame));
         for (i, payload) in payloads.iter().enumerate() {
@@ -188,7 +194,8 @@ mod tests {
     #[test]
     fn few_may_be_unanswered_and_late_answers_are_known() {
         let mut pings = pings(Peer::Client);
-        let sent: Vec<_> = (0..MAX_UNANSWERED as u64).map(|position| payload(&pings.frame(position))).collect();
+        let sent: Vec<_> =
+            (0..MAX_UNANSWERED as u64).map(|position| payload(&pings.frame(position))).collect();
         assert!(!pings.has_room());
         pings.expect_none();
         assert!(!pings.is_expected() && pings.may_be_answered());

@@ -108,6 +108,11 @@ impl Side {
         self.lane.at_boundary() || self.care != Care::Pass
     }
 
+    /// Whether anything that came has neither gone on nor been discarded.
+    pub(super) fn withholds(&self) -> bool {
+        self.lane.holds() || self.candidate.is_some() || !self.withheld.is_empty()
+    }
+
     /// Whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts
     /// as passed.
     pub(super) fn pass_unread(&mut self, len: usize) -> bool {
@@ -142,12 +147,14 @@ impl Side {
         }
     }
 
-    /// Whether nothing more goes on; if this is the boundary where a Close was to go, it goes.
-    pub(super) fn ends_here(&mut self, passage: &mut Passage) -> bool {
+    /// Whether nothing more goes on; if this is the boundary where a Close was to go, it goes,
+    /// unless then more than `room` bytes would go.
+    pub(super) fn ends_here(&mut self, passage: &mut Passage, room: usize) -> bool {
         let at_boundary = self.at_boundary();
         match &self.flow {
             Flow::Passing => false,
             Flow::Ended => true,
+            Flow::Closing(close) if at_boundary && passage.len() + close.len() > room => true,
             Flow::Closing(close) if at_boundary => {
                 passage.insert(close);
                 self.end();

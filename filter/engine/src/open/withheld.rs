@@ -27,6 +27,11 @@ impl Withheld {
         ((self.earlier.len() + self.staged.len()) as u64).saturating_sub(self.payload_bytes)
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.earlier.is_empty() && self.staged.is_empty()
+    }
+
     /// Takes bytes that came before the chunk.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.earlier.extend_from_slice(bytes);

@@ -1,33 +1,53 @@
 //! The body of one direction as a filter has it: a chunk during its callback, and what was
 //! paused with.
 
-use proxy_wasm::types::Status;
+use proxy_wasm::types::{Action, Status};
+
+/// Envoy cuts a stream whose paused bytes grow beyond its connection's buffer limit.
+const LIMIT: usize = 32 * 1024;
 
 /// One direction's body.
 #[derive(Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
-    /// Outside its callback a filter reaches a buffer only while it is paused with it.
-    reachable: bool,
+    in_callback: bool,
+    /// Whether the last callback paused it: outside its callback a filter reaches a buffer only
+    /// then, also when it has been resumed since.
+    paused: bool,
+    /// Whether it has not been resumed since.
+    stopped: bool,
 }
 
 impl Buffer {
     /// A chunk comes: behind what is paused with, if anything is. The length of both.
     pub(super) fn receive(&mut self, chunk: &[u8]) -> usize {
         self.bytes.extend_from_slice(chunk);
-        self.reachable = true;
+        self.in_callback = true;
         self.bytes.len()
     }
 
-    /// Everything goes on.
-    pub(super) fn release(&mut self) -> Vec<u8> {
-        self.reachable = false;
+    /// The callback has returned; what goes on by that. Into a stream that was paused, and resumed
+    /// outside a callback, the chunk was put like all before: only to resume it lets it go on.
+    pub(super) fn returned(&mut self, action: Action) -> Vec<u8> {
+        self.in_callback = false;
+        let stays = action == Action::Pause || (self.paused && !self.stopped);
+        (self.paused, self.stopped) = (action == Action::Pause, action == Action::Pause);
+        if stays { Vec::new() } else { std::mem::take(&mut self.bytes) }
+    }
+
+    /// It is resumed; what goes on.
+    pub(super) fn resume(&mut self) -> Vec<u8> {
+        self.stopped = false;
         std::mem::take(&mut self.bytes)
+    }
+
+    fn is_reachable(&self) -> bool {
+        self.in_callback || self.paused
     }
 
     /// `proxy_get_buffer_bytes`.
     pub(super) fn get(&self, start: usize, max_size: usize) -> Result<Vec<u8>, Status> {
-        if !self.reachable {
+        if !self.is_reachable() {
             return Err(Status::NotFound);
         }
         let end = start.checked_add(max_size).ok_or(Status::BadArgument)?.min(self.bytes.len());
@@ -37,9 +57,10 @@ impl Buffer {
     /// `proxy_set_buffer_bytes`, as `Buffer::copyFrom` in Envoy's Wasm extension does it: before
     /// all, in the place of all, or behind all; nothing else.
     pub(super) fn set(&mut self, start: usize, size: usize, bytes: &[u8]) -> Status {
-        if !self.reachable {
+        if !self.is_reachable() {
             return Status::NotFound;
         }
+        let before = self.bytes.len();
         if start == 0 && size == 0 {
             self.bytes.splice(..0, bytes.iter().copied());
         } else if start == 0 && size >= self.bytes.len() {
@@ -49,6 +70,7 @@ impl Buffer {
         } else {
             return Status::BadArgument;
         }
+        assert!(!self.paused || self.bytes.len() <= before.max(LIMIT), "Envoy cuts the stream");
         Status::Ok
     }
 }

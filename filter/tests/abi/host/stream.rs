@@ -155,9 +155,12 @@ fn body(id: u32, direction: Direction, chunk: &[u8], end_of_stream: bool) {
         Direction::Request => exports::proxy_on_request_body(id, len, end_of_stream),
         Direction::Response => exports::proxy_on_response_body(id, len, end_of_stream),
     };
-    if action == Action::Continue {
-        with(id, |state| state.go_on(direction));
-    }
+    // What was asked of the stream in the callback comes before what the callback returned.
+    with(id, |state| {
+        state.resume_asked();
+        let bytes = state.body(direction).returned(action);
+        state.goes_on(direction, bytes);
+    });
 }
 
 impl StreamState {
@@ -168,8 +171,19 @@ impl StreamState {
         }
     }
 
-    fn go_on(&mut self, direction: Direction) {
-        let bytes = self.body(direction).release();
+    fn resume_asked(&mut self) {
+        for (asked, direction) in [
+            (std::mem::take(&mut self.asked.resume_request), Direction::Request),
+            (std::mem::take(&mut self.asked.resume_response), Direction::Response),
+        ] {
+            if asked {
+                let bytes = self.body(direction).resume();
+                self.goes_on(direction, bytes);
+            }
+        }
+    }
+
+    fn goes_on(&mut self, direction: Direction, bytes: Vec<u8>) {
         match direction {
             Direction::Request => self.outside.to_upstream.extend(bytes),
             Direction::Response => self.outside.to_client.extend(bytes),
@@ -179,13 +193,10 @@ impl StreamState {
 
 /// Does what the filter asked for in a callback that has returned.
 fn settle(id: u32) {
-    let asked = with(id, |state| std::mem::take(&mut state.asked));
-    if asked.resume_request {
-        with(id, |state| state.go_on(Direction::Request));
-    }
-    if asked.resume_response {
-        with(id, |state| state.go_on(Direction::Response));
-    }
+    let asked = with(id, |state| {
+        state.resume_asked();
+        std::mem::take(&mut state.asked)
+    });
     if let Some(reply) = asked.reply {
         local_reply(id, reply);
     }

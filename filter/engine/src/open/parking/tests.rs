@@ -9,14 +9,43 @@ fn parked() -> Parking {
     parking
 }
 
-fn chunk(sender: Peer, passes: bool) -> Chunk {
-    Chunk { sender, passes, at_boundary: true, due: false, position: 0 }
+/// A chunk that ends with a whole frame.
+fn chunk(sender: Peer, passes: usize) -> Chunk {
+    Chunk {
+        sender,
+        passes,
+        was_parked: false,
+        room: usize::MAX,
+        at_boundary: true,
+        withheld: false,
+        due: false,
+        quiet: true,
+        position: 0,
+    }
 }
 
-/// What becomes of a chunk of `sender`'s.
+/// A chunk that ends within a frame.
+fn part(sender: Peer) -> Chunk {
+    Chunk { at_boundary: false, ..chunk(sender, 100) }
+}
+
+/// What becomes of a chunk, and whether its stream stays or becomes parked.
 fn settle(parking: &mut Parking, chunk: Chunk) -> Then {
-    parking.of(chunk.sender.other()).unpark();
-    parking.settle(chunk, NOW)
+    let was_parked = parking.of(chunk.sender.other()).unpark();
+    let room = if was_parked { chunk.passes.max(ROOM) } else { chunk.room };
+    let then = parking.settle(Chunk { was_parked, room, ..chunk }, NOW);
+    assert_eq!(then.park, parking.of(chunk.sender.other()).is_parked());
+    then
+}
+
+/// Both streams let go on by frames that end in a second chunk.
+fn adrift() -> Parking {
+    let mut parking = parked();
+    for sender in [Peer::Client, Peer::Upstream] {
+        assert_eq!(settle(&mut parking, part(sender)), Then::default());
+    }
+    assert!(parking.is_adrift());
+    parking
 }
 
 /// The payload of a Ping, whatever its mask.
@@ -27,119 +56,139 @@ fn payload(frame: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The Ping that follows a chunk.
 fn asked(then: Then) -> Vec<u8> {
-    match then {
-        Then::Ask(frame) => payload(&frame),
-        other => panic!("{other:?}"),
+    payload(&then.ask.expect("a Ping"))
+}
+
+#[test]
+fn whole_frames_leave_both_streams_parked_and_cost_no_ping() {
+    let mut parking = parked();
+    for _ in 0..1000 {
+        for sender in [Peer::Client, Peer::Upstream] {
+            assert_eq!(settle(&mut parking, chunk(sender, 5)), Then { ask: None, park: true });
+        }
     }
 }
 
 #[test]
-fn application_data_one_way_costs_no_ping() {
+fn a_frame_in_two_chunks_lets_its_stream_go_on_and_the_other_is_enough() {
     for sender in [Peer::Client, Peer::Upstream] {
         let mut parking = parked();
-        for _ in 0..1000 {
-            assert_eq!(settle(&mut parking, chunk(sender, true)), Then::GoOn);
-        }
-        assert!(!parking.of(sender.other()).is_parked() && parking.of(sender).is_parked());
+        assert_eq!(settle(&mut parking, part(sender)), Then::default());
+        assert_eq!(settle(&mut parking, chunk(sender, 5)), Then::default());
+        assert!(!parking.is_adrift());
     }
+}
+
+#[test]
+fn bytes_that_are_withheld_let_their_stream_go_on() {
+    let mut parking = parked();
+    let withheld = Chunk { withheld: true, ..chunk(Peer::Client, 0) };
+    assert_eq!(settle(&mut parking, withheld), Then::default());
+    assert_eq!(settle(&mut parking, Chunk { passes: 9, ..withheld }), Then::default());
 }
 
 #[test]
 fn what_would_leave_a_quiet_connection_out_of_reach_is_followed_by_a_ping() {
-    let mut parking = parked();
-    assert_eq!(settle(&mut parking, chunk(Peer::Client, true)), Then::GoOn);
-    let to_client = asked(settle(&mut parking, chunk(Peer::Upstream, true)));
+    let mut parking = adrift();
+    let to_client = asked(settle(&mut parking, chunk(Peer::Upstream, 5)));
     for sender in [Peer::Upstream, Peer::Client, Peer::Upstream] {
-        assert_eq!(settle(&mut parking, chunk(sender, true)), Then::GoOn, "one is on its way");
+        assert_eq!(settle(&mut parking, chunk(sender, 5)), Then::default(), "one is on its way");
     }
     // The client's answer goes on as a question, whose answer parks its stream.
     assert_eq!(parking.of(Peer::Client).take_answer(&to_client), Some(0));
-    let to_upstream = asked(settle(&mut parking, chunk(Peer::Client, false)));
+    let to_upstream = asked(settle(&mut parking, chunk(Peer::Client, 0)));
     assert_eq!(parking.of(Peer::Upstream).take_answer(&to_upstream), Some(0));
-    assert_eq!(settle(&mut parking, chunk(Peer::Upstream, false)), Then::Park);
-    assert!(parking.of(Peer::Client).is_parked() && !parking.is_adrift());
+    assert!(settle(&mut parking, chunk(Peer::Upstream, 0)).park);
+    assert!(!parking.is_adrift());
 }
 
 #[test]
 fn the_last_word_of_a_client_may_be_the_one_that_is_followed() {
-    let mut parking = parked();
-    assert_eq!(settle(&mut parking, chunk(Peer::Upstream, true)), Then::GoOn);
-    let ping = asked(settle(&mut parking, chunk(Peer::Client, true)));
+    let mut parking = adrift();
+    let ping = asked(settle(&mut parking, chunk(Peer::Client, 5)));
     assert_eq!(parking.of(Peer::Upstream).take_answer(&ping), Some(0));
-    assert_eq!(settle(&mut parking, chunk(Peer::Upstream, false)), Then::Park);
+    assert!(settle(&mut parking, chunk(Peer::Upstream, 0)).park);
 }
 
 #[test]
-fn a_client_that_answers_while_its_own_stream_is_parked_parks_the_other() {
-    let mut parking = parked();
-    let client = parking.of(Peer::Client);
-    let ping = payload(&client.pings.frame(0));
-    // It was put into the parked stream, and the upstream has answered one since.
-    assert_eq!(client.take_answer(&ping), Some(0));
-    assert_eq!(settle(&mut parking, chunk(Peer::Client, false)), Then::Park);
-    assert!(parking.of(Peer::Upstream).is_parked());
+fn while_the_upstream_talks_the_clients_answer_parks_the_other_stream() {
+    let mut parking = adrift();
+    asked(settle(&mut parking, chunk(Peer::Upstream, 5)));
+    let answer = Chunk { quiet: false, ..chunk(Peer::Client, 0) };
+    assert_eq!(settle(&mut parking, answer), Then { ask: None, park: true });
+    assert!(parking.can_park_client(), "once it is quiet");
 }
 
 #[test]
 fn nothing_is_put_in_or_parked_in_the_middle_of_a_frame() {
-    let mut parking = parked();
-    settle(&mut parking, chunk(Peer::Client, true));
-    let within = Chunk { at_boundary: false, ..chunk(Peer::Upstream, true) };
-    assert_eq!(settle(&mut parking, within), Then::GoOn);
-    assert_eq!(settle(&mut parking, Chunk { due: true, ..within }), Then::GoOn);
-    assert_eq!(settle(&mut parking, Chunk { passes: false, ..within }), Then::GoOn);
-    asked(settle(&mut parking, chunk(Peer::Upstream, true)));
+    let mut parking = adrift();
+    for passes in [0, 5] {
+        for due in [false, true] {
+            let within = Chunk { passes, due, ..part(Peer::Upstream) };
+            assert_eq!(settle(&mut parking, within), Then::default());
+        }
+    }
+    asked(settle(&mut parking, chunk(Peer::Upstream, 5)));
+}
+
+#[test]
+fn a_chunk_of_a_parked_stream_never_outgrows_its_room() {
+    for (passes, fits) in
+        [(5, true), (ROOM - ping::MAX_LEN, true), (ROOM - ping::MAX_LEN + 1, false), (1 << 20, false)]
+    {
+        let mut parking = parked();
+        let due = Chunk { due: true, ..chunk(Peer::Upstream, passes) };
+        let then = settle(&mut parking, due);
+        assert_eq!((then.ask.is_some(), then.park), (fits, true), "{passes}");
+    }
 }
 
 #[test]
 fn no_ping_follows_an_applications_own_before_that_is_answered() {
-    let mut parking = parked();
-    settle(&mut parking, chunk(Peer::Client, true));
+    let mut parking = adrift();
     parking.of(Peer::Client).note_ping();
-    let due = Chunk { due: true, ..chunk(Peer::Upstream, true) };
-    assert_eq!(settle(&mut parking, due), Then::GoOn);
+    let due = Chunk { due: true, ..chunk(Peer::Upstream, 5) };
+    assert_eq!(settle(&mut parking, due), Then::default());
     parking.of(Peer::Client).note_pong();
     asked(settle(&mut parking, due));
 }
 
 #[test]
 fn a_client_that_answers_only_the_applications_ping_is_asked_again() {
-    let mut parking = parked();
-    settle(&mut parking, chunk(Peer::Client, true));
-    let first = asked(settle(&mut parking, chunk(Peer::Upstream, true)));
+    let mut parking = adrift();
+    let first = asked(settle(&mut parking, chunk(Peer::Upstream, 5)));
     parking.of(Peer::Client).note_ping();
     parking.of(Peer::Client).note_pong();
-    settle(&mut parking, chunk(Peer::Client, false));
-    settle(&mut parking, chunk(Peer::Upstream, true));
-    assert!(parking.of(Peer::Client).pings.may_be_answered());
-    assert_eq!(parking.of(Peer::Client).take_answer(&first), Some(0), "late, and still Postern's");
+    let second = asked(settle(&mut parking, chunk(Peer::Upstream, 5)));
+    for late in [first, second] {
+        assert_eq!(parking.of(Peer::Client).take_answer(&late), Some(0), "Postern's, however late");
+    }
 }
 
 #[test]
 fn an_upstream_that_answers_no_ping_is_asked_no_more_until_it_does() {
     let mut parking = parked();
-    settle(&mut parking, chunk(Peer::Upstream, true));
+    settle(&mut parking, part(Peer::Upstream));
     assert!(parking.can_park_client());
     let ping = payload(&parking.of(Peer::Upstream).pings.frame(0));
     assert!(!parking.can_park_client(), "it has been asked");
     parking.of(Peer::Upstream).give_up_on_answers();
-    assert!(parking.of(Peer::Upstream).is_mute() && !parking.can_park_client());
-    settle(&mut parking, chunk(Peer::Client, true));
+    assert!(!parking.can_park_client());
+    settle(&mut parking, part(Peer::Client));
     assert!(parking.is_adrift());
     assert_eq!(parking.of(Peer::Upstream).take_answer(&ping), Some(0));
-    assert_eq!(settle(&mut parking, chunk(Peer::Upstream, false)), Then::Park);
-    assert!(!parking.of(Peer::Upstream).is_mute() && !parking.is_adrift());
+    assert!(settle(&mut parking, chunk(Peer::Upstream, 0)).park);
+    assert!(!parking.is_adrift());
 }
 
 #[test]
 fn pings_that_follow_data_are_rationed() {
-    let mut parking = parked();
+    let mut parking = adrift();
     let mut pings = 0;
     for _ in 0..10_000 {
         for sender in [Peer::Client, Peer::Upstream] {
-            if let Then::Ask(ping) = settle(&mut parking, chunk(sender, true)) {
+            if let Some(ping) = settle(&mut parking, chunk(sender, 5)).ask {
                 pings += 1;
                 parking.of(sender.other()).take_answer(&payload(&ping));
             }
@@ -151,10 +200,10 @@ fn pings_that_follow_data_are_rationed() {
 #[test]
 fn where_the_host_does_not_park_nothing_is_asked() {
     let mut parking = Parking::new(PingKey([5; 16]), false);
-    assert_eq!(settle(&mut parking, chunk(Peer::Upstream, true)), Then::GoOn);
+    assert_eq!(settle(&mut parking, chunk(Peer::Upstream, 5)), Then::default());
     let mut parking = parked();
     parking.give_up();
-    assert_eq!(settle(&mut parking, chunk(Peer::Client, true)), Then::GoOn);
-    assert_eq!(settle(&mut parking, chunk(Peer::Upstream, true)), Then::GoOn);
-    assert_eq!(settle(&mut parking, chunk(Peer::Upstream, false)), Then::GoOn);
+    for (sender, passes) in [(Peer::Client, 5), (Peer::Upstream, 5), (Peer::Upstream, 0)] {
+        assert_eq!(settle(&mut parking, chunk(sender, passes)), Then::default());
+    }
 }
