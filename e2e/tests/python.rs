@@ -1,8 +1,13 @@
 //! The Python library `websockets` against the shipped policy: a client that nobody wrote with Postern in mind.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
+use std::time::Duration;
+
+use postern_e2e::deadline::{PATIENCE, within};
 use postern_e2e::token::edge_claims;
+use postern_e2e::twins::document;
 use postern_e2e::{RunningScene, Scene, Signer, Value, json, python};
+use tokio::time::sleep;
 
 /// What the client saw; `None` when there is no such client on this machine.
 async fn visit(scene: &RunningScene, path: &str, options: Value) -> Option<Value> {
@@ -81,4 +86,70 @@ async fn a_message_over_the_limit_ends_in_a_close_that_the_library_accepts() {
         "{seen}"
     );
     assert_eq!(scene.upstream().records()[0].messages(), Vec::<Vec<u8>>::new());
+}
+
+/// A text in which nothing repeats, so that it compresses to no less than half of its length: hexadecimal digits.
+fn digits(count: usize) -> String {
+    let scattered = (1..).map(|i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32);
+    scattered
+        .map(|number| format!("{:08x}", number.wrapping_mul(number) >> 16 & 0xffff_ffff))
+        .take(count / 8)
+        .collect()
+}
+
+/// Payload bytes of data frames that passed under a policy from the client and from the upstream, once that many
+/// messages have been counted each way.
+async fn bytes_passed(scene: &RunningScene, policy: &str, messages: usize) -> [f64; 2] {
+    let directions = ["downstream", "upstream"];
+    let sums = async |metric| {
+        let stats = scene.envoy().stats().await;
+        directions.map(|direction| stats.sum(metric, &[("policy", policy), ("direction", direction)]))
+    };
+    within(PATIENCE, "all messages to be counted", async {
+        while sums("postern_messages").await != [messages as f64; 2] {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    sums("postern_bytes").await
+}
+
+#[tokio::test]
+async fn it_compresses_over_messages_both_ways_unless_its_offer_is_stripped() {
+    let Some(service) = python::serve(include_str!("python/echo.py")).await else { return };
+    let limits = json!({"max_frame_bytes": "1MiB", "max_message_bytes": "1MiB"});
+    let policy = |compression: &str| json!({"compression": compression, "messages": limits});
+    let policies =
+        json!({"inspected": policy("inspect"), "passed": policy("pass"), "stripped": policy("strip")});
+    let scene = || Scene::new().service(service.address());
+    let guarded = scene().document(document(json!({}), policies)).start().await;
+    let bare = scene().bare().start().await;
+
+    // Each of the first is half as long when it is compressed, and next to nothing when it refers to the one before.
+    let digits = digits(2000);
+    let without_context = 8 * digits.len() / 2;
+    let short = [(digits.as_str(), 1); 8];
+    let long = [("κόσμε κόσμε ", 20_000), ("x", 500_000), ("{\"list\": [1, 2, 3]}", 10_000)];
+    let texts = [&short[..], &long].concat();
+    let messages: Vec<String> = texts.iter().map(|(text, times)| text.repeat(*times)).collect();
+    let plain: usize = messages.iter().map(String::len).sum();
+    let options = json!({"messages": texts, "replies": texts.len()});
+    let agreed = json!("permessage-deflate; server_max_window_bits=12; client_max_window_bits=12");
+
+    for (scene, policy, agreed) in [
+        (&bare, "inspected", &agreed),
+        (&guarded, "inspected", &agreed),
+        (&guarded, "passed", &agreed),
+        (&guarded, "stripped", &Value::Null),
+    ] {
+        let Some(seen) = visit(scene, &format!("/ws/{policy}"), options.clone()).await else { return };
+        assert_eq!((&seen["status"], &seen["code"]), (&json!(101), &json!(1000)), "{policy}");
+        assert_eq!((&seen["agreed"], &seen["compressed"]), (agreed, &json!(agreed.is_string())), "{policy}");
+        assert!(seen["messages"] == json!(messages), "{policy}: what came back is not what was sent");
+    }
+    for policy in ["inspected", "passed"] {
+        let passed = bytes_passed(&guarded, policy, messages.len()).await;
+        assert!(passed.iter().all(|bytes| *bytes < without_context as f64), "{policy}: {passed:?}");
+    }
+    assert_eq!(bytes_passed(&guarded, "stripped", messages.len()).await, [plain as f64; 2], "stripped");
 }

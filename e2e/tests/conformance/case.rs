@@ -1,12 +1,14 @@
-//! The cases of `e2e/conformance/*.json`: what they say, and what it means on the wire. README.md there describes the
-//! notation.
+//! The cases of `e2e/conformance/*.json`: how a handshake is made, what is sent, and what must come of it. README.md
+//! there describes the notation.
 
 use std::fmt;
 
-use postern_e2e::frames::opcode;
-use postern_e2e::{Frame, LengthForm, Value};
+use postern_e2e::Value;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Map;
+
+use crate::step::{Step, Written, fragmented};
 
 /// One file.
 #[derive(Debug, Deserialize)]
@@ -25,8 +27,9 @@ struct Group {
     id: String,
     rfc: Vec<String>,
     title: String,
-    policy: Option<String>,
-    offer: Option<String>,
+    policy: Option<OneOrMore>,
+    offer: Option<Value>,
+    service: Option<Value>,
     each: Option<Value>,
     #[serde(default = "uncut")]
     fragments_of: Vec<usize>,
@@ -37,6 +40,14 @@ struct Group {
     send: Value,
     #[serde(default = "no_wishes")]
     expect: Value,
+}
+
+/// A word, or several in a list.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
 }
 
 fn uncut() -> Vec<usize> {
@@ -54,11 +65,16 @@ pub(crate) struct Case {
     title: String,
     rfc: Vec<String>,
     pub(crate) policy: Option<String>,
-    /// Sec-WebSocket-Extensions of the handshake.
-    pub(crate) offer: Option<String>,
+    /// Each Sec-WebSocket-Extensions of the handshake.
+    pub(crate) offer: Vec<String>,
+    /// How the server negotiates, where it is not by its own defaults.
+    pub(crate) service: Option<Value>,
     pub(crate) send: Vec<Step>,
     pub(crate) delivery: Delivery,
+    /// With Postern.
     pub(crate) expect: Expect,
+    /// Of the server alone, where that is something else.
+    pub(crate) alone: Option<Expect>,
 }
 
 /// How the bytes are cut into writes.
@@ -72,21 +88,15 @@ pub(crate) enum Delivery {
     Split(Vec<usize>),
 }
 
-/// One thing that the client does.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// Sends a frame, and these bytes for it.
-    Frame(Frame, Vec<u8>),
-    /// Sends bytes that are no frame of this notation.
-    Raw(Vec<u8>),
-    /// Waits until everything sent so far has been answered.
-    Await,
-}
-
 /// What must come of it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expect {
+    /// The status of the response; with another than 101 nothing is sent.
+    #[serde(default = "switching")]
+    pub(crate) status: u16,
+    /// What Sec-WebSocket-Extensions of the response says, an empty one being none.
+    pub(crate) agreed: Option<String>,
     /// Messages that come back.
     #[serde(default)]
     pub(crate) echo: Count,
@@ -99,10 +109,14 @@ pub(crate) struct Expect {
     /// The connection may also end without a Close.
     #[serde(default)]
     pub(crate) drop: bool,
-    /// Who closes, where it has to be Postern: then its reason is one of these ids.
+    /// Who refuses or closes, where it has to be Postern: then its reason is one of these ids.
     pub(crate) judge: Option<Judge>,
     #[serde(default)]
     pub(crate) reason: Vec<String>,
+}
+
+fn switching() -> u16 {
+    101
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -136,134 +150,6 @@ impl Count {
     }
 }
 
-/// What a frame carries.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Payload {
-    Text(String),
-    Hex { hex: String },
-    Repeat { repeat: Box<Payload>, times: usize },
-    Joined(Vec<Payload>),
-}
-
-impl Payload {
-    fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Text(text) => text.clone().into_bytes(),
-            Self::Hex { hex } => unhex(hex),
-            Self::Repeat { repeat, times } => repeat.bytes().repeat(*times),
-            Self::Joined(parts) => parts.iter().flat_map(Self::bytes).collect(),
-        }
-    }
-}
-
-fn unhex(hex: &str) -> Vec<u8> {
-    let digits: String = hex.split_whitespace().collect();
-    assert!(digits.len().is_multiple_of(2), "{hex:?} is half a byte short");
-    let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(&String::from_utf8_lossy(pair), 16).expect("hex digits")).collect()
-}
-
-/// A step as it is written.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    text: Option<Payload>,
-    binary: Option<Payload>,
-    more: Option<Payload>,
-    ping: Option<Payload>,
-    pong: Option<Payload>,
-    close: Option<CloseBody>,
-    opcode: Option<u8>,
-    raw: Option<String>,
-    #[serde(rename = "await")]
-    waits: Option<Answers>,
-    payload: Option<Payload>,
-    reason: Option<Payload>,
-    fin: Option<bool>,
-    rsv: Option<u8>,
-    mask: Option<Mask>,
-    length_as: Option<u8>,
-    claim: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum CloseBody {
-    Code(u16),
-    Whole(Payload),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Mask {
-    Is(bool),
-    Key(String),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Answers {
-    Answers,
-}
-
-impl Written {
-    fn step(self) -> Step {
-        if let Some(hex) = &self.raw {
-            return Step::Raw(unhex(hex));
-        }
-        if let Some(Answers::Answers) = self.waits {
-            return Step::Await;
-        }
-        let mut frame = self.frame();
-        frame.fin = self.fin.unwrap_or(true);
-        frame.rsv = self.rsv.unwrap_or_default();
-        frame = match &self.mask {
-            None | Some(Mask::Is(true)) => frame.masked(),
-            Some(Mask::Is(false)) => frame,
-            Some(Mask::Key(key)) => Frame { mask: Some(unhex(key).try_into().expect("four bytes")), ..frame },
-        };
-        let length = self.claim.unwrap_or(frame.payload.len() as u64);
-        let form = match self.length_as {
-            Some(7) => LengthForm::Seven,
-            Some(16) => LengthForm::Sixteen,
-            Some(64) => LengthForm::SixtyFour,
-            Some(bits) => panic!("no length has {bits} bits"),
-            None if length < 126 => LengthForm::Seven,
-            None if length < 1 << 16 => LengthForm::Sixteen,
-            None => LengthForm::SixtyFour,
-        };
-        let bytes = frame.bytes_claiming(form, length);
-        Step::Frame(frame, bytes)
-    }
-
-    fn frame(&self) -> Frame {
-        let kinds = [
-            (opcode::TEXT, &self.text),
-            (opcode::BINARY, &self.binary),
-            (opcode::CONTINUATION, &self.more),
-            (opcode::PING, &self.ping),
-            (opcode::PONG, &self.pong),
-        ];
-        for (code, payload) in kinds {
-            if let Some(payload) = payload {
-                return Frame::new(code, payload.bytes());
-            }
-        }
-        let reason = self.reason.as_ref().map(Payload::bytes).unwrap_or_default();
-        match (&self.close, self.opcode) {
-            (Some(CloseBody::Code(code)), _) => {
-                Frame::new(opcode::CLOSE, [code.to_be_bytes().to_vec(), reason].concat())
-            }
-            (Some(CloseBody::Whole(body)), _) => Frame::new(opcode::CLOSE, body.bytes()),
-            (None, Some(code)) => {
-                Frame::new(code, self.payload.as_ref().map(Payload::bytes).unwrap_or_default())
-            }
-            (None, None) => panic!("a step without a frame: {self:?}"),
-        }
-    }
-}
-
 impl File {
     /// The file's cases, every one by itself.
     pub(crate) fn cases(&self) -> Vec<Case> {
@@ -275,20 +161,34 @@ impl Group {
     fn cases(&self) -> Vec<Case> {
         assert!(!self.rfc.is_empty(), "{} names no RFC", self.id);
         let mut cases = Vec::new();
-        for (name, value) in self.values() {
-            for &fragment in &self.fragments_of {
-                for &chop in &self.chop {
-                    let mut id = self.id.clone();
-                    for part in [name.clone(), suffix("fragments of", fragment), suffix("chop", chop)] {
-                        if !part.is_empty() {
-                            id = format!("{id}/{part}");
+        for (label, policy) in self.policies() {
+            for (name, value) in self.values() {
+                for &fragment in &self.fragments_of {
+                    for &chop in &self.chop {
+                        let mut id = self.id.clone();
+                        let cut = [suffix("fragments of", fragment), suffix("chop", chop)];
+                        for part in [label.clone(), name.clone()].iter().chain(&cut) {
+                            if !part.is_empty() {
+                                id = format!("{id}/{part}");
+                            }
                         }
+                        cases.push(self.case(id, policy.as_ref(), &value, fragment, chop));
                     }
-                    cases.push(self.case(id, &value, fragment, chop));
                 }
             }
         }
         cases
+    }
+
+    /// The policies, and what they are called where there are several.
+    fn policies(&self) -> Vec<(String, Option<String>)> {
+        match &self.policy {
+            None => vec![(String::new(), None)],
+            Some(OneOrMore::One(name)) => vec![(String::new(), Some(name.clone()))],
+            Some(OneOrMore::More(names)) => {
+                names.iter().map(|name| (name.clone(), Some(name.clone()))).collect()
+            }
+        }
     }
 
     /// The values of `each`, and what they are called.
@@ -305,18 +205,32 @@ impl Group {
         }
     }
 
-    fn case(&self, id: String, value: &Value, fragment: usize, chop: usize) -> Case {
+    fn case(&self, id: String, policy: Option<&String>, value: &Value, fragment: usize, chop: usize) -> Case {
         let read = |what: &Value| with_value(what, value);
-        let written: Vec<Written> =
-            serde_json::from_value(read(&self.send)).unwrap_or_else(|error| panic!("{id}: send: {error}"));
-        let steps = written.into_iter().map(Written::step);
+        let steps =
+            parse::<Vec<Written>>(Value::Array(flat(read(&self.send))), &id).into_iter().map(Written::step);
         let send = match fragment {
             0 => steps.collect(),
             size => steps.flat_map(|step| fragmented(step, size)).collect(),
         };
-        let expect: Expect = serde_json::from_value(read(&self.expect))
-            .unwrap_or_else(|error| panic!("{id}: expect: {error}"));
+        let mut expected = read(&self.expect);
+        let differences = expected.as_object_mut().and_then(|members| members.remove("alone"));
+        let alone = differences.map(|differences| {
+            let mut expected = expected.clone();
+            for (name, difference) in differences.as_object().expect("an object of what is different") {
+                expected[name] = difference.clone();
+            }
+            parse(expected, &id)
+        });
+        let expect: Expect = parse(expected, &id);
         assert_eq!(expect.judge.is_some(), !expect.reason.is_empty(), "{id}: a judge has a reason");
+        let offer = match self.offer.as_ref().map(read) {
+            None => Vec::new(),
+            Some(offer) => match parse(offer, &id) {
+                OneOrMore::One(value) => vec![value],
+                OneOrMore::More(values) => values,
+            },
+        };
         let delivery = match chop {
             0 if self.split.is_empty() => Delivery::Whole,
             0 => Delivery::Split(self.split.clone()),
@@ -326,13 +240,27 @@ impl Group {
             id,
             title: self.title.clone(),
             rfc: self.rfc.clone(),
-            policy: self.policy.clone(),
-            offer: self.offer.clone(),
+            policy: policy.cloned(),
+            offer,
+            service: self.service.as_ref().map(read),
             send,
             delivery,
             expect,
+            alone,
         }
     }
+}
+
+/// The steps of a list, and of the lists in it.
+fn flat(steps: Value) -> Vec<Value> {
+    match steps {
+        Value::Array(steps) => steps.into_iter().flat_map(flat).collect(),
+        step => vec![step],
+    }
+}
+
+fn parse<T: DeserializeOwned>(what: Value, id: &str) -> T {
+    serde_json::from_value(what.clone()).unwrap_or_else(|error| panic!("{id}: {error} in {what}"))
 }
 
 impl fmt::Display for Case {
@@ -349,35 +277,18 @@ fn suffix(what: &str, size: usize) -> String {
     if size == 0 { String::new() } else { format!("{what} {size}") }
 }
 
-/// `what` with the value of the case in the place of every "$".
+/// `what` with the value of the case in the place of every "$", and a member of it in the place of every "$.name".
 fn with_value(what: &Value, value: &Value) -> Value {
     match what {
         Value::String(text) if text == "$" => value.clone(),
+        Value::String(text) => match text.strip_prefix("$.") {
+            Some(name) => value.get(name).unwrap_or_else(|| panic!("{value} has no {name:?}")).clone(),
+            None => what.clone(),
+        },
         Value::Array(items) => items.iter().map(|item| with_value(item, value)).collect(),
         Value::Object(members) => {
             members.iter().map(|(name, member)| (name.clone(), with_value(member, value))).collect()
         }
         other => other.clone(),
     }
-}
-
-/// A data frame as fragments with `size` bytes of payload each.
-fn fragmented(step: Step, size: usize) -> Vec<Step> {
-    let frame = match step {
-        Step::Frame(frame, _) if matches!(frame.opcode, opcode::TEXT | opcode::BINARY) => frame,
-        other => return vec![other],
-    };
-    let count = frame.payload.len().div_ceil(size).max(1);
-    let pieces = (0..count).map(|index| {
-        let (start, end) = (index * size, frame.payload.len().min((index + 1) * size));
-        let piece = Frame {
-            opcode: if index == 0 { frame.opcode } else { opcode::CONTINUATION },
-            fin: frame.fin && index + 1 == count,
-            payload: frame.payload[start..end].to_vec(),
-            ..frame.clone()
-        };
-        let bytes = piece.bytes();
-        Step::Frame(piece, bytes)
-    });
-    pieces.collect()
 }

@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use postern_e2e::frames::opcode;
+use postern_e2e::upstream::accept_of;
 use postern_e2e::wire::End;
-use postern_e2e::{Frame, RawClient, Request, RunningScene};
+use postern_e2e::{Frame, RawClient, Request, Response, RunningScene};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::case::{Case, Delivery, Step};
+use crate::case::{Case, Delivery, Expect};
+use crate::deflate::Inflater;
+use crate::step::{Outgoing, RSV1, Step};
+
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 
 /// Between two pieces, so that each is read by itself; what comes meanwhile is taken in, so that a connection that the
 /// server resets loses none of it.
@@ -27,15 +32,32 @@ pub(crate) struct Sent {
     partial: Option<Message>,
 }
 
+/// What came of the handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) status: u16,
+    /// Sec-WebSocket-Extensions of the response, empty where there is none.
+    pub(crate) agreed: String,
+    /// Why Postern has refused it.
+    pub(crate) reason: Option<String>,
+}
+
+impl Opening {
+    fn of(response: &Response) -> Self {
+        let agreed = response.headers.all(EXTENSIONS).join(", ");
+        Self { status: response.status, agreed, reason: response.reason() }
+    }
+}
+
 impl Sent {
-    fn add(&mut self, frame: &Frame) {
-        let payload = &frame.payload;
+    fn add(&mut self, sent: &Outgoing) {
+        let Outgoing { frame, plain, .. } = sent;
         match frame.opcode {
-            opcode::PING => self.pings.push(payload.clone()),
-            opcode::TEXT | opcode::BINARY => self.partial = Some((frame.opcode, payload.clone())),
+            opcode::PING => self.pings.push(frame.payload.clone()),
+            opcode::TEXT | opcode::BINARY => self.partial = Some((frame.opcode, plain.clone())),
             opcode::CONTINUATION => {
                 if let Some((_, partial)) = &mut self.partial {
-                    partial.extend(payload);
+                    partial.extend(plain);
                 }
             }
             _ => return,
@@ -47,9 +69,12 @@ impl Sent {
 }
 
 /// What a client heard.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Heard {
+    /// Compressed ones as what they inflate to.
     pub(crate) messages: Vec<Message>,
+    /// Which of them were compressed.
+    pub(crate) compressed: Vec<bool>,
     pub(crate) pongs: Vec<Vec<u8>>,
     pub(crate) close: Option<Frame>,
     /// Behind the Close.
@@ -57,13 +82,26 @@ pub(crate) struct Heard {
     pub(crate) end: Option<End>,
     /// Frames that no server may send.
     pub(crate) illegal: Vec<Frame>,
-    partial: Sent,
+    /// Where compression was agreed on.
+    inflater: Option<Inflater>,
+    /// The message that has begun, as it is on the wire.
+    partial: Option<Partial>,
+}
+
+#[derive(Debug)]
+struct Partial {
+    opcode: u8,
+    compressed: bool,
+    wire: Vec<u8>,
 }
 
 impl Heard {
     fn add(&mut self, frame: Frame) {
-        // RFC 6455 §5.1 and §5.2; nothing was negotiated.
-        if frame.mask.is_some() || frame.rsv != 0 {
+        let starts = matches!(frame.opcode, opcode::TEXT | opcode::BINARY);
+        // RFC 6455 §5.2 and RFC 7692 §6: RSV1 on the first frame of a message, where that was agreed on, and no other bit.
+        let compressed = frame.rsv == RSV1 && starts && self.inflater.is_some();
+        // RFC 6455 §5.1: no mask.
+        if frame.mask.is_some() || (frame.rsv != 0 && !compressed) {
             self.illegal.push(frame);
         } else if self.close.is_some() {
             self.trailing.push(frame);
@@ -72,8 +110,27 @@ impl Heard {
         } else if frame.opcode == opcode::PONG {
             self.pongs.push(frame.payload);
         } else {
-            self.partial.add(&frame);
-            self.messages = self.partial.messages.clone();
+            self.add_data(frame, starts, compressed);
+        }
+    }
+
+    fn add_data(&mut self, frame: Frame, starts: bool, compressed: bool) {
+        if starts {
+            self.partial = Some(Partial { opcode: frame.opcode, compressed, wire: frame.payload.clone() });
+        } else if let Some(partial) = &mut self.partial {
+            partial.wire.extend(&frame.payload);
+        }
+        let Some(message) = self.partial.take_if(|_| frame.fin) else { return };
+        let plain = match &mut self.inflater {
+            Some(inflater) if message.compressed => inflater.message(&message.wire),
+            _ => Some(message.wire),
+        };
+        match plain {
+            Some(plain) => {
+                self.messages.push((message.opcode, plain));
+                self.compressed.push(message.compressed);
+            }
+            None => self.illegal.push(frame),
         }
     }
 
@@ -91,30 +148,60 @@ impl Heard {
 pub(crate) struct Conversation {
     client: RawClient,
     limit: Duration,
+    pub(crate) opening: Opening,
     pub(crate) sent: Sent,
     pub(crate) heard: Heard,
 }
 
 impl Conversation {
-    /// Plays a case, and gives up an answer that does not come within `limit`.
-    pub(crate) async fn of(case: &Case, scene: &RunningScene, limit: Duration) -> Self {
+    /// Plays a case, of which `expect` is to come, and gives up an answer that does not come within `limit`. An error is
+    /// a handshake that no server may answer so.
+    pub(crate) async fn of(
+        case: &Case,
+        expect: &Expect,
+        scene: &RunningScene,
+        limit: Duration,
+    ) -> Result<Self, String> {
         let mut request = Request::upgrade(&format!("/ws/{}", case.policy.as_deref().unwrap_or("generous")));
-        if let Some(offer) = &case.offer {
-            request = request.header("Sec-WebSocket-Extensions", offer);
+        for offer in &case.offer {
+            request = request.header(EXTENSIONS, offer);
         }
-        let client = scene.open_with(&request).await;
-        let mut this = Self { client, limit, sent: Sent::default(), heard: Heard::default() };
-        this.play(case).await;
-        this
+        if let Some(service) = &case.service {
+            request = request.header("X-Compression", service.to_string());
+        }
+        let mut client = scene.connect().await;
+        let response = client.ask(&request).await;
+        let opening = Opening::of(&response);
+        let mut this = Self { client, limit, opening, sent: Sent::default(), heard: Heard::default() };
+        if response.status == 101 {
+            let key = String::from_utf8_lossy(request.value("sec-websocket-key").unwrap_or_default());
+            if response.header("sec-websocket-accept") != Some(accept_of(&key)) {
+                return Err("the accept key is not that of the request".to_owned());
+            }
+            this.heard.inflater = this.inflater(case)?;
+            this.play(case, expect).await;
+        }
+        Ok(this)
     }
 
-    async fn play(&mut self, case: &Case) {
+    fn inflater(&self, case: &Case) -> Result<Option<Inflater>, String> {
+        let agreed = &self.opening.agreed;
+        if agreed.is_empty() {
+            return Ok(None);
+        }
+        if case.offer.is_empty() {
+            return Err(format!("{agreed:?} agrees to nothing that was offered"));
+        }
+        Inflater::agreed(agreed).map(Some)
+    }
+
+    async fn play(&mut self, case: &Case, expect: &Expect) {
         let mut waiting = Vec::new();
         for step in &case.send {
             match step {
-                Step::Frame(frame, bytes) => {
-                    self.sent.add(frame);
-                    waiting.extend(bytes);
+                Step::Frame(sent) => {
+                    self.sent.add(sent);
+                    waiting.extend(&sent.bytes);
                 }
                 Step::Raw(bytes) => waiting.extend(bytes),
                 Step::Await => {
@@ -124,7 +211,7 @@ impl Conversation {
             }
         }
         self.deliver(&waiting, &case.delivery).await;
-        if case.expect.close.is_none() {
+        if expect.close.is_none() {
             self.listen(Self::is_answered).await;
             self.send(&Frame::closing(1000, "").masked().bytes()).await;
         }

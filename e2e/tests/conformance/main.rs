@@ -1,4 +1,4 @@
-//! The cases of `e2e/conformance/`, written from RFC 6455, against a strict server that is not ours, without Postern
+//! The cases of `e2e/conformance/`, written from RFC 6455 and RFC 7692, against a strict server that is not ours, without Postern
 //! and with it: what the server alone does right must not become wrong, and what breaks the protocol must not even reach
 //! the server.
 #![allow(
@@ -11,6 +11,9 @@
 
 mod case;
 mod conversation;
+mod deflate;
+mod payload;
+mod step;
 mod verdict;
 
 use std::collections::BTreeSet;
@@ -23,7 +26,7 @@ use tokio::task::JoinSet;
 
 use case::{Case, File, Judge};
 use conversation::Conversation;
-use verdict::{judged, verdict};
+use verdict::{judged, same, verdict};
 
 /// Cases under way at once. Most of their time they wait between pieces.
 const AT_ONCE: usize = 64;
@@ -35,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// vain.
 const PATIENCE_ALONE: Duration = Duration::from_secs(3);
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 9] = [
     ("framing", include_str!("../../conformance/framing.json")),
     ("control", include_str!("../../conformance/control.json")),
     ("reserved", include_str!("../../conformance/reserved.json")),
@@ -43,6 +46,8 @@ const FILES: [(&str, &str); 7] = [
     ("utf8", include_str!("../../conformance/utf8.json")),
     ("close", include_str!("../../conformance/close.json")),
     ("limits", include_str!("../../conformance/limits.json")),
+    ("negotiation", include_str!("../../conformance/negotiation.json")),
+    ("compression", include_str!("../../conformance/compression.json")),
 ];
 
 /// All cases, and the policies that they name.
@@ -52,7 +57,9 @@ fn load(files: &[(&str, &str)]) -> (Vec<Case>, Value) {
     for (name, text) in files {
         let file: File = serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
         for (name, differences) in &file.policies {
-            policies[name] = policy(differences);
+            let policy = policy(differences);
+            assert!(policies.get(name).is_none_or(|other| *other == policy), "two policies named {name}");
+            policies[name] = policy;
         }
         cases.extend(file.cases());
     }
@@ -89,14 +96,26 @@ struct Outcome {
     bare: Result<(), String>,
     /// With Postern between.
     guarded: Result<(), String>,
-    /// Whether it was Postern that closed, where it must be.
+    /// Whether it was Postern that refused or closed, where it must be.
     judged: Result<(), String>,
+    /// Whether the server did the same both times, where nothing else is expected.
+    same: Result<(), String>,
 }
 
 async fn play(case: &Case, bare: &RunningScene, guarded: &RunningScene) -> Outcome {
-    let alone = Conversation::of(case, bare, PATIENCE_ALONE).await;
-    let with = Conversation::of(case, guarded, PATIENCE).await;
-    Outcome { bare: verdict(case, &alone), guarded: verdict(case, &with), judged: judged(case, &with.heard) }
+    let expected_alone = case.alone.as_ref().unwrap_or(&case.expect);
+    let alone = Conversation::of(case, expected_alone, bare, PATIENCE_ALONE).await;
+    let with = Conversation::of(case, &case.expect, guarded, PATIENCE).await;
+    let same = match (&alone, &with) {
+        (Ok(alone), Ok(with)) if case.alone.is_none() && case.expect.judge.is_none() => same(alone, with),
+        _ => Ok(()),
+    };
+    Outcome {
+        bare: alone.and_then(|talk| verdict(expected_alone, &talk)),
+        guarded: with.as_ref().map_err(String::clone).and_then(|talk| verdict(&case.expect, talk)),
+        judged: with.and_then(|talk| judged(case, &talk)),
+        same,
+    }
 }
 
 /// Plays all cases and returns those that fail, and why.
@@ -114,7 +133,8 @@ async fn failures(cases: Vec<Case>, bare: RunningScene, guarded: RunningScene) -
     }
     let outcomes = playing.join_all().await;
     let met_alone = outcomes.iter().filter(|(_, outcome)| outcome.bare.is_ok()).count();
-    println!("{} cases, {met_alone} of them met by the server alone", outcomes.len());
+    let met = outcomes.iter().filter(|(_, outcome)| outcome.guarded.is_ok()).count();
+    println!("{} cases, {met_alone} of them met by the server alone, {met} with Postern", outcomes.len());
     let mut failures: Vec<String> =
         outcomes.iter().filter_map(|(case, outcome)| failure(case, outcome)).collect();
     failures.sort();
@@ -122,7 +142,7 @@ async fn failures(cases: Vec<Case>, bare: RunningScene, guarded: RunningScene) -
 }
 
 fn failure(case: &Case, outcome: &Outcome) -> Option<String> {
-    let Outcome { bare, guarded, judged } = outcome;
+    let Outcome { bare, guarded, judged, same } = outcome;
     match (bare, guarded, judged) {
         (Ok(()), Err(what), _) => Some(format!("{case}: Postern breaks it: {what}")),
         (Err(_), Err(what), _) => Some(format!("{case}: {what}")),
@@ -131,7 +151,7 @@ fn failure(case: &Case, outcome: &Outcome) -> Option<String> {
         (Err(what), Ok(()), Ok(())) if case.expect.judge != Some(Judge::Postern) => {
             Some(format!("{case}: the server alone fails it: {what}"))
         }
-        (_, Ok(()), Ok(())) => None,
+        (_, Ok(()), Ok(())) => same.as_ref().err().map(|what| format!("{case}: Postern changes it: {what}")),
     }
 }
 

@@ -1,14 +1,18 @@
 //! Whether what a client heard is what its case expects.
 
-use crate::case::{Case, Judge};
-use crate::conversation::{Conversation, Heard, Message};
+use crate::case::{Case, Expect, Judge};
+use crate::conversation::{Conversation, Heard, Message, Opening};
 
 /// RFC 6455 §7.1.5: a Close without a code counts as this one.
 const NO_CODE: u16 = 1005;
 
 /// What is wrong, for either side of the comparison: `Ok` when the expectation is met.
-pub(crate) fn verdict(case: &Case, talk: &Conversation) -> Result<(), String> {
-    let (sent, heard, expect) = (&talk.sent, &talk.heard, &case.expect);
+pub(crate) fn verdict(expect: &Expect, talk: &Conversation) -> Result<(), String> {
+    let (sent, heard) = (&talk.sent, &talk.heard);
+    opened(expect, &talk.opening)?;
+    if expect.status != 101 {
+        return Ok(());
+    }
     if !heard.illegal.is_empty() || !heard.trailing.is_empty() {
         return Err(format!("illegal {:?}, behind the Close {:?}", heard.illegal, heard.trailing));
     }
@@ -23,16 +27,34 @@ pub(crate) fn verdict(case: &Case, talk: &Conversation) -> Result<(), String> {
     }
 }
 
-/// What is wrong with a Close that has to be Postern's.
-pub(crate) fn judged(case: &Case, heard: &Heard) -> Result<(), String> {
+/// What is wrong with a refusal or a Close that has to be Postern's.
+pub(crate) fn judged(case: &Case, talk: &Conversation) -> Result<(), String> {
     if case.expect.judge != Some(Judge::Postern) {
         return Ok(());
     }
-    let reason = heard.close.as_ref().map(|close| close.reason());
+    let reason = match &talk.heard.close {
+        Some(close) => Some(close.reason()),
+        None => talk.opening.reason.clone(),
+    };
     match reason {
         Some(reason) if case.expect.reason.contains(&reason) => Ok(()),
-        other => Err(format!("the Close says {other:?}, not {:?}", case.expect.reason)),
+        other => Err(format!("the reason is {other:?}, not one of {:?}", case.expect.reason)),
     }
+}
+
+/// What is not the same with Postern as without it, of what an expectation leaves to the server: what it has agreed on,
+/// and which messages it has compressed.
+pub(crate) fn same(alone: &Conversation, with: &Conversation) -> Result<(), String> {
+    let of = |talk: &Conversation| format!("{:?}, compressed {:?}", talk.opening, talk.heard.compressed);
+    if of(alone) == of(with) { Ok(()) } else { Err(format!("{}; without Postern {}", of(with), of(alone))) }
+}
+
+fn opened(expect: &Expect, opening: &Opening) -> Result<(), String> {
+    let agreed = expect.agreed.as_ref().unwrap_or(&opening.agreed);
+    if opening.status == expect.status && opening.agreed == *agreed {
+        return Ok(());
+    }
+    Err(format!("{opening:?}, not {} {agreed:?}", expect.status))
 }
 
 /// Every Pong answers a Ping, in order, and the last Ping is answered; others may be skipped (RFC 6455 §5.5.3).

@@ -1,4 +1,7 @@
-"""Opens one WebSocket as its argument (JSON) says, and prints what it saw (JSON)."""
+"""Opens one WebSocket as its argument (JSON) says, and prints what it saw (JSON).
+
+A message is a text, or a list of a text and how often it is repeated.
+"""
 
 import asyncio
 import json
@@ -10,15 +13,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 
 async def visit(url, certificate, messages=(), replies=0, **options):
-    seen = {"status": 101, "protocol": None, "compressed": False, "messages": [], "code": None, "reason": None}
+    seen = {"status": 101, "protocol": None, "compressed": False, "agreed": None}
+    seen |= {"messages": [], "code": None, "reason": None}
     trust = ssl.create_default_context(cafile=certificate)
     try:
         async with connect(url, ssl=trust, **options) as socket:
             seen["protocol"] = socket.subprotocol
             seen["compressed"] = bool(socket.protocol.extensions)
+            seen["agreed"] = socket.response.headers.get("Sec-WebSocket-Extensions")
             try:
                 for message in messages:
-                    await socket.send(message)
+                    await socket.send(message if isinstance(message, str) else message[0] * message[1])
                 for _ in range(replies):
                     seen["messages"].append(await asyncio.wait_for(socket.recv(), 15))
             except ConnectionClosed:
