@@ -82,7 +82,7 @@ fn mistakes() -> Vec<Mistake> {
         mistake("/providers/edge", "secret", json!({"inline": "short"}), "providers.edge.secret.inline"),
         mistake("/routes/0", "policy", json!("chatt"), "routes[0].policy"),
         mistake("", "default_policy", json!("chatt"), "default_policy"),
-        mistake(CHAT, "drain", json!("30s"), "policies.chat.drain"),
+        mistake(CHAT, "mode", json!("shadow"), "policies.chat.mode"),
         mistake(CHAT, "mode", json!("shadow"), "policies.chat.mode"),
         mistake(
             "/policies/chat/messages",

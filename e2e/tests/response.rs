@@ -112,11 +112,11 @@ async fn frames_sent_ahead_of_the_101_are_judged_and_delivered_after_it() {
     client.send([asked.bytes(), early.clone()].concat()).await;
     assert_eq!(client.response().await.status, 101);
     assert_eq!(client.frame().await, Ok(Frame::text("early")));
+    let record = twins.guarded.upstream().record(asked.case()).await;
+    assert_eq!(record.bytes(), early);
     let later = Frame::text("later").masked().bytes();
     client.send(&later).await;
     assert_eq!(client.frame().await, Ok(Frame::text("later")));
-    let record = twins.guarded.upstream().record(asked.case()).await;
-    assert_eq!(record.bytes(), early);
 
     let (asked, unmasked) = (Request::upgrade("/ws/open/eager"), Frame::text("early").bytes());
     let [mut guarded, mut bare] = [twins.guarded.connect().await, twins.bare.connect().await];

@@ -434,3 +434,5 @@ mod compression_tests;
 mod frame_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;

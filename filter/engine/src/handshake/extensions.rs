@@ -68,7 +68,8 @@ pub(crate) struct Agreement {
 
 impl Offers {
     /// Reads the offers of a request. Without compression they are all taken out, whatever they are.
-    pub(crate) fn read(compression: Compression, headers: Headers<'_>) -> Result<Self, Reason> {
+    /// With `alone`, every message of the server is to be understood without the ones before it.
+    pub(crate) fn read(compression: Compression, alone: bool, headers: Headers<'_>) -> Result<Self, Reason> {
         if !headers.has(EXTENSIONS) {
             return Ok(Self::default());
         }
@@ -77,8 +78,18 @@ impl Offers {
             return Ok(Self { edit: Some(none), left: Vec::new() });
         }
         let list = List::read(headers).ok_or(Reason::MalformedHandshake)?;
-        let (left, raw): (Vec<_>, Vec<_>) = list.sound.into_iter().unzip();
-        let edit = if left.len() == list.len {
+        let (mut left, raw): (Vec<_>, Vec<_>) = list.sound.into_iter().unzip();
+        let mut raw: Vec<Vec<u8>> = raw.into_iter().map(<[u8]>::to_vec).collect();
+        let mut changed = false;
+        for (offer, raw) in left.iter_mut().zip(&mut raw) {
+            if alone && !mem::replace(&mut offer.server_no_context_takeover, true) {
+                // Who accepts the offer has to follow (RFC 7692 §7.1.1.1), and may tell a client so that
+                // has not asked.
+                raw.extend_from_slice(b"; server_no_context_takeover");
+                changed = true;
+            }
+        }
+        let edit = if left.len() == list.len && !changed {
             None
         } else if left.is_empty() {
             Some(none)

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Auth, Carrier, Counted, Expiry, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Tls,
+    Auth, Backlog, Carrier, Counted, Expiry, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Tls,
 };
 
 use crate::auth::carrier::{self, Presence};
@@ -116,7 +116,9 @@ impl Handshake {
         // Whatever is wrong with it, the client should try elsewhere.
         let shape = if ruleset.policy.drain.is_some() { Err(Reason::Draining) } else { shape };
         let refusal = shape.as_ref().err().map(|reason| Refusal::from(*reason));
-        let extensions = Offers::read(ruleset.policy.compression, head.headers());
+        let backpressure = ruleset.policy.backpressure;
+        let drops = backpressure.is_some_and(|limit| limit.on_exceed == Backlog::Drop);
+        let extensions = Offers::read(ruleset.policy.compression, drops, head.headers());
         let refusal = refusal.or(extensions.as_ref().err().map(|reason| Refusal::from(*reason)));
         let key = shape.ok().flatten().unwrap_or_else(|| shape::fresh_key(head.entropy.key));
         let mut handshake = Self {

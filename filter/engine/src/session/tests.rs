@@ -29,11 +29,21 @@ impl Trial {
 
     /// A session whose upstream has agreed.
     pub(super) fn open(changes: Value) -> Self {
-        let mut trial = Self::new(changes, request());
-        trial.input(Input::Response(agreement()), START);
-        assert!(trial.session.was_opened(), "{:?}", trial.outputs);
-        trial.outputs.clear();
+        let mut trial = Self::awaiting(changes);
+        trial.agree();
         trial
+    }
+
+    /// A session whose handshake has gone up.
+    pub(super) fn awaiting(changes: Value) -> Self {
+        Self::new(changes, request())
+    }
+
+    /// The upstream agrees.
+    pub(super) fn agree(&mut self) {
+        self.input(Input::Response(agreement()), START);
+        assert!(self.session.was_opened(), "{:?}", self.outputs);
+        self.outputs.clear();
     }
 
     pub(super) fn input(&mut self, input: Input, now: Duration) {

@@ -7,7 +7,7 @@ fn fields(values: &[&[u8]]) -> Vec<Field> {
 }
 
 fn read(compression: Compression, values: &[&[u8]]) -> Result<Offers, Reason> {
-    Offers::read(compression, Headers::new(&fields(values)))
+    Offers::read(compression, false, Headers::new(&fields(values)))
 }
 
 /// The values that go up of `values`.
@@ -245,4 +245,27 @@ fn a_client_is_told_to_let_its_messages_stand_alone() {
         }
     }
     assert_eq!(agreement("permessage-deflate", &[], true), Some(Agreement::default()));
+}
+
+#[test]
+fn a_server_is_asked_to_let_its_messages_stand_alone() {
+    let takeover = "permessage-deflate; server_no_context_takeover";
+    for (offered, goes_up) in [
+        ("permessage-deflate", Some(takeover.to_owned())),
+        (takeover, None),
+        (
+            "permessage-deflate; client_max_window_bits, permessage-deflate",
+            Some(format!(
+                "permessage-deflate; client_max_window_bits; server_no_context_takeover, {takeover}"
+            )),
+        ),
+    ] {
+        let offered = fields(&[offered.as_bytes()]);
+        let offers = Offers::read(Compression::Inspect, true, Headers::new(&offered)).unwrap();
+        let edit = goes_up.map(|value| HeaderEdit::Set(EXTENSIONS.to_owned(), value.into_bytes()));
+        assert_eq!(offers.edit, edit);
+        let agreed = |answer: &str| agree(&offers.left, false, Headers::new(&fields(&[answer.as_bytes()])));
+        assert_eq!(agreed("permessage-deflate"), None, "it has to follow");
+        assert!(!agreed(takeover).unwrap().deflate.unwrap().server.takeover);
+    }
 }

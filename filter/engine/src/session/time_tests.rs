@@ -1,0 +1,175 @@
+//! What happens by time, and what Postern says by itself.
+
+use serde_json::{Value, json};
+
+use super::tests::{START, Trial};
+use super::*;
+use crate::testing::{from_client, from_upstream};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An open connection whose streams are both parked.
+fn parked(changes: Value) -> Trial {
+    let mut trial = Trial::awaiting(changes);
+    assert!(trial.parks(Peer::Client, b""));
+    trial.agree();
+    assert!(trial.parks(Peer::Upstream, b""));
+    trial
+}
+
+fn liveness(changes: Value) -> Value {
+    let mut liveness = json!({"idle_timeout": "30s", "ping_interval": "10s", "pong_timeout": "5s"});
+    for (key, value) in changes.as_object().unwrap() {
+        liveness[key] = value.clone();
+    }
+    json!({ "liveness": liveness })
+}
+
+/// What was sent into parked streams at `now`, and the reason if that was the end.
+fn at(trial: &mut Trial, now: Duration) -> (Vec<(Peer, Vec<u8>)>, Option<Reason>) {
+    trial.session.note_time(now);
+    trial.input(Input::Timer, now);
+    let (mut sent, mut reason) = (Vec::new(), None);
+    for output in trial.outputs.drain(..) {
+        match output {
+            Output::Send(receiver, frame) => sent.push((receiver, frame)),
+            Output::Tell(Event::Closed { reason: why, .. }) => reason = Some(why),
+            Output::Reset => sent.push((Peer::Client, b"reset".to_vec())),
+            other => panic!("{other:?}"),
+        }
+    }
+    (sent, reason)
+}
+
+/// The Pong that answers the one Ping that was sent to the client at `now`.
+fn asked(trial: &mut Trial, now: Duration) -> Vec<u8> {
+    let (sent, reason) = at(trial, now);
+    assert_eq!((sent.len(), reason), (1, None), "{sent:?}");
+    assert_eq!((sent[0].0, sent[0].1[0]), (Peer::Client, 0x89));
+    from_client(0x8a, &sent[0].1[2..])
+}
+
+#[test]
+fn a_silent_client_is_asked_and_its_answer_goes_no_further() {
+    let mut trial = parked(liveness(json!({})));
+    let mut now = START;
+    for _ in 0..20 {
+        now += 10 * SECOND;
+        assert_eq!(at(&mut trial, now - Duration::from_nanos(1)), (vec![], None));
+        let pong = asked(&mut trial, now);
+        assert_eq!(trial.bytes(Peer::Client, &pong, now), b"");
+    }
+}
+
+#[test]
+fn a_client_that_says_anything_is_not_asked_before_it_falls_silent() {
+    let mut trial = parked(liveness(json!({})));
+    let hello = from_client(0x82, b"hello");
+    for second in 1..60 {
+        let now = START + second * 5 * SECOND;
+        assert_eq!(trial.bytes(Peer::Client, &hello, now), hello);
+        assert_eq!(at(&mut trial, now), (vec![], None));
+    }
+    asked(&mut trial, START + 59 * 5 * SECOND + 10 * SECOND);
+}
+
+#[test]
+fn a_client_that_does_not_answer_is_told_and_soon_cut() {
+    let mut trial = parked(liveness(json!({})));
+    asked(&mut trial, START + 10 * SECOND);
+    assert_eq!(at(&mut trial, START + 15 * SECOND - Duration::from_nanos(1)), (vec![], None));
+    let (sent, reason) = at(&mut trial, START + 15 * SECOND);
+    assert_eq!(reason, Some(Reason::PongTimeout));
+    assert_eq!(
+        sent.iter().map(|(receiver, frame)| (*receiver, frame[0])).collect::<Vec<_>>(),
+        [(Peer::Client, 0x88), (Peer::Upstream, 0x88)]
+    );
+    let cut = (vec![(Peer::Client, b"reset".to_vec())], None);
+    assert_eq!(at(&mut trial, START + 15 * SECOND + SECOND / 2), cut);
+}
+
+#[test]
+fn an_answer_is_waited_for_while_a_frame_of_the_clients_is_in_its_way() {
+    let mut trial = parked(liveness(json!({})));
+    let long = from_client(0x82, &[7; 1000]);
+    let now = START + 10 * SECOND;
+    let pong = asked(&mut trial, now);
+    // One byte a second; the frame ends long after the answer was due.
+    trial.bytes(Peer::Client, &long[..980], now);
+    for (second, byte) in (1..).zip(&long[980..]) {
+        let now = now + second * SECOND;
+        trial.bytes(Peer::Client, &[*byte], now);
+        assert_eq!(at(&mut trial, now), (vec![], None), "second {second}");
+    }
+    assert_eq!(trial.bytes(Peer::Client, &pong, now + 29 * SECOND), b"");
+    asked(&mut trial, now + 39 * SECOND);
+}
+
+#[test]
+fn the_first_of_several_ends_is_the_reason() {
+    for (changes, end, reason) in [
+        (liveness(json!({"ping_interval": "none"})), 30, Reason::IdleTimeout),
+        (liveness(json!({"ping_interval": "none", "idle_timeout": "3s"})), 3, Reason::IdleTimeout),
+    ] {
+        let mut trial = parked(changes);
+        let end = START + end * SECOND;
+        assert_eq!(at(&mut trial, end - Duration::from_nanos(1)), (vec![], None));
+        let (sent, why) = at(&mut trial, end);
+        assert_eq!((sent.len(), why), (2, Some(reason)));
+    }
+}
+
+#[test]
+fn a_policy_that_goes_away_ends_its_connections_when_their_turn_comes() {
+    let mut trial = parked(json!({}));
+    trial.input(Input::Drain(START + 7 * SECOND), START);
+    trial.input(Input::Drain(START + 9 * SECOND), START);
+    assert_eq!(at(&mut trial, START + 7 * SECOND - Duration::from_nanos(1)), (vec![], None));
+    let (sent, reason) = at(&mut trial, START + 7 * SECOND);
+    assert_eq!((sent.len(), reason), (2, Some(Reason::Drain)));
+    assert_eq!(sent[0].1[2..4], 1001_u16.to_be_bytes());
+}
+
+#[test]
+fn what_fills_a_parked_stream_is_followed_by_the_close_once_it_has_gone() {
+    let mut trial = parked(json!({}));
+    let fills = from_client(0x82, &[7; 10_000]);
+    let up = trial.client(&[&fills[..], b"\xff\xff"].concat());
+    assert!(up == fills, "the Close does not fit behind it");
+    trial.outputs.clear();
+    let (sent, _) = at(&mut trial, START);
+    assert_eq!(
+        sent.iter().map(|(receiver, frame)| (*receiver, frame[0])).collect::<Vec<_>>(),
+        [(Peer::Upstream, 0x88)]
+    );
+}
+
+#[test]
+fn what_a_client_leaves_unread_ends_the_connection_or_is_dropped() {
+    for (on_exceed, reason) in [("close", Some(Reason::BacklogExceeded)), ("drop", None)] {
+        let mut trial = parked(json!({"backpressure": {"max_backlog_bytes": 300, "on_exceed": on_exceed}}));
+        let message = from_upstream(0x82, &[7; 98]);
+        let mut pings = Vec::new();
+        for _ in 0..3 {
+            let down = trial.upstream(&message);
+            assert_eq!(down[..100], message);
+            pings.push(down[100..].to_vec());
+        }
+        let down = trial.upstream(&message);
+        let (got, left): (Vec<_>, _) = (trial.outputs.drain(..).collect(), down);
+        match reason {
+            Some(reason) => {
+                assert!(matches!(&got[0], Output::Tell(Event::Closed { reason: why, .. }) if *why == reason));
+                assert_eq!(left[..4], [0x88, 2 + 16, 0x03, 0xf5]);
+                continue;
+            }
+            None => assert_eq!(left, b""),
+        }
+        let tally = trial.session.take_tally();
+        assert_eq!((tally.backlog, tally.upstream.dropped), (Some(300), 1));
+        // Once it has read, there is room again.
+        let ping = pings.iter().find(|ping| !ping.is_empty()).expect("it is asked");
+        assert_eq!(trial.client(&from_client(0x8a, &ping[2..])), b"");
+        assert_eq!(trial.upstream(&message)[..100], message);
+    }
+}
