@@ -54,7 +54,7 @@ impl Pings {
 
     /// Whether a Pong may be the answer to one of them.
     pub(super) fn may_be_answered(&self) -> bool {
-        self.oldest < self.next
+        self.next > 0
     }
 
     /// Whether there may be one more.
@@ -90,11 +90,13 @@ impl Pings {
         frame
     }
 
-    /// Takes the payload of a Pong. If it answers one of the Pings, this says what the receiver
-    /// has read: the position that [`Pings::frame`] was told.
+    /// Takes the payload of a Pong. If it answers one of the last Pings, in whatever order and
+    /// however often, this says what the receiver has read: the position that [`Pings::frame`] was
+    /// told.
     pub(super) fn answer(&mut self, payload: &[u8]) -> Option<u64> {
-        let number = (self.oldest..self.next).find(|&number| self.payload(number) == payload)?;
-        self.oldest = number + 1;
+        let known = self.next.saturating_sub(MAX_UNANSWERED as u64)..self.next;
+        let number = known.rev().find(|&number| self.payload(number) == payload)?;
+        self.oldest = self.oldest.max(number + 1);
         self.expected &= self.oldest < self.next;
         self.positions.get(index(number)).copied()
     }
@@ -167,14 +169,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_stands_for_all_pings_before_it_and_counts_once() {
+    fn an_answer_stands_for_all_pings_before_it_and_is_known_however_often_it_comes() {
         let mut pings = pings(Peer::Client);
         let sent: Vec<_> = [10, 20, 30].map(|position| payload(&pings.frame(position))).into();
         assert_eq!(pings.answer(&sent[1]), Some(20));
         assert!(pings.is_expected(), "the last is unanswered");
-        assert_eq!([pings.answer(&sent[1]), pings.answer(&sent[0])], [None, None]);
+        assert_eq!([pings.answer(&sent[1]), pings.answer(&sent[0])], [Some(20), Some(10)]);
+        assert!(pings.is_expected());
         assert_eq!(pings.answer(&sent[2]), Some(30));
-        assert!(!pings.is_expected() && !pings.may_be_answered());
+        assert!(!pings.is_expected());
     }
 
     #[test]
