@@ -111,6 +111,18 @@ fn compressed_text_is_proved_where_it_is_inspected_and_only_there() {
 }
 
 #[test]
+fn what_comes_first_in_a_message_is_why_it_is_refused() {
+    let no_text_then_too_long = [&[b'x'; 900][..], b"\xff", &[b'x'; 900]].concat();
+    let too_long_then_no_text = [&[b'x'; 1000][..], b"\xff"].concat();
+    for (text, reason) in
+        [(no_text_then_too_long, Reason::InvalidUtf8), (too_long_then_no_text, Reason::MessageTooBig)]
+    {
+        let bytes = from_client(COMPRESSED_TEXT, &Deflater::new().message(&text));
+        assert_passes(&inspect(), Peer::Client, &bytes, &masked_close(reason), "in whatever pieces");
+    }
+}
+
+#[test]
 fn what_cannot_be_inflated_is_refused_where_it_is_inspected() {
     for (what, payload) in [("garbage", &b"\xff\xff\xff"[..]), ("cut off", b"\xf2\x48"), ("nothing", b"")] {
         let bytes = from_client(COMPRESSED_BINARY, payload);
