@@ -177,6 +177,17 @@ fn an_upstream_cannot_have_headers_withheld_without_end() {
 }
 
 #[test]
+fn what_a_frame_says_makes_no_room_for_more_headers() {
+    let just_as_many = [from_upstream(0x42, b""), from_upstream(0x00, b"").repeat(8 * 1024 - 1)].concat();
+    for payload in [0, 1, 2, 100, 100_000] {
+        let mut trial = open(json!({"compression": "inspect"}), b"permessage-deflate");
+        assert_eq!(trial.upstream(&just_as_many), b"");
+        let one_more = from_upstream(0x00, &vec![0; payload]);
+        assert_eq!(trial.upstream(&one_more), close(Reason::TooManyFragments), "{payload} bytes");
+    }
+}
+
+#[test]
 fn a_discarded_message_leaves_the_others_readable() {
     let rate =
         json!({"count": "messages", "per": "connection", "limit": 1, "window": "10s", "on_exceed": "drop"});
