@@ -12,20 +12,11 @@
 use arbitrary::Unstructured;
 use postern_engine::{Peer, Reason};
 
-use crate::fixture::{STREAM_POLICIES, StreamPolicy};
 use crate::line::{Line, Seen};
-use crate::reference::{End, Fault, Item, MAX_FRAME, plainly, tungstenite};
+use crate::reference::{End, Fault, Item, completed, laxness, plainly, tungstenite};
 use crate::script::{Said, script};
+use crate::stream::{STREAM_POLICIES, StreamPolicy};
 use crate::wire::{CLOSE, Frame, frame, frames};
-
-/// What tungstenite lets pass and Postern does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Laxness {
-    /// A length in a longer form than it needs (RFC 6455 §5.2).
-    LengthNotMinimal,
-    /// A Close with a code that none may carry (§7.4); tungstenite tells of a code 1002 instead.
-    CloseCode,
-}
 
 /// What tungstenite tells of a Close whose code it does not know: those of [`Laxness::CloseCode`],
 /// and 1014, which IANA has registered since and Postern lets pass.
@@ -37,7 +28,7 @@ pub fn run(input: &[u8]) {
     let choice = input.arbitrary::<u8>().unwrap_or(0);
     let policy = &STREAM_POLICIES[usize::from(choice) % STREAM_POLICIES.len()];
     let script = script(&mut input);
-    let mut line = Line::open(policy);
+    let mut line = Line::open(policy, None);
     for Said { after, peer, bytes, piece } in &script {
         line.wait(*after);
         bytes.chunks(*piece).for_each(|chunk| line.send(*peer, chunk, true));
@@ -48,10 +39,7 @@ pub fn run(input: &[u8]) {
         let sent: Vec<u8> =
             script.iter().filter(|said| said.peer == peer).flat_map(|said| said.bytes.clone()).collect();
         assert_reads_as_sent(policy, peer, &sent, &line.seen);
-        let own_violation = match peer {
-            Peer::Client => line.seen.tally.client.refused > 0,
-            Peer::Upstream => line.seen.tally.upstream.refused > 0,
-        };
+        let own_violation = line.seen.messages(peer).refused > 0;
         let by_protocol = matches!(line.seen.closed, Some(Reason::ProtocolError | Reason::InvalidUtf8));
         if own_violation && by_protocol && !policy.discards(peer) {
             assert_refused_by_others(policy, peer, &sent, &line.seen);
@@ -122,48 +110,6 @@ fn assert_refused_by_others(policy: &StreamPolicy, peer: Peer, sent: &[u8], seen
     }
 }
 
-/// Why tungstenite may let a frame pass that Postern refuses.
-fn laxness(bytes: &[u8]) -> Option<Laxness> {
-    let (frame, _) = frame(bytes)?;
-    let least = match bytes.get(1)? & 0x7f {
-        126 => 126,
-        127 => 1 << 16,
-        _ => 0,
-    };
-    let code = frame.plain().first_chunk().map(|code| u16::from_be_bytes(*code));
-    if frame.header.payload_len < least {
-        Some(Laxness::LengthNotMinimal)
-    } else if frame.header.opcode == CLOSE && !code.is_none_or(may_be_sent) {
-        Some(Laxness::CloseCode)
-    } else {
-        None
-    }
-}
-
-/// RFC 6455 §7.4 and IANA's registry of codes.
-fn may_be_sent(code: u16) -> bool {
-    let never = [1004, 1005, 1006, 1015];
-    (1000..=1015).contains(&code) && !never.contains(&code) || (3000..5000).contains(&code)
-}
-
-/// The frame that `bytes` begin with, with zeros for what is missing of it.
-fn completed(bytes: &[u8]) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    while frame(&bytes).is_none() {
-        bytes.push(0);
-    }
-    let Some((frame, rest)) = frame(&bytes) else { return bytes };
-    let missing = frame.header.payload_len - frame.payload.len() as u64;
-    let whole = bytes.len() - rest.len();
-    bytes.truncate(whole);
-    // A longer one is refused for its length.
-    bytes.extend(std::iter::repeat_n(
-        0,
-        usize::try_from(missing).map_or(MAX_FRAME, |missing| missing.min(MAX_FRAME)),
-    ));
-    bytes
-}
-
 fn frame_len(frame: &Frame<'_>) -> usize {
     // Postern's own frames are short.
     2 + frame.header.mask.map_or(0, |key| key.len()) + frame.payload.len()
@@ -188,6 +134,7 @@ fn own_close(reason: Reason) -> Item {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reference::Laxness;
     use crate::script::frame;
 
     #[test]
@@ -201,7 +148,7 @@ mod tests {
         let wide =
             STREAM_POLICIES.iter().find(|policy| !policy.discards(Peer::Client)).expect("there is one");
         for (expected, bytes, payload) in cases {
-            let mut line = Line::open(wide);
+            let mut line = Line::open(wide, None);
             line.send(Peer::Client, &bytes, false);
             assert_eq!(line.seen.closed, Some(Reason::ProtocolError), "{expected:?}");
             let (read, _) = tungstenite(Peer::Client, &bytes);

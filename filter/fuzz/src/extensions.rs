@@ -10,9 +10,8 @@ use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{Engine, Input, Output, Reason, RouteFacts, Selection, Session};
 use serde_json::json;
 
-use crate::fixture::{NOW, ORDINARY, agreement, compile, edited, handshake, head};
+use crate::fixture::{EXTENSIONS, NOW, ORDINARY, agreement, compile, edited, handshake, head};
 
-const FIELD: &str = "sec-websocket-extensions";
 const POLICIES: [&str; 4] = ["inspected", "passed", "dropped", "stripped"];
 
 thread_local! {
@@ -33,15 +32,15 @@ pub fn run(input: &[u8]) {
         return;
     };
     let offered = Headers::new(&up);
-    assert!(policy != "stripped" || !offered.has(FIELD));
-    assert!(offered.list(FIELD).all(|offer| offer.starts_with(b"permessage-deflate")), "{up:?}");
+    assert!(policy != "stripped" || !offered.has(EXTENSIONS));
+    assert!(offered.list(EXTENSIONS).all(|offer| offer.starts_with(b"permessage-deflate")), "{up:?}");
     // What went up is sound by itself.
-    let again: Vec<_> = offered.all(FIELD).collect();
+    let again: Vec<_> = offered.all(EXTENSIONS).collect();
     let (_, twice) = admitted(policy, &again).expect("it went up before");
-    assert!(Headers::new(&twice).all(FIELD).eq(again.iter().copied()), "it is changed again");
+    assert!(Headers::new(&twice).all(EXTENSIONS).eq(again.iter().copied()), "it is changed again");
     if !offers.is_empty() {
         let (_, joined) = admitted(policy, &[&offers.join(&b", "[..])]).expect("it is sound in parts");
-        assert!(Headers::new(&joined).list(FIELD).eq(offered.list(FIELD)));
+        assert!(Headers::new(&joined).list(EXTENSIONS).eq(offered.list(EXTENSIONS)));
     }
 
     let response: Vec<_> = agreement().into_iter().chain(fields(&answers)).collect();
@@ -56,9 +55,9 @@ pub fn run(input: &[u8]) {
     }
     assert_eq!(down.is_some(), session.was_opened());
     let Some(down) = down else { return };
-    let mut agreed = Headers::new(&down).list(FIELD);
+    let mut agreed = Headers::new(&down).list(EXTENSIONS);
     if let Some(extension) = agreed.next() {
-        assert!(offered.has(FIELD) && agreed.next().is_none());
+        assert!(offered.has(EXTENSIONS) && agreed.next().is_none());
         assert!(extension.starts_with(b"permessage-deflate"));
         let alone = b"client_no_context_takeover";
         assert!(policy != "dropped" || extension.windows(alone.len()).filter(|w| w == alone).count() == 1);
@@ -87,7 +86,7 @@ fn admitted(policy: &str, offers: &[&[u8]]) -> Option<(Session, Vec<Field>)> {
 }
 
 fn fields(values: &[&[u8]]) -> Vec<Field> {
-    values.iter().map(|value| (FIELD.to_owned(), value.to_vec())).collect()
+    values.iter().map(|value| (EXTENSIONS.to_owned(), value.to_vec())).collect()
 }
 
 fn engine() -> Engine {

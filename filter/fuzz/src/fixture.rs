@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use postern_config::Config;
+use postern_config::{Compression, Config};
 use postern_engine::auth::keys::Keyring;
 use postern_engine::headers::{Field, HeaderEdit};
 use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{
-    Connection, Engine, Entropy, Input, Output, Peer, Protocol, RequestHead, RouteFacts, Selection, Session,
+    Connection, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
 };
 use serde_json::{Value, json};
+
+use crate::stream::{INSPECTED_POLICIES, OFFER, PASSED_POLICY, STREAM_POLICIES, StreamPolicy};
 
 /// What time it is for every target, since the Unix epoch.
 pub(crate) const NOW: Duration = Duration::from_secs(2_000_000_000);
 /// The masking key of Postern's own Close to the upstream.
 pub(crate) const MASK: [u8; 4] = [1, 2, 3, 4];
+/// The field that extensions are offered and agreed on in.
+pub(crate) const EXTENSIONS: &str = "sec-websocket-extensions";
 /// The `iss` of the provider with public keys.
 pub(crate) const ISSUER: &str = "https://auth.example.com/";
 
@@ -24,43 +28,6 @@ const SECRET: &str = "a secret for tests, 32 bytes or more";
 
 /// A policy for each thing that targets want to reach.
 const POLICIES: [&str; 5] = ["chat", "keep", "small", "drop", "wide"];
-
-/// A policy that opens a connection without a token, and what becomes of frames under it.
-#[derive(Debug)]
-pub(crate) struct StreamPolicy {
-    name: &'static str,
-    /// Whether a rate discards messages.
-    drops: bool,
-    /// Whether text from the client is proved.
-    client_utf8: bool,
-    /// Whether text from the upstream is proved.
-    upstream_utf8: bool,
-}
-
-impl StreamPolicy {
-    /// Whether messages from `peer` may be discarded.
-    pub(crate) fn discards(&self, peer: Peer) -> bool {
-        self.drops && peer == Peer::Client
-    }
-
-    /// Whether text from `peer` is proved to be UTF-8.
-    pub(crate) fn proves_text(&self, peer: Peer) -> bool {
-        match peer {
-            Peer::Client => self.client_utf8,
-            Peer::Upstream => self.upstream_utf8,
-        }
-    }
-}
-
-/// A policy for each way in which an open stream is judged.
-pub(crate) const STREAM_POLICIES: [StreamPolicy; 6] = [
-    StreamPolicy { name: "proved", drops: true, client_utf8: true, upstream_utf8: true },
-    StreamPolicy { name: "shared", drops: true, client_utf8: true, upstream_utf8: false },
-    StreamPolicy { name: "small", drops: false, client_utf8: true, upstream_utf8: false },
-    StreamPolicy { name: "drop", drops: true, client_utf8: true, upstream_utf8: false },
-    StreamPolicy { name: "wide", drops: false, client_utf8: true, upstream_utf8: false },
-    StreamPolicy { name: "unproved", drops: false, client_utf8: false, upstream_utf8: false },
-];
 
 thread_local! {
     static ENGINE: Engine = compile(Config::from_value(document()).expect("the fixture is sound"));
@@ -137,9 +104,10 @@ pub(crate) fn document() -> Value {
     let rate = |count: &str, per: &str, limit: u64, on_exceed: &str| json!({"count": count, "per": per, "limit": limit, "window": "1s", "on_exceed": on_exceed});
     let messages = |on_exceed: &str| json!([rate("messages", "connection", 4, on_exceed)]);
     let streams = STREAM_POLICIES.iter().map(|policy| policy.name).filter(|name| !POLICIES.contains(name));
-    let names = POLICIES.into_iter().chain(streams);
+    let compressed = || INSPECTED_POLICIES.iter().chain([&PASSED_POLICY]);
+    let names = POLICIES.into_iter().chain(streams).chain(compressed().map(|policy| policy.name));
     let tls = "forwarded";
-    json!({
+    let mut document = json!({
         "providers": {
             "main": {
                 "issuer": ISSUER,
@@ -191,7 +159,11 @@ pub(crate) fn document() -> Value {
             },
         },
         "routes": names.map(|name| json!({"match": {"route_name": name}, "policy": name})).collect::<Vec<_>>(),
-    })
+    });
+    for policy in compressed() {
+        document["policies"][policy.name] = policy.written();
+    }
+    document
 }
 
 /// A handshake with nothing wrong, without a token: the example of RFC 6455 §1.3.
@@ -246,16 +218,20 @@ pub(crate) const ORDINARY: u8 = 0b10_1001;
 /// A session under the policy of `choice` whose sound handshake went up, as far as its policy
 /// lets one without a token.
 pub(crate) fn admitted(choice: u8) -> Option<Session> {
-    admitted_on(&route(choice))
+    admitted_on(&route(choice), handshake())
 }
 
-/// A session under `policy` whose sound handshake went up.
+/// A session under `policy` whose sound handshake went up, with an offer where one may go up.
 pub(crate) fn admitted_under(policy: &StreamPolicy) -> Option<Session> {
-    admitted_on(&route_named(Some(policy.name)))
+    let mut fields = handshake();
+    if policy.compression != Compression::Strip {
+        fields.push((EXTENSIONS.to_owned(), OFFER.into()));
+    }
+    admitted_on(&route_named(Some(policy.name)), fields)
 }
 
-fn admitted_on(route: &RouteFacts) -> Option<Session> {
-    let head = head(handshake(), ORDINARY);
+fn admitted_on(route: &RouteFacts, fields: Vec<Field>) -> Option<Session> {
+    let head = head(fields, ORDINARY);
     let Selection::Judge(mut session) = with_engine(|engine| engine.select(&head, route)) else {
         return None;
     };

@@ -1,20 +1,25 @@
 //! An open WebSocket: bytes of both peers, in any pieces, and time.
 //!
-//! Input: a byte for the policy, and then steps: a byte that says what happens (who sends, or how
-//! much time passes) and in its upper bits into how small pieces the bytes are cut in the second
-//! run, a byte for how many bytes, and these. After each step, what went out does not depend on
-//! how it was cut, nor on whether somebody looked at each byte; it is what came in but for the
-//! frame that is still withheld, whole frames of it, or whole frames and then a Close. A refusal
-//! closes both sides, each behind the frame that has begun to pass.
+//! Input: a byte for the policy and for what was agreed on, and then steps: a byte that says what
+//! happens (who sends, or how much time passes) and in its upper bits into how small pieces the
+//! bytes are cut in the second run, a byte for how many bytes, and these. After each step, what went
+//! out does not depend on how it was cut, nor on whether somebody looked at each byte; it is what
+//! came in but for the frame or the message that is still withheld, whole frames of it, or whole
+//! frames and then a Close. A refusal closes both sides, each behind the frame that has begun to
+//! pass. A message that is inspected passes whole, and another inflater reads it, too.
 
 use std::time::Duration;
 
 use arbitrary::Unstructured;
+use postern_config::Compression;
 use postern_engine::{Peer, Reason};
 
-use crate::fixture::{MASK, STREAM_POLICIES, StreamPolicy};
+use crate::fixture::MASK;
+use crate::inflated::assert_readable;
 use crate::line::{Line, Seen};
-use crate::wire::{BINARY, CLOSE, Frame, TEXT, frame, frames, masked};
+use crate::order::{Wait, counted, frames_up_to_a_close, goes_on};
+use crate::stream::{ANSWERS, INSPECTED_POLICIES, PASSED_POLICY, STREAM_POLICIES, StreamPolicy};
+use crate::wire::{CLOSE, Frame, frames, masked};
 
 /// More would only make a run slow.
 const MAX_STEPS: usize = 64;
@@ -37,11 +42,12 @@ enum Pieces {
 pub fn run(input: &[u8]) {
     let mut input = Unstructured::new(input);
     let choice = input.arbitrary::<u8>().unwrap_or(0);
-    let policy = &STREAM_POLICIES[usize::from(choice) % STREAM_POLICIES.len()];
+    let (policy, extension) = agreed(choice);
+    let open = || Line::open(policy, extension);
     let steps = steps(&mut input);
-    let whole = play(policy, &steps, Pieces::Whole);
+    let whole = play(open(), &steps, Pieces::Whole);
     for pieces in [Pieces::Cut, Pieces::Unread] {
-        for (i, (cut, whole)) in play(policy, &steps, pieces).iter().zip(&whole).enumerate() {
+        for (i, (cut, whole)) in play(open(), &steps, pieces).iter().zip(&whole).enumerate() {
             assert_eq!(cut, whole, "{pieces:?} shows after step {i}");
         }
     }
@@ -55,8 +61,13 @@ pub fn run(input: &[u8]) {
         assert_sound(policy, Peer::Client, &from_client, seen);
         assert_sound(policy, Peer::Upstream, &from_upstream, seen);
     }
-    if let Some(seen) = whole.last()
-        && let Some(reason) = seen.closed
+    let Some(seen) = whole.last() else { return };
+    if policy.compression == Compression::Inspect {
+        for peer in [Peer::Client, Peer::Upstream] {
+            assert_readable(policy, peer, open().context(peer), seen.passed(peer));
+        }
+    }
+    if let Some(reason) = seen.closed
         && !seen.reset
     {
         for peer in [Peer::Client, Peer::Upstream] {
@@ -66,6 +77,16 @@ pub fn run(input: &[u8]) {
             assert!(ends(peer, seen, reason) || peers_own || !rest.is_empty(), "no Close follows");
         }
     }
+}
+
+/// The policy that a choice stands for, and the extension that the peers agree on under it.
+fn agreed(choice: u8) -> (&'static StreamPolicy, Option<&'static str>) {
+    let policies = STREAM_POLICIES.len() + INSPECTED_POLICIES.len() + 1;
+    let (answer, policy) = (usize::from(choice) / policies, usize::from(choice) % policies);
+    let mut all = STREAM_POLICIES.iter().chain(&INSPECTED_POLICIES);
+    let policy = all.nth(policy).unwrap_or(&PASSED_POLICY);
+    let compresses = policy.compression != Compression::Strip;
+    (policy, compresses.then(|| ANSWERS[answer % ANSWERS.len()]))
 }
 
 fn steps<'i>(input: &mut Unstructured<'i>) -> Vec<Step<'i>> {
@@ -89,8 +110,7 @@ fn steps<'i>(input: &mut Unstructured<'i>) -> Vec<Step<'i>> {
 }
 
 /// Plays a script, and says what could be seen after each step, and at the end.
-fn play(policy: &StreamPolicy, steps: &[Step<'_>], pieces: Pieces) -> Vec<Seen> {
-    let mut line = Line::open(policy);
+fn play(mut line: Line, steps: &[Step<'_>], pieces: Pieces) -> Vec<Seen> {
     let play = |step: &Step<'_>| {
         match step {
             Step::Sends(peer, [], _) => line.send(*peer, b"", false),
@@ -116,43 +136,31 @@ fn play(policy: &StreamPolicy, steps: &[Step<'_>], pieces: Pieces) -> Vec<Seen> 
 /// Holds what went on of `sent`, and what came in its place, against what may.
 fn assert_sound(policy: &StreamPolicy, peer: Peer, sent: &[u8], seen: &Seen) {
     let passed = seen.passed(peer);
-    let (whole_frames, rest) = frames(passed);
-    let close = whole_frames.iter().position(|frame| frame.header.opcode == CLOSE);
-    if let Some(close) = close {
-        assert!(close + 1 == whole_frames.len() && rest.is_empty(), "bytes follow a Close");
-    }
+    let passed_frames = frames_up_to_a_close(policy, peer, passed);
+    let read: usize = passed_frames.iter().map(|(_, _, bytes)| bytes.len()).sum();
+    assert_eq!(read, passed.len(), "bytes follow a Close, or a part of a header has passed");
     let own_close = seen.closed.is_some_and(|reason| ends(peer, seen, reason));
     let (as_sent, _) = passed.split_at(passed.len() - if own_close { own_close_len(peer, seen) } else { 0 });
     if !policy.discards(peer) {
-        assert!(sent.starts_with(as_sent), "it changes");
-        if close.is_none() && seen.closed.is_none() && !seen.reset {
-            assert_eq!(as_sent.len(), passes_so_far(policy, peer, sent), "it is withheld for no reason");
+        let goes_on = goes_on(policy, peer, sent);
+        assert!(goes_on.starts_with(as_sent), "it changes");
+        if seen.closed.is_none() && !seen.reset {
+            assert_eq!(as_sent.len(), goes_on.len(), "it is withheld for no reason");
         }
     }
     assert!(as_sent.len() <= sent.len(), "it grows");
-    // What stands open towards a receiver is the payload of a frame that nobody proves.
-    let proved = open_frame_is_proved(policy, peer, passed);
-    assert!(rest.is_empty() || proved == Some(false), "what is not proved has passed");
-}
-
-/// How many of the bytes `sent` go on while nothing is refused: all but an incomplete header, or
-/// the frame that is being proved.
-fn passes_so_far(policy: &StreamPolicy, peer: Peer, sent: &[u8]) -> usize {
-    let (_, rest) = frames(sent);
-    match open_frame_is_proved(policy, peer, sent) {
-        Some(false) => sent.len(),
-        Some(true) | None => sent.len() - rest.len(),
+    let messages = seen.messages(peer);
+    let passed_headers = passed_frames.iter().map(|(_, frame, _)| frame);
+    assert_eq!((messages.allowed, messages.bytes), counted(passed_headers), "it is not counted");
+    let mut part_of_a_message = false;
+    for (wait, frame, _) in passed_frames {
+        assert!(frame.is_whole() || wait == Wait::Header, "what is not proved has passed");
+        let compressed = policy.compression != Compression::Strip && frame.header.is_compressed();
+        assert_eq!(frame.header.rsv, if compressed { 0x40 } else { 0 }, "bits pass that mean nothing");
+        assert!(!part_of_a_message || wait == Wait::Message, "a part of a message passes");
+        part_of_a_message = wait == Wait::Message && !frame.header.fin;
     }
-}
-
-/// Whether the frame that `bytes` end with has to be proved; `None` while its header is not whole.
-fn open_frame_is_proved(policy: &StreamPolicy, peer: Peer, bytes: &[u8]) -> Option<bool> {
-    let (whole_frames, rest) = frames(bytes);
-    let (open, _) = frame(rest)?;
-    let mut opcodes = whole_frames.iter().chain([&open]).map(|frame| frame.header.opcode);
-    let message = opcodes.rfind(|opcode| matches!(*opcode, TEXT | BINARY));
-    let text = open.header.opcode < CLOSE && message == Some(TEXT);
-    Some(open.header.opcode == CLOSE || (text && policy.proves_text(peer)))
+    assert!(!part_of_a_message, "a part of a message has passed");
 }
 
 /// Whether what went on of `peer`'s bytes is whole frames and then Postern's Close for `reason`.

@@ -4,13 +4,20 @@
 //! a panic. The targets in `fuzz_targets` hand libFuzzer's inputs over, and the tests of this crate
 //! run the seeds of `corpus` and some thousand inputs of their own without libFuzzer.
 
+mod deflated;
 mod fixture;
+mod inflated;
 mod line;
+mod order;
 mod reference;
+#[path = "../../engine/tests/support/rfc1951.rs"]
+mod rfc1951;
 mod script;
+mod stream;
 mod wire;
 
 pub mod codec;
+pub mod compressed;
 pub mod config;
 pub mod configuration;
 pub mod extensions;
@@ -29,8 +36,9 @@ pub mod token_parts;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("codec", codec::run),
+    ("compressed", compressed::run),
     ("config", config::run),
     ("configuration", configuration::run),
     ("extensions", extensions::run),

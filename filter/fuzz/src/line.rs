@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postern_engine::rate::{self, Charge, Outcome};
-use postern_engine::{Event, Input, Judged, Output, Peer, Reason, Session, Tally};
+use postern_engine::{Event, Input, Judged, Messages, Output, Peer, Reason, Session, Tally};
 
-use crate::fixture::{NOW, StreamPolicy, admitted_under, agreement};
+use crate::fixture::{EXTENSIONS, NOW, admitted_under, agreement, edited};
+use crate::stream::{Context, StreamPolicy, context};
 
 /// One connection, and what became of it so far.
 pub(crate) struct Line {
     session: Session,
     now: Duration,
     slots: BTreeMap<u32, Vec<u8>>,
+    /// What the client has been told of extensions.
+    agreed: String,
     pub(crate) seen: Seen,
 }
 
@@ -27,13 +30,24 @@ pub(crate) struct Seen {
 }
 
 impl Line {
-    /// A connection whose upstream has agreed, and whose stream towards the client is parked.
-    pub(crate) fn open(policy: &StreamPolicy) -> Self {
-        let session = admitted_under(policy).expect("the policy wants no token");
-        let mut line = Self { session, now: NOW, slots: BTreeMap::new(), seen: Seen::default() };
-        line.handle(Input::Response(agreement()));
+    /// A connection whose upstream has agreed, to this extension if one is named, and whose stream
+    /// towards the client is parked.
+    pub(crate) fn open(policy: &StreamPolicy, extension: Option<&str>) -> Self {
+        let mut session = admitted_under(policy).expect("the policy wants no token");
+        let mut response = agreement();
+        response.extend(extension.map(|extension| (EXTENSIONS.to_owned(), extension.into())));
+        session.handle(Input::Response(response.clone()), NOW);
+        let Some(Output::AdmitResponse(edits)) = session.poll_output() else { panic!("it is sound") };
+        let told = edited(response, &edits).into_iter().find(|(name, _)| name == EXTENSIONS);
+        let agreed = told.map_or_else(String::new, |(_, value)| String::from_utf8_lossy(&value).into());
+        let mut line = Self { session, now: NOW, slots: BTreeMap::new(), agreed, seen: Seen::default() };
         line.handle(Input::ResponseStart);
         line
+    }
+
+    /// How `peer` compresses, where an extension was agreed on.
+    pub(crate) fn context(&self, peer: Peer) -> Context {
+        context(&self.agreed, peer)
     }
 
     /// A chunk from `peer`; `unread` where it may pass without being looked at.
@@ -100,7 +114,7 @@ impl Line {
                 Output::Tell(Event::Closed { reason, .. }) => {
                     assert!(seen.closed.replace(reason).is_none(), "closed twice");
                 }
-                Output::AdmitResponse(_) | Output::Park | Output::Tell(Event::Opened) => {}
+                Output::Park | Output::Tell(Event::Opened) => {}
                 other => panic!("on an open connection: {other:?}"),
             }
         }
@@ -114,6 +128,14 @@ impl Seen {
         match peer {
             Peer::Client => &self.to_upstream,
             Peer::Upstream => &self.to_client,
+        }
+    }
+
+    /// What was counted of the bytes that `peer` sent.
+    pub(crate) fn messages(&self, peer: Peer) -> &Messages {
+        match peer {
+            Peer::Client => &self.tally.client,
+            Peer::Upstream => &self.tally.upstream,
         }
     }
 }

@@ -6,7 +6,7 @@ use postern_engine::Peer;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::wire::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frames};
+use crate::wire::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, frames};
 
 /// Something that a reader is told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,15 @@ pub(crate) enum Fault {
     /// Longer than tungstenite is told to take.
     Capacity,
     Protocol(String),
+}
+
+/// What tungstenite lets pass and Postern does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Laxness {
+    /// A length in a longer form than it needs (RFC 6455 §5.2).
+    LengthNotMinimal,
+    /// A Close with a code that none may carry (§7.4); tungstenite tells of a code 1002 instead.
+    CloseCode,
 }
 
 /// How long a frame may be for tungstenite: as long as any policy lets one be.
@@ -93,6 +102,48 @@ pub(crate) fn plainly(bytes: &[u8]) -> Vec<Item> {
         }
     }
     items
+}
+
+/// Why tungstenite may let a frame pass that Postern refuses.
+pub(crate) fn laxness(bytes: &[u8]) -> Option<Laxness> {
+    let (frame, _) = frame(bytes)?;
+    let least = match bytes.get(1)? & 0x7f {
+        126 => 126,
+        127 => 1 << 16,
+        _ => 0,
+    };
+    let code = frame.plain().first_chunk().map(|code| u16::from_be_bytes(*code));
+    if frame.header.payload_len < least {
+        Some(Laxness::LengthNotMinimal)
+    } else if frame.header.opcode == CLOSE && !code.is_none_or(may_be_sent) {
+        Some(Laxness::CloseCode)
+    } else {
+        None
+    }
+}
+
+/// RFC 6455 §7.4 and IANA's registry of codes.
+fn may_be_sent(code: u16) -> bool {
+    let never = [1004, 1005, 1006, 1015];
+    (1000..=1015).contains(&code) && !never.contains(&code) || (3000..5000).contains(&code)
+}
+
+/// The frame that `bytes` begin with, with zeros for what is missing of it.
+pub(crate) fn completed(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    while frame(&bytes).is_none() {
+        bytes.push(0);
+    }
+    let Some((frame, rest)) = frame(&bytes) else { return bytes };
+    let missing = frame.header.payload_len - frame.payload.len() as u64;
+    let whole = bytes.len() - rest.len();
+    bytes.truncate(whole);
+    // A longer one is refused for its length.
+    bytes.extend(std::iter::repeat_n(
+        0,
+        usize::try_from(missing).map_or(MAX_FRAME, |missing| missing.min(MAX_FRAME)),
+    ));
+    bytes
 }
 
 /// A connection on which these bytes come, and then nothing; what is written is lost.

@@ -20,7 +20,7 @@ pub(crate) struct Said {
 const MAX_FRAMES: usize = 40;
 
 /// About where the form of a length changes, and a policy's limits lie.
-const LENGTHS: [usize; 8] = [64, 65, 96, 125, 126, 256, 300, 301];
+pub(crate) const LENGTHS: [usize; 8] = [64, 65, 96, 125, 126, 256, 300, 301];
 
 const CHARACTERS: [&str; 8] = ["a", "Z", " ", "é", "κόσμε", "€", "𝄞", "\u{10ffff}"];
 
@@ -88,7 +88,7 @@ fn said(input: &mut Unstructured<'_>, open: &mut [bool; 2]) -> Result<Said> {
 }
 
 impl Said {
-    fn new(peer: Peer, bytes: Vec<u8>, how: u8) -> Self {
+    pub(crate) fn new(peer: Peer, bytes: Vec<u8>, how: u8) -> Self {
         let after = Duration::from_millis(u64::from(how >> 6) * 150);
         let piece = (usize::from(how % 64) + 1).max(bytes.len() / 64);
         Self { after, peer, bytes, piece }
@@ -96,7 +96,7 @@ impl Said {
 }
 
 /// Makes of a frame something that is not allowed, in most ways that there are.
-fn mutate(input: &mut Unstructured<'_>, frame: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn mutate(input: &mut Unstructured<'_>, frame: &mut Vec<u8>) -> Result<()> {
     let [what, by] = input.arbitrary::<[u8; 2]>()?;
     match what {
         // Most frames stay as they are.
@@ -124,12 +124,12 @@ fn mutate(input: &mut Unstructured<'_>, frame: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-fn raw(input: &mut Unstructured<'_>, most: u8) -> Result<Vec<u8>> {
+pub(crate) fn raw(input: &mut Unstructured<'_>, most: u8) -> Result<Vec<u8>> {
     let len = usize::from(input.arbitrary::<u8>()?.min(most)).min(input.len());
     Ok(input.bytes(len)?.to_vec())
 }
 
-fn text(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+pub(crate) fn text(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let choices = raw(input, 80)?;
     let text: String = choices.iter().map(|choice| CHARACTERS[usize::from(choice % 8)]).collect();
     // Where the message goes on, a fragment may end within a character.
@@ -137,7 +137,7 @@ fn text(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(text.as_bytes()[cut.min(text.len())..].to_vec())
 }
 
-fn no_text(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+pub(crate) fn no_text(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let mut bytes = text(input)?;
     let [which, at] = input.arbitrary::<[u8; 2]>()?;
     let at = usize::from(at).min(bytes.len());
@@ -145,7 +145,7 @@ fn no_text(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn close_body(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+pub(crate) fn close_body(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let which = input.arbitrary::<u8>()?;
     let code = CODES[usize::from(which & 15)].to_be_bytes();
     let reason = match which >> 4 {

@@ -12,6 +12,8 @@ pub(crate) struct Frame<'b> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) fin: bool,
+    /// RSV1, RSV2 and RSV3 as the bits 0x40, 0x20 and 0x10.
+    pub(crate) rsv: u8,
     pub(crate) opcode: u8,
     pub(crate) mask: Option<[u8; 4]>,
     pub(crate) payload_len: u64,
@@ -23,6 +25,22 @@ pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
+
+impl Header {
+    pub(crate) fn is_control(&self) -> bool {
+        self.opcode >= CLOSE
+    }
+
+    /// Whether a message begins here, where a message may begin.
+    pub(crate) fn starts_message(&self) -> bool {
+        matches!(self.opcode, TEXT | BINARY)
+    }
+
+    /// Whether RSV1 says of the message that begins here that it is compressed (RFC 7692 §6).
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.starts_message() && self.rsv & 0x40 != 0
+    }
+}
 
 impl Frame<'_> {
     pub(crate) fn is_whole(&self) -> bool {
@@ -73,6 +91,7 @@ pub(crate) fn frame(bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
     };
     let here = usize::try_from(payload_len).unwrap_or(usize::MAX).min(rest.len());
     let (payload, rest) = rest.split_at(here);
-    let header = Header { fin: first & 0x80 != 0, opcode: first & 0xf, mask, payload_len };
+    let (fin, rsv, opcode) = (first & 0x80 != 0, first & 0x70, first & 0xf);
+    let header = Header { fin, rsv, opcode, mask, payload_len };
     Some((Frame { header, payload }, rest))
 }

@@ -214,14 +214,15 @@ impl Side {
             if header.opcode.is_control() {
                 // A Close. What is withheld of a message will never be whole.
                 self.withheld.discard();
-            } else {
-                self.withheld.starts_message |= starts_message;
-                self.withheld.payload_bytes += header.payload_len;
             }
             self.lane.release_held(|held| self.withheld.push(held));
             self.withheld.stage(range);
             if self.withheld.header_bytes() > MAX_WITHHELD_HEADERS {
                 return Err(Reason::TooManyFragments.into());
+            }
+            if !header.opcode.is_control() {
+                self.withheld.starts_message |= starts_message;
+                self.withheld.payload_bytes += header.payload_len;
             }
         } else {
             self.care = Care::Pass;

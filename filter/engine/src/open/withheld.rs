@@ -15,14 +15,15 @@ pub(crate) struct Withheld {
     earlier: Vec<u8>,
     /// In the chunk that is being judged; behind the others.
     staged: Range<usize>,
-    /// Payload bytes of whole frames among them, and whether a message starts there: both count
-    /// when they pass.
+    /// Payload bytes of the frames among them, and whether a message starts there: both count when
+    /// they pass.
     pub(crate) payload_bytes: u64,
     pub(crate) starts_message: bool,
 }
 
 impl Withheld {
-    /// How many of the bytes are no payload; meant to be asked where a payload begins.
+    /// How many of the bytes are no payload; meant to be asked where a payload begins, before it
+    /// counts.
     pub(crate) fn header_bytes(&self) -> u64 {
         ((self.earlier.len() + self.staged.len()) as u64).saturating_sub(self.payload_bytes)
     }

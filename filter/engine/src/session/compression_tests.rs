@@ -111,6 +111,18 @@ fn compressed_text_is_proved_where_it_is_inspected_and_only_there() {
 }
 
 #[test]
+fn what_comes_first_in_a_message_is_why_it_is_refused() {
+    let no_text_then_too_long = [&[b'x'; 900][..], b"\xff", &[b'x'; 900]].concat();
+    let too_long_then_no_text = [&[b'x'; 1000][..], b"\xff"].concat();
+    for (text, reason) in
+        [(no_text_then_too_long, Reason::InvalidUtf8), (too_long_then_no_text, Reason::MessageTooBig)]
+    {
+        let bytes = from_client(COMPRESSED_TEXT, &Deflater::new().message(&text));
+        assert_passes(&inspect(), Peer::Client, &bytes, &masked_close(reason), "in whatever pieces");
+    }
+}
+
+#[test]
 fn what_cannot_be_inflated_is_refused_where_it_is_inspected() {
     for (what, payload) in [("garbage", &b"\xff\xff\xff"[..]), ("cut off", b"\xf2\x48"), ("nothing", b"")] {
         let bytes = from_client(COMPRESSED_BINARY, payload);
@@ -162,6 +174,17 @@ fn an_upstream_cannot_have_headers_withheld_without_end() {
     let empty = from_upstream(0x00, b"").repeat(1000);
     let passed: Vec<u8> = (0..20).flat_map(|_| trial.upstream(&empty)).collect();
     assert_eq!(passed, close(Reason::TooManyFragments));
+}
+
+#[test]
+fn what_a_frame_says_makes_no_room_for_more_headers() {
+    let just_as_many = [from_upstream(0x42, b""), from_upstream(0x00, b"").repeat(8 * 1024 - 1)].concat();
+    for payload in [0, 1, 2, 100, 100_000] {
+        let mut trial = open(json!({"compression": "inspect"}), b"permessage-deflate");
+        assert_eq!(trial.upstream(&just_as_many), b"");
+        let one_more = from_upstream(0x00, &vec![0; payload]);
+        assert_eq!(trial.upstream(&one_more), close(Reason::TooManyFragments), "{payload} bytes");
+    }
 }
 
 #[test]

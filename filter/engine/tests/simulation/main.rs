@@ -14,10 +14,15 @@
 )]
 
 mod buckets;
+mod deflate;
 mod model;
 mod numbers;
 mod policy;
 mod reader;
+#[path = "../support/rfc1951.rs"]
+mod rfc1951;
+mod side;
+mod sins;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;
@@ -56,7 +61,7 @@ fn variable(name: &str) -> Option<u64> {
 impl Reached {
     /// A simulation that gets nowhere shows nothing.
     fn assert_far(&self) {
-        let Self { tally, reasons, questions, unread, sent_to_parked, resets } = self;
+        let Self { tally, inflated, reasons, questions, unread, sent_to_parked, resets } = self;
         let all = [
             "byte_rate",
             "control_rate",
@@ -77,5 +82,6 @@ impl Reached {
             assert!(messages.allowed > 1_000 && messages.refused > 100, "{self:#?}");
         }
         assert!(tally.client.dropped > 100, "{self:#?}");
+        assert!(inflated.messages > 1_000 && inflated.went_ahead > 100, "{self:#?}");
     }
 }

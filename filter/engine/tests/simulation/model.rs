@@ -8,8 +8,10 @@ use std::time::Duration;
 use postern_engine::{Messages, Peer, Reason, Tally};
 
 use crate::buckets::{Bucket, Name};
-use crate::policy::{Count, Limits, Per, Policy, Rate};
+use crate::deflate::Agreed;
+use crate::policy::{Count, Per, Policy, Rate};
 use crate::reader::{self, Header, Read};
+use crate::side::{End, Fate, Side};
 use crate::support::{MASK, frame};
 
 /// A connection that the upstream has agreed to.
@@ -29,8 +31,18 @@ pub(crate) struct Model<'p> {
     pub(crate) told: Vec<Told>,
     /// What was counted, since it was last taken.
     pub(crate) tally: Tally,
+    pub(crate) inflated: Inflated,
     /// What the last bucket that was empty said how long it would be.
     pub(crate) wait: Duration,
+}
+
+/// What was inflated, since it was last taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Inflated {
+    /// Messages that have passed.
+    pub(crate) messages: u64,
+    /// Control frames that went ahead of one.
+    pub(crate) went_ahead: u64,
 }
 
 /// Whose buckets a connection shares.
@@ -52,49 +64,10 @@ pub(crate) enum Told {
 /// What a shared bucket says: that the tokens were there, or how long to wait for them.
 pub(crate) type Ask<'a> = &'a mut dyn FnMut(Name, u64) -> Result<(), Duration>;
 
-#[derive(Debug)]
-struct Side {
-    peer: Peer,
-    limits: Limits,
-    /// The bytes of the frame that is open.
-    frame: Vec<u8>,
-    /// Its header, once it has been let through, and what becomes of the frame.
-    judged: Option<(Header, Fate)>,
-    message: Option<Message>,
-    end: End,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Pass,
-    Withhold,
-    Discard,
-}
-
-/// A message that is open.
-#[derive(Debug, Default)]
-struct Message {
-    text: bool,
-    discarded: bool,
-    bytes: u64,
-    fragments: u64,
-    /// What it reads as so far, where that matters.
-    read: Vec<u8>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// Bytes pass.
-    Open,
-    /// A Close of Postern's follows at the next boundary.
-    Closing,
-    /// A Close has passed.
-    Closed,
-}
-
 impl<'p> Model<'p> {
     pub(crate) fn new(
         policy: &'p Policy,
+        agreed: Option<Agreed>,
         subjects: Subjects,
         expires_at: Option<Duration>,
         now: Duration,
@@ -102,12 +75,13 @@ impl<'p> Model<'p> {
         let own = |rate: &Rate| (rate.per == Per::Connection).then(|| Bucket::full(rate.quota, now));
         let mut rates: Vec<_> = policy.rates.iter().map(|rate| (*rate, own(rate))).collect();
         rates.sort_by_key(|(rate, _)| rate.count);
+        let (client, upstream) = agreed.map(|Agreed { client, upstream }| (client, upstream)).unzip();
         Self {
             policy,
             rates,
             subjects,
-            client: Side::new(Peer::Client, policy.client),
-            upstream: Side::new(Peer::Upstream, policy.upstream),
+            client: Side::new(Peer::Client, policy.client, policy.compression, client),
+            upstream: Side::new(Peer::Upstream, policy.upstream, policy.compression, upstream),
             parked: false,
             refused: None,
             cut_at: None,
@@ -115,6 +89,7 @@ impl<'p> Model<'p> {
             cut: false,
             told: Vec::new(),
             tally: Tally::default(),
+            inflated: Inflated::default(),
             wait: Duration::ZERO,
         }
     }
@@ -233,10 +208,11 @@ impl<'p> Model<'p> {
             self.tally.client.dropped += 1;
             return Ok(Fate::Discard);
         }
-        let side = self.side(peer);
-        let text = side.message.as_ref().is_some_and(|message| message.text);
-        let proved = header.is_close() || (side.limits.utf8 && text && !header.is_control());
-        Ok(if proved { Fate::Withhold } else { Fate::Pass })
+        let side = self.side_mut(peer);
+        let withheld = side.withholds(header)?;
+        let ahead = header.is_control() && side.withholds_a_message();
+        self.inflated.went_ahead += u64::from(ahead);
+        Ok(if withheld { Fate::Withhold } else { Fate::Pass })
     }
 
     /// Charges all rates in turn; `false` where the message is to be discarded.
@@ -280,11 +256,18 @@ impl<'p> Model<'p> {
         let side = self.side_mut(peer);
         let Some((header, fate)) = side.judged else { return Ok(()) };
         if fate == Fate::Withhold {
-            side.prove_end(&header)?;
-            passed.extend_from_slice(&side.frame);
-            if !header.is_close() {
-                self.count(peer, &header);
+            let on = side.prove_end(&header)?;
+            let inflated = side.message.as_ref().filter(|message| message.inflated && !header.is_control());
+            match inflated.map(|message| message.bytes) {
+                None => self.count(peer, &header),
+                Some(bytes) if header.fin => {
+                    self.messages(peer).allowed += 1;
+                    self.messages(peer).bytes += bytes;
+                    self.inflated.messages += 1;
+                }
+                Some(_) => {}
             }
+            passed.extend(on);
         }
         let side = self.side_mut(peer);
         side.frame.clear();
@@ -357,112 +340,6 @@ impl<'p> Model<'p> {
             Peer::Upstream => &mut self.tally.upstream,
         }
     }
-}
-
-impl Side {
-    fn new(peer: Peer, limits: Limits) -> Self {
-        Self { peer, limits, frame: Vec::new(), judged: None, message: None, end: End::Open }
-    }
-
-    /// Whether what went on ends with a whole frame.
-    fn is_at_boundary(&self) -> bool {
-        self.judged.is_none_or(|(_, fate)| fate != Fate::Pass)
-    }
-
-    /// How much of the open frame has not come.
-    fn bytes_left(&self) -> u64 {
-        self.judged.map_or(0, |(header, _)| header.len as u64 + header.payload_len - self.frame.len() as u64)
-    }
-
-    /// Judges what has come of a header.
-    fn judge_start(&self) -> Result<(), Reason> {
-        let broken = || Err(Reason::ProtocolError);
-        let Some(first) = self.frame.first() else { return Ok(()) };
-        let (opcode, fin) = (first & 0x0f, first & 0x80 != 0);
-        let in_place = match opcode {
-            0 => self.message.is_some(),
-            1 | 2 => self.message.is_none(),
-            8..=10 => fin,
-            _ => false,
-        };
-        if first & 0x70 != 0 || !in_place {
-            return broken();
-        }
-        let Some(second) = self.frame.get(1) else { return Ok(()) };
-        if (second & 0x80 != 0) != (self.peer == Peer::Client) {
-            return broken();
-        }
-        let short_len = second & 0x7f;
-        if opcode >= 8 && (short_len > 125 || (opcode == 8 && short_len == 1)) {
-            return broken();
-        }
-        if let Read::NotMinimal = reader::read(&self.frame) {
-            return broken();
-        }
-        Ok(())
-    }
-
-    /// Judges a whole header by the limits, and opens its message.
-    fn judge(&mut self, header: &Header) -> Result<(), Reason> {
-        if header.is_control() {
-            return Ok(());
-        }
-        let limits = self.limits;
-        if (header.opcode == 1 && !limits.text) || (header.opcode == 2 && !limits.binary) {
-            return Err(Reason::TypeDenied);
-        }
-        if header.payload_len > limits.max_frame {
-            return Err(Reason::FrameTooBig);
-        }
-        let message =
-            self.message.get_or_insert_with(|| Message { text: header.opcode == 1, ..Message::default() });
-        message.bytes += header.payload_len;
-        message.fragments += 1;
-        if message.bytes > limits.max_message {
-            return Err(Reason::MessageTooBig);
-        }
-        if message.fragments > limits.max_fragments {
-            return Err(Reason::TooManyFragments);
-        }
-        Ok(())
-    }
-
-    /// Reads the last byte of the payload, where it has to be proved.
-    fn prove(&mut self) -> Result<(), Reason> {
-        let Some((header, Fate::Withhold)) = self.judged else { return Ok(()) };
-        if header.is_close() {
-            let body = header.plain(&self.frame);
-            if let Some((code, reason)) = body.split_first_chunk::<2>() {
-                if !matches!(u16::from_be_bytes(*code), 1000..=1003 | 1007..=1014 | 3000..=4999) {
-                    return Err(Reason::ProtocolError);
-                }
-                if is_hopeless(reason) {
-                    return Err(Reason::InvalidUtf8);
-                }
-            }
-        } else if let (Some(message), Some(byte)) = (&mut self.message, header.plain(&self.frame).last()) {
-            message.read.push(*byte);
-            if is_hopeless(&message.read) {
-                return Err(Reason::InvalidUtf8);
-            }
-        }
-        Ok(())
-    }
-
-    fn prove_end(&self, header: &Header) -> Result<(), Reason> {
-        let body = header.plain(&self.frame);
-        let text = match &self.message {
-            _ if header.is_close() => body.get(2..).unwrap_or_default(),
-            Some(message) if header.fin => &message.read,
-            _ => return Ok(()),
-        };
-        if std::str::from_utf8(text).is_err() { Err(Reason::InvalidUtf8) } else { Ok(()) }
-    }
-}
-
-/// Whether no more bytes can make this UTF-8.
-fn is_hopeless(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_err_and(|error| error.error_len().is_some())
 }
 
 /// Postern's Close in the place of what `peer` sends.

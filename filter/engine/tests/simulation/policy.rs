@@ -11,6 +11,8 @@ use crate::numbers::Numbers;
 pub(crate) struct Policy {
     pub(crate) client: Limits,
     pub(crate) upstream: Limits,
+    /// Whether messages may be compressed, and what is done about it.
+    pub(crate) compression: Option<Compression>,
     pub(crate) rates: Vec<Rate>,
     pub(crate) close_timeout: Duration,
     /// Set where clients have tokens, which end.
@@ -26,6 +28,12 @@ pub(crate) struct Limits {
     pub(crate) max_message: u64,
     pub(crate) max_fragments: u64,
     pub(crate) utf8: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    Inspect,
+    Pass,
 }
 
 /// How often a client may send.
@@ -73,9 +81,16 @@ impl Policy {
         // The upstream's types are not limited, nor its fragments.
         let mut upstream = Limits { max_fragments: u64::MAX, ..Limits::random(numbers) };
         upstream.utf8 = numbers.one_in(2);
+        let (inspect, pass) = (Some(Compression::Inspect), Some(Compression::Pass));
+        let compression = numbers.of(&[inspect, inspect, inspect, pass, None, None]);
         let rates = (0..numbers.to(4)).map(|_| Rate::random(numbers, expiry_grace.is_some())).collect();
         let close_timeout = Duration::from_millis(100 + numbers.to(5_000));
-        Self { client, upstream, rates, close_timeout, expiry_grace }
+        Self { client, upstream, compression, rates, close_timeout, expiry_grace }
+    }
+
+    /// Whether a message of the client may be discarded.
+    pub(crate) fn drops(&self) -> bool {
+        self.rates.iter().any(|rate| rate.drop)
     }
 
     /// As an operator writes it.
@@ -93,6 +108,11 @@ impl Policy {
         json!({
             "origins": {"allow": ["https://app.example.com"]},
             "auth": auth,
+            "compression": match self.compression {
+                Some(Compression::Inspect) => "inspect",
+                Some(Compression::Pass) => "pass",
+                None => "strip",
+            },
             "messages": {
                 "types": types,
                 "max_frame_bytes": self.client.max_frame,
@@ -113,7 +133,7 @@ impl Policy {
 
 impl Limits {
     fn random(numbers: &mut Numbers) -> Self {
-        let max_message = numbers.of(&[1, 16, 100, 125, 126, 300, 1000, 70_000]);
+        let max_message = numbers.of(&[1, 16, 100, 125, 126, 300, 1000, 1000, 70_000]);
         let max_frame = if numbers.one_in(2) { max_message } else { 1 + numbers.to(max_message - 1) };
         let max_fragments = numbers.of(&[1, 2, 5, 128]);
         Self { text: true, binary: true, max_frame, max_message, max_fragments, utf8: true }

@@ -14,6 +14,8 @@ pub(crate) enum Read {
 pub(crate) struct Header {
     pub(crate) fin: bool,
     pub(crate) opcode: u8,
+    /// Whether RSV1 is set.
+    pub(crate) compressed: bool,
     pub(crate) payload_len: u64,
     /// Where the payload begins.
     pub(crate) len: usize,
@@ -36,6 +38,7 @@ pub(crate) fn read(bytes: &[u8]) -> Read {
     let mut header = Header {
         fin: first & 0x80 != 0,
         opcode: first & 15,
+        compressed: first & 0x40 != 0,
         payload_len,
         len: 2 + length_bytes,
         mask: [0; 4],
@@ -59,6 +62,12 @@ impl Header {
 
     pub(crate) fn starts_message(&self) -> bool {
         matches!(self.opcode, 1 | 2)
+    }
+
+    /// What the last byte in `frame`, which is one of the payload, reads as.
+    pub(crate) fn last(&self, frame: &[u8]) -> Option<u8> {
+        let at = frame.len().checked_sub(self.len + 1)?;
+        Some(frame[self.len + at] ^ self.mask[at % 4])
     }
 
     /// What the payload in `frame` reads as, as far as it has come.

@@ -2,40 +2,40 @@
 
 use postern_engine::Peer;
 
+use crate::deflate::{Agreed, Deflater};
 use crate::numbers::Numbers;
-use crate::policy::Limits;
-use crate::support::{frame, header};
+use crate::policy::{Compression, Limits, Policy};
+use crate::support::frame;
 
 /// A peer that never runs out of things to say.
 #[derive(Debug)]
 pub(crate) struct Traffic {
-    peer: Peer,
-    limits: Limits,
+    pub(crate) peer: Peer,
+    pub(crate) limits: Limits,
+    /// How long a compressed message may be on the wire.
+    pub(crate) max_compressed: u64,
+    pub(crate) deflater: Option<Deflater>,
     /// Once in so many messages comes something that is not allowed.
     sins: u64,
-    pending: Vec<u8>,
+    pub(crate) pending: Vec<u8>,
 }
+
+/// Marks the first frame of a compressed message (RFC 7692 §6).
+pub(crate) const RSV1: u8 = 0x40;
 
 const CHARACTERS: [&str; 8] = ["a", "Z", " ", "é", "κ", "€", "𝄞", "\u{10ffff}"];
 
-/// What is no UTF-8, or begins a character and does not end it.
-const NO_TEXT: [&[u8]; 8] = [
-    b"\xff",
-    b"\x80",
-    b"\xc0\x80",
-    b"\xed\xa0\x80",
-    b"\xf4\x90\x80\x80",
-    b"\xe2\x82",
-    b"\xf0\x9d\x84",
-    b"\xce\x20",
-];
-
-/// What no Close may carry.
-const NO_CODES: [u16; 10] = [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535];
-
 impl Traffic {
-    pub(crate) fn new(peer: Peer, limits: Limits, sins: u64) -> Self {
-        Self { peer, limits, sins, pending: Vec::new() }
+    pub(crate) fn new(peer: Peer, policy: &Policy, agreed: Option<Agreed>, numbers: &mut Numbers) -> Self {
+        let (limits, context) = match peer {
+            Peer::Client => (policy.client, agreed.map(|agreed| agreed.client)),
+            Peer::Upstream => (policy.upstream, agreed.map(|agreed| agreed.upstream)),
+        };
+        let inspected = policy.compression == Some(Compression::Inspect);
+        let max_compressed = limits.max_message + if inspected { 64 + limits.max_message / 512 } else { 0 };
+        let deflater = context.map(|context| Deflater::new(context, numbers));
+        let sins = numbers.of(&[10, 40, 200]);
+        Self { peer, limits, max_compressed, deflater, sins, pending: Vec::new() }
     }
 
     /// The next bytes, of which there may be none.
@@ -55,6 +55,9 @@ impl Traffic {
 
     fn say(&mut self, numbers: &mut Numbers) {
         if numbers.one_in(self.sins) {
+            if self.deflater.is_some() && numbers.one_in(2) {
+                return self.sin_compressed(numbers);
+            }
             return self.sin(numbers);
         }
         match numbers.to(30) {
@@ -87,10 +90,20 @@ impl Traffic {
             _ => numbers.len_to(most.min(20)),
         };
         let payload = if text { characters(numbers, len) } else { bytes(numbers, len) };
-        self.fragments(numbers, if text { 1 } else { 2 }, &payload, fragments);
+        let opcode = if text { 1 } else { 2 };
+        let longest = self.max_compressed.min(self.limits.max_frame * fragments);
+        if let Some(deflater) = self.deflater.as_mut().filter(|_| !numbers.one_in(4)) {
+            let compressed = deflater.message(numbers, &payload);
+            if compressed.len() as u64 <= longest {
+                return self.fragments(numbers, RSV1 | opcode, &compressed, fragments);
+            }
+            // It is not said.
+            deflater.forget();
+        }
+        self.fragments(numbers, opcode, &payload, fragments);
     }
 
-    fn fragments(&mut self, numbers: &mut Numbers, opcode: u8, payload: &[u8], fragments: u64) {
+    pub(crate) fn fragments(&mut self, numbers: &mut Numbers, opcode: u8, payload: &[u8], fragments: u64) {
         let (mut opcode, mut rest) = (opcode, payload);
         for left in (0..fragments).rev() {
             let most = usize::try_from(self.limits.max_frame).unwrap_or(usize::MAX);
@@ -107,100 +120,24 @@ impl Traffic {
         }
     }
 
-    /// Something that is not allowed, by the protocol or by the limits.
-    fn sin(&mut self, numbers: &mut Numbers) {
-        let mask = self.mask(numbers);
-        let plain = bytes(numbers, 5);
-        match numbers.to(16) {
-            0 => {
-                let bits = numbers.of(&[0x10, 0x20, 0x40, 0x70]);
-                self.frame(numbers, 0x82 | bits, &plain);
-            }
-            1 => {
-                let opcode = numbers.of(&[3, 7, 11, 15]);
-                self.frame(numbers, 0x80 | opcode, &plain);
-            }
-            2 => {
-                let wrong = if mask.is_some() { None } else { Some([1, 2, 3, 4]) };
-                self.pending.extend(frame(0x82, &plain, wrong));
-            }
-            3 => {
-                let mut long = header(0x82, numbers.of(&[126, 70_000]), mask);
-                let place = if long[1] & 0x7f == 126 { 2..4 } else { 2..10 };
-                long[place].fill(0);
-                self.pending.extend(long);
-            }
-            4 => self.pending.extend(header(0x82, u64::MAX - numbers.to(9), mask)),
-            5 => self.frame(numbers, 0x09, &plain),
-            6 => self.pending.extend(header(numbers.of(&[0x88, 0x89, 0x8a]), 126 + numbers.to(9), mask)),
-            7 => self.frame(numbers, 0x80, &plain),
-            8 => {
-                self.frame(numbers, 0x02, &plain[..1]);
-                self.frame(numbers, 0x82, &plain[..1]);
-            }
-            9 => {
-                let len = self.limits.max_frame.saturating_add(1);
-                self.pending.extend(header(numbers.of(&[0x81, 0x82, 0x01]), len, mask));
-            }
-            10 | 11 => {
-                let mut text = characters(numbers, 12);
-                let at = numbers.of(&[0, text.len()]);
-                let bad = numbers.of(&NO_TEXT);
-                text.splice(at..at, bad.iter().copied());
-                let fragments = 1 + numbers.to(2);
-                self.fragments(numbers, 1, &text, fragments);
-            }
-            12 => {
-                let code: u16 = numbers.of(&NO_CODES);
-                let bodies = [
-                    vec![3],
-                    code.to_be_bytes().to_vec(),
-                    [&code.to_be_bytes()[..], b"why"].concat(),
-                    b"\x03\xe8\xff".to_vec(),
-                    b"\x03\xe8ok\xe2\x82".to_vec(),
-                ];
-                let body = numbers.of(&bodies);
-                self.frame(numbers, 0x88, &body);
-            }
-            13 => {
-                self.frame(numbers, 0x02, b"");
-                for _ in 0..self.limits.max_fragments.min(130) {
-                    self.frame(numbers, 0x00, b"");
-                }
-            }
-            14 => {
-                self.frame(numbers, 0x02, b"x");
-                self.pending.extend(header(0x80, self.limits.max_frame, mask));
-            }
-            15 => {
-                let opcode = if numbers.one_in(2) { 1 } else { 2 };
-                self.frame(numbers, 0x80 | opcode, b"x");
-            }
-            _ => {
-                let len = numbers.len_to(20);
-                self.pending.extend(bytes(numbers, len));
-            }
-        }
-    }
-
-    fn frame(&mut self, numbers: &mut Numbers, first: u8, payload: &[u8]) {
+    pub(crate) fn frame(&mut self, numbers: &mut Numbers, first: u8, payload: &[u8]) {
         let mask = self.mask(numbers);
         self.pending.extend(frame(first, payload, mask));
     }
 
-    fn mask(&self, numbers: &mut Numbers) -> Option<[u8; 4]> {
+    pub(crate) fn mask(&self, numbers: &mut Numbers) -> Option<[u8; 4]> {
         let key = if numbers.one_in(4) { [0; 4] } else { [(); 4].map(|()| numbers.byte()) };
         (self.peer == Peer::Client).then_some(key)
     }
 }
 
-fn bytes(numbers: &mut Numbers, len: usize) -> Vec<u8> {
+pub(crate) fn bytes(numbers: &mut Numbers, len: usize) -> Vec<u8> {
     let seed = numbers.byte();
     (0..len).map(|i| seed.wrapping_mul(i.to_le_bytes()[0] | 1)).collect()
 }
 
 /// At most `len` bytes of UTF-8.
-fn characters(numbers: &mut Numbers, len: usize) -> Vec<u8> {
+pub(crate) fn characters(numbers: &mut Numbers, len: usize) -> Vec<u8> {
     let mut text = Vec::new();
     let plain = numbers.one_in(2);
     loop {

@@ -5,15 +5,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use postern_engine::headers::HeaderEdit;
 use postern_engine::rate::{self, Charged, Outcome};
 use postern_engine::{Engine, Event, Input, Judged, Output, Peer, Session, Tally};
 use serde_json::json;
 
 use crate::buckets::{Buckets, Name};
-use crate::model::{Model, Subjects, Told};
+use crate::deflate::{Agreed, OFFER};
+use crate::model::{Inflated, Model, Subjects, Told};
 use crate::numbers::Numbers;
 use crate::policy::Policy;
-use crate::support::{SECRET, START, admitted, agreement, engine};
+use crate::support::{EXTENSIONS, SECRET, START, admitted, agreement, engine};
 use crate::traffic::Traffic;
 
 /// How many connections there may be at once.
@@ -49,6 +51,7 @@ struct Asked {
 #[derive(Debug, Default)]
 pub(crate) struct Reached {
     pub(crate) tally: Tally,
+    pub(crate) inflated: Inflated,
     pub(crate) reasons: BTreeMap<&'static str, u64>,
     pub(crate) questions: u64,
     pub(crate) unread: u64,
@@ -81,14 +84,17 @@ impl<'p> World<'p> {
         // Every handshake is judged at the start, whenever the connection opens.
         let exp = START.as_secs() - 29 + numbers.to(20);
         let token = self.policy.expiry_grace.map(|_| token(subjects.user, exp));
-        let session = admitted(&self.engine, client, token.as_deref());
+        let offers = self.policy.compression.is_some() && !numbers.one_in(8);
+        let session = admitted(&self.engine, client, token.as_deref(), offers.then_some(OFFER));
+        let mut agreed = (offers && !numbers.one_in(8)).then(|| Agreed::random(numbers));
+        let answer = agreed.map(|agreed| agreed.written());
+        let told = agreed.as_mut().filter(|_| self.policy.drops()).and_then(Agreed::client_alone);
         let expires_at = self.policy.expiry_grace.map(|grace| Duration::from_secs(exp + 30) + grace);
-        let sins = numbers.of(&[10, 40, 200]);
         let mut connection = Connection {
             session,
-            model: Model::new(self.policy, subjects, expires_at, self.now),
-            client: Traffic::new(Peer::Client, self.policy.client, sins),
-            upstream: Traffic::new(Peer::Upstream, self.policy.upstream, sins),
+            model: Model::new(self.policy, agreed, subjects, expires_at, self.now),
+            client: Traffic::new(Peer::Client, self.policy, agreed, numbers),
+            upstream: Traffic::new(Peer::Upstream, self.policy, agreed, numbers),
         };
         let mut early = Vec::new();
         if numbers.one_in(8) {
@@ -99,8 +105,9 @@ impl<'p> World<'p> {
             let held = (!early.is_empty()).then_some(Output::HoldRequest);
             assert_eq!(connection.session.poll_output(), held);
         }
-        connection.session.handle(Input::Response(agreement()), self.now);
-        assert_eq!(connection.session.poll_output(), Some(Output::AdmitResponse(vec![])));
+        connection.session.handle(Input::Response(agreement(answer.as_deref())), self.now);
+        let told = told.map(|told| HeaderEdit::Set(EXTENSIONS.to_owned(), told.into_bytes()));
+        assert_eq!(connection.session.poll_output(), Some(Output::AdmitResponse(Vec::from_iter(told))));
         assert_eq!(connection.session.poll_output(), Some(Output::Tell(Event::Opened)));
         if !early.is_empty() {
             assert_eq!(connection.session.poll_output(), Some(Output::ReleaseRequest(early.len())));
@@ -231,6 +238,9 @@ impl Connection<'_> {
         let tally = std::mem::take(&mut model.tally);
         assert_eq!(session.take_tally(), tally, "what is counted");
         reached.tally.add(&tally);
+        let Inflated { messages, went_ahead } = std::mem::take(&mut model.inflated);
+        reached.inflated.messages += messages;
+        reached.inflated.went_ahead += went_ahead;
     }
 }
 

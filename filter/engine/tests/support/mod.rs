@@ -34,8 +34,12 @@ pub(crate) fn engine(policy: &Value) -> Engine {
     Engine::compile(config, &|_| None, [3; 16]).unwrap()
 }
 
-/// A session from `client` whose sound handshake, with `token` if there is one, has gone up.
-pub(crate) fn admitted(engine: &Engine, client: IpAddr, token: Option<&str>) -> Session {
+/// The field that extensions are offered and agreed on in.
+pub(crate) const EXTENSIONS: &str = "sec-websocket-extensions";
+
+/// A session from `client` whose sound handshake has gone up, with a token and an offer of an
+/// extension if there are such.
+pub(crate) fn admitted(engine: &Engine, client: IpAddr, token: Option<&str>, offer: Option<&str>) -> Session {
     let mut fields = fields(&[
         (":method", "GET"),
         (":path", "/chat"),
@@ -49,6 +53,7 @@ pub(crate) fn admitted(engine: &Engine, client: IpAddr, token: Option<&str>) -> 
     if let Some(token) = token {
         fields.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
     }
+    fields.extend(extension(offer));
     let head = RequestHead {
         fields,
         connection: Connection {
@@ -68,14 +73,20 @@ pub(crate) fn admitted(engine: &Engine, client: IpAddr, token: Option<&str>) -> 
     *session
 }
 
-/// The upstream's agreement to the handshake.
-pub(crate) fn agreement() -> Vec<Field> {
-    fields(&[
+/// The upstream's agreement to the handshake, and to an extension if there is one.
+pub(crate) fn agreement(answer: Option<&str>) -> Vec<Field> {
+    let mut fields = fields(&[
         (":status", "101"),
         ("upgrade", "websocket"),
         ("connection", "Upgrade"),
         ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-    ])
+    ]);
+    fields.extend(extension(answer));
+    fields
+}
+
+fn extension(value: Option<&str>) -> Option<Field> {
+    value.map(|value| (EXTENSIONS.to_owned(), value.into()))
 }
 
 fn fields(fields: &[(&str, &str)]) -> Vec<Field> {
