@@ -98,6 +98,52 @@ fn a_message_that_inflates_beyond_the_limit_does_not_pass_at_all() {
     assert_passes(&changes, Peer::Upstream, &bytes, &bytes, "just within the limit");
 }
 
+/// `plain` in stored blocks of at most `block` bytes, as zlib writes noise when it has little memory.
+fn stored(plain: &[u8], block: u16) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for block in plain.chunks(usize::from(block)) {
+        let len = u16::try_from(block.len()).unwrap();
+        bytes.push(0);
+        bytes.extend([len.to_le_bytes(), (!len).to_le_bytes()].concat());
+        bytes.extend(block);
+    }
+    bytes.push(0);
+    bytes
+}
+
+#[test]
+fn a_message_within_the_limit_passes_though_its_sender_made_it_longer() {
+    let limits = json!({"max_frame_bytes": "128KiB", "max_message_bytes": "64KiB"});
+    let changes = json!({"compression": "inspect", "messages": limits, "upstream_messages": limits});
+    // The blocks of zlib's `memLevel` 1, 5 and 8.
+    for block in [127, 2047, 16_383] {
+        for (size, refused) in [(65_536, false), (65_537, true)] {
+            let payload = stored(&vec![0xa5; size], block);
+            let (own, up) = (from_client(COMPRESSED_BINARY, &payload), masked_close(Reason::MessageTooBig));
+            let mut trial = open(changes.clone(), b"permessage-deflate");
+            let passed = trial.client(&own);
+            assert!(passed == if refused { up } else { own }, "{size} bytes in blocks of {block}");
+            let (own, down) = (from_upstream(COMPRESSED_BINARY, &payload), close(Reason::MessageTooBig));
+            let mut trial = open(changes.clone(), b"permessage-deflate");
+            let passed = trial.upstream(&own);
+            assert!(passed == if refused { down } else { own }, "{size} bytes in blocks of {block}");
+        }
+    }
+}
+
+#[test]
+fn a_compressed_message_may_have_as_many_fragments_as_the_policy_says() {
+    let limits = json!({"max_fragments": 5000});
+    let changes = json!({"compression": "inspect", "messages": limits});
+    let bytes = |fragments: usize| {
+        let more = from_client(0x00, b"").repeat(fragments - 2);
+        [from_client(0x42, b""), more, from_client(0x80, b"\0")].concat()
+    };
+    let mut trial = open(changes.clone(), b"permessage-deflate");
+    assert!(trial.client(&bytes(5000)) == bytes(5000), "as many as there may be");
+    assert_eq!(trial.client(&bytes(5001)), masked_close(Reason::TooManyFragments), "one more");
+}
+
 #[test]
 fn compressed_text_is_proved_where_it_is_inspected_and_only_there() {
     let bad = from_client(COMPRESSED_TEXT, &Deflater::new().message(b"\xff"));
