@@ -432,13 +432,12 @@ impl Side {
         let Some((header, Fate::Withhold)) = self.judged else { return Ok(()) };
         if header.is_close() {
             let body = header.plain(&self.frame);
-            if let Some((code, reason)) = body.split_first_chunk::<2>() {
-                if !matches!(u16::from_be_bytes(*code), 1000..=1003 | 1007..=1014 | 3000..=4999) {
-                    return Err(Reason::ProtocolError);
-                }
-                if is_hopeless(reason) {
-                    return Err(Reason::InvalidUtf8);
-                }
+            let begins = |code: u16| code.to_be_bytes().iter().zip(&body).all(|(byte, came)| byte == came);
+            if !(1000..=1003).chain(1007..=1014).chain(3000..=4999).any(begins) {
+                return Err(Reason::ProtocolError);
+            }
+            if is_hopeless(body.get(2..).unwrap_or_default()) {
+                return Err(Reason::InvalidUtf8);
             }
         } else if let (Some(message), Some(byte)) = (&mut self.message, header.plain(&self.frame).last()) {
             message.read.push(*byte);
