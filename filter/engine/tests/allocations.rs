@@ -59,8 +59,8 @@ fn open(policy: Value) -> Session {
     let mut policy = policy;
     policy["origins"] = json!({"allow": ["https://app.example.com"]});
     policy["auth"] = json!("none");
-    let mut session = admitted(&engine(&policy), [198, 51, 100, 7].into(), None);
-    session.handle(Input::Response(agreement()), START);
+    let mut session = admitted(&engine(&policy), [198, 51, 100, 7].into(), &[]);
+    session.handle(Input::Response(agreement(&[])), START);
     while session.poll_output().is_some() {}
     session
 }

@@ -80,8 +80,9 @@ impl<'p> World<'p> {
         let client = IpAddr::from([198, 51, 100, u8::try_from(subjects.address).unwrap()]);
         // Every handshake is judged at the start, whenever the connection opens.
         let exp = START.as_secs() - 29 + numbers.to(20);
-        let token = self.policy.expiry_grace.map(|_| token(subjects.user, exp));
-        let session = admitted(&self.engine, client, token.as_deref());
+        let token = self.policy.expiry_grace.map(|_| format!("Bearer {}", token(subjects.user, exp)));
+        let token: Vec<_> = token.iter().map(|token| ("authorization", token.as_str())).collect();
+        let session = admitted(&self.engine, client, &token);
         let expires_at = self.policy.expiry_grace.map(|grace| Duration::from_secs(exp + 30) + grace);
         let sins = numbers.of(&[10, 40, 200]);
         let mut connection = Connection {
@@ -99,7 +100,7 @@ impl<'p> World<'p> {
             let held = (!early.is_empty()).then_some(Output::HoldRequest);
             assert_eq!(connection.session.poll_output(), held);
         }
-        connection.session.handle(Input::Response(agreement()), self.now);
+        connection.session.handle(Input::Response(agreement(&[])), self.now);
         assert_eq!(connection.session.poll_output(), Some(Output::AdmitResponse(vec![])));
         assert_eq!(connection.session.poll_output(), Some(Output::Tell(Event::Opened)));
         if !early.is_empty() {

@@ -34,9 +34,9 @@ pub(crate) fn engine(policy: &Value) -> Engine {
     Engine::compile(config, &|_| None, [3; 16]).unwrap()
 }
 
-/// A session from `client` whose sound handshake, with `token` if there is one, has gone up.
-pub(crate) fn admitted(engine: &Engine, client: IpAddr, token: Option<&str>) -> Session {
-    let mut fields = fields(&[
+/// A session from `client` whose sound handshake, with `more` fields in it, has gone up.
+pub(crate) fn admitted(engine: &Engine, client: IpAddr, more: &[(&str, &str)]) -> Session {
+    let sound = [
         (":method", "GET"),
         (":path", "/chat"),
         (":authority", "server.example.com"),
@@ -45,12 +45,9 @@ pub(crate) fn admitted(engine: &Engine, client: IpAddr, token: Option<&str>) -> 
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ("sec-websocket-version", "13"),
         ("origin", "https://app.example.com"),
-    ]);
-    if let Some(token) = token {
-        fields.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
-    }
+    ];
     let head = RequestHead {
-        fields,
+        fields: fields(&[&sound, more].concat()),
         connection: Connection {
             tls: true,
             mutual_tls: false,
@@ -68,14 +65,15 @@ pub(crate) fn admitted(engine: &Engine, client: IpAddr, token: Option<&str>) -> 
     *session
 }
 
-/// The upstream's agreement to the handshake.
-pub(crate) fn agreement() -> Vec<Field> {
-    fields(&[
+/// The upstream's agreement to the handshake, with `more` fields in it.
+pub(crate) fn agreement(more: &[(&str, &str)]) -> Vec<Field> {
+    let sound = [
         (":status", "101"),
         ("upgrade", "websocket"),
         ("connection", "Upgrade"),
         ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-    ])
+    ];
+    fields(&[&sound, more].concat())
 }
 
 fn fields(fields: &[(&str, &str)]) -> Vec<Field> {
