@@ -155,9 +155,7 @@ impl Lane {
                     None => Step::Violation(Reason::Internal),
                 });
             }
-            Err(_) => {
-                return Ok(Step::Violation(self.judge_start(bytes).err().unwrap_or(Reason::ProtocolError)));
-            }
+            Err(_) => return Ok(Step::Violation(Reason::ProtocolError)),
         };
         let starts_message = match self.judge_start(bytes).and_then(|()| self.judge(&header)) {
             Ok(starts_message) => starts_message,

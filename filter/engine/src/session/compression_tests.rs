@@ -115,20 +115,33 @@ fn stored(plain: &[u8], block: u16) -> Vec<u8> {
 fn a_message_within_the_limit_passes_though_its_sender_made_it_longer() {
     let limits = json!({"max_frame_bytes": "128KiB", "max_message_bytes": "64KiB"});
     let changes = json!({"compression": "inspect", "messages": limits, "upstream_messages": limits});
-    // The blocks of zlib's `memLevel` 1, 5 and 8.
-    for block in [127, 2047, 16_383] {
-        for (size, refused) in [(65_536, false), (65_537, true)] {
+    // The blocks of zlib's `memLevel` 8, 5 and 1, and almost as small as blocks may be.
+    for block in [16_383, 2047, 127, 36] {
+        for (size, passes) in [(65_536, true), (65_537, false)] {
             let payload = stored(&vec![0xa5; size], block);
-            let (own, up) = (from_client(COMPRESSED_BINARY, &payload), masked_close(Reason::MessageTooBig));
-            let mut trial = open(changes.clone(), b"permessage-deflate");
-            let passed = trial.client(&own);
-            assert!(passed == if refused { up } else { own }, "{size} bytes in blocks of {block}");
-            let (own, down) = (from_upstream(COMPRESSED_BINARY, &payload), close(Reason::MessageTooBig));
-            let mut trial = open(changes.clone(), b"permessage-deflate");
-            let passed = trial.upstream(&own);
-            assert!(passed == if refused { down } else { own }, "{size} bytes in blocks of {block}");
+            for fragment in [payload.len(), 20_000] {
+                let mut trial = open(changes.clone(), b"permessage-deflate");
+                let sent = fragments(from_client, &payload, fragment);
+                let expected = if passes { &sent } else { &masked_close(Reason::MessageTooBig) };
+                let name = format!("{size} bytes in blocks of {block} and fragments of {fragment}");
+                assert!(trial.client(&sent) == *expected, "{name}, from the client");
+                let tally = trial.session.take_tally().client;
+                let counted = if passes { (1, 0, payload.len() as u64) } else { (0, 1, 0) };
+                assert_eq!((tally.allowed, tally.refused, tally.bytes), counted, "{name}");
+                let mut trial = open(changes.clone(), b"permessage-deflate");
+                let sent = fragments(from_upstream, &payload, fragment);
+                let expected = if passes { &sent } else { &close(Reason::MessageTooBig) };
+                assert!(trial.upstream(&sent) == *expected, "{name}, from the upstream");
+            }
         }
     }
+}
+
+/// A compressed binary message in frames of at most `size` bytes.
+fn fragments(frame: fn(u8, &[u8]) -> Vec<u8>, payload: &[u8], size: usize) -> Vec<u8> {
+    let last = payload.len().div_ceil(size) - 1;
+    let fragment = |(i, part)| frame(if i == 0 { 0x42 } else { 0 } | if i == last { 0x80 } else { 0 }, part);
+    payload.chunks(size).enumerate().flat_map(fragment).collect()
 }
 
 #[test]
