@@ -148,6 +148,21 @@ impl Usage {
     }
 }
 
+/// How many bombs are sent.
+const BOMBS: usize = 8;
+
+/// Bytes that do not compress, the same in every run (xorshift64*).
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes()
+    });
+    words.flatten().take(len).collect()
+}
+
 #[tokio::test]
 async fn a_bomb_costs_no_more_than_a_message_of_the_limit_and_nothing_of_it_passes() {
     let bomb = zeros(1024);
@@ -161,18 +176,17 @@ async fn a_bomb_costs_no_more_than_a_message_of_the_limit_and_nothing_of_it_pass
     let scene = scene().start().await;
 
     // Of the limit when inflated, and on the wire nearly as long as the bomb.
-    let noise: Vec<u8> = (0..MIB as u64)
-        .flat_map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).to_le_bytes())
-        .take(MIB)
-        .collect();
-    let legal = compressed(opcode::BINARY, deflated(&[noise, vec![0; MIB]].concat())).bytes();
+    let legal = compressed(opcode::BINARY, deflated(&[noise(MIB), vec![0; MIB]].concat())).bytes();
+    assert!(legal.len() > MIB, "{} bytes", legal.len());
     let mut client = open(&scene, "/ws/inspected").await;
     let before = Usage::of(&scene);
     client.send(&legal).await;
     scene.record(&client).await.bytes_when(legal.len()).await;
     let allowed = Usage::of(&scene).since(before);
 
-    for attack in [&whole, &in_fragments.concat()] {
+    // Many, since inflating one whole takes no longer than a tenth of a second.
+    let mut ticks = 0;
+    for attack in [&whole, &in_fragments.concat()].repeat(BOMBS / 2) {
         let mut client = open(&scene, "/ws/inspected").await;
         let before = Usage::of(&scene);
         client.send(attack).await;
@@ -186,9 +200,14 @@ async fn a_bomb_costs_no_more_than_a_message_of_the_limit_and_nothing_of_it_pass
         assert_eq!(scene.access_line(client.case()).await["reason"], "message_too_big");
         println!("a bomb of 1 GiB: {spent:?}; a message of the limit: {allowed:?}");
         assert!(spent.memory < allowed.memory + 8 * MIB, "a bomb: {spent:?}, a message: {allowed:?}");
+        ticks += spent.ticks;
     }
+    assert!(
+        ticks <= BOMBS as u64 * (allowed.ticks + 3),
+        "{BOMBS} bombs: {ticks} ticks, a message: {allowed:?}"
+    );
     let labels = [("policy", "inspected"), ("reason", "message_too_big")];
-    assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 2.0);
+    assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), BOMBS as f64);
 
     let bare = self::scene().bare().start().await;
     let client = &mut open(&bare, "/ws/inspected").await;

@@ -46,7 +46,7 @@ impl Case {
 
 async fn start(scene: Scene) -> Arc<RunningScene> {
     let limits = json!({"max_frame_bytes": 64, "max_message_bytes": 100, "utf8": true});
-    let policy = json!({"rates": [], "upstream_messages": limits, "liveness": {"close_timeout": "500ms"}});
+    let policy = json!({"rates": [], "upstream_messages": limits, "liveness": {"close_timeout": "2s"}});
     Arc::new(scene.policy(policy).plaintext().upstream("/ws/", Behaviour::Silent).start().await)
 }
 
@@ -142,6 +142,20 @@ async fn what_is_forbidden_does_not_reach_the_client_and_ends_both_sides_with_it
     }
     let labels = [("policy", "chat"), ("direction", "upstream"), ("result", "refused")];
     scene.envoy().stat_becomes("postern_messages", &labels, violations().len() as f64).await;
+}
+
+#[tokio::test]
+async fn what_is_forbidden_is_found_when_every_byte_comes_alone() {
+    let scene = start(Scene::new()).await;
+    let mut attacks = JoinSet::new();
+    for case in violations() {
+        let scene = Arc::clone(&scene);
+        attacks.spawn(async move {
+            let every: Vec<usize> = (1..case.attack().len()).collect();
+            assert_refused(&scene, &case, &every).await;
+        });
+    }
+    attacks.join_all().await;
 }
 
 #[tokio::test]

@@ -23,9 +23,9 @@ impl CloseBody {
             }
             code_bytes += 1;
             match self.half_a_code.take() {
-                None => self.half_a_code = Some(byte ^ key),
+                None if may_begin_a_code(byte ^ key) => self.half_a_code = Some(byte ^ key),
                 Some(high) if may_be_sent(u16::from_be_bytes([high, byte ^ key])) => self.has_code = true,
-                Some(_) => return Err(Reason::ProtocolError),
+                _ => return Err(Reason::ProtocolError),
             }
         }
         let reason = masked.get(code_bytes..).unwrap_or_default();
@@ -46,6 +46,11 @@ impl CloseBody {
 /// meaning on the wire, and the ranges of §7.4.2 for libraries and applications.
 fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+/// Whether a code that may be sent begins with this byte.
+fn may_begin_a_code(high: u8) -> bool {
+    matches!(high, 0x03 | 0x0b..=0x13)
 }
 
 /// A Close frame towards the client: code and reason of `reason`, not masked.
@@ -100,6 +105,15 @@ mod tests {
             assert_eq!(judge(&body(1000, "ἀντίο".as_bytes()), piece), Ok(()));
             assert_eq!(judge(&body(1000, b"\xce"), piece), Err(Reason::InvalidUtf8), "an end too soon");
             assert_eq!(judge(&body(1000, b"\xce\x20"), piece), Err(Reason::InvalidUtf8));
+        }
+    }
+
+    #[test]
+    fn a_code_is_refused_at_its_first_byte_where_that_decides() {
+        for high in 0..=u8::MAX {
+            let hopeless = (0..=u8::MAX).all(|low| !may_be_sent(u16::from_be_bytes([high, low])));
+            let expected = if hopeless { Err(Reason::ProtocolError) } else { Ok(()) };
+            assert_eq!(CloseBody::default().push(&[high], Mask::default()), expected, "{high:#04x}");
         }
     }
 

@@ -73,7 +73,8 @@ impl FrameHeader {
         self.rsv & 0x40 != 0
     }
 
-    /// Reads the header that `bytes` begin with; `None` while bytes are missing.
+    /// Reads the header that `bytes` begin with; `None` while bytes are missing. A length that no
+    /// sender may write is told of as soon as no byte can make it good.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, MalformedHeader> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let (payload_len, length_len) = match second & 0x7f {
@@ -86,15 +87,15 @@ impl FrameHeader {
                 (length, 2)
             }
             0x7f => {
-                let Some(length) = rest.first_chunk::<8>() else { return Ok(None) };
-                let length = u64::from_be_bytes(*length);
-                if length >> 63 != 0 {
+                // Neither has to wait for all eight bytes.
+                if rest.first().is_some_and(|first| first & 0x80 != 0) {
                     return Err(MalformedHeader::LengthTopBit);
                 }
-                if length <= 0xffff {
+                if rest.starts_with(&[0; 6]) {
                     return Err(MalformedHeader::LengthNotMinimal);
                 }
-                (length, 8)
+                let Some(length) = rest.first_chunk::<8>() else { return Ok(None) };
+                (u64::from_be_bytes(*length), 8)
             }
             short => (u64::from(short), 0),
         };
@@ -151,15 +152,24 @@ mod tests {
     }
 
     #[test]
-    fn a_length_must_be_minimal_and_without_its_top_bit() {
-        let cases: [(&[u8], MalformedHeader); 4] = [
-            (&[0x82, 0x7e, 0x00, 0x7d], MalformedHeader::LengthNotMinimal),
-            (&[0x82, 0xfe, 0x00, 0x00], MalformedHeader::LengthNotMinimal),
-            (&[0x82, 0x7f, 0, 0, 0, 0, 0, 0, 0xff, 0xff], MalformedHeader::LengthNotMinimal),
-            (&[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0], MalformedHeader::LengthTopBit),
+    fn a_length_must_be_minimal_and_without_its_top_bit_which_is_told_at_the_byte_that_decides() {
+        // The bytes up to the one that decides, and what may follow it.
+        let cases: [(&[u8], &[u8], MalformedHeader); 6] = [
+            (&[0x82, 0x7e, 0x00, 0x7d], &[], MalformedHeader::LengthNotMinimal),
+            (&[0x82, 0xfe, 0x00, 0x00], &[1, 2, 3, 4], MalformedHeader::LengthNotMinimal),
+            (&[0x82, 0x7f, 0, 0, 0, 0, 0, 0], &[0xff, 0xff], MalformedHeader::LengthNotMinimal),
+            (&[0x82, 0xff, 0, 0, 0, 0, 0, 0], &[0, 5, 1, 2, 3, 4], MalformedHeader::LengthNotMinimal),
+            (&[0x82, 0xff, 0x80], &[0; 11], MalformedHeader::LengthTopBit),
+            (&[0x82, 0x7f, 0xff], &[0xff; 7], MalformedHeader::LengthTopBit),
         ];
-        for (bytes, error) in cases {
-            assert_eq!(FrameHeader::parse(bytes), Err(error), "{bytes:02x?}");
+        for (bytes, rest, error) in cases {
+            for short in 0..bytes.len() {
+                assert_eq!(FrameHeader::parse(&bytes[..short]), Ok(None), "{bytes:02x?} cut to {short}");
+            }
+            for more in 0..=rest.len() {
+                let bytes = [bytes, &rest[..more]].concat();
+                assert_eq!(FrameHeader::parse(&bytes), Err(error), "{bytes:02x?}");
+            }
         }
     }
 }

@@ -79,6 +79,11 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 const BLOCKS: u64 = 1024;
 const BYTES_PER_BLOCK: u64 = 64;
 
+/// How many blocks a message may have that inflates to `len` bytes.
+pub(crate) fn max_blocks(len: u64) -> u64 {
+    BLOCKS + len / BYTES_PER_BLOCK
+}
+
 impl Inflater {
     /// For what a side with this context sends. Nothing is allocated before the first message.
     pub fn new(context: Context) -> Self {
@@ -189,8 +194,7 @@ impl Message {
 
     fn count_block(&mut self) -> Result<(), Reason> {
         self.blocks += 1;
-        let allowed = BLOCKS + self.produced / BYTES_PER_BLOCK;
-        if self.blocks <= allowed { Ok(()) } else { Err(Reason::ProtocolError) }
+        if self.blocks <= max_blocks(self.produced) { Ok(()) } else { Err(Reason::ProtocolError) }
     }
 
     /// Where this stands, all input read. Bits left of an octet belong to the next block.

@@ -10,6 +10,7 @@ use postern_config::MessageType;
 
 use crate::chunk::{Chunk, Unreadable};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, OpCode};
+use crate::inflate::max_blocks;
 use crate::reason::Reason;
 
 /// Who sends into a lane.
@@ -174,9 +175,7 @@ impl Lane {
                     None => Step::Violation(Reason::Internal),
                 });
             }
-            Err(_) => {
-                return Ok(Step::Violation(self.judge_start(bytes).err().unwrap_or(Reason::ProtocolError)));
-            }
+            Err(_) => return Ok(Step::Violation(Reason::ProtocolError)),
         };
         let starts_message = match self.judge_start(bytes).and_then(|()| self.judge(&header)) {
             Ok(starts_message) => starts_message,
@@ -273,11 +272,11 @@ impl LaneLimits {
         }
     }
 
-    /// How long a message may be on the wire. What does not compress grows a little: by five
-    /// bytes for each stored block, of which there may be one for every few kilobytes.
+    /// How long a message may be on the wire. What does not compress is stored in blocks, each of
+    /// which costs five bytes; how many there may be is for the inflater to say.
     fn max_wire_bytes(&self, compressed: bool) -> u64 {
-        let growth = if compressed && self.inflated { 64 + self.max_message_bytes / 512 } else { 0 };
-        self.max_message_bytes.saturating_add(growth)
+        let blocks = if compressed && self.inflated { max_blocks(self.max_message_bytes) } else { 0 };
+        self.max_message_bytes.saturating_add(blocks.saturating_mul(5))
     }
 }
 

@@ -30,8 +30,7 @@ pub(crate) struct Seen {
 }
 
 impl Line {
-    /// A connection whose upstream has agreed, to this extension if one is named, and whose stream
-    /// towards the client is parked.
+    /// A connection whose upstream has agreed, to this extension if one is named.
     pub(crate) fn open(policy: &StreamPolicy, extension: Option<&str>) -> Self {
         let mut session = admitted_under(policy).expect("the policy wants no token");
         let mut response = agreement();
@@ -41,7 +40,7 @@ impl Line {
         let told = edited(response, &edits).into_iter().find(|(name, _)| name == EXTENSIONS);
         let agreed = told.map_or_else(String::new, |(_, value)| String::from_utf8_lossy(&value).into());
         let mut line = Self { session, now: NOW, slots: BTreeMap::new(), agreed, seen: Seen::default() };
-        line.handle(Input::ResponseStart);
+        line.perform();
         line
     }
 
@@ -52,7 +51,9 @@ impl Line {
 
     /// A chunk from `peer`; `unread` where it may pass without being looked at.
     pub(crate) fn send(&mut self, peer: Peer, chunk: &[u8], unread: bool) {
-        if self.seen.reset {
+        // An empty chunk of the upstream's is the start of the response, from where on Postern speaks by
+        // itself: that is for a simulation, whose peers answer.
+        if self.seen.reset || (chunk.is_empty() && peer == Peer::Upstream && self.seen.closed.is_none()) {
             return;
         }
         let passed = if unread && self.session.pass_unread(peer, chunk.len()) {
@@ -109,12 +110,13 @@ impl Line {
         let Self { session, seen, .. } = self;
         while let Some(output) = session.poll_output() {
             match output {
-                Output::SendToClient(frame) => seen.to_client.extend(frame),
+                Output::Send(Peer::Client, frame) => seen.to_client.extend(frame),
+                Output::Send(Peer::Upstream, frame) => seen.to_upstream.extend(frame),
                 Output::Reset => seen.reset = true,
                 Output::Tell(Event::Closed { reason, .. }) => {
                     assert!(seen.closed.replace(reason).is_none(), "closed twice");
                 }
-                Output::Park | Output::Tell(Event::Opened) => {}
+                Output::Tell(Event::Opened) => {}
                 other => panic!("on an open connection: {other:?}"),
             }
         }

@@ -157,7 +157,7 @@ fn an_override_lies_over_the_policy_it_names() {
     let route = RouteFacts { name: None, metadata: metadata(&postern) };
     let plain = without(&request(), "upgrade");
     let Selection::Judge(mut session) = engine.select(&plain, &route) else { panic!("not judged") };
-    session.handle(crate::session::Input::Request(plain), std::time::Duration::ZERO);
+    session.handle(crate::session::Input::Request(plain), Duration::ZERO);
     let outputs: Vec<_> = std::iter::from_fn(|| session.poll_output()).collect();
     assert!(
         matches!(&outputs[..], [_, Output::Reply(_, reply)] if reply.reason == Reason::UpgradeRequired),

@@ -375,6 +375,12 @@ fn a_message_of_little_but_blocks_is_refused() {
     // One more is the block at the end.
     assert_eq!(blocks(1023), Ok(vec![]));
     assert_eq!(blocks(1024), Err(Reason::ProtocolError));
+    // Half as long as blocks have to be on the average.
+    let stored = [&[0, 32, 0, !32, !0][..], &[b'x'; 32]].concat();
+    let stored =
+        |count| message(&mut inflater(15, true), [&stored.repeat(count)[..], &[0]]).map(|out| out.len());
+    assert_eq!(stored(2046), Ok(2046 * 32));
+    assert_eq!(stored(2047), Err(Reason::ProtocolError));
     // As many as somebody who flushes every line.
     let mut numbers = Numbers(3);
     let text = numbers.text(200_000);

@@ -61,8 +61,8 @@ pub(super) enum Stop {
     Unreadable,
 }
 
-/// How many bytes of headers a withheld message may have. Only an upstream can get there, whose
-/// fragments no rule counts.
+/// How many bytes of headers a withheld message of the upstream may have, whose fragments no rule
+/// counts.
 const MAX_WITHHELD_HEADERS: u64 = 16 * 1024;
 
 /// How much payload is read at a time.
@@ -217,7 +217,7 @@ impl Side {
             }
             self.lane.release_held(|held| self.withheld.push(held));
             self.withheld.stage(range);
-            if self.withheld.header_bytes() > MAX_WITHHELD_HEADERS {
+            if self.sender == Peer::Upstream && self.withheld.header_bytes() > MAX_WITHHELD_HEADERS {
                 return Err(Reason::TooManyFragments.into());
             }
             if !header.opcode.is_control() {

@@ -98,6 +98,65 @@ fn a_message_that_inflates_beyond_the_limit_does_not_pass_at_all() {
     assert_passes(&changes, Peer::Upstream, &bytes, &bytes, "just within the limit");
 }
 
+/// `plain` in stored blocks of at most `block` bytes, as zlib writes noise when it has little memory.
+fn stored(plain: &[u8], block: u16) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for block in plain.chunks(usize::from(block)) {
+        let len = u16::try_from(block.len()).unwrap();
+        bytes.push(0);
+        bytes.extend([len.to_le_bytes(), (!len).to_le_bytes()].concat());
+        bytes.extend(block);
+    }
+    bytes.push(0);
+    bytes
+}
+
+#[test]
+fn a_message_within_the_limit_passes_though_its_sender_made_it_longer() {
+    let limits = json!({"max_frame_bytes": "128KiB", "max_message_bytes": "64KiB"});
+    let changes = json!({"compression": "inspect", "messages": limits, "upstream_messages": limits});
+    // The blocks of zlib's `memLevel` 8, 5 and 1, and almost as small as blocks may be.
+    for block in [16_383, 2047, 127, 36] {
+        for (size, passes) in [(65_536, true), (65_537, false)] {
+            let payload = stored(&vec![0xa5; size], block);
+            for fragment in [payload.len(), 20_000] {
+                let mut trial = open(changes.clone(), b"permessage-deflate");
+                let sent = fragments(from_client, &payload, fragment);
+                let expected = if passes { &sent } else { &masked_close(Reason::MessageTooBig) };
+                let name = format!("{size} bytes in blocks of {block} and fragments of {fragment}");
+                assert!(trial.client(&sent) == *expected, "{name}, from the client");
+                let tally = trial.session.take_tally().client;
+                let counted = if passes { (1, 0, payload.len() as u64) } else { (0, 1, 0) };
+                assert_eq!((tally.allowed, tally.refused, tally.bytes), counted, "{name}");
+                let mut trial = open(changes.clone(), b"permessage-deflate");
+                let sent = fragments(from_upstream, &payload, fragment);
+                let expected = if passes { &sent } else { &close(Reason::MessageTooBig) };
+                assert!(trial.upstream(&sent) == *expected, "{name}, from the upstream");
+            }
+        }
+    }
+}
+
+/// A compressed binary message in frames of at most `size` bytes.
+fn fragments(frame: fn(u8, &[u8]) -> Vec<u8>, payload: &[u8], size: usize) -> Vec<u8> {
+    let last = payload.len().div_ceil(size) - 1;
+    let fragment = |(i, part)| frame(if i == 0 { 0x42 } else { 0 } | if i == last { 0x80 } else { 0 }, part);
+    payload.chunks(size).enumerate().flat_map(fragment).collect()
+}
+
+#[test]
+fn a_compressed_message_may_have_as_many_fragments_as_the_policy_says() {
+    let limits = json!({"max_fragments": 5000});
+    let changes = json!({"compression": "inspect", "messages": limits});
+    let bytes = |fragments: usize| {
+        let more = from_client(0x00, b"").repeat(fragments - 2);
+        [from_client(0x42, b""), more, from_client(0x80, b"\0")].concat()
+    };
+    let mut trial = open(changes.clone(), b"permessage-deflate");
+    assert!(trial.client(&bytes(5000)) == bytes(5000), "as many as there may be");
+    assert_eq!(trial.client(&bytes(5001)), masked_close(Reason::TooManyFragments), "one more");
+}
+
 #[test]
 fn compressed_text_is_proved_where_it_is_inspected_and_only_there() {
     let bad = from_client(COMPRESSED_TEXT, &Deflater::new().message(b"\xff"));

@@ -49,7 +49,7 @@ fn index(sender: Peer) -> usize {
 
 impl Line {
     pub(crate) fn open(policy: &Value, now: Duration) -> Self {
-        let session = admitted(&engine(policy), IpAddr::from([198, 51, 100, 7]), None);
+        let session = admitted(&engine(policy), IpAddr::from([198, 51, 100, 7]), &[]);
         let mut line = Self {
             session,
             streams: Default::default(),
@@ -58,7 +58,7 @@ impl Line {
             gone: Default::default(),
         };
         line.send(Peer::Client, b"", now);
-        line.session.handle(Input::Response(agreement()), now);
+        line.session.handle(Input::Response(agreement(&[])), now);
         line.perform(now);
         line.send(Peer::Upstream, b"", now);
         line

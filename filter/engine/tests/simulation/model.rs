@@ -22,7 +22,6 @@ pub(crate) struct Model<'p> {
     subjects: Subjects,
     client: Side,
     upstream: Side,
-    parked: bool,
     refused: Option<Reason>,
     cut_at: Option<Duration>,
     expires_at: Option<Duration>,
@@ -56,9 +55,7 @@ pub(crate) struct Subjects {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     Closed(Reason),
-    Park,
     Reset,
-    SendToClient(Vec<u8>),
 }
 
 /// What a shared bucket says: that the tokens were there, or how long to wait for them.
@@ -82,7 +79,6 @@ impl<'p> Model<'p> {
             subjects,
             client: Side::new(Peer::Client, policy.client, policy.compression, client),
             upstream: Side::new(Peer::Upstream, policy.upstream, policy.compression, upstream),
-            parked: false,
             refused: None,
             cut_at: None,
             expires_at,
@@ -107,14 +103,7 @@ impl<'p> Model<'p> {
     pub(crate) fn passes_unread(&self, peer: Peer, len: usize) -> bool {
         let side = self.side(peer);
         let left = side.judged.filter(|(_, fate)| *fate == Fate::Pass).map_or(0, |_| side.bytes_left());
-        !self.cut && side.end == End::Open && len > 0 && left >= len as u64
-    }
-
-    pub(crate) fn response_starts(&mut self) {
-        self.parked = !self.cut && self.upstream.end == End::Open && self.upstream.is_at_boundary();
-        if self.parked {
-            self.told.push(Told::Park);
-        }
+        !self.cut && side.end == End::Open && len > 0 && left > len as u64
     }
 
     pub(crate) fn time_passes(&mut self, now: Duration) {
@@ -133,9 +122,6 @@ impl<'p> Model<'p> {
         let mut passed = Vec::new();
         if self.cut {
             return passed;
-        }
-        if peer == Peer::Upstream && !chunk.is_empty() {
-            self.parked = false;
         }
         let was_refused = self.refused.is_some();
         self.close_at_boundary(peer, &mut passed);
@@ -304,11 +290,6 @@ impl<'p> Model<'p> {
     fn tell_refusal(&mut self) {
         let Some(reason) = self.refused else { return };
         self.told.push(Told::Closed(reason));
-        if self.parked && self.upstream.end == End::Closing {
-            self.parked = false;
-            self.upstream.end = End::Closed;
-            self.told.push(Told::SendToClient(close(reason, Peer::Upstream)));
-        }
     }
 
     fn close_at_boundary(&mut self, peer: Peer, passed: &mut Vec<u8>) {

@@ -126,7 +126,9 @@ impl Policy {
                 "utf8": self.upstream.utf8,
             },
             "rates": self.rates.iter().map(Rate::written).collect::<Vec<_>>(),
-            "liveness": {"close_timeout": milliseconds(self.close_timeout)},
+            "liveness": {
+                "close_timeout": milliseconds(self.close_timeout), "idle_timeout": "24h", "ping_interval": "none",
+            },
         })
     }
 }

@@ -29,11 +29,17 @@ pub(crate) fn read(bytes: &[u8]) -> Read {
         127 => (8, 65_536),
         _ => (0, 0),
     };
-    let Some(length) = bytes.get(2..2 + length_bytes) else { return Read::Part };
-    let number = length.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
-    let payload_len = if length_bytes == 0 { u64::from(second & 0x7f) } else { number };
-    if payload_len < least || payload_len > u64::MAX / 2 {
+    // The smallest and the largest number that begins like this.
+    let [low, high] = [0x00, 0xff].map(|missing| {
+        let length = bytes[2..].iter().copied().chain([missing; 8]).take(length_bytes);
+        length.fold(0, |number: u64, byte| number << 8 | u64::from(byte))
+    });
+    let payload_len = if length_bytes == 0 { u64::from(second & 0x7f) } else { low };
+    if (length_bytes > 0 && high < least) || low > u64::MAX / 2 {
         return Read::NotMinimal;
+    }
+    if bytes.len() < 2 + length_bytes {
+        return Read::Part;
     }
     let mut header = Header {
         fin: first & 0x80 != 0,

@@ -179,13 +179,13 @@ impl Side {
     pub(crate) fn prove(&mut self) -> Result<(), Reason> {
         let Some((header, Fate::Withhold)) = self.judged else { return Ok(()) };
         if header.is_close() {
-            if let Some((code, reason)) = header.plain(&self.frame).split_first_chunk::<2>() {
-                if !matches!(u16::from_be_bytes(*code), 1000..=1003 | 1007..=1014 | 3000..=4999) {
-                    return Err(Reason::ProtocolError);
-                }
-                if is_hopeless(reason) {
-                    return Err(Reason::InvalidUtf8);
-                }
+            let body = header.plain(&self.frame);
+            let begins = |code: u16| code.to_be_bytes().iter().zip(&body).all(|(byte, came)| byte == came);
+            if !(1000..=1003).chain(1007..=1014).chain(3000..=4999).any(begins) {
+                return Err(Reason::ProtocolError);
+            }
+            if is_hopeless(body.get(2..).unwrap_or_default()) {
+                return Err(Reason::InvalidUtf8);
             }
             return Ok(());
         }

@@ -55,7 +55,6 @@ pub(crate) struct Reached {
     pub(crate) reasons: BTreeMap<&'static str, u64>,
     pub(crate) questions: u64,
     pub(crate) unread: u64,
-    pub(crate) sent_to_parked: u64,
     pub(crate) resets: u64,
 }
 
@@ -83,9 +82,11 @@ impl<'p> World<'p> {
         let client = IpAddr::from([198, 51, 100, u8::try_from(subjects.address).unwrap()]);
         // Every handshake is judged at the start, whenever the connection opens.
         let exp = START.as_secs() - 29 + numbers.to(20);
-        let token = self.policy.expiry_grace.map(|_| token(subjects.user, exp));
+        let token = self.policy.expiry_grace.map(|_| format!("Bearer {}", token(subjects.user, exp)));
         let offers = self.policy.compression.is_some() && !numbers.one_in(8);
-        let session = admitted(&self.engine, client, token.as_deref(), offers.then_some(OFFER));
+        let mut more: Vec<_> = token.iter().map(|token| ("authorization", token.as_str())).collect();
+        more.extend(offers.then_some((EXTENSIONS, OFFER)));
+        let session = admitted(&self.engine, client, &more);
         let mut agreed = (offers && !numbers.one_in(8)).then(|| Agreed::random(numbers));
         let answer = agreed.map(|agreed| agreed.written());
         let told = agreed.as_mut().filter(|_| self.policy.drops()).and_then(Agreed::client_alone);
@@ -105,18 +106,14 @@ impl<'p> World<'p> {
             let held = (!early.is_empty()).then_some(Output::HoldRequest);
             assert_eq!(connection.session.poll_output(), held);
         }
-        connection.session.handle(Input::Response(agreement(answer.as_deref())), self.now);
+        let answer: Vec<_> = answer.iter().map(|answer| (EXTENSIONS, answer.as_str())).collect();
+        connection.session.handle(Input::Response(agreement(&answer)), self.now);
         let told = told.map(|told| HeaderEdit::Set(EXTENSIONS.to_owned(), told.into_bytes()));
         assert_eq!(connection.session.poll_output(), Some(Output::AdmitResponse(Vec::from_iter(told))));
         assert_eq!(connection.session.poll_output(), Some(Output::Tell(Event::Opened)));
         if !early.is_empty() {
             assert_eq!(connection.session.poll_output(), Some(Output::ReleaseRequest(early.len())));
             self.send(&mut connection, Peer::Client, &early, numbers, reached);
-        }
-        if !numbers.one_in(4) {
-            connection.session.handle(Input::ResponseStart, self.now);
-            connection.model.response_starts();
-            connection.compare(reached);
         }
         connection
     }
@@ -144,7 +141,11 @@ impl<'p> World<'p> {
             }
             _ => {
                 let chunk = connection.upstream.chunk(numbers);
-                self.send(connection, Peer::Upstream, &chunk, numbers, reached);
+                // An empty one is the start of the response, from where on Postern speaks by itself; what
+                // comes of that is for another simulation.
+                if !chunk.is_empty() {
+                    self.send(connection, Peer::Upstream, &chunk, numbers, reached);
+                }
             }
         }
     }
@@ -222,11 +223,7 @@ impl Connection<'_> {
         for told in model.told.drain(..) {
             let output = session.poll_output();
             match (&told, &output) {
-                (Told::Park, Some(Output::Park)) => {}
                 (Told::Reset, Some(Output::Reset)) => reached.resets += 1,
-                (Told::SendToClient(bytes), Some(Output::SendToClient(sent))) if bytes == sent => {
-                    reached.sent_to_parked += 1;
-                }
                 (Told::Closed(why), Some(Output::Tell(Event::Closed { reason, .. }))) if why == reason => {
                     *reached.reasons.entry(reason.id()).or_default() += 1;
                 }
@@ -234,7 +231,11 @@ impl Connection<'_> {
             }
         }
         assert_eq!(session.poll_output(), None, "nothing is to be done");
-        assert_eq!(session.deadline(), model.deadline(), "when the timer is due");
+        match model.deadline() {
+            // A silent client is for another simulation.
+            None if !model.is_cut() => {}
+            deadline => assert_eq!(session.deadline(), deadline, "when the timer is due"),
+        }
         let tally = std::mem::take(&mut model.tally);
         assert_eq!(session.take_tally(), tally, "what is counted");
         reached.tally.add(&tally);
