@@ -165,7 +165,7 @@ pub(crate) fn document() -> Value {
     }
     // Who is silent is for a simulation.
     for (_, policy) in document["policies"].as_object_mut().expect("policies") {
-        policy["liveness"]["idle_timeout"] = json!("24h");
+        policy["liveness"]["idle_timeout"] = json!("8000h");
         policy["liveness"]["ping_interval"] = json!("none");
     }
     document

@@ -171,7 +171,8 @@ impl Parking {
 
     /// Whether the stream towards the client wants parking, and the upstream can be asked for it.
     pub(super) fn can_park_client(&self) -> bool {
-        !self.client.parked
+        self.possible
+            && !self.client.parked
             && self.upstream.parked
             && !self.upstream.is_expected()
             && self.upstream.may_be_asked()

@@ -127,7 +127,7 @@ impl Policy {
             },
             "rates": self.rates.iter().map(Rate::written).collect::<Vec<_>>(),
             "liveness": {
-                "close_timeout": milliseconds(self.close_timeout), "idle_timeout": "24h", "ping_interval": "none",
+                "close_timeout": milliseconds(self.close_timeout), "idle_timeout": "8000h", "ping_interval": "none",
             },
         })
     }
