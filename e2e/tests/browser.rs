@@ -117,3 +117,30 @@ async fn a_message_over_the_limit_shows_the_page_code_and_reason_and_is_served_b
     assert_eq!(seen["messages"], json!(["x".repeat(65537)]));
     assert_eq!(bare.upstream().records()[0].messages(), [vec![b'x'; 65537]]);
 }
+
+#[tokio::test]
+async fn a_page_that_only_listens_stays_open() {
+    let Some(page) = Page::at("app.example.com").await else { return };
+    let origin = page.origin();
+    let liveness = json!({"idle_timeout": "3s", "ping_interval": "1s", "pong_timeout": "1s"});
+    let policy = json!({
+        "origins": {"allow": [origin]}, "tls": "required", "liveness": liveness, "drain": "none",
+    });
+    let scene = Scene::new().policy(policy).start().await;
+    let url = scene.url("/ws/chat");
+    // Silent for longer than an idle client may be, it can still talk.
+    let script = format!(
+        "const seen = await new Promise((resolve) => {{
+           const socket = new WebSocket('{url}');
+           const seen = {{messages: [], code: null}};
+           socket.onopen = () => setTimeout(() => socket.send('still here'), 8000);
+           socket.onmessage = (event) => {{ seen.messages.push(event.data); socket.close(1000); }};
+           socket.onclose = ({{code}}) => resolve({{...seen, code}});
+         }});
+         report(seen)"
+    );
+    let seen = page.run(&script).await;
+    assert_eq!((&seen["messages"], &seen["code"]), (&json!(["still here"]), &json!(1000)), "{seen}");
+    let records = scene.upstream().records();
+    assert_eq!(records[0].messages(), [b"still here"]);
+}

@@ -24,9 +24,11 @@ const APP: &str = "https://app.example.com";
 fn scene() -> Scene {
     let chat = json!({"tls": "required", "origins": {"allow": [APP], "missing": "deny"},
         "liveness": {"close_timeout": "500ms"}});
+    let beats = json!({"tls": "required", "origins": {"allow": [APP], "missing": "deny"},
+        "liveness": {"idle_timeout": "10s", "ping_interval": "1s", "pong_timeout": "2s"}});
     let wrong = Answer::switching().without("Sec-WebSocket-Accept").header("Sec-WebSocket-Accept", "wrong");
     Scene::new()
-        .document(document(json!({}), json!({"chat": chat})))
+        .document(document(json!({}), json!({"chat": chat, "beats": beats})))
         .upstream("/ws/chat/silent", Behaviour::Silent)
         .upstream("/ws/chat/wrong", Behaviour::Answer(wrong))
         .upstream("/ws/chat/declines", Behaviour::Answer(Answer::status(403, "no")))
@@ -121,6 +123,32 @@ async fn an_extended_connect_is_upgraded_with_a_key_of_posterns_own_and_frames_p
     let mut body = response.into_body();
     assert_eq!(read(&mut body, echo.len()).await, echo);
     assert_eq!(record.bytes(), sent);
+}
+
+#[tokio::test]
+async fn a_silent_client_over_http_2_is_asked_and_told_too() {
+    let scene = scene().start().await;
+    let mut client = connect(&scene).await;
+    let request = handshake("/ws/beats", "h2-beats").header("origin", APP);
+    let (response, mut stream) = open(&mut client, request).await;
+    let mut body = response.into_body();
+    let record = scene.upstream().record("h2-beats").await;
+    for beat in 0..3 {
+        let ping = read(&mut body, 18).await;
+        let (ping, _) = Frame::parse(&ping).expect("a frame");
+        assert!(ping.is_heartbeat(), "{ping:?}");
+        let pong = Frame::pong(ping.payload).masked().bytes();
+        stream.send_data(pong.into(), false).expect("an open stream");
+        let (sent, echo) = (Frame::text("still").masked().bytes(), Frame::text("still").bytes());
+        stream.send_data(sent.clone().into(), false).expect("an open stream");
+        assert_eq!(read(&mut body, echo.len()).await, echo, "beat {beat}");
+    }
+    assert_eq!(record.bytes(), Frame::text("still").masked().bytes().repeat(3));
+    // The last of them is not answered.
+    let close = Frame::closing(3008, "pong_timeout").bytes();
+    let told = read(&mut body, 18 + close.len()).await;
+    assert_eq!(told[18..], close);
+    assert_eq!(scene.access_line("h2-beats").await["reason"], "pong_timeout");
 }
 
 #[tokio::test]
