@@ -168,7 +168,8 @@ impl Lane {
         Ok(Step::Frame(Frame { header, starts_message, range: position..end }))
     }
 
-    fn take_payload(&mut self, available: usize) -> usize {
+    /// Goes past as much of `available` as is payload of the last frame, and says how much that is.
+    pub(crate) fn take_payload(&mut self, available: usize) -> usize {
         // What is left fits a usize whenever it is the smaller of the two.
         let taken = usize::try_from(self.payload_left).map_or(available, |left| left.min(available));
         self.payload_left -= taken as u64;

@@ -171,7 +171,7 @@ impl Open {
                         side.discard_frame();
                         Ok(())
                     }
-                    Next::Pass => side.begin_frame(frame.frame, chunk, &mut passage, tally),
+                    Next::Pass => side.begin_frame(frame.frame, chunk, &mut position, &mut passage, tally),
                     Next::Refuse(reason) => Err(Stop::Refused(reason)),
                 }
             } else {
@@ -192,7 +192,7 @@ impl Open {
                             charged = Some(Charged::new(frame));
                             continue;
                         } else {
-                            side.begin_frame(frame, chunk, &mut passage, tally)
+                            side.begin_frame(frame, chunk, &mut position, &mut passage, tally)
                         }
                     }
                     Step::Payload(range) => {

@@ -124,11 +124,10 @@ impl Side {
 
     /// Whether nothing more goes on; if this is the boundary where a Close was to go, it goes.
     pub(super) fn ends_here(&mut self, passage: &mut Passage) -> bool {
-        let at_boundary = self.at_boundary();
         match &self.flow {
             Flow::Passing => false,
             Flow::Ended => true,
-            Flow::Closing(close) if at_boundary => {
+            Flow::Closing(close) if self.at_boundary() => {
                 passage.insert(close);
                 self.end();
                 true
@@ -155,11 +154,13 @@ impl Side {
         self.care = Care::Discard;
     }
 
-    /// Takes the header of a frame that may pass.
+    /// Takes the header of a frame that may pass. `position` is where its payload begins; it moves
+    /// past what the chunk has of one that nobody reads.
     pub(super) fn begin_frame(
         &mut self,
         frame: Frame,
         chunk: &mut impl Chunk,
+        position: &mut usize,
         passage: &mut Passage,
         tally: &mut Tally,
     ) -> Result<(), Stop> {
@@ -183,7 +184,8 @@ impl Side {
             self.care = Care::Pass;
             self.withheld.stash(chunk)?;
             self.lane.release_held(|held| passage.insert(held));
-            passage.pass(range);
+            *position += self.lane.take_payload(chunk.len().saturating_sub(*position));
+            passage.pass(range.start..*position);
             if !header.opcode.is_control() {
                 self.count(starts_message, header.payload_len, tally);
             }
