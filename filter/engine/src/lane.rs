@@ -4,6 +4,8 @@
 //! payload is let through. It reads no payload and knows no time; what a payload says is judged in
 //! [`proof`](crate::open::proof), rates in [`rates`](crate::open::rates).
 
+mod skim;
+
 use std::ops::Range;
 
 use postern_config::MessageType;
@@ -11,6 +13,7 @@ use postern_config::MessageType;
 use crate::chunk::{Chunk, Unreadable};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, OpCode};
 use crate::reason::Reason;
+pub(crate) use skim::Run;
 
 /// Who sends into a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -178,6 +178,9 @@ impl Open {
                 if side.ends_here(&mut passage) {
                     break;
                 }
+                if side.may_skim() && (peer == Peer::Upstream || rates.is_empty()) {
+                    position = side.skim(position, chunk, &mut passage, tally)?;
+                }
                 match side.lane.step(chunk, position)? {
                     Step::End => {
                         side.end_chunk(chunk)?;

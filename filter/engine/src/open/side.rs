@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use postern_config::{Compression, Policy};
 
-use crate::chunk::{Chunk, Unreadable};
+use crate::chunk::{Chunk, PAYLOAD_WINDOW, Unreadable};
 use crate::inflate::{Context, Inflater};
-use crate::lane::{Frame, Lane, LaneLimits, Peer};
+use crate::lane::{Frame, Lane, LaneLimits, Peer, Run};
 use crate::passage::Passage;
 use crate::reason::Reason;
 use crate::tally::Tally;
@@ -59,9 +59,6 @@ pub(super) enum Stop {
 /// How many bytes of headers a withheld message may have. Only an upstream can get there, whose
 /// fragments no rule counts.
 const MAX_WITHHELD_HEADERS: u64 = 16 * 1024;
-
-/// How much payload is read at a time.
-const PAYLOAD_WINDOW: usize = 64 * 1024;
 
 impl Side {
     pub(super) fn client(policy: &Policy, deflate: Option<Context>) -> Self {
@@ -152,6 +149,34 @@ impl Side {
         self.lane.release_held(|_| ());
         self.discarding = true;
         self.care = Care::Discard;
+    }
+
+    /// Whether there may be something to skim.
+    pub(super) fn may_skim(&self) -> bool {
+        self.lane.is_between_messages()
+    }
+
+    /// Lets the messages at `position` go on that are plainly fine, as far as they follow each
+    /// other, and says where they end. For a side none of whose frames is charged.
+    // The loop over frames wants the registers for itself.
+    #[inline(never)]
+    pub(super) fn skim(
+        &mut self,
+        position: usize,
+        chunk: &mut impl Chunk,
+        passage: &mut Passage,
+        tally: &mut Tally,
+    ) -> Result<usize, Unreadable> {
+        if !matches!(self.flow, Flow::Passing) || !self.withheld.is_empty() {
+            return Ok(position);
+        }
+        let Run { end, messages, payload_bytes } = self.lane.skim(chunk, position, self.proof.of_text())?;
+        if messages > 0 {
+            passage.pass(position..end);
+            tally.allowed(self.sender, messages);
+            tally.bytes(self.sender, payload_bytes);
+        }
+        Ok(end)
     }
 
     /// Takes the header of a frame that may pass. `position` is where its payload begins; it moves
@@ -262,3 +287,6 @@ impl From<Unreadable> for Stop {
         Self::Unreadable
     }
 }
+
+#[cfg(test)]
+mod tests;

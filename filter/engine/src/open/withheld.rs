@@ -22,6 +22,11 @@ pub(crate) struct Withheld {
 }
 
 impl Withheld {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.earlier.is_empty() && self.staged.is_empty()
+    }
+
     /// How many of the bytes are no payload; meant to be asked where a payload begins.
     pub(crate) fn header_bytes(&self) -> u64 {
         ((self.earlier.len() + self.staged.len()) as u64).saturating_sub(self.payload_bytes)
