@@ -1,7 +1,7 @@
 //! Going past whole messages that are plainly fine, many of them at a time.
 //!
-//! What is plainly fine needs no verdict: a message of one frame, not compressed, that lies wholly
-//! in the chunk with nothing open before it and every limit kept. Anything else is left where it
+//! What is plainly fine needs no verdict: a message of one frame that lies wholly in the chunk, with
+//! nothing open before it, every limit kept, and nothing to inflate. Anything else is left where it
 //! stands to [`Lane::step`], so that refusals, splits and fragments are decided in one place.
 
 use super::{Lane, Peer};
@@ -24,6 +24,8 @@ pub(crate) struct Run {
 struct Plain<F> {
     text: bool,
     binary: bool,
+    /// RSV1, where a compressed message passes as it is (RFC 7692 §6).
+    ignored: u8,
     masked: bool,
     max_payload_len: u64,
     /// Whether a payload, under its mask, is text; absent where nobody asks.
@@ -40,9 +42,10 @@ enum Look {
     Other,
 }
 
-/// The first byte of a message of one frame (RFC 6455 §5.2): FIN, no RSV, the opcode.
+/// The first byte of a message of one frame (RFC 6455 §5.2), but for RSV: FIN and the opcode.
 const WHOLE_TEXT: u8 = 0x81;
 const WHOLE_BINARY: u8 = 0x82;
+const RSV1: u8 = 0x40;
 
 impl Lane {
     /// Whether neither a message nor a frame is open.
@@ -67,6 +70,7 @@ impl Lane {
         let plain = Plain {
             text: limits.text,
             binary: limits.binary,
+            ignored: if limits.compressible && !limits.inflated { RSV1 } else { 0 },
             masked: self.sender == Peer::Client,
             max_payload_len: limits.max_frame_bytes.min(limits.max_message_bytes),
             is_text,
@@ -96,9 +100,9 @@ impl Lane {
 impl<F: Fn(&[u8], Mask) -> bool> Plain<F> {
     /// Looks at the frame that begins where `bytes` do, and where the chunk has `left` bytes.
     fn look(&self, bytes: &[u8], left: usize) -> Look {
-        let is_text = match bytes.first() {
-            Some(&WHOLE_BINARY) if self.binary => None,
-            Some(&WHOLE_TEXT) if self.text => self.is_text.as_ref(),
+        let is_text = match bytes.first().map(|first| first & !self.ignored) {
+            Some(WHOLE_BINARY) if self.binary => None,
+            Some(WHOLE_TEXT) if self.text => self.is_text.as_ref(),
             Some(_) => return Look::Other,
             None => return Look::TooShort { wanted: MAX_HEADER_LEN },
         };

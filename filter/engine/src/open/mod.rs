@@ -178,7 +178,7 @@ impl Open {
                 if side.ends_here(&mut passage) {
                     break;
                 }
-                if side.may_skim() && (peer == Peer::Upstream || rates.is_empty()) {
+                if side.may_skim() && position < chunk.len() && (peer == Peer::Upstream || rates.is_empty()) {
                     position = side.skim(position, chunk, &mut passage, tally)?;
                 }
                 match side.lane.step(chunk, position)? {

@@ -24,7 +24,7 @@ const BEGINS_WITH_T: IsText = |payload, mask| {
 };
 
 /// What `skim` is to find, by the ordinary steps: each frame that passes them, is a whole message
-/// of its own, and lies in the chunk.
+/// of its own that is not to be inflated, and lies in the chunk.
 fn stepped(lane: &Lane, mut chunk: &[u8], position: usize, is_text: Option<IsText>) -> (Run, Lane) {
     let mut run = Run { end: position, messages: 0, payload_bytes: 0 };
     let mut lane = lane.clone();
@@ -40,9 +40,10 @@ fn stepped(lane: &Lane, mut chunk: &[u8], position: usize, is_text: Option<IsTex
         }
         let payload = &chunk[frame.range.end..end];
         let is_whole = frame.starts_message && header.fin && ahead.at_boundary();
+        let is_to_be_inflated = header.is_compressed() && lane.limits.inflated;
         let may_be_read = header.opcode != OpCode::TEXT
             || is_text.is_none_or(|is_text| is_text(payload, header.mask.map(Mask::new).unwrap_or_default()));
-        if !is_whole || header.rsv != 0 || !may_be_read {
+        if !is_whole || is_to_be_inflated || !may_be_read {
             return (run, lane);
         }
         run = Run { end, messages: run.messages + 1, payload_bytes: run.payload_bytes + header.payload_len };
