@@ -125,6 +125,29 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_is_as_long_as_it_has_to_be_and_no_longer_in_numbers_of_any_length() {
+        let quotas = [
+            Quota { limit: 3, window: 10, burst: 1 },
+            Quota { limit: 7, window: HOUR, burst: 5 },
+            Quota { limit: (1 << 30) + 1, window: HOUR, burst: 1 << 30 },
+            Quota { limit: 1_000, window: u64::MAX >> 8, burst: 900 },
+        ];
+        let nanosecond = Duration::from_nanos(1);
+        for quota in quotas {
+            for tokens in [1, quota.burst.div_ceil(2), quota.burst] {
+                let mut bucket = Bucket::default();
+                assert_eq!(bucket.take(quota, quota.burst, START), Charged::Taken);
+                let Charged::Wait(wait) = bucket.take(quota, tokens, START) else {
+                    panic!("{quota:?} has {tokens} left");
+                };
+                let almost = START + wait - nanosecond;
+                assert_eq!(bucket.take(quota, tokens, almost), Charged::Wait(nanosecond), "{quota:?}");
+                assert_eq!(bucket.take(quota, tokens, START + wait), Charged::Taken, "{quota:?}, {tokens}");
+            }
+        }
+    }
+
+    #[test]
     fn a_refusal_takes_nothing() {
         let quota = Quota { limit: 1, window: 1_000, burst: 5 };
         let mut bucket = Bucket::default();
