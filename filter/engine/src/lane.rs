@@ -140,8 +140,13 @@ impl Lane {
             return Ok(Step::Payload(position..position + self.take_payload(available)));
         }
         let rest = chunk.window(position..position + available.min(MAX_HEADER_LEN))?;
-        let mut joined = [0; 2 * MAX_HEADER_LEN];
-        let bytes = if self.held.is_empty() { rest } else { join(&mut joined, self.held.as_slice(), rest) };
+        let mut joined;
+        let bytes = if self.held.is_empty() {
+            rest
+        } else {
+            joined = [0; 2 * MAX_HEADER_LEN];
+            join(&mut joined, self.held.as_slice(), rest)
+        };
         let header = match FrameHeader::parse(bytes) {
             Ok(Some(header)) => header,
             Ok(None) => {

@@ -26,6 +26,8 @@ pub(super) struct Side {
     care: Care,
     /// Whether the message that is open is being discarded.
     discarding: bool,
+    /// Whether the message that began last was one frame, as the next may be then.
+    whole: bool,
 }
 
 /// How far the bytes of a side still go.
@@ -91,6 +93,7 @@ impl Side {
             withheld: Withheld::default(),
             care: Care::Pass,
             discarding: false,
+            whole: true,
         }
     }
 
@@ -151,9 +154,9 @@ impl Side {
         self.care = Care::Discard;
     }
 
-    /// Whether there may be something to skim.
+    /// Whether there may be something to skim: a look that finds nothing costs time.
     pub(super) fn may_skim(&self) -> bool {
-        self.lane.is_between_messages()
+        self.whole && self.lane.is_between_messages()
     }
 
     /// Lets the messages at `position` go on that are plainly fine, as far as they follow each
@@ -190,7 +193,9 @@ impl Side {
         tally: &mut Tally,
     ) -> Result<(), Stop> {
         let Frame { header, starts_message, range } = frame;
-        self.discarding &= !starts_message;
+        if starts_message {
+            (self.discarding, self.whole) = (false, header.fin);
+        }
         if self.proof.begin(&header, starts_message) {
             self.care = Care::Withhold;
             if header.opcode.is_control() {

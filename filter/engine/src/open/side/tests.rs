@@ -177,3 +177,23 @@ fn a_text_is_read_only_where_the_policy_asks_for_its_proof() {
         assert_eq!(end, expected, "utf8: {utf8}, compression: {compression}");
     }
 }
+
+#[test]
+fn no_time_is_spent_on_looking_for_whole_messages_where_messages_come_in_fragments() {
+    let binary = from_client(0x82, b"binary");
+    let fragments = [from_client(0x02, b"in"), from_client(0x80, b"two")].concat();
+    let ping = from_client(0x89, b"Ping");
+    let cases: [(&str, &[&[u8]], usize); 4] = [
+        ("whole messages", &[&binary, &binary], 2),
+        ("a Ping between them", &[&binary, &ping, &binary], 2),
+        ("fragments before them", &[&fragments, &binary, &binary, &binary], 2),
+        ("fragments between them", &[&binary, &fragments, &binary, &fragments, &binary], 1),
+    ];
+    let policy = policy(&json!({}));
+    for (what, frames, expected) in cases {
+        let chunk = frames.concat();
+        let (outcome, skimmed) = judge(&mut Side::client(&policy, None), &[&chunk], true);
+        assert!(outcome.passages.iter().all(|passage| passage.is_whole(chunk.len())), "{what}");
+        assert_eq!(skimmed, expected * binary.len(), "{what}");
+    }
+}
