@@ -144,7 +144,7 @@ impl Chunk for HostChunk {
         self.len
     }
 
-    fn window(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
+    fn at_hand(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
         let window_end = self.window_start + self.window.len();
         if range.start < self.window_start || range.end > window_end {
             let window = match range.start.saturating_sub(window_end) {
@@ -158,7 +158,7 @@ impl Chunk for HostChunk {
             self.window_start = range.start;
         }
         let start = range.start.saturating_sub(self.window_start);
-        self.window.get(start..start + range.len()).ok_or(Unreadable)
+        self.window.get(start..).filter(|bytes| bytes.len() >= range.len()).ok_or(Unreadable)
     }
 }
 

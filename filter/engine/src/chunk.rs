@@ -15,12 +15,25 @@ pub trait Chunk {
         self.len() == 0
     }
 
-    /// The bytes at `range`, which lies within the chunk.
+    /// The bytes from the start of `range` on, which lies within the chunk: those at `range`, and
+    /// whatever of what follows them is at hand.
     ///
     /// # Errors
     /// [`Unreadable`] when they cannot be had, and for a range that lies outside.
-    fn window(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable>;
+    fn at_hand(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable>;
+
+    /// The bytes at `range`, which lies within the chunk.
+    ///
+    /// # Errors
+    /// As [`Chunk::at_hand`].
+    fn window(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
+        let len = range.len();
+        self.at_hand(range)?.get(..len).ok_or(Unreadable)
+    }
 }
+
+/// How much payload is read at a time.
+pub(crate) const PAYLOAD_WINDOW: usize = 64 * 1024;
 
 /// Bytes that are there cannot be looked at, so nothing can be said of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +45,24 @@ impl Chunk for &[u8] {
         <[u8]>::len(self)
     }
 
-    fn window(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
-        self.get(range).ok_or(Unreadable)
+    fn at_hand(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
+        self.get(range.start..).filter(|bytes| bytes.len() >= range.len()).ok_or(Unreadable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_outside_cannot_be_read() {
+        let mut chunk = &b"0123456789"[..];
+        assert_eq!(chunk.at_hand(4..6), Ok(&b"456789"[..]));
+        assert_eq!(chunk.window(4..6), Ok(&b"45"[..]));
+        assert_eq!(chunk.window(10..10), Ok(&b""[..]));
+        for range in [8..11, 10..11, 11..11] {
+            assert_eq!(chunk.at_hand(range.clone()), Err(Unreadable), "{range:?}");
+            assert_eq!(chunk.window(range.clone()), Err(Unreadable), "{range:?}");
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! payload is let through. It reads no payload and knows no time; what a payload says is judged in
 //! [`proof`](crate::open::proof), rates in [`rates`](crate::open::rates).
 
+mod skim;
+
 use std::ops::Range;
 
 use postern_config::MessageType;
@@ -12,6 +14,7 @@ use crate::chunk::{Chunk, Unreadable};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, OpCode};
 use crate::inflate::max_blocks;
 use crate::reason::Reason;
+pub(crate) use skim::Run;
 
 /// Who sends into a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,8 +161,13 @@ impl Lane {
             return Ok(Step::Payload(position..position + self.take_payload(available)));
         }
         let rest = chunk.window(position..position + available.min(MAX_HEADER_LEN))?;
-        let mut joined = [0; 2 * MAX_HEADER_LEN];
-        let bytes = if self.held.is_empty() { rest } else { join(&mut joined, self.held.as_slice(), rest) };
+        let mut joined;
+        let bytes = if self.held.is_empty() {
+            rest
+        } else {
+            joined = [0; 2 * MAX_HEADER_LEN];
+            join(&mut joined, self.held.as_slice(), rest)
+        };
         let header = match FrameHeader::parse(bytes) {
             Ok(Some(header)) => header,
             Ok(None) => {
@@ -187,7 +195,8 @@ impl Lane {
         Ok(Step::Frame(Frame { header, starts_message, range: position..end }))
     }
 
-    fn take_payload(&mut self, available: usize) -> usize {
+    /// Goes past as much of `available` as is payload of the last frame, and says how much that is.
+    pub(crate) fn take_payload(&mut self, available: usize) -> usize {
         // What is left fits a usize whenever it is the smaller of the two.
         let taken = usize::try_from(self.payload_left).map_or(available, |left| left.min(available));
         self.payload_left -= taken as u64;

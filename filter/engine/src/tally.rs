@@ -50,6 +50,11 @@ impl Tally {
         }
     }
 
+    /// So many messages began to pass.
+    pub(crate) fn allowed(&mut self, sender: Peer, messages: u64) {
+        self.of(sender).allowed += messages;
+    }
+
     pub(crate) fn bytes(&mut self, sender: Peer, len: u64) {
         let messages = self.of(sender);
         messages.bytes = messages.bytes.saturating_add(len);

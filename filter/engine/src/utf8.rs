@@ -34,6 +34,10 @@ impl Utf8 {
             let ascii = ascii_prefix(rest, mask);
             mask = mask.after(ascii);
             rest = rest.get(ascii..).unwrap_or_default();
+            // To have a scratch costs more than to see that nothing is left to go there.
+            if rest.is_empty() {
+                break;
+            }
             if mask.is_none() {
                 return self.judge(rest);
             }

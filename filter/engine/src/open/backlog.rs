@@ -37,6 +37,11 @@ impl Backlog {
         Self { limit, sent: 0, read: 0, marked: 0, most: 0 }
     }
 
+    /// Whether any frame may be too many.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// How many bytes have gone to the client.
     pub(super) fn position(&self) -> u64 {
         self.sent

@@ -241,7 +241,7 @@ impl Open {
                             side.release_candidate(&mut passage);
                             Ok(())
                         } else {
-                            side.begin_frame(frame.frame, chunk, &mut passage, tally)
+                            side.begin_frame(frame.frame, chunk, &mut position, &mut passage, tally)
                         }
                     }
                     Next::Refuse(reason) => Err(Stop::Refused(reason)),
@@ -249,6 +249,13 @@ impl Open {
             } else {
                 if side.ends_here(&mut passage, room) {
                     break;
+                }
+                let uncounted = match peer {
+                    Peer::Client => rates.is_empty(),
+                    Peer::Upstream => !backlog.is_limited(),
+                };
+                if uncounted && position < chunk.len() && side.may_skim() {
+                    position = side.skim(position, chunk, &mut passage, tally)?;
                 }
                 match side.lane.step(chunk, position)? {
                     Step::End => {
@@ -280,7 +287,7 @@ impl Open {
                         } else {
                             ahead = ahead.saturating_add(frame.header.payload_len + frame.header.len as u64);
                             control = Some(frame.header.opcode);
-                            side.begin_frame(frame, chunk, &mut passage, tally)
+                            side.begin_frame(frame, chunk, &mut position, &mut passage, tally)
                         }
                     }
                     Step::Payload(range) => {

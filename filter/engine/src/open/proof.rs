@@ -71,6 +71,14 @@ impl Proof {
         }
     }
 
+    /// What a text message of one frame, not compressed, has to prove by its payload and mask.
+    pub(crate) fn of_text(&self) -> Option<impl Fn(&[u8], Mask) -> bool + use<>> {
+        self.utf8.then_some(|payload: &[u8], mask| {
+            let mut text = Utf8::default();
+            prove(&mut text, payload, mask).is_ok() && text.is_complete()
+        })
+    }
+
     /// Begins a frame that passes by its header. Whether its payload has to be read.
     pub(crate) fn begin(&mut self, header: &FrameHeader, starts_message: bool) -> bool {
         self.mask = header.mask.map(Mask::new).unwrap_or_default();

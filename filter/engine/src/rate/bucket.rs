@@ -52,22 +52,22 @@ impl Quota {
 impl Bucket {
     /// Takes `tokens` at `now` (since the Unix epoch).
     pub(crate) fn take(&mut self, quota: Quota, tokens: u64, now: Duration) -> Charged {
-        let limit = u128::from(quota.limit);
-        let now = u128::from(nanoseconds(now)) * limit;
+        let now = nanoseconds(now);
+        // From here on in `limit`-ths of a nanosecond, counted from now.
         let room = u128::from(quota.burst) * u128::from(quota.window);
-        let full_at =
-            u128::from(self.full_at).saturating_mul(limit).saturating_add(u128::from(self.fraction));
+        let until_full = self.full_at.checked_sub(now).map_or(0, |nanoseconds| {
+            u128::from(nanoseconds) * u128::from(quota.limit) + u128::from(self.fraction)
+        });
         // Never later than an empty bucket would be: the clock may have been set back.
-        let full_at = full_at.clamp(now, now.saturating_add(room));
-        let cost = u128::from(tokens).saturating_mul(u128::from(quota.window));
-        let after = full_at.saturating_add(cost);
-        let over = (after - now).saturating_sub(room);
+        let cost = u128::from(tokens) * u128::from(quota.window);
+        let after = until_full.min(room).saturating_add(cost);
+        let over = after.saturating_sub(room);
         if over > 0 {
-            let wait = u64::try_from(over.div_ceil(limit)).unwrap_or(u64::MAX);
-            return Charged::Wait(Duration::from_nanos(wait));
+            let (wait, rest) = divide(over, quota.limit);
+            return Charged::Wait(Duration::from_nanos(wait.saturating_add(u64::from(rest > 0))));
         }
-        self.full_at = u64::try_from(after / limit).unwrap_or(u64::MAX);
-        self.fraction = u64::try_from(after % limit).unwrap_or(0);
+        let (nanoseconds, fraction) = divide(after, quota.limit);
+        (self.full_at, self.fraction) = (now.saturating_add(nanoseconds), fraction);
         Charged::Taken
     }
 
@@ -75,6 +75,17 @@ impl Bucket {
     pub(crate) fn is_full(&self, now: Duration) -> bool {
         (self.full_at, self.fraction) <= (nanoseconds(now), 0)
     }
+}
+
+/// How often `by` goes into a number, at most [`u64::MAX`] times, and what is left of it.
+fn divide(number: u128, by: u64) -> (u64, u64) {
+    // Most numbers are short, and there is no instruction to divide longer ones.
+    if let Ok(number) = u64::try_from(number) {
+        return (number / by, number % by);
+    }
+    let by = u128::from(by);
+    let whole = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
+    (whole(number / by), whole(number % by))
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
@@ -116,6 +127,29 @@ mod tests {
             assert_eq!(bucket.take(quota, 1 << 20, START), Charged::Taken);
         }
         assert_ne!(bucket.take(quota, 1, START), Charged::Taken);
+    }
+
+    #[test]
+    fn a_wait_is_as_long_as_it_has_to_be_and_no_longer_in_numbers_of_any_length() {
+        let quotas = [
+            Quota { limit: 3, window: 10, burst: 1 },
+            Quota { limit: 7, window: HOUR, burst: 5 },
+            Quota { limit: (1 << 30) + 1, window: HOUR, burst: 1 << 30 },
+            Quota { limit: 1_000, window: u64::MAX >> 8, burst: 900 },
+        ];
+        let nanosecond = Duration::from_nanos(1);
+        for quota in quotas {
+            for tokens in [1, quota.burst.div_ceil(2), quota.burst] {
+                let mut bucket = Bucket::default();
+                assert_eq!(bucket.take(quota, quota.burst, START), Charged::Taken);
+                let Charged::Wait(wait) = bucket.take(quota, tokens, START) else {
+                    panic!("{quota:?} has {tokens} left");
+                };
+                let almost = START + wait - nanosecond;
+                assert_eq!(bucket.take(quota, tokens, almost), Charged::Wait(nanosecond), "{quota:?}");
+                assert_eq!(bucket.take(quota, tokens, START + wait), Charged::Taken, "{quota:?}, {tokens}");
+            }
+        }
     }
 
     #[test]

@@ -170,3 +170,41 @@ fn a_shared_rate_is_asked_for_each_message_and_its_answer_decides() {
         assert_eq!(trial.client(&sent), pings, "{count}: discarded");
     }
 }
+
+/// A chunk that counts how often it was looked at.
+struct Watched<'a> {
+    bytes: &'a [u8],
+    looks: u32,
+}
+
+impl Chunk for Watched<'_> {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn at_hand(&mut self, range: std::ops::Range<usize>) -> Result<&[u8], Unreadable> {
+        self.looks += 1;
+        self.bytes.at_hand(range)
+    }
+}
+
+#[test]
+fn whole_messages_that_lie_together_are_gone_past_at_one_look_where_none_is_charged() {
+    let rates = json!([{"count": "messages", "per": "connection", "limit": 1000, "window": "1s"}]);
+    for (peer, make) in
+        [(Peer::Client, from_client as fn(u8, &[u8]) -> Vec<u8>), (Peer::Upstream, from_upstream)]
+    {
+        let bytes = [make(0x82, b"binary"), make(TEXT, b"text")].concat().repeat(50);
+        // Where each is charged: every header, and the payload of every text.
+        for (rates, looks) in [(json!([]), 1), (rates.clone(), if peer == Peer::Client { 150 } else { 1 })] {
+            let mut trial = Trial::open(json!({"rates": rates}));
+            let mut chunk = Watched { bytes: &bytes, looks: 0 };
+            let judged = trial.session.judge(peer, &mut chunk, START).unwrap();
+            assert!(matches!(judged, Judged::Passage(passage) if passage.keep == bytes.len()));
+            assert_eq!(chunk.looks, looks, "{peer:?}, {rates}");
+            let tally = trial.session.take_tally();
+            let sent = if peer == Peer::Client { tally.client } else { tally.upstream };
+            assert_eq!((sent.allowed, sent.bytes), (100, 500), "{peer:?}, {rates}");
+        }
+    }
+}
