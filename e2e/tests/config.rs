@@ -83,7 +83,7 @@ fn mistakes() -> Vec<Mistake> {
         mistake("/routes/0", "policy", json!("chatt"), "routes[0].policy"),
         mistake("", "default_policy", json!("chatt"), "default_policy"),
         mistake(CHAT, "mode", json!("shadow"), "policies.chat.mode"),
-        mistake(CHAT, "mode", json!("shadow"), "policies.chat.mode"),
+        mistake(CHAT, "connections", json!({"per_ip": 5}), "policies.chat.connections.per_ip"),
         mistake(
             "/policies/chat/messages",
             "schema",
