@@ -22,6 +22,22 @@ fn early_bytes_wait_for_the_101_and_are_judged_then() {
 }
 
 #[test]
+fn a_frame_that_begins_too_early_goes_on_in_any_pieces() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({}));
+        let stream = request(worker, &handshake());
+        let message = from_client(BINARY, &[7; 1000]);
+        let mut pieces = message.chunks(100);
+        stream.client_sends(pieces.next().unwrap());
+        stream.answered(&agreement(&handshake()));
+        assert_eq!(stream.to_upstream(), message[..100]);
+        for piece in pieces {
+            assert_eq!(stream.client_sends(piece), piece);
+        }
+    });
+}
+
+#[test]
 fn early_bytes_that_are_no_frame_end_the_connection_at_the_101() {
     Envoy::default().worker(|worker| {
         configure(worker, json!({}));

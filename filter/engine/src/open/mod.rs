@@ -169,7 +169,8 @@ impl Open {
     pub(crate) fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match peer {
             Peer::Client => {
-                let passes = self.client.pass_unread(len);
+                // What the host holds paused has to be resumed.
+                let passes = self.held_early == 0 && self.client.pass_unread(len);
                 if passes {
                     self.deadlines.note_unread();
                 }
