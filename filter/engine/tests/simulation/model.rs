@@ -26,6 +26,8 @@ pub(crate) struct Model<'p> {
     cut_at: Option<Duration>,
     expires_at: Option<Duration>,
     cut: bool,
+    /// How many chunks of the client are still to come whose stream the host holds paused.
+    held: u8,
     /// What is to be done, since it was last taken.
     pub(crate) told: Vec<Told>,
     /// What was counted, since it was last taken.
@@ -83,6 +85,7 @@ impl<'p> Model<'p> {
             cut_at: None,
             expires_at,
             cut: false,
+            held: 0,
             told: Vec::new(),
             tally: Tally::default(),
             inflated: Inflated::default(),
@@ -99,11 +102,18 @@ impl<'p> Model<'p> {
         self.cut
     }
 
+    /// The host holds bytes that the client has sent too early: they are the next chunk, and the
+    /// one behind them finds the stream paused.
+    pub(crate) fn came_early(&mut self) {
+        self.held = 2;
+    }
+
     /// Whether a chunk of `len` bytes is payload that nobody reads.
     pub(crate) fn passes_unread(&self, peer: Peer, len: usize) -> bool {
         let side = self.side(peer);
         let left = side.judged.filter(|(_, fate)| *fate == Fate::Pass).map_or(0, |_| side.bytes_left());
-        !self.cut && side.end == End::Open && len > 0 && left > len as u64
+        let held = peer == Peer::Client && self.held > 0;
+        !self.cut && !held && side.end == End::Open && len > 0 && left > len as u64
     }
 
     pub(crate) fn time_passes(&mut self, now: Duration) {
@@ -124,9 +134,10 @@ impl<'p> Model<'p> {
             return passed;
         }
         let was_refused = self.refused.is_some();
-        self.close_at_boundary(peer, &mut passed);
+        let room = self.room(peer, chunk.len());
+        let mut done = self.close_at_boundary(peer, room, &mut passed);
         for byte in chunk {
-            if self.side(peer).end == End::Closed {
+            if done || self.side(peer).end == End::Closed {
                 break;
             }
             match self.byte(peer, *byte, now, ask, &mut passed) {
@@ -139,7 +150,7 @@ impl<'p> Model<'p> {
                     self.refuse(reason, now);
                 }
             }
-            self.close_at_boundary(peer, &mut passed);
+            done = self.close_at_boundary(peer, room, &mut passed);
         }
         if !was_refused && self.refused.is_some() {
             self.tell_refusal();
@@ -292,13 +303,28 @@ impl<'p> Model<'p> {
         self.told.push(Told::Closed(reason));
     }
 
-    fn close_at_boundary(&mut self, peer: Peer, passed: &mut Vec<u8>) {
-        let Some(reason) = self.refused else { return };
+    /// How long what goes on of a chunk may be: a paused stream must not grow.
+    fn room(&mut self, peer: Peer, len: usize) -> usize {
+        if peer == Peer::Client && self.held > 0 {
+            self.held -= 1;
+            len.max(PAUSED_ROOM)
+        } else {
+            usize::MAX
+        }
+    }
+
+    /// Puts Postern's Close in the place of what follows, if this is where it goes; whether
+    /// nothing more of the chunk goes on. A Close that has no room waits for the next chunk.
+    fn close_at_boundary(&mut self, peer: Peer, room: usize, passed: &mut Vec<u8>) -> bool {
+        let Some(reason) = self.refused else { return false };
         let side = self.side_mut(peer);
-        if side.end == End::Closing && side.is_at_boundary() {
-            passed.extend(close(reason, peer));
+        let here = side.end == End::Closing && side.is_at_boundary();
+        let close = close(reason, peer);
+        if here && passed.len() + close.len() <= room {
+            passed.extend(close);
             side.end = End::Closed;
         }
+        here
     }
 
     fn side(&self, peer: Peer) -> &Side {
@@ -322,6 +348,9 @@ impl<'p> Model<'p> {
         }
     }
 }
+
+/// How long what a paused stream holds may be, where its chunk is shorter.
+const PAUSED_ROOM: usize = 4096;
 
 /// Postern's Close in the place of what `peer` sends.
 fn close(reason: Reason, peer: Peer) -> Vec<u8> {

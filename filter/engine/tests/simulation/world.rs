@@ -114,6 +114,7 @@ impl<'p> World<'p> {
         assert_eq!(connection.session.poll_output(), Some(Output::Tell(Event::Opened)));
         if !early.is_empty() {
             assert_eq!(connection.session.poll_output(), Some(Output::ReleaseRequest(early.len())));
+            connection.model.came_early();
             self.send(&mut connection, Peer::Client, &early, numbers, reached);
         }
         connection
