@@ -250,15 +250,47 @@ async fn an_upstream_that_answers_no_ping_costs_a_silent_client_nothing() {
         let ping = next(&mut client, since, PING_INTERVAL).await;
         answer(&mut client, &ping).await;
         since = Instant::now();
-        if beat % 2 == 0 {
-            record.send(Frame::text("news").bytes());
-            assert_eq!(next_of_application(&mut client).await, Frame::text("news"));
+        // A frame that many servers write in two pieces: its header, and then its payload.
+        let news = Frame::text("news").bytes();
+        let pieces = if beat % 2 == 0 { vec![&news[..]] } else { vec![&news[..2], &news[2..]] };
+        for piece in pieces {
+            record.send(piece);
+            assert_eq!(client.bytes(piece.len()).await.as_deref(), Ok(piece));
         }
     }
+    let out_of_reach = scene.envoy().stats().await.sum("postern_connections_out_of_reach", &[]);
+    assert_eq!(out_of_reach, 0.0);
     let close = next(&mut client, since, PING_INTERVAL).await;
     assert!(close.is_heartbeat(), "{close:?}");
     let close = next(&mut client, since, PING_INTERVAL + PONG_TIMEOUT).await;
     assert_eq!(close, Frame::closing(3008, "pong_timeout"));
+}
+
+#[tokio::test]
+async fn what_postern_says_by_itself_and_where_it_cannot_is_counted() {
+    let scene = scene().plaintext().start().await;
+    let mut client = open(&scene, "/ws/beats/silent").await;
+    let record = scene.record(&client).await;
+    let ping = next(&mut client, Instant::now(), PING_INTERVAL).await;
+    answer(&mut client, &ping).await;
+    let labels = [("policy", "beats"), ("direction", "downstream")];
+    scene.envoy().stat_becomes("postern_pings", &labels, 1.0).await;
+    let out_of_reach = [("policy", "beats")];
+    assert_eq!(scene.envoy().stats().await.sum("postern_connections_out_of_reach", &out_of_reach), 0.0);
+    // Headers in two pieces, both ways, and an upstream that answers no Ping.
+    let (news, hello) = (Frame::text("news").bytes(), Frame::text("hello").masked().bytes());
+    client.send_pieces([&hello[..1], &hello[1..]]).await;
+    assert_eq!(record.bytes_when(hello.len()).await, hello);
+    for piece in [&news[..1], &news[1..]] {
+        record.send(piece);
+        tokio::time::sleep(LISTENING).await;
+    }
+    assert_eq!(next_of_application(&mut client).await, Frame::text("news"));
+    let upstream = [("policy", "beats"), ("direction", "upstream")];
+    scene.envoy().stat_becomes("postern_pings", &upstream, 1.0).await;
+    scene.envoy().stat_becomes("postern_connections_out_of_reach", &out_of_reach, 1.0).await;
+    drop(client);
+    scene.envoy().stat_becomes("postern_connections_out_of_reach", &out_of_reach, 0.0).await;
 }
 
 #[tokio::test]
@@ -338,10 +370,10 @@ async fn a_burst_into_a_parked_stream_passes_whatever_its_size() {
             let masked = Frame::binary(vec![7; 60_000]).masked().bytes().repeat(size / 60_000 + 1);
             record.send(&burst);
             let got = client.bytes(burst.len()).await;
-            println!("limit {limit} size {size}: down {:?}", got.map(|got| got == burst));
-            let sent = client.try_send(&masked).await;
-            let up = tokio::time::timeout(Duration::from_secs(3), record.bytes_when(masked.len())).await;
-            println!("limit {limit} size {size}: up {sent:?} {:?}", up.map(|up| up == masked));
+            assert!(got == Ok(burst), "limit {limit} size {size}, to the client");
+            client.send(&masked).await;
+            let up = record.bytes_when(masked.len()).await;
+            assert!(up == masked, "limit {limit} size {size}, to the upstream");
         }
     }
 }

@@ -47,6 +47,17 @@ pub(crate) fn random_seed() -> Option<[u8; 16]> {
     Some(seed)
 }
 
+/// How many bytes of memory the module has taken from its host, which it never gives back.
+pub(crate) fn memory() -> u64 {
+    #[cfg(target_arch = "wasm32")]
+    let pages = core::arch::wasm32::memory_size(0);
+    #[cfg(not(target_arch = "wasm32"))]
+    let pages = 0_usize;
+    /// A page of linear memory, in bytes.
+    const PAGE: u64 = 64 * 1024;
+    PAGE.saturating_mul(u64::try_from(pages).unwrap_or(0))
+}
+
 /// The plugin's configuration; for `on_configure`.
 pub(crate) fn configuration() -> Vec<u8> {
     hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX).ok().flatten().unwrap_or_default()

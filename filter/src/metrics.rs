@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
-use postern_engine::{Messages, Reason, Tally};
+use postern_engine::{Heartbeats, Messages, Reason, Tally};
 use proxy_wasm::types::MetricType;
 
 use crate::host;
@@ -20,6 +20,8 @@ thread_local! {
 struct Metrics {
     ids: HashMap<String, u32>,
     tallies: BTreeMap<String, Tally>,
+    /// How much memory the host was told of.
+    memory: u64,
 }
 
 /// A handshake went up and was agreed on.
@@ -60,10 +62,24 @@ pub(crate) fn tally(policy: &str, tally: &Tally) {
     });
 }
 
+/// How much memory this VM has taken, for all its connections and policies.
+fn memory_grows_by() -> i64 {
+    let now = host::memory();
+    let before = METRICS.with_borrow_mut(|metrics| std::mem::replace(&mut metrics.memory, now));
+    i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(i64::try_from(before).unwrap_or(i64::MAX))
+}
+
 /// Tells the host what has been added up.
 pub(crate) fn flush() {
+    add(MetricType::Gauge, "postern_memory_bytes".to_owned(), memory_grows_by());
     let tallies = METRICS.with_borrow_mut(|metrics| std::mem::take(&mut metrics.tallies));
     for (policy, tally) in tallies {
+        let Heartbeats { to_client, to_upstream, out_of_reach } = tally.heartbeats;
+        for (direction, pings) in [("downstream", to_client), ("upstream", to_upstream)] {
+            let name = format!("postern_pings.policy={policy};.direction={direction};");
+            add(MetricType::Counter, name, i64::try_from(pings).unwrap_or(i64::MAX));
+        }
+        add(MetricType::Gauge, format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
         for (direction, messages) in [("downstream", tally.client), ("upstream", tally.upstream)] {
             let Messages { allowed, dropped, refused, bytes } = messages;
             for (result, count) in [("allowed", allowed), ("dropped", dropped), ("refused", refused)] {

@@ -64,7 +64,7 @@ impl Context for Stream {
         if let Some(live) = self.live.take() {
             live.schedule(None);
             let mut session = live.session.borrow_mut();
-            let tally = session.take_tally();
+            let tally = session.take_last_tally();
             metrics::tally(session.policy(), &tally);
             if session.was_opened() {
                 metrics::connections(session.policy(), -1);
@@ -122,6 +122,8 @@ impl HttpContext for Stream {
         if status_switches && self.is_rerouted(&session) {
             session.handle(Input::Rerouted, now);
         }
+        // Nobody asks for it again, and there are many sessions.
+        self.route = RouteFacts::default();
         session.handle(Input::Response(fields), now);
         perform(live, &mut session, now)
     }

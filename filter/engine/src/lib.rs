@@ -46,4 +46,4 @@ pub use reply::Reply;
 pub use request::{Connection, Entropy, Protocol, RequestHead, is_upgrade};
 pub use ruleset::Ruleset;
 pub use session::{Event, Input, Judged, Output, Session};
-pub use tally::{Messages, Tally};
+pub use tally::{Heartbeats, Messages, Tally};

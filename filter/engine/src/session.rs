@@ -211,7 +211,12 @@ impl Session {
 
     /// The next thing to do, if there is one.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() && self.outputs.capacity() > 0 {
+            // Sessions are many, and most have nothing to do most of the time.
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// Judges a chunk that `peer` sent on the upgraded stream, and says what goes on of it.
@@ -282,7 +287,15 @@ impl Session {
     /// What went through since this was last asked.
     pub fn take_tally(&mut self) -> Tally {
         match &mut self.phase {
-            Phase::Open(open) => open.take_tally(),
+            Phase::Open(open) => open.take_tally(false),
+            _ => Tally::default(),
+        }
+    }
+
+    /// What went through since that was last asked, of a stream that is over.
+    pub fn take_last_tally(&mut self) -> Tally {
+        match &mut self.phase {
+            Phase::Open(open) => open.take_tally(true),
             _ => Tally::default(),
         }
     }

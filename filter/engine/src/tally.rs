@@ -16,6 +16,18 @@ pub struct Messages {
     pub bytes: u64,
 }
 
+/// What Postern says by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heartbeats {
+    /// Own Pings to the client.
+    pub to_client: u64,
+    /// Own Pings to the upstream.
+    pub to_upstream: u64,
+    /// By how many there are more open connections on which Postern cannot speak before a peer
+    /// does.
+    pub out_of_reach: i64,
+}
+
 /// Both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -26,6 +38,8 @@ pub struct Tally {
     /// The most bytes that the client had not yet read, as far as is known, where the policy limits
     /// them.
     pub backlog: Option<u64>,
+    /// What Postern itself said.
+    pub heartbeats: Heartbeats,
 }
 
 impl Tally {
@@ -39,6 +53,10 @@ impl Tally {
         self.client.add(&other.client);
         self.upstream.add(&other.upstream);
         self.backlog = self.backlog.max(other.backlog);
+        let Heartbeats { to_client, to_upstream, out_of_reach } = other.heartbeats;
+        self.heartbeats.to_client = self.heartbeats.to_client.saturating_add(to_client);
+        self.heartbeats.to_upstream = self.heartbeats.to_upstream.saturating_add(to_upstream);
+        self.heartbeats.out_of_reach = self.heartbeats.out_of_reach.saturating_add(out_of_reach);
     }
 
     pub(crate) fn message(&mut self, sender: Peer, verdict: Result<bool, Reason>) {

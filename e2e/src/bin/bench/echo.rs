@@ -28,13 +28,8 @@ pub(crate) fn start() -> io::Result<SocketAddr> {
 
 fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let key = key_in_head(&mut stream)?;
-    write!(
-        stream,
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
-        accept_of(&key)
-    )?;
+    let head = head(&mut stream)?;
+    stream.write_all(agreement(&head).as_bytes())?;
     let mut chunk = vec![0; CHUNK];
     let (mut unread, mut echo) = (Vec::new(), Vec::new());
     loop {
@@ -53,8 +48,8 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads a request head byte by byte, since frames may follow it, and returns the key in it.
-fn key_in_head(stream: &mut TcpStream) -> io::Result<String> {
+/// Reads a request head byte by byte, since frames may follow it.
+fn head(stream: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -64,15 +59,24 @@ fn key_in_head(stream: &mut TcpStream) -> io::Result<String> {
         stream.read_exact(&mut byte)?;
         head.extend(byte);
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// What agrees to the upgrade of this request head.
+pub(crate) fn agreement(head: &str) -> String {
     let mut lines = head.lines().filter_map(|line| line.split_once(':'));
     let key = lines.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
-    Ok(key.map(|(_, value)| value.trim().to_owned()).unwrap_or_default())
+    let key = key.map(|(_, value)| value.trim()).unwrap_or_default();
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        accept_of(key)
+    )
 }
 
 /// Writes the first frame of `bytes` to `echo` without its mask, and returns how long it was; `None` when it is not
 /// complete.
-fn echo_frame(bytes: &[u8], echo: &mut Vec<u8>) -> Option<usize> {
+pub(crate) fn echo_frame(bytes: &[u8], echo: &mut Vec<u8>) -> Option<usize> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
     let (length, at) = match second & 0x7f {
         126 => (u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)), 4),

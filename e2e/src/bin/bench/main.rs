@@ -7,6 +7,7 @@
 mod cpu;
 mod echo;
 mod figures;
+mod idle;
 mod workload;
 
 use std::io;
@@ -36,6 +37,9 @@ struct Arguments {
     /// Only workloads whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Measures so many idle sessions instead, or as many as there are descriptors for.
+    #[arg(long)]
+    idle: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,10 +68,12 @@ impl Listener {
 enum BenchError {
     #[error("{0}")]
     Envoy(#[from] EnvoyError),
-    #[error("the CPU time of Envoy: {0}")]
-    Cpu(#[from] io::Error),
+    #[error("the system: {0}")]
+    System(#[from] io::Error),
     #[error("Postern closed a connection: {0}")]
     Closed(String),
+    #[error("{beaten} beats in the place of {expected}")]
+    Silent { beaten: u64, expected: u64 },
 }
 
 #[tokio::main]
@@ -82,8 +88,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), BenchError> {
-    let service = echo::start()?;
     place(std::process::id(), OTHERS);
+    if let Some(sessions) = arguments.idle {
+        return idle::run(sessions, arguments.rounds).await;
+    }
+    let service = echo::start()?;
     println!(
         "microseconds of Envoy's CPU per message, there and back; medians of {} rounds",
         arguments.rounds

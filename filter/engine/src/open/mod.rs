@@ -54,7 +54,7 @@ pub(crate) struct Open {
     /// What goes on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
     /// The client's chunk that waits for a bucket's answer, as far as it was judged.
-    asking: Option<(Passage, Charged)>,
+    asking: Option<Box<(Passage, Charged)>>,
     tally: Tally,
 }
 
@@ -133,9 +133,10 @@ impl Open {
         self.refused
     }
 
-    /// What was counted since this was last asked.
-    pub(crate) fn take_tally(&mut self) -> Tally {
+    /// What was counted since this was last asked; `is_over` where it is asked for the last time.
+    pub(crate) fn take_tally(&mut self, is_over: bool) -> Tally {
         self.tally.backlog = self.backlog.take_most();
+        self.tally.heartbeats = self.parking.count(is_over || self.deadlines.cut_at.is_some());
         std::mem::take(&mut self.tally)
     }
 
@@ -177,7 +178,8 @@ impl Open {
                 passes
             }
             Peer::Upstream => {
-                let passes = self.upstream.pass_unread(len);
+                let parked = self.parking.of(Peer::Client).is_parked();
+                let passes = !parked && self.upstream.pass_unread(len);
                 if passes {
                     self.backlog.add(len);
                     self.deadlines.note_upstream_unread();
@@ -189,7 +191,7 @@ impl Open {
 
     /// Takes the answer of the bucket that [`Judged::Ask`] named.
     pub(crate) fn answer(&mut self, outcome: Outcome) {
-        if let Some((_, charged)) = &mut self.asking {
+        if let Some((_, charged)) = self.asking.as_deref_mut() {
             charged.decided = self.rates.answer(&mut charged.charging, outcome);
         }
     }
@@ -209,7 +211,7 @@ impl Open {
             is_paused = true;
         }
         let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
-        let waiting = if peer == Peer::Client { self.asking.take() } else { None };
+        let waiting = if peer == Peer::Client { self.asking.take().map(|asking| *asking) } else { None };
         let mut position = waiting.as_ref().map_or(0, |(_, charged)| charged.frame.range.end);
         let (mut passage, mut charged) =
             waiting.map_or_else(Default::default, |(passage, charged)| (passage, Some(charged)));
@@ -228,7 +230,7 @@ impl Open {
                     Next::Ask(charge) => {
                         self.parking.of(peer.other()).restore(was_parked);
                         self.held_early += u8::from(is_paused && !was_parked);
-                        self.asking = Some((passage, frame));
+                        self.asking = Some(Box::new((passage, frame)));
                         return Ok(Judged::Ask(charge));
                     }
                     Next::Discard => {
@@ -469,7 +471,7 @@ impl Open {
     fn send_closes(&mut self) {
         for (receiver, side) in [(Peer::Client, &mut self.upstream), (Peer::Upstream, &mut self.client)] {
             let reach = self.parking.of(receiver);
-            if reach.is_parked()
+            if reach.takes_frames(side.at_boundary())
                 && let Some(close) = side.take_close()
             {
                 reach.unpark();
@@ -482,7 +484,7 @@ impl Open {
     fn ask_client(&mut self, now: Duration) {
         let unread = self.backlog.unread();
         let client = self.parking.of(Peer::Client);
-        if client.is_parked() && client.may_be_asked() {
+        if client.takes_frames(self.upstream.at_boundary()) && client.may_be_asked() {
             let ping = client.pings.frame(self.backlog.position());
             self.backlog.mark();
             self.sends.push((Peer::Client, ping));

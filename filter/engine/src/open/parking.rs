@@ -5,7 +5,8 @@
 //! can be put at any time, from a timer too, and the stream resumed so that it goes on.
 //!
 //! Both streams are parked at their start. A chunk that ends with a whole frame goes on, and its
-//! stream is paused again in the same callback. Any other lets it go on for good; then it is parked again at the
+//! stream is paused again in the same callback. So does, towards the client, one that ends within a
+//! frame, but for bulk. Any other lets its stream go on for good; then it is parked again at the
 //! next callback of which nothing goes on, which on a quiet connection is one that brings only the
 //! Pong to a Ping of Postern's own. A Ping needs no parked stream where bytes pass: it follows
 //! them.
@@ -14,7 +15,8 @@
 //! | --- | --- |
 //! | start | parked |
 //! | a chunk that ends with a whole frame | as before |
-//! | a chunk that ends within a frame, or of which something is withheld | goes on |
+//! | a chunk that ends within a frame, to the client, at most [`PIECES`] of them | as before |
+//! | any other that ends within a frame, or of which something is withheld | goes on |
 //! | a chunk of which nothing goes on, nor is withheld | parked |
 //! | an own frame is put in | as before |
 //!
@@ -28,8 +30,9 @@
 //! - *Nothing is delayed.* A parked stream holds nothing, neither with the host nor here, and any
 //!   chunk lets it go on.
 //! - *Nothing is reordered or split.* A frame is put in only at a frame boundary of what has gone
-//!   to that receiver: behind a chunk that ends there, or into a stream that holds nothing. Between
-//!   fragments of a message a control frame may stand (§5.4).
+//!   to that receiver: behind a chunk that ends there, or into a stream that holds nothing and has
+//!   ended there ([`Reach::takes_frames`]). Between fragments of a message a control frame may
+//!   stand (§5.4).
 //! - *Nothing is altered or swallowed.* What is taken out is a Pong whose payload answers an own
 //!   Ping, which no application has sent. Any other Pong passes.
 //! - *No answer is displaced.* A receiver may answer only the last of several Pings (§5.5.3), so
@@ -42,12 +45,18 @@ use std::time::Duration;
 
 use crate::lane::Peer;
 use crate::rate::{Bucket, Charged, Quota};
+use crate::tally::Heartbeats;
 
 use super::ping::{self, PingKey, Pings};
 
 /// How many Pings may follow chunks of the application's in the long run, per second and at once.
 /// Who says more than that in turns is not quiet.
 const FOLLOWING: Quota = Quota::per_second(256);
+
+/// How many chunks that end within a frame may leave the stream parked, per second and at once.
+/// Each costs what an unread chunk does not; bulk need not be spoken into, and what ends it may be
+/// followed.
+const PIECES: Quota = Quota::per_second(256);
 
 /// How many bytes any host lets a paused stream hold.
 pub(super) const ROOM: usize = 4096;
@@ -57,9 +66,14 @@ pub(super) const ROOM: usize = 4096;
 pub(super) struct Parking {
     client: Reach,
     upstream: Reach,
-    /// Whether the host parks streams at all.
+    /// Whether the host parks streams at all, as far as is known.
     possible: bool,
+    /// Whether the stream towards the client has started.
+    started: bool,
+    /// Whether the connection was out of reach when that was last asked.
+    counted: bool,
     following: Bucket,
+    pieces: Bucket,
 }
 
 /// How a receiver can be reached.
@@ -118,7 +132,10 @@ impl Parking {
             client: reach(Peer::Client, false),
             upstream: reach(Peer::Upstream, upstream_parked),
             possible: false,
+            started: false,
+            counted: false,
             following: Bucket::default(),
+            pieces: Bucket::default(),
         }
     }
 
@@ -131,7 +148,7 @@ impl Parking {
 
     /// Parks the stream towards the client at its start.
     pub(super) fn start(&mut self) {
-        self.possible = true;
+        (self.possible, self.started) = (true, true);
         self.client.parked = true;
     }
 
@@ -143,10 +160,18 @@ impl Parking {
 
     /// Decides what follows a chunk. Until then its stream is not parked.
     pub(super) fn settle(&mut self, chunk: Chunk, now: Duration) -> Then {
-        if !self.possible || !chunk.at_boundary {
+        if !self.possible {
             return Then::default();
         }
         let receiver = chunk.sender.other();
+        if !chunk.at_boundary {
+            let stays = receiver == Peer::Client
+                && chunk.was_parked
+                && !chunk.withheld
+                && self.pieces.take(PIECES, 1, now) == Charged::Taken;
+            self.of(receiver).parked = stays;
+            return Then { ask: None, park: stays };
+        }
         let park = !chunk.withheld && (chunk.was_parked || chunk.passes == 0);
         let wanted = chunk.due
             || match (chunk.passes, receiver) {
@@ -185,9 +210,29 @@ impl Parking {
     }
 }
 
+impl Parking {
+    /// Tells what there was to count since this was last asked: own Pings, and whether the
+    /// connection has come out of reach (1), or back or to its end (-1).
+    pub(super) fn count(&mut self, is_over: bool) -> Heartbeats {
+        let out_of_reach = !is_over && self.started && self.is_adrift();
+        let before = std::mem::replace(&mut self.counted, out_of_reach);
+        Heartbeats {
+            to_client: self.client.pings.take_count(),
+            to_upstream: self.upstream.pings.take_count(),
+            out_of_reach: i64::from(out_of_reach) - i64::from(before),
+        }
+    }
+}
+
 impl Reach {
     pub(super) fn is_parked(&self) -> bool {
         self.parked
+    }
+
+    /// Whether a frame can be put in; `at_boundary` says whether what has gone to the receiver ends
+    /// with a whole one.
+    pub(super) fn takes_frames(&self, at_boundary: bool) -> bool {
+        self.parked && at_boundary
     }
 
     /// The stream is not parked, or no longer. Whether it was.

@@ -38,13 +38,15 @@ pub(super) struct Pings {
     oldest: u64,
     /// Whether an answer to the last is to be expected.
     expected: bool,
-    /// What had gone to the receiver before each.
-    positions: [u64; MAX_UNANSWERED],
+    /// What had gone to the receiver before each; absent while that is nothing.
+    positions: Option<Box<[u64; MAX_UNANSWERED]>>,
+    /// How many there were when that was last asked.
+    counted: u64,
 }
 
 impl Pings {
     pub(super) fn new(key: PingKey, receiver: Peer) -> Self {
-        Self { key, receiver, next: 0, oldest: 0, expected: false, positions: [0; MAX_UNANSWERED] }
+        Self { key, receiver, next: 0, oldest: 0, expected: false, positions: None, counted: 0 }
     }
 
     /// Whether an answer is to be expected.
@@ -67,8 +69,11 @@ impl Pings {
         let number = self.next;
         self.next += 1;
         self.expected = true;
-        if let Some(place) = self.positions.get_mut(index(number)) {
-            *place = position;
+        if self.positions.is_some() || position > 0 {
+            let positions = self.positions.get_or_insert_default();
+            if let Some(place) = positions.get_mut(index(number)) {
+                *place = position;
+            }
         }
         let payload = self.payload(number);
         let mut frame = vec![0x89];
@@ -98,12 +103,17 @@ impl Pings {
         let number = known.rev().find(|&number| self.payload(number) == payload)?;
         self.oldest = self.oldest.max(number + 1);
         self.expected &= self.oldest < self.next;
-        self.positions.get(index(number)).copied()
+        self.positions.as_ref().map_or(Some(0), |positions| positions.get(index(number)).copied())
     }
 
     /// Expects no answer any more. One that comes all the same is still known.
     pub(super) fn expect_none(&mut self) {
         self.expected = false;
+    }
+
+    /// How many there were since this was last asked.
+    pub(super) fn take_count(&mut self) -> u64 {
+        self.next - std::mem::replace(&mut self.counted, self.next)
     }
 
     fn payload(&self, number: u64) -> [u8; PAYLOAD_LEN] {

@@ -18,7 +18,7 @@ pub(crate) struct Proof {
     /// How much a compressed message may inflate to, in bytes.
     max_message_bytes: u64,
     /// Present where compressed messages are inspected.
-    inflater: Option<Inflater>,
+    inflater: Option<Box<Inflater>>,
     message: Message,
     frame: Frame,
     mask: Mask,
@@ -64,7 +64,7 @@ impl Proof {
         Self {
             utf8,
             max_message_bytes,
-            inflater,
+            inflater: inflater.map(Box::new),
             message: Message::Unread,
             frame: Frame::Unread,
             mask: Mask::default(),
@@ -137,7 +137,7 @@ impl Proof {
             (Frame::Close(body), _) => body.end()?,
             (Frame::Data { fin: true }, Message::Text(text)) => end_text(Some(text))?,
             (Frame::Data { fin: true }, Message::Compressed { text, .. }) => {
-                self.inflater.as_mut().map_or(Err(Reason::Internal), Inflater::finish)?;
+                self.inflater.as_mut().map_or(Err(Reason::Internal), |inflater| inflater.finish())?;
                 end_text(text.as_ref())?;
             }
             (Frame::Data { fin: false }, Message::Compressed { .. }) => return Ok(Proved::Nothing),

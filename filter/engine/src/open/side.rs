@@ -24,7 +24,7 @@ pub(super) struct Side {
     proof: Proof,
     withheld: Withheld,
     /// The Pong that is open, if it may answer a Ping of Postern's own.
-    pub(super) candidate: Option<Candidate>,
+    pub(super) candidate: Option<Box<Candidate>>,
     /// What becomes of the frame that is open.
     care: Care,
     /// Whether the message that is open is being discarded.
@@ -185,7 +185,7 @@ impl Side {
     /// Takes the header of a Pong that may answer a Ping of Postern's own.
     pub(super) fn examine_frame(&mut self, frame: Frame, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
         self.withheld.stash(chunk)?;
-        let candidate = self.candidate.insert(Candidate::new(frame.header));
+        let candidate = self.candidate.insert(Box::new(Candidate::new(frame.header)));
         self.lane.release_held(|held| candidate.push(held));
         candidate.push(chunk.window(frame.range)?);
         self.care = Care::Examine;

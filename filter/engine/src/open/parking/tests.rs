@@ -29,6 +29,11 @@ fn part(sender: Peer) -> Chunk {
     Chunk { at_boundary: false, ..chunk(sender, 100) }
 }
 
+/// A chunk that ends within a header, which is withheld.
+fn part_of_header(sender: Peer) -> Chunk {
+    Chunk { withheld: true, ..part(sender) }
+}
+
 /// What becomes of a chunk, and whether its stream stays or becomes parked.
 fn settle(parking: &mut Parking, chunk: Chunk) -> Then {
     let was_parked = parking.of(chunk.sender.other()).unpark();
@@ -38,11 +43,11 @@ fn settle(parking: &mut Parking, chunk: Chunk) -> Then {
     then
 }
 
-/// Both streams let go on by frames that end in a second chunk.
+/// Both streams let go on by frames whose header ends in a second chunk.
 fn adrift() -> Parking {
     let mut parking = parked();
     for sender in [Peer::Client, Peer::Upstream] {
-        assert_eq!(settle(&mut parking, part(sender)), Then::default());
+        assert_eq!(settle(&mut parking, part_of_header(sender)), Then::default());
     }
     assert!(parking.is_adrift());
     parking
@@ -71,13 +76,34 @@ fn whole_frames_leave_both_streams_parked_and_cost_no_ping() {
 }
 
 #[test]
-fn a_frame_in_two_chunks_lets_its_stream_go_on_and_the_other_is_enough() {
+fn a_header_in_two_chunks_lets_its_stream_go_on_and_the_other_is_enough() {
     for sender in [Peer::Client, Peer::Upstream] {
         let mut parking = parked();
-        assert_eq!(settle(&mut parking, part(sender)), Then::default());
+        assert_eq!(settle(&mut parking, part_of_header(sender)), Then::default());
         assert_eq!(settle(&mut parking, chunk(sender, 5)), Then::default());
         assert!(!parking.is_adrift());
     }
+}
+
+#[test]
+fn a_payload_in_pieces_leaves_the_stream_to_the_client_parked_and_takes_no_frame_meanwhile() {
+    let mut parking = parked();
+    for _ in 0..20 {
+        assert_eq!(settle(&mut parking, part(Peer::Upstream)), Then { ask: None, park: true });
+        let client = parking.of(Peer::Client);
+        assert!(!client.takes_frames(false) && client.takes_frames(true));
+    }
+    let due = Chunk { due: true, ..chunk(Peer::Upstream, 5) };
+    let then = settle(&mut parking, due);
+    assert!(then.park && then.ask.is_some(), "{then:?}");
+}
+
+#[test]
+fn bulk_lets_its_stream_go_on() {
+    let mut parking = parked();
+    let stays = (0..1000).take_while(|_| settle(&mut parking, part(Peer::Upstream)).park).count();
+    assert_eq!(stays, 256);
+    assert_eq!(settle(&mut parking, chunk(Peer::Upstream, 5)), Then::default());
 }
 
 #[test]
@@ -169,7 +195,7 @@ fn a_client_that_answers_only_the_applications_ping_is_asked_again() {
 #[test]
 fn an_upstream_that_answers_no_ping_is_asked_no_more_until_it_does() {
     let mut parking = parked();
-    settle(&mut parking, part(Peer::Upstream));
+    settle(&mut parking, part_of_header(Peer::Upstream));
     assert!(parking.can_park_client());
     let ping = payload(&parking.of(Peer::Upstream).pings.frame(0));
     assert!(!parking.can_park_client(), "it has been asked");
