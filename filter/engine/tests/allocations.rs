@@ -14,7 +14,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use postern_engine::rate::{Charged, Outcome};
-use postern_engine::{Input, Judged, Peer, Session};
+use postern_engine::{Input, Judged, Output, Peer, Session};
 use serde_json::{Value, json};
 
 use support::{MASK, START, admitted, agreement, engine, frame};
@@ -24,29 +24,36 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Bytes that were taken, less those that were given back.
+    static HELD: Cell<i64> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(taken: usize, given: usize) {
     // A thread that is ending has nothing to count any more.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+    if taken > 0 {
+        let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+    }
+    let change = i64::try_from(taken).unwrap_or(i64::MAX) - i64::try_from(given).unwrap_or(i64::MAX);
+    let _ = HELD.try_with(|held| held.set(held.get() + change));
 }
 
 #[allow(unsafe_code, reason = "an allocator is unsafe to write; this one hands all on to the system's")]
 // SAFETY: every call is handed on as it is, so it upholds what the system's allocator upholds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size(), 0);
         // SAFETY: the caller's promises are the ones that are asked for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size, layout.size());
         // SAFETY: as above.
         unsafe { System.realloc(place, layout, size) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(0, layout.size());
         // SAFETY: as above.
         unsafe { System.dealloc(place, layout) }
     }
@@ -112,6 +119,10 @@ fn whole_frames_are_judged_without_allocating() {
                 let frames: Vec<_> =
                     frames.iter().map(|(first, payload)| frame(*first, payload, mask)).collect();
                 let mut session = open(policy.clone());
+                // Where a frame waits for an answer, the first takes the room for all.
+                for chunk in &frames {
+                    allocations(&mut session, peer, chunk);
+                }
                 for chunk in frames.iter().cycle().take(64 * frames.len()) {
                     let allocations = allocations(&mut session, peer, chunk);
                     assert_eq!(allocations, 0, "{what} from {peer:?}, one by one, {rates}");
@@ -141,6 +152,36 @@ fn a_payload_that_nobody_reads_costs_no_allocation_in_any_pieces() {
     // Behind the last something of Postern's own may follow.
     assert!(!session.pass_unread(Peer::Client, end.len()));
     assert_eq!(allocations(&mut session, Peer::Client, end), 0);
+}
+
+#[test]
+fn a_session_at_rest_holds_little() {
+    // Pointers and lengths are twice as wide here as in the module.
+    const MOST: i64 = 1300;
+    let policy = json!({
+        "rates": [], "origins": {"allow": ["https://app.example.com"]}, "auth": "none",
+    });
+    let engine = engine(&policy);
+    let before = HELD.get();
+    let sessions: Vec<_> = (0..100)
+        .map(|_| {
+            let mut session = admitted(&engine, [198, 51, 100, 7].into(), &[]);
+            session.handle(Input::Response(agreement(&[])), START);
+            // The start of the response, and then the first beat: a Ping, and its answer.
+            while session.poll_output().is_some() {}
+            let _ = session.judge(Peer::Upstream, &mut &[][..], START).unwrap();
+            session.handle(Input::Timer, session.deadline().unwrap());
+            let Some(Output::Send(Peer::Client, ping)) = session.poll_output() else { panic!("no Ping") };
+            let pong = frame(0x8a, &ping[2..], Some(MASK));
+            let _ = session.judge(Peer::Client, &mut &pong[..], session.deadline().unwrap()).unwrap();
+            while session.poll_output().is_some() {}
+            session
+        })
+        .collect();
+    let each = (HELD.get() - before) / 100;
+    println!("{each} bytes a session");
+    assert!(each > 100 && each < MOST, "{each} bytes");
+    drop(sessions);
 }
 
 #[test]

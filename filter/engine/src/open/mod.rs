@@ -13,6 +13,7 @@ pub(crate) mod ping;
 pub(crate) mod proof;
 pub(crate) mod rates;
 mod side;
+mod waiting;
 mod withheld;
 
 use std::time::Duration;
@@ -36,6 +37,7 @@ use parking::Parking;
 use ping::PingKey;
 use rates::{Charging, Next, Rates};
 use side::{Flow, Side, Stop};
+use waiting::Waiting;
 
 /// Both directions of an upgraded stream.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ pub(crate) struct Open {
     /// What goes on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
     /// The client's chunk that waits for a bucket's answer, as far as it was judged.
-    asking: Option<Box<(Passage, Charged)>>,
+    asking: Waiting<(Passage, Charged)>,
     tally: Tally,
 }
 
@@ -123,7 +125,7 @@ impl Open {
             backlog: Backlog::new(policy.backpressure),
             refused: None,
             sends: Vec::new(),
-            asking: None,
+            asking: Waiting::default(),
             tally: Tally::default(),
         }
     }
@@ -191,7 +193,7 @@ impl Open {
 
     /// Takes the answer of the bucket that [`Judged::Ask`] named.
     pub(crate) fn answer(&mut self, outcome: Outcome) {
-        if let Some((_, charged)) = self.asking.as_deref_mut() {
+        if let Some((_, charged)) = self.asking.as_mut() {
             charged.decided = self.rates.answer(&mut charged.charging, outcome);
         }
     }
@@ -211,7 +213,7 @@ impl Open {
             is_paused = true;
         }
         let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
-        let waiting = if peer == Peer::Client { self.asking.take().map(|asking| *asking) } else { None };
+        let waiting = if peer == Peer::Client { self.asking.take() } else { None };
         let mut position = waiting.as_ref().map_or(0, |(_, charged)| charged.frame.range.end);
         let (mut passage, mut charged) =
             waiting.map_or_else(Default::default, |(passage, charged)| (passage, Some(charged)));
@@ -230,7 +232,7 @@ impl Open {
                     Next::Ask(charge) => {
                         self.parking.of(peer.other()).restore(was_parked);
                         self.held_early += u8::from(is_paused && !was_parked);
-                        self.asking = Some(Box::new((passage, frame)));
+                        self.asking.put((passage, frame));
                         return Ok(Judged::Ask(charge));
                     }
                     Next::Discard => {
