@@ -162,6 +162,12 @@ impl RawClient {
         within(PATIENCE, "the end of the connection", self.wire.rest()).await
     }
 
+    /// The stream itself, on which Postern's own Pings show.
+    pub fn into_wire(mut self) -> Wire {
+        self.wire.shows_heartbeats = true;
+        self.wire
+    }
+
     /// Says that nothing more will be written.
     pub async fn shutdown(&mut self) {
         self.wire.shutdown().await.expect("an open connection");

@@ -76,8 +76,8 @@ async fn measure(sessions: usize, bare: bool) -> Result<Round, BenchError> {
     let beats = Arc::new(AtomicU64::new(0));
     let before = memory(&scene).await;
     let mut clients = connect(&scene, sessions, bare, &beats).await?;
-    // What came with the handshakes is over, and every session has been asked once.
-    sleep(INTERVAL).await;
+    // What came with the handshakes is over, and every session is half-way between two beats.
+    sleep(INTERVAL * 3 / 2).await;
     let cpu = Cpu::of(scene.envoy().process_id());
     let (used, beaten) = (cpu.now()?, beats.load(Ordering::Relaxed));
     sleep(INTERVAL * BEATS).await;
