@@ -29,6 +29,8 @@ impl Root {
     /// Sends away, one after the other, what is open under policies that go away.
     fn drain(&self, engine: &Engine) {
         let now = host::now();
+        let by = engine.draining().map(|(policy, over)| (policy.to_owned(), now.saturating_add(over)));
+        sessions::set_draining(&self.plugin, by);
         for (policy, over) in engine.draining() {
             let open = sessions::under(&self.plugin, policy);
             let share = over / u32::try_from(open.len()).unwrap_or(u32::MAX).max(1);

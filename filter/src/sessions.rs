@@ -14,6 +14,8 @@ thread_local! {
     static DEADLINES: RefCell<BTreeMap<(Duration, u32), Rc<Live>>> = RefCell::default();
     /// Those through which something went since the last tick.
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
+    /// The policies that go away, and by when.
+    static DRAINING: RefCell<BTreeMap<(Plugin, String), Duration>> = RefCell::default();
 }
 
 /// What tells one filter of an Envoy from another; the same over all its configurations.
@@ -81,6 +83,23 @@ pub(crate) fn under(plugin: &Plugin, policy: &str) -> Vec<Rc<Live>> {
         let of_plugin = deadlines.values().filter(|live| live.plugin == *plugin);
         of_plugin.filter(|live| live.session.borrow().policy() == policy).cloned().collect()
     })
+}
+
+/// These policies of `plugin` go away by these times, and no others.
+pub(crate) fn set_draining(plugin: &Plugin, policies: impl Iterator<Item = (String, Duration)>) {
+    DRAINING.with_borrow_mut(|draining| {
+        draining.retain(|(of, _), _| of != plugin);
+        draining.extend(policies.map(|(policy, by)| ((Rc::clone(plugin), policy), by)));
+    });
+}
+
+impl Live {
+    /// By when the policy of `session`, which has just opened, goes away: it may have been told to
+    /// while the handshake was under way.
+    pub(crate) fn drains_by(&self, session: &Session) -> Option<Duration> {
+        let key = (Rc::clone(&self.plugin), session.policy().to_owned());
+        DRAINING.with_borrow(|draining| draining.get(&key).copied())
+    }
 }
 
 /// The sessions that had traffic since this was last asked.

@@ -187,6 +187,12 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                     session.handle(Input::NotParked, now);
                 }
             }
+            Output::Tell(Event::Opened) => {
+                perform_one(session.policy(), Output::Tell(Event::Opened));
+                if let Some(by) = live.drains_by(session) {
+                    session.handle(Input::Drain(by), now);
+                }
+            }
             output => {
                 if let Some(Action::Pause) = perform_one(session.policy(), output) {
                     action = Action::Pause;

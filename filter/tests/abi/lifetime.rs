@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::fixtures::{REASON, auth, configure, handshake, open, request, token_for, websocket, with};
+use crate::fixtures::{
+    REASON, agreement, auth, configure, handshake, open, request, token_for, websocket, with,
+};
 use crate::frames::{BINARY, CLOSE, PING, PONG, TEXT, close, from_client, from_upstream, read};
 use crate::host::{Envoy, Stream, Worker};
 
@@ -42,9 +44,9 @@ fn where_the_upstream_answers_no_ping_the_close_takes_the_place_of_the_next_data
     Envoy::default().worker(|worker| {
         let stream = with_token(worker);
         let hello = from_upstream(TEXT, b"hello");
-        // A frame in two chunks lets its stream go on for good.
-        stream.upstream_sends(&hello[..4]);
-        stream.upstream_sends(&hello[4..]);
+        // A header in two chunks lets its stream go on for good.
+        stream.upstream_sends(&hello[..1]);
+        stream.upstream_sends(&hello[1..]);
         for _ in 0..10 {
             worker.pass(SECOND);
         }
@@ -127,6 +129,46 @@ fn a_connection_outlives_the_configuration_it_was_opened_under_but_not_its_token
         let closes = "postern_closes.policy=chat;.reason=token_expired;";
         assert_eq!(worker.metrics().get(closes), Some(&1), "two roots tick, one close is told");
         assert_eq!(stream.worker().now(), worker.now());
+    });
+}
+
+#[test]
+fn a_handshake_under_way_when_its_policy_goes_away_is_sent_away_in_its_time() {
+    Envoy::default().worker(|worker| {
+        let drain = |over: &str| json!({"drain": over});
+        configure(worker, drain("none"));
+        let stream = request(worker, &handshake());
+        configure(worker, drain("10s"));
+        stream.answered(&agreement(&handshake()));
+        stream.upstream_sends(b"");
+        worker.pass(10 * SECOND - Duration::from_millis(1));
+        assert_eq!(stream.to_client(), b"", "it ends too early");
+        worker.pass(Duration::from_millis(1));
+        assert_eq!(read(&stream.to_client()), [close(false, 1001, "drain")]);
+        // It comes back when the operator says so.
+        configure(worker, drain("none"));
+        let stream = websocket(worker);
+        worker.pass(11 * SECOND);
+        assert_eq!(stream.to_client(), b"");
+    });
+}
+
+#[test]
+fn a_payload_in_pieces_leaves_a_client_in_reach() {
+    Envoy::default().worker(|worker| {
+        let stream = with_token(worker);
+        let hello = from_upstream(TEXT, &[b'a'; 1000]);
+        for piece in hello.chunks(300) {
+            assert_eq!(stream.upstream_sends(piece), piece);
+        }
+        let (start, rest) = hello.split_at(500);
+        assert_eq!(stream.upstream_sends(start), start);
+        let before = stream.to_client().len();
+        worker.pass(LIFE);
+        assert_eq!(stream.to_client().len(), before, "nothing may stand within a frame");
+        let end = stream.upstream_sends(rest);
+        assert_eq!(end[..rest.len()], *rest);
+        assert_eq!(read(&end[rest.len()..]), [close(false, 3000, "token_expired")]);
     });
 }
 
