@@ -43,6 +43,8 @@ pub(super) struct Deadlines {
     ends: Ends,
     /// When what waits to be said can be.
     speak_at: Option<Duration>,
+    /// When the client can be asked what it has read.
+    mark_at: Option<Duration>,
     /// When what is left is cut.
     pub(super) cut_at: Option<Duration>,
 }
@@ -67,6 +69,8 @@ pub(super) enum Due {
     End(Reason),
     /// The client is to be asked whether it is there.
     AskClient,
+    /// The client is to be asked what it has read.
+    Mark,
     /// What waits to be said on a parked stream can be.
     Speak,
     /// The upstream will not answer.
@@ -90,6 +94,7 @@ impl Deadlines {
             upstream_moved: false,
             ends,
             speak_at: None,
+            mark_at: None,
             cut_at: None,
         }
     }
@@ -104,6 +109,7 @@ impl Deadlines {
             self.pong_at,
             self.upstream_pong_at,
             self.park_at,
+            self.mark_at,
             expiry,
             session,
             drain,
@@ -134,6 +140,9 @@ impl Deadlines {
         if passed(self.upstream_pong_at) {
             self.upstream_pong_at = None;
             return Some(Due::UpstreamMute);
+        }
+        if self.mark_at.take_if(|at| *at <= now).is_some() {
+            return Some(Due::Mark);
         }
         if passed(self.ping_at) {
             if self.is_ping_due(now) {
@@ -186,6 +195,16 @@ impl Deadlines {
     /// Something is to be said as soon as the chunk at hand has gone.
     pub(super) fn speak_next(&mut self, now: Duration) {
         self.speak_at = Some(now);
+    }
+
+    /// The client is to be asked what it has read, as soon as the chunk at hand has gone.
+    pub(super) fn mark_next(&mut self, now: Duration) {
+        self.mark_at.get_or_insert(now);
+    }
+
+    /// Whether that could not be done yet.
+    pub(super) fn is_mark_overdue(&self) -> bool {
+        self.mark_at.is_some()
     }
 
     /// The upstream has been asked.

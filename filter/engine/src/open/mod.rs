@@ -33,7 +33,7 @@ use backlog::{Backlog, NoRoom};
 use candidate::Candidate;
 pub(crate) use deadlines::Ends;
 use deadlines::{Deadlines, Due};
-use parking::Parking;
+use parking::{Marks, Parking};
 use ping::PingKey;
 use rates::{Charging, Next, Rates};
 use side::{Flow, Side, Stop};
@@ -402,7 +402,11 @@ impl Open {
         let (at_boundary, withheld) = (side.at_boundary(), side.withholds());
         let ping_due = sender == Peer::Upstream && self.deadlines.is_ping_due(now);
         let expected = self.parking.of(Peer::Client).is_expected();
-        let mark_due = sender == Peer::Upstream && self.backlog.wants_mark(expected);
+        let marks = match sender == Peer::Upstream && self.backlog.wants_mark(expected) {
+            false => Marks::No,
+            true if self.deadlines.is_mark_overdue() => Marks::Overdue,
+            true => Marks::Due,
+        };
         let chunk = parking::Chunk {
             sender,
             was_parked,
@@ -410,7 +414,8 @@ impl Open {
             room,
             at_boundary,
             withheld,
-            due: ping_due || mark_due,
+            due: ping_due,
+            marks,
             quiet: self.deadlines.is_quiet(now),
             position: if sender == Peer::Upstream { self.backlog.position() } else { 0 },
         };
@@ -419,6 +424,8 @@ impl Open {
         if let Some(ping) = then.ask {
             passage.insert(&ping);
             self.note_asked(sender.other(), ping_due, now);
+        } else if marks != Marks::No && then.park {
+            self.deadlines.mark_next(now);
         }
         if self.parking.can_park_client() {
             self.deadlines.park_when_quiet(now);
@@ -462,6 +469,7 @@ impl Open {
                 Due::End(reason) => self.refuse(reason, now),
                 Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
                 Due::AskClient => self.ask_client(now),
+                Due::Mark => self.mark(now),
                 Due::ParkClient => self.park_client(now),
                 Due::Speak => self.send_closes(),
             }
@@ -498,6 +506,19 @@ impl Open {
             client.give_up_on_answers();
         }
         self.park_client(now);
+    }
+
+    /// Asks the client what it has read, if it can be reached and nothing else has asked it.
+    fn mark(&mut self, now: Duration) {
+        let client = self.parking.of(Peer::Client);
+        if client.takes_frames(self.upstream.at_boundary())
+            && client.may_be_asked()
+            && self.backlog.wants_mark(client.is_expected())
+        {
+            let ping = client.pings.frame(self.backlog.position());
+            self.sends.push((Peer::Client, ping));
+            self.note_asked(Peer::Client, false, now);
+        }
     }
 
     /// Asks the upstream, so that its answer parks the stream towards the client.

@@ -97,6 +97,17 @@ pub(super) struct Then {
     pub(super) park: bool,
 }
 
+/// Whether the receiver of a chunk is to be asked what it has read of what has gone to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marks {
+    /// It need not.
+    No,
+    /// With this chunk or soon after it.
+    Due,
+    /// It could not be with an earlier chunk, nor since.
+    Overdue,
+}
+
 /// A chunk that has been judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
@@ -113,6 +124,8 @@ pub(super) struct Chunk {
     pub(super) withheld: bool,
     /// Whether the receiver is to be asked in any case.
     pub(super) due: bool,
+    /// Whether it is to be asked what it has read.
+    pub(super) marks: Marks,
     /// Whether nothing has come from the upstream for a while.
     pub(super) quiet: bool,
     /// How much has gone to the receiver so far.
@@ -168,21 +181,25 @@ impl Parking {
             let stays = receiver == Peer::Client
                 && chunk.was_parked
                 && !chunk.withheld
+                && chunk.marks == Marks::No
                 && self.pieces.take(PIECES, 1, now) == Charged::Taken;
             self.of(receiver).parked = stays;
             return Then { ask: None, park: stays };
         }
-        let park = !chunk.withheld && (chunk.was_parked || chunk.passes == 0);
-        let wanted = chunk.due
+        let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
+        // Behind what goes on of a stream that is not parked there is always room.
+        let needs_room = chunk.marks == Marks::Overdue && !has_room;
+        let park = !chunk.withheld && !needs_room && (chunk.was_parked || chunk.passes == 0);
+        let due = chunk.due || chunk.marks != Marks::No;
+        let wanted = due
             || match (chunk.passes, receiver) {
                 // The client's answer: pass the question on, so that the other stream is parked.
                 (0, Peer::Upstream) => chunk.quiet && !self.client.parked && !self.upstream.is_expected(),
                 (0, Peer::Client) => false,
                 _ => !park && self.is_adrift(),
             };
-        let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
         let following = &mut self.following;
-        let mut within = || chunk.due || following.take(FOLLOWING, 1, now) == Charged::Taken;
+        let mut within = || due || following.take(FOLLOWING, 1, now) == Charged::Taken;
         let reach = match receiver {
             Peer::Client => &mut self.client,
             Peer::Upstream => &mut self.upstream,

@@ -145,6 +145,40 @@ fn what_fills_a_parked_stream_is_followed_by_the_close_once_it_has_gone() {
 }
 
 #[test]
+fn a_client_that_reads_all_of_it_is_never_taken_for_a_slow_one_whatever_comes_in_a_chunk() {
+    const LIMIT: usize = 200_000;
+    for size in [100, 4_060, 4_096, 16_000, 64_000] {
+        for most in [usize::MAX, 5_000] {
+            for pause in [Duration::ZERO, SECOND / 4] {
+                let mut trial = parked(json!({"rates": [], "backpressure": {"max_backlog_bytes": LIMIT}}));
+                let message = from_upstream(0x82, &vec![7; size]);
+                let mut now = START;
+                for _ in 0..3 * LIMIT / size {
+                    for piece in message.chunks(most.min(message.len())) {
+                        let down = trial.bytes(Peer::Upstream, piece, now);
+                        let (sent, reason) = at(&mut trial, now);
+                        assert_eq!(reason, None, "{size} in pieces of {most}, every {pause:?}");
+                        let behind = (Peer::Client, down[piece.len()..].to_vec());
+                        answer(&mut trial, &[vec![behind], sent].concat(), now);
+                    }
+                    now += pause;
+                    let (sent, _) = at(&mut trial, now);
+                    answer(&mut trial, &sent, now);
+                }
+            }
+        }
+    }
+}
+
+/// The client answers all Pings among these; the upstream answers none.
+fn answer(trial: &mut Trial, sent: &[(Peer, Vec<u8>)], now: Duration) {
+    for (_, ping) in sent.iter().filter(|(to, frame)| *to == Peer::Client && !frame.is_empty()) {
+        assert_eq!(ping[..2], [0x89, 16]);
+        assert_eq!(trial.bytes(Peer::Client, &from_client(0x8a, &ping[2..]), now), b"");
+    }
+}
+
+#[test]
 fn what_a_client_leaves_unread_ends_the_connection_or_is_dropped() {
     for (on_exceed, reason) in [("close", Some(Reason::BacklogExceeded)), ("drop", None)] {
         let mut trial = parked(json!({"backpressure": {"max_backlog_bytes": 300, "on_exceed": on_exceed}}));

@@ -19,6 +19,7 @@ fn chunk(sender: Peer, passes: usize) -> Chunk {
         at_boundary: true,
         withheld: false,
         due: false,
+        marks: Marks::No,
         quiet: true,
         position: 0,
     }
@@ -96,6 +97,19 @@ fn a_payload_in_pieces_leaves_the_stream_to_the_client_parked_and_takes_no_frame
     let due = Chunk { due: true, ..chunk(Peer::Upstream, 5) };
     let then = settle(&mut parking, due);
     assert!(then.park && then.ask.is_some(), "{then:?}");
+}
+
+#[test]
+fn what_must_be_marked_finds_room_or_makes_it() {
+    let full = Chunk { marks: Marks::Due, ..chunk(Peer::Upstream, ROOM) };
+    let mut parking = parked();
+    assert_eq!(settle(&mut parking, full), Then { ask: None, park: true }, "the timer asks");
+    assert_eq!(settle(&mut parking, Chunk { marks: Marks::Overdue, ..full }), Then::default());
+    asked(settle(&mut parking, Chunk { marks: Marks::Overdue, ..full }));
+    let mut parking = parked();
+    let within = Chunk { marks: Marks::Due, ..part(Peer::Upstream) };
+    assert_eq!(settle(&mut parking, within), Then::default(), "its end is the place to ask");
+    asked(settle(&mut parking, full));
 }
 
 #[test]
