@@ -286,6 +286,7 @@ async fn what_postern_says_by_itself_and_where_it_cannot_is_counted() {
         tokio::time::sleep(LISTENING).await;
     }
     assert_eq!(next_of_application(&mut client).await, Frame::text("news"));
+    listen(&mut client).await;
     let upstream = [("policy", "beats"), ("direction", "upstream")];
     scene.envoy().stat_becomes("postern_pings", &upstream, 1.0).await;
     scene.envoy().stat_becomes("postern_connections_out_of_reach", &out_of_reach, 1.0).await;
@@ -370,7 +371,8 @@ async fn a_burst_into_a_parked_stream_passes_whatever_its_size() {
             let masked = Frame::binary(vec![7; 60_000]).masked().bytes().repeat(size / 60_000 + 1);
             record.send(&burst);
             let got = client.bytes(burst.len()).await;
-            assert!(got == Ok(burst), "limit {limit} size {size}, to the client");
+            let ended = got.as_ref().err();
+            assert!(got == Ok(burst), "limit {limit} size {size}, to the client: {ended:?}");
             client.send(&masked).await;
             let up = record.bytes_when(masked.len()).await;
             assert!(up == masked, "limit {limit} size {size}, to the upstream");

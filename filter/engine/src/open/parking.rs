@@ -6,7 +6,7 @@
 //!
 //! Both streams are parked at their start. A chunk that ends with a whole frame goes on, and its
 //! stream is paused again in the same callback. So does, towards the client, one that ends within a
-//! frame, but for bulk. Any other lets its stream go on for good; then it is parked again at the
+//! frame if it is short, as where a server writes header and payload apart. Any other lets its stream go on for good; then it is parked again at the
 //! next callback of which nothing goes on, which on a quiet connection is one that brings only the
 //! Pong to a Ping of Postern's own. A Ping needs no parked stream where bytes pass: it follows
 //! them.
@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | start | parked |
 //! | a chunk that ends with a whole frame | as before |
-//! | a chunk that ends within a frame, to the client, at most [`PIECES`] of them | as before |
+//! | a chunk that ends within a frame, to the client: at most [`ROOM`] bytes, [`PIECES`] a second | as before |
 //! | any other that ends within a frame, or of which something is withheld | goes on |
 //! | a chunk of which nothing goes on, nor is withheld | parked |
 //! | an own frame is put in | as before |
@@ -54,8 +54,8 @@ use super::ping::{self, PingKey, Pings};
 const FOLLOWING: Quota = Quota::per_second(256);
 
 /// How many chunks that end within a frame may leave the stream parked, per second and at once.
-/// Each costs what an unread chunk does not; bulk need not be spoken into, and what ends it may be
-/// followed.
+/// Each costs what an unread chunk does not. Bulk lets its stream go on also for another reason:
+/// Envoy cuts a paused stream whose next chunk is longer than the buffer limit.
 const PIECES: Quota = Quota::per_second(256);
 
 /// How many bytes any host lets a paused stream hold.
@@ -181,6 +181,7 @@ impl Parking {
             let stays = receiver == Peer::Client
                 && chunk.was_parked
                 && !chunk.withheld
+                && chunk.passes <= ROOM
                 && chunk.marks == Marks::No
                 && self.pieces.take(PIECES, 1, now) == Charged::Taken;
             self.of(receiver).parked = stays;
@@ -231,7 +232,9 @@ impl Parking {
     /// Tells what there was to count since this was last asked: own Pings, and whether the
     /// connection has come out of reach (1), or back or to its end (-1).
     pub(super) fn count(&mut self, is_over: bool) -> Heartbeats {
-        let out_of_reach = !is_over && self.started && self.is_adrift();
+        let through_upstream = !self.upstream.mute && (self.upstream.parked || self.upstream.is_expected());
+        let in_reach = self.client.parked || self.client.is_expected() || through_upstream;
+        let out_of_reach = self.started && !is_over && !in_reach;
         let before = std::mem::replace(&mut self.counted, out_of_reach);
         Heartbeats {
             to_client: self.client.pings.take_count(),

@@ -114,6 +114,10 @@ fn what_must_be_marked_finds_room_or_makes_it() {
 
 #[test]
 fn bulk_lets_its_stream_go_on() {
+    for (passes, park) in [(1, true), (ROOM, true), (ROOM + 1, false)] {
+        let part = Chunk { passes, ..part(Peer::Upstream) };
+        assert_eq!(settle(&mut parked(), part), Then { ask: None, park });
+    }
     let mut parking = parked();
     let stays = (0..1000).take_while(|_| settle(&mut parking, part(Peer::Upstream)).park).count();
     assert_eq!(stays, 256);
