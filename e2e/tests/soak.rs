@@ -166,8 +166,10 @@ impl Speaker {
         self.wire.write(&bytes).await.unwrap_or_else(|error| panic!("{}: {error}", self.name));
     }
 
-    /// Hears the frames that have come whole, and answers Pings at the next place for that.
-    fn hear(&mut self) {
+    /// Hears the frames that have come whole, and answers Pings at the next place for that. Whether
+    /// there were any.
+    fn hear(&mut self) -> bool {
+        let mut asked = false;
         while let Some((frame, len)) = Frame::parse(self.wire.unread()) {
             // What is to be said about it is not said yet.
             self.to.over.store(false, Ordering::SeqCst);
@@ -181,10 +183,12 @@ impl Speaker {
             }
             assert!(!frame.is_close(), "{}: {frame:?}", self.name);
             if frame.opcode == opcode::PING {
+                asked = true;
                 let pong = self.frame(opcode::PONG, true, frame.payload);
                 self.queue.insert(usize::from(self.said > 0), (pong, own));
             }
         }
+        asked
     }
 
     /// Talks and listens until the end, and then listens until everything has come.
@@ -204,7 +208,9 @@ impl Speaker {
             tokio::select! {
                 filled = self.wire.fill() => {
                     filled.unwrap_or_else(|ending| panic!("{}: {ending:?}", self.name));
-                    self.hear();
+                    if self.hear() {
+                        next = Instant::now();
+                    }
                 }
                 () = sleep_until(due) => if talks && self.to.len() < AHEAD {
                     self.say().await;
@@ -246,7 +252,8 @@ fn scene(service: SocketAddr) -> Scene {
         "liveness": {"ping_interval": "1s", "pong_timeout": "10s", "idle_timeout": "30s"},
     });
     let mut marked = policy.clone();
-    marked["backpressure"] = json!({"max_backlog_bytes": "1MiB"});
+    // A speaker that pauses answers late, and is sent much meanwhile.
+    marked["backpressure"] = json!({"max_backlog_bytes": "16MiB"});
     Scene::new()
         .service(service)
         .workers(2)
