@@ -7,6 +7,9 @@ WEBSOCKETS_VERSION := 16.0
 FUZZ_SECONDS ?= 10
 # How often each workload is measured.
 BENCH_ROUNDS ?= 120
+# How many idle sessions are measured, if there are descriptors for them.
+IDLE_SESSIONS ?= 20000
+SOAK_SECONDS ?= 600
 
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -23,7 +26,7 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy clean
+.PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy bench-idle soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -85,6 +88,13 @@ fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 bench-envoy: build envoy ## measure the CPU time that a message costs Envoy with Postern and without
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
 		--rounds $(BENCH_ROUNDS)
+
+bench-idle: build envoy ## measure what sessions cost Envoy on which nobody says anything
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--idle $(IDLE_SESSIONS) --rounds 2
+
+soak: build envoy ## send random traffic through Envoy for SOAK_SECONDS, and expect every byte
+	POSTERN_SOAK_SECONDS=$(SOAK_SECONDS) cargo test --locked -p postern-e2e --test soak -- --nocapture
 
 clean: ## remove what was built, fetched and left by runs
 	cargo clean
