@@ -204,6 +204,12 @@ pub(crate) fn swap_shared(key: &str, value: &[u8], cas: Option<u32>) -> bool {
     hostcalls::set_shared_data(key, Some(value), Some(cas.unwrap_or(ABSENT))).is_ok()
 }
 
+/// What the host's function of this name makes of `argument`; `None` when there is none, or it
+/// fails.
+pub(crate) fn call(name: &str, argument: &[u8]) -> Option<Vec<u8>> {
+    abi::call_foreign_function(name, argument)
+}
+
 /// A metric by its whole name.
 pub(crate) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     hostcalls::define_metric(kind, name).ok()
