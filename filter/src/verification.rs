@@ -58,8 +58,10 @@ struct Answer {
 
 /// Has the library ask the host from now on.
 pub(crate) fn install() {
-    static PROVIDER: LazyLock<CryptoProvider> =
-        LazyLock::new(|| CryptoProvider { verifier_factory: verifier, ..rust_crypto::DEFAULT_PROVIDER.clone() });
+    static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(|| CryptoProvider {
+        verifier_factory: verifier,
+        ..rust_crypto::DEFAULT_PROVIDER.clone()
+    });
     // It stays installed, so another time changes nothing.
     let _ = LazyLock::force(&PROVIDER).install_default();
 }
