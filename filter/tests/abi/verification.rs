@@ -187,6 +187,25 @@ fn every_worker_says_it_once_and_a_new_configuration_not_again() {
 }
 
 #[test]
+fn a_token_presented_again_is_verified_once_while_it_lasts_and_a_forged_one_every_time() {
+    Envoy::default().worker(|worker| {
+        configure(worker);
+        let asked = |token: &str, genuine| {
+            let before = worker.asked_to_verify();
+            assert_eq!(admits(worker, token), genuine);
+            worker.asked_to_verify() - before
+        };
+        let (good, bad) = (token(Algorithm::RS256), forged(Algorithm::RS256));
+        assert_eq!([asked(&good, true), asked(&good, true), asked(&good, true)], [1, 0, 0]);
+        assert_eq!([asked(&bad, false), asked(&bad, false), asked(&good, true)], [1, 1, 0]);
+        configure(worker);
+        assert_eq!([asked(&good, true), asked(&good, true)], [1, 0], "keys that were read anew");
+        worker.pass(std::time::Duration::from_secs(330));
+        assert_eq!([asked(&good, false), asked(&good, false)], [1, 1], "expired");
+    });
+}
+
+#[test]
 fn a_key_in_any_form_that_is_accepted_is_one_that_the_host_can_read() {
     Envoy::default().worker(|worker| {
         let jwk = |algorithm| {

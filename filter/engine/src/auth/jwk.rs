@@ -3,6 +3,8 @@
 //! Owns which keys are usable at all and for which algorithms. Takes public keys only: shared
 //! secrets never come from a set. That a policy holds no private key is settled where it is read.
 
+use std::rc::Rc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::rust_crypto;
@@ -27,7 +29,7 @@ pub(super) struct VerificationKey {
     pub(super) algorithms: Vec<Algorithm>,
     /// The key itself: the secret, an RSAPublicKey (RFC 8017 §A.1.1), an uncompressed point
     /// (SEC 1 §2.3.3), or 32 bytes (RFC 8032 §5.1.2). Whoever verifies takes it as it is.
-    pub(super) key: DecodingKey,
+    pub(super) key: Rc<DecodingKey>,
 }
 
 /// Why a key cannot be used, and what to do about it.
@@ -46,7 +48,7 @@ impl Unusable {
 impl VerificationKey {
     /// A key of a shared secret: it has no name.
     pub(super) fn from_secret(secret: &[u8], algorithms: Vec<Algorithm>) -> Self {
-        Self { kid: None, algorithms, key: DecodingKey::from_secret(secret) }
+        Self { kid: None, algorithms, key: Rc::new(DecodingKey::from_secret(secret)) }
     }
 
     /// Reads a key of a set.
@@ -73,7 +75,7 @@ impl VerificationKey {
             }
         }
         let kid = if members.contains_key("kid") { Some(text(members, "kid")?.to_owned()) } else { None };
-        Ok(Self { kid, algorithms, key })
+        Ok(Self { kid, algorithms, key: Rc::new(key) })
     }
 
     /// Whether `signature` (base64url) is this key's over `message`.
