@@ -25,7 +25,8 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy clean
+.PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy \
+	bench-handshake clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -87,6 +88,10 @@ fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 bench-envoy: build envoy ## measure the CPU time that a message costs Envoy with Postern and without
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
 		--rounds $(BENCH_ROUNDS)
+
+bench-handshake: build envoy ## measure what a handshake costs Envoy with Postern and with jwt_authn
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--handshakes --rounds $(BENCH_ROUNDS)
 
 clean: ## remove what was built, fetched and left by runs
 	cargo clean

@@ -1,5 +1,6 @@
-//! What Postern costs: CPU time of the Envoy process per message, with Postern and without, in one run that alternates
-//! between the two. It judges no correctness; the tests do.
+//! What Postern costs: CPU time of the Envoy process per message, with Postern and without, or per handshake, with
+//! Postern and with what Envoy has itself, in one run that alternates between them. It judges no correctness; the tests
+//! do.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 #![allow(clippy::panic, reason = "a benchmark that cannot go on has nothing to say")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
@@ -7,6 +8,7 @@
 mod cpu;
 mod echo;
 mod figures;
+mod handshakes;
 mod workload;
 
 use std::io;
@@ -27,6 +29,9 @@ const OTHERS: usize = 1;
 /// Measures what a message costs Envoy with Postern and without.
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// Measure instead what a handshake with a token costs.
+    #[arg(long)]
+    handshakes: bool,
     /// How often each workload runs on each Envoy.
     #[arg(long, default_value_t = 120)]
     rounds: usize,
@@ -68,6 +73,8 @@ enum BenchError {
     Cpu(#[from] io::Error),
     #[error("Postern closed a connection: {0}")]
     Closed(String),
+    #[error("a handshake was answered with {0}")]
+    Refused(u16),
 }
 
 #[tokio::main]
@@ -84,6 +91,9 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let service = echo::start()?;
     place(std::process::id(), OTHERS);
+    if arguments.handshakes {
+        return handshakes::run(service, arguments.rounds).await;
+    }
     println!(
         "microseconds of Envoy's CPU per message, there and back; medians of {} rounds",
         arguments.rounds
