@@ -33,10 +33,13 @@ pub(crate) fn now() -> Duration {
 
 /// Fresh randomness; `None` when the host has none.
 pub(crate) fn entropy() -> Option<Entropy> {
-    let (mut key, mut mask, mut ping, mut instance) = ([0; 16], [0; 4], [0; 16], [0; 16]);
-    for bytes in [&mut key[..], &mut mask, &mut ping, &mut instance] {
-        getrandom::fill(bytes).ok()?;
-    }
+    // One call for all of it.
+    let mut bytes = [0; 52];
+    getrandom::fill(&mut bytes).ok()?;
+    let (&key, bytes) = bytes.split_first_chunk()?;
+    let (&ping, bytes) = bytes.split_first_chunk()?;
+    let (&instance, bytes) = bytes.split_first_chunk()?;
+    let (&mask, []) = bytes.split_first_chunk()? else { return None };
     Some(Entropy { key, mask, ping, instance })
 }
 
@@ -227,9 +230,10 @@ pub(crate) fn record_metric(id: u32, value: u64) {
 
 /// What Envoy knows of the downstream connection.
 pub(crate) fn connection() -> Connection {
+    let tls = property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty());
     Connection {
-        tls: property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty()),
-        mutual_tls: property(&["connection", "mtls"]).is_some_and(|flag| flag == [1]),
+        tls,
+        mutual_tls: tls && property(&["connection", "mtls"]).is_some_and(|flag| flag == [1]),
         protocol: match property(&["request", "protocol"]).as_deref() {
             Some(b"HTTP/1.0") => Protocol::Http10,
             Some(b"HTTP/2" | b"HTTP/3") => Protocol::Multiplexed,
