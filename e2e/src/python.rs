@@ -1,4 +1,4 @@
-//! The Python library `websockets`, a client and a server that know nothing of this project.
+//! Libraries of Python that know nothing of this project: `websockets`, a client and a server, and PyJWT, an issuer.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -14,6 +14,9 @@ use crate::not_run::not_run;
 /// Starting an interpreter on a busy machine takes its time.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What scripts import.
+const LIBRARIES: [&str; 3] = ["cryptography", "jwt", "websockets"];
+
 /// What a script printed and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -25,8 +28,8 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-/// Runs a Python script in which `import websockets` works, with these arguments. `None`, after saying so loudly, when
-/// the library is not there; with `CI=true` that is a failure.
+/// Runs a Python script that may import these libraries, with these arguments. `None`, after saying so loudly, when one
+/// of them is not there; with `CI=true` that is a failure.
 pub async fn run(script: &str, arguments: &[&str]) -> Option<Outcome> {
     let mut command = command(script)?;
     command.args(arguments).stdin(Stdio::null());
@@ -65,8 +68,8 @@ pub async fn serve(script: &str) -> Option<Service> {
 
 fn command(script: &str) -> Option<Command> {
     let libraries = workspace().join(".tools/python");
-    if !libraries.join("websockets").is_dir() {
-        not_run("the Python library websockets is missing; `make python` fetches it");
+    if let Some(missing) = LIBRARIES.iter().find(|library| !libraries.join(library).is_dir()) {
+        not_run(&format!("the Python library {missing} is missing; `make python` fetches it"));
         return None;
     }
     let mut command = Command::new("python3");

@@ -44,6 +44,7 @@ pub struct Scene {
     plaintext: bool,
     verify_clients: bool,
     discovered: bool,
+    forbidden: Option<String>,
     configuration_changes: Vec<Change>,
     changes: Vec<Change>,
 }
@@ -97,6 +98,12 @@ impl Scene {
     /// A variable that the module sees, such as a secret.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Envoy does not let the module call this function of the ABI.
+    pub fn forbid(mut self, function: &str) -> Self {
+        self.forbidden = Some(function.to_owned());
         self
     }
 
@@ -223,6 +230,9 @@ impl Scene {
 
     fn configure(&mut self, bootstrap: &mut Bootstrap, folder: &TempDir) -> Option<Discovery> {
         bootstrap.wasm(&wasm_module().unwrap_or_else(|error| panic!("{error}")));
+        if let Some(function) = &self.forbidden {
+            bootstrap.forbid(function);
+        }
         for (name, value) in &self.environment {
             bootstrap.environment(name, value);
         }

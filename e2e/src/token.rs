@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SignatureAlgorithm};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::pkcs8::{EncodePublicKey, LineEnding};
@@ -21,6 +21,7 @@ const ED25519_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// One key of an issuer.
+#[derive(Clone)]
 pub struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
@@ -60,14 +61,18 @@ impl Signer {
 
     /// ES256 with a fresh key.
     pub fn es256(kid: &str) -> Self {
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a P-256 key");
+        Self::elliptic(Algorithm::ES256, &PKCS_ECDSA_P256_SHA256, kid)
+    }
+
+    /// ES384 with a fresh key.
+    pub fn es384(kid: &str) -> Self {
+        Self::elliptic(Algorithm::ES384, &PKCS_ECDSA_P384_SHA384, kid)
+    }
+
+    fn elliptic(algorithm: Algorithm, kind: &'static SignatureAlgorithm, kid: &str) -> Self {
+        let pair = KeyPair::generate_for(kind).expect("a key on the curve");
         let key = EncodingKey::from_ec_der(&pair.serialize_der());
-        Self {
-            algorithm: Algorithm::ES256,
-            key,
-            kid: Some(kid.to_owned()),
-            public_pem: Some(pair.public_key_pem()),
-        }
+        Self { algorithm, key, kid: Some(kid.to_owned()), public_pem: Some(pair.public_key_pem()) }
     }
 
     /// EdDSA with a fresh Ed25519 key.
@@ -94,7 +99,11 @@ impl Signer {
     /// A token whose payload is this very text, which need be no object and may have a member twice.
     pub fn sign_text(&self, payload: &str) -> String {
         let header = Header { kid: self.kid.clone(), ..Header::new(self.algorithm) };
-        let header = serde_json::to_vec(&header).expect("a header as JSON");
+        self.sign_parts(&serde_json::to_string(&header).expect("a header as JSON"), payload)
+    }
+
+    /// A token of this very header and this very payload, whatever they say.
+    pub fn sign_parts(&self, header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
         let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.algorithm);
         format!("{signed}.{}", signature.expect("a signature by a sound key"))
@@ -153,6 +162,17 @@ pub mod tampered {
         format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims.to_string()))
     }
 
+    /// Another signature of these bytes.
+    pub fn resigned(token: &str, signature: impl AsRef<[u8]>) -> String {
+        let [header, payload, _] = parts(token);
+        format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// The bytes of the signature.
+    pub fn signature_of(token: &str) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(parts(token)[2]).expect("a signature")
+    }
+
     /// Another header, as text that need not be JSON, under the old signature.
     pub fn header(token: &str, header: &str) -> String {
         let [_, payload, signature] = parts(token);
@@ -171,7 +191,8 @@ pub mod tampered {
         jsonwebtoken::encode(&header, claims, &key).expect("a token of sound claims")
     }
 
-    fn parts(token: &str) -> [&str; 3] {
+    /// Header, payload and signature, encoded as they are.
+    pub fn parts(token: &str) -> [&str; 3] {
         let parts: Vec<&str> = token.split('.').collect();
         parts.try_into().expect("a token of three parts")
     }
@@ -192,7 +213,8 @@ mod tests {
 
     #[test]
     fn every_algorithm_verifies_with_its_own_jwk_and_not_when_tampered_with() {
-        let signers = [Signer::edge(), Signer::rs256("r"), Signer::es256("e"), Signer::eddsa("d")];
+        let signers =
+            [Signer::edge(), Signer::rs256("r"), Signer::es256("e"), Signer::es384("f"), Signer::eddsa("d")];
         for signer in &signers {
             let token = signer.mint(&edge_claims("alice"));
             assert!(verifies(signer, &token), "{signer:?}");

@@ -33,10 +33,13 @@ pub(crate) fn now() -> Duration {
 
 /// Fresh randomness; `None` when the host has none.
 pub(crate) fn entropy() -> Option<Entropy> {
-    let (mut key, mut mask, mut ping, mut instance) = ([0; 16], [0; 4], [0; 16], [0; 16]);
-    for bytes in [&mut key[..], &mut mask, &mut ping, &mut instance] {
-        getrandom::fill(bytes).ok()?;
-    }
+    // One call for all of it.
+    let mut bytes = [0; 52];
+    getrandom::fill(&mut bytes).ok()?;
+    let (&key, bytes) = bytes.split_first_chunk()?;
+    let (&ping, bytes) = bytes.split_first_chunk()?;
+    let (&instance, bytes) = bytes.split_first_chunk()?;
+    let (&mask, []) = bytes.split_first_chunk()? else { return None };
     Some(Entropy { key, mask, ping, instance })
 }
 
@@ -215,6 +218,12 @@ pub(crate) fn swap_shared(key: &str, value: &[u8], cas: Option<u32>) -> bool {
     hostcalls::set_shared_data(key, Some(value), Some(cas.unwrap_or(ABSENT))).is_ok()
 }
 
+/// What the host's function of this name makes of `argument`; `None` when there is none, or it
+/// fails.
+pub(crate) fn call(name: &str, argument: &[u8]) -> Option<Vec<u8>> {
+    abi::call_foreign_function(name, argument)
+}
+
 /// A metric by its whole name.
 pub(crate) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     hostcalls::define_metric(kind, name).ok()
@@ -232,9 +241,10 @@ pub(crate) fn record_metric(id: u32, value: u64) {
 
 /// What Envoy knows of the downstream connection.
 pub(crate) fn connection() -> Connection {
+    let tls = property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty());
     Connection {
-        tls: property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty()),
-        mutual_tls: property(&["connection", "mtls"]).is_some_and(|flag| flag == [1]),
+        tls,
+        mutual_tls: tls && property(&["connection", "mtls"]).is_some_and(|flag| flag == [1]),
         protocol: match property(&["request", "protocol"]).as_deref() {
             Some(b"HTTP/1.0") => Protocol::Http10,
             Some(b"HTTP/2" | b"HTTP/3") => Protocol::Multiplexed,

@@ -11,6 +11,7 @@ mod root;
 mod sessions;
 mod shared;
 mod stream;
+mod verification;
 
 use proxy_wasm::types::LogLevel;
 
@@ -18,10 +19,11 @@ use crate::root::Root;
 
 #[allow(missing_docs, reason = "the SDK's macro writes the entry point")]
 mod entry {
-    use super::{LogLevel, Root};
+    use super::{LogLevel, Root, verification};
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(LogLevel::Debug);
+        verification::install();
         proxy_wasm::set_root_context(|context_id| Box::new(Root::new(context_id)));
     }}
 }

@@ -49,6 +49,11 @@ pub(crate) fn bucket_table_full(policy: &str) {
     add(MetricType::Counter, format!("postern_rate_table_full.policy={policy};"), 1);
 }
 
+/// The host did not verify a signature, and the module did.
+pub(crate) fn verification_fallback() {
+    add(MetricType::Counter, "postern_verification_fallbacks".to_owned(), 1);
+}
+
 /// Adds what went through a session, to be told at the next tick.
 pub(crate) fn tally(policy: &str, tally: &Tally) {
     if let Some(backlog) = tally.backlog {

@@ -21,3 +21,4 @@ mod host;
 mod hostile;
 mod lifetime;
 mod sharing;
+mod verification;

@@ -49,13 +49,13 @@ impl Figures {
 pub(crate) const HEADING: &str = "listener   workload                           bare  guarded   ratio  \
                                   quartiles      calm  target";
 
-fn ascending(mut values: Vec<f64>) -> Vec<f64> {
+pub(crate) fn ascending(mut values: Vec<f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     values
 }
 
 /// The value at a quantile, between neighbours where it falls between them.
-fn at(ascending: &[f64], quantile: f64) -> f64 {
+pub(crate) fn at(ascending: &[f64], quantile: f64) -> f64 {
     let position = quantile * ascending.len().saturating_sub(1) as f64;
     let value = |index: f64| ascending.get(index as usize).copied().unwrap_or(f64::NAN);
     let (below, above) = (value(position.floor()), value(position.ceil()));

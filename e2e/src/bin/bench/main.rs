@@ -1,5 +1,6 @@
-//! What Postern costs: CPU time of the Envoy process per message, with Postern and without, in one run that alternates
-//! between the two. It judges no correctness; the tests do.
+//! What Postern costs: CPU time of the Envoy process per message, with Postern and without, or per handshake, with
+//! Postern and with what Envoy has itself, in one run that alternates between them. It judges no correctness; the tests
+//! do.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 #![allow(clippy::panic, reason = "a benchmark that cannot go on has nothing to say")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
@@ -7,6 +8,7 @@
 mod cpu;
 mod echo;
 mod figures;
+mod handshakes;
 mod idle;
 mod workload;
 
@@ -28,6 +30,9 @@ const OTHERS: usize = 1;
 /// Measures what a message costs Envoy with Postern and without.
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// Measure instead what a handshake with a token costs.
+    #[arg(long)]
+    handshakes: bool,
     /// How often each workload runs on each Envoy.
     #[arg(long, default_value_t = 120)]
     rounds: usize,
@@ -74,6 +79,8 @@ enum BenchError {
     Closed(String),
     #[error("{beaten} beats in the place of {expected}")]
     Silent { beaten: u64, expected: u64 },
+    #[error("a handshake was answered with {0}")]
+    Refused(u16),
 }
 
 #[tokio::main]
@@ -93,6 +100,9 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         return idle::run(sessions, arguments.rounds).await;
     }
     let service = echo::start()?;
+    if arguments.handshakes {
+        return handshakes::run(service, arguments.rounds).await;
+    }
     println!(
         "microseconds of Envoy's CPU per message, there and back; medians of {} rounds",
         arguments.rounds

@@ -3,9 +3,15 @@
 //! Owns which keys are usable at all and for which algorithms. Takes public keys only: shared
 //! secrets never come from a set. That a policy holds no private key is settled where it is read.
 
+use std::rc::Rc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::crypto::rust_crypto;
 use jsonwebtoken::{Algorithm, DecodingKey};
+use pkcs1::RsaPublicKey;
+use pkcs1::der::Encode as _;
+use pkcs1::der::asn1::UintRef;
 use serde_json::{Map, Value};
 
 /// Modulus sizes in bits: RFC 7518 §3.3 asks for the lower, the library stops at the upper.
@@ -21,8 +27,9 @@ pub(super) struct VerificationKey {
     pub(super) kid: Option<String>,
     /// What a token signed with it may have as `alg`; never empty.
     pub(super) algorithms: Vec<Algorithm>,
-    /// The key itself.
-    pub(super) key: DecodingKey,
+    /// The key itself: the secret, an RSAPublicKey (RFC 8017 §A.1.1), an uncompressed point
+    /// (SEC 1 §2.3.3), or 32 bytes (RFC 8032 §5.1.2). Whoever verifies takes it as it is.
+    pub(super) key: Rc<DecodingKey>,
 }
 
 /// Why a key cannot be used, and what to do about it.
@@ -41,7 +48,7 @@ impl Unusable {
 impl VerificationKey {
     /// A key of a shared secret: it has no name.
     pub(super) fn from_secret(secret: &[u8], algorithms: Vec<Algorithm>) -> Self {
-        Self { kid: None, algorithms, key: DecodingKey::from_secret(secret) }
+        Self { kid: None, algorithms, key: Rc::new(DecodingKey::from_secret(secret)) }
     }
 
     /// Reads a key of a set.
@@ -68,7 +75,7 @@ impl VerificationKey {
             }
         }
         let kid = if members.contains_key("kid") { Some(text(members, "kid")?.to_owned()) } else { None };
-        Ok(Self { kid, algorithms, key })
+        Ok(Self { kid, algorithms, key: Rc::new(key) })
     }
 
     /// Whether `signature` (base64url) is this key's over `message`.
@@ -102,14 +109,19 @@ fn rsa(members: &Map<String, Value>) -> Result<(Vec<Algorithm>, DecodingKey), Un
     }
     let exponent = if bit_length(&e) <= 64 { e.iter().fold(0, |sum, &b| sum << 8 | u64::from(b)) } else { 0 };
     let odd = n.last().is_some_and(|b| b & 1 == 1) && exponent & 1 == 1;
-    if !odd || !(3..=MAX_RSA_EXPONENT).contains(&exponent) {
-        return Err(Unusable::new(
-            "n and e are not those of an RSA key",
-            "copy the key again from its issuer",
-        ));
-    }
+    let key = if odd && (3..=MAX_RSA_EXPONENT).contains(&exponent) { rsa_der(&n, &e) } else { None };
+    let key = key.ok_or_else(|| {
+        Unusable::new("n and e are not those of an RSA key", "copy the key again from its issuer")
+    })?;
     use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
-    Ok((vec![RS256, RS384, RS512, PS256, PS384, PS512], DecodingKey::from_rsa_raw_components(&n, &e)))
+    Ok((vec![RS256, RS384, RS512, PS256, PS384, PS512], key))
+}
+
+/// The key in DER, in which any verifier takes it without more ado.
+fn rsa_der(n: &[u8], e: &[u8]) -> Option<DecodingKey> {
+    let (modulus, public_exponent) = (UintRef::new(n).ok()?, UintRef::new(e).ok()?);
+    let der = RsaPublicKey { modulus, public_exponent }.to_der().ok()?;
+    Some(DecodingKey::from_rsa_der(&der))
 }
 
 /// RFC 7518 §6.2.1: each coordinate has the full size of the field.
@@ -144,9 +156,9 @@ fn not_on_curve() -> Unusable {
     Unusable::new("the coordinates are not a point of the curve", "copy the key again from its issuer")
 }
 
-/// Whether the library can build a verifier of the key: a bad key fails before the signature does.
+/// Whether the library itself can build a verifier of the key, whoever is to verify with it later.
 fn is_accepted(key: &DecodingKey, algorithm: Algorithm) -> bool {
-    jsonwebtoken::crypto::verify("", b"", key, algorithm).is_ok()
+    (rust_crypto::DEFAULT_PROVIDER.verifier_factory)(&algorithm, key).is_ok()
 }
 
 fn text<'j>(members: &'j Map<String, Value>, name: &str) -> Result<&'j str, Unusable> {

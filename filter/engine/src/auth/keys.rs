@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::jwk::{Unusable, VerificationKey};
 use super::secret::{self, Environment};
+use super::verified::Verified;
 
 /// Every provider of a document with its keys.
 #[derive(Clone, Debug)]
@@ -30,6 +31,7 @@ pub struct KeyedProvider {
     pub(super) keys: Keys,
     pub(super) clock_skew: Duration,
     pub(super) max_token_bytes: u64,
+    pub(super) verified: Verified,
 }
 
 /// A provider's keys.
@@ -97,6 +99,7 @@ impl KeyedProvider {
             keys,
             clock_skew: provider.clock_skew,
             max_token_bytes: provider.max_token_bytes,
+            verified: Verified::default(),
         }
     }
 }

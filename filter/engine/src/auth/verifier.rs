@@ -1,7 +1,9 @@
 //! Whether a token is genuine, meant for us, and in force (RFC 7519, RFC 8725).
 //!
 //! Owns the order of the checks: size, form, provider, algorithm, key, signature, and only then
-//! what the claims say. So nothing but a token that its issuer signed is ever called expired.
+//! what the claims say. So nothing but a token that its issuer signed is ever called expired. The
+//! signature of a token that was verified before is not verified again while its key is one of the
+//! provider's; one by a shared secret is, which costs no more than to look.
 //! Never reads a clock: the time is an input.
 
 use std::time::Duration;
@@ -13,6 +15,7 @@ use super::compact::Compact;
 use super::error::{Cause, TokenError};
 use super::jwk::VerificationKey;
 use super::keys::{KeyedProvider, Keys};
+use super::verified::Fingerprint;
 
 /// How many keys are tried for a token without `kid`. An RSA verification costs milliseconds in
 /// a sandbox, and whoever sends tokens must not choose how many of them are done.
@@ -27,13 +30,32 @@ pub fn verify(token: &[u8], providers: &[&KeyedProvider], now: Duration) -> Resu
     if !providers.iter().any(|provider| length <= provider.max_token_bytes) {
         return Err(Cause::TooLong.into());
     }
-    let token = Compact::parse(token)?;
-    let provider = choose_provider(&token.payload, providers)?;
+    let parsed = Compact::parse(token)?;
+    let provider = choose_provider(&parsed.payload, providers)?;
     if length > provider.max_token_bytes {
         return Err(Cause::TooLong.into());
     }
-    verify_signature(&token, provider)?;
-    Claims::accept(token.payload, provider, now)
+    if !provider.algorithms.contains(&parsed.algorithm) {
+        return Err(Cause::Algorithm.into());
+    }
+    match &provider.keys {
+        Keys::Unavailable => Err(TokenError::KeysUnavailable),
+        Keys::Secret(key) => {
+            signer(&parsed, &[key])?;
+            Claims::accept(parsed.payload, provider, now)
+        }
+        Keys::Public(keys) => {
+            let candidates = candidates(&parsed, keys)?;
+            let fingerprint = Fingerprint::of(token);
+            if candidates.iter().any(|key| provider.verified.is_by(fingerprint, &key.key, now)) {
+                return Claims::accept(parsed.payload, provider, now);
+            }
+            let signer = signer(&parsed, &candidates)?;
+            let claims = Claims::accept(parsed.payload, provider, now)?;
+            provider.verified.remember(fingerprint, &signer.key, claims.accepted_until());
+            Ok(claims)
+        }
+    }
 }
 
 fn choose_provider<'p>(payload: &Value, providers: &[&'p KeyedProvider]) -> Result<&'p KeyedProvider, Cause> {
@@ -48,17 +70,10 @@ fn choose_provider<'p>(payload: &Value, providers: &[&'p KeyedProvider]) -> Resu
     chosen.copied().ok_or(Cause::UnknownIssuer)
 }
 
-fn verify_signature(token: &Compact<'_>, provider: &KeyedProvider) -> Result<(), TokenError> {
-    if !provider.algorithms.contains(&token.algorithm) {
-        return Err(Cause::Algorithm.into());
-    }
-    let candidates = match &provider.keys {
-        Keys::Unavailable => return Err(TokenError::KeysUnavailable),
-        Keys::Secret(key) => vec![key],
-        Keys::Public(keys) => candidates(token, keys)?,
-    };
-    let genuine = candidates.iter().any(|key| key.verifies(token.algorithm, token.signed, token.signature));
-    if genuine { Ok(()) } else { Err(Cause::Signature.into()) }
+/// The one of `candidates` that signed the token.
+fn signer<'k>(token: &Compact<'_>, candidates: &[&'k VerificationKey]) -> Result<&'k VerificationKey, Cause> {
+    let verifies = |key: &&&VerificationKey| key.verifies(token.algorithm, token.signed, token.signature);
+    candidates.iter().find(verifies).copied().ok_or(Cause::Signature)
 }
 
 /// The keys that may have signed the token: the one it names, or all that fit its algorithm.

@@ -6,6 +6,7 @@ use std::thread;
 
 use proxy_wasm::types::{MetricType, Status};
 
+use super::foreign::Verification;
 use super::worker::Worker;
 
 /// One Envoy.
@@ -15,6 +16,8 @@ pub(crate) struct Envoy {
     metrics: Mutex<Vec<Metric>>,
     /// Whether nothing can be written to the shared data.
     refuses_shared_data: bool,
+    /// What its function `verify_signature` does.
+    pub(super) verification: Verification,
 }
 
 /// A shared value, and the number that its next writer has to know.
@@ -33,6 +36,11 @@ impl Envoy {
     /// An Envoy in which every write of shared data comes too late.
     pub(crate) fn without_shared_data() -> Self {
         Self { refuses_shared_data: true, ..Self::default() }
+    }
+
+    /// An Envoy whose function `verify_signature` does this.
+    pub(crate) fn verifying(verification: Verification) -> Self {
+        Self { verification, ..Self::default() }
     }
 
     /// Runs `scene` on one worker.

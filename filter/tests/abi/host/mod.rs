@@ -8,11 +8,13 @@ mod abi;
 mod buffer;
 mod envoy;
 mod exports;
+mod foreign;
 mod state;
 mod stream;
 mod worker;
 
 pub(crate) use envoy::Envoy;
+pub(crate) use foreign::Verification;
 pub(crate) use state::{Fields, LocalReply, value_of};
 pub(crate) use stream::Stream;
 pub(crate) use worker::Worker;

@@ -38,6 +38,8 @@ pub(super) struct Host {
     pub(super) tick_period: Option<Duration>,
     pub(super) configuration: Vec<u8>,
     pub(super) log: Vec<(LogLevel, String)>,
+    /// How often `verify_signature` was called.
+    pub(super) asked_to_verify: u32,
     pub(super) effective: u32,
     pub(super) last_id: u32,
     pub(super) roots: BTreeSet<u32>,
@@ -90,6 +92,7 @@ impl Host {
             tick_period: None,
             configuration: Vec::new(),
             log: Vec::new(),
+            asked_to_verify: 0,
             effective: 0,
             last_id: 0,
             roots: BTreeSet::new(),

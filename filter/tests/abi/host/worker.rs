@@ -69,6 +69,11 @@ impl Worker {
         Host::with(|host| host.envoy.metrics())
     }
 
+    /// How often this worker's filter has had a signature verified by the host.
+    pub(crate) fn asked_to_verify(&self) -> u32 {
+        Host::with(|host| host.asked_to_verify)
+    }
+
     /// What this worker's filter has logged at `level`.
     pub(crate) fn log(&self, level: LogLevel) -> Vec<String> {
         Host::with(|host| host.log.iter().filter(|(l, _)| *l == level).map(|(_, m)| m.clone()).collect())

@@ -1,5 +1,3 @@
-use std::sync::LazyLock;
-
 use jsonwebtoken::{Algorithm, EncodingKey};
 use postern_config::{KeySource, Provider};
 use serde_json::json;
@@ -13,8 +11,10 @@ mod attacks;
 
 /// The verdict of the providers `main` (public keys) and `edge` (a shared secret).
 fn verdict(token: impl AsRef<[u8]>) -> Result<Claims, TokenError> {
-    static KEYS: LazyLock<Keyring> = LazyLock::new(|| keyring([public_provider(), secret_provider()]));
-    verify(token.as_ref(), &KEYS.providers(&["main".into(), "edge".into()]), now())
+    thread_local! {
+        static KEYS: Keyring = keyring([public_provider(), secret_provider()]);
+    }
+    KEYS.with(|keys| verify(token.as_ref(), &keys.providers(&["main".into(), "edge".into()]), now()))
 }
 
 /// The verdict of these providers, in this order.
@@ -218,4 +218,48 @@ fn a_key_of_another_issuer_does_not_sign_for_this_one() {
     let forge = |header: &str, key: &EncodingKey| sign(header, &claims().to_string(), key, Algorithm::RS256);
     let forged = forge(r#"{"alg":"RS256","kid":"rsa"}"#, &other_rsa());
     assert_eq!(verdict_of([theirs, public_provider()], forged, now()).err(), refused(Cause::Signature));
+}
+
+#[test]
+fn a_token_that_was_verified_is_judged_anew_in_all_but_its_signature() {
+    let keyring = keyring([public_provider()]);
+    let providers = keyring.providers(&["main".into()]);
+    let token = mint(Algorithm::ES256, &claims_with("nbf", json!(NOW)));
+    let verdict = |seconds| verify(token.as_bytes(), &providers, Duration::from_secs(seconds)).err();
+    assert_eq!(verdict(NOW), None);
+    assert_eq!(verdict(NOW - 31), refused(Cause::NotYetValid));
+    assert_eq!(verdict(NOW + 329), None);
+    assert_eq!(verdict(NOW + 330), Some(TokenError::Expired));
+    assert_eq!(verdict(NOW), None, "also when a clock is set back");
+    let elsewhere = Provider { audiences: vec!["mail".into()], ..public_provider() };
+    let mut provider = providers[0].clone();
+    provider.audiences = elsewhere.audiences;
+    assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(Cause::Audience));
+    provider.algorithms = vec![Algorithm::RS256];
+    assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(Cause::Algorithm));
+    provider.max_token_bytes = 1;
+    assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(Cause::TooLong));
+}
+
+#[test]
+fn a_token_that_was_verified_is_worth_nothing_once_its_key_is_gone() {
+    let keyring = keyring([public_provider()]);
+    let mut provider = keyring.providers(&["main".into()])[0].clone();
+    let header = r#"{"alg":"RS256","kid":"rsa"}"#;
+    let token = sign(header, &claims().to_string(), &key(Algorithm::RS256), Algorithm::RS256);
+    let verdict = |provider: &KeyedProvider| verify(token.as_bytes(), &[provider], now()).err();
+    let read = |jwk: Value| vec![VerificationKey::from_jwk(&jwk).unwrap()];
+    assert_eq!(verdict(&provider), None);
+    let theirs = read(jwk(&other_rsa(), Algorithm::RS256, Some("rsa")));
+    for (name, keys, expected) in [
+        ("another key under its name", theirs, refused(Cause::Signature)),
+        ("another name", read(issuer_keys()["keys"][1].clone()), refused(Cause::KeyUnknown)),
+        ("no key", Vec::new(), refused(Cause::KeyUnknown)),
+        ("the same key, read again", read(issuer_keys()["keys"][0].clone()), None),
+    ] {
+        provider.keys = Keys::Public(keys);
+        assert_eq!(verdict(&provider), expected, "{name}");
+    }
+    provider.keys = Keys::Unavailable;
+    assert_eq!(verdict(&provider), Some(TokenError::KeysUnavailable));
 }

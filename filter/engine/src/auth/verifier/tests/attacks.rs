@@ -1,5 +1,8 @@
 //! Tokens made to be accepted by mistake, each with the cause it is refused for.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
 
 /// RFC 7515 A.4: genuine, under an algorithm that no provider may have.
@@ -125,18 +128,33 @@ fn no_signature_but_the_issuers_verifies() {
     let empty_secret = sign(r#"{"alg":"HS256"}"#, &edge, &EncodingKey::from_secret(b""), Algorithm::HS256);
     let es256 = mint(Algorithm::ES256, &claims());
     let (es256_signed, es256_signature) = es256.rsplit_once('.').unwrap();
-    // SEQUENCE of two INTEGERs, the form that X.509 uses; the numbers do not matter.
-    let der = [&[0x30, 0x44, 0x02, 0x20][..], &[1; 32], &[0x02, 0x20], &[1; 32]].concat();
-    let mut order = vec![0xff; 32];
-    order.extend([0; 32]);
+    let (es256_header, _) = es256_signed.split_once('.').unwrap();
+    let genuine = URL_SAFE_NO_PAD.decode(es256_signature).unwrap();
+    let (r, s) = genuine.split_at(32);
+    let resigned = |signature: Vec<u8>| format!("{es256_signed}.{}", encode(signature));
+    // SEQUENCE of two INTEGERs, the form that X.509 uses, with zeros that it would leave out.
+    let der = [&[0x30, 0x46, 0x02, 0x21, 0][..], r, &[0x02, 0x21, 0], s].concat();
+    let rs256 = mint(Algorithm::RS256, &claims());
+    let (rs256_signed, rs256_signature) = rs256.rsplit_once('.').unwrap();
+    let rsa = URL_SAFE_NO_PAD.decode(rs256_signature).unwrap();
+    let bob = claims_with("sub", json!("bob")).to_string();
     all_refused([
         ("empty", with_signature(r#"{"alg":"EdDSA"}"#, ""), Cause::Signature),
         ("one byte", with_signature(r#"{"alg":"EdDSA"}"#, [0]), Cause::Signature),
         ("zero Ed25519", with_signature(r#"{"alg":"EdDSA"}"#, [0; 64]), Cause::Signature),
         ("zero ECDSA", with_signature(r#"{"alg":"ES256"}"#, [0; 64]), Cause::Signature),
         ("zero ECDSA on P-384", with_signature(r#"{"alg":"ES384"}"#, [0; 96]), Cause::Signature),
-        ("ECDSA beyond the order", with_signature(r#"{"alg":"ES256"}"#, order), Cause::Signature),
-        ("ECDSA in DER", with_signature(r#"{"alg":"ES256"}"#, der), Cause::Signature),
+        ("ECDSA without r", resigned([&[0; 32], s].concat()), Cause::Signature),
+        ("ECDSA without s", resigned([r, &[0; 32]].concat()), Cause::Signature),
+        ("r beyond the order", resigned([&[0xff; 32], s].concat()), Cause::Signature),
+        ("s beyond the order", resigned([r, &[0xff; 32]].concat()), Cause::Signature),
+        ("s and r", resigned([s, r].concat()), Cause::Signature),
+        ("ECDSA in DER", resigned(der), Cause::Signature),
+        (
+            "ECDSA of other claims",
+            format!("{es256_header}.{}.{es256_signature}", encode(&bob)),
+            Cause::Signature,
+        ),
         ("ECDSA of the other curve", with_signature(r#"{"alg":"ES384"}"#, [1; 64]), Cause::Signature),
         ("ECDSA, torn", format!("{es256_signed}.{}", es256_signature.get(4..).unwrap()), Cause::Signature),
         ("ECDSA, longer", format!("{es256_signed}.AAAA{es256_signature}"), Cause::Signature),
@@ -146,13 +164,15 @@ fn no_signature_but_the_issuers_verifies() {
             with_signature(r#"{"alg":"RS256"}"#, [&[0; 255][..], &[1]].concat()),
             Cause::Signature,
         ),
-        ("RSA, short", with_signature(r#"{"alg":"PS256"}"#, [1; 128]), Cause::Signature),
-        ("empty secret", empty_secret, Cause::Signature),
         (
-            "another token's",
-            format!("{header}.{}.{signature}", encode(claims_with("sub", json!("bob")).to_string())),
+            "RSA, a zero before",
+            format!("{rs256_signed}.{}", encode([&[0][..], &rsa].concat())),
             Cause::Signature,
         ),
+        ("RSA, a byte less", format!("{rs256_signed}.{}", encode(rsa.get(1..).unwrap())), Cause::Signature),
+        ("RSA, short", with_signature(r#"{"alg":"PS256"}"#, [1; 128]), Cause::Signature),
+        ("empty secret", empty_secret, Cause::Signature),
+        ("another token's", format!("{header}.{}.{signature}", encode(&bob)), Cause::Signature),
         (
             "another header",
             format!("{}.{payload}.{signature}", encode(r#"{"alg":"EdDSA","typ":"JWT"}"#)),
