@@ -13,12 +13,12 @@ use crate::auth::keys::Keyring;
 use crate::handshake::{self, Kind};
 use crate::headers::{HeaderEdit, Single};
 use crate::metadata;
-use crate::rate::KeySpace;
 use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
 use crate::request::RequestHead;
 use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
+use crate::slots::KeySpace;
 
 /// How many different overrides by route metadata are kept ready. An Envoy with more pays for
 /// reading them anew.

@@ -20,11 +20,12 @@ use crate::lane::Peer;
 pub use crate::open::Judged;
 use crate::open::{Early, Open, Terms};
 use crate::passage::Passage;
-use crate::rate::{Charge, KeySpace, Outcome};
+use crate::rate::{Charge, Outcome};
 use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
 use crate::request::{Protocol, RequestHead};
 use crate::ruleset::Ruleset;
+use crate::slots::KeySpace;
 use crate::tally::Tally;
 
 /// One stream under one policy.

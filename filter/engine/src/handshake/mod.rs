@@ -27,10 +27,11 @@ use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
 use crate::open::ping::PingKey;
 use crate::open::rates::Rates;
 use crate::open::{Ends, Terms};
-use crate::rate::{BucketKey, Charge, Charged, KeySpace, Outcome, Quota};
+use crate::rate::{Charge, Charged, Outcome, Quota};
 use crate::reason::Reason;
 use crate::request::RequestHead;
 use crate::ruleset::{HandshakeRate, Ruleset};
+use crate::slots::{EntryKey, KeySpace};
 
 use extensions::Offers;
 
@@ -192,7 +193,7 @@ impl Handshake {
     }
 
     /// The shared bucket of a rule for whoever makes this handshake.
-    fn bucket(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> BucketKey {
+    fn bucket(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> EntryKey {
         let policy = self.ruleset.name().as_bytes();
         let counted: &[u8] = match counted {
             Counted::Bytes => b"bytes",
