@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_engine::auth::single_use::Spent;
 use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
     Connection, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
@@ -174,6 +175,13 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 let outcome = charge_shared(session, &charge, now);
                 session.handle(Input::Charged(outcome), now);
             }
+            Output::Spend(ticket) => {
+                let spent = shared::spend(&ticket, now);
+                if spent == Spent::Full {
+                    metrics::single_use_table_full(session.policy());
+                }
+                session.handle(Input::Spent(spent), now);
+            }
             Output::ReleaseRequest(len) => {
                 if judge(session, Peer::Client, len, now).is_none() {
                     host::reset();
@@ -205,7 +213,7 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
         // `perform` answers these, which only a session gives out.
-        Output::Ask(_) | Output::ReleaseRequest(_) | Output::Send(..) => {}
+        Output::Ask(_) | Output::ReleaseRequest(_) | Output::Send(..) | Output::Spend(_) => {}
         Output::HoldRequest => return Some(Action::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);

@@ -3,8 +3,8 @@
 //! [`Session::handle`] takes an input with the time; [`Session::poll_output`] gives out what is to
 //! be done about it, until it gives `None`. A session holds no clock and performs nothing.
 //!
-//! After a request the outputs are questions to buckets, each of which wants its answer as the
-//! next input, and then one of [`Output::Admit`] and [`Output::Reply`]. Bytes are judged by
+//! After a request the outputs are questions to tables that all workers share, each of which wants
+//! its answer as the next input, and then one of [`Output::Admit`] and [`Output::Reply`]. Bytes are judged by
 //! [`Session::judge`], which answers with what goes on.
 
 use std::collections::VecDeque;
@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::error::TokenError;
+use crate::auth::single_use::{Spent, Ticket};
 use crate::chunk::{Chunk, Unreadable};
 use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next};
 use crate::headers::{Field, HeaderEdit, Headers, Single};
@@ -50,6 +51,8 @@ pub enum Input {
     Rerouted,
     /// The response, once: its fields, `:status` included.
     Response(Vec<Field>),
+    /// The answer to [`Output::Spend`].
+    Spent(Spent),
     /// The policy goes away: the connection is to end by this time, since the Unix epoch.
     Drain(Duration),
     /// The host did not put a frame into a stream that should have been parked.
@@ -66,6 +69,7 @@ impl fmt::Debug for Input {
             Self::Request(head) => f.debug_tuple("Request").field(head).finish(),
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
+            Self::Spent(spent) => f.debug_tuple("Spent").field(spent).finish(),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
             Self::NotParked => f.write_str("NotParked"),
             Self::Timer => f.write_str("Timer"),
@@ -96,6 +100,8 @@ pub enum Output {
     ResumeRequest,
     /// These bytes go to this receiver at once, on the parked stream, which then goes on.
     Send(Peer, Vec<u8>),
+    /// A token that opens one connection only is to be spent.
+    Spend(Ticket),
     /// For metrics, log and access log.
     Tell(Event),
 }
@@ -194,6 +200,12 @@ impl Session {
                 Phase::Open(open) => open.answer(outcome),
                 _ => {}
             },
+            Input::Spent(spent) => {
+                if let Phase::Handshake(handshake) = &mut self.phase {
+                    handshake.spent(spent);
+                    self.advance_handshake(now);
+                }
+            }
             Input::Response(fields) => self.on_response(&fields, now),
             Input::Drain(at) => {
                 if let Phase::Open(open) = &mut self.phase {
@@ -313,8 +325,13 @@ impl Session {
     fn advance_handshake(&mut self, now: Duration) {
         let Phase::Handshake(handshake) = &mut self.phase else { return };
         let next = handshake.next(now);
-        if let Next::Ask(charge) = next {
-            self.outputs.push_back(Output::Ask(charge));
+        let question = match next {
+            Next::Ask(charge) => Some(Output::Ask(charge)),
+            Next::Spend(ticket) => Some(Output::Spend(ticket)),
+            Next::Admit(_) | Next::Refuse(_) => None,
+        };
+        if let Some(question) = question {
+            self.outputs.push_back(question);
             return;
         }
         let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) else {
@@ -322,9 +339,9 @@ impl Session {
         };
         let (head, removals) = handshake.into_parts();
         match next {
-            Next::Ask(_) => {}
+            Next::Ask(_) | Next::Spend(_) => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
-            Next::Admit(Admission { edits, expected, terms }) => {
+            Next::Admit(Admission { edits, expected, terms, ticket: _ }) => {
                 self.outputs.push_back(Output::Admit(edits));
                 self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
                     expected,

@@ -2,7 +2,7 @@
 //!
 //! Owns everything between the bytes of a request and verified [`claims::Claims`]. Never decides
 //! what a refusal looks like, never fetches keys, and keeps nothing between two tokens: whether a
-//! `jti` was seen before or a subject is revoked is asked elsewhere.
+//! `jti` was seen before is asked of a table of the host's, and whether a subject is revoked elsewhere.
 
 pub mod carrier;
 pub mod claims;
@@ -14,4 +14,5 @@ pub mod keys;
 #[cfg(test)]
 pub(crate) mod minting;
 pub mod secret;
+pub mod single_use;
 pub mod verifier;

@@ -5,6 +5,8 @@
 mod extensions;
 mod response;
 mod shape;
+#[cfg(test)]
+mod single_use_tests;
 mod subprotocol;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use postern_config::{
 use crate::auth::carrier::{self, Presence};
 use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
+use crate::auth::single_use::{Spent, Ticket};
 use crate::auth::verifier;
 use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
 use crate::open::ping::PingKey;
@@ -77,6 +80,8 @@ pub(crate) enum Next {
     Ask(Charge),
     /// The request is refused.
     Refuse(Refusal),
+    /// The token has to be spent; the answer goes to [`Handshake::spent`].
+    Spend(Ticket),
 }
 
 /// A handshake that may go up.
@@ -88,6 +93,8 @@ pub(crate) struct Admission {
     pub(crate) expected: Expected,
     /// What holds for the connection.
     pub(crate) terms: Terms,
+    /// What is to be spent before.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 /// Why a handshake is refused.
@@ -150,6 +157,9 @@ impl Handshake {
             if let Some(refusal) = self.refusal {
                 return Next::Refuse(refusal);
             }
+            if let Some(ticket) = self.admission.as_ref().and_then(|admission| admission.ticket) {
+                return Next::Spend(ticket);
+            }
             if let Some(admission) = self.admission.take() {
                 return Next::Admit(admission);
             }
@@ -176,6 +186,15 @@ impl Handshake {
         if self.refusal.is_none() {
             self.pending.clear();
             self.refusal = Some(Refusal { wait, ..Reason::HandshakeRate.into() });
+        }
+    }
+
+    /// Takes the answer to the ticket that [`Handshake::next`] gave out, which is the last
+    /// question: what is refused for anything else leaves its token unspent.
+    pub(crate) fn spent(&mut self, spent: Spent) {
+        if let Some(admission) = &mut self.admission {
+            admission.ticket = None;
+            self.refusal = spent.refusal().map(Refusal::from);
         }
     }
 
@@ -221,8 +240,12 @@ impl Handshake {
         let (credentials, offers): (Vec<_>, Vec<_>) =
             offers.iter().map(Vec::as_slice).partition(|offer| self.is_credential(offer));
         let allowed = subprotocol::judge(&policy.subprotocols, &offers)?;
+        let mut ticket = None;
         if let Some(auth) = &policy.auth {
             let verified = claims.insert(self.verify_token(now)?);
+            if auth.single_use {
+                ticket = Some(Ticket::of(verified, &self.keys)?);
+            }
             if !verified.meet(&auth.require) {
                 return Err(Reason::ClaimsDenied.into());
             }
@@ -271,7 +294,7 @@ impl Handshake {
         };
         let entropy = &self.head.entropy;
         let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates };
-        Ok(Admission { edits, expected, terms })
+        Ok(Admission { edits, expected, terms, ticket })
     }
 
     /// The subprotocols that the request has once the token is out of it.
