@@ -48,7 +48,6 @@ const TABLE: &[Row] = &[
     row(&["policies", "*", "auth", "refresh_reply"], Asks::True, OUT_OR_FALSE),
     row(&["policies", "*", "auth", "expiry_notice"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "auth", "revocation"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "csrf"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "schema"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "max_json_depth"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "tunnels"], Asks::Word("deny"), "leave it out, or write `pass`"),

@@ -114,7 +114,7 @@ impl HttpContext for Stream {
         let mut session = live.session.borrow_mut();
         let status = host::field(Message::Response, ":status").unwrap_or_default();
         let status_switches = status == b"101";
-        let fields = if status_switches {
+        let fields = if status_switches || session.reads_response() {
             host::fields(Message::Response)
         } else {
             vec![(":status".to_owned(), status)]

@@ -11,6 +11,9 @@ pub mod auth;
 mod chunk;
 mod close;
 mod configuration;
+mod cookies;
+pub mod csrf;
+mod detail;
 mod engine;
 mod frame;
 mod handshake;
@@ -36,6 +39,7 @@ mod testing;
 mod utf8;
 
 pub use chunk::{Chunk, Unreadable};
+pub use detail::Detail;
 pub use configuration::read_configuration;
 pub use engine::{Engine, RouteFacts, Selection};
 pub use frame::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};

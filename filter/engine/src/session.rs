@@ -12,9 +12,10 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::auth::error::TokenError;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::chunk::{Chunk, Unreadable};
+use crate::csrf::Page;
+use crate::detail::Detail;
 use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next};
 use crate::headers::{Field, HeaderEdit, Headers, Single};
 use crate::lane::Peer;
@@ -37,6 +38,8 @@ pub struct Session {
     /// What names the request in problem documents and logs.
     instance: Instance,
     opened: bool,
+    /// The ordinary request whose response may be given a CSRF token.
+    page: Option<Page>,
     outputs: VecDeque<Output>,
 }
 
@@ -49,7 +52,8 @@ pub enum Input {
     /// Envoy chose another route once the request was changed, under another policy than the
     /// one that judged it; before the response.
     Rerouted,
-    /// The response, once: its fields, `:status` included.
+    /// The response, once: its fields, `:status` included. Of one that is no 101 the others are
+    /// needed only where [`Session::reads_response`] says so.
     Response(Vec<Field>),
     /// The answer to [`Output::Spend`].
     Spent(Spent),
@@ -116,14 +120,14 @@ pub enum Event {
         /// What a problem document would have named the request by.
         instance: String,
     },
-    /// A handshake was refused; the token error is for the log.
+    /// A handshake was refused; the detail is for the log.
     Refused {
         /// Why.
         reason: Reason,
         /// The `instance` of the problem document.
         instance: String,
-        /// What was wrong with the token.
-        detail: Option<TokenError>,
+        /// What was wrong with a token.
+        detail: Option<Detail>,
     },
     /// The upstream agreed: frames are judged from here on.
     Opened,
@@ -170,7 +174,7 @@ impl Session {
     /// A stream under `ruleset`, whose buckets are named in `keys`.
     pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
         let (phase, instance) = (Phase::Fresh(keys), Instance::default());
-        Self { ruleset, phase, instance, opened: false, outputs: VecDeque::new() }
+        Self { ruleset, phase, instance, opened: false, page: None, outputs: VecDeque::new() }
     }
 
     /// The policy's name.
@@ -186,6 +190,11 @@ impl Session {
     /// Whether the upstream agreed to a WebSocket.
     pub fn was_opened(&self) -> bool {
         self.opened
+    }
+
+    /// Whether [`Input::Response`] has to have every field, also when it is no 101.
+    pub fn reads_response(&self) -> bool {
+        self.page.is_some()
     }
 
     /// Takes an input at `now`, the time since the Unix epoch.
@@ -310,6 +319,9 @@ impl Session {
             let edits = auth.map(|auth| handshake::strip_forwarded(auth, head.headers()));
             self.outputs.push_back(Output::Admit(edits.unwrap_or_default()));
             self.phase = Phase::Unjudged { upgrade: unjudged };
+            if kind == Kind::Plain {
+                self.page = self.ruleset.csrf.as_ref().and_then(|guard| guard.page(head.headers()));
+            }
             return;
         }
         if kind == Kind::Plain {
@@ -365,6 +377,7 @@ impl Session {
                     return;
                 };
                 let mut edits = Vec::from_iter(edit);
+                edits.extend(awaiting.expected.choice(headers));
                 if awaiting.protocol == Protocol::Multiplexed {
                     // The key was Postern's, so the client has nothing to hold its hash against.
                     edits.push(HeaderEdit::Remove("sec-websocket-accept".to_owned()));
@@ -393,9 +406,13 @@ impl Session {
                 if awaiting.parked {
                     self.outputs.push_back(Output::ResumeRequest);
                 }
-                self.pass_response(false);
+                self.pass_response(false, None);
             }
-            Phase::Unjudged { upgrade } if upgrade || !switching => self.pass_response(upgrade),
+            Phase::Unjudged { upgrade } if upgrade || !switching => {
+                let guard = self.ruleset.csrf.as_ref().zip(self.page.take());
+                let edit = guard.and_then(|(guard, page)| guard.issue(&page, headers, now));
+                self.pass_response(upgrade, edit);
+            }
             // A 101 that nobody asked for.
             Phase::Unjudged { .. } => self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into()),
             Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Ended => {
@@ -405,8 +422,8 @@ impl Session {
         }
     }
 
-    fn pass_response(&mut self, upgrade: bool) {
-        self.outputs.push_back(Output::AdmitResponse(Vec::new()));
+    fn pass_response(&mut self, upgrade: bool, edit: Option<HeaderEdit>) {
+        self.outputs.push_back(Output::AdmitResponse(Vec::from_iter(edit)));
         self.phase = Phase::Unjudged { upgrade };
     }
 
