@@ -27,6 +27,7 @@
 pub mod access_log;
 pub mod bootstrap;
 pub mod browser;
+pub mod csrf;
 pub mod deadline;
 pub mod demo;
 pub mod envoy;
