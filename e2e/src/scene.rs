@@ -189,7 +189,8 @@ impl Scene {
             change(bootstrap.value_mut());
         }
 
-        let environment = [("POSTERN_EDGE_SECRET".to_owned(), EDGE_SECRET.to_owned())];
+        let mut environment = std::mem::take(&mut self.environment);
+        environment.push(("POSTERN_EDGE_SECRET".to_owned(), EDGE_SECRET.to_owned()));
         let envoy = Envoy::start(&bootstrap, folder.path(), self.workers.unwrap_or(1), &environment).await?;
         let tls = (!self.plaintext).then_some(certificate);
         let access_log = AccessLog::at(&access_log);
@@ -223,8 +224,8 @@ impl Scene {
 
     fn configure(&mut self, bootstrap: &mut Bootstrap, folder: &TempDir) -> Option<Discovery> {
         bootstrap.wasm(&wasm_module().unwrap_or_else(|error| panic!("{error}")));
-        for (name, value) in &self.environment {
-            bootstrap.environment(name, value);
+        for (name, _) in &self.environment {
+            bootstrap.environment(name);
         }
         if let Some(document) = self.document.take() {
             *bootstrap.configuration() = document;

@@ -61,6 +61,19 @@ async fn a_page_of_an_allowed_origin_talks_with_its_token_among_the_subprotocols
     assert_eq!(records[0].header("x-user-id").as_deref(), Some("alice"));
 }
 
+/// A browser fails a connection for which none of its offers is chosen.
+#[tokio::test]
+async fn a_page_that_offers_nothing_but_its_token_talks_too() {
+    let Some(page) = Page::at("app.example.com").await else { return };
+    let scene = example_with_origin(page.origin()).start().await;
+    let (url, item) = (scene.url("/ws/chat"), format!("bearer.{}", token()));
+    let script = format!("report(await visit('{url}', {{protocols: ['{item}'], messages: ['hello'], closeAfter: 1}}))");
+    let seen = page.run(&script).await;
+    assert_eq!((&seen["opened"], &seen["messages"]), (&json!(true), &json!(["hello"])), "{seen}");
+    assert_eq!(seen["protocol"], json!(item));
+    assert_eq!(scene.upstream().records()[0].header("sec-websocket-protocol"), None);
+}
+
 /// What Postern itself says of the one socket of a page: metrics, labelled `labels` beside the policy, and access log.
 async fn assert_told(scene: &RunningScene, metric: &str, labels: &[(&str, &str)], reason: &str) {
     let labels = [&[("policy", "chat"), ("reason", reason)], labels].concat();
