@@ -31,7 +31,8 @@ fn scene() -> Scene {
     });
     let mut once = auth.clone();
     once["single_use"] = json!(true);
-    let csrf = |from| json!({"secret": {"env": "POSTERN_CSRF_SECRET"}, "session_cookie": "sid", "from": from});
+    let csrf =
+        |from| json!({"secret": {"env": "POSTERN_CSRF_SECRET"}, "session_cookie": "sid", "from": from});
     let mut by_query = csrf(json!({"query": "csrf_token"}));
     by_query["issue"] = json!({"cookie": "__Host-csrf"});
     let origins = json!({"allow": ["https://app.example.com"], "missing": "allow"});
@@ -63,7 +64,8 @@ impl Told {
         let mut admin =
             RawClient::connect(scene.envoy().admin(), None, None).await.expect("the admin interface");
         for levels in ["level=info", "wasm=trace"] {
-            let set = Request::get(&format!("/logging?{levels}")).method("POST").header("Content-Length", "0");
+            let set =
+                Request::get(&format!("/logging?{levels}")).method("POST").header("Content-Length", "0");
             assert_eq!(admin.ask(&set).await.status, 200, "the module may log whatever it has to say");
         }
         Self { scene, said: String::new() }
@@ -132,7 +134,9 @@ async fn tokens_and_secrets_are_in_no_log_no_metric_and_no_answer() {
                 query("").header("Origin", "https://evil.example"),
                 query("").without("sec-websocket-key"),
                 query(&format!("&access_token={good}")),
-                upgrade().header("Cookie", format!("ws_token={token}")).header("Authorization", format!("Bearer {good}")),
+                upgrade()
+                    .header("Cookie", format!("ws_token={token}"))
+                    .header("Authorization", format!("Bearer {good}")),
             ];
             for request in requests {
                 told.ask(&request).await;
@@ -142,8 +146,17 @@ async fn tokens_and_secrets_are_in_no_log_no_metric_and_no_answer() {
         told.ask(&Request::get(&format!("/ws/both?access_token={token}"))).await;
     }
     let reasons = [
-        "token_expired", "claims_denied", "token_invalid", "token_ambiguous", "token_replayed", "origin_denied",
-        "malformed_handshake", "no_policy", "csrf_missing", "upgrade_required", "upstream_handshake_invalid",
+        "token_expired",
+        "claims_denied",
+        "token_invalid",
+        "token_ambiguous",
+        "token_replayed",
+        "origin_denied",
+        "malformed_handshake",
+        "no_policy",
+        "csrf_missing",
+        "upgrade_required",
+        "upstream_handshake_invalid",
     ];
     assert_untold(&told.whole(&reasons).await, &tokens);
 }
@@ -179,7 +192,11 @@ async fn csrf_tokens_sessions_and_their_secret_are_in_no_log_no_metric_and_no_an
             }
         }
     }
-    assert_eq!(statuses.iter().filter(|status| **status == 101).count(), 2, "the good one, in both its places");
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 101).count(),
+        2,
+        "the good one, in both its places"
+    );
     // A token that is issued is told to the page, and to nobody else.
     let request = Request::get("/ws/query/page").header("Cookie", &sid);
     let response = told.scene.ask(&request).await;

@@ -42,7 +42,10 @@ fn scene() -> Scene {
         .upstream("/ws/issuing/login", cookie(&format!("sid={SID}; Path=/; Secure; HttpOnly")))
         .upstream("/ws/issuing/logout", cookie("sid=; Path=/; Max-Age=0"))
         .upstream("/ws/issuing/own", cookie("__Host-csrf=of the service; Path=/; Secure"))
-        .upstream("/ws/issuing/missing", Behaviour::Answer(Answer::status(404, "").header("Content-Type", "text/html")))
+        .upstream(
+            "/ws/issuing/missing",
+            Behaviour::Answer(Answer::status(404, "").header("Content-Type", "text/html")),
+        )
         .upstream("/ws/issuing/page", Behaviour::Answer(page()))
         .upstream("/ws/query/page", Behaviour::Answer(page()))
 }
@@ -106,8 +109,7 @@ async fn a_token_that_is_not_one_of_this_session_and_hour_is_refused_and_leaves_
     for (name, token) in cases {
         for (policy, request) in showing(&token) {
             let (case, status, reason) = (request.case().to_owned(), 403, "csrf_invalid");
-            let response =
-                twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
+            let response = twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
             assert!(!shows(&response.text(), &token), "{name}");
             let line = twins.guarded.access_line(&case).await.to_string();
             assert!(!shows(&line, &token), "{name}: {line}");
@@ -168,7 +170,11 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
     let upgrade = |path: &str| Request::upgrade(&format!("{path}?room=1&csrf_token={good}"));
     let cases = [
         ("no policy", upgrade("/elsewhere"), ("none", 403, "no_policy")),
-        ("origin", upgrade("/ws/query").header("Origin", "https://evil.example"), ("query", 403, "origin_denied")),
+        (
+            "origin",
+            upgrade("/ws/query").header("Origin", "https://evil.example"),
+            ("query", 403, "origin_denied"),
+        ),
         ("shape", upgrade("/ws/query").without("sec-websocket-key"), ("query", 400, "malformed_handshake")),
     ];
     for (name, request, (policy, status, reason)) in cases {
@@ -274,7 +280,11 @@ async fn a_page_in_a_browser_opens_a_socket_by_the_token_it_was_given_and_not_wi
     for name in ["without", "made_up"] {
         assert_eq!((&seen[name]["opened"], &seen[name]["code"]), (&json!(false), &json!(1006)), "{seen}");
     }
-    assert_eq!((&seen["shown"]["opened"], &seen["shown"]["messages"]), (&json!(true), &json!(["hello"])), "{seen}");
+    assert_eq!(
+        (&seen["shown"]["opened"], &seen["shown"]["messages"]),
+        (&json!(true), &json!(["hello"])),
+        "{seen}"
+    );
     let refused = |reason| [("policy", "chat"), ("result", "refused"), ("reason", reason)];
     let stats = scene.envoy().stats().await;
     assert_eq!(stats.sum("postern_handshakes", &refused("csrf_missing")), 1.0);

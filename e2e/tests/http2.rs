@@ -144,7 +144,8 @@ async fn a_csrf_token_is_demanded_and_taken_out_over_http_2_too() {
     ];
     for (case, path, status) in cases {
         let mut client = connect(&scene).await;
-        let request = handshake(path, case).header("origin", APP).header("cookie", "a=1").header("cookie", "sid=abc");
+        let request =
+            handshake(path, case).header("origin", APP).header("cookie", "a=1").header("cookie", "sid=abc");
         let (response, _stream) = open(&mut client, request).await;
         assert_eq!(response.status(), status, "{case}");
         assert_eq!(scene.upstream().has_seen(case), status == 200, "{case}");

@@ -126,10 +126,7 @@ async fn what_is_refused_for_anything_else_leaves_the_token_good() {
     let seldom = with(&self::token("first of alice"), "/ws/seldom");
     assert_eq!(twins.guarded.ask(&seldom).await.status, 101);
     let cases = [
-        (
-            with(&token, "/ws/once").header("Origin", "https://evil.example"),
-            ("once", 403, "origin_denied"),
-        ),
+        (with(&token, "/ws/once").header("Origin", "https://evil.example"), ("once", 403, "origin_denied")),
         (with(&token, "/ws/once").without("sec-websocket-key"), ("once", 400, "malformed_handshake")),
         (with(&token, "/ws/scoped"), ("scoped", 403, "claims_denied")),
         (with(&token, "/ws/seldom"), ("seldom", 429, "handshake_rate")),

@@ -170,8 +170,7 @@ mod tests {
             HeaderEdit::Remove("X-B".into()),
         ];
         let expected = [("Set-Cookie", &b"a=1"[..]), ("set-cookie", b"b=2"), ("x-a", b"3")];
-        let expected: Vec<Field> =
-            expected.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect();
+        let expected: Vec<Field> = expected.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect();
         assert_eq!(Headers::new(&fields).edited(&edits), expected);
     }
 

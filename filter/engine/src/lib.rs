@@ -39,8 +39,8 @@ mod testing;
 mod utf8;
 
 pub use chunk::{Chunk, Unreadable};
-pub use detail::Detail;
 pub use configuration::read_configuration;
+pub use detail::Detail;
 pub use engine::{Engine, RouteFacts, Selection};
 pub use frame::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
 pub use lane::Peer;

@@ -10,13 +10,21 @@ const MONTHS: [&[u8]; 12] =
 pub(super) fn parse(text: &[u8]) -> Option<Duration> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     for token in text.split(|&b| is_delimiter(b)).filter(|token| !token.is_empty()) {
-        if time.is_none() && let Some(found) = time_of_day(token) {
+        if time.is_none()
+            && let Some(found) = time_of_day(token)
+        {
             time = Some(found);
-        } else if day.is_none() && let Some(found) = number(token, 1..=2) {
+        } else if day.is_none()
+            && let Some(found) = number(token, 1..=2)
+        {
             day = Some(found);
-        } else if month.is_none() && let Some(found) = month_of(token) {
+        } else if month.is_none()
+            && let Some(found) = month_of(token)
+        {
             month = Some(found);
-        } else if year.is_none() && let Some(found) = number(token, 2..=4) {
+        } else if year.is_none()
+            && let Some(found) = number(token, 2..=4)
+        {
             year = Some(found);
         }
     }

@@ -34,9 +34,8 @@ fn a_token_is_what_the_language_says_so_that_applications_can_mint_it() {
 
 #[test]
 fn a_token_holds_for_its_session_and_its_lifetime_and_for_no_other() {
-    let verify = |token: &str, session: &[u8], now: Duration| {
-        key().verify(token.as_bytes(), session, LIFETIME, now)
-    };
+    let verify =
+        |token: &str, session: &[u8], now: Duration| key().verify(token.as_bytes(), session, LIFETIME, now);
     let token = by_hand("1800000000", "abc");
     let second = Duration::from_secs(1);
     let last = NOW + LIFETIME - Duration::from_nanos(1);
@@ -139,8 +138,7 @@ fn plain(engine: &Engine, fields: &[(&str, &str)]) -> Box<Session> {
 
 /// The cookies that Postern sets on a response with these fields.
 fn issued(session: &mut Session, fields: &[(&str, &str)]) -> Vec<HeaderEdit> {
-    let fields: Vec<Field> =
-        fields.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
+    let fields: Vec<Field> = fields.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
     session.handle(Input::Response(fields), NOW);
     match session.poll_output() {
         Some(Output::AdmitResponse(edits)) => edits,

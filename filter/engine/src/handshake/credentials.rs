@@ -44,8 +44,7 @@ impl Credentials {
         // What is left once the token is out, so that no header is edited twice.
         let left = headers.edited(&removals);
         let found = carrier::extract(Headers::new(&left), guard.carriers(), false);
-        let untouched =
-            |edit: &HeaderEdit| !found.edits.iter().any(|later| later.name() == edit.name());
+        let untouched = |edit: &HeaderEdit| !found.edits.iter().any(|later| later.name() == edit.name());
         let mut removals: Vec<_> = removals.into_iter().filter(untouched).collect();
         removals.extend(found.edits);
         Self { tokens, csrf: csrf::tokens(found.candidates), removals, echo }

@@ -73,10 +73,18 @@ fn a_handshake_shows_one_token_of_its_own_session() {
     let cases = [
         ("its own", sid(shown(), "sid=abc"), (None, None)),
         ("among other cookies", sid(shown(), "a=1; sid=abc; sid2=x"), (None, None)),
-        ("encoded", sid(path(&format!("csrf%5Ftoken={}", good.replace('.', "%2E"))), "sid=abc"), (None, None)),
+        (
+            "encoded",
+            sid(path(&format!("csrf%5Ftoken={}", good.replace('.', "%2E"))), "sid=abc"),
+            (None, None),
+        ),
         ("none", sid(path("a=1"), "sid=abc"), (missing, Some(CsrfError::Missing))),
         ("none, and no session", path("a=1"), (missing, Some(CsrfError::Missing))),
-        ("in another parameter", sid(path(&format!("csrf={good}")), "sid=abc"), (missing, Some(CsrfError::Missing))),
+        (
+            "in another parameter",
+            sid(path(&format!("csrf={good}")), "sid=abc"),
+            (missing, Some(CsrfError::Missing)),
+        ),
         ("empty", sid(path("csrf_token="), "sid=abc"), invalid(CsrfError::Form)),
         ("another session", sid(shown(), "sid=abd"), invalid(CsrfError::Proof)),
         ("no cookie", shown(), invalid(CsrfError::NoSession)),
@@ -104,7 +112,8 @@ fn a_handshake_shows_one_token_of_its_own_session() {
 #[test]
 fn a_token_in_the_query_is_taken_out_whatever_the_request_is_refused_for() {
     let auth = json!({"providers": ["edge"], "from": [{"query": "access_token"}]});
-    let both = engine(json!({"auth": auth, "csrf": csrf(json!({"query": "csrf_token"})), "upgrade_only": true}));
+    let both =
+        engine(json!({"auth": auth, "csrf": csrf(json!({"query": "csrf_token"})), "upgrade_only": true}));
     let path = format!("/chat?room=1&access_token=x.y.z&csrf_token={}", mint("abc"));
     let head = with(&with(&request(), ":path", path.as_bytes()), "cookie", b"sid=abc");
     let no_tls = {

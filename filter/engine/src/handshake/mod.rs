@@ -304,8 +304,11 @@ impl Handshake {
     /// Whether what is offered beside tokens is well formed.
     fn has_sound_offers(&self) -> bool {
         let offers = self.offers();
-        let offers: Vec<_> =
-            offers.iter().map(Vec::as_slice).filter(|offer| !is_credential(&self.ruleset.policy, offer)).collect();
+        let offers: Vec<_> = offers
+            .iter()
+            .map(Vec::as_slice)
+            .filter(|offer| !is_credential(&self.ruleset.policy, offer))
+            .collect();
         subprotocol::are_well_formed(&offers)
     }
 

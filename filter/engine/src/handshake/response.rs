@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use super::extensions::{self, Agreement, Parameters};
 use super::PROTOCOL;
+use super::extensions::{self, Agreement, Parameters};
 use crate::headers::{HeaderEdit, Headers, Single};
 
 /// What a 101 must say. Its `Debug` shows no subprotocol: it may be a token.

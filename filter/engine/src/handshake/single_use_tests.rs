@@ -118,10 +118,7 @@ fn a_token_without_a_name_is_not_valid_where_it_opens_one_connection() {
         assert_eq!((asked.contains('s'), refusal), (false, Some(Reason::TokenInvalid)), "{jti}");
         let mut none = claims(json!("1"));
         none.as_object_mut().unwrap().remove("jti");
-        assert_eq!(
-            run(&policy(json!({})), head(&none), &[], Spent::First).1,
-            Some(Reason::TokenInvalid)
-        );
+        assert_eq!(run(&policy(json!({})), head(&none), &[], Spent::First).1, Some(Reason::TokenInvalid));
         assert_eq!(run(&policy(json!({"single_use": false})), head(&none), &[], Spent::Again).1, None);
     }
 }

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_slot_count_as_an_empty_one() {
-        let question = Charge { key: EntryKey::of_bytes([1; 16]), quota: quota(1, Duration::from_secs(1)), tokens: 1 };
+        let question =
+            Charge { key: EntryKey::of_bytes([1; 16]), quota: quota(1, Duration::from_secs(1)), tokens: 1 };
         for garbage in [&b"x"[..], &[0xff; 31], &[0xff; 33]] {
             let (outcome, changed) = charge(garbage, &question, START);
             assert_eq!(outcome, Outcome::Charged(Charged::Taken));
