@@ -353,7 +353,8 @@ impl Session {
         match next {
             Next::Ask(_) | Next::Spend(_) => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
-            Next::Admit(Admission { edits, expected, terms, ticket: _ }) => {
+            Next::Admit(admission) => {
+                let Admission { edits, expected, terms, ticket: _ } = *admission;
                 self.outputs.push_back(Output::Admit(edits));
                 self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
                     expected,

@@ -62,7 +62,7 @@ pub(crate) struct Handshake {
     extensions: Offers,
     refusal: Option<Refusal>,
     pending: VecDeque<Charge>,
-    admission: Option<Admission>,
+    admission: Option<Box<Admission>>,
     keys: KeySpace,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Handshake {
 #[derive(Debug)]
 pub(crate) enum Next {
     /// The request may go up.
-    Admit(Admission),
+    Admit(Box<Admission>),
     /// A bucket has to be asked; its answer goes to [`Handshake::answer`].
     Ask(Charge),
     /// The request is refused.
@@ -153,7 +153,7 @@ impl Handshake {
             }
             let mut claims = None;
             match self.judge(&mut claims, now) {
-                Ok(admission) => self.admission = Some(admission),
+                Ok(admission) => self.admission = Some(Box::new(admission)),
                 Err(refusal) => self.refusal = Some(refusal),
             }
             // A user is known, and counted, also where the claims are not enough.
