@@ -1,5 +1,5 @@
 //! `postern mint` as people run it: what it makes is what the engine takes, and what it cannot make it says.
-#![allow(clippy::indexing_slicing, reason = "a test may fail anywhere")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

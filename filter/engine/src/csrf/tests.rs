@@ -72,7 +72,7 @@ fn what_is_no_token_is_malformed_and_nothing_of_it_is_believed() {
         format!("1800000000.{proof}="),
         format!("1800000000.{proof}.{proof}"),
         format!("1800000000.{proof}A"),
-        format!("1800000000.{}", &proof[1..]),
+        format!("1800000000.{}", proof.chars().skip(1).collect::<String>()),
         format!("1800000000.{}", proof.replace(['-', '_'], "+") + "+"),
         format!(" 1800000000.{proof}"),
         format!("1800000000 .{proof}"),
@@ -87,7 +87,7 @@ fn what_is_no_token_is_malformed_and_nothing_of_it_is_believed() {
     ];
     for token in &tokens {
         let verified = key().verify(token.as_bytes(), b"abc", LIFETIME, NOW);
-        assert_eq!(verified, Err(CsrfError::Form), "{}", &token[..token.len().min(80)]);
+        assert_eq!(verified, Err(CsrfError::Form), "{}", token.chars().take(80).collect::<String>());
     }
     for cut in 0..by_hand("1800000000", "abc").len() {
         let token = by_hand("1800000000", "abc");

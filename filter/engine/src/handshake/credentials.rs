@@ -74,10 +74,12 @@ fn is_csrf(policy: &Policy, offer: &[u8]) -> bool {
 /// which never sees these, cannot choose one. Only the client that sent the item gets it back; a
 /// CSRF token is the lesser secret.
 fn echo(policy: &Policy, headers: Headers<'_>) -> Option<Vec<u8>> {
-    let all_secret = headers.list(PROTOCOL).all(|offer| is_credential(policy, offer));
+    // The first that is none ends this, however many there are.
+    if !headers.list(PROTOCOL).all(|offer| is_credential(policy, offer)) {
+        return None;
+    }
     let chosen = headers.list(PROTOCOL).find(|offer| is_csrf(policy, offer));
-    let chosen = chosen.or_else(|| headers.list(PROTOCOL).next());
-    chosen.filter(|_| all_secret).map(<[u8]>::to_vec)
+    chosen.or_else(|| headers.list(PROTOCOL).next()).map(<[u8]>::to_vec)
 }
 
 impl From<Presence<'_>> for Tokens {
