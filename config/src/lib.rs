@@ -43,6 +43,7 @@ pub use problem::{Problem, Problems};
 pub use provider::{Algorithm, KeySource, Provider, RemoteJwks, Secret};
 pub use request_path::{NormalisedPath, PathFault};
 pub use routes::{DefaultPolicy, HostPattern, Route, RouteMatch};
+pub use units::parse_duration;
 
 #[cfg(test)]
 mod tests;

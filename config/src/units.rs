@@ -158,7 +158,8 @@ fn bounded(read: u64, most: u64, at: &Path, report: &mut Report) -> Option<u64> 
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// The duration that `text` writes as the language does: a number and `ms`, `s`, `m` or `h`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
     let nanos_per_unit: u128 = match unit {
         "ms" => 1_000_000,

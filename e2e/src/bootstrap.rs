@@ -124,13 +124,12 @@ impl Bootstrap {
             json!({"allowed_capabilities": allowed});
     }
 
-    /// One more environment variable for the module.
-    pub fn environment(&mut self, name: &str, value: &str) {
+    /// One more variable of Envoy's environment that the module sees.
+    pub fn environment(&mut self, name: &str) {
         let variables = self.at(&format!("{FILTER}{PLUGIN}/vm_config/environment_variables"));
         if let Some(names) = variables["host_env_keys"].as_array_mut() {
-            names.retain(|other| other != name);
+            names.push(json!(name));
         }
-        variables["key_values"][name] = json!(value);
     }
 
     /// The filter's configuration: providers, policies, routes.

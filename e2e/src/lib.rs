@@ -28,6 +28,7 @@ pub mod access_log;
 pub mod bootstrap;
 pub mod browser;
 mod capabilities;
+pub mod csrf;
 pub mod deadline;
 pub mod demo;
 pub mod envoy;

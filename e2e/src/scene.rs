@@ -196,7 +196,8 @@ impl Scene {
             change(bootstrap.value_mut());
         }
 
-        let environment = [("POSTERN_EDGE_SECRET".to_owned(), EDGE_SECRET.to_owned())];
+        let mut environment = std::mem::take(&mut self.environment);
+        environment.push(("POSTERN_EDGE_SECRET".to_owned(), EDGE_SECRET.to_owned()));
         let envoy = Envoy::start(&bootstrap, folder.path(), self.workers.unwrap_or(1), &environment).await?;
         let tls = (!self.plaintext).then_some(certificate);
         let access_log = AccessLog::at(&access_log);
@@ -233,8 +234,8 @@ impl Scene {
         if let Some(function) = &self.forbidden {
             bootstrap.forbid(function);
         }
-        for (name, value) in &self.environment {
-            bootstrap.environment(name, value);
+        for (name, _) in &self.environment {
+            bootstrap.environment(name);
         }
         if let Some(document) = self.document.take() {
             *bootstrap.configuration() = document;

@@ -267,12 +267,19 @@ async fn the_upstream_may_choose_the_offer_of_a_token_only_where_the_token_is_le
 async fn a_token_among_subprotocols_is_no_offer() {
     let scene = scene().start().await;
     let item = format!("bearer.{}", token());
-    for (offers, up) in [(item.clone(), None), (format!("chat.v2, {item}, soap"), Some("chat.v2"))] {
-        let request = Request::upgrade("/ws/named").header(PROTOCOL, &offers);
-        let response = scene.ask(&request).await;
+    // Where a client offers nothing else, its own item is chosen: browsers and other clients fail a connection for
+    // which none of their offers is.
+    let among = format!("chat.v2, {item}, soap");
+    for (offers, up, chosen) in [(&item, None, item.as_str()), (&among, Some("chat.v2"), "chat.v2")] {
+        let request = Request::upgrade("/ws/named").header(PROTOCOL, offers);
+        let mut client = scene.connect().await;
+        let response = client.ask(&request).await;
         assert_eq!(response.status, 101, "{}", response.text());
-        assert_eq!(response.header(PROTOCOL).as_deref(), up);
+        assert_eq!(response.header(PROTOCOL).as_deref(), Some(chosen));
         let record = scene.upstream().record(request.case()).await;
         assert_eq!(record.header(PROTOCOL).as_deref(), up);
+        drop(client);
+        let line = scene.access_line(request.case()).await.to_string();
+        assert!(!shows(line.as_bytes(), &token()), "{line}");
     }
 }

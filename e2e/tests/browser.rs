@@ -3,7 +3,7 @@
 
 use postern_e2e::browser::Page;
 use postern_e2e::token::edge_claims;
-use postern_e2e::{RunningScene, Scene, Signer, json};
+use postern_e2e::{Answer, Behaviour, RunningScene, Scene, Signer, json};
 
 /// The shipped example, with one more origin for `chat`.
 fn example_with_origin(origin: String) -> Scene {
@@ -59,6 +59,28 @@ async fn a_page_of_an_allowed_origin_talks_with_its_token_among_the_subprotocols
     let records = scene.upstream().records();
     assert_eq!(records[0].header("sec-websocket-protocol").as_deref(), Some("chat.v2"));
     assert_eq!(records[0].header("x-user-id").as_deref(), Some("alice"));
+}
+
+/// A browser fails a connection for which none of its offers is chosen.
+#[tokio::test]
+async fn a_page_that_offers_nothing_but_its_token_talks_too() {
+    let Some(page) = Page::at("app.example.com").await else { return };
+    let scene = example_with_origin(page.origin()).start().await;
+    let (url, item) = (scene.url("/ws/chat"), format!("bearer.{}", token()));
+    let script = format!(
+        "report(await visit('{url}', {{protocols: ['{item}'], messages: ['hello'], closeAfter: 1}}))"
+    );
+    let seen = page.run(&script).await;
+    assert_eq!((&seen["opened"], &seen["messages"]), (&json!(true), &json!(["hello"])), "{seen}");
+    assert_eq!(seen["protocol"], json!(item));
+    assert_eq!(scene.upstream().records()[0].header("sec-websocket-protocol"), None);
+
+    let Some(page) = Page::at("app.example.com").await else { return };
+    let silent = Behaviour::Answer(Answer::switching());
+    let bare = Scene::new().bare().upstream("/ws/", silent).start().await;
+    let script = format!("report(await visit('{}', {{protocols: ['{item}']}}))", bare.url("/ws/chat"));
+    let seen = page.run(&script).await;
+    assert_eq!((&seen["opened"], &seen["code"]), (&json!(false), &json!(1006)), "{seen}");
 }
 
 /// What Postern itself says of the one socket of a page: metrics, labelled `labels` beside the policy, and access log.

@@ -9,8 +9,10 @@ use h2::client::SendRequest;
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::{Method, Request, Response};
+use postern_e2e::csrf::{CSRF_SECRET, mint};
 use postern_e2e::deadline::{PATIENCE, within};
 use postern_e2e::http::Headers;
+use postern_e2e::token::now;
 use postern_e2e::twins::{Refusal, document};
 use postern_e2e::{Answer, Behaviour, Frame, RunningScene, Scene, Twins, json};
 use tokio::net::TcpStream;
@@ -123,6 +125,34 @@ async fn an_extended_connect_is_upgraded_with_a_key_of_posterns_own_and_frames_p
     let mut body = response.into_body();
     assert_eq!(read(&mut body, echo.len()).await, echo);
     assert_eq!(record.bytes(), sent);
+}
+
+/// Over HTTP/2 a browser may send each cookie in a field of its own (RFC 9113 §8.2.3).
+#[tokio::test]
+async fn a_csrf_token_is_demanded_and_taken_out_over_http_2_too() {
+    let csrf = json!({
+        "secret": {"env": "POSTERN_CSRF_SECRET"}, "session_cookie": "sid", "from": {"query": "csrf_token"},
+    });
+    let policy = json!({"origins": {"allow": [APP]}, "tls": "required", "csrf": csrf});
+    let scene = Scene::new().policy(policy).env("POSTERN_CSRF_SECRET", CSRF_SECRET).start().await;
+    let good = mint(CSRF_SECRET, "abc", now());
+    let path = format!("/ws/chat?room=1&csrf_token={good}");
+    let cases = [
+        ("h2-csrf", path.as_str(), 200),
+        ("h2-csrf-missing", "/ws/chat?room=1", 403),
+        ("h2-csrf-forged", "/ws/chat?room=1&csrf_token=1800000000.x", 403),
+    ];
+    for (case, path, status) in cases {
+        let mut client = connect(&scene).await;
+        let request =
+            handshake(path, case).header("origin", APP).header("cookie", "a=1").header("cookie", "sid=abc");
+        let (response, _stream) = open(&mut client, request).await;
+        assert_eq!(response.status(), status, "{case}");
+        assert_eq!(scene.upstream().has_seen(case), status == 200, "{case}");
+    }
+    let record = scene.upstream().record("h2-csrf").await;
+    assert_eq!(record.head.target, "/ws/chat?room=1");
+    assert_eq!(record.header("cookie").as_deref(), Some("a=1; sid=abc"));
 }
 
 #[tokio::test]

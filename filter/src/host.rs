@@ -90,6 +90,7 @@ pub(crate) fn field(message: Message, name: &str) -> Option<Vec<u8>> {
 pub(crate) fn edit(message: Message, edits: &[HeaderEdit]) {
     for edit in edits {
         let _ = match edit {
+            HeaderEdit::Add(name, value) => hostcalls::add_map_value_bytes(message.map(), name, value),
             HeaderEdit::Remove(name) => hostcalls::remove_map_value(message.map(), name),
             HeaderEdit::Set(name, value) => hostcalls::set_map_value_bytes(message.map(), name, Some(value)),
         };

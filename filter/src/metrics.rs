@@ -54,6 +54,11 @@ pub(crate) fn verification_fallback() {
     add(MetricType::Counter, "postern_verification_fallbacks".to_owned(), 1);
 }
 
+/// There was no room to remember a token that opens one connection only.
+pub(crate) fn single_use_table_full(policy: &str) {
+    add(MetricType::Counter, format!("postern_single_use_table_full.policy={policy};"), 1);
+}
+
 /// Adds what went through a session, to be told at the next tick.
 pub(crate) fn tally(policy: &str, tally: &Tally) {
     if let Some(backlog) = tally.backlog {

@@ -1,13 +1,15 @@
-//! What all workers of an Envoy share: the seed of bucket names, and the buckets.
+//! What all workers of an Envoy share: the seed of the tables' names, the buckets, and the tokens
+//! that are spent.
 
 use std::time::Duration;
 
+use postern_engine::auth::single_use::{self, Spent, Ticket};
 use postern_engine::rate::{self, Charge, Outcome};
 
 use crate::host;
 
 /// How often a swap is tried. Each failure is another worker's success, so this many in a row
-/// mean something else; the charge is refused then.
+/// mean something else; what was asked is refused then.
 const ATTEMPTS: u32 = 64;
 
 const SEED_KEY: &str = "postern.seed";
@@ -23,14 +25,25 @@ pub(crate) fn seed() -> Option<[u8; 16]> {
 
 /// Takes tokens from a shared bucket.
 pub(crate) fn charge(question: &Charge, now: Duration) -> Outcome {
-    let key = format!("postern.buckets.{}", question.key.slot());
+    change("buckets", question.key.slot(), |slot| rate::charge(slot, question, now)).unwrap_or(Outcome::Full)
+}
+
+/// Spends a token.
+pub(crate) fn spend(ticket: &Ticket, now: Duration) -> Spent {
+    change("tokens", ticket.slot(), |slot| single_use::spend(slot, ticket, now)).unwrap_or(Spent::Full)
+}
+
+/// What `decide` makes of a slot of `table`, once what becomes of the slot by that is in force.
+/// `None` where it does not get to be.
+fn change<T>(table: &str, slot: u32, decide: impl Fn(&[u8]) -> (T, Option<Vec<u8>>)) -> Option<T> {
+    let key = format!("postern.{table}.{slot}");
     for _ in 0..ATTEMPTS {
-        let (slot, cas) = host::shared(&key);
-        let (outcome, changed) = rate::charge(&slot, question, now);
-        let Some(changed) = changed else { return outcome };
+        let (bytes, cas) = host::shared(&key);
+        let (answer, changed) = decide(&bytes);
+        let Some(changed) = changed else { return Some(answer) };
         if host::swap_shared(&key, &changed, cas) {
-            return outcome;
+            return Some(answer);
         }
     }
-    Outcome::Full
+    None
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_engine::auth::single_use::Spent;
 use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
     Connection, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
@@ -113,7 +114,7 @@ impl HttpContext for Stream {
         let mut session = live.session.borrow_mut();
         let status = host::field(Message::Response, ":status").unwrap_or_default();
         let status_switches = status == b"101";
-        let fields = if status_switches {
+        let fields = if status_switches || session.reads_response() {
             host::fields(Message::Response)
         } else {
             vec![(":status".to_owned(), status)]
@@ -176,6 +177,13 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 let outcome = charge_shared(session, &charge, now);
                 session.handle(Input::Charged(outcome), now);
             }
+            Output::Spend(ticket) => {
+                let spent = shared::spend(&ticket, now);
+                if spent == Spent::Full {
+                    metrics::single_use_table_full(session.policy());
+                }
+                session.handle(Input::Spent(spent), now);
+            }
             Output::ReleaseRequest(len) => {
                 if judge(session, Peer::Client, len, now).is_none() {
                     host::reset();
@@ -213,7 +221,7 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
         // `perform` answers these, which only a session gives out.
-        Output::Ask(_) | Output::ReleaseRequest(_) | Output::Send(..) => {}
+        Output::Ask(_) | Output::ReleaseRequest(_) | Output::Send(..) | Output::Spend(_) => {}
         Output::HoldRequest => return Some(Action::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);

@@ -2,7 +2,7 @@
 
 mod overrides;
 
-use postern_config::{Config, MessageType, Path, Problem};
+use postern_config::{Config, MessageType, Path, Policy, Problem};
 use postern_engine::auth::keys::Keyring;
 use serde_json::Value;
 
@@ -17,6 +17,8 @@ pub(crate) struct Judgement {
     pub(crate) findings: Vec<Finding>,
     /// What was found sound; nothing when there is a problem.
     pub(crate) sound: Vec<String>,
+    /// Those without problems.
+    pub(crate) configs: Vec<Config>,
 }
 
 /// A configuration that was judged.
@@ -65,7 +67,8 @@ pub(crate) fn check(text: &[u8]) -> Judgement {
             sound.push("Postern is configured by discovery: check that file as well".to_owned());
         }
     }
-    Judgement { findings, sound }
+    let configs = judged.into_iter().filter_map(|judged| judged.config).collect();
+    Judgement { findings, sound, configs }
 }
 
 fn judge(configuration: &Configuration<'_>, findings: &mut Vec<Finding>) -> Judged {
@@ -119,18 +122,30 @@ fn unclear_words(node: &Node, path: &Path, findings: &mut Vec<Finding>) {
 
 /// What is sound and probably not meant.
 fn warnings_of(config: &Config) -> Vec<Problem> {
-    let path = |name: &str| Path::root().key("policies").key(name).key("messages").key("schema").to_string();
     config
         .policies
         .values()
-        .filter(|policy| {
-            policy.messages.schema.is_some() && policy.messages.types.contains(&MessageType::Binary)
-        })
-        .map(|policy| {
-            let what = "judges text messages only, and binary ones may pass";
-            Problem::new(path(&policy.name), what, "write `types: [text]` beside it")
-        })
+        .flat_map(|policy| schema_warning(policy).into_iter().chain(cookie_warning(policy)))
         .collect()
+}
+
+fn schema_warning(policy: &Policy) -> Option<Problem> {
+    let is_passed = policy.messages.schema.is_some() && policy.messages.types.contains(&MessageType::Binary);
+    let path = || path_of(policy).key("messages").key("schema").to_string();
+    let what = "judges text messages only, and binary ones may pass";
+    is_passed.then(|| Problem::new(path(), what, "write `types: [text]` beside it"))
+}
+
+/// Other hosts of the same site may set a cookie of any other name.
+fn cookie_warning(policy: &Policy) -> Option<Problem> {
+    let name = policy.csrf.as_ref()?.issue.as_ref().filter(|name| !name.starts_with("__Host-"))?;
+    let path = path_of(policy).key("csrf").key("issue").key("cookie").to_string();
+    let what = "is a cookie that other hosts of the same site may set as well";
+    Some(Problem::new(path, what, format!("write `__Host-{name}`")))
+}
+
+fn path_of(policy: &Policy) -> Path {
+    Path::root().key("policies").key(policy.name.as_str())
 }
 
 /// Without `use_remote_address` the client writes its own address (X-Forwarded-For).
@@ -186,5 +201,22 @@ mod tests {
         let messages = &mut config.policies.get_mut("chat").unwrap().messages;
         messages.types = vec![MessageType::Text];
         assert_eq!(warnings_of(&config), []);
+    }
+
+    #[test]
+    fn a_cookie_that_a_neighbour_may_set_is_warned_of() {
+        for (name, is_warned) in [("csrf", true), ("__Secure-csrf", true), ("__Host-csrf", false)] {
+            let csrf = json!({
+                "secret": {"env": "S"}, "session_cookie": "sid", "from": {"query": "t"}, "issue": {"cookie": name},
+            });
+            let chat = json!({"origins": {"allow": ["*"]}, "auth": "none", "csrf": csrf});
+            let warnings = warnings_of(&problems_of(&json!({"policies": {"chat": chat}})).unwrap());
+            let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+            let warning = format!(
+                "policies.chat.csrf.issue.cookie: is a cookie that other hosts of the same site may set as well; \
+                 write `__Host-{name}`"
+            );
+            assert_eq!(warnings, if is_warned { vec![warning] } else { vec![] });
+        }
     }
 }

@@ -3,24 +3,24 @@
 //! `postern check FILE...` judges policies where they are written: in a file of their own, in an
 //! Envoy configuration or in an Istio manifest. It exits with 0 when all is sound, 1 when there
 //! are problems, and 2 when it is used wrongly.
+//! `postern mint` makes tokens for trying policies out, and exits alike.
 
 mod check;
 mod finding;
+mod mint;
 mod source;
+mod world;
 mod yaml;
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::finding::Severity;
+use crate::mint::Mint;
 
-/// The most bytes of one file.
-const LONGEST_FILE: u64 = 16 << 20;
-
-/// Secure WebSockets in Envoy: judge policies before Envoy sees them.
+/// Secure WebSockets in Envoy: judge policies before Envoy sees them, and try them out.
 #[derive(Debug, Parser)]
 #[command(name = "postern", version)]
 struct Arguments {
@@ -39,15 +39,18 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<String>,
     },
+    /// Make tokens for trying a policy out: exit 0 when one was made, 1 when there are problems, 2 on wrong use.
+    #[command(subcommand)]
+    Mint(Mint),
 }
 
 fn main() -> ExitCode {
-    let Command::Check { files } = Arguments::parse().command;
-    match check_all(&files) {
-        Ok(code) => code,
-        // Nobody reads what is written (a closed pipe): there is nobody to tell.
-        Err(_) => ExitCode::from(2),
-    }
+    let done = match Arguments::parse().command {
+        Command::Check { files } => check_all(&files),
+        Command::Mint(mint) => mint::run(&mint),
+    };
+    // Nobody reads what is written (a closed pipe): there is nobody to tell.
+    done.unwrap_or(ExitCode::from(2))
 }
 
 /// Judges every file and writes what was found.
@@ -55,7 +58,7 @@ fn check_all(files: &[String]) -> io::Result<ExitCode> {
     let (mut stdout, mut stderr) = (io::stdout().lock(), io::stderr().lock());
     let (mut has_problems, mut is_wrong_use) = (false, false);
     for name in files {
-        let text = match read(name) {
+        let text = match world::read(name) {
             Ok(text) => text,
             Err(error) => {
                 writeln!(stderr, "{name}: cannot be read: {error}")?;
@@ -77,19 +80,4 @@ fn check_all(files: &[String]) -> io::Result<ExitCode> {
         (false, true) => ExitCode::from(1),
         (false, false) => ExitCode::SUCCESS,
     })
-}
-
-/// The bytes of a file; an error when there are more than [`LONGEST_FILE`].
-fn read(name: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let more = LONGEST_FILE.saturating_add(1);
-    match name {
-        "-" => io::stdin().lock().take(more).read_to_end(&mut bytes)?,
-        path => File::open(path)?.take(more).read_to_end(&mut bytes)?,
-    };
-    if u64::try_from(bytes.len()).is_ok_and(|read| read <= LONGEST_FILE) {
-        Ok(bytes)
-    } else {
-        Err(io::Error::other(format!("it has more than {} MiB", LONGEST_FILE >> 20)))
-    }
 }

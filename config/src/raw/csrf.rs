@@ -14,6 +14,7 @@ use crate::raw::or_none::OrNone;
 use crate::raw::secret::RawSecret;
 use crate::report::Report;
 use crate::units::{Zero, duration};
+use crate::words::shown;
 
 /// The object `csrf` as written.
 #[derive(Deserialize)]
@@ -105,6 +106,11 @@ impl RawFrom {
                 );
                 None
             }
+            (None, Some(prefix)) if let Some(other) = overlapping(auth, &prefix) => {
+                let what = format!("{} and the token's prefix `{other}` begin alike", shown(&prefix));
+                report.push(&subprotocol_at, what, "write prefixes of which none begins another");
+                None
+            }
             (None, Some(prefix)) => {
                 let remedy = "write the prefix of a subprotocol name, such as `csrf.`";
                 string(prefix, is_token, remedy, &subprotocol_at, report).map(CsrfCarrier::Subprotocol)
@@ -121,4 +127,14 @@ impl RawFrom {
             }
         }
     }
+}
+
+/// The prefix of a token that begins `prefix`, or that `prefix` begins: an item would be either.
+fn overlapping<'a>(auth: Option<&'a Auth>, prefix: &str) -> Option<&'a str> {
+    auth?.from.iter().find_map(|carrier| match carrier {
+        Carrier::Subprotocol(other) if other.starts_with(prefix) || prefix.starts_with(other.as_str()) => {
+            Some(other.as_str())
+        }
+        _ => None,
+    })
 }

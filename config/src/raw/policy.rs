@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::auth::{Auth, Carrier};
+use crate::auth::{Auth, Carrier, Csrf, CsrfCarrier};
 use crate::grammar::is_token;
 use crate::limits::{Compression, Connections};
 use crate::path::Path;
@@ -90,7 +90,10 @@ impl RawPolicy {
         let token_rules = auth.as_ref().and_then(Option::as_ref);
         let csrf = optional(self.csrf, |csrf| csrf.read(token_rules, &at.key("csrf"), report));
         let subprotocols = match self.subprotocols {
-            Some(written) => written.read(token_rules, &at.key("subprotocols"), report),
+            Some(written) => {
+                let guard = csrf.as_ref().and_then(Option::as_ref);
+                written.read(token_rules, guard, &at.key("subprotocols"), report)
+            }
             None => Some(Subprotocols { allow: None, require: false }),
         };
         let messages = self.messages.unwrap_or_default().read(&at.key("messages"), report);
@@ -158,7 +161,13 @@ fn ipv6_prefix(written: Option<RawClientAddress>, at: &Path, report: &mut Report
 }
 
 impl RawSubprotocols {
-    fn read(self, auth: Option<&Auth>, at: &Path, report: &mut Report) -> Option<Subprotocols> {
+    fn read(
+        self,
+        auth: Option<&Auth>,
+        csrf: Option<&Csrf>,
+        at: &Path,
+        report: &mut Report,
+    ) -> Option<Subprotocols> {
         let allow_at = at.key("allow");
         let require = self.require.unwrap_or(false);
         let allow = match self.allow {
@@ -173,11 +182,12 @@ impl RawSubprotocols {
             Some(list) => distinct(list, &allow_at, report, |name, at, report| {
                 let name =
                     string(name, is_token, "write the name of a subprotocol, such as `chat.v2`", at, report)?;
-                match token_prefix(auth, &name) {
-                    Some(prefix) => {
+                let token = token_prefix(auth, &name).map(|prefix| ("a token", prefix));
+                match token.or_else(|| csrf_prefix(csrf, &name).map(|prefix| ("a CSRF token", prefix))) {
+                    Some((kind, prefix)) => {
                         report.push(
                             at,
-                            format!("would be taken for a token, by `{prefix}`"),
+                            format!("would be taken for {kind}, by `{prefix}`"),
                             "write a name that does not begin so",
                         );
                         None
@@ -198,6 +208,14 @@ fn token_prefix<'a>(auth: Option<&'a Auth>, name: &str) -> Option<&'a str> {
         Carrier::Subprotocol(prefix) => name.starts_with(prefix.as_str()).then_some(prefix.as_str()),
         Carrier::Cookie(_) | Carrier::FirstMessage(_) | Carrier::Header(_) | Carrier::Query(_) => None,
     })
+}
+
+/// The prefix by which an item called `name` would be taken for a CSRF token.
+fn csrf_prefix<'a>(csrf: Option<&'a Csrf>, name: &str) -> Option<&'a str> {
+    match &csrf?.from {
+        CsrfCarrier::Subprotocol(prefix) => name.starts_with(prefix.as_str()).then_some(prefix.as_str()),
+        CsrfCarrier::Query(_) => None,
+    }
 }
 
 /// Notes frames that may be longer than messages, when one author wrote both: no such frame could

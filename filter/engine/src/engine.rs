@@ -5,20 +5,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Carrier, Config, DefaultPolicy, NormalisedPath, Problems};
+use postern_config::{Carrier, Config, CsrfCarrier, DefaultPolicy, NormalisedPath, Problems};
 use serde_json::Value;
 
 use crate::auth::carrier::without_parameters;
 use crate::auth::keys::Keyring;
+use crate::auth::secret::Variables;
 use crate::handshake::{self, Kind};
 use crate::headers::{HeaderEdit, Single};
 use crate::metadata;
-use crate::rate::KeySpace;
 use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
 use crate::request::RequestHead;
 use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
+use crate::slots::KeySpace;
 
 /// How many different overrides by route metadata are kept ready. An Envoy with more pays for
 /// reading them anew.
@@ -29,11 +30,13 @@ const MAX_OVERLAYS: usize = 4096;
 pub struct Engine {
     config: Config,
     keyring: Keyring,
+    /// Those that policies name; an override can name no others.
+    variables: Variables,
     rulesets: BTreeMap<String, Rc<Ruleset>>,
     /// By policy and metadata; `None` where the override is not valid.
     overlays: RefCell<HashMap<(String, Vec<u8>), Option<Rc<Ruleset>>>>,
     keys: KeySpace,
-    /// The query parameters in which any policy takes tokens.
+    /// The query parameters in which any policy takes tokens, of either kind.
     token_parameters: Vec<String>,
 }
 
@@ -66,18 +69,33 @@ impl Engine {
         seed: [u8; 16],
     ) -> Result<Self, Problems> {
         let keyring = Keyring::compile(&config.providers, env)?;
-        let ruleset = |policy: &postern_config::Policy| Rc::new(Ruleset::new(policy.clone(), &keyring));
-        let rulesets = config.policies.iter().map(|(name, policy)| (name.clone(), ruleset(policy))).collect();
+        let guards = || config.policies.values().filter_map(|policy| policy.csrf.as_ref());
+        let variables = Variables::of(guards().map(|csrf| &csrf.secret), env);
+        let (mut rulesets, mut problems) = (BTreeMap::new(), Vec::new());
+        for (name, policy) in &config.policies {
+            match Ruleset::new(policy.clone(), &keyring, &variables) {
+                Ok(ruleset) => {
+                    rulesets.insert(name.clone(), Rc::new(ruleset));
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
         let carriers =
             config.policies.values().filter_map(|policy| policy.auth.as_ref()).flat_map(|a| &a.from);
-        let token_parameters = carriers
-            .filter_map(|carrier| match carrier {
-                Carrier::Query(name) => Some(name.clone()),
-                _ => None,
-            })
-            .collect();
+        let of_tokens = carriers.filter_map(|carrier| match carrier {
+            Carrier::Query(name) => Some(name.clone()),
+            _ => None,
+        });
+        let of_guards = guards().filter_map(|csrf| match &csrf.from {
+            CsrfCarrier::Query(name) => Some(name.clone()),
+            CsrfCarrier::Subprotocol(_) => None,
+        });
+        let token_parameters = of_tokens.chain(of_guards).collect();
         let (overlays, keys) = (RefCell::default(), KeySpace::new(seed));
-        Ok(Self { config, keyring, rulesets, overlays, keys, token_parameters })
+        Ok(Self { config, keyring, variables, rulesets, overlays, keys, token_parameters })
     }
 
     /// The names of all policies.
@@ -141,7 +159,8 @@ impl Engine {
             return known.clone();
         }
         let policy = self.config.overlay(&key.0, overrides).ok();
-        let ruleset = policy.map(|policy| Rc::new(Ruleset::new(policy, &self.keyring)));
+        let ruleset =
+            policy.and_then(|policy| Ruleset::new(policy, &self.keyring, &self.variables).ok()).map(Rc::new);
         let mut overlays = self.overlays.borrow_mut();
         if overlays.len() >= MAX_OVERLAYS {
             overlays.clear();

@@ -26,6 +26,8 @@ pub enum Single<'a> {
 /// A change to the request or the response. Its `Debug` shows no value: it may be a token.
 #[derive(Clone, PartialEq, Eq)]
 pub enum HeaderEdit {
+    /// One more field of this name, with this value.
+    Add(String, Vec<u8>),
     /// Every field of this name goes.
     Remove(String),
     /// One field of this name, with this value, in place of all there were.
@@ -78,6 +80,21 @@ impl<'a> Headers<'a> {
             .filter(|item| !item.is_empty())
     }
 
+    /// The fields once `edits` are done.
+    pub fn edited(self, edits: &[HeaderEdit]) -> Vec<Field> {
+        let mut fields = self.0.to_vec();
+        for edit in edits {
+            let (added, replaces) = match edit {
+                HeaderEdit::Add(name, value) => (Some((name, value)), false),
+                HeaderEdit::Remove(_) => (None, true),
+                HeaderEdit::Set(name, value) => (Some((name, value)), true),
+            };
+            fields.retain(|(name, _)| !(replaces && name.eq_ignore_ascii_case(edit.name())));
+            fields.extend(added.map(|(name, value)| (name.clone(), value.clone())));
+        }
+        fields
+    }
+
     /// Whether that list has the member `token`, in any case.
     pub fn list_has(self, name: &str, token: &[u8]) -> bool {
         self.list(name).any(|item| item.eq_ignore_ascii_case(token))
@@ -87,6 +104,7 @@ impl<'a> Headers<'a> {
 impl fmt::Debug for HeaderEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Add(name, value) => write!(f, "Add({name:?}, {} bytes)", value.len()),
             Self::Remove(name) => f.debug_tuple("Remove").field(name).finish(),
             Self::Set(name, value) => write!(f, "Set({name:?}, {} bytes)", value.len()),
         }
@@ -97,7 +115,7 @@ impl HeaderEdit {
     /// The name of the field that is changed.
     pub fn name(&self) -> &str {
         match self {
-            Self::Remove(name) | Self::Set(name, _) => name,
+            Self::Add(name, _) | Self::Remove(name) | Self::Set(name, _) => name,
         }
     }
 }
@@ -141,6 +159,19 @@ mod tests {
         assert_eq!(headers.single("origin"), Single::Many);
         assert_eq!(headers.single("host"), Single::One(b"h"));
         assert_eq!(headers.single("cookie"), Single::Absent);
+    }
+
+    #[test]
+    fn edits_add_remove_and_replace() {
+        let fields = fields(&[("Set-Cookie", b"a=1"), ("x-a", b"1"), ("X-A", b"2"), ("x-b", b"1")]);
+        let edits = [
+            HeaderEdit::Add("set-cookie".into(), b"b=2".into()),
+            HeaderEdit::Set("x-a".into(), b"3".into()),
+            HeaderEdit::Remove("X-B".into()),
+        ];
+        let expected = [("Set-Cookie", &b"a=1"[..]), ("set-cookie", b"b=2"), ("x-a", b"3")];
+        let expected: Vec<Field> = expected.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect();
+        assert_eq!(Headers::new(&fields).edited(&edits), expected);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! A policy made ready to judge with.
 
-use postern_config::{Counted, Per, Policy, Rate};
+use postern_config::{Counted, Path, Per, Policy, Problem, Rate};
 
 use crate::auth::keys::{KeyedProvider, Keyring};
+use crate::auth::secret::Variables;
+use crate::csrf::{CsrfKey, Guard};
 use crate::rate::Quota;
 
 /// A policy with its keys and its handshake rates at hand.
@@ -10,6 +12,7 @@ use crate::rate::Quota;
 pub struct Ruleset {
     pub(crate) policy: Policy,
     pub(crate) providers: Vec<KeyedProvider>,
+    pub(crate) csrf: Option<Guard>,
     /// By address, then by policy: whoever has used up his own bucket does not get to empty the
     /// one of all.
     pub(crate) address_rates: Vec<HandshakeRate>,
@@ -25,7 +28,18 @@ pub(crate) struct HandshakeRate {
 }
 
 impl Ruleset {
-    pub(crate) fn new(policy: Policy, keyring: &Keyring) -> Self {
+    /// # Errors
+    /// A secret of the policy is not to be had.
+    pub(crate) fn new(policy: Policy, keyring: &Keyring, variables: &Variables) -> Result<Self, Problem> {
+        let csrf = policy.csrf.as_ref().map(|rule| {
+            let path = Path::root().key("policies").key(&policy.name).key("csrf").key("secret");
+            let secret = variables.resolve(&rule.secret, &path)?;
+            let key = CsrfKey::new(&secret).ok_or_else(|| {
+                Problem::new(path.to_string(), "is no key", "use a random secret of 32 bytes")
+            })?;
+            Ok(Guard::new(rule, key))
+        });
+        let csrf = csrf.transpose()?;
         let names = policy.auth.as_ref().map(|auth| auth.providers.as_slice()).unwrap_or_default();
         let providers = keyring.providers(names).into_iter().cloned().collect();
         let of = |per: Per| {
@@ -38,7 +52,7 @@ impl Ruleset {
         };
         let address_rates = of(Per::Ip).chain(of(Per::Policy)).collect();
         let user_rates = of(Per::User).collect();
-        Self { policy, providers, address_rates, user_rates }
+        Ok(Self { policy, providers, csrf, address_rates, user_rates })
     }
 
     /// The policy's name, which labels everything that is counted or logged.

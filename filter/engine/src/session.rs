@@ -3,8 +3,8 @@
 //! [`Session::handle`] takes an input with the time; [`Session::poll_output`] gives out what is to
 //! be done about it, until it gives `None`. A session holds no clock and performs nothing.
 //!
-//! After a request the outputs are questions to buckets, each of which wants its answer as the
-//! next input, and then one of [`Output::Admit`] and [`Output::Reply`]. Bytes are judged by
+//! After a request the outputs are questions to tables that all workers share, each of which wants
+//! its answer as the next input, and then one of [`Output::Admit`] and [`Output::Reply`]. Bytes are judged by
 //! [`Session::judge`], which answers with what goes on.
 
 use std::collections::VecDeque;
@@ -12,19 +12,22 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::auth::error::TokenError;
+use crate::auth::single_use::{Spent, Ticket};
 use crate::chunk::{Chunk, Unreadable};
+use crate::csrf::Page;
+use crate::detail::Detail;
 use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next};
 use crate::headers::{Field, HeaderEdit, Headers, Single};
 use crate::lane::Peer;
 pub use crate::open::Judged;
 use crate::open::{Early, Open, Terms};
 use crate::passage::Passage;
-use crate::rate::{Charge, KeySpace, Outcome};
+use crate::rate::{Charge, Outcome};
 use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
 use crate::request::{Protocol, RequestHead};
 use crate::ruleset::Ruleset;
+use crate::slots::KeySpace;
 use crate::tally::Tally;
 
 /// One stream under one policy.
@@ -35,6 +38,8 @@ pub struct Session {
     /// What names the request in problem documents and logs.
     instance: Instance,
     opened: bool,
+    /// The ordinary request whose response may be given a CSRF token.
+    page: Option<Page>,
     outputs: VecDeque<Output>,
 }
 
@@ -47,8 +52,11 @@ pub enum Input {
     /// Envoy chose another route once the request was changed, under another policy than the
     /// one that judged it; before the response.
     Rerouted,
-    /// The response, once: its fields, `:status` included.
+    /// The response, once: its fields, `:status` included. Of one that is no 101 the others are
+    /// needed only where [`Session::reads_response`] says so.
     Response(Vec<Field>),
+    /// The answer to [`Output::Spend`].
+    Spent(Spent),
     /// The policy goes away: the connection is to end by this time, since the Unix epoch.
     Drain(Duration),
     /// The host did not put a frame into a stream that should have been parked.
@@ -65,6 +73,7 @@ impl fmt::Debug for Input {
             Self::Request(head) => f.debug_tuple("Request").field(head).finish(),
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
+            Self::Spent(spent) => f.debug_tuple("Spent").field(spent).finish(),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
             Self::NotParked => f.write_str("NotParked"),
             Self::Timer => f.write_str("Timer"),
@@ -95,6 +104,8 @@ pub enum Output {
     ResumeRequest,
     /// These bytes go to this receiver at once, on the parked stream, which then goes on.
     Send(Peer, Vec<u8>),
+    /// A token that opens one connection only is to be spent.
+    Spend(Ticket),
     /// For metrics, log and access log.
     Tell(Event),
 }
@@ -109,14 +120,14 @@ pub enum Event {
         /// What a problem document would have named the request by.
         instance: String,
     },
-    /// A handshake was refused; the token error is for the log.
+    /// A handshake was refused; the detail is for the log.
     Refused {
         /// Why.
         reason: Reason,
         /// The `instance` of the problem document.
         instance: String,
-        /// What was wrong with the token.
-        detail: Option<TokenError>,
+        /// What was wrong with a token.
+        detail: Option<Detail>,
     },
     /// The upstream agreed: frames are judged from here on.
     Opened,
@@ -163,7 +174,7 @@ impl Session {
     /// A stream under `ruleset`, whose buckets are named in `keys`.
     pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
         let (phase, instance) = (Phase::Fresh(keys), Instance::default());
-        Self { ruleset, phase, instance, opened: false, outputs: VecDeque::new() }
+        Self { ruleset, phase, instance, opened: false, page: None, outputs: VecDeque::new() }
     }
 
     /// The policy's name.
@@ -181,6 +192,11 @@ impl Session {
         self.opened
     }
 
+    /// Whether [`Input::Response`] has to have every field, also when it is no 101.
+    pub fn reads_response(&self) -> bool {
+        self.page.is_some()
+    }
+
     /// Takes an input at `now`, the time since the Unix epoch.
     pub fn handle(&mut self, input: Input, now: Duration) {
         match input {
@@ -193,6 +209,12 @@ impl Session {
                 Phase::Open(open) => open.answer(outcome),
                 _ => {}
             },
+            Input::Spent(spent) => {
+                if let Phase::Handshake(handshake) = &mut self.phase {
+                    handshake.spent(spent);
+                    self.advance_handshake(now);
+                }
+            }
             Input::Response(fields) => self.on_response(&fields, now),
             Input::Drain(at) => {
                 if let Phase::Open(open) = &mut self.phase {
@@ -310,6 +332,9 @@ impl Session {
             let edits = auth.map(|auth| handshake::strip_forwarded(auth, head.headers()));
             self.outputs.push_back(Output::Admit(edits.unwrap_or_default()));
             self.phase = Phase::Unjudged { upgrade: unjudged };
+            if kind == Kind::Plain {
+                self.page = self.ruleset.csrf.as_ref().and_then(|guard| guard.page(head.headers()));
+            }
             return;
         }
         if kind == Kind::Plain {
@@ -325,8 +350,13 @@ impl Session {
     fn advance_handshake(&mut self, now: Duration) {
         let Phase::Handshake(handshake) = &mut self.phase else { return };
         let next = handshake.next(now);
-        if let Next::Ask(charge) = next {
-            self.outputs.push_back(Output::Ask(charge));
+        let question = match next {
+            Next::Ask(charge) => Some(Output::Ask(charge)),
+            Next::Spend(ticket) => Some(Output::Spend(ticket)),
+            Next::Admit(_) | Next::Refuse(_) => None,
+        };
+        if let Some(question) = question {
+            self.outputs.push_back(question);
             return;
         }
         let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) else {
@@ -334,9 +364,10 @@ impl Session {
         };
         let (head, removals) = handshake.into_parts();
         match next {
-            Next::Ask(_) => {}
+            Next::Ask(_) | Next::Spend(_) => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
-            Next::Admit(Admission { edits, expected, terms }) => {
+            Next::Admit(admission) => {
+                let Admission { edits, expected, terms, ticket: _ } = *admission;
                 self.outputs.push_back(Output::Admit(edits));
                 self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
                     expected,
@@ -360,6 +391,7 @@ impl Session {
                     return;
                 };
                 let mut edits = Vec::from_iter(edit);
+                edits.extend(awaiting.expected.choice(headers));
                 if awaiting.protocol == Protocol::Multiplexed {
                     // The key was Postern's, so the client has nothing to hold its hash against.
                     edits.push(HeaderEdit::Remove("sec-websocket-accept".to_owned()));
@@ -388,9 +420,13 @@ impl Session {
                 if awaiting.parked {
                     self.outputs.push_back(Output::ResumeRequest);
                 }
-                self.pass_response(false);
+                self.pass_response(false, None);
             }
-            Phase::Unjudged { upgrade } if upgrade || !switching => self.pass_response(upgrade),
+            Phase::Unjudged { upgrade } if upgrade || !switching => {
+                let guard = self.ruleset.csrf.as_ref().zip(self.page.take());
+                let edit = guard.and_then(|(guard, page)| guard.issue(&page, headers, now));
+                self.pass_response(upgrade, edit);
+            }
             // A 101 that nobody asked for.
             Phase::Unjudged { .. } => self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into()),
             Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Ended => {
@@ -400,8 +436,8 @@ impl Session {
         }
     }
 
-    fn pass_response(&mut self, upgrade: bool) {
-        self.outputs.push_back(Output::AdmitResponse(Vec::new()));
+    fn pass_response(&mut self, upgrade: bool, edit: Option<HeaderEdit>) {
+        self.outputs.push_back(Output::AdmitResponse(Vec::from_iter(edit)));
         self.phase = Phase::Unjudged { upgrade };
     }
 

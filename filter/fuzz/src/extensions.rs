@@ -10,7 +10,7 @@ use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{Engine, Input, Output, Reason, RouteFacts, Selection, Session};
 use serde_json::json;
 
-use crate::fixture::{EXTENSIONS, NOW, ORDINARY, agreement, compile, edited, handshake, head};
+use crate::fixture::{EXTENSIONS, NOW, ORDINARY, agreement, compile, handshake, head};
 
 const POLICIES: [&str; 4] = ["inspected", "passed", "dropped", "stripped"];
 
@@ -48,7 +48,7 @@ pub fn run(input: &[u8]) {
     let mut down = None;
     while let Some(output) = session.poll_output() {
         match output {
-            Output::AdmitResponse(edits) => down = Some(edited(response.clone(), &edits)),
+            Output::AdmitResponse(edits) => down = Some(Headers::new(&response).edited(&edits)),
             Output::Reply(_, reply) => assert_eq!(reply.reason, Reason::UpstreamHandshakeInvalid),
             _ => {}
         }
@@ -75,7 +75,7 @@ fn admitted(policy: &str, offers: &[&[u8]]) -> Option<(Session, Vec<Field>)> {
     loop {
         match session.poll_output()? {
             Output::Ask(_) => session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), NOW),
-            Output::Admit(edits) => return Some((*session, edited(request, &edits))),
+            Output::Admit(edits) => return Some((*session, Headers::new(&request).edited(&edits))),
             Output::Reply(_, reply) => {
                 assert_eq!(reply.reason, Reason::MalformedHandshake);
                 return None;

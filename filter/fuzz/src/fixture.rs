@@ -6,7 +6,8 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use postern_config::{Compression, Config};
 use postern_engine::auth::keys::Keyring;
-use postern_engine::headers::{Field, HeaderEdit};
+use postern_engine::auth::single_use::Spent;
+use postern_engine::headers::Field;
 use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{
     Connection, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
@@ -27,7 +28,7 @@ pub(crate) const ISSUER: &str = "https://auth.example.com/";
 const SECRET: &str = "a secret for tests, 32 bytes or more";
 
 /// A policy for each thing that targets want to reach.
-const POLICIES: [&str; 5] = ["chat", "keep", "small", "drop", "wide"];
+const POLICIES: [&str; 6] = ["chat", "keep", "small", "drop", "wide", "once"];
 
 thread_local! {
     static ENGINE: Engine = compile(Config::from_value(document()).expect("the fixture is sound"));
@@ -99,6 +100,8 @@ pub(crate) fn document() -> Value {
             "keep_token": keep_token,
         })
     };
+    let mut once = auth(false);
+    once["single_use"] = json!(true);
     let origins = json!({"allow": ["https://app.example.com", "https://*.example.com"], "missing": "allow"});
     let handshakes = |per: &str| json!({"count": "handshakes", "per": per, "limit": 3, "window": "1s"});
     let rate = |count: &str, per: &str, limit: u64, on_exceed: &str| json!({"count": count, "per": per, "limit": limit, "window": "1s", "on_exceed": on_exceed});
@@ -139,6 +142,13 @@ pub(crate) fn document() -> Value {
             "drop": {"tls": "optional", "origins": origins, "auth": "none", "rates": messages("drop")},
             "wide": {
                 "tls": "optional", "origins": origins, "auth": "none", "rates": [], "upgrade_only": true,
+            },
+            "once": {
+                "tls": "optional", "origins": origins, "auth": once, "rates": [handshakes("user")],
+                "csrf": {
+                    "secret": {"inline": SECRET}, "session_cookie": "sid", "from": {"query": "csrf_token"},
+                    "issue": {"cookie": "__Host-csrf"},
+                },
             },
             "proved": {
                 "tls": "optional", "origins": origins, "auth": "none", "rates": [
@@ -246,21 +256,11 @@ fn admitted_on(route: &RouteFacts, fields: Vec<Field>) -> Option<Session> {
             Output::Ask(_) => {
                 session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), NOW);
             }
+            Output::Spend(_) => session.handle(Input::Spent(Spent::First), NOW),
             Output::Admit(_) => return Some(*session),
             _ => return None,
         }
     }
-}
-
-/// `fields` with `edits` done, as the host does them.
-pub(crate) fn edited(mut fields: Vec<Field>, edits: &[HeaderEdit]) -> Vec<Field> {
-    for edit in edits {
-        fields.retain(|(name, _)| !name.eq_ignore_ascii_case(edit.name()));
-        if let HeaderEdit::Set(name, value) = edit {
-            fields.push((name.clone(), value.clone()));
-        }
-    }
-    fields
 }
 
 /// Lines `name: value` as fields.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use postern_engine::headers::Headers;
 use postern_engine::rate::{self, Charge, Outcome};
 use postern_engine::{Event, Input, Judged, Messages, Output, Peer, Reason, Session, Tally};
 
-use crate::fixture::{EXTENSIONS, NOW, admitted_under, agreement, edited};
+use crate::fixture::{EXTENSIONS, NOW, admitted_under, agreement};
 use crate::stream::{Context, StreamPolicy, context};
 
 /// One connection, and what became of it so far.
@@ -37,7 +38,7 @@ impl Line {
         response.extend(extension.map(|extension| (EXTENSIONS.to_owned(), extension.into())));
         session.handle(Input::Response(response.clone()), NOW);
         let Some(Output::AdmitResponse(edits)) = session.poll_output() else { panic!("it is sound") };
-        let told = edited(response, &edits).into_iter().find(|(name, _)| name == EXTENSIONS);
+        let told = Headers::new(&response).edited(&edits).into_iter().find(|(name, _)| name == EXTENSIONS);
         let agreed = told.map_or_else(String::new, |(_, value)| String::from_utf8_lossy(&value).into());
         let mut line = Self { session, now: NOW, slots: BTreeMap::new(), agreed, seen: Seen::default() };
         line.perform();

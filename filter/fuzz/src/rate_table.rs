@@ -5,7 +5,8 @@
 //! and of one bucket no more is taken than its quota has.
 
 use arbitrary::Unstructured;
-use postern_engine::rate::{Charge, Charged, Outcome, SLOTS, charge};
+use postern_engine::rate::{Charge, Charged, Outcome, charge};
+use postern_engine::slots::SLOTS;
 use postern_engine::{Input, Output, Selection};
 
 use crate::fixture::{NOW, ORDINARY, handshake, head, route, with_engine};

@@ -7,11 +7,12 @@
 use arbitrary::Unstructured;
 use postern_config::{Carrier, Config};
 use postern_engine::auth::carrier::extract;
-use postern_engine::headers::{Field, Headers};
+use postern_engine::auth::single_use::Spent;
+use postern_engine::headers::{Field, HeaderEdit, Headers};
 use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{Input, Output, Reply, Selection, Session, is_upgrade};
 
-use crate::fixture::{NOW, document, edited, fields, handshake, head, route, with_engine};
+use crate::fixture::{NOW, document, fields, handshake, head, route, with_engine};
 
 /// There are three rates of handshakes.
 const MAX_QUESTIONS: usize = 3;
@@ -19,7 +20,9 @@ const MAX_QUESTIONS: usize = 3;
 thread_local! {
     static CARRIERS: Vec<Carrier> = {
         let config = Config::from_value(document()).expect("the fixture is sound");
-        config.policies["chat"].auth.as_ref().expect("chat asks for tokens").from.clone()
+        let mut carriers = config.policies["chat"].auth.as_ref().expect("chat asks for tokens").from.clone();
+        carriers.push(Carrier::Query("csrf_token".to_owned()));
+        carriers
     };
 }
 
@@ -63,13 +66,26 @@ fn judged(session: &mut Session, request: Vec<Field>, answers: u8) {
                 refused |= outcome != Outcome::Charged(Charged::Taken);
                 session.handle(Input::Charged(outcome), NOW);
             }
+            Output::Spend(_) => {
+                assert!(session.policy() == "once" && !answered && !refused);
+                let spent = match answers & 3 {
+                    0 => Spent::Full,
+                    1 => Spent::Again,
+                    _ => Spent::First,
+                };
+                refused |= spent != Spent::First;
+                session.handle(Input::Spent(spent), NOW);
+            }
             Output::Admit(edits) => {
-                assert!(!answered && !refused, "a bucket refused it");
+                assert!(!answered && !refused, "a table refused it");
                 answered = true;
-                let up = edited(request.clone(), &edits);
+                let up = Headers::new(&request).edited(&edits);
                 // The policy `keep` lets other upgrades pass unjudged.
                 if upgrade && session.policy() != "keep" {
                     admitted(&up);
+                }
+                if upgrade && session.policy() == "once" {
+                    without_tokens(&up);
                 }
                 if upgrade && session.policy() == "chat" {
                     without_tokens(&up);
@@ -81,8 +97,8 @@ fn judged(session: &mut Session, request: Vec<Field>, answers: u8) {
                 assert!(!answered);
                 answered = true;
                 replied(&reply);
-                if session.policy() == "chat" && upgrade {
-                    without_tokens(&edited(request.clone(), &edits));
+                if ["chat", "once"].contains(&session.policy()) && upgrade {
+                    without_tokens(&Headers::new(&request).edited(&edits));
                 }
             }
             Output::Tell(_) => {}
@@ -90,6 +106,24 @@ fn judged(session: &mut Session, request: Vec<Field>, answers: u8) {
         }
     }
     assert!(answered, "the request hangs");
+    if session.reads_response() {
+        paged(session, request);
+    }
+}
+
+/// The fields of the request come back in the response, which may be a page of any kind.
+fn paged(session: &mut Session, response: Vec<Field>) {
+    session.handle(Input::Response(response), NOW);
+    match session.poll_output() {
+        Some(Output::AdmitResponse(edits)) => {
+            assert!(
+                edits.iter().all(|edit| matches!(edit, HeaderEdit::Add(..))),
+                "the service's own is changed"
+            );
+        }
+        Some(Output::Tell(_)) => {}
+        other => panic!("{other:?}"),
+    }
 }
 
 /// What every upstream may rely on.

@@ -13,6 +13,7 @@
 
 mod body;
 mod configuration;
+mod csrf;
 mod early_bytes;
 mod fixtures;
 mod frames;

@@ -1,6 +1,6 @@
 //! Judges what routes lay over policies, by the configuration that they will meet.
 
-use postern_config::{Config, DefaultPolicy, Path, Problem, Problems, Segment};
+use postern_config::{Config, DefaultPolicy, Path, Policy, Problem, Problems, Secret, Segment};
 use serde_json::Value;
 
 use super::{Judged, unclear_words};
@@ -74,7 +74,10 @@ fn problems_of(policies: &[&str], overrides: &Value, config: &Config) -> Vec<Pro
         .iter()
         .flat_map(|name| {
             let laid = config.overlay(name, overrides);
-            let problems = laid.err().map(|Problems(problems)| problems).unwrap_or_default();
+            let problems = match laid {
+                Ok(policy) => unknown_variable(&policy, config).into_iter().collect(),
+                Err(Problems(problems)) => problems,
+            };
             let is_known = config.policies.contains_key(*name);
             problems.into_iter().map(move |problem| {
                 let path = if is_known { inside(&problem.path) } else { "policy".to_owned() };
@@ -82,6 +85,17 @@ fn problems_of(policies: &[&str], overrides: &Value, config: &Config) -> Vec<Pro
             })
         })
         .collect()
+}
+
+/// The filter reads its environment once, for what the policies name.
+fn unknown_variable(policy: &Policy, config: &Config) -> Option<Problem> {
+    let secret = &policy.csrf.as_ref()?.secret;
+    let is_known = |policy: &Policy| policy.csrf.as_ref().is_some_and(|csrf| csrf.secret == *secret);
+    let is_inline = matches!(secret, Secret::Inline(_));
+    let path = Path::root().key("policies").key(policy.name.as_str()).key("csrf").key("secret").key("env");
+    let what = "names an environment variable that no policy names";
+    (!is_inline && !config.policies.values().any(is_known))
+        .then(|| Problem::new(path.to_string(), what, "write the one of a policy, or a policy of its own"))
 }
 
 /// The policies that an override without a name may lie over: those of the routes and the default.

@@ -58,6 +58,9 @@ pub enum Cause {
     /// `exp` is missing.
     #[error("no expiry")]
     NoExpiry,
+    /// `jti` is missing where a token opens one connection only.
+    #[error("no token id")]
+    NoTokenId,
     /// `nbf` is still to come.
     #[error("not valid yet")]
     NotYetValid,

@@ -2,7 +2,8 @@
 //!
 //! Owns everything between the bytes of a request and verified [`claims::Claims`]. Never decides
 //! what a refusal looks like, never fetches keys, and keeps nothing between two tokens but that a
-//! signature was verified: whether a `jti` was seen before or a subject is revoked is asked elsewhere.
+//! signature was verified: whether a `jti` was seen before is asked of a table of the host's, and
+//! whether a subject is revoked elsewhere.
 
 pub mod carrier;
 pub mod claims;
@@ -14,5 +15,6 @@ pub mod keys;
 #[cfg(test)]
 pub(crate) mod minting;
 pub mod secret;
+pub mod single_use;
 mod verified;
 pub mod verifier;

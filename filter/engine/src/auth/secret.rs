@@ -3,10 +3,39 @@
 //! Owns the lookup of environment variables by name, through a function of the caller's. Never
 //! reads the environment itself and never shows a secret in a problem.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use postern_config::{Path, Problem, Secret};
 
 /// The shortest secret that is accepted, in bytes: the output of SHA-256 (RFC 7518 §3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
+
+/// Environment variables as they were when a document was compiled. Its `Debug` shows nothing.
+#[derive(Clone, Default)]
+pub(crate) struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// Those that `secrets` name and that are set.
+    pub(crate) fn of<'s>(secrets: impl Iterator<Item = &'s Secret>, env: Environment<'_>) -> Self {
+        let names = secrets.filter_map(|secret| match secret {
+            Secret::Env(name) => Some(name),
+            Secret::Inline(_) => None,
+        });
+        Self(names.filter_map(|name| Some((name.clone(), env(name)?))).collect())
+    }
+
+    /// As [`resolve`], by these variables.
+    pub(crate) fn resolve(&self, secret: &Secret, path: &Path) -> Result<Vec<u8>, Problem> {
+        resolve(secret, path, &|name| self.0.get(name).cloned())
+    }
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Variables(…)")
+    }
+}
 
 /// Looks up an environment variable by name.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;

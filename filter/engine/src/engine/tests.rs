@@ -240,3 +240,44 @@ fn a_session_knows_whether_another_route_is_under_its_policy() {
     assert!(!engine.still_applies(&session, &head, &route(json!({"policy": "chat"}))));
     assert!(!engine.still_applies(&session, &head, &route(json!({"policy": "feed", "upgrade_only": true}))));
 }
+
+#[test]
+fn an_override_may_change_the_rule_of_csrf_but_name_no_variable_that_no_policy_names() {
+    let secrets = |name: &str| ["SECRET", "OTHER"].contains(&name).then(|| "s".repeat(32));
+    let document = json!({
+        "policies": {"chat": {
+            "origins": {"allow": ["*"]}, "auth": "none",
+            "csrf": {"secret": {"env": "SECRET"}, "session_cookie": "sid", "from": {"query": "csrf_token"}},
+        }},
+        "default_policy": "chat",
+    });
+    let compile = |env: &dyn Fn(&str) -> Option<String>| {
+        Engine::compile(Config::from_value(document.clone()).unwrap(), env, [3; 16])
+    };
+    let problems = compile(&|_| None).unwrap_err().to_string();
+    let told = "policies.chat.csrf.secret.env: the environment variable SECRET is not set";
+    assert!(problems.contains(told), "{problems}");
+    let engine = compile(&secrets).unwrap();
+    for (env, is_valid) in [("SECRET", true), ("OTHER", false)] {
+        let over = json!({"csrf": {"secret": {"env": env}, "from": {"query": "t"}}});
+        let route = RouteFacts { name: None, metadata: metadata(&over) };
+        let is_judged = matches!(engine.select(&request(), &route), Selection::Judge(_));
+        assert_eq!(is_judged, is_valid, "{env}");
+    }
+}
+
+#[test]
+fn a_refusal_without_a_policy_takes_csrf_tokens_out_of_the_path_as_well() {
+    let csrf = json!({
+        "secret": {"inline": "s".repeat(32)}, "session_cookie": "sid", "from": {"query": "csrf_token"},
+    });
+    let policy = json!({"origins": {"allow": ["*"]}, "auth": "none", "csrf": csrf});
+    let engine = compile(json!({"policies": {"chat": policy}}));
+    let head = with(&request(), ":path", b"/elsewhere?csrf_token=1.x&b=2");
+    let Selection::Refuse(outputs) = engine.select(&head, &RouteFacts::default()) else { panic!() };
+    let edits = outputs.iter().find_map(|output| match output {
+        Output::Reply(edits, _) => Some(edits.clone()),
+        _ => None,
+    });
+    assert_eq!(edits, Some(vec![HeaderEdit::Set(":path".to_owned(), b"/elsewhere?b=2".to_vec())]));
+}

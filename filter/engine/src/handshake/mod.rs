@@ -1,37 +1,45 @@
 //! Judges an upgrade request, in the order of the policy language: TLS, shape, rates by address,
-//! origin, subprotocols, token, claims, rates by user. The first refusal wins, yet every
+//! origin, subprotocols, token, claims, CSRF token, rates by user. The first refusal wins, yet every
 //! handshake takes its tokens from the rates by address: brute force is an attack too.
 
+mod credentials;
+#[cfg(test)]
+mod csrf_tests;
 mod extensions;
 mod response;
 mod shape;
+#[cfg(test)]
+mod single_use_tests;
 mod subprotocol;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Auth, Backlog, Carrier, Counted, Expiry, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Tls,
+    Auth, Backlog, Counted, Expiry, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Tls,
 };
 
-use crate::auth::carrier::{self, Presence};
 use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
+use crate::auth::single_use::{Spent, Ticket};
 use crate::auth::verifier;
+use crate::csrf::error::CsrfError;
+use crate::detail::Detail;
 use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
 use crate::open::ping::PingKey;
 use crate::open::rates::Rates;
 use crate::open::{Ends, Terms};
-use crate::rate::{BucketKey, Charge, Charged, KeySpace, Outcome, Quota};
+use crate::rate::{Charge, Charged, Outcome, Quota};
 use crate::reason::Reason;
 use crate::request::RequestHead;
 use crate::ruleset::{HandshakeRate, Ruleset};
+use crate::slots::{EntryKey, KeySpace};
 
+use credentials::{Credentials, Tokens, is_credential};
 use extensions::Offers;
 
 pub(crate) use extensions::{Agreement, Deflate};
@@ -49,33 +57,26 @@ pub(crate) struct Handshake {
     head: RequestHead,
     /// The client's key, or a fresh one where the client sends none.
     key: Vec<u8>,
-    tokens: Tokens,
+    credentials: Credentials,
     /// What goes up of the extensions that the client offers.
     extensions: Offers,
-    /// What takes the tokens out of the request, whatever becomes of it.
-    removals: Vec<HeaderEdit>,
     refusal: Option<Refusal>,
     pending: VecDeque<Charge>,
-    admission: Option<Admission>,
+    admission: Option<Box<Admission>>,
     keys: KeySpace,
-}
-
-/// The tokens of a request.
-enum Tokens {
-    Ambiguous,
-    Missing,
-    One(Vec<u8>),
 }
 
 /// What comes next.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// The request may go up.
-    Admit(Admission),
+    Admit(Box<Admission>),
     /// A bucket has to be asked; its answer goes to [`Handshake::answer`].
     Ask(Charge),
     /// The request is refused.
     Refuse(Refusal),
+    /// The token has to be spent; the answer goes to [`Handshake::spent`].
+    Spend(Ticket),
 }
 
 /// A handshake that may go up.
@@ -87,6 +88,8 @@ pub(crate) struct Admission {
     pub(crate) expected: Expected,
     /// What holds for the connection.
     pub(crate) terms: Terms,
+    /// What is to be spent before.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 /// Why a handshake is refused.
@@ -96,18 +99,12 @@ pub(crate) struct Refusal {
     /// The time to the next token of a rate.
     pub(crate) wait: Option<Duration>,
     /// For the log.
-    pub(crate) detail: Option<TokenError>,
+    pub(crate) detail: Option<Detail>,
 }
 
 impl Handshake {
     pub(crate) fn new(ruleset: Rc<Ruleset>, head: RequestHead, kind: Kind, keys: KeySpace) -> Self {
-        let (tokens, removals) = match &ruleset.policy.auth {
-            Some(auth) => {
-                let found = carrier::extract(head.headers(), &auth.from, auth.keep_token);
-                (Tokens::from(Presence::of(found.candidates)), found.edits)
-            }
-            None => (Tokens::Missing, Vec::new()),
-        };
+        let credentials = Credentials::of(&ruleset, head.headers());
         let shape = match kind {
             Kind::WebSocket => shape::judge(&head),
             Kind::OtherUpgrade | Kind::Plain => Err(Reason::UpgradeDenied),
@@ -125,9 +122,8 @@ impl Handshake {
             ruleset,
             head,
             key,
-            tokens,
+            credentials,
             extensions: extensions.unwrap_or_default(),
-            removals,
             refusal,
             pending: VecDeque::new(),
             admission: None,
@@ -149,12 +145,15 @@ impl Handshake {
             if let Some(refusal) = self.refusal {
                 return Next::Refuse(refusal);
             }
+            if let Some(ticket) = self.admission.as_ref().and_then(|admission| admission.ticket) {
+                return Next::Spend(ticket);
+            }
             if let Some(admission) = self.admission.take() {
                 return Next::Admit(admission);
             }
             let mut claims = None;
             match self.judge(&mut claims, now) {
-                Ok(admission) => self.admission = Some(admission),
+                Ok(admission) => self.admission = Some(Box::new(admission)),
                 Err(refusal) => self.refusal = Some(refusal),
             }
             // A user is known, and counted, also where the claims are not enough.
@@ -178,9 +177,18 @@ impl Handshake {
         }
     }
 
+    /// Takes the answer to the ticket that [`Handshake::next`] gave out, which is the last
+    /// question: what is refused for anything else leaves its token unspent.
+    pub(crate) fn spent(&mut self, spent: Spent) {
+        if let Some(admission) = &mut self.admission {
+            admission.ticket = None;
+            self.refusal = spent.refusal().map(Refusal::from);
+        }
+    }
+
     /// The request, once nothing more is asked of it.
     pub(crate) fn into_parts(self) -> (RequestHead, Vec<HeaderEdit>) {
-        (self.head, self.removals)
+        (self.head, self.credentials.removals)
     }
 
     fn charges(&self, rates: &[HandshakeRate], claims: Option<&Claims>) -> VecDeque<Charge> {
@@ -192,7 +200,7 @@ impl Handshake {
     }
 
     /// The shared bucket of a rule for whoever makes this handshake.
-    fn bucket(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> BucketKey {
+    fn bucket(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> EntryKey {
         let policy = self.ruleset.name().as_bytes();
         let counted: &[u8] = match counted {
             Counted::Bytes => b"bytes",
@@ -218,16 +226,24 @@ impl Handshake {
         judge_origin(&policy.origins, headers)?;
         let offers = self.offers();
         let (credentials, offers): (Vec<_>, Vec<_>) =
-            offers.iter().map(Vec::as_slice).partition(|offer| self.is_credential(offer));
+            offers.iter().map(Vec::as_slice).partition(|offer| is_credential(policy, offer));
         let allowed = subprotocol::judge(&policy.subprotocols, &offers)?;
+        let mut ticket = None;
         if let Some(auth) = &policy.auth {
             let verified = claims.insert(self.verify_token(now)?);
+            if auth.single_use {
+                ticket = Some(Ticket::of(verified, &self.keys)?);
+            }
             if !verified.meet(&auth.require) {
                 return Err(Reason::ClaimsDenied.into());
             }
         }
 
-        let mut edits = self.removals.clone();
+        if let Some(guard) = &self.ruleset.csrf {
+            guard.judge(&self.credentials.csrf, headers, now)?;
+        }
+
+        let mut edits = self.credentials.removals.clone();
         if allowed.len() != offers.len() {
             let left = credentials.iter().copied().chain(allowed.iter().copied());
             edits.retain(|edit| edit.name() != PROTOCOL);
@@ -255,6 +271,7 @@ impl Handshake {
         let expected = Expected {
             key: self.key.clone(),
             subprotocols,
+            echo: self.credentials.echo.clone(),
             extensions: self.extensions.left.clone(),
             // A message that is discarded is missing in the history of those after it.
             client_messages_alone: policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop),
@@ -270,64 +287,39 @@ impl Handshake {
         };
         let entropy = &self.head.entropy;
         let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates };
-        Ok(Admission { edits, expected, terms })
+        Ok(Admission { edits, expected, terms, ticket })
     }
 
-    /// The subprotocols that the request has once the token is out of it.
+    /// The subprotocols that the request has once the secrets are out of it.
     fn offers(&self) -> Vec<Vec<u8>> {
-        let edited = self.removals.iter().find(|edit| edit.name() == PROTOCOL);
-        match edited {
-            Some(HeaderEdit::Remove(_)) => Vec::new(),
-            Some(HeaderEdit::Set(name, value)) => {
-                let fields = [(name.clone(), value.clone())];
-                Headers::new(&fields).list(PROTOCOL).map(<[u8]>::to_vec).collect()
-            }
-            None => self.head.headers().list(PROTOCOL).map(<[u8]>::to_vec).collect(),
+        let (headers, removals) = (self.head.headers(), &self.credentials.removals);
+        let list = |headers: Headers<'_>| headers.list(PROTOCOL).map(<[u8]>::to_vec).collect();
+        if removals.iter().any(|edit| edit.name() == PROTOCOL) {
+            list(Headers::new(&headers.edited(removals)))
+        } else {
+            list(headers)
         }
     }
 
     /// Whether what is offered beside tokens is well formed.
     fn has_sound_offers(&self) -> bool {
         let offers = self.offers();
-        let offers: Vec<_> =
-            offers.iter().map(Vec::as_slice).filter(|offer| !self.is_credential(offer)).collect();
+        let offers: Vec<_> = offers
+            .iter()
+            .map(Vec::as_slice)
+            .filter(|offer| !is_credential(&self.ruleset.policy, offer))
+            .collect();
         subprotocol::are_well_formed(&offers)
     }
 
-    /// Whether an offer is a token that the policy leaves in.
-    fn is_credential(&self, offer: &[u8]) -> bool {
-        self.ruleset.policy.auth.as_ref().is_some_and(|auth| {
-            auth.from.iter().any(|carrier| match carrier {
-                Carrier::Subprotocol(prefix) => offer.starts_with(prefix.as_bytes()),
-                _ => false,
-            })
-        })
-    }
-
     fn verify_token(&self, now: Duration) -> Result<Claims, Refusal> {
-        let token = match &self.tokens {
+        let token = match &self.credentials.tokens {
             Tokens::Missing => return Err(Reason::TokenMissing.into()),
             Tokens::Ambiguous => return Err(Reason::TokenAmbiguous.into()),
             Tokens::One(token) => token,
         };
         let providers: Vec<_> = self.ruleset.providers.iter().collect();
         Ok(verifier::verify(token, &providers, now)?)
-    }
-}
-
-impl From<Presence<'_>> for Tokens {
-    fn from(presence: Presence<'_>) -> Self {
-        match presence {
-            Presence::Ambiguous => Self::Ambiguous,
-            Presence::Missing => Self::Missing,
-            Presence::Token(candidate) => Self::One(candidate.token),
-        }
-    }
-}
-
-impl fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tokens(…)")
     }
 }
 
@@ -350,7 +342,14 @@ impl From<TokenError> for Refusal {
             TokenError::Invalid(_) => Reason::TokenInvalid,
             TokenError::KeysUnavailable => Reason::KeysUnavailable,
         };
-        Self { reason, wait: None, detail: Some(error) }
+        Self { reason, wait: None, detail: Some(error.into()) }
+    }
+}
+
+impl From<CsrfError> for Refusal {
+    fn from(error: CsrfError) -> Self {
+        let reason = if error == CsrfError::Missing { Reason::CsrfMissing } else { Reason::CsrfInvalid };
+        Self { reason, wait: None, detail: Some(error.into()) }
     }
 }
 
@@ -377,10 +376,9 @@ fn keep_forwarded(auth: &Auth, headers: Headers<'_>) -> Option<HeaderEdit> {
     nominated.then(|| HeaderEdit::Set(CONNECTION.to_owned(), b"Upgrade".to_vec()))
 }
 
-/// What takes the tokens out of a request that is answered before it is judged.
+/// What takes the secrets out of a request that is answered before it is judged.
 pub(crate) fn removals(ruleset: &Ruleset, headers: Headers<'_>) -> Vec<HeaderEdit> {
-    let auth = ruleset.policy.auth.as_ref();
-    auth.map(|auth| carrier::extract(headers, &auth.from, auth.keep_token).edits).unwrap_or_default()
+    Credentials::of(ruleset, headers).removals
 }
 
 /// Whether an upgrade to another protocol than WebSocket passes unjudged.

@@ -1,19 +1,25 @@
 //! Whether the upstream's 101 answers this very handshake (RFC 6455 §4.1, second part).
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
+use super::PROTOCOL;
 use super::extensions::{self, Agreement, Parameters};
-use crate::headers::{Headers, Single};
+use crate::headers::{HeaderEdit, Headers, Single};
 
-/// What a 101 must say.
-#[derive(Clone, Debug)]
+/// What a 101 must say. Its `Debug` shows no subprotocol: it may be a token.
+#[derive(Clone)]
 pub(crate) struct Expected {
     /// The Sec-WebSocket-Key that went up.
     pub(crate) key: Vec<u8>,
     /// The subprotocols that went up.
     pub(crate) subprotocols: Vec<Vec<u8>>,
+    /// The offer to choose where the upstream chooses none, since all that the client offers is
+    /// secret.
+    pub(crate) echo: Option<Vec<u8>>,
     /// The offers of permessage-deflate that went up.
     pub(crate) extensions: Vec<Parameters>,
     /// Whether each message of the client has to be understood without the ones before it.
@@ -30,6 +36,12 @@ impl Expected {
         self.is_met_by(headers).then_some(agreement)
     }
 
+    /// What makes the 101 one that every client takes.
+    pub(crate) fn choice(&self, headers: Headers<'_>) -> Option<HeaderEdit> {
+        let echo = self.echo.as_ref().filter(|_| !headers.has(PROTOCOL))?;
+        Some(HeaderEdit::Set(PROTOCOL.to_owned(), echo.clone()))
+    }
+
     /// Whether all but the extensions fits.
     fn is_met_by(&self, headers: Headers<'_>) -> bool {
         let mut upgrade = headers.list("upgrade");
@@ -40,7 +52,7 @@ impl Expected {
             Single::One(accept) => accept.trim_ascii() == self.accept().as_bytes(),
             Single::Absent | Single::Many => false,
         };
-        let subprotocol_offered = match headers.single("sec-websocket-protocol") {
+        let subprotocol_offered = match headers.single(PROTOCOL) {
             Single::Absent => true,
             Single::One(name) => self.subprotocols.iter().any(|offer| offer == name.trim_ascii()),
             Single::Many => false,
@@ -50,6 +62,12 @@ impl Expected {
 
     fn accept(&self) -> String {
         STANDARD.encode(Sha1::new().chain_update(&self.key).chain_update(GUID).finalize())
+    }
+}
+
+impl fmt::Debug for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expected").field("extensions", &self.extensions).finish_non_exhaustive()
     }
 }
 
@@ -76,6 +94,7 @@ mod tests {
         let expected = Expected {
             key: b"dGhlIHNhbXBsZSBub25jZQ==".to_vec(),
             subprotocols: vec![b"chat.v2".to_vec(), b"chat.v1".to_vec()],
+            echo: None,
             extensions: Vec::new(),
             client_messages_alone: false,
         };

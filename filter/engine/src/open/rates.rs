@@ -8,8 +8,9 @@ use std::time::Duration;
 use postern_config::{Counted, OnExceed, Per, Rate};
 
 use crate::frame::OpCode;
-use crate::rate::{Bucket, BucketKey, Charge, Charged, Outcome, Quota};
+use crate::rate::{Bucket, Charge, Charged, Outcome, Quota};
 use crate::reason::Reason;
+use crate::slots::EntryKey;
 
 /// The rules of one connection.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +32,7 @@ struct Rule {
 #[derive(Clone, Debug)]
 enum Place {
     Own(Bucket),
-    Shared(BucketKey),
+    Shared(EntryKey),
 }
 
 /// A frame on its way through the rules.
@@ -60,7 +61,7 @@ pub(crate) enum Next {
 impl Rates {
     /// The rules among `rates` that count what a client sends. `key` names the bucket of a rule
     /// that is not per connection.
-    pub(crate) fn new(rates: &[Rate], key: impl Fn(&Rate, &Quota) -> BucketKey) -> Self {
+    pub(crate) fn new(rates: &[Rate], key: impl Fn(&Rate, &Quota) -> EntryKey) -> Self {
         let mut rules: Vec<Rule> = rates
             .iter()
             .filter(|rate| rate.count != Counted::Handshakes)
@@ -146,7 +147,7 @@ impl Charging {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rate::KeySpace;
+    use crate::slots::KeySpace;
 
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 

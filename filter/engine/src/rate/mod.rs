@@ -4,6 +4,6 @@ mod bucket;
 mod table;
 
 pub use bucket::{Charged, Quota};
-pub use table::{BucketKey, Charge, KeySpace, Outcome, SLOTS, charge};
+pub use table::{Charge, Outcome, charge};
 
 pub(crate) use bucket::Bucket;

@@ -1,41 +1,22 @@
 //! The table of buckets that all workers of an Envoy share.
 //!
-//! The host keeps a fixed number of slots, each a short list of buckets; this module says which
-//! slot a bucket is in and what becomes of that slot's bytes. Whoever drives it swaps them in by
-//! compare-and-swap. Memory is bounded by [`SLOTS`] times [`WAYS`] entries of 32 bytes (4 MiB)
+//! Memory is bounded by [`SLOTS`](crate::slots::SLOTS) times [`WAYS`] entries of 32 bytes (4 MiB)
 //! however many clients there are. A bucket is forgotten only when it is full again, where that
 //! loses nothing; a slot of which every bucket is in use refuses.
 
-use std::hash::Hasher;
 use std::time::Duration;
 
-use siphasher::sip128::{Hasher128, SipHasher24};
-
 use super::bucket::{Bucket, Charged, Quota};
-
-/// How many slots the host keeps.
-pub const SLOTS: u32 = 4096;
+use crate::slots::{EntryKey, KeySpace, Slot};
 
 /// How many buckets a slot has room for.
 const WAYS: usize = 32;
-
-const ENTRY_LEN: usize = 32;
-
-/// Names buckets so that nobody outside can tell, or choose, which share a slot.
-#[derive(Clone)]
-pub struct KeySpace {
-    seed: [u8; 16],
-}
-
-/// The name of a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BucketKey([u8; 16]);
 
 /// A question to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
     /// Whose bucket.
-    pub key: BucketKey,
+    pub key: EntryKey,
     /// How it fills.
     pub quota: Quota,
     /// How many tokens to take.
@@ -52,72 +33,27 @@ pub enum Outcome {
 }
 
 impl KeySpace {
-    /// A key space of the secret `seed`, which all workers of an Envoy must agree on.
-    pub fn new(seed: [u8; 16]) -> Self {
-        Self { seed }
-    }
-
     /// The bucket of `subject` under the rule that `rule` and `quota` name.
-    pub(crate) fn key(&self, rule: &[&[u8]], quota: &Quota, subject: &[u8]) -> BucketKey {
-        let mut hasher = SipHasher24::new_with_key(&self.seed);
-        for part in rule.iter().copied().chain([subject]) {
-            // The length keeps neighbouring parts apart.
-            hasher.write(&(part.len() as u64).to_le_bytes());
-            hasher.write(part);
-        }
-        for number in quota.identity() {
-            hasher.write(&number.to_le_bytes());
-        }
-        BucketKey(hasher.finish128().as_bytes())
-    }
-}
-
-impl std::fmt::Debug for KeySpace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KeySpace(…)")
-    }
-}
-
-impl BucketKey {
-    /// The slot this bucket is in; less than [`SLOTS`].
-    pub fn slot(&self) -> u32 {
-        let [a, b, c, d, ..] = self.0;
-        u32::from_le_bytes([a, b, c, d]) % SLOTS
+    pub(crate) fn key(&self, rule: &[&[u8]], quota: &Quota, subject: &[u8]) -> EntryKey {
+        self.entry(rule.iter().copied().chain([subject]), &quota.identity())
     }
 }
 
 /// Takes tokens from a bucket of `slot`, and returns the slot's new bytes where they change.
 /// Bytes that are no slot count as an empty one.
 pub fn charge(slot: &[u8], question: &Charge, now: Duration) -> (Outcome, Option<Vec<u8>>) {
-    let mut bucket = Bucket::default();
-    let mut others = Vec::with_capacity(slot.len() + ENTRY_LEN);
-    for entry in slot.chunks_exact(ENTRY_LEN) {
-        let Some((key, stored)) = parse(entry) else { continue };
-        if key == question.key {
-            bucket = stored;
-        } else if !stored.is_full(now) {
-            others.extend_from_slice(entry);
-        }
-    }
-    if others.len() >= WAYS * ENTRY_LEN {
+    let slot = Slot::read(slot, question.key, |numbers| bucket_of(*numbers).is_full(now));
+    if !slot.has_room(WAYS) {
         return (Outcome::Full, None);
     }
+    let mut bucket = slot.found().map(bucket_of).unwrap_or_default();
     let charged = bucket.take(question.quota, question.tokens, now);
-    let changed = (charged == Charged::Taken).then(|| {
-        others.extend_from_slice(&question.key.0);
-        others.extend_from_slice(&bucket.full_at.to_le_bytes());
-        others.extend_from_slice(&bucket.fraction.to_le_bytes());
-        others
-    });
+    let changed = (charged == Charged::Taken).then(|| slot.put([bucket.full_at, bucket.fraction]));
     (Outcome::Charged(charged), changed)
 }
 
-fn parse(entry: &[u8]) -> Option<(BucketKey, Bucket)> {
-    let (key, rest) = entry.split_first_chunk::<16>()?;
-    let (full_at, rest) = rest.split_first_chunk::<8>()?;
-    let fraction = rest.first_chunk::<8>()?;
-    let bucket = Bucket { full_at: u64::from_le_bytes(*full_at), fraction: u64::from_le_bytes(*fraction) };
-    Some((BucketKey(*key), bucket))
+fn bucket_of([full_at, fraction]: [u64; 2]) -> Bucket {
+    Bucket { full_at, fraction }
 }
 
 #[cfg(test)]
@@ -127,6 +63,9 @@ mod tests {
     use postern_config::{Counted, OnExceed, Per, Rate};
 
     use super::*;
+    use crate::slots::SLOTS;
+
+    const ENTRY_LEN: usize = Slot::<2>::ENTRY_LEN;
 
     const START: Duration = Duration::from_secs(1_800_000_000);
 
@@ -166,7 +105,7 @@ mod tests {
     #[test]
     fn a_slot_in_use_refuses_and_forgets_only_full_buckets() {
         let quota = quota(1, Duration::from_secs(60));
-        let question = |i: u8| Charge { key: BucketKey([i; 16]), quota, tokens: 1 };
+        let question = |i: u8| Charge { key: EntryKey::of_bytes([i; 16]), quota, tokens: 1 };
         let mut slot = Vec::new();
         for i in 0..32 {
             let (outcome, changed) = charge(&slot, &question(i), START);
@@ -201,15 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_name_do_not_run_together() {
-        let keys = KeySpace::new([1; 16]);
-        let quota = quota(1, Duration::from_secs(60));
-        assert_ne!(keys.key(&[b"ab"], &quota, b"c"), keys.key(&[b"a"], &quota, b"bc"));
-    }
-
-    #[test]
     fn bytes_that_are_no_slot_count_as_an_empty_one() {
-        let question = Charge { key: BucketKey([1; 16]), quota: quota(1, Duration::from_secs(1)), tokens: 1 };
+        let question =
+            Charge { key: EntryKey::of_bytes([1; 16]), quota: quota(1, Duration::from_secs(1)), tokens: 1 };
         for garbage in [&b"x"[..], &[0xff; 31], &[0xff; 33]] {
             let (outcome, changed) = charge(garbage, &question, START);
             assert_eq!(outcome, Outcome::Charged(Charged::Taken));

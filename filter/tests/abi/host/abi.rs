@@ -171,6 +171,18 @@ extern "C" fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn proxy_add_header_map_value(
+    map: MapType,
+    name: *const u8,
+    name_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> Status {
+    let field = unsafe { (text(read(name, name_size)), read(value, value_size).to_vec()) };
+    status(Host::with(|host| host.map(map).map(|fields| fields.push(field))))
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn proxy_replace_header_map_value(
     map: MapType,
     name: *const u8,
@@ -332,7 +344,6 @@ macro_rules! never_called {
 }
 
 never_called! {
-    proxy_add_header_map_value
     proxy_dequeue_shared_queue
     proxy_done
     proxy_enqueue_shared_queue

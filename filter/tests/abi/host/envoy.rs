@@ -14,8 +14,8 @@ use super::worker::Worker;
 pub(crate) struct Envoy {
     shared: Mutex<HashMap<Vec<u8>, Shared>>,
     metrics: Mutex<Vec<Metric>>,
-    /// Whether nothing can be written to the shared data.
-    refuses_shared_data: bool,
+    /// How the keys begin to which nothing can be written.
+    refused_keys: Option<&'static str>,
     /// What its function `verify_signature` does.
     pub(super) verification: Verification,
 }
@@ -35,7 +35,12 @@ struct Metric {
 impl Envoy {
     /// An Envoy in which every write of shared data comes too late.
     pub(crate) fn without_shared_data() -> Self {
-        Self { refuses_shared_data: true, ..Self::default() }
+        Self::refusing("")
+    }
+
+    /// An Envoy in which every write to the keys that begin so comes too late.
+    pub(crate) fn refusing(keys: &'static str) -> Self {
+        Self { refused_keys: Some(keys), ..Self::default() }
     }
 
     /// An Envoy whose function `verify_signature` does this.
@@ -79,7 +84,8 @@ impl Envoy {
     pub(super) fn set_shared(&self, key: &[u8], value: &[u8], cas: u32) -> Status {
         let mut shared = self.shared.lock().unwrap();
         let current = shared.get(key).map(|shared| shared.cas);
-        if self.refuses_shared_data || current.is_some_and(|current| cas != 0 && cas != current) {
+        let is_refused = self.refused_keys.is_some_and(|refused| key.starts_with(refused.as_bytes()));
+        if is_refused || current.is_some_and(|current| cas != 0 && cas != current) {
             return Status::CasMismatch;
         }
         let cas = current.unwrap_or(0) + 1;

@@ -3,6 +3,7 @@
 use postern_config::Carrier;
 
 use super::{Extraction, put_back};
+use crate::cookies;
 use crate::headers::Headers;
 
 const COOKIE: &str = "cookie";
@@ -14,13 +15,12 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
     let mut fields = Vec::new();
     for field in headers.all(COOKIE) {
         let mut kept = Vec::new();
-        for pair in field.split(|&b| b == b';') {
-            let mut halves = pair.splitn(2, |&b| b == b'=');
-            let name = halves.next().unwrap_or_default().trim_ascii();
-            let named = |carrier: &&Carrier| matches!(carrier, Carrier::Cookie(n) if n.as_bytes() == name);
+        for pair in cookies::pairs(field) {
+            let named =
+                |carrier: &&Carrier| matches!(carrier, Carrier::Cookie(n) if n.as_bytes() == pair.name);
             match carriers.iter().find(named) {
-                Some(carrier) => out.find(carrier, unquote(halves.next().unwrap_or_default()).to_vec()),
-                None => kept.push(pair),
+                Some(carrier) => out.find(carrier, pair.value.to_vec()),
+                None => kept.push(pair.whole),
             }
         }
         fields.push(kept.join(&b';'));
@@ -30,10 +30,4 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
             fields.iter().map(|f| f.trim_ascii_start()).filter(|f| !f.is_empty()).collect();
         out.edits.push(put_back(COOKIE, &rest, b"; "));
     }
-}
-
-/// A cookie's value may stand in double quotes (RFC 6265 §4.1.1), which are none of it.
-fn unquote(value: &[u8]) -> &[u8] {
-    let value = value.trim_ascii();
-    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }

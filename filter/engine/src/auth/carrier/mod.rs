@@ -49,8 +49,8 @@ pub enum Presence<'c> {
 /// Finds what `carriers` hold in a request, `:path` included. [`Carrier::FirstMessage`] is none
 /// of a request's. With `keep_token` nothing is taken out.
 ///
-/// To look for something else in the same request, such as a CSRF token, add its carrier to the
-/// list and tell the candidates apart by carrier: two extractions would edit a header twice.
+/// To look for something else as well, do it in what [`Headers::edited`] leaves: two extractions
+/// from the same fields would edit a header twice.
 pub fn extract<'c>(headers: Headers<'_>, carriers: &'c [Carrier], keep_token: bool) -> Extraction<'c> {
     let mut extraction = Extraction { candidates: Vec::new(), edits: Vec::new() };
     header::take(headers, carriers, &mut extraction);

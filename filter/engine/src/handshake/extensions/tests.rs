@@ -20,6 +20,7 @@ fn goes_up(values: &[&[u8]]) -> Result<Vec<Vec<u8>>, Reason> {
             assert_eq!(name, EXTENSIONS);
             Vec::new()
         }
+        Some(HeaderEdit::Add(..)) => panic!("the offers are replaced"),
         Some(HeaderEdit::Set(name, value)) => {
             assert_eq!(name, EXTENSIONS);
             vec![value]

@@ -1,0 +1,42 @@
+//! What the command takes from outside: files, the time, variables, and chance. Nothing else here does.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The most bytes of one file.
+const LONGEST_FILE: u64 = 16 << 20;
+
+/// The bytes of a file, or for `-` of the standard input; an error when there are more than 16 MiB.
+pub(crate) fn read(name: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let more = LONGEST_FILE.saturating_add(1);
+    match name {
+        "-" => io::stdin().lock().take(more).read_to_end(&mut bytes)?,
+        path => File::open(path)?.take(more).read_to_end(&mut bytes)?,
+    };
+    if u64::try_from(bytes.len()).is_ok_and(|read| read <= LONGEST_FILE) {
+        Ok(bytes)
+    } else {
+        Err(io::Error::other(format!("it has more than {} MiB", LONGEST_FILE >> 20)))
+    }
+}
+
+/// Since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "a command is where the time comes from")]
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The environment variable `name`, if it is set to text.
+#[expect(clippy::disallowed_methods, reason = "a command is where the environment comes from")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// 32 hexadecimal digits that nobody can guess.
+pub(crate) fn random_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

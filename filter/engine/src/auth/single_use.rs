@@ -1,0 +1,90 @@
+//! Tokens that open one connection: the table of those that have, which all workers share.
+//!
+//! Owns the question that spends a token, and what becomes of a slot of the table by it. Whoever
+//! lets a token in asks this as the last thing before, so that what is refused for anything else
+//! leaves the token unspent; of any number that ask at once one is the first. A spent token is
+//! remembered for as long as it would be accepted. Memory is bounded by [`SLOTS`] times [`WAYS`]
+//! entries of 24 bytes (6 MiB); a slot of which no entry may be forgotten lets no token in.
+//!
+//! [`SLOTS`]: crate::slots::SLOTS
+
+use std::time::Duration;
+
+use super::claims::Claims;
+use super::error::Cause;
+use crate::reason::Reason;
+use crate::slots::{EntryKey, KeySpace, Slot};
+
+/// How many tokens a slot has room for.
+const WAYS: usize = 64;
+
+/// How much longer a token is remembered than it is accepted: another worker may have read the
+/// clock a little earlier.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// The question to spend a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    key: EntryKey,
+    /// Since the Unix epoch; the token is accepted until then.
+    accepted_until: Duration,
+}
+
+/// The table's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// Nobody has used the token before, and from now on it is used.
+    First,
+    /// Somebody has.
+    Again,
+    /// There was no room for the token, or its slot could not be swapped: refuse.
+    Full,
+}
+
+impl Ticket {
+    /// That of a verified token. A token is one by its `jti` and who issued it, whichever policy
+    /// it is shown to.
+    ///
+    /// # Errors
+    /// It has no `jti`, so nobody could tell whether it was used before.
+    pub(crate) fn of(claims: &Claims, keys: &KeySpace) -> Result<Self, Cause> {
+        let token_id = claims.token_id().filter(|id| !id.is_empty()).ok_or(Cause::NoTokenId)?;
+        let issuer = claims.issuer().unwrap_or_default();
+        let key = keys.entry([issuer.as_bytes(), token_id.as_bytes()], &[]);
+        Ok(Self { key, accepted_until: claims.accepted_until() })
+    }
+
+    /// The slot that the token's entry is in; less than [`SLOTS`](crate::slots::SLOTS).
+    pub fn slot(&self) -> u32 {
+        self.key.slot()
+    }
+}
+
+impl Spent {
+    /// Why the token lets nobody in, if it does not.
+    pub(crate) fn refusal(self) -> Option<Reason> {
+        match self {
+            Self::First => None,
+            Self::Again => Some(Reason::TokenReplayed),
+            Self::Full => Some(Reason::HandshakeRate),
+        }
+    }
+}
+
+/// Spends a token in `slot`, and returns the slot's new bytes where they change. Bytes that are no
+/// slot count as an empty one.
+pub fn spend(slot: &[u8], ticket: &Ticket, now: Duration) -> (Spent, Option<Vec<u8>>) {
+    let may_forget = |[until]: &[u64; 1]| Duration::from_nanos(*until).saturating_add(SLACK) <= now;
+    let slot = Slot::read(slot, ticket.key, may_forget);
+    if slot.found().is_some() {
+        return (Spent::Again, None);
+    }
+    if !slot.has_room(WAYS) {
+        return (Spent::Full, None);
+    }
+    let until = u64::try_from(ticket.accepted_until.as_nanos()).unwrap_or(u64::MAX);
+    (Spent::First, Some(slot.put([until])))
+}
+
+#[cfg(test)]
+mod tests;

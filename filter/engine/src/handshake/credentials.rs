@@ -1,0 +1,99 @@
+//! The secrets that a handshake carries, and how they leave it.
+
+use std::fmt;
+
+use postern_config::{Carrier, Policy};
+
+use super::PROTOCOL;
+use crate::auth::carrier::{self, Presence};
+use crate::csrf;
+use crate::headers::{HeaderEdit, Headers};
+use crate::ruleset::Ruleset;
+
+/// Everything secret in a request. Its `Debug` shows nothing of it.
+pub(super) struct Credentials {
+    pub(super) tokens: Tokens,
+    /// What stands where a CSRF token may be.
+    pub(super) csrf: Vec<Vec<u8>>,
+    /// What takes them out of the request, whatever becomes of it; at most one edit per header.
+    pub(super) removals: Vec<HeaderEdit>,
+    /// Where the client offers no subprotocol but credentials: the one to choose.
+    pub(super) echo: Option<Vec<u8>>,
+}
+
+/// The tokens of a request.
+pub(super) enum Tokens {
+    Ambiguous,
+    Missing,
+    One(Vec<u8>),
+}
+
+impl Credentials {
+    pub(super) fn of(ruleset: &Ruleset, headers: Headers<'_>) -> Self {
+        let (tokens, removals) = match &ruleset.policy.auth {
+            Some(auth) => {
+                let found = carrier::extract(headers, &auth.from, auth.keep_token);
+                (Tokens::from(Presence::of(found.candidates)), found.edits)
+            }
+            None => (Tokens::Missing, Vec::new()),
+        };
+        let echo = echo(&ruleset.policy, headers);
+        let Some(guard) = &ruleset.csrf else {
+            return Self { tokens, csrf: Vec::new(), removals, echo };
+        };
+        // What is left once the token is out, so that no header is edited twice.
+        let left = headers.edited(&removals);
+        let found = carrier::extract(Headers::new(&left), guard.carriers(), false);
+        let untouched = |edit: &HeaderEdit| !found.edits.iter().any(|later| later.name() == edit.name());
+        let mut removals: Vec<_> = removals.into_iter().filter(untouched).collect();
+        removals.extend(found.edits);
+        Self { tokens, csrf: csrf::tokens(found.candidates), removals, echo }
+    }
+}
+
+/// Whether a subprotocol item is a credential under `policy`.
+pub(super) fn is_credential(policy: &Policy, offer: &[u8]) -> bool {
+    let is_token = policy.auth.as_ref().is_some_and(|auth| {
+        auth.from.iter().any(|carrier| match carrier {
+            Carrier::Subprotocol(prefix) => offer.starts_with(prefix.as_bytes()),
+            _ => false,
+        })
+    });
+    is_token || is_csrf(policy, offer)
+}
+
+fn is_csrf(policy: &Policy, offer: &[u8]) -> bool {
+    policy.csrf.as_ref().is_some_and(|csrf| match &csrf.from {
+        postern_config::CsrfCarrier::Subprotocol(prefix) => offer.starts_with(prefix.as_bytes()),
+        postern_config::CsrfCarrier::Query(_) => false,
+    })
+}
+
+/// The offer to choose where all are credentials. A browser fails a connection for which none of
+/// its offers is chosen (WHATWG WebSockets, "establish a WebSocket connection"), and the upstream,
+/// which never sees these, cannot choose one. Only the client that sent the item gets it back; a
+/// CSRF token is the lesser secret.
+fn echo(policy: &Policy, headers: Headers<'_>) -> Option<Vec<u8>> {
+    // The first that is none ends this, however many there are.
+    if !headers.list(PROTOCOL).all(|offer| is_credential(policy, offer)) {
+        return None;
+    }
+    let chosen = headers.list(PROTOCOL).find(|offer| is_csrf(policy, offer));
+    chosen.or_else(|| headers.list(PROTOCOL).next()).map(<[u8]>::to_vec)
+}
+
+impl From<Presence<'_>> for Tokens {
+    fn from(presence: Presence<'_>) -> Self {
+        match presence {
+            Presence::Ambiguous => Self::Ambiguous,
+            Presence::Missing => Self::Missing,
+            Presence::Token(candidate) => Self::One(candidate.token),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}

@@ -1,0 +1,160 @@
+//! Tables that all workers of an Envoy share, and the names of what is in them.
+//!
+//! The host keeps a fixed number of slots for each table, each a short list of entries; this module
+//! says which slot an entry is in and what becomes of that slot's bytes. Whoever drives it swaps
+//! them in by compare-and-swap. What the numbers of an entry mean, how many entries a slot has room
+//! for and when one may be forgotten is each table's own; memory is bounded by the product of it
+//! all, however many clients there are.
+
+use std::hash::Hasher;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+/// How many slots the host keeps for each table.
+pub const SLOTS: u32 = 4096;
+
+const KEY_LEN: usize = 16;
+const NUMBER_LEN: usize = 8;
+
+/// Names entries so that nobody outside can tell, or choose, which share a slot.
+#[derive(Clone)]
+pub struct KeySpace {
+    seed: [u8; 16],
+}
+
+/// The name of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryKey([u8; KEY_LEN]);
+
+/// A slot, looked at for the sake of one entry of `N` numbers.
+#[derive(Debug)]
+pub(crate) struct Slot<const N: usize> {
+    key: EntryKey,
+    found: Option<[u64; N]>,
+    /// The bytes of the entries that are kept beside it.
+    others: Vec<u8>,
+}
+
+impl KeySpace {
+    /// A key space of the secret `seed`, which all workers of an Envoy must agree on.
+    pub fn new(seed: [u8; 16]) -> Self {
+        Self { seed }
+    }
+
+    /// The entry that these parts and numbers name.
+    pub(crate) fn entry<'p>(&self, parts: impl IntoIterator<Item = &'p [u8]>, numbers: &[u64]) -> EntryKey {
+        let mut hasher = SipHasher24::new_with_key(&self.seed);
+        for part in parts {
+            // The length keeps neighbouring parts apart.
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        }
+        for number in numbers {
+            hasher.write(&number.to_le_bytes());
+        }
+        EntryKey(hasher.finish128().as_bytes())
+    }
+}
+
+impl std::fmt::Debug for KeySpace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeySpace(…)")
+    }
+}
+
+impl EntryKey {
+    /// The slot this entry is in; less than [`SLOTS`].
+    pub fn slot(&self) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_le_bytes([a, b, c, d]) % SLOTS
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_bytes(bytes: [u8; KEY_LEN]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl<const N: usize> Slot<N> {
+    /// The length of an entry in bytes.
+    pub(crate) const ENTRY_LEN: usize = KEY_LEN + N * NUMBER_LEN;
+
+    /// Reads `slot` for the entry `key`; of the others it keeps those that may not be forgotten.
+    /// Bytes that are no slot count as an empty one.
+    pub(crate) fn read(slot: &[u8], key: EntryKey, may_forget: impl Fn(&[u64; N]) -> bool) -> Self {
+        let mut found = None;
+        let mut others = Vec::with_capacity(slot.len() + Self::ENTRY_LEN);
+        for entry in slot.chunks_exact(Self::ENTRY_LEN) {
+            match parse(entry) {
+                Some((other, numbers)) if other == key => found = Some(numbers),
+                Some((_, numbers)) if !may_forget(&numbers) => others.extend_from_slice(entry),
+                _ => {}
+            }
+        }
+        Self { key, found, others }
+    }
+
+    /// The entry, if it is there.
+    pub(crate) fn found(&self) -> Option<[u64; N]> {
+        self.found
+    }
+
+    /// Whether the entry has a place among `ways`.
+    pub(crate) fn has_room(&self, ways: usize) -> bool {
+        self.others.len() < ways * Self::ENTRY_LEN
+    }
+
+    /// The slot's new bytes, in which the entry has these numbers.
+    pub(crate) fn put(mut self, numbers: [u64; N]) -> Vec<u8> {
+        self.others.extend_from_slice(&self.key.0);
+        for number in numbers {
+            self.others.extend_from_slice(&number.to_le_bytes());
+        }
+        self.others
+    }
+}
+
+fn parse<const N: usize>(entry: &[u8]) -> Option<(EntryKey, [u64; N])> {
+    let (key, mut rest) = entry.split_first_chunk::<KEY_LEN>()?;
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        let (bytes, behind) = rest.split_first_chunk::<NUMBER_LEN>()?;
+        *number = u64::from_le_bytes(*bytes);
+        rest = behind;
+    }
+    Some((EntryKey(*key), numbers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_name_do_not_run_together() {
+        let keys = KeySpace::new([1; 16]);
+        let name = |parts: &[&[u8]]| keys.entry(parts.iter().copied(), &[]);
+        assert_ne!(name(&[b"ab", b"c"]), name(&[b"a", b"bc"]));
+        assert_ne!(name(&[b"ab", b""]), name(&[b"ab"]));
+        assert_eq!(name(&[b"ab", b"c"]), name(&[b"ab", b"c"]));
+        assert_ne!(name(&[b"a"]), KeySpace::new([2; 16]).entry([b"a".as_slice()], &[]));
+    }
+
+    #[test]
+    fn an_entry_keeps_its_numbers_and_its_neighbours() {
+        let key = |byte| EntryKey::of_bytes([byte; 16]);
+        let mut slot = Vec::new();
+        for byte in 0..4 {
+            let read = Slot::<2>::read(&slot, key(byte), |_| false);
+            assert_eq!(read.found(), None);
+            slot = read.put([u64::from(byte), u64::MAX]);
+        }
+        assert_eq!(slot.len(), 4 * Slot::<2>::ENTRY_LEN);
+        let read = Slot::<2>::read(&slot, key(1), |[first, _]| *first == 3);
+        assert_eq!(read.found(), Some([1, u64::MAX]));
+        assert!(read.has_room(3) && !read.has_room(2));
+        let slot = read.put([7, 7]);
+        for (byte, numbers) in [(0, Some([0, u64::MAX])), (1, Some([7, 7])), (3, None)] {
+            assert_eq!(Slot::<2>::read(&slot, key(byte), |_| false).found(), numbers, "{byte}");
+        }
+    }
+}
