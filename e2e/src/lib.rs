@@ -29,6 +29,7 @@ pub mod bootstrap;
 pub mod browser;
 pub mod deadline;
 pub mod demo;
+pub mod documents;
 pub mod envoy;
 pub mod frames;
 mod heartbeat;
@@ -47,6 +48,7 @@ pub mod upstream;
 pub mod wire;
 
 pub use bootstrap::Bootstrap;
+pub use documents::{Documents, Served};
 pub use envoy::{Envoy, EnvoyError};
 pub use frames::{Frame, LengthForm};
 pub use http::Response;

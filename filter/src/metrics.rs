@@ -47,6 +47,17 @@ pub(crate) fn bucket_table_full(policy: &str) {
     add(MetricType::Counter, format!("postern_rate_table_full.policy={policy};"), 1);
 }
 
+/// A document was fetched from a cluster, or was not.
+pub(crate) fn fetched(source: &str, cluster: &str, result: &str) {
+    // What ends a label is in no name of a cluster that Envoy's own metrics could show.
+    let cluster = cluster.replace(';', "_");
+    add(
+        MetricType::Counter,
+        format!("postern_fetches.source={source};.cluster={cluster};.result={result};"),
+        1,
+    );
+}
+
 /// Adds what went through a session, to be told at the next tick.
 pub(crate) fn tally(policy: &str, tally: &Tally) {
     if let Some(backlog) = tally.backlog {

@@ -27,6 +27,7 @@ mod reply;
 mod request;
 mod ruleset;
 mod session;
+pub mod source;
 pub mod strict_json;
 mod structure;
 mod tally;

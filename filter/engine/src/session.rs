@@ -4,7 +4,8 @@
 //! be done about it, until it gives `None`. A session holds no clock and performs nothing.
 //!
 //! After a request the outputs are questions to buckets, each of which wants its answer as the
-//! next input, and then one of [`Output::Admit`] and [`Output::Reply`]. Bytes are judged by
+//! next input, and then one of [`Output::Admit`] and [`Output::Reply`], which come later where
+//! something has to be fetched first ([`Output::HoldHandshake`]). Bytes are judged by
 //! [`Session::judge`], which answers with what goes on.
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
 use crate::request::{Protocol, RequestHead};
 use crate::ruleset::Ruleset;
+use crate::source::Source;
 use crate::tally::Tally;
 
 /// One stream under one policy.
@@ -34,6 +36,8 @@ pub struct Session {
     phase: Phase,
     /// What names the request in problem documents and logs.
     instance: Instance,
+    /// Whether the request is held.
+    held: bool,
     opened: bool,
     outputs: VecDeque<Output>,
 }
@@ -51,6 +55,8 @@ pub enum Input {
     Response(Vec<Field>),
     /// The policy goes away: the connection is to end by this time, since the Unix epoch.
     Drain(Duration),
+    /// A source that the session may wait for, or be ended by, has something new or has failed.
+    Fetched,
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
     /// Time has passed.
@@ -65,6 +71,7 @@ impl fmt::Debug for Input {
             Self::Request(head) => f.debug_tuple("Request").field(head).finish(),
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
+            Self::Fetched => f.write_str("Fetched"),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
             Self::NotParked => f.write_str("NotParked"),
             Self::Timer => f.write_str("Timer"),
@@ -81,6 +88,8 @@ pub enum Output {
     AdmitResponse(Vec<HeaderEdit>),
     /// A bucket is to be charged.
     Ask(Charge),
+    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`].
+    HoldHandshake,
     /// The chunk from the client stays with Envoy, which has it next to all that follow.
     HoldRequest,
     /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
@@ -91,7 +100,7 @@ pub enum Output {
     Reply(Vec<HeaderEdit>, Reply),
     /// The stream is to be cut.
     Reset,
-    /// The stream towards the upstream, parked and empty, goes on.
+    /// The stream towards the upstream goes on, which was held, or parked and empty.
     ResumeRequest,
     /// These bytes go to this receiver at once, on the parked stream, which then goes on.
     Send(Peer, Vec<u8>),
@@ -163,7 +172,7 @@ impl Session {
     /// A stream under `ruleset`, whose buckets are named in `keys`.
     pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
         let (phase, instance) = (Phase::Fresh(keys), Instance::default());
-        Self { ruleset, phase, instance, opened: false, outputs: VecDeque::new() }
+        Self { ruleset, phase, instance, held: false, opened: false, outputs: VecDeque::new() }
     }
 
     /// The policy's name.
@@ -199,6 +208,7 @@ impl Session {
                     open.drain(at);
                 }
             }
+            Input::Fetched => self.on_fetched(now),
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
                     open.give_up_parking();
@@ -212,6 +222,11 @@ impl Session {
     /// The next thing to do, if there is one.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Whether there is something to do.
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
     }
 
     /// Judges a chunk that `peer` sent on the upgraded stream, and says what goes on of it.
@@ -231,6 +246,15 @@ impl Session {
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
             Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk.len()),
+            // To let it go on would let the request go on as well.
+            Phase::Handshake(_) if peer == Peer::Client && chunk.is_empty() => {
+                Passage { park: true, ..Passage::default() }
+            }
+            // And what came before would go on with the request, unjudged.
+            Phase::Handshake(_) if peer == Peer::Client => {
+                self.refuse_held(Reason::MalformedHandshake.into());
+                Passage { park: true, ..Passage::default() }
+            }
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client && chunk.is_empty() => {
                 awaiting.parked = true;
                 Passage { park: true, ..Passage::default() }
@@ -275,8 +299,19 @@ impl Session {
     pub fn deadline(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Open(open) => open.deadline(),
+            Phase::Handshake(handshake) => handshake.waits_until(),
             _ => None,
         }
+    }
+
+    /// Whether the request is held until something has been fetched.
+    pub fn is_waiting(&self) -> bool {
+        matches!(&self.phase, Phase::Handshake(handshake) if handshake.waits_until().is_some())
+    }
+
+    /// Whether what `source` says may end it.
+    pub fn is_revocable_by(&self, source: &Rc<Source>) -> bool {
+        self.opened && self.ruleset.revocation.as_ref().is_some_and(|own| Rc::ptr_eq(own, source))
     }
 
     /// What went through since this was last asked.
@@ -312,19 +347,31 @@ impl Session {
     fn advance_handshake(&mut self, now: Duration) {
         let Phase::Handshake(handshake) = &mut self.phase else { return };
         let next = handshake.next(now);
-        if let Next::Ask(charge) = next {
-            self.outputs.push_back(Output::Ask(charge));
-            return;
+        match next {
+            Next::Ask(charge) => {
+                self.outputs.push_back(Output::Ask(charge));
+                return;
+            }
+            Next::Wait => {
+                if !std::mem::replace(&mut self.held, true) {
+                    self.outputs.push_back(Output::HoldHandshake);
+                }
+                return;
+            }
+            Next::Admit(_) | Next::Refuse(_) => {}
         }
         let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) else {
             return;
         };
         let (head, removals) = handshake.into_parts();
         match next {
-            Next::Ask(_) => {}
+            Next::Ask(_) | Next::Wait => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
             Next::Admit(Admission { edits, expected, terms }) => {
                 self.outputs.push_back(Output::Admit(edits));
+                if self.held {
+                    self.outputs.push_back(Output::ResumeRequest);
+                }
                 self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
                     expected,
                     terms,
@@ -346,6 +393,10 @@ impl Session {
                     self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
                     return;
                 };
+                if self.ruleset.has_revoked(&awaiting.terms.bearer, now) {
+                    self.refuse(Vec::new(), Reason::TokenRevoked.into());
+                    return;
+                }
                 let mut edits = Vec::from_iter(edit);
                 if awaiting.protocol == Protocol::Multiplexed {
                     // The key was Postern's, so the client has nothing to hold its hash against.
@@ -392,7 +443,22 @@ impl Session {
         self.phase = Phase::Unjudged { upgrade };
     }
 
+    fn on_fetched(&mut self, now: Duration) {
+        if self.is_waiting() {
+            self.advance_handshake(now);
+        }
+        let Phase::Open(open) = &mut self.phase else { return };
+        if open.refused().is_none() && self.ruleset.has_revoked(open.bearer(), now) {
+            open.refuse(Reason::TokenRevoked, now);
+            self.tell_refusal();
+            self.send();
+        }
+    }
+
     fn on_time(&mut self, now: Duration) {
+        if self.is_waiting() {
+            self.advance_handshake(now);
+        }
         let Phase::Open(open) = &mut self.phase else { return };
         let refused = open.refused();
         if open.on_time(now) {
@@ -417,6 +483,14 @@ impl Session {
         let Phase::Open(open) = &mut self.phase else { return };
         let sends = open.take_sends();
         self.outputs.extend(sends.into_iter().map(|(receiver, frame)| Output::Send(receiver, frame)));
+    }
+
+    /// Refuses a handshake that waits.
+    fn refuse_held(&mut self, refusal: handshake::Refusal) {
+        if let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) {
+            let (_, removals) = handshake.into_parts();
+            self.refuse(removals, refusal);
+        }
     }
 
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {

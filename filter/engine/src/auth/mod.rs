@@ -2,7 +2,7 @@
 //!
 //! Owns everything between the bytes of a request and verified [`claims::Claims`]. Never decides
 //! what a refusal looks like, never fetches keys, and keeps nothing between two tokens: whether a
-//! `jti` was seen before or a subject is revoked is asked elsewhere.
+//! `jti` was seen before is asked elsewhere.
 
 pub mod carrier;
 pub mod claims;
@@ -10,8 +10,10 @@ mod compact;
 pub mod error;
 mod forward;
 mod jwk;
+pub(crate) mod key_set;
 pub mod keys;
 #[cfg(test)]
 pub(crate) mod minting;
+pub(crate) mod revocation;
 pub mod secret;
 pub mod verifier;

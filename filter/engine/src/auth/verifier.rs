@@ -10,9 +10,11 @@ use serde_json::Value;
 
 use super::claims::Claims;
 use super::compact::Compact;
-use super::error::{Cause, TokenError};
+use super::error::{Cause, Missing, TokenError};
 use super::jwk::VerificationKey;
+use super::key_set::KeySet;
 use super::keys::{KeyedProvider, Keys};
+use crate::source::Source;
 
 /// How many keys are tried for a token without `kid`. An RSA verification costs milliseconds in
 /// a sandbox, and whoever sends tokens must not choose how many of them are done.
@@ -32,7 +34,7 @@ pub fn verify(token: &[u8], providers: &[&KeyedProvider], now: Duration) -> Resu
     if length > provider.max_token_bytes {
         return Err(Cause::TooLong.into());
     }
-    verify_signature(&token, provider)?;
+    verify_signature(&token, provider, now)?;
     Claims::accept(token.payload, provider, now)
 }
 
@@ -48,17 +50,29 @@ fn choose_provider<'p>(payload: &Value, providers: &[&'p KeyedProvider]) -> Resu
     chosen.copied().ok_or(Cause::UnknownIssuer)
 }
 
-fn verify_signature(token: &Compact<'_>, provider: &KeyedProvider) -> Result<(), TokenError> {
+fn verify_signature(token: &Compact<'_>, provider: &KeyedProvider, now: Duration) -> Result<(), TokenError> {
     if !provider.algorithms.contains(&token.algorithm) {
         return Err(Cause::Algorithm.into());
     }
+    let fetched;
     let candidates = match &provider.keys {
-        Keys::Unavailable => return Err(TokenError::KeysUnavailable),
+        Keys::Remote(source) => {
+            fetched = KeySet::of(source, now)?;
+            candidates(token, fetched.keys()).map_err(|cause| or_refetch(cause, source, now))?
+        }
         Keys::Secret(key) => vec![key],
         Keys::Public(keys) => candidates(token, keys)?,
     };
     let genuine = candidates.iter().any(|key| key.verifies(token.algorithm, token.signed, token.signature));
     if genuine { Ok(()) } else { Err(Cause::Signature.into()) }
+}
+
+/// A key that is not known may be a new one.
+fn or_refetch(cause: Cause, source: &Source, now: Duration) -> TokenError {
+    match source.want(now) {
+        Some(patience) if cause == Cause::KeyUnknown => TokenError::AwaitsKeys(Missing::Key, patience),
+        _ => cause.into(),
+    }
 }
 
 /// The keys that may have signed the token: the one it names, or all that fit its algorithm.
@@ -68,8 +82,9 @@ fn candidates<'k>(
 ) -> Result<Vec<&'k VerificationKey>, Cause> {
     let fits = |key: &&VerificationKey| key.algorithms.contains(&token.algorithm);
     if token.kid.is_some() {
-        let key = keys.iter().find(|key| key.kid == token.kid).ok_or(Cause::KeyUnknown)?;
-        return if fits(&key) { Ok(vec![key]) } else { Err(Cause::KeyMismatch) };
+        let mut named = keys.iter().filter(|key| key.kid == token.kid).peekable();
+        named.peek().ok_or(Cause::KeyUnknown)?;
+        return named.find(fits).map(|key| vec![key]).ok_or(Cause::KeyMismatch);
     }
     let fitting: Vec<_> = keys.iter().filter(fits).collect();
     match fitting.len() {

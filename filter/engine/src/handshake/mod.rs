@@ -8,6 +8,7 @@ mod shape;
 mod subprotocol;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,6 +23,7 @@ use postern_config::{
 use crate::auth::carrier::{self, Presence};
 use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
+use crate::auth::revocation::Bearer;
 use crate::auth::verifier;
 use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
 use crate::open::ping::PingKey;
@@ -33,6 +35,7 @@ use crate::request::RequestHead;
 use crate::ruleset::{HandshakeRate, Ruleset};
 
 use extensions::Offers;
+use waiting::{Stop, Waiting};
 
 pub(crate) use extensions::{Agreement, Deflate};
 pub(crate) use response::Expected;
@@ -57,6 +60,7 @@ pub(crate) struct Handshake {
     refusal: Option<Refusal>,
     pending: VecDeque<Charge>,
     admission: Option<Admission>,
+    waiting: Waiting,
     keys: KeySpace,
 }
 
@@ -76,6 +80,9 @@ pub(crate) enum Next {
     Ask(Charge),
     /// The request is refused.
     Refuse(Refusal),
+    /// What it is judged by has to be fetched. To be asked again when something has come, and at
+    /// [`Handshake::waits_until`] at the latest.
+    Wait,
 }
 
 /// A handshake that may go up.
@@ -131,6 +138,7 @@ impl Handshake {
             refusal,
             pending: VecDeque::new(),
             admission: None,
+            waiting: Waiting::default(),
             keys,
         };
         if handshake.refusal.is_none() && !handshake.has_sound_offers() {
@@ -155,7 +163,10 @@ impl Handshake {
             let mut claims = None;
             match self.judge(&mut claims, now) {
                 Ok(admission) => self.admission = Some(admission),
-                Err(refusal) => self.refusal = Some(refusal),
+                Err(stop) => match self.waiting.judge(stop, now) {
+                    Ok(()) => return Next::Wait,
+                    Err(refusal) => self.refusal = Some(refusal),
+                },
             }
             // A user is known, and counted, also where the claims are not enough.
             if self.admission.is_some() || claims.is_some() {
@@ -176,6 +187,11 @@ impl Handshake {
             self.pending.clear();
             self.refusal = Some(Refusal { wait, ..Reason::HandshakeRate.into() });
         }
+    }
+
+    /// Until when it waits, if it does.
+    pub(crate) fn waits_until(&self) -> Option<Duration> {
+        self.waiting.until()
     }
 
     /// The request, once nothing more is asked of it.
@@ -212,7 +228,7 @@ impl Handshake {
 
     /// Everything that is judged between the rates by address and those by user. `claims` become
     /// those of the token once it is verified.
-    fn judge(&self, claims: &mut Option<Claims>, now: Duration) -> Result<Admission, Refusal> {
+    fn judge(&self, claims: &mut Option<Claims>, now: Duration) -> Result<Admission, Stop> {
         let policy = &self.ruleset.policy;
         let headers = self.head.headers();
         judge_origin(&policy.origins, headers)?;
@@ -221,7 +237,9 @@ impl Handshake {
             offers.iter().map(Vec::as_slice).partition(|offer| self.is_credential(offer));
         let allowed = subprotocol::judge(&policy.subprotocols, &offers)?;
         if let Some(auth) = &policy.auth {
-            let verified = claims.insert(self.verify_token(now)?);
+            let verified = self.verify_token(now)?;
+            waiting::judge_revocation(&self.ruleset, &verified, now)?;
+            let verified = claims.insert(verified);
             if !verified.meet(&auth.require) {
                 return Err(Reason::ClaimsDenied.into());
             }
@@ -269,7 +287,8 @@ impl Handshake {
             drain: None,
         };
         let entropy = &self.head.entropy;
-        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates };
+        let bearer = claims.as_ref().map(Bearer::of).unwrap_or_default();
+        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, bearer };
         Ok(Admission { edits, expected, terms })
     }
 
@@ -304,7 +323,7 @@ impl Handshake {
         })
     }
 
-    fn verify_token(&self, now: Duration) -> Result<Claims, Refusal> {
+    fn verify_token(&self, now: Duration) -> Result<Claims, Stop> {
         let token = match &self.tokens {
             Tokens::Missing => return Err(Reason::TokenMissing.into()),
             Tokens::Ambiguous => return Err(Reason::TokenAmbiguous.into()),
@@ -348,7 +367,7 @@ impl From<TokenError> for Refusal {
         let reason = match error {
             TokenError::Expired => Reason::TokenExpired,
             TokenError::Invalid(_) => Reason::TokenInvalid,
-            TokenError::KeysUnavailable => Reason::KeysUnavailable,
+            TokenError::KeysUnavailable | TokenError::AwaitsKeys(..) => Reason::KeysUnavailable,
         };
         Self { reason, wait: None, detail: Some(error) }
     }
