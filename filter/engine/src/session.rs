@@ -505,6 +505,8 @@ impl Session {
 #[cfg(test)]
 mod compression_tests;
 #[cfg(test)]
+mod fetch_tests;
+#[cfg(test)]
 mod frame_tests;
 #[cfg(test)]
 mod tests;

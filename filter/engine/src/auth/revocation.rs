@@ -113,3 +113,87 @@ fn seconds(value: &Value) -> Option<Duration> {
     let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0)?;
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn list(document: &Value) -> Result<RevocationList, &'static str> {
+        RevocationList::read(document.to_string().as_bytes())
+    }
+
+    fn bearer(jti: Option<&str>, sub: Option<&str>, sid: Option<&str>, iat: Option<u64>) -> Bearer {
+        Bearer {
+            token_id: jti.map(Into::into),
+            subject: sub.map(Into::into),
+            session: sid.map(Into::into),
+            issued_at: iat.map(Duration::from_secs),
+        }
+    }
+
+    #[test]
+    fn a_list_names_tokens_sessions_and_what_a_subject_was_given_before() {
+        let list =
+            list(&json!({"jti": ["t"], "sub": {"alice": 100, "bob": 99.5, "eve": 0}, "sid": ["s"]})).unwrap();
+        let cases = [
+            (bearer(Some("t"), None, None, None), true),
+            (bearer(Some("s"), Some("t"), Some("t"), Some(1)), false),
+            (bearer(None, None, Some("s"), None), true),
+            (bearer(None, Some("alice"), None, Some(99)), true),
+            (bearer(None, Some("alice"), None, Some(100)), false),
+            (bearer(None, Some("alice"), None, None), true),
+            (bearer(None, Some("bob"), None, Some(99)), true),
+            (bearer(None, Some("bob"), None, Some(100)), false),
+            (bearer(None, Some("eve"), None, Some(0)), false),
+            (bearer(None, Some("Alice"), None, None), false),
+            (bearer(None, None, None, None), false),
+        ];
+        for (i, (bearer, named)) in cases.iter().enumerate() {
+            assert_eq!(list.names(bearer), *named, "{i}");
+        }
+    }
+
+    #[test]
+    fn members_may_be_missing_or_empty() {
+        let someone = bearer(Some("t"), Some("alice"), Some("s"), None);
+        for sound in [json!({}), json!({"jti": []}), json!({"sub": {}, "sid": []})] {
+            assert!(!list(&sound).unwrap().names(&someone));
+        }
+        let far = list(&json!({"sub": {"alice": 1e300}})).unwrap();
+        assert!(far.names(&bearer(None, Some("alice"), None, Some(u64::MAX / 2))));
+    }
+
+    #[test]
+    fn a_list_with_anything_odd_in_it_is_none() {
+        let odd = [
+            json!([]),
+            json!("jti"),
+            json!({"jti": "t"}),
+            json!({"jti": {"t": 1}}),
+            json!({"jti": ["t", null]}),
+            json!({"sid": [["s"]]}),
+            json!({"sub": ["alice"]}),
+            json!({"sub": {"alice": "100"}}),
+            json!({"sub": {"alice": -1}}),
+            json!({"sub": {"alice": null}}),
+            json!({"subs": {}}),
+            json!({"jti": ["t"], "version": 1}),
+        ];
+        for document in odd {
+            assert!(list(&document).is_err(), "{document}");
+        }
+        for bytes in [&b""[..], b"{\"jti\":[],\"jti\":[]}", b"{\"sub\":{\"a\":1,\"a\":2}}", b"{} {}", b"\xff"]
+        {
+            assert!(RevocationList::read(bytes).is_err(), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn nobody_is_named_where_things_are_shown() {
+        let list = list(&json!({"jti": ["token"], "sub": {"alice": 1}})).unwrap();
+        let shown = format!("{list:?} {:?}", bearer(Some("token"), Some("alice"), None, None));
+        assert!(!shown.contains("token") && !shown.contains("alice"), "{shown}");
+    }
+}

@@ -1,5 +1,3 @@
-use std::sync::LazyLock;
-
 use jsonwebtoken::{Algorithm, EncodingKey};
 use postern_config::{KeySource, Provider};
 use serde_json::json;
@@ -13,8 +11,10 @@ mod attacks;
 
 /// The verdict of the providers `main` (public keys) and `edge` (a shared secret).
 fn verdict(token: impl AsRef<[u8]>) -> Result<Claims, TokenError> {
-    static KEYS: LazyLock<Keyring> = LazyLock::new(|| keyring([public_provider(), secret_provider()]));
-    verify(token.as_ref(), &KEYS.providers(&["main".into(), "edge".into()]), now())
+    thread_local! {
+        static KEYS: Keyring = keyring([public_provider(), secret_provider()]);
+    }
+    KEYS.with(|keys| verify(token.as_ref(), &keys.providers(&["main".into(), "edge".into()]), now()))
 }
 
 /// The verdict of these providers, in this order.
@@ -152,13 +152,22 @@ fn the_size_is_bounded_before_and_after_the_provider_is_known() {
 }
 
 #[test]
-fn a_provider_without_keys_refuses_for_lack_of_them_and_not_the_token() {
-    let keyring = keyring([public_provider()]);
-    let mut provider = keyring.providers(&["main".into()])[0].clone();
-    provider.keys = Keys::Unavailable;
-    let verdict = |token: String| verify(token.as_bytes(), &[&provider], now()).err();
-    assert_eq!(verdict(mint(Algorithm::EdDSA, &claims())), Some(TokenError::KeysUnavailable));
+fn a_provider_without_keys_awaits_them_and_refuses_what_they_cannot_help() {
+    let uri = "https://auth.example.com/jwks.json".parse().unwrap();
+    let remote = postern_config::RemoteJwks {
+        cluster: "auth".into(),
+        uri,
+        timeout: Duration::from_secs(2),
+        refresh_interval: Duration::from_secs(300),
+        max_stale: Duration::from_secs(3600),
+    };
+    let remote = KeySource::Remote(remote);
+    let keyring = keyring([Provider { keys: remote, ..public_provider() }]);
+    let verdict = |token: String| verify(token.as_bytes(), &keyring.providers(&["main".into()]), now()).err();
+    let awaits = TokenError::AwaitsKeys(Missing::Keys, Duration::from_secs(2));
+    assert_eq!(verdict(mint(Algorithm::EdDSA, &claims())), Some(awaits));
     assert_eq!(verdict(mint(Algorithm::HS256, &claims())), refused(Cause::Algorithm));
+    assert_eq!(keyring.providers(&["main".into()])[0].generation(now()), None);
 }
 
 #[test]
