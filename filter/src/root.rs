@@ -77,10 +77,12 @@ impl RootContext for Root {
                 self.plugin = host::plugin().into();
                 self.drain(&engine);
                 // Envoy tries a configuration on a VM that it throws away at once, which must not
-                // take it upon itself to fetch. So fetching begins with the first tick.
-                let fetches = !engine.sources().is_empty();
+                // take it upon itself to fetch. So fetching begins with the first tick, and until
+                // then what is there serves.
+                let sources = engine.sources();
+                self.fetches.begin(&sources, host::now());
                 self.engine = Some(Rc::new(engine));
-                host::set_tick_period(if fetches { FIRST_TICK } else { TICK });
+                host::set_tick_period(if sources.is_empty() { TICK } else { FIRST_TICK });
                 true
             }
             Err(problems) => {

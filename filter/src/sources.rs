@@ -28,6 +28,15 @@ pub(crate) struct Changed {
 }
 
 impl Fetches {
+    /// Takes up what is there for `sources`, and fetches nothing.
+    pub(crate) fn begin(&mut self, sources: &[Rc<Source>], now: Duration) {
+        for source in sources {
+            if source.look(&host::shared(source.record_key()).0, self.holder(), now) == Step::Read {
+                take_up(source);
+            }
+        }
+    }
+
     /// Looks after `sources`, and fetches what is due; for `on_tick`.
     pub(crate) fn on_tick(&mut self, sources: &[Rc<Source>], now: Duration) -> Vec<Changed> {
         sources.iter().filter_map(|source| self.look_after(source, now)).collect()
@@ -64,14 +73,7 @@ impl Fetches {
             let (record, cas) = host::shared(source.record_key());
             match source.look(&record, self.holder(), now) {
                 Step::Rest => break,
-                Step::Read => {
-                    let document = host::shared(source.document_key()).0;
-                    if source.take_up(&document) {
-                        anew = true;
-                    } else {
-                        log::warn!("postern: what another worker fetched cannot be read {}", name(source));
-                    }
-                }
+                Step::Read => anew |= take_up(source),
                 Step::Claim(claimed) => {
                     if host::swap_shared(source.record_key(), &claimed, cas) {
                         self.fetch(source, now);
@@ -138,6 +140,14 @@ pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
             stream::perform(&live, &mut session, now);
         }
     }
+}
+
+fn take_up(source: &Source) -> bool {
+    let taken = source.take_up(&host::shared(source.document_key()).0);
+    if !taken {
+        log::warn!("postern: what was fetched cannot be read {}", name(source));
+    }
+    taken
 }
 
 fn name(source: &Source) -> String {

@@ -14,6 +14,7 @@
 mod body;
 mod configuration;
 mod early_bytes;
+mod fetching;
 mod fixtures;
 mod frames;
 mod handshake;
