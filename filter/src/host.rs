@@ -256,7 +256,7 @@ pub(crate) fn increment_metric(id: u32, by: i64) {
     let _ = hostcalls::increment_metric(id, by);
 }
 
-/// Adds a value to a histogram.
+/// Adds a value to a histogram, or sets a gauge.
 pub(crate) fn record_metric(id: u32, value: u64) {
     let _ = hostcalls::record_metric(id, value);
 }

@@ -58,6 +58,16 @@ pub(crate) fn fetched(source: &str, cluster: &str, result: &str) {
     );
 }
 
+/// So many seconds ago the document at hand was confirmed.
+pub(crate) fn source_age(source: &str, cluster: &str, seconds: u64) {
+    let cluster = cluster.replace(';', "_");
+    if let Some(id) =
+        id(MetricType::Gauge, format!("postern_source_age_seconds.source={source};.cluster={cluster};"))
+    {
+        host::record_metric(id, seconds);
+    }
+}
+
 /// Adds what went through a session, to be told at the next tick.
 pub(crate) fn tally(policy: &str, tally: &Tally) {
     if let Some(backlog) = tally.backlog {

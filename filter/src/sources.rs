@@ -18,6 +18,8 @@ pub(crate) struct Fetches {
     /// What names this context among all that fetch; 0 until it is needed.
     holder: u64,
     under_way: HashMap<u32, Rc<Source>>,
+    /// The second in which the ages were last told.
+    told: u64,
 }
 
 /// A source with something to tell.
@@ -39,7 +41,15 @@ impl Fetches {
 
     /// Looks after `sources`, and fetches what is due; for `on_tick`.
     pub(crate) fn on_tick(&mut self, sources: &[Rc<Source>], now: Duration) -> Vec<Changed> {
-        sources.iter().filter_map(|source| self.look_after(source, now)).collect()
+        let changed = sources.iter().filter_map(|source| self.look_after(source, now)).collect();
+        if std::mem::replace(&mut self.told, now.as_secs()) != now.as_secs() {
+            for source in sources {
+                if let Some(age) = source.age(now) {
+                    metrics::source_age(source.spec().kind.name(), &source.spec().cluster, age.as_secs());
+                }
+            }
+        }
+        changed
     }
 
     /// Takes the answer to one of its calls; for `on_http_call_response`.

@@ -16,6 +16,7 @@ const TICK: Duration = Duration::from_millis(250);
 const SECOND: Duration = Duration::from_secs(1);
 const ISSUER: &str = "https://auth.example.com/";
 const GOOD: &str = "postern_fetches.source=jwks;.cluster=auth;.result=good;";
+const AGE: &str = "postern_source_age_seconds.source=jwks;.cluster=auth;";
 const FAILED: &str = "postern_fetches.source=jwks;.cluster=auth;.result=failed;";
 
 /// PKCS #8 of the Ed25519 key whose seed is all sevens (RFC 8410 §7).
@@ -91,6 +92,7 @@ fn a_configuration_fetches_with_its_first_tick_which_comes_soon() {
         answer(worker, "200", &keys());
         assert_eq!(worker.metrics().get(GOOD), Some(&1));
         worker.pass(299 * SECOND);
+        assert_eq!(worker.metrics().get(AGE), Some(&299));
         assert!(worker.calls().is_empty());
         worker.pass(SECOND);
         assert_eq!(worker.calls().len(), 1);

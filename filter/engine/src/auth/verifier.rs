@@ -69,10 +69,8 @@ fn verify_signature(token: &Compact<'_>, provider: &KeyedProvider, now: Duration
 
 /// A key that is not known may be a new one.
 fn or_refetch(cause: Cause, source: &Source, now: Duration) -> TokenError {
-    match source.want(now) {
-        Some(patience) if cause == Cause::KeyUnknown => TokenError::AwaitsKeys(Missing::Key, patience),
-        _ => cause.into(),
-    }
+    let patience = if cause == Cause::KeyUnknown { source.want(now) } else { None };
+    patience.map_or(cause.into(), |patience| TokenError::AwaitsKeys(Missing::Key, patience))
 }
 
 /// The keys that may have signed the token: the one it names, or all that fit its algorithm.

@@ -269,6 +269,11 @@ extern "C" fn proxy_increment_metric(id: u32, by: i64) -> Status {
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn proxy_record_metric(id: u32, value: u64) -> Status {
+    Host::with(|host| host.envoy.record_metric(id, value))
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn proxy_continue_stream(stream: StreamType) -> Status {
     Host::with(|host| {
         let asked = &mut host.current().expect("a live stream goes on").asked;
@@ -363,7 +368,6 @@ never_called! {
     proxy_grpc_close
     proxy_grpc_send
     proxy_grpc_stream
-    proxy_record_metric
     proxy_register_shared_queue
     proxy_resolve_shared_queue
     proxy_set_header_map_pairs
