@@ -15,9 +15,6 @@ use crate::{host, metrics, sessions, shared, sources, stream};
 /// How late a deadline may be met.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How soon a new configuration begins to fetch what it needs.
-const FIRST_TICK: Duration = Duration::from_millis(10);
-
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
     context_id: u32,
@@ -79,10 +76,9 @@ impl RootContext for Root {
                 // Envoy tries a configuration on a VM that it throws away at once, which must not
                 // take it upon itself to fetch. So fetching begins with the first tick, and until
                 // then what is there serves.
-                let sources = engine.sources();
-                self.fetches.begin(&sources, host::now());
+                self.fetches.begin(&engine.sources(), host::now());
                 self.engine = Some(Rc::new(engine));
-                host::set_tick_period(if sources.is_empty() { TICK } else { FIRST_TICK });
+                host::set_tick_period(TICK);
                 true
             }
             Err(problems) => {
@@ -115,7 +111,6 @@ impl RootContext for Root {
         }
         host::enter(self.context_id);
         metrics::flush();
-        host::set_tick_period(TICK);
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {

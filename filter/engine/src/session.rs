@@ -26,7 +26,6 @@ use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
 use crate::request::{Protocol, RequestHead};
 use crate::ruleset::Ruleset;
-use crate::source::Source;
 use crate::tally::Tally;
 
 /// One stream under one policy.
@@ -304,16 +303,6 @@ impl Session {
         }
     }
 
-    /// Whether the request is held until something has been fetched.
-    pub fn is_waiting(&self) -> bool {
-        matches!(&self.phase, Phase::Handshake(handshake) if handshake.waits_until().is_some())
-    }
-
-    /// Whether what `source` says may end it.
-    pub fn is_revocable_by(&self, source: &Rc<Source>) -> bool {
-        self.opened && self.ruleset.revocation.as_ref().is_some_and(|own| Rc::ptr_eq(own, source))
-    }
-
     /// What went through since this was last asked.
     pub fn take_tally(&mut self) -> Tally {
         match &mut self.phase {
@@ -367,7 +356,8 @@ impl Session {
         match next {
             Next::Ask(_) | Next::Wait => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
-            Next::Admit(Admission { edits, expected, terms }) => {
+            Next::Admit(admission) => {
+                let Admission { edits, expected, terms } = *admission;
                 self.outputs.push_back(Output::Admit(edits));
                 if self.held {
                     self.outputs.push_back(Output::ResumeRequest);
@@ -443,18 +433,6 @@ impl Session {
         self.phase = Phase::Unjudged { upgrade };
     }
 
-    fn on_fetched(&mut self, now: Duration) {
-        if self.is_waiting() {
-            self.advance_handshake(now);
-        }
-        let Phase::Open(open) = &mut self.phase else { return };
-        if open.refused().is_none() && self.ruleset.has_revoked(open.bearer(), now) {
-            open.refuse(Reason::TokenRevoked, now);
-            self.tell_refusal();
-            self.send();
-        }
-    }
-
     fn on_time(&mut self, now: Duration) {
         if self.is_waiting() {
             self.advance_handshake(now);
@@ -485,14 +463,6 @@ impl Session {
         self.outputs.extend(sends.into_iter().map(|(receiver, frame)| Output::Send(receiver, frame)));
     }
 
-    /// Refuses a handshake that waits.
-    fn refuse_held(&mut self, refusal: handshake::Refusal) {
-        if let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) {
-            let (_, removals) = handshake.into_parts();
-            self.refuse(removals, refusal);
-        }
-    }
-
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {
         let handshake::Refusal { reason, wait, detail } = refusal;
         let instance = self.instance.as_str().to_owned();
@@ -506,6 +476,7 @@ impl Session {
 mod compression_tests;
 #[cfg(test)]
 mod fetch_tests;
+mod fetched;
 #[cfg(test)]
 mod frame_tests;
 #[cfg(test)]

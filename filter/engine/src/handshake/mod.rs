@@ -59,7 +59,7 @@ pub(crate) struct Handshake {
     removals: Vec<HeaderEdit>,
     refusal: Option<Refusal>,
     pending: VecDeque<Charge>,
-    admission: Option<Admission>,
+    admission: Option<Box<Admission>>,
     waiting: Waiting,
     keys: KeySpace,
 }
@@ -75,7 +75,7 @@ enum Tokens {
 #[derive(Debug)]
 pub(crate) enum Next {
     /// The request may go up.
-    Admit(Admission),
+    Admit(Box<Admission>),
     /// A bucket has to be asked; its answer goes to [`Handshake::answer`].
     Ask(Charge),
     /// The request is refused.
@@ -162,7 +162,7 @@ impl Handshake {
             }
             let mut claims = None;
             match self.judge(&mut claims, now) {
-                Ok(admission) => self.admission = Some(admission),
+                Ok(admission) => self.admission = Some(Box::new(admission)),
                 Err(stop) => match self.waiting.judge(stop, now) {
                     Ok(()) => return Next::Wait,
                     Err(refusal) => self.refusal = Some(refusal),

@@ -166,7 +166,7 @@ impl Source {
         if record.number > 0 && record.number != self.at_hand.get() {
             return Step::Read;
         }
-        if record.is_leased(now) || !self.due_at(now).is_none_or(|due| due <= now) {
+        if record.is_leased(now) || self.due_at(now).is_some_and(|due| due > now) {
             return Step::Rest;
         }
         let mut claimed = record;

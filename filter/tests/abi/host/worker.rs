@@ -102,11 +102,6 @@ impl Worker {
         }
     }
 
-    /// How often the filter wants to be called.
-    pub(crate) fn tick_period(&self) -> Option<Duration> {
-        Host::with(|host| host.tick_period)
-    }
-
     /// The time since the Unix epoch.
     pub(crate) fn now(&self) -> Duration {
         Host::with(|host| host.now)
