@@ -39,7 +39,6 @@ const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str)
 }
 
 const TABLE: &[Row] = &[
-    row(&["providers", "*", "jwks", "remote"], Asks::Always, "leave it out, and write `inline`"),
     row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`"),
     row(&["policies", "*", "auth", "from", "[]", "first_message"], Asks::Always, OUT),
     row(&["policies", "*", "auth", "first_message_timeout"], Asks::Always, OUT),
@@ -47,7 +46,6 @@ const TABLE: &[Row] = &[
     row(&["policies", "*", "auth", "refresh"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "auth", "refresh_reply"], Asks::True, OUT_OR_FALSE),
     row(&["policies", "*", "auth", "expiry_notice"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "auth", "revocation"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "schema"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "max_json_depth"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "tunnels"], Asks::Word("deny"), "leave it out, or write `pass`"),

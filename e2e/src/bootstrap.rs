@@ -88,6 +88,16 @@ impl Bootstrap {
         self.at(ENDPOINT)["socket_address"] = socket_address(address);
     }
 
+    /// One more cluster, of one host.
+    pub fn cluster(&mut self, name: &str, address: SocketAddr) {
+        let endpoint = json!({"endpoint": {"address": {"socket_address": socket_address(address)}}});
+        let cluster = json!({
+            "name": name, "type": "STATIC", "connect_timeout": "2s",
+            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        });
+        self.at("/static_resources/clusters").as_array_mut().expect("a list of clusters").push(cluster);
+    }
+
     /// The listener's certificate and key.
     pub fn certificate(&mut self, chain: &Path, key: &Path) {
         let tls = self.at(&format!("{CHAIN}/transport_socket/typed_config/common_tls_context"));

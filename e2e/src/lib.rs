@@ -31,6 +31,7 @@ mod capabilities;
 pub mod csrf;
 pub mod deadline;
 pub mod demo;
+pub mod documents;
 pub mod envoy;
 pub mod frames;
 mod heartbeat;
@@ -49,6 +50,7 @@ pub mod upstream;
 pub mod wire;
 
 pub use bootstrap::Bootstrap;
+pub use documents::{Documents, Served};
 pub use envoy::{Envoy, EnvoyError};
 pub use frames::{Frame, LengthForm};
 pub use http::Response;

@@ -39,6 +39,7 @@ pub struct Scene {
     environment: Vec<(String, String)>,
     route_metadata: Option<Value>,
     service: Option<SocketAddr>,
+    clusters: Vec<(String, SocketAddr)>,
     workers: Option<u32>,
     bare: bool,
     plaintext: bool,
@@ -119,6 +120,12 @@ impl Scene {
         self
     }
 
+    /// One more cluster that Envoy knows, of one host.
+    pub fn cluster(mut self, name: &str, address: SocketAddr) -> Self {
+        self.clusters.push((name.to_owned(), address));
+        self
+    }
+
     /// So many worker threads instead of one.
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = Some(workers);
@@ -181,6 +188,9 @@ impl Scene {
         bootstrap.listen(anywhere);
         bootstrap.admin(anywhere);
         bootstrap.upstream(self.service.unwrap_or(upstream.address()));
+        for (name, address) in &self.clusters {
+            bootstrap.cluster(name, *address);
+        }
         bootstrap.access_log(&access_log);
         self.secure(&mut bootstrap, &folder, &certificate, &client_certificate);
         if let Some(metadata) = &self.route_metadata {

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use postern_engine::headers::{Field, HeaderEdit};
+use postern_engine::source::Spec;
 use postern_engine::{Chunk, Connection, Entropy, Passage, Peer, Piece, Protocol, RouteFacts, Unreadable};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
@@ -64,6 +65,42 @@ pub(crate) fn memory() -> u64 {
 /// The plugin's configuration; for `on_configure`.
 pub(crate) fn configuration() -> Vec<u8> {
     hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX).ok().flatten().unwrap_or_default()
+}
+
+/// A number that is not 0; `None` when the host has no randomness.
+pub(crate) fn random_number() -> Option<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(u64::from_be_bytes(bytes) | 1)
+}
+
+/// Asks an Envoy cluster for a document; for callbacks of a root context. What names the call in
+/// the callback with its answer, if there is going to be one.
+pub(crate) fn get(spec: &Spec) -> Option<u32> {
+    // Envoy takes 0 for no timeout at all, and has a signed number for it.
+    let timeout = spec.timeout.clamp(Duration::from_millis(1), Duration::from_secs(24 * 3600));
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", &spec.scheme),
+        (":authority", &spec.authority),
+        (":path", &spec.path),
+        ("accept", "application/json"),
+        ("user-agent", "postern"),
+    ];
+    hostcalls::dispatch_http_call(&spec.cluster, headers, None, Vec::new(), timeout).ok()
+}
+
+/// The status of the answer to a call; for the callback with an answer that has header fields.
+pub(crate) fn answer_status() -> Vec<u8> {
+    hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status")
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// The first `max` bytes of the answer's body; for the callback with an answer.
+pub(crate) fn answer_body(max: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, max).ok().flatten().unwrap_or_default()
 }
 
 /// Asks for `on_tick` at this interval.
@@ -225,6 +262,11 @@ pub(crate) fn call(name: &str, argument: &[u8]) -> Option<Vec<u8>> {
     abi::call_foreign_function(name, argument)
 }
 
+/// Sets a shared value, whoever set it last.
+pub(crate) fn set_shared(key: &str, value: &[u8]) -> bool {
+    hostcalls::set_shared_data(key, Some(value), None).is_ok()
+}
+
 /// A metric by its whole name.
 pub(crate) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     hostcalls::define_metric(kind, name).ok()
@@ -235,7 +277,7 @@ pub(crate) fn increment_metric(id: u32, by: i64) {
     let _ = hostcalls::increment_metric(id, by);
 }
 
-/// Adds a value to a histogram.
+/// Adds a value to a histogram, or sets a gauge.
 pub(crate) fn record_metric(id: u32, value: u64) {
     let _ = hostcalls::record_metric(id, value);
 }

@@ -10,6 +10,7 @@ mod metrics;
 mod root;
 mod sessions;
 mod shared;
+mod sources;
 mod stream;
 mod verification;
 

@@ -59,6 +59,27 @@ pub(crate) fn single_use_table_full(policy: &str) {
     add(MetricType::Counter, format!("postern_single_use_table_full.policy={policy};"), 1);
 }
 
+/// A document was fetched from a cluster, or was not.
+pub(crate) fn fetched(source: &str, cluster: &str, result: &str) {
+    // What ends a label is in no name of a cluster that Envoy's own metrics could show.
+    let cluster = cluster.replace(';', "_");
+    add(
+        MetricType::Counter,
+        format!("postern_fetches.source={source};.cluster={cluster};.result={result};"),
+        1,
+    );
+}
+
+/// So many seconds ago the document at hand was confirmed.
+pub(crate) fn source_age(source: &str, cluster: &str, seconds: u64) {
+    let cluster = cluster.replace(';', "_");
+    if let Some(id) =
+        id(MetricType::Gauge, format!("postern_source_age_seconds.source={source};.cluster={cluster};"))
+    {
+        host::record_metric(id, seconds);
+    }
+}
+
 /// Adds what went through a session, to be told at the next tick.
 pub(crate) fn tally(policy: &str, tally: &Tally) {
     if let Some(backlog) = tally.backlog {

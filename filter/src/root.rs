@@ -8,8 +8,9 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::sessions::Plugin;
+use crate::sources::Fetches;
 use crate::stream::Stream;
-use crate::{host, metrics, sessions, shared, stream};
+use crate::{host, metrics, sessions, shared, sources, stream};
 
 /// How late a deadline may be met.
 const TICK: Duration = Duration::from_millis(250);
@@ -19,11 +20,12 @@ pub(crate) struct Root {
     context_id: u32,
     plugin: Plugin,
     engine: Option<Rc<Engine>>,
+    fetches: Fetches,
 }
 
 impl Root {
     pub(crate) fn new(context_id: u32) -> Self {
-        Self { context_id, plugin: Plugin::default(), engine: None }
+        Self { context_id, plugin: Plugin::default(), engine: None, fetches: Fetches::default() }
     }
 
     /// Sends away, one after the other, what is open under policies that go away.
@@ -51,7 +53,19 @@ impl Root {
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, fields: usize, body_len: usize, _trailers: usize) {
+        let now = host::now();
+        let changed = self.fetches.on_answer(call, fields, body_len, now);
+        sources::tell(changed, now);
+        host::enter(self.context_id);
+    }
+
+    fn on_done(&mut self) -> bool {
+        self.fetches.give_up(host::now());
+        true
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _configuration_size: usize) -> bool {
@@ -61,6 +75,10 @@ impl RootContext for Root {
                 log::info!("postern {}: policies {}", env!("CARGO_PKG_VERSION"), policies.join(", "));
                 self.plugin = host::plugin().into();
                 self.drain(&engine);
+                // Envoy tries a configuration on a VM that it throws away at once, which must not
+                // take it upon itself to fetch. So fetching begins with the first tick, and until
+                // then what is there serves.
+                self.fetches.begin(&engine.sources(), host::now());
                 self.engine = Some(Rc::new(engine));
                 host::set_tick_period(TICK);
                 true
@@ -76,6 +94,10 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let now = host::now();
+        if let Some(engine) = &self.engine {
+            let changed = self.fetches.on_tick(&engine.sources(), now);
+            sources::tell(changed, now);
+        }
         for live in sessions::busy() {
             let mut session = live.session.borrow_mut();
             session.note_time(now);

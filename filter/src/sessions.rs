@@ -9,9 +9,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_engine::Session;
+use postern_engine::source::Source;
 
 thread_local! {
     static DEADLINES: RefCell<BTreeMap<(Duration, u32), Rc<Live>>> = RefCell::default();
+    /// Those whose handshake waits for something that is fetched.
+    static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
     /// Those through which something went since the last tick.
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
     /// The policies that go away, and by when.
@@ -30,12 +33,20 @@ pub(crate) struct Live {
     pub(crate) session: RefCell<Session>,
     scheduled: Cell<Option<Duration>>,
     busy: Cell<bool>,
+    waiting: Cell<bool>,
 }
 
 impl Live {
     pub(crate) fn new(plugin: Plugin, context_id: u32, session: Session) -> Rc<Self> {
         let session = RefCell::new(session);
-        Rc::new(Self { plugin, context_id, session, scheduled: Cell::default(), busy: Cell::default() })
+        Rc::new(Self {
+            plugin,
+            context_id,
+            session,
+            scheduled: Cell::default(),
+            busy: Cell::default(),
+            waiting: Cell::default(),
+        })
     }
 
     /// Sees to it that the session is due by its deadline. One that has moved away is looked at
@@ -50,6 +61,22 @@ impl Live {
                 deadlines.remove(&(old, self.context_id));
             }
             deadlines.extend(deadline.map(|deadline| ((deadline, self.context_id), Rc::clone(self))));
+        });
+    }
+
+    /// Whether its handshake waited when that was last said.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.get()
+    }
+
+    /// Remembers whether its handshake waits.
+    pub(crate) fn set_waiting(self: &Rc<Self>, waits: bool) {
+        if self.waiting.replace(waits) == waits {
+            return;
+        }
+        WAITING.with_borrow_mut(|waiting| match waits {
+            true => waiting.insert(self.context_id, Rc::clone(self)),
+            false => waiting.remove(&self.context_id),
         });
     }
 
@@ -100,6 +127,18 @@ impl Live {
         let key = (Rc::clone(&self.plugin), session.policy().to_owned());
         DRAINING.with_borrow(|draining| draining.get(&key).copied())
     }
+}
+
+/// The sessions whose handshake waits.
+pub(crate) fn waiting() -> Vec<Rc<Live>> {
+    WAITING.with_borrow(|waiting| waiting.values().cloned().collect())
+}
+
+/// The open sessions that this list may end.
+pub(crate) fn revocable_by(list: &Rc<Source>) -> Vec<Rc<Live>> {
+    DEADLINES.with_borrow(|deadlines| {
+        deadlines.values().filter(|live| live.session.borrow().is_revocable_by(list)).cloned().collect()
+    })
 }
 
 /// The sessions that had traffic since this was last asked.

@@ -64,6 +64,7 @@ impl Context for Stream {
     fn on_done(&mut self) -> bool {
         if let Some(live) = self.live.take() {
             live.schedule(None);
+            live.set_waiting(false);
             let mut session = live.session.borrow_mut();
             let tally = session.take_last_tally();
             metrics::tally(session.policy(), &tally);
@@ -211,6 +212,9 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
     if session.was_opened() {
         live.note_traffic();
         live.schedule(session.deadline());
+    } else if session.is_waiting() || live.is_waiting() {
+        live.set_waiting(session.is_waiting());
+        live.schedule(session.deadline());
     }
     action
 }
@@ -222,7 +226,7 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
         // `perform` answers these, which only a session gives out.
         Output::Ask(_) | Output::ReleaseRequest(_) | Output::Send(..) | Output::Spend(_) => {}
-        Output::HoldRequest => return Some(Action::Pause),
+        Output::HoldHandshake | Output::HoldRequest => return Some(Action::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);
             let Reply { reason, headers, body } = reply;

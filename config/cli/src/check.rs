@@ -1,5 +1,6 @@
 //! Judges everything of Postern in a file.
 
+mod clusters;
 mod overrides;
 
 use postern_config::{Config, MessageType, Path, Policy, Problem};
@@ -53,6 +54,11 @@ pub(crate) fn check(text: &[u8]) -> Judgement {
     for written in &found.overrides {
         overrides_judged += usize::from(overrides::judge(written, &judged, &mut findings));
     }
+    for (configuration, judged) in found.configurations.iter().zip(&judged) {
+        if let (Some(config), Some(known)) = (&judged.config, &configuration.clusters) {
+            clusters::judge(configuration, config, known, &mut findings);
+        }
+    }
     findings.extend(found.managers.iter().filter(|manager| manager.has_postern).filter_map(address_warning));
     findings.sort();
     findings.dedup();
@@ -72,16 +78,12 @@ pub(crate) fn check(text: &[u8]) -> Judgement {
 }
 
 fn judge(configuration: &Configuration<'_>, findings: &mut Vec<Finding>) -> Judged {
-    let position = configuration.position;
     let (judged, node) = match &configuration.written {
         Written::Object(node) => (problems_of(&node.to_json()), Some(*node)),
         Written::Text(text) => (problems_of_text(text), None),
         Written::Wrong(problem) => (Err(vec![problem.clone()]), None),
     };
-    let locate = |path: &str| match (node, Path::parse(path)) {
-        (Some(node), Some(path)) => node.locate(&path, position),
-        _ => position,
-    };
+    let locate = |path: &str| configuration.locate(path);
     if let Some(node) = node {
         unclear_words(node, &Path::root(), findings);
     }

@@ -3,7 +3,10 @@
 pub(crate) mod envoy;
 mod istio;
 
-use postern_config::Problem;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use postern_config::{Path, Problem};
 
 use crate::yaml::{Node, Position};
 
@@ -15,6 +18,18 @@ pub(crate) struct Configuration<'a> {
     pub(crate) position: Position,
     /// The connection manager it is part of, by its place in [`Found::managers`].
     pub(crate) manager: Option<usize>,
+    /// The clusters that its Envoy has, where the file says all of them.
+    pub(crate) clusters: Option<Rc<BTreeSet<String>>>,
+}
+
+impl Configuration<'_> {
+    /// Where `path` is written, or what is nearest above it.
+    pub(crate) fn locate(&self, path: &str) -> Position {
+        match (&self.written, Path::parse(path)) {
+            (Written::Object(node), Some(path)) => node.locate(&path, self.position),
+            _ => self.position,
+        }
+    }
 }
 
 /// How a configuration is written.
@@ -67,9 +82,19 @@ pub(crate) fn find(documents: &[Node]) -> Found<'_> {
             istio::search(document, &mut found);
         } else if POLICY_KEYS.iter().any(|key| document.get(key).is_some()) {
             let written = Written::Object(document);
-            found.configurations.push(Configuration { written, position: document.position, manager: None });
+            found.configurations.push(Configuration {
+                written,
+                position: document.position,
+                manager: None,
+                clusters: None,
+            });
         } else {
+            let before = found.configurations.len();
             envoy::search(document, &mut found);
+            let clusters = envoy::clusters(document).map(Rc::new);
+            for configuration in found.configurations.iter_mut().skip(before) {
+                configuration.clusters.clone_from(&clusters);
+            }
         }
     }
     found

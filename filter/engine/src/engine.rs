@@ -20,6 +20,7 @@ use crate::request::RequestHead;
 use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
 use crate::slots::KeySpace;
+use crate::source::Source;
 
 /// How many different overrides by route metadata are kept ready. An Envoy with more pays for
 /// reading them anew.
@@ -101,6 +102,11 @@ impl Engine {
     /// The names of all policies.
     pub fn policies(&self) -> impl Iterator<Item = &str> {
         self.rulesets.keys().map(String::as_str)
+    }
+
+    /// What is to be fetched from clusters.
+    pub fn sources(&self) -> Vec<Rc<Source>> {
+        self.keyring.sources.all()
     }
 
     /// The policies that go away, and over how long their live connections are to be sent away.

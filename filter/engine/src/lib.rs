@@ -31,6 +31,7 @@ mod request;
 mod ruleset;
 mod session;
 pub mod slots;
+pub mod source;
 pub mod strict_json;
 mod structure;
 mod tally;

@@ -1,11 +1,16 @@
 //! A policy made ready to judge with.
 
+use std::rc::Rc;
+use std::time::Duration;
+
 use postern_config::{Counted, Path, Per, Policy, Problem, Rate};
 
 use crate::auth::keys::{KeyedProvider, Keyring};
+use crate::auth::revocation::Bearer;
 use crate::auth::secret::Variables;
 use crate::csrf::{CsrfKey, Guard};
 use crate::rate::Quota;
+use crate::source::{Content, Source};
 
 /// A policy with its keys and its handshake rates at hand.
 #[derive(Clone, Debug)]
@@ -13,6 +18,8 @@ pub struct Ruleset {
     pub(crate) policy: Policy,
     pub(crate) providers: Vec<KeyedProvider>,
     pub(crate) csrf: Option<Guard>,
+    /// Who is no longer good.
+    pub(crate) revocation: Option<Rc<Source>>,
     /// By address, then by policy: whoever has used up his own bucket does not get to empty the
     /// one of all.
     pub(crate) address_rates: Vec<HandshakeRate>,
@@ -42,6 +49,8 @@ impl Ruleset {
         let csrf = csrf.transpose()?;
         let names = policy.auth.as_ref().map(|auth| auth.providers.as_slice()).unwrap_or_default();
         let providers = keyring.providers(names).into_iter().cloned().collect();
+        let revocation = policy.auth.as_ref().and_then(|auth| auth.revocation.as_ref());
+        let revocation = revocation.map(|revocation| keyring.sources.revocation(revocation));
         let of = |per: Per| {
             let counts = move |rate: &&Rate| rate.count == Counted::Handshakes && rate.per == per;
             policy
@@ -52,7 +61,13 @@ impl Ruleset {
         };
         let address_rates = of(Per::Ip).chain(of(Per::Policy)).collect();
         let user_rates = of(Per::User).collect();
-        Ok(Self { policy, providers, csrf, address_rates, user_rates })
+        Ok(Self { policy, providers, csrf, revocation, address_rates, user_rates })
+    }
+
+    /// Whether the list at hand names `bearer`.
+    pub(crate) fn has_revoked(&self, bearer: &Bearer, now: Duration) -> bool {
+        let list = self.revocation.as_ref().and_then(|source| source.content(now, Content::revocation));
+        list.is_some_and(|list| list.names(bearer))
     }
 
     /// The policy's name, which labels everything that is counted or logged.

@@ -4,7 +4,8 @@
 //! be done about it, until it gives `None`. A session holds no clock and performs nothing.
 //!
 //! After a request the outputs are questions to tables that all workers share, each of which wants
-//! its answer as the next input, and then one of [`Output::Admit`] and [`Output::Reply`]. Bytes are judged by
+//! its answer as the next input, and then one of [`Output::Admit`] and [`Output::Reply`], which come
+//! later where something has to be fetched first ([`Output::HoldHandshake`]). Bytes are judged by
 //! [`Session::judge`], which answers with what goes on.
 
 use std::collections::VecDeque;
@@ -37,6 +38,8 @@ pub struct Session {
     phase: Phase,
     /// What names the request in problem documents and logs.
     instance: Instance,
+    /// Whether the request is held.
+    held: bool,
     opened: bool,
     /// The ordinary request whose response may be given a CSRF token.
     page: Option<Page>,
@@ -59,6 +62,8 @@ pub enum Input {
     Spent(Spent),
     /// The policy goes away: the connection is to end by this time, since the Unix epoch.
     Drain(Duration),
+    /// A source that the session may wait for, or be ended by, has something new or has failed.
+    Fetched,
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
     /// Time has passed.
@@ -74,6 +79,7 @@ impl fmt::Debug for Input {
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
             Self::Spent(spent) => f.debug_tuple("Spent").field(spent).finish(),
+            Self::Fetched => f.write_str("Fetched"),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
             Self::NotParked => f.write_str("NotParked"),
             Self::Timer => f.write_str("Timer"),
@@ -90,6 +96,8 @@ pub enum Output {
     AdmitResponse(Vec<HeaderEdit>),
     /// A bucket is to be charged.
     Ask(Charge),
+    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`].
+    HoldHandshake,
     /// The chunk from the client stays with Envoy, which has it next to all that follow.
     HoldRequest,
     /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
@@ -100,7 +108,7 @@ pub enum Output {
     Reply(Vec<HeaderEdit>, Reply),
     /// The stream is to be cut.
     Reset,
-    /// The stream towards the upstream, parked and empty, goes on.
+    /// The stream towards the upstream goes on, which was held, or parked and empty.
     ResumeRequest,
     /// These bytes go to this receiver at once, on the parked stream, which then goes on.
     Send(Peer, Vec<u8>),
@@ -174,7 +182,7 @@ impl Session {
     /// A stream under `ruleset`, whose buckets are named in `keys`.
     pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
         let (phase, instance) = (Phase::Fresh(keys), Instance::default());
-        Self { ruleset, phase, instance, opened: false, page: None, outputs: VecDeque::new() }
+        Self { ruleset, phase, instance, held: false, opened: false, page: None, outputs: VecDeque::new() }
     }
 
     /// The policy's name.
@@ -221,6 +229,7 @@ impl Session {
                     open.drain(at);
                 }
             }
+            Input::Fetched => self.on_fetched(now),
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
                     open.give_up_parking();
@@ -241,6 +250,11 @@ impl Session {
         output
     }
 
+    /// Whether there is something to do.
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// Judges a chunk that `peer` sent on the upgraded stream, and says what goes on of it.
     ///
     /// # Errors
@@ -258,6 +272,15 @@ impl Session {
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
             Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk.len()),
+            // To let it go on would let the request go on as well.
+            Phase::Handshake(_) if peer == Peer::Client && chunk.is_empty() => {
+                Passage { park: true, ..Passage::default() }
+            }
+            // And what came before would go on with the request, unjudged.
+            Phase::Handshake(_) if peer == Peer::Client => {
+                self.refuse_held(Reason::MalformedHandshake.into());
+                Passage { park: true, ..Passage::default() }
+            }
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client && chunk.is_empty() => {
                 awaiting.parked = true;
                 Passage { park: true, ..Passage::default() }
@@ -302,6 +325,7 @@ impl Session {
     pub fn deadline(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Open(open) => open.deadline(),
+            Phase::Handshake(handshake) => handshake.waits_until(),
             _ => None,
         }
     }
@@ -353,6 +377,12 @@ impl Session {
         let question = match next {
             Next::Ask(charge) => Some(Output::Ask(charge)),
             Next::Spend(ticket) => Some(Output::Spend(ticket)),
+            Next::Wait => {
+                if !std::mem::replace(&mut self.held, true) {
+                    self.outputs.push_back(Output::HoldHandshake);
+                }
+                return;
+            }
             Next::Admit(_) | Next::Refuse(_) => None,
         };
         if let Some(question) = question {
@@ -364,11 +394,14 @@ impl Session {
         };
         let (head, removals) = handshake.into_parts();
         match next {
-            Next::Ask(_) | Next::Spend(_) => {}
+            Next::Ask(_) | Next::Spend(_) | Next::Wait => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
             Next::Admit(admission) => {
                 let Admission { edits, expected, terms, ticket: _ } = *admission;
                 self.outputs.push_back(Output::Admit(edits));
+                if self.held {
+                    self.outputs.push_back(Output::ResumeRequest);
+                }
                 self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
                     expected,
                     terms,
@@ -390,6 +423,10 @@ impl Session {
                     self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
                     return;
                 };
+                if self.ruleset.has_revoked(&awaiting.terms.bearer, now) {
+                    self.refuse(Vec::new(), Reason::TokenRevoked.into());
+                    return;
+                }
                 let mut edits = Vec::from_iter(edit);
                 edits.extend(awaiting.expected.choice(headers));
                 if awaiting.protocol == Protocol::Multiplexed {
@@ -442,6 +479,9 @@ impl Session {
     }
 
     fn on_time(&mut self, now: Duration) {
+        if self.is_waiting() {
+            self.advance_handshake(now);
+        }
         let Phase::Open(open) = &mut self.phase else { return };
         let refused = open.refused();
         if open.on_time(now) {
@@ -479,6 +519,9 @@ impl Session {
 
 #[cfg(test)]
 mod compression_tests;
+#[cfg(test)]
+mod fetch_tests;
+mod fetched;
 #[cfg(test)]
 mod frame_tests;
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod codec;
 pub mod compressed;
 pub mod config;
 pub mod configuration;
+pub mod documents;
 pub mod extensions;
 pub mod frames;
 pub mod inflate;
@@ -36,11 +37,12 @@ pub mod token_parts;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("codec", codec::run),
     ("compressed", compressed::run),
     ("config", config::run),
     ("configuration", configuration::run),
+    ("documents", documents::run),
     ("extensions", extensions::run),
     ("frames", frames::run),
     ("inflate", inflate::run),

@@ -15,6 +15,7 @@ mod body;
 mod configuration;
 mod csrf;
 mod early_bytes;
+mod fetching;
 mod fixtures;
 mod frames;
 mod handshake;

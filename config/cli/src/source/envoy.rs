@@ -3,6 +3,8 @@
 //!
 //! Fields may be written in their original or in their JSON names (`typed_config`, `typedConfig`).
 
+use std::collections::BTreeSet;
+
 use postern_config::Problem;
 
 use super::{Configuration, Found, Manager, Override, Written, speaks_of_postern};
@@ -19,6 +21,16 @@ const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wa
 /// Looks at `node` and at everything inside it.
 pub(super) fn search<'a>(node: &'a Node, found: &mut Found<'a>) {
     visit(node, None, None, found);
+}
+
+/// The names of the clusters of a bootstrap that has no others: none come by discovery.
+pub(super) fn clusters(bootstrap: &Node) -> Option<BTreeSet<String>> {
+    let resources = field(bootstrap, "static_resources")?;
+    if field(bootstrap, "dynamic_resources").and_then(|dynamic| field(dynamic, "cds_config")).is_some() {
+        return None;
+    }
+    let clusters = field(resources, "clusters").map(Node::items).unwrap_or_default();
+    Some(clusters.iter().filter_map(|cluster| field(cluster, "name")?.text()).map(str::to_owned).collect())
 }
 
 /// The member called `name`, in either spelling.
@@ -105,7 +117,7 @@ fn plugin<'a>(fields: &'a Node, manager: Option<usize>, name: Option<&'a Node>, 
     };
     if has_policies || names.into_iter().any(speaks_of_postern) {
         let position = configuration.map_or(config.position, |configuration| configuration.position);
-        found.configurations.push(Configuration { written, position, manager });
+        found.configurations.push(Configuration { written, position, manager, clusters: None });
         mark(manager, found);
     }
 }

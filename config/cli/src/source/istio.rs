@@ -39,5 +39,5 @@ fn plugin<'a>(manifest: &'a Node, found: &mut Found<'a>) {
             spec.position,
         ),
     };
-    found.configurations.push(Configuration { written, position, manager: None });
+    found.configurations.push(Configuration { written, position, manager: None, clusters: None });
 }

@@ -3,6 +3,8 @@
 //! Owns the causes and their wording. A cause is for the operator's log; the client learns the
 //! reason only. No cause carries bytes of a token.
 
+use std::time::Duration;
+
 use crate::strict_json::JsonError;
 
 /// The outcome of a token that does not pass.
@@ -17,6 +19,29 @@ pub enum TokenError {
     /// `keys_unavailable`: it is well formed and its provider known, whose keys are not at hand.
     #[error("the keys of the token's provider are not at hand")]
     KeysUnavailable,
+    /// It cannot be judged yet: a fetch that is under way or due may bring what is missing. It is
+    /// worth waiting so long.
+    #[error("awaits keys")]
+    AwaitsKeys(Missing, Duration),
+}
+
+/// What a fetch may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The key that the token names.
+    Key,
+    /// All keys of its provider.
+    Keys,
+}
+
+impl Missing {
+    /// What the token is when it does not come.
+    pub fn after_all(self) -> TokenError {
+        match self {
+            Self::Key => Cause::KeyUnknown.into(),
+            Self::Keys => TokenError::KeysUnavailable,
+        }
+    }
 }
 
 /// What is wrong with a token that is not valid.

@@ -1,9 +1,10 @@
 //! The keys of every provider, ready to verify with.
 //!
-//! Owns the step from a policy's providers to keys, and the problems found on the way. Never
-//! fetches anything, and holds no key that the policy did not give.
+//! Owns the step from a policy's providers to keys, and the problems found on the way. Keys that are
+//! not in the policy are those of a [`Source`]; nothing is fetched here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
@@ -11,13 +12,17 @@ use postern_config::{Algorithm as Allowed, KeySource, Path, Problem, Problems, P
 use serde_json::Value;
 
 use super::jwk::{Unusable, VerificationKey};
+use super::key_set::KeySet;
 use super::secret::{self, Environment};
 use super::verified::Verified;
+use crate::source::{Source, Sources};
 
 /// Every provider of a document with its keys.
 #[derive(Clone, Debug)]
 pub struct Keyring {
     providers: BTreeMap<String, KeyedProvider>,
+    /// What is fetched, for these providers and by whoever else asks here.
+    pub(crate) sources: Sources,
 }
 
 /// What tokens of one provider are judged by.
@@ -41,8 +46,8 @@ pub(super) enum Keys {
     Public(Vec<VerificationKey>),
     /// A shared secret. It has no name, so a token's `kid` says nothing about it.
     Secret(VerificationKey),
-    /// None at hand: every token is refused.
-    Unavailable,
+    /// Public keys that are fetched.
+    Remote(Rc<Source>),
 }
 
 impl Keyring {
@@ -51,11 +56,12 @@ impl Keyring {
     /// `env` looks up environment variables. Every problem is reported, not only the first.
     pub fn compile(providers: &BTreeMap<String, Provider>, env: Environment<'_>) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let mut keyed = BTreeMap::new();
+        let (mut keyed, sources) = (BTreeMap::new(), Sources::default());
         for provider in providers.values() {
             let keys = match &provider.keys {
+                KeySource::Inline(set) => key_set(provider, set).map(Keys::Public),
+                KeySource::Remote(remote) => Ok(Keys::Remote(sources.keys(remote))),
                 KeySource::Secret(secret) => shared_secret(provider, secret, env).map_err(|p| vec![p]),
-                source => public_keys(provider, source),
             };
             match keys {
                 Ok(keys) => {
@@ -64,7 +70,7 @@ impl Keyring {
                 Err(found) => problems.extend(found),
             }
         }
-        if problems.is_empty() { Ok(Self { providers: keyed }) } else { Err(Problems(problems)) }
+        if problems.is_empty() { Ok(Self { providers: keyed, sources }) } else { Err(Problems(problems)) }
     }
 
     /// The problems that [`Keyring::compile`] would report, as far as they can be known without
@@ -73,11 +79,11 @@ impl Keyring {
         let mut problems = Vec::new();
         for provider in providers.values() {
             match &provider.keys {
-                KeySource::Secret(Secret::Env(_)) => {}
+                KeySource::Secret(Secret::Env(_)) | KeySource::Remote(_) => {}
                 KeySource::Secret(secret) => {
                     problems.extend(shared_secret(provider, secret, &|_| None).err());
                 }
-                source => problems.extend(public_keys(provider, source).err().unwrap_or_default()),
+                KeySource::Inline(set) => problems.extend(key_set(provider, set).err().unwrap_or_default()),
             }
         }
         problems
@@ -90,6 +96,15 @@ impl Keyring {
 }
 
 impl KeyedProvider {
+    /// What tells the keys at hand from those before them. Keys in the policy are always the same,
+    /// and their number is 0; `None` while there are none.
+    pub fn generation(&self, now: Duration) -> Option<u64> {
+        match &self.keys {
+            Keys::Public(_) | Keys::Secret(_) => Some(0),
+            Keys::Remote(source) => KeySet::of(source, now).ok().map(|set| set.generation()),
+        }
+    }
+
     fn new(provider: &Provider, keys: Keys) -> Self {
         Self {
             name: provider.name.clone(),
@@ -108,13 +123,6 @@ fn shared_secret(provider: &Provider, secret: &Secret, env: Environment<'_>) -> 
     let bytes = secret::resolve(secret, &path_of(provider).key("secret"), env)?;
     let algorithms = provider.algorithms.iter().copied().map(library_algorithm).collect();
     Ok(Keys::Secret(VerificationKey::from_secret(&bytes, algorithms)))
-}
-
-fn public_keys(provider: &Provider, source: &KeySource) -> Result<Keys, Vec<Problem>> {
-    match source {
-        KeySource::Inline(set) => key_set(provider, set).map(Keys::Public),
-        KeySource::Remote(_) | KeySource::Secret(_) => Ok(Keys::Unavailable),
-    }
 }
 
 fn path_of(provider: &Provider) -> Path {

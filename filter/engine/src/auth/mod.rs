@@ -11,9 +11,11 @@ mod compact;
 pub mod error;
 mod forward;
 mod jwk;
+pub(crate) mod key_set;
 pub mod keys;
 #[cfg(test)]
 pub(crate) mod minting;
+pub(crate) mod revocation;
 pub mod secret;
 pub mod single_use;
 mod verified;

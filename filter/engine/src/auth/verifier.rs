@@ -12,10 +12,12 @@ use serde_json::Value;
 
 use super::claims::Claims;
 use super::compact::Compact;
-use super::error::{Cause, TokenError};
+use super::error::{Cause, Missing, TokenError};
 use super::jwk::VerificationKey;
+use super::key_set::KeySet;
 use super::keys::{KeyedProvider, Keys};
 use super::verified::Fingerprint;
+use crate::source::Source;
 
 /// How many keys are tried for a token without `kid`. An RSA verification costs milliseconds in
 /// a sandbox, and whoever sends tokens must not choose how many of them are done.
@@ -38,24 +40,26 @@ pub fn verify(token: &[u8], providers: &[&KeyedProvider], now: Duration) -> Resu
     if !provider.algorithms.contains(&parsed.algorithm) {
         return Err(Cause::Algorithm.into());
     }
-    match &provider.keys {
-        Keys::Unavailable => Err(TokenError::KeysUnavailable),
+    let fetched;
+    let candidates = match &provider.keys {
         Keys::Secret(key) => {
             signer(&parsed, &[key])?;
-            Claims::accept(parsed.payload, provider, now)
+            return Claims::accept(parsed.payload, provider, now);
         }
-        Keys::Public(keys) => {
-            let candidates = candidates(&parsed, keys)?;
-            let fingerprint = Fingerprint::of(token);
-            if candidates.iter().any(|key| provider.verified.is_by(fingerprint, &key.key, now)) {
-                return Claims::accept(parsed.payload, provider, now);
-            }
-            let signer = signer(&parsed, &candidates)?;
-            let claims = Claims::accept(parsed.payload, provider, now)?;
-            provider.verified.remember(fingerprint, &signer.key, claims.accepted_until());
-            Ok(claims)
+        Keys::Public(keys) => candidates(&parsed, keys)?,
+        Keys::Remote(source) => {
+            fetched = KeySet::of(source, now)?;
+            candidates(&parsed, fetched.keys()).map_err(|cause| or_refetch(cause, source, now))?
         }
+    };
+    let fingerprint = Fingerprint::of(token);
+    if candidates.iter().any(|key| provider.verified.is_by(fingerprint, &key.key, now)) {
+        return Claims::accept(parsed.payload, provider, now);
     }
+    let signer = signer(&parsed, &candidates)?;
+    let claims = Claims::accept(parsed.payload, provider, now)?;
+    provider.verified.remember(fingerprint, &signer.key, claims.accepted_until());
+    Ok(claims)
 }
 
 fn choose_provider<'p>(payload: &Value, providers: &[&'p KeyedProvider]) -> Result<&'p KeyedProvider, Cause> {
@@ -76,6 +80,12 @@ fn signer<'k>(token: &Compact<'_>, candidates: &[&'k VerificationKey]) -> Result
     candidates.iter().find(verifies).copied().ok_or(Cause::Signature)
 }
 
+/// A key that is not known may be a new one.
+fn or_refetch(cause: Cause, source: &Source, now: Duration) -> TokenError {
+    let patience = if cause == Cause::KeyUnknown { source.want(now) } else { None };
+    patience.map_or(cause.into(), |patience| TokenError::AwaitsKeys(Missing::Key, patience))
+}
+
 /// The keys that may have signed the token: the one it names, or all that fit its algorithm.
 fn candidates<'k>(
     token: &Compact<'_>,
@@ -83,8 +93,9 @@ fn candidates<'k>(
 ) -> Result<Vec<&'k VerificationKey>, Cause> {
     let fits = |key: &&VerificationKey| key.algorithms.contains(&token.algorithm);
     if token.kid.is_some() {
-        let key = keys.iter().find(|key| key.kid == token.kid).ok_or(Cause::KeyUnknown)?;
-        return if fits(&key) { Ok(vec![key]) } else { Err(Cause::KeyMismatch) };
+        let mut named = keys.iter().filter(|key| key.kid == token.kid).peekable();
+        named.peek().ok_or(Cause::KeyUnknown)?;
+        return named.find(fits).map(|key| vec![key]).ok_or(Cause::KeyMismatch);
     }
     let fitting: Vec<_> = keys.iter().filter(fits).collect();
     match fitting.len() {

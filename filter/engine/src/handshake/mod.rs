@@ -13,6 +13,7 @@ mod single_use_tests;
 mod subprotocol;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use postern_config::{
 
 use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
+use crate::auth::revocation::Bearer;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::auth::verifier;
 use crate::csrf::error::CsrfError;
@@ -41,6 +43,7 @@ use crate::slots::{EntryKey, KeySpace};
 
 use credentials::{Credentials, Tokens, is_credential};
 use extensions::Offers;
+use waiting::{Stop, Waiting};
 
 pub(crate) use extensions::{Agreement, Deflate};
 pub(crate) use response::Expected;
@@ -63,6 +66,7 @@ pub(crate) struct Handshake {
     refusal: Option<Refusal>,
     pending: VecDeque<Charge>,
     admission: Option<Box<Admission>>,
+    waiting: Waiting,
     keys: KeySpace,
 }
 
@@ -77,6 +81,9 @@ pub(crate) enum Next {
     Refuse(Refusal),
     /// The token has to be spent; the answer goes to [`Handshake::spent`].
     Spend(Ticket),
+    /// What it is judged by has to be fetched. To be asked again when something has come, and at
+    /// [`Handshake::waits_until`] at the latest.
+    Wait,
 }
 
 /// A handshake that may go up.
@@ -127,6 +134,7 @@ impl Handshake {
             refusal,
             pending: VecDeque::new(),
             admission: None,
+            waiting: Waiting::default(),
             keys,
         };
         if handshake.refusal.is_none() && !handshake.has_sound_offers() {
@@ -154,7 +162,10 @@ impl Handshake {
             let mut claims = None;
             match self.judge(&mut claims, now) {
                 Ok(admission) => self.admission = Some(Box::new(admission)),
-                Err(refusal) => self.refusal = Some(refusal),
+                Err(stop) => match self.waiting.judge(stop, now) {
+                    Ok(()) => return Next::Wait,
+                    Err(refusal) => self.refusal = Some(refusal),
+                },
             }
             // A user is known, and counted, also where the claims are not enough.
             if self.admission.is_some() || claims.is_some() {
@@ -184,6 +195,11 @@ impl Handshake {
             admission.ticket = None;
             self.refusal = spent.refusal().map(Refusal::from);
         }
+    }
+
+    /// Until when it waits, if it does.
+    pub(crate) fn waits_until(&self) -> Option<Duration> {
+        self.waiting.until()
     }
 
     /// The request, once nothing more is asked of it.
@@ -220,7 +236,7 @@ impl Handshake {
 
     /// Everything that is judged between the rates by address and those by user. `claims` become
     /// those of the token once it is verified.
-    fn judge(&self, claims: &mut Option<Claims>, now: Duration) -> Result<Admission, Refusal> {
+    fn judge(&self, claims: &mut Option<Claims>, now: Duration) -> Result<Admission, Stop> {
         let policy = &self.ruleset.policy;
         let headers = self.head.headers();
         judge_origin(&policy.origins, headers)?;
@@ -230,7 +246,9 @@ impl Handshake {
         let allowed = subprotocol::judge(&policy.subprotocols, &offers)?;
         let mut ticket = None;
         if let Some(auth) = &policy.auth {
-            let verified = claims.insert(self.verify_token(now)?);
+            let verified = self.verify_token(now)?;
+            waiting::judge_revocation(&self.ruleset, &verified, now)?;
+            let verified = claims.insert(verified);
             if auth.single_use {
                 ticket = Some(Ticket::of(verified, &self.keys)?);
             }
@@ -286,7 +304,8 @@ impl Handshake {
             drain: None,
         };
         let entropy = &self.head.entropy;
-        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates };
+        let bearer = claims.as_ref().map(Bearer::of).unwrap_or_default();
+        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, bearer };
         Ok(Admission { edits, expected, terms, ticket })
     }
 
@@ -312,7 +331,7 @@ impl Handshake {
         subprotocol::are_well_formed(&offers)
     }
 
-    fn verify_token(&self, now: Duration) -> Result<Claims, Refusal> {
+    fn verify_token(&self, now: Duration) -> Result<Claims, Stop> {
         let token = match &self.credentials.tokens {
             Tokens::Missing => return Err(Reason::TokenMissing.into()),
             Tokens::Ambiguous => return Err(Reason::TokenAmbiguous.into()),
@@ -340,7 +359,7 @@ impl From<TokenError> for Refusal {
         let reason = match error {
             TokenError::Expired => Reason::TokenExpired,
             TokenError::Invalid(_) => Reason::TokenInvalid,
-            TokenError::KeysUnavailable => Reason::KeysUnavailable,
+            TokenError::KeysUnavailable | TokenError::AwaitsKeys(..) => Reason::KeysUnavailable,
         };
         Self { reason, wait: None, detail: Some(error.into()) }
     }

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use postern_config::Policy;
 
+use crate::auth::revocation::Bearer;
 use crate::chunk::{Chunk, Unreadable};
 use crate::close;
 use crate::frame::OpCode;
@@ -44,6 +45,7 @@ use waiting::Waiting;
 pub(crate) struct Open {
     client: Side,
     upstream: Side,
+    bearer: Bearer,
     rates: Rates,
     mask: [u8; 4],
     parking: Parking,
@@ -71,6 +73,8 @@ pub(crate) struct Terms {
     pub(crate) mask: [u8; 4],
     /// How much the client may send.
     pub(crate) rates: Rates,
+    /// Whose it is.
+    pub(crate) bearer: Bearer,
 }
 
 /// What has become of the stream towards the upstream before it agreed.
@@ -117,6 +121,7 @@ impl Open {
         Self {
             client: Side::client(policy, client),
             upstream: Side::upstream(policy, server),
+            bearer: terms.bearer,
             rates: terms.rates,
             mask: terms.mask,
             parking: Parking::new(terms.ping_key, early == Early::Parked),
@@ -133,6 +138,11 @@ impl Open {
     /// Why the connection was refused, once it was.
     pub(crate) fn refused(&self) -> Option<Reason> {
         self.refused
+    }
+
+    /// Whose connection it is.
+    pub(crate) fn bearer(&self) -> &Bearer {
+        &self.bearer
     }
 
     /// What was counted since this was last asked; `is_over` where it is asked for the last time.

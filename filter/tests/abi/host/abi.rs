@@ -9,7 +9,7 @@ use std::slice;
 
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
 
-use super::state::{Fields, Host, LocalReply};
+use super::state::{CLUSTER, Call, Fields, Host, LocalReply};
 
 /// The bytes that the filter points to.
 ///
@@ -125,6 +125,10 @@ extern "C" fn proxy_get_buffer_bytes(
 ) -> Status {
     let found = Host::with(|host| match buffer {
         BufferType::PluginConfiguration => Ok(host.configuration.clone()),
+        BufferType::HttpCallResponseBody => {
+            let answer = host.answer.as_ref().ok_or(Status::NotFound)?;
+            Ok(answer.body.iter().skip(start).take(max_size).copied().collect())
+        }
         buffer => host.buffer(buffer)?.get(start, max_size),
     });
     status(found.map(|found| unsafe { hand_over(found, bytes, size) }))
@@ -277,6 +281,11 @@ extern "C" fn proxy_increment_metric(id: u32, by: i64) -> Status {
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn proxy_record_metric(id: u32, value: u64) -> Status {
+    Host::with(|host| host.envoy.record_metric(id, value))
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn proxy_continue_stream(stream: StreamType) -> Status {
     Host::with(|host| {
         let asked = &mut host.current().expect("a live stream goes on").asked;
@@ -333,6 +342,38 @@ extern "C" fn proxy_call_foreign_function(
     status(answer.map(|answer| unsafe { hand_over(answer, bytes, size) }))
 }
 
+#[unsafe(no_mangle)]
+extern "C" fn proxy_http_call(
+    cluster: *const u8,
+    cluster_size: usize,
+    fields: *const u8,
+    fields_size: usize,
+    _body: *const u8,
+    body_size: usize,
+    _trailers: *const u8,
+    _trailers_size: usize,
+    timeout: u32,
+    token: *mut u32,
+) -> Status {
+    let (cluster, fields) = unsafe { (text(read(cluster, cluster_size)), read(fields, fields_size)) };
+    let fields = deserialize(fields);
+    assert_eq!(body_size, 0, "nobody sends a body");
+    for name in [":method", ":authority", ":path"] {
+        assert!(fields.iter().any(|(n, _)| n == name), "Envoy makes no call without {name}");
+    }
+    Host::with(|host| {
+        assert!(host.roots.contains(&host.effective), "a call is to be a root's");
+        if cluster != CLUSTER {
+            return Status::BadArgument;
+        }
+        let timeout = std::time::Duration::from_millis(timeout.into());
+        let id = host.next_id();
+        host.calls.push(Call { id, root: host.effective, fields, timeout });
+        unsafe { *token = id };
+        Status::Ok
+    })
+}
+
 /// Functions that the SDK imports and the filter has no use for.
 macro_rules! never_called {
     ($($name:ident)*) => {$(
@@ -355,8 +396,6 @@ never_called! {
     proxy_grpc_close
     proxy_grpc_send
     proxy_grpc_stream
-    proxy_http_call
-    proxy_record_metric
     proxy_register_shared_queue
     proxy_resolve_shared_queue
     proxy_set_header_map_pairs

@@ -103,6 +103,19 @@ impl Envoy {
         u32::try_from(index).unwrap()
     }
 
+    pub(super) fn record_metric(&self, id: u32, value: u64) -> Status {
+        let mut metrics = self.metrics.lock().unwrap();
+        match metrics.get_mut(id as usize) {
+            Some(metric) if metric.kind == MetricType::Gauge => {
+                metric.value = i64::try_from(value).unwrap();
+                Status::Ok
+            }
+            Some(metric) if metric.kind == MetricType::Counter => Status::BadArgument,
+            Some(_) => Status::Ok,
+            None => Status::NotFound,
+        }
+    }
+
     pub(super) fn increment_metric(&self, id: u32, by: i64) -> Status {
         let mut metrics = self.metrics.lock().unwrap();
         let Some(metric) = metrics.get_mut(id as usize) else { return Status::NotFound };

@@ -24,6 +24,13 @@ unsafe extern "C" {
         end_of_stream: bool,
     ) -> Action;
     pub(super) safe fn proxy_on_response_body(context_id: u32, size: usize, end_of_stream: bool) -> Action;
+    pub(super) safe fn proxy_on_http_call_response(
+        context_id: u32,
+        token: u32,
+        fields: usize,
+        body_size: usize,
+        trailers: usize,
+    );
     pub(super) safe fn proxy_on_log(context_id: u32);
     pub(super) safe fn proxy_on_done(context_id: u32) -> bool;
     pub(super) safe fn proxy_on_delete(context_id: u32);

@@ -26,6 +26,24 @@ pub(crate) struct LocalReply {
     pub(crate) body: Vec<u8>,
 }
 
+/// The cluster that this Envoy knows.
+pub(crate) const CLUSTER: &str = "auth";
+
+/// A call to a cluster that has no answer yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(super) id: u32,
+    pub(super) root: u32,
+    pub(crate) fields: Fields,
+    pub(crate) timeout: Duration,
+}
+
+/// The answer to a call.
+pub(super) struct CallAnswer {
+    pub(super) fields: Fields,
+    pub(super) body: Vec<u8>,
+}
+
 thread_local! {
     static HOST: RefCell<Option<Host>> = const { RefCell::new(None) };
 }
@@ -44,6 +62,9 @@ pub(super) struct Host {
     pub(super) last_id: u32,
     pub(super) roots: BTreeSet<u32>,
     pub(super) streams: BTreeMap<u32, StreamState>,
+    pub(super) calls: Vec<Call>,
+    /// During the callback with it.
+    pub(super) answer: Option<CallAnswer>,
 }
 
 /// One stream.
@@ -51,6 +72,10 @@ pub(super) struct Host {
 pub(super) struct StreamState {
     pub(super) request: Fields,
     pub(super) response: Option<Fields>,
+    /// Whether the request was paused at its header fields and has not been resumed since.
+    pub(super) held: bool,
+    /// What has come from the client meanwhile: Envoy calls no filter that has stopped all.
+    pub(super) waiting: Vec<u8>,
     /// By their path, its parts joined by dots.
     pub(super) properties: BTreeMap<String, Vec<u8>>,
     pub(super) request_body: Buffer,
@@ -97,6 +122,8 @@ impl Host {
             last_id: 0,
             roots: BTreeSet::new(),
             streams: BTreeMap::new(),
+            calls: Vec::new(),
+            answer: None,
         };
         HOST.with_borrow_mut(|slot| assert!(slot.replace(host).is_none(), "a thread is one worker"));
     }
@@ -118,6 +145,9 @@ impl Host {
 
     /// The header map of the current stream, if it has that message already.
     pub(super) fn map(&mut self, map: MapType) -> Result<&mut Fields, Status> {
+        if map == MapType::HttpCallResponseHeaders {
+            return self.answer.as_mut().map(|answer| &mut answer.fields).ok_or(Status::BadArgument);
+        }
         let stream = self.current().ok_or(Status::BadArgument)?;
         match map {
             MapType::HttpRequestHeaders => Ok(&mut stream.request),

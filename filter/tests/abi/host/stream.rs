@@ -36,6 +36,8 @@ impl<'w> Stream<'w> {
         let action = exports::proxy_on_request_headers(id, count, ordinary);
         if action == Action::Continue {
             stream.state(|state| state.outside.request = Some(state.request.clone()));
+        } else {
+            stream.state(|state| state.held = true);
         }
         settle(id);
         stream
@@ -132,7 +134,9 @@ impl<'w> Stream<'w> {
     }
 
     fn body(&self, direction: Direction, chunk: &[u8]) {
-        if !self.is_over() {
+        if direction == Direction::Request && self.state(|state| state.held) {
+            self.state(|state| state.waiting.extend_from_slice(chunk));
+        } else if !self.is_over() {
             body(self.id, direction, chunk, false);
             settle(self.id);
         }
@@ -176,7 +180,9 @@ impl StreamState {
             (std::mem::take(&mut self.asked.resume_request), Direction::Request),
             (std::mem::take(&mut self.asked.resume_response), Direction::Response),
         ] {
-            if asked {
+            if asked && direction == Direction::Request && std::mem::take(&mut self.held) {
+                self.outside.request = Some(self.request.clone());
+            } else if asked {
                 let bytes = self.body(direction).resume();
                 self.goes_on(direction, bytes);
             }
@@ -193,10 +199,14 @@ impl StreamState {
 
 /// Does what the filter asked for in a callback that has returned.
 fn settle(id: u32) {
-    let asked = with(id, |state| {
+    let (asked, waiting) = with(id, |state| {
         state.resume_asked();
-        std::mem::take(&mut state.asked)
+        let waiting = if state.held { Vec::new() } else { std::mem::take(&mut state.waiting) };
+        (std::mem::take(&mut state.asked), waiting)
     });
+    if !waiting.is_empty() {
+        body(id, Direction::Request, &waiting, false);
+    }
     if let Some(reply) = asked.reply {
         local_reply(id, reply);
     }

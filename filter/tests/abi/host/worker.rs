@@ -10,7 +10,7 @@ use proxy_wasm::types::LogLevel;
 
 use super::envoy::Envoy;
 use super::exports;
-use super::state::Host;
+use super::state::{Call, CallAnswer, Fields, Host};
 use super::stream;
 
 /// The worker that this thread is.
@@ -56,6 +56,49 @@ impl Worker {
             Host::with(|host| host.effective = root);
             exports::proxy_on_tick(root);
             stream::settle_all();
+        }
+    }
+
+    /// The calls to clusters that wait for an answer.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        Host::with(|host| host.calls.clone())
+    }
+
+    /// The cluster answers a call.
+    pub(crate) fn answer(&self, call: &Call, status: &str, body: &[u8]) {
+        self.end_call(call, vec![(":status".to_owned(), status.into())], body);
+    }
+
+    /// A call ends without an answer.
+    pub(crate) fn cut(&self, call: &Call) {
+        self.end_call(call, Vec::new(), b"");
+    }
+
+    fn end_call(&self, call: &Call, fields: Fields, body: &[u8]) {
+        let (count, len) = (fields.len(), body.len());
+        Host::with(|host| {
+            host.calls.retain(|other| other.id != call.id);
+            host.effective = call.root;
+            host.answer = (count > 0).then(|| CallAnswer { fields, body: body.to_vec() });
+        });
+        exports::proxy_on_http_call_response(call.root, call.id, count, len, 0);
+        Host::with(|host| host.answer = None);
+        stream::settle_all();
+    }
+
+    /// Takes away all roots but the last, and what they have called for, as Envoy does when nothing
+    /// of an old configuration is left.
+    pub(crate) fn retire(&self) {
+        let mut roots = Host::with(|host| host.roots.clone());
+        roots.pop_last();
+        for root in roots {
+            Host::with(|host| host.effective = root);
+            exports::proxy_on_done(root);
+            exports::proxy_on_delete(root);
+            Host::with(|host| {
+                host.roots.remove(&root);
+                host.calls.retain(|call| call.root != root);
+            });
         }
     }
 

@@ -1,0 +1,342 @@
+//! Keys that are fetched from a cluster.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use postern_e2e::token::{edge_claims, jwks};
+use postern_e2e::{Documents, Frame, Pushed, Request, RunningScene, Scene, Served, Signer, Value, json};
+use tokio::time::sleep;
+
+const ISSUER: &str = "https://auth.example.com/";
+const PATH: &str = "/.well-known/jwks.json?tenant=1";
+
+/// How soon an unknown key may be asked for again.
+const REFETCH: Duration = Duration::from_secs(10);
+
+fn provider(path: &str, remote: Value) -> Value {
+    let mut whole = json!({"cluster": "auth", "uri": format!("https://auth.example.com{path}")});
+    whole.as_object_mut().expect("an object").extend(remote.as_object().expect("an object").clone());
+    json!({"issuer": ISSUER, "audiences": ["chat"], "jwks": {"remote": whole}})
+}
+
+fn policy(provider: &str) -> Value {
+    json!({
+        "tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "rates": [],
+        "auth": {"providers": [provider], "from": [{"header": "authorization"}]},
+    })
+}
+
+/// One provider, `main`, of the keys at [`PATH`], and four workers.
+fn scene(documents: &Documents, remote: Value) -> Scene {
+    let scene = Scene::new().policy(policy("main")).provider("main", provider(PATH, remote));
+    scene.cluster("auth", documents.address()).workers(4).plaintext()
+}
+
+fn bearing_on(path: &str, signer: &Signer) -> Request {
+    let mut claims = edge_claims("alice");
+    claims["iss"] = json!(ISSUER);
+    Request::upgrade(path).header("Authorization", format!("Bearer {}", signer.mint(&claims)))
+}
+
+fn bearing(signer: &Signer) -> Request {
+    bearing_on("/ws/chat", signer)
+}
+
+/// The status of a handshake, and why it was refused.
+async fn outcome(scene: &RunningScene, signer: &Signer) -> (u16, Option<String>) {
+    let response = scene.ask(&bearing(signer)).await;
+    (response.status, response.reason())
+}
+
+fn refused(status: u16, reason: &str) -> (u16, Option<String>) {
+    (status, Some(reason.to_owned()))
+}
+
+async fn becomes(scene: &RunningScene, signer: &Signer, expected: (u16, Option<String>)) {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = outcome(scene, signer).await;
+        if found == expected {
+            return;
+        }
+        assert!(Instant::now() < end, "{found:?} and never {expected:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_are_fetched_once_for_all_workers_and_handshakes_wait_for_them() {
+    let (documents, signer, stranger) = (Documents::start().await, Signer::es256("a"), Signer::es256("a"));
+    documents.serve_after(PATH, Duration::from_secs(1), Served::Document(jwks(&[&signer])));
+    let scene = scene(&documents, json!({})).start().await;
+    let (good, bad) = (bearing(&signer), bearing(&stranger));
+    let answers = join_all((0..16).flat_map(|_| [scene.ask(&good), scene.ask(&bad)]));
+    let (answers, ()) = tokio::join!(answers, async {
+        sleep(Duration::from_millis(300)).await;
+        assert!(!scene.upstream().has_seen(good.case()), "it went up before there were keys");
+    });
+    for pair in answers.chunks(2) {
+        assert_eq!(pair[0].status, 101, "{}", pair[0].text());
+        assert_eq!(pair[1].reason().as_deref(), Some("token_invalid"));
+    }
+    assert!(!scene.upstream().has_seen(bad.case()));
+    let requests = documents.requests(PATH);
+    assert_eq!(requests.len(), 1);
+    assert_eq!((requests[0].method.as_str(), requests[0].target.as_str()), ("GET", PATH));
+    assert_eq!(requests[0].headers.get("host").as_deref(), Some("auth.example.com"));
+    let labels = [("source", "jwks"), ("cluster", "auth"), ("result", "good")];
+    assert_eq!(scene.envoy().stats().await.sum("postern_fetches", &labels), 1.0);
+    // A socket that waited is one like any other.
+    let mut client = scene.open_with(&good).await;
+    client.send(Frame::text("hello").masked().bytes()).await;
+    assert_eq!(client.frame().await, Ok(Frame::text("hello")));
+}
+
+#[tokio::test]
+async fn what_a_client_sends_while_its_handshake_waits_is_kept_and_judged_after_it() {
+    let (documents, signer) = (Documents::start().await, Signer::es256("a"));
+    documents.serve(PATH, Served::Silence);
+    let scene = scene(&documents, json!({"timeout": "1s"})).start().await;
+    let (early, bad) = (Frame::text("early").masked(), Frame::text("early").masked().rsv(0b100));
+    for together in [true, false] {
+        let requests = [bearing(&signer), bearing(&signer), bearing(&signer)];
+        let frames = [early.bytes(), bad.bytes(), early.bytes()];
+        let mut clients = Vec::new();
+        for (request, frame) in requests.iter().zip(&frames) {
+            let mut client = scene.connect().await;
+            if together {
+                client.send([request.bytes(), frame.clone()].concat()).await;
+            } else {
+                client.send(request.bytes()).await;
+                sleep(Duration::from_millis(100)).await;
+                client.send(frame).await;
+            }
+            clients.push(client);
+        }
+        if together {
+            for (client, request) in clients.iter_mut().zip(&requests) {
+                assert_eq!(client.response().await.reason().as_deref(), Some("keys_unavailable"));
+                assert!(!scene.upstream().has_seen(request.case()));
+            }
+            documents.serve_after(PATH, Duration::from_millis(500), Served::Document(jwks(&[&signer])));
+            // The next try has to be under way.
+            documents.hits_become(PATH, documents.hits(PATH) + 1).await;
+            continue;
+        }
+        let [mut good, mut wrong, mut other] = clients.try_into().expect("three");
+        for client in [&mut good, &mut other] {
+            assert_eq!(client.response().await.status, 101);
+            assert_eq!(client.frame().await, Ok(Frame::text("early")));
+        }
+        assert_eq!(wrong.response().await.status, 101);
+        assert_eq!(wrong.close().await.code(), Some(1002));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_while_its_handshake_waits_is_forgotten() {
+    let (documents, signer) = (Documents::start().await, Signer::es256("a"));
+    documents.serve_after(PATH, Duration::from_millis(1500), Served::Document(jwks(&[&signer])));
+    let scene = scene(&documents, json!({})).start().await;
+    let mut gone = Vec::new();
+    for _ in 0..20 {
+        let request = bearing(&signer);
+        scene.connect().await.send(request.bytes()).await;
+        gone.push(request);
+    }
+    assert_eq!(outcome(&scene, &signer).await, (101, None));
+    for request in gone {
+        assert!(!scene.upstream().has_seen(request.case()));
+    }
+    assert_eq!(scene.envoy().stats().await.sum("envoy_wasm_postern_vm_reload_success", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn without_keys_handshakes_wait_their_time_and_are_answered_503_until_there_are_some() {
+    let (documents, signer) = (Documents::start().await, Signer::es256("a"));
+    let set = jwks(&[&signer]);
+    let mut large = set.clone();
+    large["padding"] = json!("x".repeat(256 * 1024));
+    let mut secret = set.clone();
+    secret["keys"] =
+        json!([{"kty": "oct", "k": "c2VjcmV0"}, {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]);
+    let cases = [
+        ("silent", Served::Silence, "no answer|the status is 504"),
+        ("down", Served::HangUp, "the status is 503"),
+        ("error", Served::Answer(500, set.to_string().into_bytes()), "the status is 500"),
+        ("created", Served::Answer(201, set.to_string().into_bytes()), "the status is 201"),
+        ("empty", Served::Answer(200, Vec::new()), "no unambiguous JSON"),
+        ("garbage", Served::Answer(200, vec![0xff; 1000]), "no unambiguous JSON"),
+        ("list", Served::Document(json!([])), "no JWK set"),
+        ("nothing", Served::Document(json!({"keys": []})), "no key that can be used"),
+        ("useless", Served::Document(secret), "no key that can be used"),
+        ("large", Served::Document(large), "the answer is too large"),
+        ("half", Served::Half(set.clone()), "no answer"),
+        ("many", Served::Document(json!({"keys": vec![signer.jwk(); 257]})), "too many keys"),
+    ];
+    let names = || cases.iter().map(|(name, ..)| *name).chain(["unknown", "hostless"]);
+    let mut providers = json!({});
+    let mut policies = json!({});
+    for name in names() {
+        providers[name] = provider(&format!("/{name}"), json!({"timeout": "1s"}));
+        policies[name] = policy(name);
+    }
+    providers["unknown"]["jwks"]["remote"]["cluster"] = json!("nobody");
+    providers["hostless"]["jwks"]["remote"]["cluster"] = json!("hostless");
+    for (name, served, _) in &cases {
+        documents.serve(&format!("/{name}"), served.clone());
+    }
+    let scene = Scene::new().document(postern_e2e::twins::document(providers, policies));
+    let scene = scene.cluster("auth", documents.address()).workers(2).plaintext().change(|bootstrap| {
+        let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("a list");
+        clusters.push(json!({
+            "name": "hostless", "type": "STATIC", "load_assignment": {"cluster_name": "hostless"},
+        }));
+    });
+    let scene = scene.start().await;
+
+    let asked = names().map(|name| {
+        let scene = &scene;
+        let request = bearing_on(&format!("/ws/{name}"), &signer);
+        async move {
+            let start = Instant::now();
+            let response = scene.ask(&request).await;
+            let found = (response.status, response.reason());
+            assert_eq!(found, refused(503, "keys_unavailable"), "{name}");
+            assert!(start.elapsed() < Duration::from_secs(3), "{name} took {:?}", start.elapsed());
+            assert!(!scene.upstream().has_seen(request.case()), "{name}");
+            assert_eq!(scene.access_line(request.case()).await["reason"], "keys_unavailable", "{name}");
+        }
+    });
+    join_all(asked).await;
+    let log = scene.envoy().log_lines_with("fetch failed");
+    let told = |part: &str| log.iter().any(|line| line.contains(part));
+    for (name, _, words) in &cases {
+        assert!(words.split('|').any(told), "{name}: {log:#?}");
+    }
+    assert!(told("cluster=nobody: Envoy does not know the cluster"), "{log:#?}");
+    assert!(told("cluster=hostless: "), "{log:#?}");
+
+    for (name, ..) in &cases {
+        documents.serve(&format!("/{name}"), Served::Document(set.clone()));
+    }
+    let healed = cases.iter().map(|(name, ..)| {
+        let (scene, request) = (&scene, bearing_on(&format!("/ws/{name}"), &signer));
+        async move {
+            let end = Instant::now() + Duration::from_secs(20);
+            while scene.ask(&request).await.status != 101 {
+                assert!(Instant::now() < end, "{name} never gets its keys");
+            }
+        }
+    });
+    join_all(healed).await;
+    assert_eq!(scene.envoy().stats().await.sum("envoy_wasm_postern_vm_reload_success", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn keys_change_hands_while_sockets_are_open() {
+    let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::rs256("new"));
+    documents.serve(PATH, Served::Document(jwks(&[&old])));
+    let scene = scene(&documents, json!({"refresh_interval": "1s"})).start().await;
+    assert_eq!(outcome(&scene, &old).await, (101, None));
+    assert_eq!(outcome(&scene, &new).await, refused(401, "token_invalid"));
+    let mut client = scene.open_with(&bearing(&old)).await;
+
+    documents.serve(PATH, Served::Document(jwks(&[&old, &new])));
+    becomes(&scene, &new, (101, None)).await;
+    assert_eq!(outcome(&scene, &old).await, (101, None));
+    documents.serve(PATH, Served::Document(jwks(&[&new])));
+    becomes(&scene, &old, refused(401, "token_invalid")).await;
+    let hits = documents.hits(PATH);
+    documents.hits_become(PATH, hits + 2).await;
+    for _ in 0..16 {
+        assert_eq!(outcome(&scene, &old).await, refused(401, "token_invalid"), "a worker has the old keys");
+        assert_eq!(outcome(&scene, &new).await, (101, None), "a worker has not the new keys");
+    }
+    client.send(Frame::text("still here").masked().bytes()).await;
+    assert_eq!(client.frame().await, Ok(Frame::text("still here")));
+}
+
+#[tokio::test]
+async fn a_storm_of_unknown_keys_costs_one_fetch_and_a_new_key_is_found_by_it() {
+    let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::es256("new"));
+    documents.serve(PATH, Served::Document(jwks(&[&old])));
+    let scene = scene(&documents, json!({})).start().await;
+    assert_eq!(outcome(&scene, &old).await, (101, None));
+    let storm = |part: usize| {
+        let signers: Vec<_> = (0..100).map(|i| Signer::eddsa(&format!("unknown {part} {i}"))).collect();
+        let scene = &scene;
+        async move {
+            for some in signers.chunks(25) {
+                for answer in join_all(some.iter().map(|signer| outcome(scene, signer))).await {
+                    assert_eq!(answer, refused(401, "token_invalid"));
+                }
+            }
+        }
+    };
+    // Right after a fetch there is none, and nobody waits for one.
+    let start = Instant::now();
+    storm(0).await;
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(documents.hits(PATH), 1);
+
+    sleep(REFETCH).await;
+    let start = Instant::now();
+    storm(1).await;
+    storm(2).await;
+    assert!(start.elapsed() < REFETCH, "{:?}", start.elapsed());
+    assert_eq!(documents.hits(PATH), 2);
+
+    sleep(REFETCH).await;
+    documents.serve_after(PATH, Duration::from_millis(500), Served::Document(jwks(&[&old, &new])));
+    let answers = join_all((0..16).map(|_| outcome(&scene, &new))).await;
+    assert!(answers.iter().all(|answer| *answer == (101, None)), "{answers:?}");
+    assert_eq!(documents.hits(PATH), 3);
+}
+
+#[tokio::test]
+async fn keys_serve_on_when_refreshing_fails_until_they_are_too_old() {
+    let (documents, signer) = (Documents::start().await, Signer::es256("a"));
+    documents.serve(PATH, Served::Document(jwks(&[&signer])));
+    let remote = json!({"refresh_interval": "1s", "timeout": "500ms", "max_stale": "6s"});
+    let scene = scene(&documents, remote).start().await;
+    assert_eq!(outcome(&scene, &signer).await, (101, None));
+    documents.serve(PATH, Served::Answer(500, Vec::new()));
+    let hits = documents.hits(PATH);
+    documents.hits_become(PATH, hits + 3).await;
+    let last_good = Instant::now();
+    for _ in 0..8 {
+        assert_eq!(outcome(&scene, &signer).await, (101, None));
+    }
+    becomes(&scene, &signer, refused(503, "keys_unavailable")).await;
+    assert!(last_good.elapsed() < Duration::from_secs(6), "{:?}", last_good.elapsed());
+    for _ in 0..4 {
+        assert_eq!(outcome(&scene, &signer).await, refused(503, "keys_unavailable"));
+    }
+    // An hour of retries would be a burden: about one in a second here.
+    let hits = documents.hits(PATH);
+    sleep(Duration::from_secs(3)).await;
+    assert!(documents.hits(PATH) - hits <= 4, "{} fetches in three seconds", documents.hits(PATH) - hits);
+    documents.serve(PATH, Served::Document(jwks(&[&signer])));
+    becomes(&scene, &signer, (101, None)).await;
+}
+
+#[tokio::test]
+async fn a_pushed_configuration_goes_on_with_the_keys_that_are_there() {
+    let (documents, signer) = (Documents::start().await, Signer::es256("a"));
+    documents.serve(PATH, Served::Document(jwks(&[&signer])));
+    let mut scene = scene(&documents, json!({})).discovered().start().await;
+    assert_eq!(outcome(&scene, &signer).await, (101, None));
+    let mut client = scene.open_with(&bearing(&signer)).await;
+    documents.serve(PATH, Served::HangUp);
+    let mut pushed = policy("main");
+    pushed["messages"] = json!({"max_frame_bytes": 5});
+    assert_eq!(scene.push(pushed).await, Pushed::Taken);
+    for _ in 0..16 {
+        assert_eq!(outcome(&scene, &signer).await, (101, None));
+    }
+    assert_eq!(documents.hits(PATH), 1);
+    client.send(Frame::text("longer than five").masked().bytes()).await;
+    assert_eq!(client.frame().await, Ok(Frame::text("longer than five")));
+}

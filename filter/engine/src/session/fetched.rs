@@ -1,0 +1,43 @@
+//! What a session has to do with what is fetched: its handshake may wait for it, and a revocation
+//! list may end it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Phase, Session};
+use crate::handshake;
+use crate::reason::Reason;
+use crate::source::Source;
+
+impl Session {
+    /// Whether the request is held until something has been fetched.
+    pub fn is_waiting(&self) -> bool {
+        matches!(&self.phase, Phase::Handshake(handshake) if handshake.waits_until().is_some())
+    }
+
+    /// Whether what `source` says may end it.
+    pub fn is_revocable_by(&self, source: &Rc<Source>) -> bool {
+        self.opened && self.ruleset.revocation.as_ref().is_some_and(|own| Rc::ptr_eq(own, source))
+    }
+
+    /// Looks again at what was waited for, and at whom a list names.
+    pub(super) fn on_fetched(&mut self, now: Duration) {
+        if self.is_waiting() {
+            self.advance_handshake(now);
+        }
+        let Phase::Open(open) = &mut self.phase else { return };
+        if open.refused().is_none() && self.ruleset.has_revoked(open.bearer(), now) {
+            open.refuse(Reason::TokenRevoked, now);
+            self.tell_refusal();
+            self.send();
+        }
+    }
+
+    /// Refuses a handshake that waits.
+    pub(super) fn refuse_held(&mut self, refusal: handshake::Refusal) {
+        if let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) {
+            let (_, removals) = handshake.into_parts();
+            self.refuse(removals, refusal);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Documents that are polled from Envoy clusters: one mechanism for all of them.
+//!
+//! Owns when a document is due, who of the workers of an Envoy fetches it, what is good and what is
+//! at hand. A [`Source`] makes no call and reads no clock: the host shows it what the workers share,
+//! and does what its [`Step`] says. One worker at a time holds the lease, which ends by itself, so
+//! that a fleet of VMs asks once and a dead worker is not waited for.
+
+mod content;
+mod record;
+mod registry;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use siphasher::sip128::SipHasher13;
+
+pub(crate) use content::Content;
+use record::Record;
+pub(crate) use registry::Sources;
+pub use spec::{Kind, Spec};
+
+/// How much longer than the fetch a lease lasts.
+pub(crate) const MARGIN: Duration = Duration::from_secs(1);
+
+/// How often what is asked for out of turn is fetched, over all workers.
+const REFETCH: Duration = Duration::from_secs(10);
+
+/// How soon a failed fetch is tried again while there is nothing at hand; the wait doubles up to
+/// the longest, which is also that of a source with something at hand.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// One polled document.
+#[derive(Debug)]
+pub struct Source {
+    spec: Spec,
+    record_key: String,
+    document_key: String,
+    /// As the workers last shared it.
+    record: Cell<Record>,
+    /// The number of the document at hand; 0 without one.
+    at_hand: Cell<u64>,
+    content: RefCell<Content>,
+    /// Whether it is asked for out of turn.
+    wanted: Cell<bool>,
+    /// Whether waiting for it may have become pointless, or come to an end.
+    stirred: Cell<bool>,
+}
+
+/// What is to be done about a source.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// This record is to be swapped for the one that was shown. If that succeeds, the document is to
+    /// be fetched; if not, the source is to be shown the record again.
+    Claim(Vec<u8>),
+    /// The shared document is to be read and handed to [`Source::take_up`].
+    Read,
+    /// Nothing.
+    Rest,
+}
+
+/// What came of a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// `:status`.
+    pub status: &'a [u8],
+    /// How long the body is.
+    pub len: usize,
+    /// The body, if it is not too long.
+    pub body: &'a [u8],
+}
+
+/// Why a fetch has failed. It never shows what was fetched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// Envoy made no call.
+    #[error("Envoy does not know the cluster, or cannot call it now")]
+    NotCalled,
+    /// There was no answer.
+    #[error("no answer")]
+    NoAnswer,
+    /// Not 200.
+    #[error("the status is {0}")]
+    Status(u16),
+    /// Larger than [`Kind::max_bytes`].
+    #[error("the answer is too large")]
+    TooLarge,
+    /// Not what was expected.
+    #[error("{0}")]
+    Unusable(&'static str),
+}
+
+/// How a fetch ended, for the shared record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome(Option<u128>);
+
+/// What a fetch leaves behind.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Another worker has taken over: nothing is to be done.
+    Lost,
+    /// The record is to be swapped for the one that was shown; before that, the document is to be
+    /// shared, if there is one.
+    Swap {
+        /// What to share, where the document is a new one.
+        document: Option<Vec<u8>>,
+        /// The new record.
+        record: Vec<u8>,
+    },
+}
+
+impl Outcome {
+    /// Nothing came of it.
+    pub const FAILED: Self = Self(None);
+}
+
+impl Source {
+    pub(crate) fn new(spec: Spec) -> Self {
+        let content = RefCell::new(Content::empty(spec.kind));
+        let identity = spec.identity();
+        Self {
+            spec,
+            // The number is that of the form of what is shared: a module of another version may share.
+            record_key: format!("postern.source.1 {identity}"),
+            document_key: format!("postern.document.1 {identity}"),
+            record: Cell::default(),
+            at_hand: Cell::default(),
+            content,
+            wanted: Cell::default(),
+            stirred: Cell::default(),
+        }
+    }
+
+    /// What it is.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The key of the shared record.
+    pub fn record_key(&self) -> &str {
+        &self.record_key
+    }
+
+    /// The key of the shared document.
+    pub fn document_key(&self) -> &str {
+        &self.document_key
+    }
+
+    /// Looks at the shared record, on behalf of `holder`, which is not 0.
+    pub fn look(&self, shared: &[u8], holder: u64, now: Duration) -> Step {
+        let record = Record::read(shared);
+        let before = self.record.replace(record);
+        if before.tried_at(now) != record.tried_at(now) {
+            // Whoever it is that fetches, what was asked for comes by that.
+            self.wanted.set(false);
+        }
+        if (before.failures, before.tried_at(now), before.is_leased(now))
+            != (record.failures, record.tried_at(now), record.is_leased(now))
+        {
+            self.stirred.set(true);
+        }
+        if record.number > 0 && record.number != self.at_hand.get() {
+            return Step::Read;
+        }
+        if record.is_leased(now) || self.due_at(now).is_some_and(|due| due > now) {
+            return Step::Rest;
+        }
+        let mut claimed = record;
+        let until = now.saturating_add(self.spec.timeout).saturating_add(MARGIN);
+        claimed.lease(holder, now, until);
+        Step::Claim(claimed.bytes())
+    }
+
+    /// Takes up the shared document. Whether there was one that can be used.
+    pub fn take_up(&self, shared: &[u8]) -> bool {
+        // Whatever it is, it is not read again before there is another one.
+        self.at_hand.set(self.record.get().number);
+        let Some((number, document)) = shared.split_first_chunk() else { return false };
+        let number = u64::from_be_bytes(*number);
+        let Ok(content) = Content::read(self.spec.kind, number, document) else { return false };
+        self.at_hand.set(number);
+        self.content.replace(content);
+        self.stirred.set(true);
+        true
+    }
+
+    /// Judges what came of a fetch.
+    ///
+    /// # Errors
+    /// Why it is not good; what is at hand serves on.
+    pub fn judge(&self, answer: &Answer<'_>) -> Result<Outcome, FetchError> {
+        if answer.status != b"200" {
+            let status = std::str::from_utf8(answer.status).ok().and_then(|status| status.parse().ok());
+            return Err(status.map_or(FetchError::NoAnswer, FetchError::Status));
+        }
+        if answer.len > self.spec.kind.max_bytes() {
+            return Err(FetchError::TooLarge);
+        }
+        Content::read(self.spec.kind, 0, answer.body).map_err(FetchError::Unusable)?;
+        Ok(Outcome(Some(SipHasher13::new().hash(answer.body).as_u128())))
+    }
+
+    /// Settles the fetch of `holder`, which brought `body`, in the shared record. To be asked again
+    /// when the swap fails.
+    pub fn settle(
+        &self,
+        shared: &[u8],
+        outcome: Outcome,
+        body: &[u8],
+        holder: u64,
+        now: Duration,
+    ) -> Settled {
+        let mut record = Record::read(shared);
+        if !record.is_leased_to(holder, now) {
+            return Settled::Lost;
+        }
+        let before = record.number;
+        match outcome.0 {
+            Some(digest) => record.succeed(digest, now),
+            None => record.fail(),
+        }
+        let document = (record.number != before).then(|| [&record.number.to_be_bytes()[..], body].concat());
+        Settled::Swap { document, record: record.bytes() }
+    }
+
+    /// The record without the lease of `holder`, which goes away; `None` if it has none.
+    pub fn release(&self, shared: &[u8], holder: u64, now: Duration) -> Option<Vec<u8>> {
+        let mut record = Record::read(shared);
+        record.is_leased_to(holder, now).then(|| {
+            record.give_back();
+            record.bytes()
+        })
+    }
+
+    /// Whether who waits for it should be told to look again; once.
+    pub fn take_stir(&self) -> bool {
+        self.stirred.take()
+    }
+
+    /// How long ago the document at hand was confirmed.
+    pub fn age(&self, now: Duration) -> Option<Duration> {
+        self.record.get().good_at().map(|at| now.saturating_sub(at))
+    }
+
+    /// What is at hand, unless it has gone stale.
+    pub(crate) fn content<T>(
+        &self,
+        now: Duration,
+        pick: impl FnOnce(&Content) -> Option<Rc<T>>,
+    ) -> Option<Rc<T>> {
+        let ends =
+            self.record.get().good_at().zip(self.spec.good_for).map(|(at, time)| at.saturating_add(time));
+        if ends.is_some_and(|end| end <= now) { None } else { pick(&self.content.borrow()) }
+    }
+
+    /// How long it is worth waiting for the next document, if at all.
+    pub(crate) fn patience(&self, now: Duration) -> Option<Duration> {
+        let soon = now.saturating_add(self.spec.timeout);
+        let comes = self.record.get().is_leased(now) || self.due_at(now).is_none_or(|due| due <= soon);
+        comes.then_some(self.spec.timeout)
+    }
+
+    /// Asks for it out of turn. How long it is worth waiting for that; `None` if it was fetched only
+    /// just now.
+    pub(crate) fn want(&self, now: Duration) -> Option<Duration> {
+        let record = self.record.get();
+        let due = record.tried_at(now).is_none_or(|tried| tried.saturating_add(REFETCH) <= now);
+        if due {
+            self.wanted.set(true);
+        }
+        (due || record.is_leased(now)).then_some(self.spec.timeout)
+    }
+
+    /// When the next fetch is due; `None` for at once.
+    fn due_at(&self, now: Duration) -> Option<Duration> {
+        let record = self.record.get();
+        let tried_at = record.tried_at(now)?;
+        let in_turn = match record.good_at() {
+            Some(good_at) if record.failures == 0 => good_at.saturating_add(self.spec.interval),
+            Some(_) => tried_at.saturating_add(LONGEST_RETRY.min(self.spec.interval)),
+            None => {
+                let doubled = 1_u32.checked_shl(record.failures.saturating_sub(1)).unwrap_or(u32::MAX);
+                let wait = FIRST_RETRY.saturating_mul(doubled).min(LONGEST_RETRY);
+                tried_at.saturating_add(wait.min(self.spec.interval))
+            }
+        };
+        if self.wanted.get() { Some(in_turn.min(tried_at.saturating_add(REFETCH))) } else { Some(in_turn) }
+    }
+}

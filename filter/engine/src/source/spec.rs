@@ -1,0 +1,102 @@
+//! What is fetched, from where, and how often.
+
+use std::time::Duration;
+
+use postern_config::{RemoteJwks, Revocation};
+
+/// The longest that a fetch of a revocation list may take.
+const REVOCATION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A JWK set (RFC 7517 §5).
+    Keys,
+    /// A revocation list.
+    Revocation,
+}
+
+/// A document behind an Envoy cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spec {
+    /// What it is.
+    pub kind: Kind,
+    /// The Envoy cluster to ask.
+    pub cluster: String,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// `:authority`.
+    pub authority: String,
+    /// `:path`, with the query.
+    pub path: String,
+    /// How long one fetch may take.
+    pub timeout: Duration,
+    /// From one good answer to the next fetch.
+    pub interval: Duration,
+    /// How long a good answer serves; `None` for ever.
+    pub good_for: Option<Duration>,
+}
+
+impl Kind {
+    /// The name in metrics, logs and shared data.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "jwks",
+            Self::Revocation => "revocation",
+        }
+    }
+
+    /// The largest document, in bytes.
+    pub fn max_bytes(self) -> usize {
+        match self {
+            Self::Keys => 256 * 1024,
+            Self::Revocation => 1024 * 1024,
+        }
+    }
+}
+
+impl Spec {
+    /// The JWK set of a provider.
+    pub(crate) fn keys(remote: &RemoteJwks) -> Self {
+        let RemoteJwks { cluster, uri, timeout, refresh_interval, max_stale } = remote;
+        let path = match uri.query() {
+            Some(query) => format!("{}?{query}", uri.path()),
+            None => uri.path().to_owned(),
+        };
+        // A set that goes stale before the next one can be there would be no use at times.
+        let in_any_case = refresh_interval.saturating_add(*timeout).saturating_add(super::MARGIN);
+        Self {
+            kind: Kind::Keys,
+            cluster: cluster.clone(),
+            scheme: uri.scheme().to_owned(),
+            authority: uri.authority().to_owned(),
+            path,
+            timeout: *timeout,
+            interval: *refresh_interval,
+            good_for: Some(in_any_case.max(*max_stale)),
+        }
+    }
+
+    /// The list of a policy.
+    pub(crate) fn revocation(revocation: &Revocation) -> Self {
+        let Revocation { cluster, path, interval } = revocation;
+        // Istio's names of clusters end in the host: outbound|443||auth.example.com.
+        let host = cluster.rsplit('|').next().filter(|host| !host.is_empty());
+        Self {
+            kind: Kind::Revocation,
+            cluster: cluster.clone(),
+            scheme: "http".to_owned(),
+            authority: host.unwrap_or(cluster).to_owned(),
+            path: path.clone(),
+            timeout: REVOCATION_TIMEOUT,
+            interval: *interval,
+            good_for: None,
+        }
+    }
+
+    /// What all of this document is shared under: whoever asks for it, however often.
+    pub(super) fn identity(&self) -> String {
+        let Self { kind, cluster, scheme, authority, path, .. } = self;
+        format!("{} {cluster} {scheme}://{authority}{path}", kind.name())
+    }
+}

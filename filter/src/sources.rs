@@ -1,0 +1,166 @@
+//! What is fetched from clusters: performs the steps of [`Source`], and tells who waits for them.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use postern_engine::Input;
+use postern_engine::source::{Answer, FetchError, Outcome, Settled, Source, Step};
+
+use crate::{host, metrics, sessions, stream};
+
+/// How often a swap is tried. Each failure is another worker's success.
+const ATTEMPTS: u32 = 16;
+
+/// The fetches of one root context.
+#[derive(Default)]
+pub(crate) struct Fetches {
+    /// What names this context among all that fetch; 0 until it is needed.
+    holder: u64,
+    under_way: HashMap<u32, Rc<Source>>,
+    /// The second in which the ages were last told.
+    told: u64,
+}
+
+/// A source with something to tell.
+pub(crate) struct Changed {
+    source: Rc<Source>,
+    /// Whether there is a new document.
+    anew: bool,
+}
+
+impl Fetches {
+    /// Takes up what is there for `sources`, and fetches nothing.
+    pub(crate) fn begin(&mut self, sources: &[Rc<Source>], now: Duration) {
+        for source in sources {
+            if source.look(&host::shared(source.record_key()).0, self.holder(), now) == Step::Read {
+                take_up(source);
+            }
+        }
+    }
+
+    /// Looks after `sources`, and fetches what is due; for `on_tick`.
+    pub(crate) fn on_tick(&mut self, sources: &[Rc<Source>], now: Duration) -> Vec<Changed> {
+        let changed = sources.iter().filter_map(|source| self.look_after(source, now)).collect();
+        if std::mem::replace(&mut self.told, now.as_secs()) != now.as_secs() {
+            for source in sources {
+                if let Some(age) = source.age(now) {
+                    metrics::source_age(source.spec().kind.name(), &source.spec().cluster, age.as_secs());
+                }
+            }
+        }
+        changed
+    }
+
+    /// Takes the answer to one of its calls; for `on_http_call_response`.
+    pub(crate) fn on_answer(&mut self, call: u32, fields: usize, len: usize, now: Duration) -> Vec<Changed> {
+        let Some(source) = self.under_way.remove(&call) else { return Vec::new() };
+        let status = if fields > 0 { host::answer_status() } else { Vec::new() };
+        // What is too large is not read at all.
+        let body = match len {
+            0 => Vec::new(),
+            len if len > source.spec().kind.max_bytes() => Vec::new(),
+            len => host::answer_body(len),
+        };
+        let judged = source.judge(&Answer { status: &status, len, body: &body });
+        self.settle(&source, judged, &body, now);
+        self.look_after(&source, now).into_iter().collect()
+    }
+
+    /// Leaves what is under way to others.
+    pub(crate) fn give_up(&mut self, now: Duration) {
+        for source in std::mem::take(&mut self.under_way).into_values() {
+            let (record, cas) = host::shared(source.record_key());
+            if let Some(released) = source.release(&record, self.holder, now) {
+                host::swap_shared(source.record_key(), &released, cas);
+            }
+        }
+    }
+
+    fn look_after(&mut self, source: &Rc<Source>, now: Duration) -> Option<Changed> {
+        let mut anew = false;
+        for _ in 0..ATTEMPTS {
+            let (record, cas) = host::shared(source.record_key());
+            match source.look(&record, self.holder(), now) {
+                Step::Rest => break,
+                Step::Read => anew |= take_up(source),
+                Step::Claim(claimed) => {
+                    if host::swap_shared(source.record_key(), &claimed, cas) {
+                        self.fetch(source, now);
+                    }
+                }
+            }
+        }
+        source.take_stir().then(|| Changed { source: Rc::clone(source), anew })
+    }
+
+    fn fetch(&mut self, source: &Rc<Source>, now: Duration) {
+        match host::get(source.spec()) {
+            Some(call) => {
+                self.under_way.insert(call, Rc::clone(source));
+            }
+            None => self.settle(source, Err(FetchError::NotCalled), &[], now),
+        }
+    }
+
+    fn settle(&mut self, source: &Source, judged: Result<Outcome, FetchError>, body: &[u8], now: Duration) {
+        let spec = source.spec();
+        let (outcome, result) = match judged {
+            Ok(outcome) => (outcome, "good"),
+            Err(error) => {
+                log::warn!("postern: fetch failed {}: {error}", name(source));
+                (Outcome::FAILED, "failed")
+            }
+        };
+        metrics::fetched(spec.kind.name(), &spec.cluster, result);
+        for _ in 0..ATTEMPTS {
+            let (record, cas) = host::shared(source.record_key());
+            let Settled::Swap { document, record } =
+                source.settle(&record, outcome, body, self.holder(), now)
+            else {
+                return;
+            };
+            let shared = document.is_none_or(|document| host::set_shared(source.document_key(), &document));
+            if shared && host::swap_shared(source.record_key(), &record, cas) {
+                return;
+            }
+        }
+    }
+
+    fn holder(&mut self) -> u64 {
+        if self.holder == 0 {
+            self.holder = host::random_number().unwrap_or(1);
+        }
+        self.holder
+    }
+}
+
+/// Lets those look again who wait for what has changed, and ends those whom a new list names.
+pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
+    if changed.is_empty() {
+        return;
+    }
+    let revocable =
+        changed.iter().filter(|changed| changed.anew).flat_map(|c| sessions::revocable_by(&c.source));
+    let concerned: Vec<_> = revocable.chain(sessions::waiting()).collect();
+    for live in concerned {
+        let mut session = live.session.borrow_mut();
+        session.handle(Input::Fetched, now);
+        if session.has_outputs() && host::enter(live.context_id) {
+            stream::perform(&live, &mut session, now);
+        }
+    }
+}
+
+fn take_up(source: &Source) -> bool {
+    let taken = source.take_up(&host::shared(source.document_key()).0);
+    if !taken {
+        log::warn!("postern: what was fetched cannot be read {}", name(source));
+    }
+    taken
+}
+
+fn name(source: &Source) -> String {
+    let spec = source.spec();
+    format!("source={} cluster={}", spec.kind.name(), spec.cluster)
+}

@@ -1,0 +1,330 @@
+//! What is fetched from clusters: calls, the workers that share their answers, and who waits.
+
+use std::sync::Barrier;
+use std::time::Duration;
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use proxy_wasm::types::LogLevel;
+use serde_json::{Value, json};
+
+use crate::fixtures::{REASON, agreement, document, handshake, open, request, websocket, with};
+use crate::frames::{BINARY, close, from_client, read};
+use crate::host::{Envoy, Fields, Stream, Worker, value_of};
+
+const TICK: Duration = Duration::from_millis(250);
+const SECOND: Duration = Duration::from_secs(1);
+const ISSUER: &str = "https://auth.example.com/";
+const GOOD: &str = "postern_fetches.source=jwks;.cluster=auth;.result=good;";
+const AGE: &str = "postern_source_age_seconds.source=jwks;.cluster=auth;";
+const FAILED: &str = "postern_fetches.source=jwks;.cluster=auth;.result=failed;";
+
+/// PKCS #8 of the Ed25519 key whose seed is all sevens (RFC 8410 §7).
+fn key() -> EncodingKey {
+    let prefix = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    EncodingKey::from_ed_der(&[&prefix[..], &[7; 32]].concat())
+}
+
+fn keys() -> Vec<u8> {
+    let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key(), Algorithm::EdDSA).unwrap()).unwrap();
+    jwk["kid"] = json!("a");
+    json!({"keys": [jwk]}).to_string().into_bytes()
+}
+
+fn bearing(worker: &Worker, kid: &str) -> Fields {
+    let claims = json!({
+        "iss": ISSUER, "aud": "chat", "sub": "alice", "jti": "t1", "exp": worker.now().as_secs() + 600,
+    });
+    let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
+    let token = jsonwebtoken::encode(&header, &claims, &key()).unwrap();
+    with(&handshake(), "authorization", format!("Bearer {token}"))
+}
+
+fn configuration(cluster: &str, auth: Value) -> Vec<u8> {
+    let mut policy = json!({"providers": ["main"], "from": [{"header": "authorization"}]});
+    policy.as_object_mut().unwrap().extend(auth.as_object().unwrap().clone());
+    let mut document =
+        document(json!({"auth": policy, "liveness": {"idle_timeout": "1h", "ping_interval": "none"}}));
+    document["providers"]["main"] = json!({
+        "issuer": ISSUER,
+        "audiences": ["chat"],
+        "jwks": {"remote": {"cluster": cluster, "uri": "https://auth.example.com/keys?tenant=1", "timeout": "2s"}},
+    });
+    document.to_string().into_bytes()
+}
+
+/// A worker with fetched keys.
+fn configure(worker: &Worker) {
+    assert!(worker.configure(&configuration("auth", json!({}))));
+}
+
+/// The only call that is under way is answered.
+fn answer(worker: &Worker, status: &str, body: &[u8]) {
+    let calls = worker.calls();
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    worker.answer(&calls[0], status, body);
+}
+
+fn reason(stream: &Stream<'_>) -> Option<(u32, Vec<u8>)> {
+    stream.reply().map(|reply| (reply.status, stream.property(REASON).unwrap_or_default()))
+}
+
+#[test]
+fn a_configuration_fetches_with_its_first_tick() {
+    Envoy::default().worker(|worker| {
+        configure(worker);
+        // Envoy throws the first VM away that it configures.
+        assert!(worker.calls().is_empty());
+        worker.pass(TICK);
+        let call = &worker.calls()[0];
+        for (name, value) in [
+            (":method", "GET"),
+            (":path", "/keys?tenant=1"),
+            (":authority", "auth.example.com"),
+            (":scheme", "https"),
+        ] {
+            assert_eq!(value_of(&call.fields, name), Some(value.as_bytes()), "{name}");
+        }
+        assert_eq!(call.timeout, 2 * SECOND);
+        worker.pass(TICK);
+        answer(worker, "200", &keys());
+        assert_eq!(worker.metrics().get(GOOD), Some(&1));
+        worker.pass(299 * SECOND);
+        assert_eq!(worker.metrics().get(AGE), Some(&299));
+        assert!(worker.calls().is_empty());
+        worker.pass(SECOND);
+        assert_eq!(worker.calls().len(), 1);
+    });
+}
+
+#[test]
+fn a_handshake_is_held_until_its_keys_are_there_and_what_came_early_is_judged_after_it() {
+    Envoy::default().worker(|worker| {
+        configure(worker);
+        let stream = request(worker, &bearing(worker, "a"));
+        let stranger = request(worker, &with(&handshake(), "authorization", "Bearer x.y.z"));
+        assert_eq!(reason(&stranger).unwrap().0, 401, "it waits for nothing");
+        worker.pass(TICK);
+        assert!(stream.request().is_none() && stream.reply().is_none());
+        let frame = from_client(BINARY, b"early");
+        assert_eq!(stream.client_sends(&frame), b"");
+        answer(worker, "200", &keys());
+        let up = stream.request().expect("it goes up");
+        assert_eq!(value_of(&up, "authorization"), None, "with the token taken out");
+        assert_eq!(stream.to_upstream(), b"", "and without what came early");
+        stream.answered(&agreement(&up));
+        assert_eq!(stream.to_upstream(), frame);
+        open(worker, &bearing(worker, "a"));
+    });
+}
+
+#[test]
+fn a_handshake_whose_keys_do_not_come_is_answered_at_its_deadline() {
+    Envoy::default().worker(|worker| {
+        configure(worker);
+        worker.pass(TICK);
+        let stream = request(worker, &bearing(worker, "a"));
+        worker.pass(2 * SECOND - Duration::from_millis(1));
+        assert_eq!(reason(&stream), None);
+        worker.pass(Duration::from_millis(1));
+        assert_eq!(reason(&stream), Some((503, b"keys_unavailable".to_vec())));
+        assert!(stream.request().is_none());
+        assert_eq!(value_of(&stream.logged_request(), "authorization"), None);
+    });
+}
+
+#[test]
+fn an_unknown_key_is_asked_for_once_in_ten_seconds() {
+    Envoy::default().worker(|worker| {
+        configure(worker);
+        worker.pass(TICK);
+        answer(worker, "200", &keys());
+        let invalid = Some((401, b"token_invalid".to_vec()));
+        assert_eq!(reason(&request(worker, &bearing(worker, "b"))), invalid);
+        worker.pass(TICK);
+        assert!(worker.calls().is_empty());
+        worker.pass(10 * SECOND);
+        let streams: Vec<_> = (0..50).map(|_| request(worker, &bearing(worker, "b"))).collect();
+        assert!(streams.iter().all(|stream| reason(stream).is_none()));
+        worker.pass(TICK);
+        answer(worker, "200", &keys());
+        for stream in &streams {
+            assert_eq!(reason(stream), invalid);
+        }
+        for _ in 0..50 {
+            assert_eq!(reason(&request(worker, &bearing(worker, "b"))), invalid);
+            worker.pass(Duration::from_millis(100));
+            assert!(worker.calls().is_empty());
+        }
+    });
+}
+
+#[test]
+fn a_call_that_cannot_be_made_or_is_cut_or_answered_badly_has_failed_and_is_made_again() {
+    Envoy::default().worker(|worker| {
+        assert!(worker.configure(&configuration("nobody", json!({}))));
+        for _ in 0..40 {
+            worker.pass(TICK);
+        }
+        // After 0, 1, 3 and 7 s.
+        let failed = worker.metrics().get("postern_fetches.source=jwks;.cluster=nobody;.result=failed;").copied();
+        assert_eq!(failed, Some(4));
+        let log = worker.log(LogLevel::Warn);
+        assert_eq!(
+            log[0],
+            "postern: fetch failed source=jwks cluster=nobody: Envoy does not know the cluster, or cannot call it now"
+        );
+        assert_eq!(log.len(), 4, "{log:#?}");
+        assert_eq!(reason(&request(worker, &bearing(worker, "a"))), Some((503, b"keys_unavailable".to_vec())));
+    });
+    Envoy::default().worker(|worker| {
+        configure(worker);
+        worker.pass(TICK);
+        worker.cut(&worker.calls()[0]);
+        worker.pass(10 * SECOND);
+        answer(worker, "500", &keys());
+        worker.pass(10 * SECOND);
+        answer(worker, "200", &vec![b' '; 300 * 1024]);
+        worker.pass(10 * SECOND);
+        answer(worker, "200", b"\xff\xfe");
+        worker.pass(10 * SECOND);
+        answer(worker, "", b"");
+        assert_eq!(worker.metrics().get(FAILED), Some(&5));
+        let log = worker.log(LogLevel::Warn).join("\n");
+        for why in ["no answer", "the status is 500", "too large", "no unambiguous JSON"] {
+            assert!(log.contains(why), "{why}: {log}");
+        }
+        worker.pass(10 * SECOND);
+        answer(worker, "200", &keys());
+        open(worker, &bearing(worker, "a"));
+    });
+}
+
+#[test]
+fn a_stream_that_goes_away_while_it_is_held_is_forgotten() {
+    Envoy::default().worker(|worker| {
+        configure(worker);
+        worker.pass(TICK);
+        for _ in 0..3 {
+            request(worker, &bearing(worker, "a")).end();
+        }
+        let stays = request(worker, &bearing(worker, "a"));
+        // A host call about a stream that is over would end this test.
+        answer(worker, "200", &keys());
+        assert!(stays.request().is_some());
+        worker.pass(10 * SECOND);
+    });
+}
+
+#[test]
+fn a_new_configuration_goes_on_with_what_is_there_and_takes_over_what_was_begun() {
+    Envoy::default().worker(|worker| {
+        configure(worker);
+        worker.pass(TICK);
+        configure(worker);
+        let stream = request(worker, &bearing(worker, "a"));
+        worker.retire();
+        assert!(worker.calls().is_empty(), "the call ended with the context that made it");
+        worker.pass(TICK);
+        answer(worker, "200", &keys());
+        assert!(stream.request().is_some());
+        let old = open(worker, &bearing(worker, "a"));
+        configure(worker);
+        open(worker, &bearing(worker, "a"));
+        worker.pass(TICK);
+        assert!(worker.calls().is_empty());
+        let frame = from_client(BINARY, b"still here");
+        assert_eq!(old.client_sends(&frame), frame);
+    });
+}
+
+#[test]
+fn whoever_a_new_list_names_is_closed_at_once_also_under_an_old_configuration() {
+    let revocation = json!({"revocation": {"cluster": "auth", "path": "/revoked", "interval": "1s"}});
+    Envoy::default().worker(|worker| {
+        assert!(worker.configure(&configuration("auth", revocation.clone())));
+        let held = request(worker, &bearing(worker, "a"));
+        worker.pass(TICK);
+        let [jwks, list] = worker.calls().try_into().expect("two calls");
+        worker.answer(&jwks, "200", &keys());
+        assert!(held.request().is_none(), "it waits for the list");
+        worker.answer(&list, "200", b"{}");
+        let went_up = held.request().expect("it goes up");
+        held.answered(&agreement(&went_up));
+        assert!(worker.configure(&configuration("auth", revocation.clone())));
+        let new = open(worker, &bearing(worker, "a"));
+        worker.pass(SECOND);
+        answer(worker, "200", br#"{"jti": ["t2"]}"#);
+        worker.pass(TICK);
+        assert_eq!((held.to_client(), new.to_client()), (Vec::new(), Vec::new()));
+        worker.pass(SECOND);
+        answer(worker, "200", br#"{"sub": {"alice": 1}}"#);
+        worker.pass(TICK);
+        for stream in [&held, &new] {
+            assert_eq!(read(&stream.to_client()), [close(false, 3000, "token_revoked")]);
+            assert_eq!(stream.property(REASON), Some(b"token_revoked".to_vec()));
+        }
+        assert_eq!(worker.metrics().get("postern_closes.policy=chat;.reason=token_revoked;"), Some(&2));
+        assert_eq!(reason(&request(worker, &bearing(worker, "a"))), Some((401, b"token_revoked".to_vec())));
+    });
+}
+
+#[test]
+fn a_fleet_of_workers_asks_once_and_all_of_them_have_the_answer() {
+    const WORKERS: usize = 4;
+    let (begin, asked, answered) = (Barrier::new(WORKERS), Barrier::new(WORKERS), Barrier::new(WORKERS));
+    let scene = |worker: &Worker| {
+        configure(worker);
+        let stream = request(worker, &bearing(worker, "a"));
+        begin.wait();
+        worker.pass(TICK);
+        let calls = worker.calls();
+        asked.wait();
+        for call in &calls {
+            worker.answer(call, "200", &keys());
+        }
+        answered.wait();
+        worker.pass(TICK);
+        assert!(stream.request().is_some());
+        assert!(worker.calls().is_empty());
+        calls.len()
+    };
+    let calls = Envoy::default().workers([&scene; WORKERS]);
+    assert_eq!(calls.iter().sum::<usize>(), 1, "{calls:?}");
+}
+
+#[test]
+fn the_lease_of_a_worker_that_dies_ends_and_another_asks() {
+    let (died, over) = (Barrier::new(2), Barrier::new(2));
+    let dies = |worker: &Worker| {
+        configure(worker);
+        worker.pass(TICK);
+        assert_eq!(worker.calls().len(), 1);
+        died.wait();
+        over.wait();
+    };
+    let lives = |worker: &Worker| {
+        configure(worker);
+        died.wait();
+        worker.pass(TICK);
+        let stream = request(worker, &bearing(worker, "a"));
+        worker.pass(SECOND);
+        assert!(worker.calls().is_empty());
+        worker.pass(2 * SECOND);
+        assert_eq!(reason(&stream), Some((503, b"keys_unavailable".to_vec())));
+        answer(worker, "200", &keys());
+        open(worker, &bearing(worker, "a"));
+        over.wait();
+    };
+    Envoy::default().workers([&dies as &(dyn Fn(&Worker) + Sync), &lives]);
+}
+
+#[test]
+fn a_policy_that_fetches_nothing_makes_no_call() {
+    Envoy::default().worker(|worker| {
+        assert!(worker.configure(document(json!({})).to_string().as_bytes()));
+        worker.pass(TICK);
+        assert!(worker.calls().is_empty());
+        websocket(worker);
+    });
+}
