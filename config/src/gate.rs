@@ -30,7 +30,6 @@ enum Asks {
     True,
 }
 
-const OUT: &str = "leave it out";
 const OUT_OR_NONE: &str = "leave it out, or write `none`";
 const OUT_OR_FALSE: &str = "leave it out, or write `false`";
 
@@ -41,12 +40,6 @@ const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str)
 const TABLE: &[Row] = &[
     row(&["providers", "*", "jwks", "remote"], Asks::Always, "leave it out, and write `inline`"),
     row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`"),
-    row(&["policies", "*", "auth", "from", "[]", "first_message"], Asks::Always, OUT),
-    row(&["policies", "*", "auth", "first_message_timeout"], Asks::Always, OUT),
-    row(&["policies", "*", "auth", "max_unauthenticated_bytes"], Asks::Always, OUT),
-    row(&["policies", "*", "auth", "refresh"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "auth", "refresh_reply"], Asks::True, OUT_OR_FALSE),
-    row(&["policies", "*", "auth", "expiry_notice"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "auth", "single_use"], Asks::True, OUT_OR_FALSE),
     row(&["policies", "*", "auth", "revocation"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "csrf"], Asks::UnlessNone, OUT_OR_NONE),

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_engine::auth::error::TokenError;
 use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
     Connection, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
@@ -185,6 +186,11 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                     session.handle(Input::NotParked, now);
                 }
             }
+            Output::Deliver(bytes) => {
+                if !host::send_parked(Peer::Client, &bytes) {
+                    action = cut();
+                }
+            }
             output => {
                 if let Some(Action::Pause) = perform_one(session.policy(), output) {
                     action = Action::Pause;
@@ -205,7 +211,7 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
         // `perform` answers these, which only a session gives out.
-        Output::Ask(_) | Output::ReleaseRequest(_) | Output::Send(..) => {}
+        Output::Ask(_) | Output::Deliver(_) | Output::ReleaseRequest(_) | Output::Send(..) => {}
         Output::HoldRequest => return Some(Action::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);
@@ -226,10 +232,11 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
 
 fn tell(policy: &str, event: Event) {
     match event {
-        Event::Closed { reason, instance } => {
+        Event::Closed { reason, instance, detail } => {
             host::set_reason(reason.id());
             metrics::closed(policy, reason);
-            log::info!("postern: closed policy={policy} reason={} request={instance}", reason.id());
+            let detail = shown(detail);
+            log::info!("postern: closed policy={policy} reason={} request={instance}{detail}", reason.id());
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);
@@ -238,8 +245,13 @@ fn tell(policy: &str, event: Event) {
         Event::Refused { reason, instance, detail } => {
             host::set_reason(reason.id());
             metrics::handshake_refused(policy, reason);
-            let detail = detail.map(|detail| format!(" detail=\"{detail}\"")).unwrap_or_default();
+            let detail = shown(detail);
             log::info!("postern: refused policy={policy} reason={} request={instance}{detail}", reason.id());
         }
     }
+}
+
+/// What was wrong with a token, for a line of the log.
+fn shown(detail: Option<TokenError>) -> String {
+    detail.map(|detail| format!(" detail=\"{detail}\"")).unwrap_or_default()
 }

@@ -144,12 +144,12 @@ impl Reason {
             Self::Draining => ("draining", 503, NO_CLOSE, "Going away"),
             Self::FrameTooBig => ("frame_too_big", NO_STATUS, 1009, "Frame too big"),
             Self::GlobalRate => ("global_rate", 429, 1013, "Too many requests"),
-            Self::HandshakeRate => ("handshake_rate", 429, NO_CLOSE, "Too many handshakes"),
+            Self::HandshakeRate => ("handshake_rate", 429, 1013, "Too many handshakes"),
             Self::IdleTimeout => ("idle_timeout", NO_STATUS, 3008, "Idle for too long"),
             Self::Internal => ("internal", 500, 1011, "Internal error"),
             Self::InvalidUtf8 => ("invalid_utf8", NO_STATUS, 1007, "Text is not UTF-8"),
             Self::JsonTooDeep => ("json_too_deep", NO_STATUS, 1007, "JSON nested too deep"),
-            Self::KeysUnavailable => ("keys_unavailable", 503, NO_CLOSE, "Token keys unavailable"),
+            Self::KeysUnavailable => ("keys_unavailable", 503, 1013, "Token keys unavailable"),
             Self::MalformedHandshake => {
                 ("malformed_handshake", 400, NO_CLOSE, "Malformed WebSocket handshake")
             }

@@ -81,6 +81,9 @@ pub enum Output {
     AdmitResponse(Vec<HeaderEdit>),
     /// A bucket is to be charged.
     Ask(Charge),
+    /// These bytes go to the client at once, on the parked stream, which then goes on. They are the
+    /// upstream's, so that where they cannot go the stream is to be cut.
+    Deliver(Vec<u8>),
     /// The chunk from the client stays with Envoy, which has it next to all that follow.
     HoldRequest,
     /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
@@ -108,6 +111,8 @@ pub enum Event {
         reason: Reason,
         /// What a problem document would have named the request by.
         instance: String,
+        /// What was wrong with a token that was sent on it.
+        detail: Option<TokenError>,
     },
     /// A handshake was refused; the token error is for the log.
     Refused {
@@ -409,14 +414,31 @@ impl Session {
         let Phase::Open(open) = &mut self.phase else { return };
         let Some(reason) = open.refused() else { return };
         let instance = self.instance.as_str().to_owned();
-        self.outputs.push_back(Output::Tell(Event::Closed { reason, instance }));
+        let detail = open.detail();
+        self.outputs.push_back(Output::Tell(Event::Closed { reason, instance, detail }));
     }
 
     /// Lets what Postern says by itself go.
     fn send(&mut self) {
         let Phase::Open(open) = &mut self.phase else { return };
-        let sends = open.take_sends();
-        self.outputs.extend(sends.into_iter().map(|(receiver, frame)| Output::Send(receiver, frame)));
+        let (delivery, sends) = (open.take_delivery(), open.take_sends());
+        // Into a parked stream only one piece can be put at a time.
+        let of = |peer: Peer| {
+            let frames = sends.iter().filter(move |(receiver, _)| *receiver == peer);
+            frames.flat_map(|(_, frame)| frame).copied()
+        };
+        let [client, upstream] = [Peer::Client, Peer::Upstream].map(|peer| of(peer).collect::<Vec<u8>>());
+        match delivery {
+            Some(mut held) => {
+                held.extend(client);
+                self.outputs.push_back(Output::Deliver(held));
+            }
+            None if client.is_empty() => {}
+            None => self.outputs.push_back(Output::Send(Peer::Client, client)),
+        }
+        if !upstream.is_empty() {
+            self.outputs.push_back(Output::Send(Peer::Upstream, upstream));
+        }
     }
 
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {

@@ -3,6 +3,7 @@
 //! Owns the causes and their wording. A cause is for the operator's log; the client learns the
 //! reason only. No cause carries bytes of a token.
 
+use crate::reason::Reason;
 use crate::strict_json::JsonError;
 
 /// The outcome of a token that does not pass.
@@ -17,6 +18,17 @@ pub enum TokenError {
     /// `keys_unavailable`: it is well formed and its provider known, whose keys are not at hand.
     #[error("the keys of the token's provider are not at hand")]
     KeysUnavailable,
+}
+
+impl TokenError {
+    /// What the client learns.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Expired => Reason::TokenExpired,
+            Self::Invalid(_) => Reason::TokenInvalid,
+            Self::KeysUnavailable => Reason::KeysUnavailable,
+        }
+    }
 }
 
 /// What is wrong with a token that is not valid.

@@ -4,6 +4,7 @@
 //! what a refusal looks like, never fetches keys, and keeps nothing between two tokens: whether a
 //! `jti` was seen before or a subject is revoked is asked elsewhere.
 
+pub(crate) mod admit;
 pub mod carrier;
 pub mod claims;
 mod compact;
@@ -11,6 +12,7 @@ pub mod error;
 mod forward;
 mod jwk;
 pub mod keys;
+pub(crate) mod message;
 #[cfg(test)]
 pub(crate) mod minting;
 pub mod secret;

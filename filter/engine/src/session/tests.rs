@@ -109,7 +109,7 @@ pub(super) fn agreement() -> Vec<Field> {
 
 fn closed(reason: Reason) -> Output {
     let instance = "09090909-0909-4909-8909-090909090909".to_owned();
-    Output::Tell(Event::Closed { reason, instance })
+    Output::Tell(Event::Closed { reason, instance, detail: None })
 }
 
 /// The Close that the client is to see.
