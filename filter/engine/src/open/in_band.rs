@@ -99,7 +99,8 @@ impl Open {
             return;
         }
         client.restore(rests);
-        if !held.is_empty() || !rests {
+        self.paused_once = !rests;
+        if !held.is_empty() {
             self.backlog.add(held.len());
             self.delivery = Some(held);
         }

@@ -72,6 +72,9 @@ pub(crate) struct Open {
     speech: Speech,
     /// What the upstream sent before the client was authenticated, which goes to the client at once.
     delivery: Option<Vec<u8>>,
+    /// Whether the host holds the upstream's next chunk paused, though its stream is not parked: such
+    /// a delivery ended within a frame.
+    paused_once: bool,
     /// The same, where its stream is not parked: it goes ahead of the next chunk.
     late: Vec<u8>,
 }
@@ -159,6 +162,7 @@ impl Open {
             entrance: Entrance::Open,
             speech: Speech::default(),
             delivery: None,
+            paused_once: false,
             late: Vec::new(),
         };
         open.begin(now);
@@ -225,8 +229,8 @@ impl Open {
                 passes
             }
             Peer::Upstream => {
-                let passes =
-                    self.entrance.is_open() && self.late.is_empty() && self.upstream.pass_unread(len);
+                let is_plain = self.entrance.is_open() && !self.paused_once && self.late.is_empty();
+                let passes = is_plain && self.upstream.pass_unread(len);
                 if passes {
                     self.backlog.add(len);
                     self.deadlines.note_upstream_unread();
@@ -259,12 +263,13 @@ impl Open {
             self.held_early -= 1;
             is_paused = true;
         }
-        let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
         let waiting = if peer == Peer::Client { self.asking.take() } else { None };
         let Asking { mut passage, mut position, mut charged } = waiting.unwrap_or_default();
         if peer == Peer::Upstream {
             passage.release(std::mem::take(&mut self.late));
+            is_paused |= std::mem::take(&mut self.paused_once);
         }
+        let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
         // What of this chunk and of the frame that was open is still to go to the client.
         let mut ahead = self.upstream.lane.payload_left();
         loop {
