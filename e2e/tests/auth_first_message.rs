@@ -26,7 +26,10 @@ fn configuration() -> Value {
     let rated = json!({"auth": auth, "rates": [
         {"count": "handshakes", "per": "user", "limit": 1, "window": "1h"},
     ]});
-    document(json!({"edge": provider}), json!({"first": {"auth": auth}, "inspects": inspects, "rated": rated}))
+    document(
+        json!({"edge": provider}),
+        json!({"first": {"auth": auth}, "inspects": inspects, "rated": rated}),
+    )
 }
 
 fn greeting() -> Vec<Vec<u8>> {

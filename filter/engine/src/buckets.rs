@@ -25,7 +25,13 @@ impl Buckets {
     }
 
     /// The bucket of a rule; `claims` name the user.
-    pub(crate) fn key(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> BucketKey {
+    pub(crate) fn key(
+        &self,
+        counted: Counted,
+        per: Per,
+        quota: &Quota,
+        claims: Option<&Claims>,
+    ) -> BucketKey {
         let counted: &[u8] = match counted {
             Counted::Bytes => b"bytes",
             Counted::ControlFrames => b"control frames",

@@ -458,3 +458,5 @@ mod frame_tests;
 mod tests;
 #[cfg(test)]
 mod time_tests;
+#[cfg(test)]
+mod token_tests;

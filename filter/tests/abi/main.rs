@@ -20,4 +20,5 @@ mod handshake;
 mod host;
 mod hostile;
 mod lifetime;
+mod messages;
 mod sharing;

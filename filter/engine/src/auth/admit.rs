@@ -41,8 +41,11 @@ pub(crate) fn admit(
     now: Duration,
 ) -> Result<Claims, Box<Rejected>> {
     let providers: Vec<_> = providers.iter().collect();
-    let claims = verifier::verify(token, &providers, now)
-        .map_err(|error| Rejected { reason: error.reason(), detail: Some(error), claims: None })?;
+    let claims = verifier::verify(token, &providers, now).map_err(|error| Rejected {
+        reason: error.reason(),
+        detail: Some(error),
+        claims: None,
+    })?;
     let reason = if !claims.meet(&auth.require) {
         Reason::ClaimsDenied
     } else if holder.is_some_and(|holder| !holder.has(&claims)) {

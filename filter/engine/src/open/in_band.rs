@@ -160,7 +160,13 @@ impl Open {
     }
 
     /// Says it between two messages of the upstream's chunk at hand, if it has `room`.
-    pub(super) fn speak_between(&mut self, passage: &mut Passage, chunk_len: usize, room: usize, now: Duration) {
+    pub(super) fn speak_between(
+        &mut self,
+        passage: &mut Passage,
+        chunk_len: usize,
+        room: usize,
+        now: Duration,
+    ) {
         if self.may_speak() && chunk_len.saturating_add(speech::MAX_LEN) <= room {
             passage.insert(&self.speech.take(now));
         }

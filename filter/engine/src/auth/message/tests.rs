@@ -25,7 +25,10 @@ fn the_string_at_the_pointer_is_found_however_it_is_written() {
         ("/1/token", r#"[0,{"token":"T"},2]"#),
         ("/1", r#"{"1":"T"}"#),
         ("/01", r#"{"01":"T"}"#),
-        ("/token", r#"{"token":"T","deep":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"#),
+        (
+            "/token",
+            r#"{"token":"T","deep":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"#,
+        ),
     ] {
         assert_eq!(find(pointer, message.as_bytes()), token("T"), "{pointer} {message}");
     }
