@@ -461,8 +461,9 @@ impl Open {
                 &self.client
             }
             Peer::Upstream => {
-                if len == 0 {
-                    self.parking.start();
+                // Where the upstream speaks at once, the host tells of its first bytes only.
+                if len == 0 || self.upstream.diverted {
+                    self.parking.begin();
                 }
                 self.backlog.add(passage.len());
                 self.deadlines.note_upstream(now);

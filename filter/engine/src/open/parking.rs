@@ -57,7 +57,9 @@ pub(super) const ROOM: usize = 4096;
 pub(super) struct Parking {
     client: Reach,
     upstream: Reach,
-    /// Whether the host parks streams at all.
+    /// Whether the stream towards the client has been parked at its start.
+    begun: bool,
+    /// Whether the host parks streams at all, as far as is known.
     possible: bool,
     following: Bucket,
 }
@@ -117,6 +119,7 @@ impl Parking {
         Self {
             client: reach(Peer::Client, false),
             upstream: reach(Peer::Upstream, upstream_parked),
+            begun: false,
             possible: false,
             following: Bucket::default(),
         }
@@ -129,10 +132,12 @@ impl Parking {
         }
     }
 
-    /// Parks the stream towards the client at its start.
-    pub(super) fn start(&mut self) {
-        self.possible = true;
-        self.client.parked = true;
+    /// The stream towards the client begins, and is parked by that: it holds nothing.
+    pub(super) fn begin(&mut self) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.possible = true;
+            self.client.parked = true;
+        }
     }
 
     /// The host would not do what only a parked stream allows.

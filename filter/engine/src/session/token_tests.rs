@@ -248,6 +248,15 @@ fn a_first_message_may_come_at_every_point_of_what_the_server_says() {
 }
 
 #[test]
+fn what_a_server_says_with_its_101_waits_like_the_rest() {
+    let mut trial = Trial::new(json!({"auth": auth(json!({}))}), request());
+    trial.agree();
+    assert_eq!(trial.upstream(&greeting()), b"");
+    assert_eq!(trial.client(&from_client(TEXT, &first_message(&token(json!({}))))), b"");
+    assert_eq!(trial.outputs, [Output::Deliver(greeting())]);
+}
+
+#[test]
 fn a_first_message_may_come_ahead_of_the_101() {
     let first = from_client(TEXT, &first_message(&token(json!({}))));
     let early = [first, from_client(TEXT, b"hello")].concat();
