@@ -2,7 +2,7 @@
 
 mod overrides;
 
-use postern_config::{Config, MessageType, Path, Problem};
+use postern_config::{Config, MessageType, Path, Policy, Problem};
 use postern_engine::auth::keys::Keyring;
 use serde_json::Value;
 
@@ -119,18 +119,31 @@ fn unclear_words(node: &Node, path: &Path, findings: &mut Vec<Finding>) {
 
 /// What is sound and probably not meant.
 fn warnings_of(config: &Config) -> Vec<Problem> {
-    let path = |name: &str| Path::root().key("policies").key(name).key("messages").key("schema").to_string();
     config
         .policies
         .values()
-        .filter(|policy| {
-            policy.messages.schema.is_some() && policy.messages.types.contains(&MessageType::Binary)
-        })
-        .map(|policy| {
-            let what = "judges text messages only, and binary ones may pass";
-            Problem::new(path(&policy.name), what, "write `types: [text]` beside it")
-        })
+        .flat_map(|policy| [binary_warning(policy), forward_warning(policy)])
+        .flatten()
         .collect()
+}
+
+fn binary_warning(policy: &Policy) -> Option<Problem> {
+    let messages = &policy.messages;
+    let walks_past = messages.schema.is_some() && messages.types.contains(&MessageType::Binary);
+    let path = Path::root().key("policies").key(policy.name.as_str()).key("messages").key("schema");
+    let what = "judges text messages only, and binary ones may pass";
+    walks_past.then(|| Problem::new(path.to_string(), what, "write `types: [text]` beside it"))
+}
+
+/// The request has gone up before the first message comes.
+fn forward_warning(policy: &Policy) -> Option<Problem> {
+    let auth = policy.auth.as_ref()?;
+    let is_late = auth.first_message().is_some() && !auth.forward.is_empty();
+    let path = Path::root().key("policies").key(policy.name.as_str()).key("auth").key("forward");
+    let what = "has no claims of a token in the first message";
+    is_late.then(|| {
+        Problem::new(path.to_string(), what, "do not rely on these headers, or take another carrier")
+    })
 }
 
 /// Without `use_remote_address` the client writes its own address (X-Forwarded-For).
@@ -169,6 +182,28 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn headers_from_claims_that_come_too_late_are_warned_of() {
+        let warnings = |from: Value, forward: Value| {
+            let auth = json!({"providers": ["edge"], "from": from, "forward": forward});
+            let config = problems_of(&json!({
+                "providers": {"edge": {
+                    "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "SECRET"},
+                }},
+                "policies": {"chat": {"origins": {"allow": ["*"]}, "auth": auth}},
+            }));
+            warnings_of(&config.unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let first = json!([{"cookie": "token"}, {"first_message": "/token"}]);
+        assert_eq!(
+            warnings(first.clone(), json!({"x-user-id": "sub"})),
+            ["policies.chat.auth.forward: has no claims of a token in the first message; \
+              do not rely on these headers, or take another carrier"]
+        );
+        assert!(warnings(first, json!({})).is_empty());
+        assert!(warnings(json!([{"cookie": "token"}]), json!({"x-user-id": "sub"})).is_empty());
+    }
 
     #[test]
     fn a_schema_that_binary_messages_walk_past_is_warned_of() {

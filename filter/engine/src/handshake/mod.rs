@@ -224,10 +224,10 @@ impl Handshake {
             extensions: self.extensions.left.clone(),
             client_messages_alone: self.takes_messages_out(),
         };
-        let rights = policy
-            .auth
-            .as_ref()
-            .map(|_| Rights::new(Rc::clone(&self.ruleset), self.buckets.clone(), claims.as_ref()));
+        let rights = policy.auth.as_ref().map(|_| {
+            let buckets = self.buckets.clone();
+            Box::new(Rights::new(Rc::clone(&self.ruleset), buckets, claims.as_ref()))
+        });
         // Before a user is known nobody is charged for him.
         let known = |rate: &&Rate| rate.per != Per::User || !self.awaits_first_message();
         let rates = Rates::new(policy.rates.iter().filter(known), |rate, quota| {

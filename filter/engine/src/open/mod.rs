@@ -67,7 +67,7 @@ pub(crate) struct Open {
     asking: Option<Asking>,
     tally: Tally,
     /// By what right it is open, under a policy that asks for one.
-    rights: Option<Rights>,
+    rights: Option<Box<Rights>>,
     entrance: Entrance,
     speech: Speech,
     /// What the upstream sent before the client was authenticated, which goes to the client at once.
@@ -91,7 +91,7 @@ pub(crate) struct Terms {
     /// How much the client may send.
     pub(crate) rates: Rates,
     /// By what right it is open, under a policy that asks for one.
-    pub(crate) rights: Option<Rights>,
+    pub(crate) rights: Option<Box<Rights>>,
 }
 
 /// A chunk of the client as far as it was judged.
