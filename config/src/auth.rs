@@ -40,6 +40,16 @@ pub struct Auth {
     pub revocation: Option<Revocation>,
 }
 
+impl Auth {
+    /// Where a token is in the first message, if it may be there.
+    pub fn first_message(&self) -> Option<&JsonPointer> {
+        self.from.iter().find_map(|carrier| match carrier {
+            Carrier::FirstMessage(pointer) => Some(pointer),
+            Carrier::Cookie(_) | Carrier::Header(_) | Carrier::Query(_) | Carrier::Subprotocol(_) => None,
+        })
+    }
+}
+
 /// A place where a token may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Carrier {
@@ -74,6 +84,12 @@ impl JsonPointer {
     /// The pointer as written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The names on the way from the whole document to what is pointed at, unescaped (§4); at least
+    /// one.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.0.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~"))
     }
 }
 

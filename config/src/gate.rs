@@ -20,19 +20,13 @@ struct Row {
 
 /// Which values ask for something.
 enum Asks {
-    /// Every value.
-    Always,
     /// Every value but the word `none`.
     UnlessNone,
     /// This word.
     Word(&'static str),
-    /// The value true.
-    True,
 }
 
-const OUT: &str = "leave it out";
 const OUT_OR_NONE: &str = "leave it out, or write `none`";
-const OUT_OR_FALSE: &str = "leave it out, or write `false`";
 
 const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str) -> Row {
     Row { pattern, asks, remedy }
@@ -40,12 +34,6 @@ const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str)
 
 const TABLE: &[Row] = &[
     row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`"),
-    row(&["policies", "*", "auth", "from", "[]", "first_message"], Asks::Always, OUT),
-    row(&["policies", "*", "auth", "first_message_timeout"], Asks::Always, OUT),
-    row(&["policies", "*", "auth", "max_unauthenticated_bytes"], Asks::Always, OUT),
-    row(&["policies", "*", "auth", "refresh"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "auth", "refresh_reply"], Asks::True, OUT_OR_FALSE),
-    row(&["policies", "*", "auth", "expiry_notice"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "schema"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "max_json_depth"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "messages", "tunnels"], Asks::Word("deny"), "leave it out, or write `pass`"),
@@ -68,17 +56,14 @@ pub(crate) fn check(document: &Value, report: &mut Report) {
 /// Whether `value` asks.
 fn is_asked(asks: &Asks, value: &Value) -> bool {
     match asks {
-        Asks::Always => true,
         Asks::UnlessNone => value.as_str() != Some("none"),
         Asks::Word(word) => value.as_str() == Some(word),
-        Asks::True => value.as_bool() == Some(true),
     }
 }
 
 fn what(asks: &Asks) -> String {
     match asks {
-        Asks::Always | Asks::UnlessNone => "is not supported yet".to_owned(),
-        Asks::True => "`true` is not supported yet".to_owned(),
+        Asks::UnlessNone => "is not supported yet".to_owned(),
         Asks::Word(word) => format!("`{word}` is not supported yet"),
     }
 }

@@ -9,6 +9,7 @@ mod auth;
 mod claims;
 mod csrf;
 mod document;
+mod in_band;
 mod jwks;
 mod limits;
 mod list;

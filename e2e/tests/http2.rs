@@ -12,9 +12,9 @@ use http::{Method, Request, Response};
 use postern_e2e::csrf::{CSRF_SECRET, mint};
 use postern_e2e::deadline::{PATIENCE, within};
 use postern_e2e::http::Headers;
-use postern_e2e::token::now;
+use postern_e2e::token::{edge_claims, now};
 use postern_e2e::twins::{Refusal, document};
-use postern_e2e::{Answer, Behaviour, Frame, RunningScene, Scene, Twins, json};
+use postern_e2e::{Answer, Behaviour, Frame, RunningScene, Scene, Signer, Twins, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -29,8 +29,16 @@ fn scene() -> Scene {
     let beats = json!({"tls": "required", "origins": {"allow": [APP], "missing": "deny"},
         "liveness": {"idle_timeout": "10s", "ping_interval": "1s", "pong_timeout": "2s"}});
     let wrong = Answer::switching().without("Sec-WebSocket-Accept").header("Sec-WebSocket-Accept", "wrong");
+    let edge = json!({
+        "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "POSTERN_EDGE_SECRET"},
+    });
+    let tokens = json!({"auth": {
+        "providers": ["edge"], "from": [{"first_message": "/token"}], "refresh": "/token",
+    }});
+    let greeting = vec![Frame::text("welcome").bytes()];
     Scene::new()
-        .document(document(json!({}), json!({"chat": chat, "beats": beats})))
+        .document(document(json!({"edge": edge}), json!({"chat": chat, "beats": beats, "tokens": tokens})))
+        .upstream("/ws/tokens", Behaviour::Chatty(greeting))
         .upstream("/ws/chat/silent", Behaviour::Silent)
         .upstream("/ws/chat/wrong", Behaviour::Answer(wrong))
         .upstream("/ws/chat/declines", Behaviour::Answer(Answer::status(403, "no")))
@@ -275,4 +283,24 @@ async fn an_upstream_that_declines_opens_nothing() {
     assert_eq!((response.status, response.text().as_str()), (403, "no"));
     assert!(scene.upstream().has_seen("h2-declined"));
     assert_eq!(scene.access_line("h2-declined").await["reason"], json!(null));
+}
+
+#[tokio::test]
+async fn a_first_message_and_a_refresh_work_over_http_2_too() {
+    let scene = scene().start().await;
+    let mut client = connect(&scene).await;
+    let (response, mut stream) = open(&mut client, handshake("/ws/tokens", "h2-tokens")).await;
+    let mut body = response.into_body();
+    let record = scene.upstream().record("h2-tokens").await;
+    let token = json!({"token": Signer::edge().mint(&edge_claims("alice"))}).to_string();
+    let token = Frame::text(&token).masked().bytes();
+    stream.send_data(token.clone().into(), false).expect("an open stream");
+    let welcome = Frame::text("welcome").bytes();
+    assert_eq!(read(&mut body, welcome.len()).await, welcome);
+    stream.send_data(token.into(), false).expect("an open stream");
+    let begins = [&[0x81, 46][..], br#"{"postern":"token_accepted","expires_in":"#].concat();
+    assert_eq!(read(&mut body, begins.len()).await[2..begins.len()], begins[2..]);
+    let bye = Frame::closing(1000, "").masked().bytes();
+    stream.send_data(bye.clone().into(), false).expect("an open stream");
+    assert_eq!(record.bytes_when(bye.len()).await, bye, "no token went up");
 }

@@ -112,8 +112,10 @@ pub(crate) fn flush() {
         }
         add(MetricType::Gauge, format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
         for (direction, messages) in [("downstream", tally.client), ("upstream", tally.upstream)] {
-            let Messages { allowed, dropped, refused, bytes } = messages;
-            for (result, count) in [("allowed", allowed), ("dropped", dropped), ("refused", refused)] {
+            let Messages { allowed, consumed, dropped, refused, bytes } = messages;
+            let results =
+                [("allowed", allowed), ("consumed", consumed), ("dropped", dropped), ("refused", refused)];
+            for (result, count) in results {
                 let name =
                     format!("postern_messages.policy={policy};.direction={direction};.result={result};");
                 add(MetricType::Counter, name, i64::try_from(count).unwrap_or(i64::MAX));

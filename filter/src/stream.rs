@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_engine::auth::single_use::Spent;
+use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
     Connection, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
@@ -149,6 +149,10 @@ fn judge(session: &mut Session, sender: Peer, len: usize, now: Duration) -> Opti
                 let outcome = charge_shared(session, &charge, now);
                 session.handle(Input::Charged(outcome), now);
             }
+            Ok(Judged::Spend(ticket)) => {
+                let spent = spend_shared(session, &ticket, now);
+                session.handle(Input::Spent(spent), now);
+            }
             Err(Unreadable) => return None,
         }
     }
@@ -160,6 +164,14 @@ fn charge_shared(session: &Session, charge: &Charge, now: Duration) -> Outcome {
         metrics::bucket_table_full(session.policy());
     }
     outcome
+}
+
+fn spend_shared(session: &Session, ticket: &Ticket, now: Duration) -> Spent {
+    let spent = shared::spend(ticket, now);
+    if spent == Spent::Full {
+        metrics::single_use_table_full(session.policy());
+    }
+    spent
 }
 
 /// Ends a stream whose bytes cannot be changed as they must be: nothing more of them goes on.
@@ -179,10 +191,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 session.handle(Input::Charged(outcome), now);
             }
             Output::Spend(ticket) => {
-                let spent = shared::spend(&ticket, now);
-                if spent == Spent::Full {
-                    metrics::single_use_table_full(session.policy());
-                }
+                let spent = spend_shared(session, &ticket, now);
                 session.handle(Input::Spent(spent), now);
             }
             Output::ReleaseRequest(len) => {
@@ -200,6 +209,11 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 perform_one(session.policy(), Output::Tell(Event::Opened));
                 if let Some(by) = live.drains_by(session) {
                     session.handle(Input::Drain(by), now);
+                }
+            }
+            Output::Deliver(bytes) => {
+                if !host::send_parked(Peer::Client, &bytes) {
+                    action = cut();
                 }
             }
             output => {
@@ -225,7 +239,11 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
         // `perform` answers these, which only a session gives out.
-        Output::Ask(_) | Output::ReleaseRequest(_) | Output::Send(..) | Output::Spend(_) => {}
+        Output::Ask(_)
+        | Output::Deliver(_)
+        | Output::ReleaseRequest(_)
+        | Output::Send(..)
+        | Output::Spend(_) => {}
         Output::HoldHandshake | Output::HoldRequest => return Some(Action::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);
@@ -246,10 +264,11 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
 
 fn tell(policy: &str, event: Event) {
     match event {
-        Event::Closed { reason, instance } => {
+        Event::Closed { reason, instance, detail } => {
             host::set_reason(reason.id());
             metrics::closed(policy, reason);
-            log::info!("postern: closed policy={policy} reason={} request={instance}", reason.id());
+            let detail = shown(detail);
+            log::info!("postern: closed policy={policy} reason={} request={instance}{detail}", reason.id());
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);
@@ -258,8 +277,13 @@ fn tell(policy: &str, event: Event) {
         Event::Refused { reason, instance, detail } => {
             host::set_reason(reason.id());
             metrics::handshake_refused(policy, reason);
-            let detail = detail.map(|detail| format!(" detail=\"{detail}\"")).unwrap_or_default();
+            let detail = shown(detail);
             log::info!("postern: refused policy={policy} reason={} request={instance}{detail}", reason.id());
         }
     }
+}
+
+/// What was wrong with a token, for a line of the log.
+fn shown(detail: Option<impl std::fmt::Display>) -> String {
+    detail.map(|detail| format!(" detail=\"{detail}\"")).unwrap_or_default()
 }

@@ -127,7 +127,8 @@ fn warnings_of(config: &Config) -> Vec<Problem> {
     config
         .policies
         .values()
-        .flat_map(|policy| schema_warning(policy).into_iter().chain(cookie_warning(policy)))
+        .flat_map(|policy| [schema_warning(policy), cookie_warning(policy), forward_warning(policy)])
+        .flatten()
         .collect()
 }
 
@@ -144,6 +145,15 @@ fn cookie_warning(policy: &Policy) -> Option<Problem> {
     let path = path_of(policy).key("csrf").key("issue").key("cookie").to_string();
     let what = "is a cookie that other hosts of the same site may set as well";
     Some(Problem::new(path, what, format!("write `__Host-{name}`")))
+}
+
+/// The request has gone up before the first message comes.
+fn forward_warning(policy: &Policy) -> Option<Problem> {
+    let auth = policy.auth.as_ref()?;
+    let is_late = auth.first_message().is_some() && !auth.forward.is_empty();
+    let path = || path_of(policy).key("auth").key("forward").to_string();
+    let what = "has no claims of a token in the first message";
+    is_late.then(|| Problem::new(path(), what, "do not rely on these headers, or take another carrier"))
 }
 
 fn path_of(policy: &Policy) -> Path {
@@ -186,6 +196,28 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn headers_from_claims_that_come_too_late_are_warned_of() {
+        let warnings = |from: Value, forward: Value| {
+            let auth = json!({"providers": ["edge"], "from": from, "forward": forward});
+            let config = problems_of(&json!({
+                "providers": {"edge": {
+                    "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "SECRET"},
+                }},
+                "policies": {"chat": {"origins": {"allow": ["*"]}, "auth": auth}},
+            }));
+            warnings_of(&config.unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let first = json!([{"cookie": "token"}, {"first_message": "/token"}]);
+        assert_eq!(
+            warnings(first.clone(), json!({"x-user-id": "sub"})),
+            ["policies.chat.auth.forward: has no claims of a token in the first message; \
+              do not rely on these headers, or take another carrier"]
+        );
+        assert!(warnings(first, json!({})).is_empty());
+        assert!(warnings(json!([{"cookie": "token"}]), json!({"x-user-id": "sub"})).is_empty());
+    }
 
     #[test]
     fn a_schema_that_binary_messages_walk_past_is_warned_of() {

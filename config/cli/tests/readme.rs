@@ -166,6 +166,11 @@ fn every_block_is_of_a_known_kind_and_every_configuration_is_what_it_is_said_to_
                 assert_eq!(problem["status"], consequence.status, "{name}");
                 assert_eq!(problem["title"], consequence.title, "{name}");
             }
+            "json message" => {
+                let message: Value = serde_json::from_str(&text).expect("JSON");
+                let is_said = message["postern"].is_string() && message["expires_in"].is_u64();
+                assert!(is_said && message.as_object().is_some_and(|members| members.len() == 2), "{name}");
+            }
             "json access-log" => {
                 let line: Value = serde_json::from_str(&text).expect("JSON");
                 let reason = reason_called(line["reason"].as_str().expect("a reason"));

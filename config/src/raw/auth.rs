@@ -172,6 +172,12 @@ fn carriers(written: Option<List<RawCarrier>>, at: &Path, report: &mut Report) -
             report.push(&at.index(*i), what, "write prefixes of which none begins another");
         }
     }
+    let is_first_message = |carrier: &&Carrier| matches!(carrier, Carrier::FirstMessage(_));
+    let mut firsts = carriers.iter().enumerate().filter(|(_, carrier)| is_first_message(carrier));
+    if let (Some((first, _)), Some((i, _))) = (firsts.next(), firsts.next()) {
+        let what = format!("looks into the same message as {}", at.index(first));
+        report.push(&at.index(i), what, "leave one of them out");
+    }
     Some(carriers)
 }
 

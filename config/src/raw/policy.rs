@@ -10,6 +10,7 @@ use crate::path::Path;
 use crate::policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
 use crate::raw::auth::RawAuth;
 use crate::raw::csrf::RawCsrf;
+use crate::raw::in_band;
 use crate::raw::limits::{
     RawBackpressure, RawConnections, RawGlobalRateLimit, RawLiveness, RawMessages, RawUpstreamMessages,
 };
@@ -97,6 +98,10 @@ impl RawPolicy {
             None => Some(Subprotocols { allow: None, require: false }),
         };
         let messages = self.messages.unwrap_or_default().read(&at.key("messages"), report);
+        let compression = self.compression.unwrap_or(Compression::Strip);
+        if let (Some(Some(auth)), Some(messages)) = (&auth, &messages) {
+            in_band::check(auth, compression, messages, at, report);
+        }
         let upstream_messages =
             self.upstream_messages.unwrap_or_default().read(&at.key("upstream_messages"), report);
         let rates = rates::read(self.rates, has_users, &at.key("rates"), report);
@@ -120,7 +125,7 @@ impl RawPolicy {
             auth: auth?,
             csrf: csrf?,
             subprotocols: subprotocols?,
-            compression: self.compression.unwrap_or(Compression::Strip),
+            compression,
             messages: messages?,
             upstream_messages: upstream_messages?,
             rates: rates?,

@@ -8,6 +8,7 @@
 //! [`Session`], which judges the stream from its request to its end.
 
 pub mod auth;
+mod buckets;
 mod chunk;
 mod close;
 mod configuration;

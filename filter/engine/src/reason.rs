@@ -144,12 +144,12 @@ impl Reason {
             Self::Draining => ("draining", 503, NO_CLOSE, "Going away"),
             Self::FrameTooBig => ("frame_too_big", NO_STATUS, 1009, "Frame too big"),
             Self::GlobalRate => ("global_rate", 429, 1013, "Too many requests"),
-            Self::HandshakeRate => ("handshake_rate", 429, NO_CLOSE, "Too many handshakes"),
+            Self::HandshakeRate => ("handshake_rate", 429, 1013, "Too many handshakes"),
             Self::IdleTimeout => ("idle_timeout", NO_STATUS, 3008, "Idle for too long"),
             Self::Internal => ("internal", 500, 1011, "Internal error"),
             Self::InvalidUtf8 => ("invalid_utf8", NO_STATUS, 1007, "Text is not UTF-8"),
             Self::JsonTooDeep => ("json_too_deep", NO_STATUS, 1007, "JSON nested too deep"),
-            Self::KeysUnavailable => ("keys_unavailable", 503, NO_CLOSE, "Token keys unavailable"),
+            Self::KeysUnavailable => ("keys_unavailable", 503, 1013, "Token keys unavailable"),
             Self::MalformedHandshake => {
                 ("malformed_handshake", 400, NO_CLOSE, "Malformed WebSocket handshake")
             }
@@ -165,7 +165,7 @@ impl Reason {
                 ("rate_limit_unavailable", 503, 1013, "Rate limit service unavailable")
             }
             Self::RevocationUnavailable => {
-                ("revocation_unavailable", 503, NO_CLOSE, "Revocation list unavailable")
+                ("revocation_unavailable", 503, 1013, "Revocation list unavailable")
             }
             Self::SchemaViolation => ("schema_violation", NO_STATUS, 1007, "Message does not fit its schema"),
             Self::SessionLimit => ("session_limit", NO_STATUS, 1012, "Session has lasted its time"),
@@ -176,7 +176,7 @@ impl Reason {
             Self::TokenExpired => ("token_expired", 401, 3000, "Token expired"),
             Self::TokenInvalid => ("token_invalid", 401, 3000, "Token not valid"),
             Self::TokenMissing => ("token_missing", 401, 3000, "Token required"),
-            Self::TokenReplayed => ("token_replayed", 401, NO_CLOSE, "Token used before"),
+            Self::TokenReplayed => ("token_replayed", 401, 3000, "Token used before"),
             Self::TokenRevoked => ("token_revoked", 401, 3000, "Token revoked"),
             Self::TooManyFragments => ("too_many_fragments", NO_STATUS, 1008, "Too many fragments"),
             Self::TunnelDetected => ("tunnel_detected", NO_STATUS, 1008, "Tunnelled protocol"),

@@ -13,6 +13,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::auth::error::TokenError;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::chunk::{Chunk, Unreadable};
 use crate::csrf::Page;
@@ -96,6 +97,9 @@ pub enum Output {
     AdmitResponse(Vec<HeaderEdit>),
     /// A bucket is to be charged.
     Ask(Charge),
+    /// These bytes go to the client at once, on the parked stream, which then goes on. They are the
+    /// upstream's, so that where they cannot go the stream is to be cut.
+    Deliver(Vec<u8>),
     /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`].
     HoldHandshake,
     /// The chunk from the client stays with Envoy, which has it next to all that follow.
@@ -127,6 +131,8 @@ pub enum Event {
         reason: Reason,
         /// What a problem document would have named the request by.
         instance: String,
+        /// What was wrong with a token that was sent on it.
+        detail: Option<TokenError>,
     },
     /// A handshake was refused; the detail is for the log.
     Refused {
@@ -217,12 +223,14 @@ impl Session {
                 Phase::Open(open) => open.answer(outcome),
                 _ => {}
             },
-            Input::Spent(spent) => {
-                if let Phase::Handshake(handshake) = &mut self.phase {
+            Input::Spent(spent) => match &mut self.phase {
+                Phase::Handshake(handshake) => {
                     handshake.spent(spent);
                     self.advance_handshake(now);
                 }
-            }
+                Phase::Open(open) => open.spent(spent),
+                _ => {}
+            },
             Input::Response(fields) => self.on_response(&fields, now),
             Input::Drain(at) => {
                 if let Phase::Open(open) = &mut self.phase {
@@ -423,7 +431,8 @@ impl Session {
                     self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
                     return;
                 };
-                if self.ruleset.has_revoked(&awaiting.terms.bearer, now) {
+                let bearer = awaiting.terms.rights.as_ref().and_then(|rights| rights.bearer());
+                if bearer.is_some_and(|bearer| self.ruleset.has_revoked(bearer, now)) {
                     self.refuse(Vec::new(), Reason::TokenRevoked.into());
                     return;
                 }
@@ -498,14 +507,31 @@ impl Session {
         let Phase::Open(open) = &mut self.phase else { return };
         let Some(reason) = open.refused() else { return };
         let instance = self.instance.as_str().to_owned();
-        self.outputs.push_back(Output::Tell(Event::Closed { reason, instance }));
+        let detail = open.detail();
+        self.outputs.push_back(Output::Tell(Event::Closed { reason, instance, detail }));
     }
 
     /// Lets what Postern says by itself go.
     fn send(&mut self) {
         let Phase::Open(open) = &mut self.phase else { return };
-        let sends = open.take_sends();
-        self.outputs.extend(sends.into_iter().map(|(receiver, frame)| Output::Send(receiver, frame)));
+        let (delivery, sends) = (open.take_delivery(), open.take_sends());
+        // Into a parked stream only one piece can be put at a time.
+        let of = |peer: Peer| {
+            let frames = sends.iter().filter(move |(receiver, _)| *receiver == peer);
+            frames.flat_map(|(_, frame)| frame).copied()
+        };
+        let [client, upstream] = [Peer::Client, Peer::Upstream].map(|peer| of(peer).collect::<Vec<u8>>());
+        match delivery {
+            Some(mut held) => {
+                held.extend(client);
+                self.outputs.push_back(Output::Deliver(held));
+            }
+            None if client.is_empty() => {}
+            None => self.outputs.push_back(Output::Send(Peer::Client, client)),
+        }
+        if !upstream.is_empty() {
+            self.outputs.push_back(Output::Send(Peer::Upstream, upstream));
+        }
     }
 
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {
@@ -528,3 +554,5 @@ mod frame_tests;
 mod tests;
 #[cfg(test)]
 mod time_tests;
+#[cfg(test)]
+mod token_tests;

@@ -8,6 +8,8 @@ use crate::reason::Reason;
 pub struct Messages {
     /// They began to pass.
     pub allowed: u64,
+    /// They were meant for Postern, and it took them.
+    pub consumed: u64,
     /// They were discarded.
     pub dropped: u64,
     /// They ended the connection.
@@ -68,6 +70,11 @@ impl Tally {
         }
     }
 
+    /// A message was meant for Postern.
+    pub(crate) fn consumed(&mut self, sender: Peer) {
+        self.of(sender).consumed += 1;
+    }
+
     /// So many messages began to pass.
     pub(crate) fn allowed(&mut self, sender: Peer, messages: u64) {
         self.of(sender).allowed += messages;
@@ -88,9 +95,10 @@ impl Tally {
 
 impl Messages {
     fn add(&mut self, other: &Self) {
-        let Self { allowed, dropped, refused, bytes } = other;
+        let Self { allowed, consumed, dropped, refused, bytes } = other;
         for (sum, more) in [
             (&mut self.allowed, allowed),
+            (&mut self.consumed, consumed),
             (&mut self.dropped, dropped),
             (&mut self.refused, refused),
             (&mut self.bytes, bytes),

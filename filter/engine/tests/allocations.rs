@@ -78,6 +78,7 @@ fn allocations(session: &mut Session, peer: Peer, chunk: &[u8]) -> u64 {
     let passage = loop {
         match session.judge(peer, &mut &chunk[..], START).unwrap() {
             Judged::Passage(passage) => break passage,
+            Judged::Spend(ticket) => panic!("not to be spent: {ticket:?}"),
             Judged::Ask(_) => {
                 session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), START);
             }

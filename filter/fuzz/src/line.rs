@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postern_engine::headers::Headers;
+use postern_engine::auth::single_use::Spent;
 use postern_engine::rate::{self, Charge, Outcome};
 use postern_engine::{Event, Input, Judged, Messages, Output, Peer, Reason, Session, Tally};
 
@@ -84,6 +85,7 @@ impl Line {
                     let outcome = self.charge(&charge);
                     self.session.handle(Input::Charged(outcome), self.now);
                 }
+                Judged::Spend(_) => self.session.handle(Input::Spent(Spent::First), self.now),
                 Judged::Passage(passage) => {
                     let passed = passage.bytes(chunk);
                     assert!(!passage.is_whole(chunk.len()) || passed == chunk);

@@ -22,5 +22,6 @@ mod handshake;
 mod host;
 mod hostile;
 mod lifetime;
+mod messages;
 mod sharing;
 mod verification;

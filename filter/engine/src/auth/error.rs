@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::reason::Reason;
 use crate::strict_json::JsonError;
 
 /// The outcome of a token that does not pass.
@@ -40,6 +41,18 @@ impl Missing {
         match self {
             Self::Key => Cause::KeyUnknown.into(),
             Self::Keys => TokenError::KeysUnavailable,
+        }
+    }
+}
+
+impl TokenError {
+    /// What the client learns.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Expired => Reason::TokenExpired,
+            Self::Invalid(_) => Reason::TokenInvalid,
+            Self::AwaitsKeys(missing, _) => missing.after_all().reason(),
+            Self::KeysUnavailable => Reason::KeysUnavailable,
         }
     }
 }

@@ -11,6 +11,7 @@ use jsonwebtoken::Algorithm;
 use postern_config::{Algorithm as Allowed, KeySource, Path, Problem, Problems, Provider, Secret};
 use serde_json::Value;
 
+use super::error::TokenError;
 use super::jwk::{Unusable, VerificationKey};
 use super::key_set::KeySet;
 use super::secret::{self, Environment};
@@ -96,6 +97,14 @@ impl Keyring {
 }
 
 impl KeyedProvider {
+    /// Why no token of this provider could be judged at `now`, if none could.
+    pub(super) fn lacks_keys(&self, now: Duration) -> Option<TokenError> {
+        match &self.keys {
+            Keys::Remote(source) => KeySet::of(source, now).err(),
+            Keys::Public(_) | Keys::Secret(_) => None,
+        }
+    }
+
     /// What tells the keys at hand from those before them. Keys in the policy are always the same,
     /// and their number is 0; `None` while there are none.
     pub fn generation(&self, now: Duration) -> Option<u64> {

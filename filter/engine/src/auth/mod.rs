@@ -5,6 +5,7 @@
 //! signature was verified: whether a `jti` was seen before is asked of a table of the host's, and
 //! whether a subject is revoked elsewhere.
 
+pub(crate) mod admit;
 pub mod carrier;
 pub mod claims;
 mod compact;
@@ -13,6 +14,7 @@ mod forward;
 mod jwk;
 pub(crate) mod key_set;
 pub mod keys;
+pub(crate) mod message;
 #[cfg(test)]
 pub(crate) mod minting;
 pub(crate) mod revocation;

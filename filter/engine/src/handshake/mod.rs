@@ -16,30 +16,28 @@ mod tests;
 mod waiting;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{
-    Auth, Backlog, Counted, Expiry, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Tls,
-};
+use postern_config::{Auth, Backlog, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Rate, Tls};
 
+use crate::auth::admit::{self, admit};
 use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
-use crate::auth::revocation::Bearer;
 use crate::auth::single_use::{Spent, Ticket};
-use crate::auth::verifier;
+use crate::buckets::Buckets;
 use crate::csrf::error::CsrfError;
 use crate::detail::Detail;
 use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
 use crate::open::ping::PingKey;
 use crate::open::rates::Rates;
+use crate::open::rights::Rights;
 use crate::open::{Ends, Terms};
-use crate::rate::{Charge, Charged, Outcome, Quota};
+use crate::rate::{Charge, Charged, Outcome};
 use crate::reason::Reason;
 use crate::request::RequestHead;
-use crate::ruleset::{HandshakeRate, Ruleset};
-use crate::slots::{EntryKey, KeySpace};
+use crate::ruleset::Ruleset;
+use crate::slots::KeySpace;
 
 use credentials::{Credentials, Tokens, is_credential};
 use extensions::Offers;
@@ -67,7 +65,7 @@ pub(crate) struct Handshake {
     pending: VecDeque<Charge>,
     admission: Option<Box<Admission>>,
     waiting: Waiting,
-    keys: KeySpace,
+    buckets: Buckets,
 }
 
 /// What comes next.
@@ -125,6 +123,8 @@ impl Handshake {
         let extensions = Offers::read(ruleset.policy.compression, drops, head.headers());
         let refusal = refusal.or(extensions.as_ref().err().map(|reason| Refusal::from(*reason)));
         let key = shape.ok().flatten().unwrap_or_else(|| shape::fresh_key(head.entropy.key));
+        let buckets = Buckets::new(keys, &ruleset, head.connection.client);
+        let pending = buckets.handshake(&ruleset.address_rates, None);
         let mut handshake = Self {
             ruleset,
             head,
@@ -132,15 +132,14 @@ impl Handshake {
             credentials,
             extensions: extensions.unwrap_or_default(),
             refusal,
-            pending: VecDeque::new(),
+            pending,
             admission: None,
             waiting: Waiting::default(),
-            keys,
+            buckets,
         };
         if handshake.refusal.is_none() && !handshake.has_sound_offers() {
             handshake.refusal = Some(Reason::MalformedHandshake.into());
         }
-        handshake.pending = handshake.charges(&handshake.ruleset.address_rates, None);
         handshake
     }
 
@@ -168,8 +167,8 @@ impl Handshake {
                 },
             }
             // A user is known, and counted, also where the claims are not enough.
-            if self.admission.is_some() || claims.is_some() {
-                self.pending = self.charges(&self.ruleset.user_rates, claims.as_ref());
+            if claims.is_some() || (self.admission.is_some() && !self.awaits_first_message()) {
+                self.pending = self.buckets.handshake(&self.ruleset.user_rates, claims.as_ref());
             }
         }
     }
@@ -207,33 +206,6 @@ impl Handshake {
         (self.head, self.credentials.removals)
     }
 
-    fn charges(&self, rates: &[HandshakeRate], claims: Option<&Claims>) -> VecDeque<Charge> {
-        let charge = |rate: &HandshakeRate| {
-            let key = self.bucket(Counted::Handshakes, rate.per, &rate.quota, claims);
-            Charge { key, quota: rate.quota, tokens: 1 }
-        };
-        rates.iter().map(charge).collect()
-    }
-
-    /// The shared bucket of a rule for whoever makes this handshake.
-    fn bucket(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> EntryKey {
-        let policy = self.ruleset.name().as_bytes();
-        let counted: &[u8] = match counted {
-            Counted::Bytes => b"bytes",
-            Counted::ControlFrames => b"control frames",
-            Counted::Handshakes => b"handshakes",
-            Counted::Messages => b"messages",
-        };
-        let address = || client_subject(self.head.connection.client, self.ruleset.policy.ipv6_prefix);
-        let (per, subject) = match (per, claims.and_then(user_subject)) {
-            (Per::User, Some(user)) => (b"user".as_slice(), user),
-            (Per::Policy, _) => (b"policy".as_slice(), Vec::new()),
-            (Per::User, None) => (b"user without a subject".as_slice(), address()),
-            (Per::Ip | Per::Connection, _) => (b"ip".as_slice(), address()),
-        };
-        self.keys.key(&[counted, policy, per], quota, &subject)
-    }
-
     /// Everything that is judged between the rates by address and those by user. `claims` become
     /// those of the token once it is verified.
     fn judge(&self, claims: &mut Option<Claims>, now: Duration) -> Result<Admission, Stop> {
@@ -246,14 +218,9 @@ impl Handshake {
         let allowed = subprotocol::judge(&policy.subprotocols, &offers)?;
         let mut ticket = None;
         if let Some(auth) = &policy.auth {
-            let verified = self.verify_token(now)?;
-            waiting::judge_revocation(&self.ruleset, &verified, now)?;
-            let verified = claims.insert(verified);
-            if auth.single_use {
-                ticket = Some(Ticket::of(verified, &self.keys)?);
-            }
-            if !verified.meet(&auth.require) {
-                return Err(Reason::ClaimsDenied.into());
+            self.judge_token(auth, claims, now)?;
+            if let Some(claims) = claims.as_ref().filter(|_| auth.single_use) {
+                ticket = Some(self.buckets.ticket(claims)?);
             }
         }
 
@@ -278,12 +245,6 @@ impl Handshake {
                 edits.extend(claims.forward(&auth.forward)?);
             }
         }
-        let expires_at = match (&policy.auth, &*claims) {
-            (Some(auth), Some(claims)) if auth.expiry == Expiry::Close => {
-                Some(claims.ends(auth.expiry_grace))
-            }
-            _ => None,
-        };
         // A token that is left in went up as an offer, so the upstream may choose it.
         let subprotocols = credentials.into_iter().chain(allowed).map(<[u8]>::to_vec).collect();
         let expected = Expected {
@@ -291,21 +252,21 @@ impl Handshake {
             subprotocols,
             echo: self.credentials.echo.clone(),
             extensions: self.extensions.left.clone(),
-            // A message that is discarded is missing in the history of those after it.
-            client_messages_alone: policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop),
+            client_messages_alone: self.takes_messages_out(),
         };
-        let rates = Rates::new(&policy.rates, |rate, quota| {
-            self.bucket(rate.count, rate.per, quota, claims.as_ref())
+        let rights = policy.auth.as_ref().map(|_| {
+            let buckets = self.buckets.clone();
+            Box::new(Rights::new(Rc::clone(&self.ruleset), buckets, claims.as_ref()))
+        });
+        // Before a user is known nobody is charged for him.
+        let known = |rate: &&Rate| rate.per != Per::User || !self.awaits_first_message();
+        let rates = Rates::new(policy.rates.iter().filter(known), |rate, quota| {
+            self.buckets.key(rate.count, rate.per, quota, claims.as_ref())
         });
         let session = policy.auth.as_ref().and_then(|auth| auth.max_session);
-        let ends = Ends {
-            expiry: expires_at,
-            session: session.map(|longest| now.saturating_add(longest)),
-            drain: None,
-        };
+        let ends = Ends { session: session.map(|longest| now.saturating_add(longest)), ..Ends::default() };
         let entropy = &self.head.entropy;
-        let bearer = claims.as_ref().map(Bearer::of).unwrap_or_default();
-        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, bearer };
+        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, rights };
         Ok(Admission { edits, expected, terms, ticket })
     }
 
@@ -331,14 +292,42 @@ impl Handshake {
         subprotocol::are_well_formed(&offers)
     }
 
-    fn verify_token(&self, now: Duration) -> Result<Claims, Stop> {
+    /// Whether messages of the client may be missing for the upstream, so that those after them lack
+    /// a part of their history.
+    fn takes_messages_out(&self) -> bool {
+        let policy = &self.ruleset.policy;
+        policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop)
+            || policy.auth.as_ref().is_some_and(|auth| auth.refresh.is_some())
+            || self.awaits_first_message()
+    }
+
+    /// Whether the token is to come in the first message.
+    fn awaits_first_message(&self) -> bool {
+        let auth = self.ruleset.policy.auth.as_ref();
+        matches!(self.credentials.tokens, Tokens::Missing)
+            && auth.is_some_and(|auth| auth.first_message().is_some())
+    }
+
+    /// Judges the token, unless it is still to come. `claims` become those of a token that is genuine.
+    fn judge_token(&self, auth: &Auth, claims: &mut Option<Claims>, now: Duration) -> Result<(), Stop> {
         let token = match &self.credentials.tokens {
+            Tokens::Missing if self.awaits_first_message() => {
+                return admit::is_prepared(&self.ruleset, now).map_err(|rejected| Stop::from(*rejected));
+            }
             Tokens::Missing => return Err(Reason::TokenMissing.into()),
             Tokens::Ambiguous => return Err(Reason::TokenAmbiguous.into()),
             Tokens::One(token) => token,
         };
-        let providers: Vec<_> = self.ruleset.providers.iter().collect();
-        Ok(verifier::verify(token, &providers, now)?)
+        match admit(token, auth, &self.ruleset, None, now) {
+            Ok(admitted) => {
+                *claims = Some(admitted);
+                Ok(())
+            }
+            Err(mut rejected) => {
+                *claims = rejected.claims.take();
+                Err(Stop::from(*rejected))
+            }
+        }
     }
 }
 
@@ -356,12 +345,7 @@ impl From<Reason> for Refusal {
 
 impl From<TokenError> for Refusal {
     fn from(error: TokenError) -> Self {
-        let reason = match error {
-            TokenError::Expired => Reason::TokenExpired,
-            TokenError::Invalid(_) => Reason::TokenInvalid,
-            TokenError::KeysUnavailable | TokenError::AwaitsKeys(..) => Reason::KeysUnavailable,
-        };
-        Self { reason, wait: None, detail: Some(error.into()) }
+        Self { reason: error.reason(), wait: None, detail: Some(error.into()) }
     }
 }
 
@@ -422,25 +406,4 @@ fn judge_origin(rule: &Origins, headers: Headers<'_>) -> Result<(), Reason> {
         OriginVerdict::Denied => Err(Reason::OriginDenied),
         OriginVerdict::Missing => Err(Reason::OriginMissing),
     }
-}
-
-/// The bytes that name a client among addresses: an IPv6 client by its network.
-fn client_subject(client: Option<IpAddr>, ipv6_prefix: u8) -> Vec<u8> {
-    match client.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => address.octets().to_vec(),
-        Some(IpAddr::V6(address)) => {
-            let host_bits = 128_u32.saturating_sub(u32::from(ipv6_prefix));
-            let network = address.to_bits().checked_shr(host_bits).unwrap_or(0);
-            network.to_be_bytes().to_vec()
-        }
-        // Peers without an address, as on a Unix socket, share one bucket.
-        None => Vec::new(),
-    }
-}
-
-/// The bytes that name a user: a subject means something only together with its issuer.
-fn user_subject(claims: &Claims) -> Option<Vec<u8>> {
-    let subject = claims.subject()?;
-    let issuer = claims.issuer().unwrap_or_default();
-    Some([&(issuer.len() as u64).to_be_bytes(), issuer.as_bytes(), subject.as_bytes()].concat())
 }

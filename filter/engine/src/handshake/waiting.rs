@@ -6,13 +6,10 @@
 use std::time::Duration;
 
 use super::Refusal;
-use crate::auth::claims::Claims;
-use crate::auth::error::{Cause, TokenError};
-use crate::auth::revocation::Bearer;
+use crate::auth::admit::{Awaited, Rejected};
+use crate::auth::error::Cause;
 use crate::csrf::error::CsrfError;
 use crate::reason::Reason;
-use crate::ruleset::Ruleset;
-use crate::source::Content;
 
 /// Why judging goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +17,7 @@ pub(super) enum Stop {
     /// It is over.
     Refuse(Refusal),
     /// It is over unless something comes within this time.
-    Await(For, Duration, Refusal),
-}
-
-/// What is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum For {
-    Keys,
-    RevocationList,
+    Await(Awaited, Duration, Refusal),
 }
 
 /// How long the handshake waits for what.
@@ -46,8 +36,8 @@ impl Waiting {
             Stop::Refuse(refusal) => Err(refusal),
             Stop::Await(what, patience, refusal) => {
                 let until = match what {
-                    For::Keys => &mut self.keys,
-                    For::RevocationList => &mut self.list,
+                    Awaited::Keys => &mut self.keys,
+                    Awaited::RevocationList => &mut self.list,
                 };
                 let until = *until.get_or_insert(now.saturating_add(patience));
                 if until <= now {
@@ -62,20 +52,6 @@ impl Waiting {
     /// Until when it waits.
     pub(super) fn until(&self) -> Option<Duration> {
         self.until
-    }
-}
-
-/// A token that was verified has to be one that is not revoked.
-pub(super) fn judge_revocation(ruleset: &Ruleset, claims: &Claims, now: Duration) -> Result<(), Stop> {
-    let Some(source) = &ruleset.revocation else { return Ok(()) };
-    match source.content(now, Content::revocation) {
-        Some(list) if list.names(&Bearer::of(claims)) => Err(Reason::TokenRevoked.into()),
-        Some(_) => Ok(()),
-        None => {
-            let refusal = Refusal::from(Reason::RevocationUnavailable);
-            let wait = |patience| Stop::Await(For::RevocationList, patience, refusal);
-            Err(source.patience(now).map_or(refusal.into(), wait))
-        }
     }
 }
 
@@ -103,13 +79,13 @@ impl From<Cause> for Stop {
     }
 }
 
-impl From<TokenError> for Stop {
-    fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::AwaitsKeys(missing, patience) => {
-                Self::Await(For::Keys, patience, missing.after_all().into())
-            }
-            error => Self::Refuse(error.into()),
+impl From<Rejected> for Stop {
+    fn from(rejected: Rejected) -> Self {
+        let Rejected { reason, detail, awaits, claims: _ } = rejected;
+        let refusal = Refusal { reason, wait: None, detail: detail.map(Into::into) };
+        match awaits {
+            Some((what, patience)) => Self::Await(what, patience, refusal),
+            None => Self::Refuse(refusal),
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Deadlines {
     upstream_moved: bool,
     /// When the connection ends, and why, whatever happens on it.
     ends: Ends,
+    /// When the client is told that its token ends soon.
+    notice_at: Option<Duration>,
     /// When what waits to be said can be.
     speak_at: Option<Duration>,
     /// When the client can be asked what it has read.
@@ -52,6 +54,8 @@ pub(super) struct Deadlines {
 /// The ends that are known ahead.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ends {
+    /// Nobody has been authenticated.
+    pub(crate) entrance: Option<Duration>,
     /// The right to the connection ends.
     pub(crate) expiry: Option<Duration>,
     /// It has lasted its time.
@@ -71,6 +75,8 @@ pub(super) enum Due {
     AskClient,
     /// The client is to be asked what it has read.
     Mark,
+    /// The client's token ends soon.
+    GiveNotice,
     /// What waits to be said on a parked stream can be.
     Speak,
     /// The upstream will not answer.
@@ -93,6 +99,7 @@ impl Deadlines {
             upstream_heard: now,
             upstream_moved: false,
             ends,
+            notice_at: None,
             speak_at: None,
             mark_at: None,
             cut_at: None,
@@ -102,7 +109,7 @@ impl Deadlines {
     /// When the next of them is.
     pub(super) fn next(&self) -> Option<Duration> {
         let idle_at = Some(self.idle_at());
-        let Ends { expiry, session, drain } = self.ends;
+        let Ends { entrance, expiry, session, drain } = self.ends;
         let open = [
             idle_at,
             self.ping_at,
@@ -110,6 +117,8 @@ impl Deadlines {
             self.upstream_pong_at,
             self.park_at,
             self.mark_at,
+            self.notice_at,
+            entrance,
             expiry,
             session,
             drain,
@@ -127,6 +136,7 @@ impl Deadlines {
             return (cut_at <= now).then_some(Due::Cut);
         }
         let ends = [
+            (self.ends.entrance, Reason::AuthTimeout),
             (self.ends.expiry, Reason::TokenExpired),
             (self.ends.session, Reason::SessionLimit),
             (self.ends.drain, Reason::Drain),
@@ -136,6 +146,9 @@ impl Deadlines {
         let end = ends.into_iter().filter(|(at, _)| passed(*at)).min_by_key(|(at, _)| *at);
         if let Some((_, reason)) = end {
             return Some(Due::End(reason));
+        }
+        if self.notice_at.take_if(|at| *at <= now).is_some() {
+            return Some(Due::GiveNotice);
         }
         if passed(self.upstream_pong_at) {
             self.upstream_pong_at = None;
@@ -250,6 +263,16 @@ impl Deadlines {
     /// The stream towards the client is to be parked once it is quiet.
     pub(super) fn park_when_quiet(&mut self, now: Duration) {
         self.park_at.get_or_insert(now.saturating_add(QUIET));
+    }
+
+    /// A token has to come by `at`.
+    pub(super) fn await_token(&mut self, at: Duration) {
+        self.ends.entrance = Some(at);
+    }
+
+    /// A token has been accepted: when the connection ends with it, and when the client is told.
+    pub(super) fn renew(&mut self, expiry: Option<Duration>, notice: Option<Duration>) {
+        (self.ends.entrance, self.ends.expiry, self.notice_at) = (None, expiry, notice);
     }
 
     /// The connection ends by `at`, since its policy goes away.

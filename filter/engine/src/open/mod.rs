@@ -3,16 +3,20 @@
 //! Owns what has passed, what may still pass and when whatever is left is cut. A refusal ends
 //! both directions at their next frame boundary with a Close of the same code and reason, and
 //! nothing follows it; a peer's own Close is passed on. What Postern says by itself, and when, is
-//! decided by [`parking`] and [`deadlines`].
+//! decided by [`parking`] and [`deadlines`]; what the client says to Postern, in [`in_band`].
 
 mod backlog;
 mod candidate;
 mod deadlines;
+mod entrance;
+mod in_band;
 mod parking;
 pub(crate) mod ping;
 pub(crate) mod proof;
 pub(crate) mod rates;
+pub(crate) mod rights;
 mod side;
+mod speech;
 mod waiting;
 mod withheld;
 
@@ -20,7 +24,9 @@ use std::time::Duration;
 
 use postern_config::Policy;
 
+use crate::auth::error::TokenError;
 use crate::auth::revocation::Bearer;
+use crate::auth::single_use::{Spent, Ticket};
 use crate::chunk::{Chunk, Unreadable};
 use crate::close;
 use crate::frame::OpCode;
@@ -34,10 +40,13 @@ use backlog::{Backlog, NoRoom};
 use candidate::Candidate;
 pub(crate) use deadlines::Ends;
 use deadlines::{Deadlines, Due};
+use entrance::Entrance;
 use parking::{Marks, Parking};
 use ping::PingKey;
 use rates::{Charging, Next, Rates};
+use rights::Rights;
 use side::{Flow, Side, Stop};
+use speech::Speech;
 use waiting::Waiting;
 
 /// Both directions of an upgraded stream.
@@ -45,7 +54,6 @@ use waiting::Waiting;
 pub(crate) struct Open {
     client: Side,
     upstream: Side,
-    bearer: Bearer,
     rates: Rates,
     mask: [u8; 4],
     parking: Parking,
@@ -55,11 +63,24 @@ pub(crate) struct Open {
     deadlines: Deadlines,
     backlog: Backlog,
     refused: Option<Reason>,
+    /// What was wrong with the token that ended it.
+    detail: Option<TokenError>,
     /// What goes on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
-    /// The client's chunk that waits for a bucket's answer, as far as it was judged.
-    asking: Waiting<(Passage, Charged)>,
+    /// The client's chunk that waits for an answer.
+    asking: Waiting<Asking>,
     tally: Tally,
+    /// By what right it is open, under a policy that asks for one.
+    rights: Option<Box<Rights>>,
+    entrance: Entrance,
+    speech: Speech,
+    /// What the upstream sent before the client was authenticated, which goes to the client at once.
+    delivery: Option<Vec<u8>>,
+    /// Whether the host holds the upstream's next chunk paused, though its stream is not parked: such
+    /// a delivery ended within a frame.
+    paused_once: bool,
+    /// The same, where its stream is not parked: it goes ahead of the next chunk.
+    late: Vec<u8>,
 }
 
 /// What the handshake settled for the connection.
@@ -73,8 +94,17 @@ pub(crate) struct Terms {
     pub(crate) mask: [u8; 4],
     /// How much the client may send.
     pub(crate) rates: Rates,
-    /// Whose it is.
-    pub(crate) bearer: Bearer,
+    /// By what right it is open, under a policy that asks for one.
+    pub(crate) rights: Option<Box<Rights>>,
+}
+
+/// A chunk of the client as far as it was judged.
+#[derive(Debug, Default)]
+struct Asking {
+    passage: Passage,
+    position: usize,
+    /// The frame that is being charged; without one it is a message that is heard.
+    charged: Option<Charged>,
 }
 
 /// What has become of the stream towards the upstream before it agreed.
@@ -106,6 +136,8 @@ pub enum Judged {
     /// A bucket is to be charged. Its answer is the next input, and then the same chunk is judged
     /// on.
     Ask(Charge),
+    /// A token is to be spent. Its answer is the next input, and then the same chunk is judged on.
+    Spend(Ticket),
 }
 
 impl Open {
@@ -118,10 +150,9 @@ impl Open {
         now: Duration,
     ) -> Self {
         let (client, server) = deflate.map(|Deflate { client, server }| (client, server)).unzip();
-        Self {
+        let mut open = Self {
             client: Side::client(policy, client),
             upstream: Side::upstream(policy, server),
-            bearer: terms.bearer,
             rates: terms.rates,
             mask: terms.mask,
             parking: Parking::new(terms.ping_key, early == Early::Parked),
@@ -129,10 +160,19 @@ impl Open {
             deadlines: Deadlines::new(policy.liveness, terms.ends, now),
             backlog: Backlog::new(policy.backpressure),
             refused: None,
+            detail: None,
             sends: Vec::new(),
             asking: Waiting::default(),
             tally: Tally::default(),
-        }
+            rights: terms.rights,
+            entrance: Entrance::Open,
+            speech: Speech::default(),
+            delivery: None,
+            paused_once: false,
+            late: Vec::new(),
+        };
+        open.begin(now);
+        open
     }
 
     /// Why the connection was refused, once it was.
@@ -140,9 +180,14 @@ impl Open {
         self.refused
     }
 
-    /// Whose connection it is.
-    pub(crate) fn bearer(&self) -> &Bearer {
-        &self.bearer
+    /// Whose connection it is, once that is known.
+    pub(crate) fn bearer(&self) -> Option<&Bearer> {
+        self.rights.as_ref().and_then(|rights| rights.bearer())
+    }
+
+    /// What was wrong with the token that ended the connection.
+    pub(crate) fn detail(&self) -> Option<TokenError> {
+        self.detail
     }
 
     /// What was counted since this was last asked; `is_over` where it is asked for the last time.
@@ -155,6 +200,12 @@ impl Open {
     /// Frames that go to these receivers at once, on streams that were parked.
     pub(crate) fn take_sends(&mut self) -> Vec<(Peer, Vec<u8>)> {
         std::mem::take(&mut self.sends)
+    }
+
+    /// What waited for the client to be authenticated, and goes to it at once, on a stream that was
+    /// parked. What of [`Open::take_sends`] is for it follows.
+    pub(crate) fn take_delivery(&mut self) -> Option<Vec<u8>> {
+        self.delivery.take()
     }
 
     /// When [`Open::on_time`] next has something to do.
@@ -190,8 +241,9 @@ impl Open {
                 passes
             }
             Peer::Upstream => {
+                let is_plain = self.entrance.is_open() && !self.paused_once && self.late.is_empty();
                 let parked = self.parking.of(Peer::Client).is_parked();
-                let passes = !parked && self.upstream.pass_unread(len);
+                let passes = is_plain && !parked && self.upstream.pass_unread(len);
                 if passes {
                     self.backlog.add(len);
                     self.deadlines.note_upstream_unread();
@@ -203,8 +255,17 @@ impl Open {
 
     /// Takes the answer of the bucket that [`Judged::Ask`] named.
     pub(crate) fn answer(&mut self, outcome: Outcome) {
-        if let Some((_, charged)) = self.asking.as_mut() {
+        if let Some(charged) = self.asking.as_mut().and_then(|asking| asking.charged.as_mut()) {
             charged.decided = self.rates.answer(&mut charged.charging, outcome);
+        } else if let Some(rights) = &mut self.rights {
+            rights.answer(outcome);
+        }
+    }
+
+    /// Takes the answer to the ticket that [`Judged::Spend`] gave out.
+    pub(crate) fn spent(&mut self, spent: Spent) {
+        if let Some(rights) = &mut self.rights {
+            rights.spent(spent);
         }
     }
 
@@ -222,15 +283,25 @@ impl Open {
             self.held_early -= 1;
             is_paused = true;
         }
-        let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
         let waiting = if peer == Peer::Client { self.asking.take() } else { None };
-        let mut position = waiting.as_ref().map_or(0, |(_, charged)| charged.frame.range.end);
-        let (mut passage, mut charged) =
-            waiting.map_or_else(Default::default, |(passage, charged)| (passage, Some(charged)));
+        let Asking { mut passage, mut position, mut charged } = waiting.unwrap_or_default();
+        if peer == Peer::Upstream {
+            passage.release(std::mem::take(&mut self.late));
+            is_paused |= std::mem::take(&mut self.paused_once);
+        }
+        let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
         // What of this chunk and of the frame that was open is still to go to the client.
         let mut ahead = self.upstream.lane.payload_left();
         loop {
-            let Self { client, upstream, rates, tally, parking, backlog, .. } = self;
+            if peer == Peer::Client && self.client.is_heard() {
+                if let Some(question) = self.hear(&mut passage, now) {
+                    self.wait_for_answer(was_parked, is_paused, Asking { passage, position, charged: None });
+                    return Ok(question);
+                }
+            } else if peer == Peer::Upstream && self.speech.waits() {
+                self.speak_between(&mut passage, chunk.len(), room, now);
+            }
+            let Self { client, upstream, rates, tally, parking, backlog, entrance, .. } = self;
             let side = match peer {
                 Peer::Client => client,
                 Peer::Upstream => upstream,
@@ -240,9 +311,8 @@ impl Open {
             let taken = if let Some(mut frame) = charged.take() {
                 match frame.decided.take().unwrap_or_else(|| rates.charge(&mut frame.charging, now)) {
                     Next::Ask(charge) => {
-                        self.parking.of(peer.other()).restore(was_parked);
-                        self.held_early += u8::from(is_paused && !was_parked);
-                        self.asking.put((passage, frame));
+                        let charged = Some(frame);
+                        self.wait_for_answer(was_parked, is_paused, Asking { passage, position, charged });
                         return Ok(Judged::Ask(charge));
                     }
                     Next::Discard => {
@@ -269,7 +339,7 @@ impl Open {
                     Peer::Client => rates.is_empty(),
                     Peer::Upstream => !backlog.is_limited(),
                 };
-                if uncounted && position < chunk.len() && side.may_skim() {
+                if uncounted && entrance.is_open() && position < chunk.len() && side.may_skim() {
                     position = side.skim(position, chunk, &mut passage, tally)?;
                 }
                 match side.lane.step(chunk, position)? {
@@ -279,7 +349,9 @@ impl Open {
                     }
                     Step::Frame(frame) => {
                         position = frame.range.end;
-                        if side.is_discarded(&frame) {
+                        if let Err(reason) = entrance.judge(peer, &frame.header, &mut passage) {
+                            Err(Stop::Refused(reason))
+                        } else if side.is_discarded(&frame) {
                             side.discard_frame();
                             Ok(())
                         } else if Candidate::fits(&frame.header) && parking.of(peer).pings.may_be_answered() {
@@ -333,23 +405,42 @@ impl Open {
                 Err(Stop::Refused(reason)) => {
                     side.forget_frame();
                     tally.message(peer, Err(reason));
+                    if peer == Peer::Upstream && !entrance.is_open() {
+                        passage = Passage::default();
+                    }
                     self.refuse(reason, now);
                     continue;
                 }
             }
+            let takes_pings = side.takes(OpCode::PING);
             if side.lane.is_closed() {
                 side.end();
+                self.shut();
                 self.deadlines.close(None, now);
             }
             match control {
-                Some(OpCode::PING) => self.parking.of(peer.other()).note_ping(),
+                Some(OpCode::PING) if !takes_pings => self.parking.of(peer.other()).note_ping(),
                 Some(OpCode::PONG) => self.on_foreign_pong(peer, now),
                 _ => {}
             }
         }
+        if peer == Peer::Upstream {
+            self.keep_from_client(&mut passage, chunk)?;
+        }
         self.settle(peer, chunk.len(), (was_parked, room), &mut passage, now);
+        match peer {
+            Peer::Client => self.speak(now),
+            Peer::Upstream => self.speak_later(now),
+        }
         passage.resume = is_paused && !passage.is_empty();
         Ok(Judged::Passage(passage))
+    }
+
+    /// Has the client's chunk wait for an answer.
+    fn wait_for_answer(&mut self, was_parked: bool, is_paused: bool, asking: Asking) {
+        self.parking.of(Peer::Upstream).restore(was_parked);
+        self.held_early += u8::from(is_paused && !was_parked);
+        self.asking.put(asking);
     }
 
     /// A peer has answered a Ping of Postern's own, and so has read this much.
@@ -390,8 +481,9 @@ impl Open {
                 &self.client
             }
             Peer::Upstream => {
-                if len == 0 {
-                    self.parking.start();
+                // Where the upstream speaks at once, the host tells of its first bytes only.
+                if len == 0 || self.upstream.diverted {
+                    self.parking.begin();
                 }
                 self.backlog.add(passage.len());
                 self.deadlines.note_upstream(now);
@@ -462,6 +554,7 @@ impl Open {
             return;
         }
         self.refused = Some(reason);
+        self.shut();
         self.deadlines.close(Some(reason), now);
         self.client.end_with(close::to_upstream(reason, self.mask));
         self.upstream.end_with(close::to_client(reason));
@@ -481,7 +574,11 @@ impl Open {
                 Due::AskClient => self.ask_client(now),
                 Due::Mark => self.mark(now),
                 Due::ParkClient => self.park_client(now),
-                Due::Speak => self.send_closes(),
+                Due::GiveNotice => self.give_notice(now),
+                Due::Speak => {
+                    self.send_closes();
+                    self.speak(now);
+                }
             }
         }
         false

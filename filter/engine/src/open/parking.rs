@@ -159,10 +159,12 @@ impl Parking {
         }
     }
 
-    /// Parks the stream towards the client at its start.
-    pub(super) fn start(&mut self) {
-        (self.possible, self.started) = (true, true);
-        self.client.parked = true;
+    /// The stream towards the client begins, and is parked by that: it holds nothing.
+    pub(super) fn begin(&mut self) {
+        if !std::mem::replace(&mut self.started, true) {
+            self.possible = true;
+            self.client.parked = true;
+        }
     }
 
     /// The host would not do what only a parked stream allows.

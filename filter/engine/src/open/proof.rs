@@ -1,7 +1,8 @@
 //! What a payload has to prove before it passes: the body of a Close, the text of a message, and
 //! the size of what a compressed one inflates to.
 //!
-//! Reads payloads as they come and keeps none of them; an inflater keeps its window.
+//! Reads payloads as they come. Of those it keeps what has to be heard: text messages, plain and
+//! whole, within the size that a message may have. An inflater keeps its window.
 
 use crate::close::CloseBody;
 use crate::frame::{FrameHeader, OpCode};
@@ -22,14 +23,24 @@ pub(crate) struct Proof {
     message: Message,
     frame: Frame,
     mask: Mask,
+    /// Whether text messages are to be heard.
+    hears: bool,
+    /// Whether the open message is.
+    keeps: bool,
+    kept: Kept,
 }
+
+/// A message as it reads. Its `Debug` does not show it: there may be a token in it.
+#[derive(Default)]
+struct Kept(Vec<u8>);
 
 /// What the open message has shown so far.
 #[derive(Debug)]
 enum Message {
     /// Nothing is asked of it.
     Unread,
-    Text(Utf8),
+    /// Not compressed; it is to be UTF-8 if there is such a proof.
+    Plain(Option<Utf8>),
     Compressed {
         text: Option<Utf8>,
         inflated: u64,
@@ -52,6 +63,8 @@ enum Frame {
 pub(crate) enum Proved {
     /// This frame may pass, and all that was withheld before it.
     AllSoFar,
+    /// The message is whole, and is to be heard.
+    Message,
     /// Nothing yet: the rest of the message is needed.
     Nothing,
 }
@@ -68,14 +81,34 @@ impl Proof {
             message: Message::Unread,
             frame: Frame::Unread,
             mask: Mask::default(),
+            hears: false,
+            keeps: false,
+            kept: Kept::default(),
         }
     }
 
-    /// What a text message of one frame, not compressed, has to prove by its payload and mask.
+    /// Whether text messages that begin from now on are kept and withheld until they are whole.
+    pub(crate) fn listen(&mut self, hears: bool) {
+        self.hears = hears;
+    }
+
+    /// The message that has been kept.
+    pub(crate) fn kept(&self) -> &[u8] {
+        &self.kept.0
+    }
+
+    /// Keeps it no longer.
+    pub(crate) fn forget_kept(&mut self) {
+        self.kept = Kept::default();
+    }
+
+    /// What a text message of one frame, not compressed, has to prove by its payload and mask. One
+    /// that is to be heard proves nothing by itself.
     pub(crate) fn of_text(&self) -> Option<impl Fn(&[u8], Mask) -> bool + use<>> {
-        self.utf8.then_some(|payload: &[u8], mask| {
+        let hears = self.hears;
+        (self.utf8 || hears).then_some(move |payload: &[u8], mask| {
             let mut text = Utf8::default();
-            prove(&mut text, payload, mask).is_ok() && text.is_complete()
+            !hears && prove(&mut text, payload, mask).is_ok() && text.is_complete()
         })
     }
 
@@ -83,13 +116,16 @@ impl Proof {
     pub(crate) fn begin(&mut self, header: &FrameHeader, starts_message: bool) -> bool {
         self.mask = header.mask.map(Mask::new).unwrap_or_default();
         if starts_message {
-            let text = (self.utf8 && header.opcode == OpCode::TEXT).then(Utf8::default);
-            self.message = match text {
-                text if self.inflater.is_some() && header.is_compressed() => {
-                    Message::Compressed { text, inflated: 0 }
-                }
-                Some(text) => Message::Text(text),
-                None => Message::Unread,
+            let is_text = header.opcode == OpCode::TEXT;
+            self.keeps = self.hears && is_text;
+            self.forget_kept();
+            let text = (self.utf8 && is_text).then(Utf8::default);
+            self.message = if self.inflater.is_some() && header.is_compressed() {
+                Message::Compressed { text, inflated: 0 }
+            } else if self.keeps || text.is_some() {
+                Message::Plain(text)
+            } else {
+                Message::Unread
             };
         }
         self.frame = match (&self.message, header.opcode) {
@@ -107,15 +143,25 @@ impl Proof {
         self.mask = mask.after(payload.len());
         match (&mut self.frame, &mut self.message) {
             (Frame::Close(body), _) => body.push(payload, mask),
-            (Frame::Data { .. }, Message::Text(text)) => prove(text, payload, mask),
+            (Frame::Data { .. }, Message::Plain(text)) => {
+                text.as_mut().map_or(Ok(()), |text| prove(text, payload, mask))?;
+                if self.keeps {
+                    self.kept.push(payload, mask);
+                }
+                Ok(())
+            }
             (Frame::Data { .. }, Message::Compressed { text, inflated }) => {
                 let Some(inflater) = &mut self.inflater else { return Err(Reason::Internal) };
                 let limit = self.max_message_bytes;
+                let (keeps, kept) = (self.keeps, &mut self.kept);
                 let mut judge = |plain: &[u8]| {
                     // In the order of the bytes, so that it does not show in which pieces they come.
                     let room = usize::try_from(limit.saturating_sub(*inflated)).unwrap_or(usize::MAX);
                     let within = plain.get(..room).unwrap_or(plain);
                     text.as_mut().map_or(Ok(()), |text| prove(text, within, Mask::default()))?;
+                    if keeps {
+                        kept.0.extend_from_slice(within);
+                    }
                     *inflated = inflated.saturating_add(plain.len() as u64);
                     if *inflated > limit { Err(Reason::MessageTooBig) } else { Ok(()) }
                 };
@@ -135,15 +181,29 @@ impl Proof {
     pub(crate) fn end_frame(&mut self) -> Result<Proved, Reason> {
         match (&self.frame, &self.message) {
             (Frame::Close(body), _) => body.end()?,
-            (Frame::Data { fin: true }, Message::Text(text)) => end_text(Some(text))?,
+            (Frame::Data { fin: true }, Message::Plain(text)) => end_text(text.as_ref())?,
             (Frame::Data { fin: true }, Message::Compressed { text, .. }) => {
                 self.inflater.as_mut().map_or(Err(Reason::Internal), |inflater| inflater.finish())?;
                 end_text(text.as_ref())?;
             }
             (Frame::Data { fin: false }, Message::Compressed { .. }) => return Ok(Proved::Nothing),
+            (Frame::Data { fin: false }, _) if self.keeps => return Ok(Proved::Nothing),
             (Frame::Data { .. } | Frame::Unread, _) => {}
         }
-        Ok(Proved::AllSoFar)
+        let is_kept = self.keeps && matches!(self.frame, Frame::Data { fin: true });
+        Ok(if is_kept { Proved::Message } else { Proved::AllSoFar })
+    }
+}
+
+impl Kept {
+    fn push(&mut self, masked: &[u8], mask: Mask) {
+        self.0.extend(masked.iter().zip(mask.bytes()).map(|(byte, key)| byte ^ key));
+    }
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kept(…)")
     }
 }
 

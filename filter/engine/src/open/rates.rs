@@ -61,25 +61,35 @@ pub(crate) enum Next {
 impl Rates {
     /// The rules among `rates` that count what a client sends. `key` names the bucket of a rule
     /// that is not per connection.
-    pub(crate) fn new(rates: &[Rate], key: impl Fn(&Rate, &Quota) -> EntryKey) -> Self {
-        let mut rules: Vec<Rule> = rates
-            .iter()
-            .filter(|rate| rate.count != Counted::Handshakes)
-            .map(|rate| {
-                let quota = Quota::new(rate);
-                let bucket = match rate.per {
-                    Per::Connection => Place::Own(Bucket::default()),
-                    Per::Ip | Per::Policy | Per::User => Place::Shared(key(rate, &quota)),
-                };
-                Rule { counted: rate.count, quota, on_exceed: rate.on_exceed, bucket }
-            })
-            .collect();
-        rules.sort_by_key(|rule| match rule.counted {
+    pub(crate) fn new<'r>(
+        rates: impl IntoIterator<Item = &'r Rate>,
+        key: impl Fn(&Rate, &Quota) -> EntryKey,
+    ) -> Self {
+        let mut all = Self::default();
+        all.add(rates, key);
+        all
+    }
+
+    /// Adds rules; not while a frame is on its way through them.
+    pub(crate) fn add<'r>(
+        &mut self,
+        rates: impl IntoIterator<Item = &'r Rate>,
+        key: impl Fn(&Rate, &Quota) -> EntryKey,
+    ) {
+        let added = rates.into_iter().filter(|rate| rate.count != Counted::Handshakes).map(|rate| {
+            let quota = Quota::new(rate);
+            let bucket = match rate.per {
+                Per::Connection => Place::Own(Bucket::default()),
+                Per::Ip | Per::Policy | Per::User => Place::Shared(key(rate, &quota)),
+            };
+            Rule { counted: rate.count, quota, on_exceed: rate.on_exceed, bucket }
+        });
+        self.rules.extend(added);
+        self.rules.sort_by_key(|rule| match rule.counted {
             Counted::Handshakes | Counted::Messages => 0,
             Counted::Bytes => 1,
             Counted::ControlFrames => 2,
         });
-        Self { rules }
     }
 
     /// Whether no frame is ever charged.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use postern_config::{Compression, Policy};
 
 use crate::chunk::{Chunk, PAYLOAD_WINDOW, Unreadable};
+use crate::frame::OpCode;
 use crate::inflate::{Context, Inflater};
 use crate::lane::{Frame, Lane, LaneLimits, Peer, Run};
 use crate::passage::Passage;
@@ -31,6 +32,24 @@ pub(super) struct Side {
     discarding: bool,
     /// Whether the message that began last was one frame, as the next may be then.
     whole: bool,
+    ear: Ear,
+    /// Whether the last message is whole and to be heard.
+    is_heard: bool,
+    /// Whether what passes waits elsewhere, so that nothing of it has gone on.
+    pub(super) diverted: bool,
+}
+
+/// What Postern listens for in what a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ear {
+    /// Nothing, and only a Close goes on.
+    Deaf,
+    /// The first message. Nothing else but a Close goes on.
+    First,
+    /// Nothing.
+    Off,
+    /// Any text message may be meant for Postern.
+    Texts,
 }
 
 /// How far the bytes of a side still go.
@@ -100,17 +119,25 @@ impl Side {
             care: Care::Pass,
             discarding: false,
             whole: true,
+            ear: Ear::Off,
+            is_heard: false,
+            diverted: false,
         }
     }
 
     /// Whether what went on ends with a whole frame, so that one of Postern's own may follow.
     pub(super) fn at_boundary(&self) -> bool {
-        self.lane.at_boundary() || self.care != Care::Pass
+        self.diverted || self.lane.at_boundary() || self.care != Care::Pass
+    }
+
+    /// Whether what went on ends with a whole message, so that one of Postern's own may follow.
+    pub(super) fn may_be_followed(&self) -> bool {
+        matches!(self.flow, Flow::Passing) && self.lane.is_between_messages()
     }
 
     /// Whether anything that came has neither gone on nor been discarded.
     pub(super) fn withholds(&self) -> bool {
-        self.lane.holds() || self.candidate.is_some() || !self.withheld.is_empty()
+        !self.diverted && (self.lane.holds() || self.candidate.is_some() || !self.withheld.is_empty())
     }
 
     /// Whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts
@@ -194,7 +221,9 @@ impl Side {
 
     /// Lets a Pong go on that answers something else. It goes ahead of what is withheld.
     pub(super) fn release_candidate(&mut self, passage: &mut Passage) {
-        if let Some(candidate) = self.candidate.take() {
+        if let Some(candidate) = self.candidate.take()
+            && !self.takes(OpCode::PONG)
+        {
             passage.insert(&candidate.into_bytes());
         }
     }
@@ -240,6 +269,15 @@ impl Side {
         let Frame { header, starts_message, range } = frame;
         if starts_message {
             (self.discarding, self.whole) = (false, header.fin);
+        }
+        if self.ear == Ear::First && header.opcode == OpCode::BINARY {
+            return Err(Reason::TokenMissing.into());
+        }
+        if self.takes(header.opcode) {
+            self.withheld.stash(chunk)?;
+            self.lane.release_held(|_| ());
+            self.care = Care::Discard;
+            return Ok(());
         }
         if self.proof.begin(&header, starts_message) {
             self.care = Care::Withhold;
@@ -314,15 +352,65 @@ impl Side {
         self.lane.forget_frame();
         self.withheld.discard();
         self.candidate = None;
+        self.end_heard();
+    }
+
+    /// Listens for this from the next frame on.
+    pub(super) fn listen(&mut self, ear: Ear) {
+        self.ear = ear;
+        self.proof.listen(matches!(ear, Ear::First | Ear::Texts));
+    }
+
+    /// Whether a frame with this opcode goes no further, whatever it says.
+    pub(super) fn takes(&self, opcode: OpCode) -> bool {
+        match self.ear {
+            Ear::Deaf => opcode != OpCode::CLOSE,
+            Ear::First => opcode.is_control() && opcode != OpCode::CLOSE,
+            Ear::Off | Ear::Texts => false,
+        }
+    }
+
+    /// Whether a message is to be heard, before anything else is done.
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard
+    }
+
+    /// The message that is to be heard.
+    pub(super) fn heard(&self) -> &[u8] {
+        self.proof.kept()
+    }
+
+    /// Lets the message that was heard go on.
+    pub(super) fn release_heard(&mut self, passage: &mut Passage, tally: &mut Tally) {
+        self.end_heard();
+        self.release(passage, tally);
+    }
+
+    /// Takes the message that was heard out.
+    pub(super) fn take_heard(&mut self, tally: &mut Tally) {
+        self.end_heard();
+        self.withheld.discard();
+        tally.consumed(self.sender);
+    }
+
+    fn end_heard(&mut self) {
+        self.is_heard = false;
+        self.proof.forget_kept();
     }
 
     /// Ends a frame that is being proved.
     fn end_frame(&mut self, passage: &mut Passage, tally: &mut Tally) -> Result<(), Stop> {
-        if self.proof.end_frame()? == Proved::AllSoFar {
-            self.count(self.withheld.starts_message, self.withheld.payload_bytes, tally);
-            self.withheld.release(passage);
+        match self.proof.end_frame()? {
+            Proved::AllSoFar => self.release(passage, tally),
+            Proved::Message => self.is_heard = true,
+            Proved::Nothing => {}
         }
         Ok(())
+    }
+
+    fn release(&mut self, passage: &mut Passage, tally: &mut Tally) {
+        self.count(self.withheld.starts_message, self.withheld.payload_bytes, tally);
+        self.withheld.release(passage);
     }
 
     fn count(&self, starts_message: bool, payload_bytes: u64, tally: &mut Tally) {

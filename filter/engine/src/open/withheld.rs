@@ -8,8 +8,8 @@ use std::ops::Range;
 use crate::chunk::{Chunk, Unreadable};
 use crate::passage::Passage;
 
-/// Bytes of one direction, in order.
-#[derive(Debug, Default)]
+/// Bytes of one direction, in order. Its `Debug` does not show them: there may be a token in them.
+#[derive(Default)]
 pub(crate) struct Withheld {
     /// From earlier chunks, or from before a frame that went ahead.
     earlier: Vec<u8>,
@@ -70,5 +70,11 @@ impl Withheld {
     /// Forgets all of it.
     pub(crate) fn discard(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl std::fmt::Debug for Withheld {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Withheld(…)")
     }
 }

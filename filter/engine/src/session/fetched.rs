@@ -26,7 +26,9 @@ impl Session {
             self.advance_handshake(now);
         }
         let Phase::Open(open) = &mut self.phase else { return };
-        if open.refused().is_none() && self.ruleset.has_revoked(open.bearer(), now) {
+        if open.refused().is_none()
+            && open.bearer().is_some_and(|bearer| self.ruleset.has_revoked(bearer, now))
+        {
             open.refuse(Reason::TokenRevoked, now);
             self.tell_refusal();
             self.send();

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::single_use::{Spent, Ticket};
 use crate::engine::{RouteFacts, Selection};
 use crate::rate::Charged;
 use crate::testing::{engine, from_client, from_upstream, request, with};
@@ -14,6 +15,8 @@ pub(super) struct Trial {
     pub(super) outputs: Vec<Output>,
     /// What shared buckets say while the connection is open.
     pub(super) answer: fn(Charge) -> Outcome,
+    /// What the table of used tokens says while the connection is open.
+    pub(super) spend: fn(Ticket) -> Spent,
 }
 
 impl Trial {
@@ -22,7 +25,7 @@ impl Trial {
             panic!("the policy judges every request");
         };
         let answer = |_| Outcome::Charged(Charged::Taken);
-        let mut trial = Self { session: *session, outputs: Vec::new(), answer };
+        let mut trial = Self { session: *session, outputs: Vec::new(), answer, spend: |_| Spent::First };
         trial.input(Input::Request(head), START);
         trial
     }
@@ -72,6 +75,10 @@ impl Trial {
                     let outcome = (self.answer)(charge);
                     self.session.handle(Input::Charged(outcome), now);
                 }
+                Judged::Spend(ticket) => {
+                    let spent = (self.spend)(ticket);
+                    self.session.handle(Input::Spent(spent), now);
+                }
             }
         };
         self.drain(now);
@@ -82,7 +89,7 @@ impl Trial {
     pub(super) fn parks(&mut self, peer: Peer, chunk: &[u8]) -> bool {
         match self.session.judge(peer, &mut &chunk[..], START).unwrap() {
             Judged::Passage(passage) => passage.park,
-            Judged::Ask(charge) => panic!("{charge:?}"),
+            question => panic!("{question:?}"),
         }
     }
 
@@ -109,7 +116,7 @@ pub(super) fn agreement() -> Vec<Field> {
 
 fn closed(reason: Reason) -> Output {
     let instance = "09090909-0909-4909-8909-090909090909".to_owned();
-    Output::Tell(Event::Closed { reason, instance })
+    Output::Tell(Event::Closed { reason, instance, detail: None })
 }
 
 /// The Close that the client is to see.

@@ -130,7 +130,7 @@ impl Line {
         } else {
             match self.session.judge(peer, &mut &chunk[..], START).unwrap() {
                 Judged::Passage(passage) => passage.bytes(chunk),
-                Judged::Ask(charge) => panic!("there are no rates: {charge:?}"),
+                question => panic!("there is nothing to ask: {question:?}"),
             }
         };
         match peer {

@@ -190,6 +190,7 @@ impl<'p> World<'p> {
         loop {
             let charge = match session.judge(peer, &mut &chunk[..], self.now).unwrap() {
                 Judged::Ask(charge) => charge,
+                Judged::Spend(ticket) => panic!("not to be spent: {ticket:?}"),
                 Judged::Passage(passage) => {
                     assert_eq!(asked.len(), 0, "questions that were not asked");
                     return passage.bytes(chunk);

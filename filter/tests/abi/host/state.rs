@@ -83,6 +83,8 @@ pub(super) struct StreamState {
     /// What the filter asked for in the running callback. Envoy does it when that has returned.
     pub(super) asked: Asked,
     pub(super) outside: Outside,
+    /// Whether the filter does not get at the body of the response.
+    pub(super) hides_response_body: bool,
     /// Whether its context is deleted.
     pub(super) over: bool,
 }
@@ -161,6 +163,7 @@ impl Host {
         let stream = self.current().ok_or(Status::NotFound)?;
         match buffer {
             BufferType::HttpRequestBody => Ok(&mut stream.request_body),
+            BufferType::HttpResponseBody if stream.hides_response_body => Err(Status::NotFound),
             BufferType::HttpResponseBody => Ok(&mut stream.response_body),
             other => panic!("no buffer {other:?} in this host"),
         }

@@ -116,6 +116,11 @@ impl<'w> Stream<'w> {
         self.state(|state| state.outside.to_client.clone())
     }
 
+    /// From now on the host does not let the filter get at what the upstream sends.
+    pub(crate) fn hide_response_body(&self) {
+        self.state(|state| state.hides_response_body = true);
+    }
+
     /// A peer has gone away.
     pub(crate) fn end(&self) {
         destroy(self.id);

@@ -1,0 +1,139 @@
+//! Whether a token is accepted: the one way that every token goes, be it in a handshake, in a first
+//! message or in a refresh.
+//!
+//! Owns the order: verified first, then asked whether it was revoked and what it says, then whose
+//! it is. Whether it was used before is the last question, and its asker's.
+
+use std::time::Duration;
+
+use postern_config::Auth;
+
+use super::claims::Claims;
+use super::error::{Cause, TokenError};
+use super::revocation::Bearer;
+use super::verifier;
+use crate::reason::Reason;
+use crate::ruleset::Ruleset;
+use crate::source::Content;
+
+/// Whose token opened a connection. Its `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    provider: String,
+    issuer: Option<String>,
+    subject: Option<String>,
+}
+
+/// A token that is not accepted.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    pub(crate) reason: Reason,
+    /// For the log.
+    pub(crate) detail: Option<TokenError>,
+    /// What it says, if it is genuine, in force and not revoked all the same.
+    pub(crate) claims: Option<Claims>,
+    /// What may change that once it has been fetched, and how long that is worth waiting for.
+    pub(crate) awaits: Option<(Awaited, Duration)>,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Keys,
+    RevocationList,
+}
+
+/// Judges `token` by the policy's `auth`; `now` is the time since the Unix epoch. On a connection
+/// that somebody holds already, it has to be the holder's.
+pub(crate) fn admit(
+    token: &[u8],
+    auth: &Auth,
+    ruleset: &Ruleset,
+    holder: Option<&Holder>,
+    now: Duration,
+) -> Result<Claims, Box<Rejected>> {
+    let providers: Vec<_> = ruleset.providers.iter().collect();
+    let claims = verifier::verify(token, &providers, now)?;
+    if list(ruleset, now)?.is_some_and(|is_named| is_named(&claims)) {
+        return Err(Box::new(Reason::TokenRevoked.into()));
+    }
+    if auth.single_use && claims.token_id().is_none_or(str::is_empty) {
+        return Err(Box::new(TokenError::from(Cause::NoTokenId).into()));
+    }
+    let reason = if !claims.meet(&auth.require) {
+        Reason::ClaimsDenied
+    } else if holder.is_some_and(|holder| !holder.has(&claims)) {
+        Reason::SubjectChanged
+    } else {
+        return Ok(claims);
+    };
+    Err(Box::new(Rejected { claims: Some(claims), ..reason.into() }))
+}
+
+/// Whether a token that is still to come could be judged: by the keys of one provider at least, and
+/// by the list.
+pub(crate) fn is_prepared(ruleset: &Ruleset, now: Duration) -> Result<(), Box<Rejected>> {
+    let mut lacking = ruleset.providers.iter().map(|provider| provider.lacks_keys(now));
+    if let Some(Some(error)) = lacking.next()
+        && lacking.all(|error| error.is_some())
+    {
+        return Err(Box::new(error.into()));
+    }
+    list(ruleset, now).map(|_| ())
+}
+
+/// Tells whom the policy's list names, if it has one.
+fn list(ruleset: &Ruleset, now: Duration) -> Result<Option<impl Fn(&Claims) -> bool>, Box<Rejected>> {
+    let Some(source) = &ruleset.revocation else { return Ok(None) };
+    let Some(list) = source.content(now, Content::revocation) else {
+        let awaits = source.patience(now).map(|patience| (Awaited::RevocationList, patience));
+        return Err(Box::new(Rejected { awaits, ..Reason::RevocationUnavailable.into() }));
+    };
+    Ok(Some(move |claims: &Claims| list.names(&Bearer::of(claims))))
+}
+
+impl Holder {
+    pub(crate) fn of(claims: &Claims) -> Self {
+        Self {
+            provider: claims.provider().to_owned(),
+            issuer: claims.issuer().map(str::to_owned),
+            subject: claims.subject().map(str::to_owned),
+        }
+    }
+
+    /// Whether a token with these claims is this holder's. Of two tokens without a subject nobody
+    /// knows that.
+    fn has(&self, claims: &Claims) -> bool {
+        self.subject.is_some() && *self == Self::of(claims)
+    }
+}
+
+impl std::fmt::Debug for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Holder").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+impl From<Reason> for Rejected {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: None, claims: None, awaits: None }
+    }
+}
+
+impl From<TokenError> for Rejected {
+    fn from(error: TokenError) -> Self {
+        let (error, awaits) = match error {
+            TokenError::AwaitsKeys(missing, patience) => {
+                (missing.after_all(), Some((Awaited::Keys, patience)))
+            }
+            error => (error, None),
+        };
+        Self { detail: Some(error), awaits, ..error.reason().into() }
+    }
+}
+
+impl From<TokenError> for Box<Rejected> {
+    fn from(error: TokenError) -> Self {
+        Self::new(error.into())
+    }
+}

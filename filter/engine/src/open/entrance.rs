@@ -1,0 +1,106 @@
+//! What becomes of both directions before a connection is authenticated.
+//!
+//! What the upstream sends is judged like anything else, and then waits here instead of going on;
+//! nothing of the client's goes on. A Close is an exception, both ways: it ends the wait, and
+//! whatever waited is forgotten.
+
+use crate::chunk::{Chunk, Unreadable};
+use crate::frame::{FrameHeader, OpCode};
+use crate::lane::Peer;
+use crate::passage::{Passage, Piece};
+use crate::reason::Reason;
+
+/// Whether a connection is authenticated.
+pub(super) enum Entrance {
+    /// It is, or need not be.
+    Open,
+    /// It is not, and will not be: only a Close goes on.
+    Shut,
+    /// Its first message is waited for.
+    Waiting {
+        /// How many bytes may still come.
+        budget: u64,
+        /// What waits to go to the client.
+        held: Vec<u8>,
+    },
+}
+
+impl Entrance {
+    pub(super) fn waiting(max_unauthenticated_bytes: u64) -> Self {
+        Self::Waiting { budget: max_unauthenticated_bytes, held: Vec::new() }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting { .. })
+    }
+
+    /// Judges a frame of `peer` by its header; `passage` is what goes on ahead of it. Frames count
+    /// whole, as soon as that is declared.
+    pub(super) fn judge(
+        &mut self,
+        peer: Peer,
+        header: &FrameHeader,
+        passage: &mut Passage,
+    ) -> Result<(), Reason> {
+        match self {
+            Self::Open => return Ok(()),
+            _ if header.opcode == OpCode::CLOSE => {
+                if peer == Peer::Upstream {
+                    *passage = Passage::default();
+                    self.shut();
+                }
+            }
+            Self::Shut => {}
+            Self::Waiting { budget, .. } => {
+                let len = header.payload_len.saturating_add(header.len as u64);
+                *budget = budget.checked_sub(len).ok_or(Reason::MessageTooBig)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what would go on of the upstream's chunk.
+    pub(super) fn hold(&mut self, passage: &mut Passage, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+        let Passage { before, keep, rest, .. } = std::mem::take(passage);
+        if let Self::Waiting { held, .. } = self {
+            held.extend(before);
+            held.extend_from_slice(chunk.window(0..keep)?);
+            for piece in rest {
+                match piece {
+                    Piece::Chunk(range) => held.extend_from_slice(chunk.window(range)?),
+                    Piece::Other(bytes) => held.extend(bytes),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection is authenticated: what waited goes on.
+    pub(super) fn open(&mut self) -> Vec<u8> {
+        match std::mem::replace(self, Self::Open) {
+            Self::Waiting { held, .. } => held,
+            Self::Open | Self::Shut => Vec::new(),
+        }
+    }
+
+    /// The connection ends before it is authenticated, if it is not.
+    pub(super) fn shut(&mut self) {
+        if !self.is_open() {
+            *self = Self::Shut;
+        }
+    }
+}
+
+impl std::fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "Open",
+            Self::Shut => "Shut",
+            Self::Waiting { .. } => "Waiting",
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! What the client says to Postern itself, and what Postern says to it by text: the first message,
+//! refreshes, and the answers.
+//!
+//! Owns how a connection becomes authenticated, is renewed and is told so. What a message comes to
+//! is decided in [`rights`](super::rights), what happens before in [`entrance`](super::entrance).
+
+use std::time::Duration;
+
+use crate::chunk::{Chunk, Unreadable};
+use crate::lane::Peer;
+use crate::passage::Passage;
+
+use super::entrance::Entrance;
+use super::rights::{Entry, Refused};
+use super::side::{Ear, Flow};
+use super::{Judged, Open, speech};
+
+/// What becomes of a message that was heard.
+enum Heard {
+    /// It goes on.
+    Ordinary,
+    /// It was meant for Postern.
+    Taken,
+}
+
+impl Open {
+    /// Begins as the right to the connection has it: the client is authenticated, or its first
+    /// message is waited for.
+    pub(super) fn begin(&mut self, now: Duration) {
+        let Some(rights) = &self.rights else { return };
+        match rights.first_message_timeout() {
+            Some(timeout) => {
+                self.entrance = Entrance::waiting(rights.max_unauthenticated_bytes());
+                self.deadlines.await_token(now.saturating_add(timeout));
+            }
+            None => self.be_granted(false),
+        }
+        self.listen();
+    }
+
+    /// Hears the client's message that is whole. Something may have to be asked before it is known
+    /// what becomes of it; then this is to be called again.
+    pub(super) fn hear(&mut self, passage: &mut Passage, now: Duration) -> Option<Judged> {
+        let heard = match self.judge_heard(now) {
+            Ok(heard) => heard,
+            Err(Entry::Ask(charge)) => return Some(Judged::Ask(charge)),
+            Err(Entry::Spend(ticket)) => return Some(Judged::Spend(ticket)),
+            Err(Entry::Refused(Refused { reason, detail })) => {
+                self.client.forget_frame();
+                self.tally.message(Peer::Client, Err(reason));
+                self.detail = detail;
+                self.refuse(reason, now);
+                return None;
+            }
+            Err(Entry::Granted) => {
+                self.be_granted(false);
+                self.enter();
+                Heard::Taken
+            }
+        };
+        match heard {
+            Heard::Ordinary => self.client.release_heard(passage, &mut self.tally),
+            Heard::Taken => self.client.take_heard(&mut self.tally),
+        }
+        None
+    }
+
+    fn judge_heard(&mut self, now: Duration) -> Result<Heard, Entry> {
+        let Some(rights) = &mut self.rights else { return Ok(Heard::Ordinary) };
+        let message = self.client.heard();
+        if self.entrance.is_waiting() {
+            return Err(rights.enter(message, &mut self.rates, now));
+        }
+        if !rights.renew(message, now).map_err(Entry::Refused)? {
+            return Ok(Heard::Ordinary);
+        }
+        let replies = rights.replies();
+        self.be_granted(replies);
+        Ok(Heard::Taken)
+    }
+
+    /// The times of a token that has just been accepted hold from now on.
+    fn be_granted(&mut self, replies: bool) {
+        let Some(rights) = &self.rights else { return };
+        let times = rights.times();
+        self.deadlines.renew(times.end, times.notice);
+        self.speech.renew(times.expires_at, replies);
+    }
+
+    /// The client is authenticated by its first message: what the upstream has sent goes on.
+    fn enter(&mut self) {
+        let held = self.entrance.open();
+        self.listen();
+        // A stream stays parked only while it holds nothing, and nothing is withheld from it.
+        let rests = self.upstream.at_boundary() && !self.upstream.withholds();
+        let client = self.parking.of(Peer::Client);
+        if !client.is_parked() {
+            self.late = held;
+            return;
+        }
+        client.restore(rests);
+        self.paused_once = !rests;
+        if !held.is_empty() {
+            self.backlog.add(held.len());
+            self.delivery = Some(held);
+        }
+    }
+
+    /// The connection ends before it is authenticated, if it is not.
+    pub(super) fn shut(&mut self) {
+        self.entrance.shut();
+        self.listen();
+    }
+
+    /// Both sides behave as the entrance has it.
+    fn listen(&mut self) {
+        let renews = self.rights.as_ref().is_some_and(|rights| rights.can_be_renewed());
+        self.client.listen(match self.entrance {
+            Entrance::Waiting { .. } => Ear::First,
+            Entrance::Shut => Ear::Deaf,
+            Entrance::Open if renews => Ear::Texts,
+            Entrance::Open => Ear::Off,
+        });
+        self.upstream.diverted = !self.entrance.is_open();
+    }
+
+    /// Keeps from the client what it may not see of the upstream's chunk.
+    pub(super) fn keep_from_client(
+        &mut self,
+        passage: &mut Passage,
+        chunk: &mut impl Chunk,
+    ) -> Result<(), Unreadable> {
+        match self.entrance {
+            Entrance::Open => {}
+            Entrance::Waiting { .. } => self.entrance.hold(passage, chunk)?,
+            // What has gone then is the Close that ended the wait.
+            Entrance::Shut if matches!(self.upstream.flow, Flow::Ended) => {}
+            Entrance::Shut => {
+                *passage = Passage::default();
+                self.listen();
+            }
+        }
+        Ok(())
+    }
+
+    /// The client's token ends soon.
+    pub(super) fn give_notice(&mut self, now: Duration) {
+        self.speech.give_notice();
+        self.speak(now);
+    }
+
+    /// Says what waits to be said, if the stream towards the client is parked, and no message is open
+    /// on it.
+    pub(super) fn speak(&mut self, now: Duration) {
+        if self.may_speak() && self.parking.of(Peer::Client).is_parked() {
+            let words = self.speech.take(now);
+            self.backlog.add(words.len());
+            self.sends.push((Peer::Client, words));
+        }
+    }
+
+    /// Says it between two messages of the upstream's chunk at hand, if it has `room`.
+    pub(super) fn speak_between(
+        &mut self,
+        passage: &mut Passage,
+        chunk_len: usize,
+        room: usize,
+        now: Duration,
+    ) {
+        if self.may_speak() && chunk_len.saturating_add(speech::MAX_LEN) <= room {
+            passage.insert(&self.speech.take(now));
+        }
+    }
+
+    /// What could not be said in the chunk at hand is said as soon as it has gone.
+    pub(super) fn speak_later(&mut self, now: Duration) {
+        if self.may_speak() && self.parking.of(Peer::Client).is_parked() {
+            self.deadlines.speak_next(now);
+        }
+    }
+
+    fn may_speak(&self) -> bool {
+        self.speech.waits()
+            && self.entrance.is_open()
+            && self.deadlines.cut_at.is_none()
+            && self.late.is_empty()
+            && self.upstream.may_be_followed()
+    }
+}

@@ -1,0 +1,246 @@
+//! By what right a connection is open: whose token, until when, and where the next one comes from.
+//!
+//! Knows no frames. What a message of the client comes to is decided here; what is done about it,
+//! in [`in_band`](super::in_band).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use postern_config::{Auth, Expiry, Per, Rate};
+
+use crate::auth::admit::{Awaited, Holder, Rejected, admit};
+use crate::auth::claims::Claims;
+use crate::auth::error::{Cause, TokenError};
+use crate::auth::message::{Found, Place};
+use crate::auth::revocation::Bearer;
+use crate::auth::single_use::{Spent, Ticket};
+use crate::buckets::Buckets;
+use crate::rate::{Charge, Charged, Outcome};
+use crate::reason::Reason;
+use crate::ruleset::Ruleset;
+use crate::strict_json::JsonError;
+
+use super::rates::Rates;
+
+/// The right to one connection, under a policy that asks for tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Rights {
+    ruleset: Rc<Ruleset>,
+    buckets: Buckets,
+    /// Absent before the first token.
+    holder: Option<Holder>,
+    /// How a revocation list would name him.
+    bearer: Option<Bearer>,
+    times: Times,
+    first: Option<Place>,
+    refresh: Option<Place>,
+    entering: Option<Entering>,
+}
+
+/// When the last token ends, since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Times {
+    /// Its `exp`.
+    pub(super) expires_at: Duration,
+    /// When the connection ends with it.
+    pub(super) end: Option<Duration>,
+    /// When the client is told.
+    pub(super) notice: Option<Duration>,
+}
+
+/// A first message that was judged, while its user is charged.
+#[derive(Clone, Debug)]
+struct Entering {
+    verdict: Result<Claims, Refused>,
+    pending: VecDeque<Charge>,
+    /// What is to be spent before it is let in.
+    ticket: Option<Ticket>,
+}
+
+/// Why a message ends the connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused {
+    pub(super) reason: Reason,
+    /// For the log.
+    pub(super) detail: Option<TokenError>,
+}
+
+/// What a first message comes to.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// A bucket has to be asked; its answer goes to [`Rights::answer`].
+    Ask(Charge),
+    Granted,
+    Refused(Refused),
+    /// The token has to be spent; the answer goes to [`Rights::spent`].
+    Spend(Ticket),
+}
+
+impl Rights {
+    /// The right of whoever `claims` name, or of nobody yet.
+    pub(crate) fn new(ruleset: Rc<Ruleset>, buckets: Buckets, claims: Option<&Claims>) -> Self {
+        let auth = ruleset.policy.auth.as_ref();
+        let first = auth.and_then(Auth::first_message).map(Place::new);
+        let refresh = auth.and_then(|auth| auth.refresh.as_ref()).map(Place::new);
+        let times = Times::default();
+        let mut rights =
+            Self { ruleset, buckets, holder: None, bearer: None, times, first, refresh, entering: None };
+        if let Some(claims) = claims {
+            rights.grant(claims);
+        }
+        rights
+    }
+
+    /// How long the first message may take, where the token is to come in it.
+    pub(super) fn first_message_timeout(&self) -> Option<Duration> {
+        let is_awaited = self.holder.is_none() && self.first.is_some();
+        self.auth().filter(|_| is_awaited).map(|auth| auth.first_message_timeout)
+    }
+
+    /// How many bytes may be on the connection before it is authenticated.
+    pub(super) fn max_unauthenticated_bytes(&self) -> u64 {
+        self.auth().map_or(0, |auth| auth.max_unauthenticated_bytes)
+    }
+
+    /// Whether messages may renew it.
+    pub(super) fn can_be_renewed(&self) -> bool {
+        self.refresh.is_some()
+    }
+
+    /// Whether the client is told of a renewal.
+    pub(super) fn replies(&self) -> bool {
+        self.auth().is_some_and(|auth| auth.refresh_reply)
+    }
+
+    /// Whose it is, once that is known.
+    pub(crate) fn bearer(&self) -> Option<&Bearer> {
+        self.bearer.as_ref()
+    }
+
+    pub(super) fn times(&self) -> Times {
+        self.times
+    }
+
+    /// Judges the client's first message, and grants the right if it has an acceptable token. To be
+    /// asked again after each answer.
+    pub(super) fn enter(&mut self, message: &[u8], rates: &mut Rates, now: Duration) -> Entry {
+        let mut entering = match self.entering.take() {
+            Some(entering) => entering,
+            None => self.begin_to_enter(message, now),
+        };
+        if let Some(charge) = entering.pending.pop_front() {
+            self.entering = Some(entering);
+            return Entry::Ask(charge);
+        }
+        if let Some(ticket) = entering.ticket.take_if(|_| entering.verdict.is_ok()) {
+            self.entering = Some(entering);
+            return Entry::Spend(ticket);
+        }
+        match entering.verdict {
+            Err(refused) => Entry::Refused(refused),
+            Ok(claims) => {
+                self.grant(&claims);
+                let of_users = |rate: &&Rate| rate.per == Per::User;
+                rates.add(self.ruleset.policy.rates.iter().filter(of_users), |rate, quota| {
+                    self.buckets.key(rate.count, rate.per, quota, Some(&claims))
+                });
+                Entry::Granted
+            }
+        }
+    }
+
+    /// Takes the answer of the bucket that [`Rights::enter`] named.
+    pub(super) fn answer(&mut self, outcome: Outcome) {
+        if let Some(entering) = &mut self.entering
+            && outcome != Outcome::Charged(Charged::Taken)
+            && entering.verdict.is_ok()
+        {
+            entering.pending.clear();
+            entering.verdict = Err(Reason::HandshakeRate.into());
+        }
+    }
+
+    /// Takes the answer to the ticket that [`Rights::enter`] gave out.
+    pub(super) fn spent(&mut self, spent: Spent) {
+        if let (Some(entering), Some(reason)) = (&mut self.entering, spent.refusal()) {
+            entering.verdict = Err(reason.into());
+        }
+    }
+
+    /// Judges a later message. Whether it was meant for Postern, and has renewed the right.
+    pub(super) fn renew(&mut self, message: &[u8], now: Duration) -> Result<bool, Refused> {
+        let found = self.refresh.as_ref().map_or(Found::Nothing, |place| place.find(message));
+        if found == Found::Nothing {
+            return Ok(false);
+        }
+        let claims = self.judge(found, now).map_err(|rejected| Refused::from(&*rejected))?;
+        self.grant(&claims);
+        Ok(true)
+    }
+
+    fn begin_to_enter(&self, message: &[u8], now: Duration) -> Entering {
+        let found = self.first.as_ref().map_or(Found::Nothing, |place| place.find(message));
+        let judged = self.judge(found, now);
+        // A user is known, and counted, also where the claims are not enough.
+        let genuine = match &judged {
+            Ok(claims) => Some(claims),
+            Err(rejected) => rejected.claims.as_ref(),
+        };
+        let pending = genuine.map(|claims| self.buckets.handshake(&self.ruleset.user_rates, Some(claims)));
+        let is_spent = self.auth().is_some_and(|auth| auth.single_use);
+        let ticket = judged.as_ref().ok().filter(|_| is_spent);
+        let ticket = ticket.map(|claims| self.buckets.ticket(claims)).transpose();
+        let verdict = judged.as_ref().map(Claims::clone).map_err(|rejected| Refused::from(&**rejected));
+        let (verdict, ticket) = match ticket {
+            Ok(ticket) => (verdict, ticket),
+            Err(cause) => (Err(Refused::from(&Rejected::from(TokenError::from(cause)))), None),
+        };
+        Entering { verdict, pending: pending.unwrap_or_default(), ticket }
+    }
+
+    fn judge(&self, found: Found, now: Duration) -> Result<Claims, Box<Rejected>> {
+        let (Found::Token(token), Some(auth)) = (&found, self.auth()) else {
+            let ambiguous = TokenError::from(Cause::Json(JsonError::Duplicate));
+            let error = (found == Found::Ambiguous).then_some(ambiguous);
+            let reason = error.map_or(Reason::TokenMissing, TokenError::reason);
+            return Err(Box::new(Rejected { detail: error, ..reason.into() }));
+        };
+        admit(token.as_bytes(), auth, &self.ruleset, self.holder.as_ref(), now)
+    }
+
+    fn grant(&mut self, claims: &Claims) {
+        let Some(auth) = self.ruleset.policy.auth.as_ref() else { return };
+        let expires_at = claims.expires_at();
+        self.times = Times {
+            expires_at,
+            end: (auth.expiry == Expiry::Close).then(|| claims.ends(auth.expiry_grace)),
+            notice: auth.expiry_notice.map(|notice| expires_at.saturating_sub(notice)),
+        };
+        self.holder = Some(Holder::of(claims));
+        self.bearer = Some(Bearer::of(claims));
+    }
+
+    fn auth(&self) -> Option<&Auth> {
+        self.ruleset.policy.auth.as_ref()
+    }
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: None }
+    }
+}
+
+impl From<&Rejected> for Refused {
+    fn from(rejected: &Rejected) -> Self {
+        // What would be waited for in a handshake is not on a connection that is open: the client
+        // comes back, and finds it.
+        let reason = match rejected.awaits {
+            Some((Awaited::Keys, _)) => Reason::KeysUnavailable,
+            Some((Awaited::RevocationList, _)) => Reason::RevocationUnavailable,
+            None => rejected.reason,
+        };
+        Self { reason, detail: rejected.detail }
+    }
+}
