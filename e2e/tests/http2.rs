@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
@@ -12,9 +13,9 @@ use http::{Method, Request, Response};
 use postern_e2e::csrf::{CSRF_SECRET, mint};
 use postern_e2e::deadline::{PATIENCE, within};
 use postern_e2e::http::Headers;
-use postern_e2e::token::{edge_claims, now};
+use postern_e2e::token::{edge_claims, jwks, now};
 use postern_e2e::twins::{Refusal, document};
-use postern_e2e::{Answer, Behaviour, Frame, RunningScene, Scene, Signer, Twins, json};
+use postern_e2e::{Answer, Behaviour, Documents, Frame, RunningScene, Scene, Served, Signer, Twins, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -303,4 +304,34 @@ async fn a_first_message_and_a_refresh_work_over_http_2_too() {
     let bye = Frame::closing(1000, "").masked().bytes();
     stream.send_data(bye.clone().into(), false).expect("an open stream");
     assert_eq!(record.bytes_when(bye.len()).await, bye, "no token went up");
+}
+
+#[tokio::test]
+async fn a_handshake_that_waits_for_keys_is_held_like_any_other() {
+    let (documents, signer) = (Documents::start().await, Signer::es256("a"));
+    documents.serve("/keys", Served::Silence);
+    let main = json!({"issuer": "main", "audiences": ["chat"],
+        "jwks": {"remote": {"cluster": "auth", "uri": "https://auth.example.com/keys", "timeout": "1s"}}});
+    let chat = json!({"tls": "required", "origins": {"allow": [APP], "missing": "deny"},
+        "auth": {"providers": ["main"], "from": [{"header": "authorization"}]}});
+    let scene = Scene::new().document(document(json!({"main": main}), json!({"chat": chat})));
+    let scene = scene.cluster("auth", documents.address()).workers(2).start().await;
+    let mut claims = edge_claims("alice");
+    claims["iss"] = json!("main");
+    let token = format!("Bearer {}", signer.mint(&claims));
+    let bearing =
+        |case: &str| handshake("/ws/chat", case).header("origin", APP).header("authorization", &token);
+    let mut client = connect(&scene).await;
+    let (response, _stream) = open(&mut client, bearing("h2-keyless")).await;
+    assert_eq!(response.status(), 503);
+    assert!(!scene.upstream().has_seen("h2-keyless"));
+
+    documents.serve_after("/keys", Duration::from_millis(500), Served::Document(jwks(&[&signer])));
+    documents.hits_become("/keys", documents.hits("/keys") + 1).await;
+    let (response, mut stream) = open(&mut client, bearing("h2-waits")).await;
+    assert_eq!(response.status(), 200);
+    let (sent, echo) = (Frame::text("worth it").masked().bytes(), Frame::text("worth it").bytes());
+    stream.send_data(sent.into(), false).expect("an open stream");
+    assert_eq!(read(&mut response.into_body(), echo.len()).await, echo);
+    assert_eq!(scene.upstream().record("h2-waits").await.header("authorization"), None);
 }

@@ -1,5 +1,5 @@
 //! Judges an upgrade request, in the order of the policy language: TLS, shape, rates by address,
-//! origin, subprotocols, token, claims, CSRF token, rates by user. The first refusal wins, yet every
+//! origin, subprotocols, token, revocation, claims, CSRF token, rates by user. The first refusal wins, yet every
 //! handshake takes its tokens from the rates by address: brute force is an attack too.
 
 mod credentials;
