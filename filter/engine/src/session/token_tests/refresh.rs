@@ -206,14 +206,23 @@ fn compressed_messages_are_heard_and_those_behind_them_stand_alone() {
         assert_eq!(upstream, frames(&[&hello[..], &hello].concat()), "pieces of {size}");
         assert_eq!(client, [accepted(900)], "pieces of {size}: not compressed");
     }
-    let mut trial = Trial::new(
-        json!({"compression": "inspect", "auth": auth(json!({}))}),
-        with(&request(), "sec-websocket-extensions", offer),
-    );
-    trial.input(Input::Response([agreement(), vec![field("permessage-deflate")]].concat()), START);
-    let alone = HeaderEdit::Set(
-        "sec-websocket-extensions".to_owned(),
-        b"permessage-deflate; client_no_context_takeover".to_vec(),
-    );
-    assert!(trial.outputs.contains(&Output::AdmitResponse(vec![alone])), "{:?}", trial.outputs);
+    for (auth_changes, stands_alone) in [
+        (json!({"refresh": "none"}), true),
+        (json!({"from": [{"first_message": "/token"}]}), true),
+        (json!({"refresh": "none", "from": [{"header": "authorization"}]}), false),
+    ] {
+        let value = format!("Bearer {}", token(json!({})));
+        let mut head = with(&request(), "sec-websocket-extensions", offer);
+        if !stands_alone {
+            head = with(&head, "authorization", value.as_bytes());
+        }
+        let mut trial = Trial::new(json!({"compression": "inspect", "auth": auth(auth_changes)}), head);
+        trial.input(Input::Response([agreement(), vec![field("permessage-deflate")]].concat()), START);
+        let alone = HeaderEdit::Set(
+            "sec-websocket-extensions".to_owned(),
+            b"permessage-deflate; client_no_context_takeover".to_vec(),
+        );
+        let edits = Vec::from_iter(stands_alone.then_some(alone));
+        assert!(trial.outputs.contains(&Output::AdmitResponse(edits)), "{:?}", trial.outputs);
+    }
 }
