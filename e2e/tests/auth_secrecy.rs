@@ -10,7 +10,7 @@ use std::fmt::Write;
 use postern_e2e::csrf::{CSRF_SECRET, mint};
 use postern_e2e::token::{EDGE_SECRET, edge_claims, now, tampered};
 use postern_e2e::twins::document;
-use postern_e2e::{Answer, Behaviour, RawClient, Request, RunningScene, Scene, Signer, json};
+use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, json};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 const SID: &str = "sid-of-alice_0123456789";
@@ -31,6 +31,10 @@ fn scene() -> Scene {
     });
     let mut once = auth.clone();
     once["single_use"] = json!(true);
+    let inside = json!({
+        "providers": ["edge"], "from": [{"first_message": "/token"}], "refresh": "/token",
+        "require": [{"claim": "scope", "contains": "chat"}],
+    });
     let csrf =
         |from| json!({"secret": {"env": "POSTERN_CSRF_SECRET"}, "session_cookie": "sid", "from": from});
     let mut by_query = csrf(json!({"query": "csrf_token"}));
@@ -40,6 +44,7 @@ fn scene() -> Scene {
         "chat": {"origins": origins, "auth": auth},
         "once": {"auth": once},
         "query": {"csrf": by_query},
+        "inside": {"auth": inside},
         "item": {"csrf": csrf(json!({"subprotocol": "csrf."}))},
         "both": {"auth": auth, "csrf": csrf(json!({"query": "csrf_token"})), "upgrade_only": true},
     });
@@ -206,4 +211,27 @@ async fn csrf_tokens_sessions_and_their_secret_are_in_no_log_no_metric_and_no_an
     let said = told.whole(&["csrf_invalid", "no_policy", "upgrade_required", "malformed_handshake"]).await;
     assert_untold(&said, &tokens);
     assert_untold(&said, &[issued]);
+}
+
+#[tokio::test]
+async fn tokens_in_messages_are_in_no_log_no_metric_and_no_answer() {
+    let mut told = Told::start().await;
+    let signer = Signer::edge();
+    let (mut expired, mut poor) = (edge_claims("alice"), edge_claims("alice"));
+    expired["exp"] = json!(1_000_000_000);
+    poor["scope"] = json!("mail");
+    let good = signer.mint(&edge_claims("alice"));
+    let tokens = [good.clone(), signer.mint(&expired), signer.mint(&poor), tampered::signature(&good)];
+    for token in &tokens {
+        let message = Frame::text(&json!({ "token": token }).to_string()).masked().bytes();
+        let mut client = told.scene.open("/ws/inside").await;
+        client.send(&message).await;
+        // As a first message, and where that is good, as a refresh, which is answered.
+        let _ = client.try_send(&message).await;
+        let said = client.frame().await.expect("a Close or an answer");
+        told.said.push_str(&String::from_utf8_lossy(&said.payload));
+    }
+    assert!(told.said.contains("token_accepted"), "{}", told.said);
+    let said = told.whole(&["token_expired", "claims_denied", "token_invalid"]).await;
+    assert_untold(&said, &tokens);
 }
