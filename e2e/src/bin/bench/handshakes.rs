@@ -162,7 +162,7 @@ fn report(figures: &[Vec<f64>; 6], rounds: usize) {
     println!(
         "microseconds of Envoy's CPU per handshake, connection included; medians of {rounds} rounds of {HANDSHAKES}"
     );
-    println!("{:<28}{:>9}{:>9}  {}", "judged by", "median", "calm", "quartiles");
+    println!("{:<28}{:>9}{:>9}  quartiles", "judged by", "median", "calm");
     for (row, figures) in ROWS.iter().zip(figures) {
         let sorted = ascending(figures.clone());
         let [median, calm, low, high] = [0.5, 0.1, 0.25, 0.75].map(|quantile| at(&sorted, quantile));
