@@ -1,6 +1,6 @@
 //! A policy made ready to judge with.
 
-use postern_config::{Counted, Path, Per, Policy, Problem, Rate};
+use postern_config::{Carrier, Counted, Path, Per, Policy, Problem, Rate};
 
 use crate::auth::keys::{KeyedProvider, Keyring};
 use crate::auth::secret::Variables;
@@ -13,6 +13,8 @@ pub struct Ruleset {
     pub(crate) policy: Policy,
     pub(crate) providers: Vec<KeyedProvider>,
     pub(crate) csrf: Option<Guard>,
+    /// How the subprotocol items begin that carry tokens of either kind.
+    pub(crate) secret_prefixes: Vec<Vec<u8>>,
     /// By address, then by policy: whoever has used up his own bucket does not get to empty the
     /// one of all.
     pub(crate) address_rates: Vec<HandshakeRate>,
@@ -52,7 +54,15 @@ impl Ruleset {
         };
         let address_rates = of(Per::Ip).chain(of(Per::Policy)).collect();
         let user_rates = of(Per::User).collect();
-        Ok(Self { policy, providers, csrf, address_rates, user_rates })
+        let carriers = policy.auth.iter().flat_map(|auth| &auth.from);
+        let carriers = carriers.chain(csrf.iter().flat_map(Guard::carriers));
+        let secret_prefixes = carriers
+            .filter_map(|carrier| match carrier {
+                Carrier::Subprotocol(prefix) => Some(prefix.clone().into_bytes()),
+                _ => None,
+            })
+            .collect();
+        Ok(Self { policy, providers, csrf, secret_prefixes, address_rates, user_rates })
     }
 
     /// The policy's name, which labels everything that is counted or logged.
