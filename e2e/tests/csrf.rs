@@ -1,6 +1,11 @@
 //! Tokens against cross-site request forgery: what a handshake has to show, what is taken out of it, and the cookie that
 //! pages are given.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may fail anywhere"
+)]
 
 use postern_e2e::browser::Page;
 use postern_e2e::csrf::{CSRF_SECRET, mint};

@@ -1,6 +1,6 @@
 //! A token that opens one connection: over all workers, for as long as it would be accepted, and not spent by what is
 //! refused.
-#![allow(clippy::expect_used, reason = "a test may fail anywhere")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Counted, Path, Per, Policy, Problem, Rate};
+use postern_config::{Carrier, Counted, Path, Per, Policy, Problem, Rate};
 
 use crate::auth::keys::{KeyedProvider, Keyring};
 use crate::auth::revocation::Bearer;
@@ -20,6 +20,8 @@ pub struct Ruleset {
     pub(crate) csrf: Option<Guard>,
     /// Who is no longer good.
     pub(crate) revocation: Option<Rc<Source>>,
+    /// How the subprotocol items begin that carry tokens of either kind.
+    pub(crate) secret_prefixes: Vec<Vec<u8>>,
     /// By address, then by policy: whoever has used up his own bucket does not get to empty the
     /// one of all.
     pub(crate) address_rates: Vec<HandshakeRate>,
@@ -61,7 +63,15 @@ impl Ruleset {
         };
         let address_rates = of(Per::Ip).chain(of(Per::Policy)).collect();
         let user_rates = of(Per::User).collect();
-        Ok(Self { policy, providers, csrf, revocation, address_rates, user_rates })
+        let carriers = policy.auth.iter().flat_map(|auth| &auth.from);
+        let carriers = carriers.chain(csrf.iter().flat_map(Guard::carriers));
+        let secret_prefixes = carriers
+            .filter_map(|carrier| match carrier {
+                Carrier::Subprotocol(prefix) => Some(prefix.clone().into_bytes()),
+                _ => None,
+            })
+            .collect();
+        Ok(Self { policy, providers, csrf, revocation, secret_prefixes, address_rates, user_rates })
     }
 
     /// Whether the list at hand names `bearer`.

@@ -3,7 +3,7 @@
 //! Owns the question that spends a token, and what becomes of a slot of the table by it. Whoever
 //! lets a token in asks this as the last thing before, so that what is refused for anything else
 //! leaves the token unspent; of any number that ask at once one is the first. A spent token is
-//! remembered for as long as it would be accepted. Memory is bounded by [`SLOTS`] times [`WAYS`]
+//! remembered for as long as it would be accepted. Memory is bounded by [`SLOTS`] times 64
 //! entries of 24 bytes (6 MiB); a slot of which no entry may be forgotten lets no token in.
 //!
 //! [`SLOTS`]: crate::slots::SLOTS

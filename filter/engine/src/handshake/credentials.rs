@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use postern_config::{Carrier, Policy};
+use postern_config::CsrfCarrier;
 
 use super::PROTOCOL;
 use crate::auth::carrier::{self, Presence};
@@ -37,7 +37,7 @@ impl Credentials {
             }
             None => (Tokens::Missing, Vec::new()),
         };
-        let echo = echo(&ruleset.policy, headers);
+        let echo = echo(ruleset, headers);
         let Some(guard) = &ruleset.csrf else {
             return Self { tokens, csrf: Vec::new(), removals, echo };
         };
@@ -51,21 +51,15 @@ impl Credentials {
     }
 }
 
-/// Whether a subprotocol item is a credential under `policy`.
-pub(super) fn is_credential(policy: &Policy, offer: &[u8]) -> bool {
-    let is_token = policy.auth.as_ref().is_some_and(|auth| {
-        auth.from.iter().any(|carrier| match carrier {
-            Carrier::Subprotocol(prefix) => offer.starts_with(prefix.as_bytes()),
-            _ => false,
-        })
-    });
-    is_token || is_csrf(policy, offer)
+/// Whether a subprotocol item is a credential.
+pub(super) fn is_credential(ruleset: &Ruleset, offer: &[u8]) -> bool {
+    ruleset.secret_prefixes.iter().any(|prefix| offer.starts_with(prefix))
 }
 
-fn is_csrf(policy: &Policy, offer: &[u8]) -> bool {
-    policy.csrf.as_ref().is_some_and(|csrf| match &csrf.from {
-        postern_config::CsrfCarrier::Subprotocol(prefix) => offer.starts_with(prefix.as_bytes()),
-        postern_config::CsrfCarrier::Query(_) => false,
+fn is_csrf(ruleset: &Ruleset, offer: &[u8]) -> bool {
+    ruleset.policy.csrf.as_ref().is_some_and(|csrf| match &csrf.from {
+        CsrfCarrier::Subprotocol(prefix) => offer.starts_with(prefix.as_bytes()),
+        CsrfCarrier::Query(_) => false,
     })
 }
 
@@ -73,12 +67,12 @@ fn is_csrf(policy: &Policy, offer: &[u8]) -> bool {
 /// its offers is chosen (WHATWG WebSockets, "establish a WebSocket connection"), and the upstream,
 /// which never sees these, cannot choose one. Only the client that sent the item gets it back; a
 /// CSRF token is the lesser secret.
-fn echo(policy: &Policy, headers: Headers<'_>) -> Option<Vec<u8>> {
+fn echo(ruleset: &Ruleset, headers: Headers<'_>) -> Option<Vec<u8>> {
     // The first that is none ends this, however many there are.
-    if !headers.list(PROTOCOL).all(|offer| is_credential(policy, offer)) {
+    if !headers.list(PROTOCOL).all(|offer| is_credential(ruleset, offer)) {
         return None;
     }
-    let chosen = headers.list(PROTOCOL).find(|offer| is_csrf(policy, offer));
+    let chosen = headers.list(PROTOCOL).find(|offer| is_csrf(ruleset, offer));
     chosen.or_else(|| headers.list(PROTOCOL).next()).map(<[u8]>::to_vec)
 }
 

@@ -214,7 +214,7 @@ impl Handshake {
         judge_origin(&policy.origins, headers)?;
         let offers = self.offers();
         let (credentials, offers): (Vec<_>, Vec<_>) =
-            offers.iter().map(Vec::as_slice).partition(|offer| is_credential(policy, offer));
+            offers.iter().map(Vec::as_slice).partition(|offer| is_credential(&self.ruleset, offer));
         let allowed = subprotocol::judge(&policy.subprotocols, &offers)?;
         let mut ticket = None;
         if let Some(auth) = &policy.auth {
@@ -284,11 +284,8 @@ impl Handshake {
     /// Whether what is offered beside tokens is well formed.
     fn has_sound_offers(&self) -> bool {
         let offers = self.offers();
-        let offers: Vec<_> = offers
-            .iter()
-            .map(Vec::as_slice)
-            .filter(|offer| !is_credential(&self.ruleset.policy, offer))
-            .collect();
+        let offers: Vec<_> =
+            offers.iter().map(Vec::as_slice).filter(|offer| !is_credential(&self.ruleset, offer)).collect();
         subprotocol::are_well_formed(&offers)
     }
 
