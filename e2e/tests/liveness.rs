@@ -30,6 +30,7 @@ fn scene() -> Scene {
     Scene::new()
         .document(configuration())
         .upstream("/ws/waits/silent", Behaviour::Silent)
+        .upstream("/ws/beats/greets", Behaviour::Chatty(vec![Frame::text("hello").bytes()]))
         .upstream("/ws/beats/silent", Behaviour::Silent)
 }
 
@@ -148,6 +149,19 @@ async fn a_silent_client_is_asked_in_time_and_stays_as_long_as_it_answers() {
             since = Instant::now();
         }
         assert_eq!(record.messages(), [b"hello"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_asked_in_time_though_its_service_speaks_with_the_101() {
+    let scene = scene().plaintext().start().await;
+    let mut client = open(&scene, "/ws/beats/greets").await;
+    assert_eq!(next_of_application(&mut client).await, Frame::text("hello"));
+    let mut since = Instant::now();
+    for _ in 0..8 {
+        let ping = next(&mut client, since, PING_INTERVAL).await;
+        answer(&mut client, &ping).await;
+        since = Instant::now();
     }
 }
 

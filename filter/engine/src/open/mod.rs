@@ -482,9 +482,7 @@ impl Open {
             }
             Peer::Upstream => {
                 // Where the upstream speaks at once, the host tells of its first bytes only.
-                if len == 0 || self.upstream.diverted {
-                    self.parking.begin();
-                }
+                self.parking.begin(len == 0 || self.upstream.diverted);
                 self.backlog.add(passage.len());
                 self.deadlines.note_upstream(now);
                 &self.upstream

@@ -4,7 +4,8 @@
 //! paused. So a stream is *parked*: paused while it holds nothing. Into a parked stream a frame
 //! can be put at any time, from a timer too, and the stream resumed so that it goes on.
 //!
-//! Both streams are parked at their start. A chunk that ends with a whole frame goes on, and its
+//! Both streams are parked at their start, but for that towards the client of an upstream that speaks
+//! with its very 101. A chunk that ends with a whole frame goes on, and its
 //! stream is paused again in the same callback. So does, towards the client, one that ends within a
 //! frame if it is short, as where a server writes header and payload apart. Any other lets its stream go on for good; then it is parked again at the
 //! next callback of which nothing goes on, which on a quiet connection is one that brings only the
@@ -159,11 +160,12 @@ impl Parking {
         }
     }
 
-    /// The stream towards the client begins, and is parked by that: it holds nothing.
-    pub(super) fn begin(&mut self) {
+    /// The stream towards the client begins, and is parked by that if it is `empty`. If not, the host
+    /// can be seen to park streams by the other one.
+    pub(super) fn begin(&mut self, empty: bool) {
         if !std::mem::replace(&mut self.started, true) {
-            self.possible = true;
-            self.client.parked = true;
+            self.possible = empty || self.upstream.parked;
+            self.client.parked = empty;
         }
     }
 

@@ -393,6 +393,8 @@ fn nobody_is_shown_in_debug_output() {
     fetch(&engine, &mut list, Kind::Revocation, Some(&json!({"jti": ["secret id"]})), START + s(10));
     let (attempt, _) = Attempt::new(&engine, bearing("ed", &claims(json!({"sid": "secret session"}))));
     let shown = format!("{engine:?} {:?}", attempt.session);
-    assert!(!shown.contains("secret"), "{shown}");
-    assert!(!shown.contains(&encode(b"secret")));
+    for secret in ["secret id", "secret session"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+        assert!(!shown.contains(&encode(&secret.as_bytes()[..6])));
+    }
 }

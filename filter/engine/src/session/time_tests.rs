@@ -145,6 +145,23 @@ fn what_fills_a_parked_stream_is_followed_by_the_close_once_it_has_gone() {
 }
 
 #[test]
+fn a_client_is_asked_though_the_upstream_spoke_with_its_very_101() {
+    let mut trial = Trial::awaiting(liveness(json!({})));
+    assert!(trial.parks(Peer::Client, b""));
+    trial.agree();
+    let greeting = from_upstream(0x81, b"hello");
+    assert_eq!(trial.upstream(&greeting), greeting);
+    // Once it is quiet, the upstream is asked, and its answer parks the stream to the client.
+    let (sent, reason) = at(&mut trial, START + SECOND);
+    assert_eq!((sent.len(), sent[0].0, reason), (1, Peer::Upstream, None));
+    let ping = &sent[0].1;
+    let payload: Vec<u8> = ping[6..].iter().zip(ping[2..6].iter().cycle()).map(|(a, b)| a ^ b).collect();
+    assert!(trial.parks(Peer::Upstream, &from_upstream(0x8a, &payload)));
+    let pong = asked(&mut trial, START + 10 * SECOND);
+    assert_eq!(trial.bytes(Peer::Client, &pong, START + 10 * SECOND), b"");
+}
+
+#[test]
 fn a_client_that_reads_all_of_it_is_never_taken_for_a_slow_one_whatever_comes_in_a_chunk() {
     const LIMIT: usize = 200_000;
     for size in [100, 4_060, 4_096, 16_000, 64_000] {

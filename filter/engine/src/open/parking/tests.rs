@@ -5,7 +5,7 @@ const NOW: Duration = Duration::from_secs(1_800_000_000);
 /// Both streams parked, as they are at first.
 fn parked() -> Parking {
     let mut parking = Parking::new(PingKey([5; 16]), true);
-    parking.begin();
+    parking.begin(true);
     parking
 }
 
