@@ -23,6 +23,7 @@ pub mod inflate;
 mod lane;
 mod mask;
 mod metadata;
+mod moment;
 mod open;
 mod passage;
 pub mod rate;

@@ -264,7 +264,8 @@ impl Handshake {
             self.buckets.key(rate.count, rate.per, quota, claims.as_ref())
         });
         let session = policy.auth.as_ref().and_then(|auth| auth.max_session);
-        let ends = Ends { session: session.map(|longest| now.saturating_add(longest)), ..Ends::default() };
+        let ends =
+            Ends { session: session.map(|longest| now.saturating_add(longest).into()), ..Ends::default() };
         let entropy = &self.head.entropy;
         let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, rights };
         Ok(Admission { edits, expected, terms, ticket })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use postern_config::Liveness;
 
+use crate::moment::Moment;
 use crate::reason::Reason;
 
 /// For how long nothing may have come from the upstream before its stream is parked again.
@@ -24,44 +25,44 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 pub(super) struct Deadlines {
     liveness: Liveness,
     /// The last sign of life of the client.
-    pub(super) heard: Duration,
+    heard: Moment,
     /// Whether payload of the client has passed since, unread.
     moved: bool,
     /// When to look whether the client is to be asked.
-    ping_at: Option<Duration>,
+    ping_at: Option<Moment>,
     /// When the client must have answered.
-    pong_at: Option<Duration>,
+    pong_at: Option<Moment>,
     /// When the upstream must have answered.
-    upstream_pong_at: Option<Duration>,
+    upstream_pong_at: Option<Moment>,
     /// When to look whether the stream towards the client is to be parked.
-    park_at: Option<Duration>,
+    park_at: Option<Moment>,
     /// When something last came from the upstream, as far as that is known.
-    upstream_heard: Duration,
+    upstream_heard: Moment,
     /// Whether anything has come since, unread.
     upstream_moved: bool,
     /// When the connection ends, and why, whatever happens on it.
     ends: Ends,
     /// When the client is told that its token ends soon.
-    notice_at: Option<Duration>,
+    notice_at: Option<Moment>,
     /// When what waits to be said can be.
-    speak_at: Option<Duration>,
+    speak_at: Option<Moment>,
     /// When the client can be asked what it has read.
-    mark_at: Option<Duration>,
+    mark_at: Option<Moment>,
     /// When what is left is cut.
-    pub(super) cut_at: Option<Duration>,
+    cut_at: Option<Moment>,
 }
 
 /// The ends that are known ahead.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ends {
     /// Nobody has been authenticated.
-    pub(crate) entrance: Option<Duration>,
+    pub(crate) entrance: Option<Moment>,
     /// The right to the connection ends.
-    pub(crate) expiry: Option<Duration>,
+    pub(crate) expiry: Option<Moment>,
     /// It has lasted its time.
-    pub(crate) session: Option<Duration>,
+    pub(crate) session: Option<Moment>,
     /// Its policy is going away.
-    pub(crate) drain: Option<Duration>,
+    pub(crate) drain: Option<Moment>,
 }
 
 /// What is due.
@@ -87,7 +88,8 @@ pub(super) enum Due {
 
 impl Deadlines {
     pub(super) fn new(liveness: Liveness, ends: Ends, now: Duration) -> Self {
-        let ping_at = liveness.ping_interval.map(|interval| now.saturating_add(interval));
+        let now = Moment::from(now);
+        let ping_at = liveness.ping_interval.map(|interval| now.after(interval));
         Self {
             liveness,
             heard: now,
@@ -123,12 +125,14 @@ impl Deadlines {
             session,
             drain,
         ];
-        self.speak_at.or(self.cut_at).or_else(|| open.into_iter().flatten().min())
+        let first = self.speak_at.or(self.cut_at).or_else(|| open.into_iter().flatten().min());
+        first.map(Duration::from)
     }
 
     /// What is due at `now`. To be asked until it is nothing; all but the ends is told once.
     pub(super) fn due(&mut self, now: Duration) -> Option<Due> {
-        let passed = |at: Option<Duration>| at.is_some_and(|at| at <= now);
+        let now = Moment::from(now);
+        let passed = |at: Option<Moment>| at.is_some_and(|at| at <= now);
         if self.speak_at.take_if(|at| *at <= now).is_some() {
             return Some(Due::Speak);
         }
@@ -158,15 +162,15 @@ impl Deadlines {
             return Some(Due::Mark);
         }
         if passed(self.ping_at) {
-            if self.is_ping_due(now) {
-                self.ping_at = Some(now.saturating_add(RETRY));
+            if self.is_ping_due(now.into()) {
+                self.ping_at = Some(now.after(RETRY));
                 return Some(Due::AskClient);
             }
-            self.ping_at = self.liveness.ping_interval.map(|interval| self.heard.saturating_add(interval));
+            self.ping_at = self.liveness.ping_interval.map(|interval| self.heard.after(interval));
         }
         if passed(self.park_at) {
-            self.note_time(now);
-            let quiet_at = self.upstream_heard.saturating_add(QUIET);
+            self.note_time(now.into());
+            let quiet_at = self.upstream_heard.after(QUIET);
             self.park_at = (quiet_at > now).then_some(quiet_at);
             if self.park_at.is_none() {
                 return Some(Due::ParkClient);
@@ -177,27 +181,30 @@ impl Deadlines {
 
     /// Whether the client has been silent for so long that it is to be asked, and has not been.
     pub(super) fn is_ping_due(&self, now: Duration) -> bool {
-        let due_at = self.liveness.ping_interval.map(|interval| self.heard.saturating_add(interval));
+        let now = Moment::from(now);
+        let due_at = self.liveness.ping_interval.map(|interval| self.heard.after(interval));
         self.pong_at.is_none() && due_at.is_some_and(|at| at <= now)
     }
 
     /// The client has been asked, because that was due, `unread` bytes after what it is known to
     /// have read.
     pub(super) fn expect_pong(&mut self, unread: u64, now: Duration) {
+        let now = Moment::from(now);
         let reading = Duration::from_secs(unread / SLOWEST_READER);
-        self.pong_at = Some(now.saturating_add(self.liveness.pong_timeout).saturating_add(reading));
+        self.pong_at = Some(now.after(self.liveness.pong_timeout).after(reading));
         self.ping_at = None;
     }
 
     /// The client has answered, or will not because it has answered something else.
     pub(super) fn expect_no_pong(&mut self, now: Duration) {
+        let now = Moment::from(now);
         self.pong_at = None;
-        self.ping_at = self.liveness.ping_interval.map(|interval| now.saturating_add(interval));
+        self.ping_at = self.liveness.ping_interval.map(|interval| now.after(interval));
     }
 
     /// The client's answer cannot overtake the frame that it is sending.
     pub(super) fn extend_pong(&mut self) -> bool {
-        let extended = self.heard.saturating_add(self.liveness.pong_timeout);
+        let extended = self.heard.after(self.liveness.pong_timeout);
         let longer = self.pong_at.is_some_and(|at| at < extended);
         if longer {
             self.pong_at = Some(extended);
@@ -207,11 +214,12 @@ impl Deadlines {
 
     /// Something is to be said as soon as the chunk at hand has gone.
     pub(super) fn speak_next(&mut self, now: Duration) {
-        self.speak_at = Some(now);
+        self.speak_at = Some(now.into());
     }
 
     /// The client is to be asked what it has read, as soon as the chunk at hand has gone.
     pub(super) fn mark_next(&mut self, now: Duration) {
+        let now = Moment::from(now);
         self.mark_at.get_or_insert(now);
     }
 
@@ -222,7 +230,8 @@ impl Deadlines {
 
     /// The upstream has been asked.
     pub(super) fn expect_upstream_pong(&mut self, now: Duration) {
-        self.upstream_pong_at.get_or_insert(now.saturating_add(self.liveness.pong_timeout));
+        let now = Moment::from(now);
+        self.upstream_pong_at.get_or_insert(now.after(self.liveness.pong_timeout));
     }
 
     /// The upstream has answered.
@@ -238,16 +247,26 @@ impl Deadlines {
     /// What passed unread did so by `now`.
     pub(super) fn note_time(&mut self, now: Duration) {
         if std::mem::take(&mut self.moved) {
-            self.heard = now;
+            self.heard = now.into();
         }
         if std::mem::take(&mut self.upstream_moved) {
-            self.upstream_heard = now;
+            self.upstream_heard = now.into();
         }
+    }
+
+    /// Something has come from the client.
+    pub(super) fn note_client(&mut self, now: Duration) {
+        self.heard = now.into();
+    }
+
+    /// Whether a Close has gone, so that what is left will be cut.
+    pub(super) fn is_closing(&self) -> bool {
+        self.cut_at.is_some()
     }
 
     /// Something has come from the upstream.
     pub(super) fn note_upstream(&mut self, now: Duration) {
-        self.upstream_heard = now;
+        self.upstream_heard = now.into();
     }
 
     /// Payload of the upstream has passed unread.
@@ -257,40 +276,45 @@ impl Deadlines {
 
     /// Whether nothing has come from the upstream for a while.
     pub(super) fn is_quiet(&self, now: Duration) -> bool {
-        !self.upstream_moved && self.upstream_heard.saturating_add(QUIET) <= now
+        let now = Moment::from(now);
+        !self.upstream_moved && self.upstream_heard.after(QUIET) <= now
     }
 
     /// The stream towards the client is to be parked once it is quiet.
     pub(super) fn park_when_quiet(&mut self, now: Duration) {
-        self.park_at.get_or_insert(now.saturating_add(QUIET));
+        let now = Moment::from(now);
+        self.park_at.get_or_insert(now.after(QUIET));
     }
 
     /// A token has to come by `at`.
     pub(super) fn await_token(&mut self, at: Duration) {
-        self.ends.entrance = Some(at);
+        self.ends.entrance = Some(at.into());
     }
 
     /// A token has been accepted: when the connection ends with it, and when the client is told.
     pub(super) fn renew(&mut self, expiry: Option<Duration>, notice: Option<Duration>) {
+        let (expiry, notice) = (expiry.map(Moment::from), notice.map(Moment::from));
         (self.ends.entrance, self.ends.expiry, self.notice_at) = (None, expiry, notice);
     }
 
     /// The connection ends by `at`, since its policy goes away.
     pub(super) fn drain(&mut self, at: Duration) {
+        let at = Moment::from(at);
         self.ends.drain = Some(self.ends.drain.map_or(at, |before| before.min(at)));
     }
 
     /// A Close has gone: what is left is cut in time. `reason` is why, if that is Postern's.
     pub(super) fn close(&mut self, reason: Option<Reason>, now: Duration) {
+        let now = Moment::from(now);
         let timeout = match reason {
             // Who is not there is not waited for.
             Some(Reason::PongTimeout) => self.liveness.close_timeout.min(LAST_WORD),
             _ => self.liveness.close_timeout,
         };
-        self.cut_at.get_or_insert(now.saturating_add(timeout));
+        self.cut_at.get_or_insert(now.after(timeout));
     }
 
-    fn idle_at(&self) -> Duration {
-        self.heard.saturating_add(self.liveness.idle_timeout)
+    fn idle_at(&self) -> Moment {
+        self.heard.after(self.liveness.idle_timeout)
     }
 }

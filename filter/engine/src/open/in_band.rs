@@ -182,7 +182,7 @@ impl Open {
     fn may_speak(&self) -> bool {
         self.speech.waits()
             && self.entrance.is_open()
-            && self.deadlines.cut_at.is_none()
+            && !self.deadlines.is_closing()
             && self.late.is_empty()
             && self.upstream.may_be_followed()
     }

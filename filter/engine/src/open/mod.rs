@@ -193,7 +193,7 @@ impl Open {
     /// What was counted since this was last asked; `is_over` where it is asked for the last time.
     pub(crate) fn take_tally(&mut self, is_over: bool) -> Tally {
         self.tally.backlog = self.backlog.take_most();
-        self.tally.heartbeats = self.parking.count(is_over || self.deadlines.cut_at.is_some());
+        self.tally.heartbeats = self.parking.count(is_over || self.deadlines.is_closing());
         std::mem::take(&mut self.tally)
     }
 
@@ -476,7 +476,7 @@ impl Open {
         let side = match sender {
             Peer::Client => {
                 if len > 0 {
-                    self.deadlines.heard = now;
+                    self.deadlines.note_client(now);
                 }
                 &self.client
             }
@@ -496,7 +496,7 @@ impl Open {
             self.deadlines.speak_next(now);
             return;
         }
-        if !matches!(side.flow, Flow::Passing) || self.deadlines.cut_at.is_some() {
+        if !matches!(side.flow, Flow::Passing) || self.deadlines.is_closing() {
             return;
         }
         let (at_boundary, withheld) = (side.at_boundary(), side.withholds());

@@ -1,0 +1,64 @@
+//! A time that takes little room: an open connection keeps a dozen of them, and there are many
+//! connections.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+/// A time since the Unix epoch, to the nanosecond. What is later than the year 2554 counts as then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(NonZeroU64);
+
+impl Moment {
+    /// So much later.
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanoseconds(duration)))
+    }
+}
+
+impl From<Duration> for Moment {
+    /// The epoch itself counts as the nanosecond after it.
+    fn from(since_epoch: Duration) -> Self {
+        Self(NonZeroU64::new(nanoseconds(since_epoch)).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+impl From<Moment> for Duration {
+    fn from(Moment(nanoseconds): Moment) -> Self {
+        Self::from_nanos(nanoseconds.get())
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_the_time_it_was_made_of_as_far_as_it_reaches() {
+        let last = Duration::from_nanos(u64::MAX);
+        for (time, kept) in [
+            (
+                Duration::from_nanos(1_800_000_000_123_456_789),
+                Duration::from_nanos(1_800_000_000_123_456_789),
+            ),
+            (Duration::ZERO, Duration::from_nanos(1)),
+            (last, last),
+            (Duration::MAX, last),
+        ] {
+            assert_eq!(Duration::from(Moment::from(time)), kept);
+        }
+        assert_eq!(Duration::from(Moment::from(Duration::MAX).after(Duration::MAX)), last);
+        assert!(
+            Moment::from(Duration::from_secs(1))
+                < Moment::from(Duration::from_secs(1)).after(Duration::from_nanos(1))
+        );
+    }
+
+    #[test]
+    fn one_that_may_be_missing_takes_no_more_room() {
+        assert_eq!(size_of::<Option<Moment>>(), 8);
+    }
+}
