@@ -449,7 +449,7 @@ impl Session {
                     (0, true) => Early::Parked,
                     (0, false) => Early::Flowing,
                 };
-                let open = Open::new(&self.ruleset.policy, awaiting.terms, deflate, early, now);
+                let open = Open::new(&self.ruleset, awaiting.terms, deflate, early, now);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
                 if awaiting.held_bytes > 0 {

@@ -44,6 +44,48 @@ pub struct Tally {
     pub heartbeats: Heartbeats,
 }
 
+/// A tally that takes room only once something was counted, and then keeps it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts(Option<Box<Tally>>);
+
+impl Counts {
+    /// What was counted since this was last asked.
+    pub(crate) fn take(&mut self) -> Tally {
+        self.0.as_deref_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn message(&mut self, sender: Peer, verdict: Result<bool, Reason>) {
+        let messages = self.room().of(sender);
+        match verdict {
+            Ok(true) => messages.allowed += 1,
+            Ok(false) => messages.dropped += 1,
+            Err(_) => messages.refused += 1,
+        }
+    }
+
+    /// A message was meant for Postern.
+    pub(crate) fn consumed(&mut self, sender: Peer) {
+        self.room().of(sender).consumed += 1;
+    }
+
+    /// So many messages began to pass.
+    pub(crate) fn allowed(&mut self, sender: Peer, messages: u64) {
+        self.room().of(sender).allowed += messages;
+    }
+
+    pub(crate) fn bytes(&mut self, sender: Peer, len: u64) {
+        if len == 0 {
+            return;
+        }
+        let messages = self.room().of(sender);
+        messages.bytes = messages.bytes.saturating_add(len);
+    }
+
+    fn room(&mut self) -> &mut Tally {
+        self.0.get_or_insert_default()
+    }
+}
+
 impl Tally {
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
@@ -59,30 +101,6 @@ impl Tally {
         self.heartbeats.to_client = self.heartbeats.to_client.saturating_add(to_client);
         self.heartbeats.to_upstream = self.heartbeats.to_upstream.saturating_add(to_upstream);
         self.heartbeats.out_of_reach = self.heartbeats.out_of_reach.saturating_add(out_of_reach);
-    }
-
-    pub(crate) fn message(&mut self, sender: Peer, verdict: Result<bool, Reason>) {
-        let messages = self.of(sender);
-        match verdict {
-            Ok(true) => messages.allowed += 1,
-            Ok(false) => messages.dropped += 1,
-            Err(_) => messages.refused += 1,
-        }
-    }
-
-    /// A message was meant for Postern.
-    pub(crate) fn consumed(&mut self, sender: Peer) {
-        self.of(sender).consumed += 1;
-    }
-
-    /// So many messages began to pass.
-    pub(crate) fn allowed(&mut self, sender: Peer, messages: u64) {
-        self.of(sender).allowed += messages;
-    }
-
-    pub(crate) fn bytes(&mut self, sender: Peer, len: u64) {
-        let messages = self.of(sender);
-        messages.bytes = messages.bytes.saturating_add(len);
     }
 
     fn of(&mut self, sender: Peer) -> &mut Messages {

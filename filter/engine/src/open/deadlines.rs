@@ -1,11 +1,13 @@
 //! When what is due on an open connection. Knows no frames, and sends none.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::Liveness;
 
 use crate::moment::Moment;
 use crate::reason::Reason;
+use crate::ruleset::Ruleset;
 
 /// For how long nothing may have come from the upstream before its stream is parked again.
 const QUIET: Duration = Duration::from_millis(250);
@@ -23,7 +25,7 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 /// The times of one connection, all since the Unix epoch.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    liveness: Liveness,
+    ruleset: Rc<Ruleset>,
     /// The last sign of life of the client.
     heard: Moment,
     /// Whether payload of the client has passed since, unread.
@@ -87,11 +89,11 @@ pub(super) enum Due {
 }
 
 impl Deadlines {
-    pub(super) fn new(liveness: Liveness, ends: Ends, now: Duration) -> Self {
+    pub(super) fn new(ruleset: Rc<Ruleset>, ends: Ends, now: Duration) -> Self {
         let now = Moment::from(now);
-        let ping_at = liveness.ping_interval.map(|interval| now.after(interval));
+        let ping_at = ruleset.policy.liveness.ping_interval.map(|interval| now.after(interval));
         Self {
-            liveness,
+            ruleset,
             heard: now,
             moved: false,
             ping_at,
@@ -166,7 +168,7 @@ impl Deadlines {
                 self.ping_at = Some(now.after(RETRY));
                 return Some(Due::AskClient);
             }
-            self.ping_at = self.liveness.ping_interval.map(|interval| self.heard.after(interval));
+            self.ping_at = self.liveness().ping_interval.map(|interval| self.heard.after(interval));
         }
         if passed(self.park_at) {
             self.note_time(now.into());
@@ -182,7 +184,7 @@ impl Deadlines {
     /// Whether the client has been silent for so long that it is to be asked, and has not been.
     pub(super) fn is_ping_due(&self, now: Duration) -> bool {
         let now = Moment::from(now);
-        let due_at = self.liveness.ping_interval.map(|interval| self.heard.after(interval));
+        let due_at = self.liveness().ping_interval.map(|interval| self.heard.after(interval));
         self.pong_at.is_none() && due_at.is_some_and(|at| at <= now)
     }
 
@@ -191,7 +193,7 @@ impl Deadlines {
     pub(super) fn expect_pong(&mut self, unread: u64, now: Duration) {
         let now = Moment::from(now);
         let reading = Duration::from_secs(unread / SLOWEST_READER);
-        self.pong_at = Some(now.after(self.liveness.pong_timeout).after(reading));
+        self.pong_at = Some(now.after(self.liveness().pong_timeout).after(reading));
         self.ping_at = None;
     }
 
@@ -199,12 +201,12 @@ impl Deadlines {
     pub(super) fn expect_no_pong(&mut self, now: Duration) {
         let now = Moment::from(now);
         self.pong_at = None;
-        self.ping_at = self.liveness.ping_interval.map(|interval| now.after(interval));
+        self.ping_at = self.liveness().ping_interval.map(|interval| now.after(interval));
     }
 
     /// The client's answer cannot overtake the frame that it is sending.
     pub(super) fn extend_pong(&mut self) -> bool {
-        let extended = self.heard.after(self.liveness.pong_timeout);
+        let extended = self.heard.after(self.liveness().pong_timeout);
         let longer = self.pong_at.is_some_and(|at| at < extended);
         if longer {
             self.pong_at = Some(extended);
@@ -231,7 +233,7 @@ impl Deadlines {
     /// The upstream has been asked.
     pub(super) fn expect_upstream_pong(&mut self, now: Duration) {
         let now = Moment::from(now);
-        self.upstream_pong_at.get_or_insert(now.after(self.liveness.pong_timeout));
+        self.upstream_pong_at.get_or_insert(now.after(self.liveness().pong_timeout));
     }
 
     /// The upstream has answered.
@@ -308,13 +310,17 @@ impl Deadlines {
         let now = Moment::from(now);
         let timeout = match reason {
             // Who is not there is not waited for.
-            Some(Reason::PongTimeout) => self.liveness.close_timeout.min(LAST_WORD),
-            _ => self.liveness.close_timeout,
+            Some(Reason::PongTimeout) => self.liveness().close_timeout.min(LAST_WORD),
+            _ => self.liveness().close_timeout,
         };
         self.cut_at.get_or_insert(now.after(timeout));
     }
 
+    fn liveness(&self) -> &Liveness {
+        &self.ruleset.policy.liveness
+    }
+
     fn idle_at(&self) -> Moment {
-        self.heard.after(self.liveness.idle_timeout)
+        self.heard.after(self.liveness().idle_timeout)
     }
 }

@@ -20,9 +20,8 @@ mod speech;
 mod waiting;
 mod withheld;
 
+use std::rc::Rc;
 use std::time::Duration;
-
-use postern_config::Policy;
 
 use crate::auth::error::TokenError;
 use crate::auth::revocation::Bearer;
@@ -35,7 +34,8 @@ use crate::lane::{Frame, Peer, Step};
 use crate::passage::Passage;
 use crate::rate::{Charge, Outcome};
 use crate::reason::Reason;
-use crate::tally::Tally;
+use crate::ruleset::Ruleset;
+use crate::tally::{Counts, Tally};
 use backlog::{Backlog, NoRoom};
 use candidate::Candidate;
 pub(crate) use deadlines::Ends;
@@ -69,7 +69,7 @@ pub(crate) struct Open {
     sends: Vec<(Peer, Vec<u8>)>,
     /// The client's chunk that waits for an answer.
     asking: Waiting<Asking>,
-    tally: Tally,
+    tally: Counts,
     /// By what right it is open, under a policy that asks for one.
     rights: Option<Box<Rights>>,
     entrance: Entrance,
@@ -143,12 +143,13 @@ pub enum Judged {
 impl Open {
     /// A connection that was agreed on at `now`.
     pub(crate) fn new(
-        policy: &Policy,
+        ruleset: &Rc<Ruleset>,
         terms: Terms,
         deflate: Option<Deflate>,
         early: Early,
         now: Duration,
     ) -> Self {
+        let policy = &ruleset.policy;
         let (client, server) = deflate.map(|Deflate { client, server }| (client, server)).unzip();
         let mut open = Self {
             client: Side::client(policy, client),
@@ -157,13 +158,13 @@ impl Open {
             mask: terms.mask,
             parking: Parking::new(terms.ping_key, early == Early::Parked),
             held_early: if early == Early::Held { 2 } else { 0 },
-            deadlines: Deadlines::new(policy.liveness, terms.ends, now),
+            deadlines: Deadlines::new(Rc::clone(ruleset), terms.ends, now),
             backlog: Backlog::new(policy.backpressure),
             refused: None,
             detail: None,
             sends: Vec::new(),
             asking: Waiting::default(),
-            tally: Tally::default(),
+            tally: Counts::default(),
             rights: terms.rights,
             entrance: Entrance::Open,
             speech: Speech::default(),
@@ -192,9 +193,9 @@ impl Open {
 
     /// What was counted since this was last asked; `is_over` where it is asked for the last time.
     pub(crate) fn take_tally(&mut self, is_over: bool) -> Tally {
-        self.tally.backlog = self.backlog.take_most();
-        self.tally.heartbeats = self.parking.count(is_over || self.deadlines.is_closing());
-        std::mem::take(&mut self.tally)
+        let backlog = self.backlog.take_most();
+        let heartbeats = self.parking.count(is_over || self.deadlines.is_closing());
+        Tally { backlog, heartbeats, ..self.tally.take() }
     }
 
     /// Frames that go to these receivers at once, on streams that were parked.

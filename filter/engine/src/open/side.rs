@@ -10,7 +10,7 @@ use crate::inflate::{Context, Inflater};
 use crate::lane::{Frame, Lane, LaneLimits, Peer, Run};
 use crate::passage::Passage;
 use crate::reason::Reason;
-use crate::tally::Tally;
+use crate::tally::Counts;
 
 use super::candidate::Candidate;
 use super::proof::{Proof, Proved};
@@ -242,7 +242,7 @@ impl Side {
         position: usize,
         chunk: &mut impl Chunk,
         passage: &mut Passage,
-        tally: &mut Tally,
+        tally: &mut Counts,
     ) -> Result<usize, Unreadable> {
         if !matches!(self.flow, Flow::Passing) || !self.withheld.is_empty() {
             return Ok(position);
@@ -264,7 +264,7 @@ impl Side {
         chunk: &mut impl Chunk,
         position: &mut usize,
         passage: &mut Passage,
-        tally: &mut Tally,
+        tally: &mut Counts,
     ) -> Result<(), Stop> {
         let Frame { header, starts_message, range } = frame;
         if starts_message {
@@ -316,7 +316,7 @@ impl Side {
         range: Range<usize>,
         chunk: &mut impl Chunk,
         passage: &mut Passage,
-        tally: &mut Tally,
+        tally: &mut Counts,
     ) -> Result<(), Stop> {
         match self.care {
             Care::Discard => {}
@@ -381,13 +381,13 @@ impl Side {
     }
 
     /// Lets the message that was heard go on.
-    pub(super) fn release_heard(&mut self, passage: &mut Passage, tally: &mut Tally) {
+    pub(super) fn release_heard(&mut self, passage: &mut Passage, tally: &mut Counts) {
         self.end_heard();
         self.release(passage, tally);
     }
 
     /// Takes the message that was heard out.
-    pub(super) fn take_heard(&mut self, tally: &mut Tally) {
+    pub(super) fn take_heard(&mut self, tally: &mut Counts) {
         self.end_heard();
         self.withheld.discard();
         tally.consumed(self.sender);
@@ -399,7 +399,7 @@ impl Side {
     }
 
     /// Ends a frame that is being proved.
-    fn end_frame(&mut self, passage: &mut Passage, tally: &mut Tally) -> Result<(), Stop> {
+    fn end_frame(&mut self, passage: &mut Passage, tally: &mut Counts) -> Result<(), Stop> {
         match self.proof.end_frame()? {
             Proved::AllSoFar => self.release(passage, tally),
             Proved::Message => self.is_heard = true,
@@ -408,12 +408,12 @@ impl Side {
         Ok(())
     }
 
-    fn release(&mut self, passage: &mut Passage, tally: &mut Tally) {
+    fn release(&mut self, passage: &mut Passage, tally: &mut Counts) {
         self.count(self.withheld.starts_message, self.withheld.payload_bytes, tally);
         self.withheld.release(passage);
     }
 
-    fn count(&self, starts_message: bool, payload_bytes: u64, tally: &mut Tally) {
+    fn count(&self, starts_message: bool, payload_bytes: u64, tally: &mut Counts) {
         if starts_message {
             tally.message(self.sender, Ok(true));
         }

@@ -25,7 +25,7 @@ fn policy(changes: &Value) -> Policy {
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
     passages: Vec<Passage>,
-    tally: Tally,
+    tally: Counts,
     refused: Option<Reason>,
 }
 
@@ -51,7 +51,7 @@ fn judge_chunk(
     mut chunk: &[u8],
     skims: bool,
     passage: &mut Passage,
-    tally: &mut Tally,
+    tally: &mut Counts,
 ) -> (usize, Option<Reason>) {
     let (mut position, mut skimmed) = (0, 0);
     loop {
@@ -157,10 +157,10 @@ fn nothing_is_skimmed_past_a_close_of_posterns_or_past_what_is_withheld() {
     for (what, happens, expected) in cases {
         let mut side = Side::client(&policy, None);
         happens(&mut side);
-        let (mut passage, mut tally) = (Passage::default(), Tally::default());
+        let (mut passage, mut tally) = (Passage::default(), Counts::default());
         let end = side.skim(0, &mut &bytes[..], &mut passage, &mut tally).unwrap();
         assert_eq!((end, passage.keep), (expected, expected), "{what}");
-        assert_eq!(tally.is_empty(), expected == 0, "{what}");
+        assert_eq!(tally.take().is_empty(), expected == 0, "{what}");
     }
 }
 
@@ -172,7 +172,7 @@ fn a_text_is_read_only_where_the_policy_asks_for_its_proof() {
     {
         let policy = policy(&json!({"messages": {"utf8": utf8}, "compression": compression}));
         let mut side = Side::client(&policy, None);
-        let (mut passage, mut tally) = (Passage::default(), Tally::default());
+        let (mut passage, mut tally) = (Passage::default(), Counts::default());
         let end = side.skim(0, &mut &bytes[..], &mut passage, &mut tally).unwrap();
         assert_eq!(end, expected, "utf8: {utf8}, compression: {compression}");
     }
