@@ -10,6 +10,7 @@ mod candidate;
 mod deadlines;
 mod entrance;
 mod in_band;
+mod initiative;
 mod parking;
 pub(crate) mod ping;
 pub(crate) mod proof;
@@ -27,7 +28,6 @@ use crate::auth::error::TokenError;
 use crate::auth::revocation::Bearer;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::chunk::{Chunk, Unreadable};
-use crate::close;
 use crate::frame::OpCode;
 use crate::handshake::Deflate;
 use crate::lane::{Frame, Peer, Step};
@@ -38,14 +38,14 @@ use crate::ruleset::Ruleset;
 use crate::tally::{Counts, Tally};
 use backlog::{Backlog, NoRoom};
 use candidate::Candidate;
+use deadlines::Deadlines;
 pub(crate) use deadlines::Ends;
-use deadlines::{Deadlines, Due};
 use entrance::Entrance;
-use parking::{Marks, Parking};
+use parking::Parking;
 use ping::PingKey;
 use rates::{Charging, Next, Rates};
 use rights::Rights;
-use side::{Flow, Side, Stop};
+use side::{Side, Stop};
 use speech::Speech;
 use waiting::Waiting;
 
@@ -442,200 +442,6 @@ impl Open {
         self.parking.of(Peer::Upstream).restore(was_parked);
         self.held_early += u8::from(is_paused && !was_parked);
         self.asking.put(asking);
-    }
-
-    /// A peer has answered a Ping of Postern's own, and so has read this much.
-    fn on_answer(&mut self, peer: Peer, read: u64, now: Duration) {
-        match peer {
-            Peer::Client => {
-                self.backlog.prove(read);
-                self.deadlines.expect_no_pong(now);
-            }
-            Peer::Upstream => self.deadlines.expect_no_upstream_pong(),
-        }
-    }
-
-    /// A peer has answered a Ping of the application's, or says by itself that it is there.
-    fn on_foreign_pong(&mut self, peer: Peer, now: Duration) {
-        self.parking.of(peer).note_pong();
-        match peer {
-            Peer::Client => self.deadlines.expect_no_pong(now),
-            Peer::Upstream => self.deadlines.expect_no_upstream_pong(),
-        }
-    }
-
-    /// Sees to the stream of a chunk of which this goes on: an own Ping may follow, or it is
-    /// parked.
-    fn settle(
-        &mut self,
-        sender: Peer,
-        len: usize,
-        (was_parked, room): (bool, usize),
-        passage: &mut Passage,
-        now: Duration,
-    ) {
-        let side = match sender {
-            Peer::Client => {
-                if len > 0 {
-                    self.deadlines.note_client(now);
-                }
-                &self.client
-            }
-            Peer::Upstream => {
-                // Where the upstream speaks at once, the host tells of its first bytes only.
-                self.parking.begin(len == 0 || self.upstream.diverted);
-                self.backlog.add(passage.len());
-                self.deadlines.note_upstream(now);
-                &self.upstream
-            }
-        };
-        let closing = matches!(side.flow, Flow::Closing(_)) && side.at_boundary();
-        if closing && was_parked {
-            // It has to wait until the chunk has gone.
-            self.parking.of(sender.other()).restore(true);
-            passage.park = true;
-            self.deadlines.speak_next(now);
-            return;
-        }
-        if !matches!(side.flow, Flow::Passing) || self.deadlines.is_closing() {
-            return;
-        }
-        let (at_boundary, withheld) = (side.at_boundary(), side.withholds());
-        let ping_due = sender == Peer::Upstream && self.deadlines.is_ping_due(now);
-        let expected = self.parking.of(Peer::Client).is_expected();
-        let marks = match sender == Peer::Upstream && self.backlog.wants_mark(expected) {
-            false => Marks::No,
-            true if self.deadlines.is_mark_overdue() => Marks::Overdue,
-            true => Marks::Due,
-        };
-        let chunk = parking::Chunk {
-            sender,
-            was_parked,
-            passes: passage.len(),
-            room,
-            at_boundary,
-            withheld,
-            due: ping_due,
-            marks,
-            quiet: self.deadlines.is_quiet(now),
-            position: if sender == Peer::Upstream { self.backlog.position() } else { 0 },
-        };
-        let then = self.parking.settle(chunk, now);
-        passage.park = then.park;
-        if let Some(ping) = then.ask {
-            passage.insert(&ping);
-            self.note_asked(sender.other(), ping_due, now);
-        } else if marks != Marks::No && then.park {
-            self.deadlines.mark_next(now);
-        }
-        if self.parking.can_park_client() {
-            self.deadlines.park_when_quiet(now);
-        }
-    }
-
-    /// An own Ping goes to `receiver`; `due` when the client's silence asked for it.
-    fn note_asked(&mut self, receiver: Peer, due: bool, now: Duration) {
-        match receiver {
-            Peer::Client => {
-                self.backlog.mark();
-                if due {
-                    self.deadlines.expect_pong(self.backlog.unread(), now);
-                }
-            }
-            Peer::Upstream => self.deadlines.expect_upstream_pong(now),
-        }
-    }
-
-    /// Ends the connection by Postern's will. What can go to a peer at once is returned by
-    /// [`Open::take_sends`].
-    pub(crate) fn refuse(&mut self, reason: Reason, now: Duration) {
-        if self.refused.is_some() {
-            return;
-        }
-        self.refused = Some(reason);
-        self.shut();
-        self.deadlines.close(Some(reason), now);
-        self.client.end_with(close::to_upstream(reason, self.mask));
-        self.upstream.end_with(close::to_client(reason));
-        self.send_closes();
-    }
-
-    /// Does what is due at `now`. Whether whatever is left is to be cut.
-    pub(crate) fn on_time(&mut self, now: Duration) -> bool {
-        while let Some(due) = self.deadlines.due(now) {
-            match due {
-                Due::Cut => return true,
-                // What it is sending may hold its answer up.
-                Due::End(Reason::PongTimeout)
-                    if !self.client.lane.at_boundary() && self.deadlines.extend_pong() => {}
-                Due::End(reason) => self.refuse(reason, now),
-                Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
-                Due::AskClient => self.ask_client(now),
-                Due::Mark => self.mark(now),
-                Due::ParkClient => self.park_client(now),
-                Due::GiveNotice => self.give_notice(now),
-                Due::Speak => {
-                    self.send_closes();
-                    self.speak(now);
-                }
-            }
-        }
-        false
-    }
-
-    /// Lets the Closes go that parked streams can carry.
-    fn send_closes(&mut self) {
-        for (receiver, side) in [(Peer::Client, &mut self.upstream), (Peer::Upstream, &mut self.client)] {
-            let reach = self.parking.of(receiver);
-            if reach.takes_frames(side.at_boundary())
-                && let Some(close) = side.take_close()
-            {
-                reach.unpark();
-                self.sends.push((receiver, close));
-            }
-        }
-    }
-
-    /// Asks a client that has been silent for long, if it can be reached.
-    fn ask_client(&mut self, now: Duration) {
-        let unread = self.backlog.unread();
-        let client = self.parking.of(Peer::Client);
-        if client.takes_frames(self.upstream.at_boundary()) && client.may_be_asked() {
-            let ping = client.pings.frame(self.backlog.position());
-            self.backlog.mark();
-            self.sends.push((Peer::Client, ping));
-            self.deadlines.expect_pong(unread, now);
-        } else if client.is_expected() {
-            // It was asked before, and has not said anything since.
-            self.deadlines.expect_pong(unread, now);
-        } else {
-            client.give_up_on_answers();
-        }
-        self.park_client(now);
-    }
-
-    /// Asks the client what it has read, if it can be reached and nothing else has asked it.
-    fn mark(&mut self, now: Duration) {
-        let client = self.parking.of(Peer::Client);
-        if client.takes_frames(self.upstream.at_boundary())
-            && client.may_be_asked()
-            && self.backlog.wants_mark(client.is_expected())
-        {
-            let ping = client.pings.frame(self.backlog.position());
-            self.sends.push((Peer::Client, ping));
-            self.note_asked(Peer::Client, false, now);
-        }
-    }
-
-    /// Asks the upstream, so that its answer parks the stream towards the client.
-    fn park_client(&mut self, now: Duration) {
-        if !self.parking.can_park_client() || !self.upstream.at_boundary() {
-            return;
-        }
-        let upstream = self.parking.of(Peer::Upstream);
-        let ping = upstream.pings.frame(0);
-        self.sends.push((Peer::Upstream, ping));
-        self.deadlines.expect_upstream_pong(now);
     }
 }
 
