@@ -85,14 +85,16 @@ async fn what_a_client_does_not_read_costs_envoy_no_memory_and_what_it_reads_lat
         }
         let expected = f64::from((round + 1) * per_round);
         let end = std::time::Instant::now() + Duration::from_secs(60);
-        while scene
-            .envoy()
-            .stats()
-            .await
-            .sum("postern_messages", &[("policy", "drops"), ("direction", "upstream")])
-            < expected
-        {
-            assert!(std::time::Instant::now() < end, "Envoy does not read on in round {round}");
+        loop {
+            let stats = scene.envoy().stats().await;
+            let read = stats.sum("postern_messages", &[("policy", "drops"), ("direction", "upstream")]);
+            if read >= expected {
+                break;
+            }
+            assert!(
+                std::time::Instant::now() < end,
+                "Envoy does not read on in round {round}: {read} of {expected}"
+            );
             most = most.max(memory(&scene));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

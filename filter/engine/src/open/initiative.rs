@@ -84,6 +84,7 @@ impl Open {
         let chunk = parking::Chunk {
             sender,
             was_parked,
+            len,
             passes: passage.len(),
             room,
             at_boundary,

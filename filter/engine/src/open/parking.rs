@@ -17,6 +17,7 @@
 //! | start | parked |
 //! | a chunk that ends with a whole frame | as before |
 //! | a chunk that ends within a frame, to the client: at most [`ROOM`] bytes, [`PIECES`] a second | as before |
+//! | one of more than [`BULK`] bytes | goes on |
 //! | any other that ends within a frame, or of which something is withheld | goes on |
 //! | a chunk of which nothing goes on, nor is withheld | parked |
 //! | an own frame is put in | as before |
@@ -55,9 +56,13 @@ use super::ping::{self, PingKey, Pings};
 const FOLLOWING: Quota = Quota::per_second(256);
 
 /// How many chunks that end within a frame may leave the stream parked, per second and at once.
-/// Each costs what an unread chunk does not. Bulk lets its stream go on also for another reason:
-/// Envoy cuts a paused stream whose next chunk is longer than the buffer limit.
+/// Each costs what an unread chunk does not.
 const PIECES: Quota = Quota::per_second(256);
+
+/// How long a chunk may be whose stream stays or is parked, in bytes: behind a longer one even more
+/// may come at once, and a host cuts a paused stream whose next chunk is beyond the buffer limit of
+/// its connection. Envoy reads 16 KiB at a time, so this is two reads.
+const BULK: usize = 32 * 1024;
 
 /// How many bytes any host lets a paused stream hold.
 pub(super) const ROOM: usize = 4096;
@@ -115,6 +120,8 @@ pub(super) struct Chunk {
     pub(super) sender: Peer,
     /// Whether its stream was parked.
     pub(super) was_parked: bool,
+    /// How long it was.
+    pub(super) len: usize,
     /// How many bytes go on of it.
     pub(super) passes: usize,
     /// How many may.
@@ -194,7 +201,8 @@ impl Parking {
         let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
         // Behind what goes on of a stream that is not parked there is always room.
         let needs_room = chunk.marks == Marks::Overdue && !has_room;
-        let park = !chunk.withheld && !needs_room && (chunk.was_parked || chunk.passes == 0);
+        let fits = !chunk.withheld && !needs_room && chunk.len <= BULK;
+        let park = fits && (chunk.was_parked || chunk.passes == 0);
         let due = chunk.due || chunk.marks != Marks::No;
         let wanted = due
             || match (chunk.passes, receiver) {

@@ -13,6 +13,7 @@ fn parked() -> Parking {
 fn chunk(sender: Peer, passes: usize) -> Chunk {
     Chunk {
         sender,
+        len: passes,
         passes,
         was_parked: false,
         room: usize::MAX,
@@ -113,9 +114,21 @@ fn what_must_be_marked_finds_room_or_makes_it() {
 }
 
 #[test]
+fn no_stream_is_parked_where_more_may_come_at_once_than_a_host_lets_it_hold() {
+    for (len, park) in [(1, true), (BULK, true), (BULK + 1, false), (1 << 20, false)] {
+        for passes in [0, len] {
+            for sender in [Peer::Client, Peer::Upstream] {
+                let whole = Chunk { len, ..chunk(sender, passes) };
+                assert_eq!(settle(&mut parked(), whole), Then { ask: None, park }, "{passes} of {len}");
+            }
+        }
+    }
+}
+
+#[test]
 fn bulk_lets_its_stream_go_on() {
     for (passes, park) in [(1, true), (ROOM, true), (ROOM + 1, false)] {
-        let part = Chunk { passes, ..part(Peer::Upstream) };
+        let part = Chunk { len: passes, passes, ..part(Peer::Upstream) };
         assert_eq!(settle(&mut parked(), part), Then { ask: None, park });
     }
     let mut parking = parked();
@@ -179,7 +192,7 @@ fn nothing_is_put_in_or_parked_in_the_middle_of_a_frame() {
 #[test]
 fn a_chunk_of_a_parked_stream_never_outgrows_its_room() {
     for (passes, fits) in
-        [(5, true), (ROOM - ping::MAX_LEN, true), (ROOM - ping::MAX_LEN + 1, false), (1 << 20, false)]
+        [(5, true), (ROOM - ping::MAX_LEN, true), (ROOM - ping::MAX_LEN + 1, false), (BULK, false)]
     {
         let mut parking = parked();
         let due = Chunk { due: true, ..chunk(Peer::Upstream, passes) };
