@@ -4,7 +4,8 @@
 //! contexts of a VM share it too: a session outlives the configuration it was opened under.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +13,11 @@ use postern_engine::Session;
 use postern_engine::source::Source;
 
 thread_local! {
-    static DEADLINES: RefCell<BTreeMap<(Duration, u32), Rc<Live>>> = RefCell::default();
+    /// Those that have a deadline, by their contexts.
+    static SCHEDULED: RefCell<HashMap<u32, Rc<Live>>> = RefCell::default();
+    /// The contexts of those whose deadline is in the same [`GRAIN`] of time, and of some that have
+    /// moved to another since. There are many sessions, and few grains until their deadlines.
+    static WHEEL: RefCell<BTreeMap<u64, Vec<u32>>> = RefCell::default();
     /// Those whose handshake waits for something that is fetched.
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
     /// Those through which something went since the last tick.
@@ -20,6 +25,9 @@ thread_local! {
     /// The policies that go away, and by when.
     static DRAINING: RefCell<BTreeMap<(Plugin, String), Duration>> = RefCell::default();
 }
+
+/// How many nanoseconds share a place of the wheel: a quarter of a second.
+const GRAIN: u64 = 250_000_000;
 
 /// What tells one filter of an Envoy from another; the same over all its configurations.
 pub(crate) type Plugin = Rc<[u8]>;
@@ -31,7 +39,8 @@ pub(crate) struct Live {
     pub(crate) context_id: u32,
     /// What judges it.
     pub(crate) session: RefCell<Session>,
-    scheduled: Cell<Option<Duration>>,
+    /// In nanoseconds since the Unix epoch.
+    scheduled: Cell<Option<NonZeroU64>>,
     busy: Cell<bool>,
     waiting: Cell<bool>,
 }
@@ -52,15 +61,21 @@ impl Live {
     /// Sees to it that the session is due by its deadline. One that has moved away is looked at
     /// when it would have been due: most move with every frame.
     pub(crate) fn schedule(self: &Rc<Self>, deadline: Option<Duration>) {
-        let scheduled = self.scheduled.get();
-        if scheduled.is_some() && deadline.is_some() && scheduled <= deadline {
+        let Some(deadline) = deadline else {
+            self.scheduled.set(None);
+            SCHEDULED.with_borrow_mut(|scheduled| scheduled.remove(&self.context_id));
+            return;
+        };
+        let deadline = nanoseconds(deadline);
+        if let Some(before) = self.scheduled.replace(Some(deadline))
+            && before <= deadline
+        {
+            self.scheduled.set(Some(before));
             return;
         }
-        DEADLINES.with_borrow_mut(|deadlines| {
-            if let Some(old) = self.scheduled.replace(deadline) {
-                deadlines.remove(&(old, self.context_id));
-            }
-            deadlines.extend(deadline.map(|deadline| ((deadline, self.context_id), Rc::clone(self))));
+        WHEEL.with_borrow_mut(|wheel| wheel.entry(grain(deadline)).or_default().push(self.context_id));
+        SCHEDULED.with_borrow_mut(|scheduled| {
+            scheduled.entry(self.context_id).or_insert_with(|| Rc::clone(self));
         });
     }
 
@@ -88,26 +103,46 @@ impl Live {
     }
 }
 
-/// The sessions whose deadline has come, which are no longer scheduled.
+/// The sessions whose deadline has come.
 pub(crate) fn due(now: Duration) -> Vec<Rc<Live>> {
-    DEADLINES.with_borrow_mut(|deadlines| {
+    let now = nanoseconds(now);
+    let later = WHEEL.with_borrow_mut(|wheel| wheel.split_off(&(grain(now) + 1)));
+    let places = WHEEL.replace(later);
+    SCHEDULED.with_borrow(|scheduled| {
         let mut due = Vec::new();
-        while let Some(first) = deadlines.first_entry()
-            && first.key().0 <= now
-        {
-            let live = first.remove();
-            live.scheduled.set(None);
-            due.push(live);
+        for (place, contexts) in places {
+            for context in contexts {
+                // Who has moved is in another place, or has none.
+                let live = scheduled.get(&context);
+                let at = live.and_then(|live| live.scheduled.get()).filter(|at| grain(*at) == place);
+                let (Some(live), Some(at)) = (live, at) else { continue };
+                if at <= now {
+                    live.scheduled.set(None);
+                    due.push(Rc::clone(live));
+                } else {
+                    WHEEL.with_borrow_mut(|wheel| wheel.entry(place).or_default().push(context));
+                }
+            }
         }
         due
     })
 }
 
+fn nanoseconds(time: Duration) -> NonZeroU64 {
+    let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    NonZeroU64::new(nanoseconds).unwrap_or(NonZeroU64::MIN)
+}
+
+/// The place of a time in the wheel.
+fn grain(time: NonZeroU64) -> u64 {
+    time.get() / GRAIN
+}
+
 /// Every open session of `plugin` under a policy of this name, whatever configuration it was opened
 /// under: each has a deadline.
 pub(crate) fn under(plugin: &Plugin, policy: &str) -> Vec<Rc<Live>> {
-    DEADLINES.with_borrow(|deadlines| {
-        let of_plugin = deadlines.values().filter(|live| live.plugin == *plugin);
+    SCHEDULED.with_borrow(|scheduled| {
+        let of_plugin = scheduled.values().filter(|live| live.plugin == *plugin);
         of_plugin.filter(|live| live.session.borrow().policy() == policy).cloned().collect()
     })
 }
@@ -136,8 +171,8 @@ pub(crate) fn waiting() -> Vec<Rc<Live>> {
 
 /// The open sessions that this list may end.
 pub(crate) fn revocable_by(list: &Rc<Source>) -> Vec<Rc<Live>> {
-    DEADLINES.with_borrow(|deadlines| {
-        deadlines.values().filter(|live| live.session.borrow().is_revocable_by(list)).cloned().collect()
+    SCHEDULED.with_borrow(|scheduled| {
+        scheduled.values().filter(|live| live.session.borrow().is_revocable_by(list)).cloned().collect()
     })
 }
 

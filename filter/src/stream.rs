@@ -26,19 +26,19 @@ pub(crate) struct Stream {
     engine: Option<Rc<Engine>>,
     live: Option<Rc<Live>>,
     /// The route by which the policy was found.
-    route: RouteFacts,
+    route: Option<Box<RouteFacts>>,
 }
 
 impl Stream {
     pub(crate) fn new(context_id: u32, plugin: Plugin, engine: Option<Rc<Engine>>) -> Self {
-        Self { context_id, plugin, engine, live: None, route: RouteFacts::default() }
+        Self { context_id, plugin, engine, live: None, route: None }
     }
 
     /// Whether the route that Envoy took is under another policy than the one that judged: a
     /// change to the request makes Envoy choose anew.
     fn is_rerouted(&self, session: &Session) -> bool {
         let route = host::route();
-        if route == self.route {
+        if self.route.as_deref() == Some(&route) {
             return false;
         }
         let fields = host::fields(Message::Request);
@@ -85,8 +85,8 @@ impl HttpContext for Stream {
         let fields = host::fields(Message::Request);
         let connection = if is_upgrade(&fields) { host::connection() } else { Connection::default() };
         let head = RequestHead { fields, connection, entropy };
-        self.route = host::route();
-        match engine.select(&head, &self.route) {
+        let route = self.route.insert(Box::new(host::route()));
+        match engine.select(&head, route) {
             Selection::Pass(edits) => {
                 host::edit(Message::Request, &edits);
                 Action::Continue
@@ -125,7 +125,7 @@ impl HttpContext for Stream {
             session.handle(Input::Rerouted, now);
         }
         // Nobody asks for it again, and there are many sessions.
-        self.route = RouteFacts::default();
+        self.route = None;
         session.handle(Input::Response(fields), now);
         perform(live, &mut session, now)
     }
