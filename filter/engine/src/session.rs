@@ -275,7 +275,10 @@ impl Session {
                 if refused.is_none() {
                     self.tell_refusal();
                 }
-                self.send();
+                // What goes while a question is open would not be one piece with what follows.
+                if !matches!(judged, Ok(Judged::Ask(_) | Judged::Spend(_))) {
+                    self.send();
+                }
                 return judged;
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
