@@ -100,8 +100,9 @@ pub enum Output {
     /// These bytes go to the client at once, on the parked stream, which then goes on. They are the
     /// upstream's, so that where they cannot go the stream is to be cut.
     Deliver(Vec<u8>),
-    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`].
-    HoldHandshake,
+    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`]. The changes
+    /// take the secrets out at once: the access log reads it also where the client does not wait.
+    HoldHandshake(Vec<HeaderEdit>),
     /// The chunk from the client stays with Envoy, which has it next to all that follow.
     HoldRequest,
     /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
@@ -390,7 +391,8 @@ impl Session {
             Next::Spend(ticket) => Some(Output::Spend(ticket)),
             Next::Wait => {
                 if !std::mem::replace(&mut self.held, true) {
-                    self.outputs.push_back(Output::HoldHandshake);
+                    let removals = handshake.removals().to_vec();
+                    self.outputs.push_back(Output::HoldHandshake(removals));
                 }
                 return;
             }
