@@ -195,7 +195,9 @@ fn a_close_is_passed_on_and_nothing_that_waited() {
 fn what_a_client_was_saying_when_the_server_closed_goes_no_further() {
     let bye = 1000_u16.to_be_bytes();
     let close = from_upstream(CLOSE, &bye);
-    for said in [b"{\"order\":1}".to_vec(), first_message(&token(json!({}))), refresh_message(&token(json!({})))] {
+    for said in
+        [b"{\"order\":1}".to_vec(), first_message(&token(json!({}))), refresh_message(&token(json!({})))]
+    {
         for fragments in [
             from_client(TEXT, &said),
             [from_client(0x01, &said[..5]), from_client(0x80, &said[5..])].concat(),
