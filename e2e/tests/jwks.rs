@@ -138,16 +138,22 @@ async fn what_a_client_sends_while_its_handshake_waits_is_kept_and_judged_after_
 async fn a_client_that_goes_away_while_its_handshake_waits_is_forgotten() {
     let (documents, signer) = (Documents::start().await, Signer::es256("a"));
     documents.serve_after(PATH, Duration::from_millis(1500), Served::Document(jwks(&[&signer])));
-    let scene = scene(&documents, json!({})).start().await;
+    let mut both = policy("main");
+    both["auth"]["from"] = json!([{"header": "authorization"}, {"query": "access_token"}]);
+    let scene = scene(&documents, json!({})).policy(both).start().await;
+    let mut claims = edge_claims("alice");
+    claims["iss"] = json!(ISSUER);
+    let path = format!("/ws/chat?room=1&access_token={}", signer.mint(&claims));
     let mut gone = Vec::new();
     for _ in 0..20 {
-        let request = bearing(&signer);
+        let request = Request::upgrade(&path);
         scene.connect().await.send(request.bytes()).await;
         gone.push(request);
     }
     assert_eq!(outcome(&scene, &signer).await, (101, None));
     for request in gone {
         assert!(!scene.upstream().has_seen(request.case()));
+        assert_eq!(scene.access_line(request.case()).await["path"], "/ws/chat?room=1", "without its token");
     }
     assert_eq!(scene.envoy().stats().await.sum("envoy_wasm_postern_vm_reload_success", &[]), 0.0);
 }

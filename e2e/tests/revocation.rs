@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use postern_e2e::frames::opcode;
 use postern_e2e::token::{edge_claims, now};
 use postern_e2e::{
-    Behaviour, Documents, Frame, RawClient, Request, RunningScene, Scene, Served, Signer, Value, json,
+    Behaviour, Documents, Frame, Pushed, RawClient, Request, RunningScene, Scene, Served, Signer, Value, json,
 };
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -236,4 +236,28 @@ async fn a_list_that_cannot_be_read_leaves_the_last_one_in_force() {
     assert_eq!(client.close().await, Frame::closing(3000, "token_revoked"));
     settle(&documents).await;
     assert_eq!(outcome(&scene, json!({"jti": "t1"})).await.0, 101);
+}
+
+#[tokio::test]
+async fn a_list_ends_sockets_of_a_configuration_that_is_not_in_force_any_more() {
+    let documents = Documents::start().await;
+    documents.serve(PATH, Served::Document(json!({})));
+    let mut scene = scene(&documents).workers(2).discovered().start().await;
+    let mut sockets = Vec::new();
+    for _ in 0..6 {
+        sockets.push(scene.open_with(&bearing("/ws/idle", json!({"jti": "t1"}))).await);
+    }
+    // Nobody under the new one asks for the list.
+    let mut pushed = policy();
+    pushed["auth"].as_object_mut().expect("an object").remove("revocation");
+    assert_eq!(scene.push(pushed).await, Pushed::Taken);
+    assert_eq!(outcome(&scene, json!({"jti": "t1"})).await.0, 101);
+    sleep(Duration::from_secs(2)).await;
+    documents.serve(PATH, Served::Document(json!({"jti": ["t1"]})));
+    documents.hits_become(PATH, documents.hits(PATH) + 1).await;
+    let end = Instant::now() + LATE;
+    for client in sockets {
+        let (_, close) = close_of(client, false, end).await;
+        assert_eq!(close.map(|(close, _)| close), Some(Frame::closing(3000, "token_revoked")));
+    }
 }

@@ -146,7 +146,8 @@ pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
     for live in concerned {
         let mut session = live.session.borrow_mut();
         session.handle(Input::Fetched, now);
-        if session.has_outputs() && host::enter(live.context_id) {
+        // One that waits on may do so for another time.
+        if (session.has_outputs() || session.is_waiting()) && host::enter(live.context_id) {
             stream::perform(&live, &mut session, now);
         }
     }

@@ -244,7 +244,11 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         | Output::ReleaseRequest(_)
         | Output::Send(..)
         | Output::Spend(_) => {}
-        Output::HoldHandshake | Output::HoldRequest => return Some(Action::Pause),
+        Output::HoldHandshake(edits) => {
+            host::edit(Message::Request, &edits);
+            return Some(Action::Pause);
+        }
+        Output::HoldRequest => return Some(Action::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);
             let Reply { reason, headers, body } = reply;

@@ -100,8 +100,9 @@ pub enum Output {
     /// These bytes go to the client at once, on the parked stream, which then goes on. They are the
     /// upstream's, so that where they cannot go the stream is to be cut.
     Deliver(Vec<u8>),
-    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`].
-    HoldHandshake,
+    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`]. The changes
+    /// take the secrets out at once: the access log reads it also where the client does not wait.
+    HoldHandshake(Vec<HeaderEdit>),
     /// The chunk from the client stays with Envoy, which has it next to all that follow.
     HoldRequest,
     /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
@@ -275,7 +276,10 @@ impl Session {
                 if refused.is_none() {
                     self.tell_refusal();
                 }
-                self.send();
+                // What goes while a question is open would not be one piece with what follows.
+                if !matches!(judged, Ok(Judged::Ask(_) | Judged::Spend(_))) {
+                    self.send();
+                }
                 return judged;
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
@@ -387,7 +391,8 @@ impl Session {
             Next::Spend(ticket) => Some(Output::Spend(ticket)),
             Next::Wait => {
                 if !std::mem::replace(&mut self.held, true) {
-                    self.outputs.push_back(Output::HoldHandshake);
+                    let removals = handshake.removals().to_vec();
+                    self.outputs.push_back(Output::HoldHandshake(removals));
                 }
                 return;
             }

@@ -134,6 +134,22 @@ fn a_handshake_whose_keys_do_not_come_is_answered_at_its_deadline() {
 }
 
 #[test]
+fn a_handshake_that_waits_for_the_list_after_its_keys_is_answered_in_the_time_of_the_list() {
+    let revocation = json!({"revocation": {"cluster": "auth", "path": "/revoked", "interval": "1s"}});
+    let patient = String::from_utf8(configuration("auth", revocation)).unwrap();
+    Envoy::default().worker(|worker| {
+        assert!(worker.configure(patient.replace("\"2s\"", "\"30s\"").as_bytes()));
+        let stream = request(worker, &bearing(worker, "a"));
+        worker.pass(TICK);
+        worker.answer(&worker.calls()[0], "200", &keys());
+        worker.pass(2 * SECOND - Duration::from_millis(1));
+        assert_eq!(reason(&stream), None);
+        worker.pass(TICK);
+        assert_eq!(reason(&stream), Some((503, b"revocation_unavailable".to_vec())));
+    });
+}
+
+#[test]
 fn an_unknown_key_is_asked_for_once_in_ten_seconds() {
     Envoy::default().worker(|worker| {
         configure(worker);
@@ -206,7 +222,9 @@ fn a_stream_that_goes_away_while_it_is_held_is_forgotten() {
         configure(worker);
         worker.pass(TICK);
         for _ in 0..3 {
-            request(worker, &bearing(worker, "a")).end();
+            let leaves = request(worker, &bearing(worker, "a"));
+            leaves.end();
+            assert_eq!(value_of(&leaves.logged_request(), "authorization"), None, "the log has its token");
         }
         let stays = request(worker, &bearing(worker, "a"));
         // A host call about a stream that is over would end this test.

@@ -52,6 +52,21 @@ fn what_the_server_said_goes_on_with_the_first_message_wherever_its_bytes_are_cu
 }
 
 #[test]
+fn what_the_server_said_goes_ahead_of_the_close_also_where_buckets_are_asked_between() {
+    Envoy::default().worker(|worker| {
+        let mut policy = policy();
+        policy["rates"] = json!([{"count": "messages", "per": "ip", "limit": 9, "window": "1h"}]);
+        configure(worker, policy);
+        let stream = websocket(worker);
+        stream.upstream_sends(&from_upstream(TEXT, b"welcome"));
+        let bad = json!({"auth": {"token": "a.bad.token"}}).to_string();
+        stream.client_sends(&[first_message(worker), from_client(TEXT, bad.as_bytes())].concat());
+        let refused = (0x8, close(false, 3000, "token_invalid").payload);
+        assert_eq!(told(&stream), [(TEXT, b"welcome".to_vec()), refused]);
+    });
+}
+
+#[test]
 fn a_first_message_ahead_of_the_101_is_heard_after_it() {
     Envoy::default().worker(|worker| {
         configure(worker, policy());

@@ -201,6 +201,11 @@ impl Handshake {
         self.waiting.until()
     }
 
+    /// What takes the secrets out of the request.
+    pub(crate) fn removals(&self) -> &[HeaderEdit] {
+        &self.credentials.removals
+    }
+
     /// The request, once nothing more is asked of it.
     pub(crate) fn into_parts(self) -> (RequestHead, Vec<HeaderEdit>) {
         (self.head, self.credentials.removals)

@@ -71,6 +71,10 @@ impl Open {
         if self.entrance.is_waiting() {
             return Err(rights.enter(message, &mut self.rates, now));
         }
+        if !self.entrance.is_open() {
+            // It began before the server's Close.
+            return Ok(Heard::Taken);
+        }
         if !rights.renew(message, now).map_err(Entry::Refused)? {
             return Ok(Heard::Ordinary);
         }

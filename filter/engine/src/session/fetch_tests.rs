@@ -111,7 +111,10 @@ impl Attempt {
                     self.charges += 1;
                     self.session.handle(Input::Charged(TAKEN), now);
                 }
-                Output::HoldHandshake => found = Now::Held,
+                Output::HoldHandshake(edits) => {
+                    assert!(edits.iter().all(|edit| edit.name() == "authorization"), "{edits:?}");
+                    found = Now::Held;
+                }
                 Output::Admit(_) => found = Now::Admitted,
                 Output::Reply(edits, reply) => {
                     let is_out = edits.iter().any(|edit| edit.name() == "authorization");

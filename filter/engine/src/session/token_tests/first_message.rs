@@ -192,6 +192,35 @@ fn a_close_is_passed_on_and_nothing_that_waited() {
 }
 
 #[test]
+fn what_a_client_was_saying_when_the_server_closed_goes_no_further() {
+    let bye = 1000_u16.to_be_bytes();
+    let close = from_upstream(CLOSE, &bye);
+    for said in
+        [b"{\"order\":1}".to_vec(), first_message(&token(json!({}))), refresh_message(&token(json!({})))]
+    {
+        for fragments in [
+            from_client(TEXT, &said),
+            [from_client(0x01, &said[..5]), from_client(0x80, &said[5..])].concat(),
+        ] {
+            for cut in 0..fragments.len() {
+                // Within the server's Close as well.
+                for closes in [2, close.len()] {
+                    let mut line = Line::waiting(json!({}), json!({}));
+                    line.client(&fragments[..cut]);
+                    line.upstream(&close[..closes]);
+                    line.client(&fragments[cut..]);
+                    line.upstream(&close[closes..]);
+                    line.client(&from_client(CLOSE, &bye));
+                    let ended = vec![(CLOSE, bye.to_vec())];
+                    assert_eq!(line.seen(), (ended.clone(), ended), "cut at {cut}, {closes}");
+                    assert_eq!(line.closed, None);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn own_pings_go_on_and_their_answers_go_no_further() {
     let auth = json!({"first_message_timeout": "60s"});
     let mut line = Line::waiting(auth, json!({"liveness": {"ping_interval": "5s"}}));
