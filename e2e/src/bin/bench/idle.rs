@@ -74,6 +74,10 @@ async fn measure(sessions: usize, bare: bool) -> Result<Round, BenchError> {
     let scene = scene(service, bare).try_start().await?;
     place(scene.envoy().process_id(), ENVOYS);
     let beats = Arc::new(AtomicU64::new(0));
+    // What the module has taken for itself is told with its first tick.
+    while !bare && memory(&scene).await == 0.0 {
+        sleep(Duration::from_millis(50)).await;
+    }
     let before = memory(&scene).await;
     let mut clients = connect(&scene, sessions, bare, &beats).await?;
     // What came with the handshakes is over, and every session is half-way between two beats.
