@@ -246,7 +246,9 @@ impl Parking {
     pub(super) fn count(&mut self, is_over: bool) -> Heartbeats {
         let through_upstream = !self.upstream.mute && (self.upstream.parked || self.upstream.is_expected());
         let in_reach = self.client.parked || self.client.is_expected() || through_upstream;
-        let out_of_reach = self.started && !is_over && !in_reach;
+        // What is over stays so: a timer may still ask for the last counts.
+        self.started &= !is_over;
+        let out_of_reach = self.started && !in_reach;
         let before = std::mem::replace(&mut self.counted, out_of_reach);
         Heartbeats {
             to_client: self.client.pings.take_count(),

@@ -126,6 +126,15 @@ fn no_stream_is_parked_where_more_may_come_at_once_than_a_host_lets_it_hold() {
 }
 
 #[test]
+fn a_connection_out_of_reach_is_counted_once_and_never_after_its_end() {
+    let mut parking = adrift();
+    parking.of(Peer::Upstream).pings.frame(0);
+    parking.of(Peer::Upstream).give_up_on_answers();
+    let counts = [false, false, true, false, true].map(|is_over| parking.count(is_over).out_of_reach);
+    assert_eq!(counts, [1, 0, -1, 0, 0]);
+}
+
+#[test]
 fn bulk_lets_its_stream_go_on() {
     for (passes, park) in [(1, true), (ROOM, true), (ROOM + 1, false)] {
         let part = Chunk { len: passes, passes, ..part(Peer::Upstream) };
