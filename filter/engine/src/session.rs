@@ -43,7 +43,7 @@ pub struct Session {
     held: bool,
     opened: bool,
     /// The ordinary request whose response may be given a CSRF token.
-    page: Option<Page>,
+    page: Option<Box<Page>>,
     outputs: VecDeque<Output>,
 }
 
@@ -369,7 +369,7 @@ impl Session {
             self.outputs.push_back(Output::Admit(edits.unwrap_or_default()));
             self.phase = Phase::Unjudged { upgrade: unjudged };
             if kind == Kind::Plain {
-                self.page = self.ruleset.csrf.as_ref().and_then(|guard| guard.page(head.headers()));
+                self.page = self.ruleset.csrf.as_ref().and_then(|guard| guard.page(head.headers())).map(Box::new);
             }
             return;
         }

@@ -48,7 +48,7 @@ impl Open {
             Err(Entry::Refused(Refused { reason, detail })) => {
                 self.client.forget_frame();
                 self.tally.message(Peer::Client, Err(reason));
-                self.detail = detail;
+                self.detail = detail.map(Box::new);
                 self.refuse(reason, now);
                 return None;
             }

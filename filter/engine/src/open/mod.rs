@@ -64,7 +64,7 @@ pub(crate) struct Open {
     backlog: Backlog,
     refused: Option<Reason>,
     /// What was wrong with the token that ended it.
-    detail: Option<TokenError>,
+    detail: Option<Box<TokenError>>,
     /// What goes on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
     /// The client's chunk that waits for an answer.
@@ -188,7 +188,7 @@ impl Open {
 
     /// What was wrong with the token that ended the connection.
     pub(crate) fn detail(&self) -> Option<TokenError> {
-        self.detail
+        self.detail.as_deref().copied()
     }
 
     /// What was counted since this was last asked; `is_over` where it is asked for the last time.
