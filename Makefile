@@ -16,6 +16,7 @@ SOAK_SECONDS ?= 600
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
+IMAGE := $(TARGET_DIR)/postern-image.tar
 ENVOY_FETCHED := .envoy/envoy-$(ENVOY_VERSION)
 PYTHON_FETCHED := .tools/python/$(WEBSOCKETS_VERSION)-$(PYJWT_VERSION)-$(CRYPTOGRAPHY_VERSION)
 PIP_MISSING := python3 with pip is needed (Debian, Ubuntu: apt-get install python3-pip; Fedora: dnf install python3-pip)
@@ -29,10 +30,10 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy \
-	bench-idle bench-handshake soak clean
+	bench-idle bench-handshake soak image images e2e-compose clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 # rustup adds what rust-toolchain.toml lists when it installs a toolchain, not to one it has.
 build: ## build the wasm module, postern.wasm
@@ -70,6 +71,16 @@ test-versions: build python ## run the tests that lean on Envoy's inner ways on 
 			--test liveness --test http2 --test close --test passthrough --test response --test drain \
 			--test auth_issuers || exit 1; \
 	done
+
+images: ## see to the images that the containers need: pulled, or stand-ins made here
+	@e2e/images/make.sh
+
+# It builds what it runs as `make test` does, so that nothing is built twice.
+e2e-compose: build python images ## run the same tests in containers, and those that cut and kill containers
+	@e2e/compose.sh
+
+image: build ## pack the module as the OCI image that Istio and Envoy Gateway pull
+	@cargo run --quiet --locked -p postern-e2e --bin image -- $(WASM) $(IMAGE)
 
 lint: licences ## check formatting, lints, documentation and licences
 	cargo fmt --all --check

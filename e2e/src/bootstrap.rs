@@ -31,6 +31,33 @@ pub enum BootstrapError {
     NoModule(PathBuf),
 }
 
+/// A host by its name, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    host: String,
+    port: u16,
+}
+
+impl Name {
+    /// The two parts of `<host>:<port>`.
+    pub fn of(text: &str) -> std::io::Result<Self> {
+        let strange = || std::io::Error::other(format!("{text:?} is no host and port"));
+        let (host, port) = text.rsplit_once(':').ok_or_else(strange)?;
+        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| strange())? })
+    }
+
+    fn cluster(&self, name: &str) -> Value {
+        let address = json!({"socket_address": {"address": self.host, "port_value": self.port}});
+        json!({
+            "name": name, "type": "STRICT_DNS", "connect_timeout": "2s",
+            "dns_lookup_family": "V4_ONLY", "dns_refresh_rate": "1s",
+            "load_assignment": {"cluster_name": name, "endpoints": [
+                {"lb_endpoints": [{"endpoint": {"address": address}}]},
+            ]},
+        })
+    }
+}
+
 /// An Envoy bootstrap.
 #[derive(Clone, Debug)]
 pub struct Bootstrap(Value);
@@ -86,6 +113,17 @@ impl Bootstrap {
     /// Where the service is.
     pub fn upstream(&mut self, address: SocketAddr) {
         self.at(ENDPOINT)["socket_address"] = socket_address(address);
+    }
+
+    /// Where the service is, by name: Envoy looks it up again and again.
+    pub fn named_upstream(&mut self, name: &Name) {
+        *self.at("/static_resources/clusters/0") = name.cluster("service");
+    }
+
+    /// One more cluster, of one host that Envoy looks up again and again.
+    pub fn named_cluster(&mut self, cluster: &str, name: &Name) {
+        let clusters = self.at("/static_resources/clusters").as_array_mut();
+        clusters.expect("a list of clusters").push(name.cluster(cluster));
     }
 
     /// One more cluster, of one host.

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::deadline::{PATIENCE, eventually};
 use crate::http::RequestHead;
+use crate::place;
 use crate::wire::Wire;
 
 /// What is answered on a path.
@@ -45,7 +46,7 @@ struct Stage {
 impl Documents {
     /// Starts one on a free port. What is not served is answered with 404.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = place::listener().await;
         let address = listener.local_addr().expect("the port just bound");
         let stage = Arc::new(Stage::default());
         let shared = Arc::clone(&stage);

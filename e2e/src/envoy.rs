@@ -1,9 +1,8 @@
-//! One Envoy process: started, watched, asked and stopped.
+//! One Envoy: started, watched, asked and stopped.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::bootstrap::{Bootstrap, workspace};
 use crate::deadline::PATIENCE;
 use crate::http::Response;
+use crate::process::{Process, Usage};
 use crate::raw_client::RawClient;
 use crate::request::Request;
 use crate::stats::Stats;
@@ -21,6 +21,19 @@ const START: Duration = Duration::from_secs(90);
 
 /// The lines of its log that a failed test shows.
 const SHOWN: usize = 200;
+
+/// Several Envoys on one machine share nothing this way, and what they have to say comes soon.
+const SETTINGS: [&str; 9] = [
+    "--disable-hot-restart",
+    "--log-level",
+    "warning",
+    "--component-log-level",
+    "wasm:info,config:info",
+    "--file-flush-interval-msec",
+    "20",
+    "--drain-time-s",
+    "1",
+];
 
 /// Why there is no Envoy.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +46,9 @@ pub enum EnvoyError {
     /// The process could not be started.
     #[error("cannot start {0}: {1}")]
     Unstartable(PathBuf, io::Error),
+    /// The launcher did not start it.
+    #[error("the launcher has started no Envoy: {0}")]
+    Launcher(io::Error),
     /// Its files could not be written.
     #[error("cannot write {0}: {1}")]
     Unwritable(PathBuf, io::Error),
@@ -40,7 +56,7 @@ pub enum EnvoyError {
     #[error("Envoy ended at once ({status}): {complaint}")]
     Ended {
         /// How.
-        status: ExitStatus,
+        status: String,
         /// What it complained of.
         complaint: String,
     },
@@ -68,18 +84,6 @@ pub struct Envoy {
     listener: SocketAddr,
 }
 
-/// Kills what it holds, also when the start fails half-way.
-#[derive(Debug)]
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is what is wanted.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 impl Envoy {
     /// Starts the bootstrap with so many workers and these variables in Envoy's environment, keeping its files in
     /// `folder`, and waits until it is ready.
@@ -89,40 +93,27 @@ impl Envoy {
         workers: u32,
         environment: &[(String, String)],
     ) -> Result<Self, EnvoyError> {
-        let binary = find_binary()?;
         let (config, log) = (folder.join("envoy.json"), folder.join("envoy.log"));
         let admin_address = folder.join("admin-address");
         std::fs::write(&config, bootstrap.render())
             .map_err(|error| EnvoyError::Unwritable(config.clone(), error))?;
         // A file of an earlier run would name an earlier port.
         let _ = std::fs::remove_file(&admin_address);
-        let mut command = Command::new(&binary);
-        command
-            .arg("-c")
-            .arg(&config)
-            .arg("--log-path")
-            .arg(&log)
-            .arg("--admin-address-path")
-            .arg(&admin_address)
-            // Several Envoys on one machine share nothing this way.
-            .arg("--disable-hot-restart")
-            .args(["--log-level", "warning", "--component-log-level", "wasm:info,config:info"])
-            .args(["--file-flush-interval-msec", "20", "--drain-time-s", "1"])
-            .arg("--concurrency")
-            .arg(workers.to_string())
-            .current_dir(workspace())
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
         // Envoy appends, and what an earlier run complained of is not this one's.
         std::fs::write(&log, "").map_err(|error| EnvoyError::Unwritable(log.clone(), error))?;
-        let child = command.spawn().map_err(|error| EnvoyError::Unstartable(binary, error))?;
-        let mut process = Process(child);
+        let mut arguments = vec![];
+        for (option, file) in
+            [("-c", &config), ("--log-path", &log), ("--admin-address-path", &admin_address)]
+        {
+            arguments.extend([option.to_owned(), file.display().to_string()]);
+        }
+        arguments.extend(SETTINGS.map(str::to_owned));
+        arguments.extend(["--concurrency".to_owned(), workers.to_string()]);
+        let mut process = Process::start(find_binary, arguments, environment)?;
 
         let end = Instant::now() + START;
         let (admin, listener) = loop {
-            if let Ok(Some(status)) = process.0.try_wait() {
+            if let Some(status) = process.ended() {
                 return Err(EnvoyError::Ended { status, complaint: complaint(&log) });
             }
             if let Some(found) = ready(&admin_address).await {
@@ -136,9 +127,14 @@ impl Envoy {
         Ok(Self { process, log, admin, listener })
     }
 
-    /// The process, to ask the system what it uses.
+    /// The process, where it runs.
     pub fn process_id(&self) -> u32 {
-        self.process.0.id()
+        self.process.id()
+    }
+
+    /// What the process has used so far.
+    pub fn usage(&self) -> Usage {
+        self.process.usage().expect("a process")
     }
 
     /// Where clients connect.
@@ -153,7 +149,7 @@ impl Envoy {
 
     /// Whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
-        !matches!(self.process.0.try_wait(), Ok(None))
+        self.process.ended().is_some()
     }
 
     /// What its log complains of.
@@ -226,7 +222,8 @@ async fn ready(admin_address: &Path) -> Option<(SocketAddr, SocketAddr)> {
     Some((admin, SocketAddr::new(ip, port)))
 }
 
-async fn ask(admin: SocketAddr, path: &str) -> Option<Response> {
+/// Asks the admin interface at this address; `None` without an answer.
+pub async fn ask(admin: SocketAddr, path: &str) -> Option<Response> {
     let mut client = RawClient::connect(admin, None, None).await.ok()?;
     client.try_send(Request::get(path).header("Connection", "close").bytes()).await.ok()?;
     client.try_response().await.ok()

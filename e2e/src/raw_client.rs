@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -14,6 +13,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use crate::deadline::{PATIENCE, within};
 use crate::frames::Frame;
 use crate::http::Response;
+use crate::place;
 use crate::request::Request;
 use crate::wire::{End, Wire};
 
@@ -28,19 +28,14 @@ pub struct RawClient {
 }
 
 impl RawClient {
-    /// Connects to `to`, from the address `from` (such as 127.0.0.2, to be somebody else) and with TLS for
-    /// `localhost` if given.
+    /// Connects to `to`, from the address `from` (such as 127.0.0.2, to be somebody else, as
+    /// [`Place::address_of`](place::Place::address_of) says) and with TLS for `localhost` if given.
     pub async fn connect(
         to: SocketAddr,
         from: Option<IpAddr>,
         tls: Option<Arc<ClientConfig>>,
     ) -> io::Result<Self> {
-        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(from) = from {
-            socket.bind(SocketAddr::new(from, 0))?;
-        }
-        let tcp = socket.connect(to).await?;
-        tcp.set_nodelay(true)?;
+        let tcp = place::current().connect(to, from).await?;
         let mut wire = match tls {
             None => Wire::new(tcp),
             Some(config) => {

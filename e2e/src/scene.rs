@@ -1,6 +1,6 @@
 //! A whole scene: an upstream, an Envoy with a policy before it, and clients.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::bootstrap::{Bootstrap, HCM, wasm_module};
 use crate::deadline::PATIENCE;
 use crate::envoy::Envoy;
 use crate::http::Response;
+use crate::place;
 use crate::raw_client::RawClient;
 use crate::record::Record;
 use crate::request::Request;
@@ -179,12 +180,13 @@ impl Scene {
     pub async fn try_start(mut self) -> Result<RunningScene, crate::envoy::EnvoyError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let upstream = Upstream::start(std::mem::take(&mut self.behaviours)).await;
-        let certificate = Certificate::self_signed(&LOCAL);
+        let place = place::current();
+        let certificate = Certificate::self_signed(&[&LOCAL[..], &[place.host()]].concat());
         let client_certificate = Certificate::self_signed(&["client.example.com"]);
         let access_log = folder.path().join("access.log");
 
         let mut bootstrap = Bootstrap::shipped().unwrap_or_else(|error| panic!("{error}"));
-        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let anywhere = SocketAddr::from((place.envoy(), 0));
         bootstrap.listen(anywhere);
         bootstrap.admin(anywhere);
         bootstrap.upstream(self.service.unwrap_or(upstream.address()));
@@ -330,15 +332,15 @@ impl RunningScene {
         &self.upstream
     }
 
-    /// The port that clients connect to, on 127.0.0.1.
+    /// The port that clients connect to.
     pub fn port(&self) -> u16 {
         self.envoy.listener().port()
     }
 
-    /// `wss://localhost:<port><path>`, or `ws://` without TLS.
+    /// `wss://localhost:<port><path>`, or `ws://` without TLS. Where Envoy runs elsewhere, its name stands there.
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
-        format!("{scheme}://localhost:{}{path}", self.port())
+        format!("{scheme}://{}:{}{path}", place::current().host(), self.port())
     }
 
     /// The PEM file of Envoy's certificate, for clients that must be told to trust it.
@@ -351,7 +353,7 @@ impl RunningScene {
         self.connection(None, None).await
     }
 
-    /// A connection from another address of this machine, such as 127.0.0.2.
+    /// A connection of somebody else, such as 127.0.0.2; see [`Place::address_of`](place::Place::address_of).
     pub async fn connect_from(&self, address: [u8; 4]) -> RawClient {
         self.connection(Some(IpAddr::from(address)), None).await
     }

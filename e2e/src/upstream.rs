@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use crate::deadline::{PATIENCE, eventually};
 use crate::frames::{Frame, opcode};
 use crate::http::{RequestHead, read_body};
+use crate::place;
 use crate::record::{Order, Record};
 use crate::request::CASE;
 use crate::wire::{End, Wire};
@@ -114,7 +115,7 @@ impl Upstream {
     /// Starts one on a free port. A path's behaviour is that of the first prefix in `behaviours` it begins with, and
     /// [`Behaviour::Echo`] without any. Ordinary requests without an answer of their own get 200 and their path.
     pub async fn start(behaviours: Vec<(String, Behaviour)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = place::listener().await;
         let address = listener.local_addr().expect("the port just bound");
         let stage = Arc::new(Stage { behaviours, records: Mutex::default() });
         let shared = Arc::clone(&stage);

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use postern_e2e::twins::document;
-use postern_e2e::{Frame, RunningScene, Scene, json};
+use postern_e2e::{Frame, Scene, json};
 
 const MIB: usize = 1 << 20;
 /// Below the buffer limit of Envoy's connections, at which Envoy by itself stops reading what the upstream sends.
@@ -40,13 +40,6 @@ fn number(frame: &Frame) -> u32 {
     u32::from_be_bytes(frame.payload[..4].try_into().expect("four bytes"))
 }
 
-/// Resident memory of Envoy, in bytes.
-fn memory(scene: &RunningScene) -> usize {
-    let statm = std::fs::read_to_string(format!("/proc/{}/statm", scene.envoy().process_id()));
-    let statm = statm.expect("a process");
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("resident pages") * 4096
-}
-
 #[tokio::test]
 async fn a_client_that_stops_reading_is_closed_and_the_upstream_told() {
     let scene = scene().start().await;
@@ -75,7 +68,7 @@ async fn what_a_client_does_not_read_costs_envoy_no_memory_and_what_it_reads_lat
     let scene = scene().start().await;
     let mut client = scene.open("/ws/drops").await;
     let record = scene.record(&client).await;
-    let before = memory(&scene);
+    let before = scene.envoy().usage().memory;
     let mut most = before;
     // One gibibyte, of which the client reads nothing.
     let per_round = u32::try_from(64 * MIB / FRAME).expect("few");
@@ -95,7 +88,7 @@ async fn what_a_client_does_not_read_costs_envoy_no_memory_and_what_it_reads_lat
                 std::time::Instant::now() < end,
                 "Envoy does not read on in round {round}: {read} of {expected}"
             );
-            most = most.max(memory(&scene));
+            most = most.max(scene.envoy().usage().memory);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

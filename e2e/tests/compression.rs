@@ -119,35 +119,6 @@ async fn compressed_messages_pass_unchanged_both_ways_wherever_they_are_cut() {
     }
 }
 
-/// What Envoy has used so far: memory in bytes, and processor time in hundredths of a second.
-#[derive(Clone, Copy, Debug)]
-struct Usage {
-    memory: usize,
-    ticks: u64,
-}
-
-impl Usage {
-    fn of(scene: &RunningScene) -> Self {
-        let read = |file: &str| {
-            std::fs::read_to_string(format!("/proc/{}/{file}", scene.envoy().process_id()))
-                .expect("a process")
-        };
-        let (statm, stat) = (read("statm"), read("stat"));
-        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
-        // User and system time are the fourteenth and fifteenth field; the second is in brackets.
-        let behind_name = stat.rsplit(')').next().expect("a name in brackets");
-        let times = behind_name.split(' ').skip(12).take(2);
-        Self {
-            memory: pages.expect("resident pages") * 4096,
-            ticks: times.map(|time| time.parse::<u64>().expect("a number")).sum(),
-        }
-    }
-
-    fn since(self, before: Self) -> Self {
-        Self { memory: self.memory.saturating_sub(before.memory), ticks: self.ticks - before.ticks }
-    }
-}
-
 /// How many bombs are sent.
 const BOMBS: usize = 8;
 
@@ -179,20 +150,20 @@ async fn a_bomb_costs_no_more_than_a_message_of_the_limit_and_nothing_of_it_pass
     let legal = compressed(opcode::BINARY, deflated(&[noise(MIB), vec![0; MIB]].concat())).bytes();
     assert!(legal.len() > MIB, "{} bytes", legal.len());
     let mut client = open(&scene, "/ws/inspected").await;
-    let before = Usage::of(&scene);
+    let before = scene.envoy().usage();
     client.send(&legal).await;
     scene.record(&client).await.bytes_when(legal.len()).await;
-    let allowed = Usage::of(&scene).since(before);
+    let allowed = scene.envoy().usage().since(before);
 
     // Many, since inflating one whole takes no longer than a tenth of a second.
     let mut ticks = 0;
     for attack in [&whole, &in_fragments.concat()].repeat(BOMBS / 2) {
         let mut client = open(&scene, "/ws/inspected").await;
-        let before = Usage::of(&scene);
+        let before = scene.envoy().usage();
         client.send(attack).await;
         let close = Frame::closing(1009, "message_too_big");
         assert_eq!(client.frame().await, Ok(close.clone()));
-        let spent = Usage::of(&scene).since(before);
+        let spent = scene.envoy().usage().since(before);
         let record = scene.record(&client).await;
         let up = record.close().await;
         assert_eq!((up.code(), up.reason()), (close.code(), close.reason()));

@@ -52,7 +52,7 @@ async fn connect(scene: &RunningScene) -> SendRequest<Bytes> {
     roots.add(certificate).expect("a sound certificate");
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let tcp = TcpStream::connect(("127.0.0.1", scene.port())).await.expect("Envoy's listener");
+    let tcp = TcpStream::connect(scene.envoy().listener()).await.expect("Envoy's listener");
     let name = ServerName::try_from("localhost").expect("a name");
     let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("TLS");
     let (client, connection) = h2::client::handshake(tls).await.expect("HTTP/2");

@@ -15,8 +15,7 @@ use postern_e2e::http::RequestHead;
 use postern_e2e::twins::document;
 use postern_e2e::upstream::accept_of;
 use postern_e2e::wire::Wire;
-use postern_e2e::{Frame, RunningScene, Scene, json};
-use tokio::net::TcpListener;
+use postern_e2e::{Frame, RunningScene, Scene, json, place};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -225,7 +224,7 @@ impl Speaker {
 
 /// A service whose ends of the connections the test holds itself.
 async fn service() -> (SocketAddr, mpsc::UnboundedReceiver<Wire>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = place::listener().await;
     let address = listener.local_addr().expect("the port just bound");
     let (arrivals, arrived) = mpsc::unbounded_channel();
     tokio::spawn(async move {

@@ -1,10 +1,10 @@
 //! The demo's service by itself, for an Envoy started by hand with `envoy.yaml`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Serves a page and WebSockets that echo, for an Envoy with envoy.yaml in front of it.
 #[derive(Debug, Parser)]
@@ -15,11 +15,18 @@ struct Arguments {
     /// Signs the tokens that the page uses; the one that Envoy has.
     #[arg(long, env = "POSTERN_EDGE_SECRET", hide_env_values = true)]
     secret: String,
+    /// Ends with 0 if another one of this machine listens.
+    #[arg(long)]
+    health: bool,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.health {
+        let there = TcpStream::connect((Ipv4Addr::LOCALHOST, arguments.listen.port())).await;
+        return if there.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let served = match TcpListener::bind(arguments.listen).await {
         Ok(listener) => postern_e2e::demo::serve(listener, &arguments.secret).await,
         Err(error) => Err(error),

@@ -1,4 +1,4 @@
-"""Echoes WebSocket messages, prints its port, and ends with its standard input.
+"""Echoes WebSocket messages at the address it is given, prints its port, and ends with its standard input.
 
 It agrees to permessage-deflate as the library does by itself, or as the request's X-Compression (JSON) says: with these
 settings of the library, or with false not at all. It compresses every message where it has agreed.
@@ -32,7 +32,7 @@ def negotiate(socket, request):
 async def main():
     # It takes messages of any size, and sends no Ping of its own.
     async with serve(
-        echo, "127.0.0.1", 0, max_size=None, ping_interval=None, compression="deflate", process_request=negotiate
+        echo, sys.argv[1], 0, max_size=None, ping_interval=None, compression="deflate", process_request=negotiate
     ) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)

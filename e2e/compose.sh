@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Brings up docker-compose.yaml, runs the suite in it, then the tests that only containers allow, and takes everything
+# down again, however it ends: ./compose.sh [<test file> ...]. `make e2e-compose` calls it with everything built.
+#
+# Of the environment: DOCKER_HOST as for docker, POSTERN_COMPOSE_PORT for a port of this machine that leads to the
+# shipped example, POSTERN_WASM for another module.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+die() { echo "e2e-compose: $*" >&2; exit 1; }
+
+export COMPOSE_PROJECT_NAME=postern-e2e-$$
+export DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-0}
+export POSTERN_WORKSPACE=$PWD POSTERN_IMAGE=$COMPOSE_PROJECT_NAME
+POSTERN_TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export POSTERN_TARGET
+POSTERN_WASM=$(realpath -m "${POSTERN_WASM:-$POSTERN_TARGET/wasm32-wasip1/release/postern.wasm}")
+export POSTERN_WASM
+# As in e2e/src/token.rs.
+export POSTERN_EDGE_SECRET='a secret of the tests and of nobody else, 32 bytes and more'
+folder= up= failed=()
+
+compose() { "${COMPOSE[@]}" --file e2e/docker-compose.yaml "$@"; }
+
+# The last thing that a program complained of.
+last_word() { sed 's/^ *//; /^$/d' "$1" | tail -n 1; }
+
+cleanup() {
+  local status=$?
+  trap '' INT TERM HUP
+  trap - EXIT
+  if [ -n "$up" ]; then
+    compose down --volumes --remove-orphans --timeout 1 >"$folder/down.log" 2>&1 || {
+      echo "e2e-compose: cannot take the containers of $COMPOSE_PROJECT_NAME down: $(last_word "$folder/down.log")" >&2
+      [ "$status" -ne 0 ] || status=1
+    }
+  fi
+  if [ -n "$folder" ]; then
+    docker image rm "$POSTERN_IMAGE" >/dev/null 2>&1 || true
+    rm -rf "$folder"
+  fi
+  exit "$status"
+}
+
+find_tools() {
+  command -v docker >/dev/null || die "there is no docker command; install Docker's client and engine"
+  timeout 30 docker version >/dev/null 2>&1 ||
+    die "no Docker engine answers at ${DOCKER_HOST:-its usual socket}; start it, or name it in DOCKER_HOST"
+  if docker compose version >/dev/null 2>&1; then
+    COMPOSE=(docker compose)
+  elif docker-compose version >/dev/null 2>&1; then
+    COMPOSE=(docker-compose)
+  else
+    die "there is neither \`docker compose\` nor docker-compose (1.29 or later); install one of them"
+  fi
+  command -v python3 >/dev/null || die "there is no python3"
+  [ -f "$POSTERN_WASM" ] || die "the module $POSTERN_WASM is not built; \`make build\` builds it"
+}
+
+# The suite's programs and test files, as cargo builds them for `make test` too, so that nothing is built twice.
+build() {
+  cargo test --locked --workspace --no-run --quiet --message-format json >"$folder/built.json" ||
+    die "the suite does not build"
+  python3 - "$folder/built.json" >"$folder/tests" <<'PYTHON'
+import json, sys
+
+for line in open(sys.argv[1]):
+    message = json.loads(line)
+    target = message.get("target") or {}
+    if message.get("executable") and target["kind"] == ["test"] and "/e2e/tests/" in target["src_path"]:
+        print(target["name"], message["executable"])
+PYTHON
+  mkdir "$folder/programs"
+  local program
+  for program in launcher client auth upstream; do
+    strip -o "$folder/programs/$program" "$POSTERN_TARGET/debug/$program" 2>/dev/null ||
+      cp "$POSTERN_TARGET/debug/$program" "$folder/programs/$program"
+  done
+  export POSTERN_PROGRAMS=$folder/programs
+  docker build --quiet --force-rm --tag "$POSTERN_IMAGE" --file "${POSTERN_DOCKERFILE:-e2e/images/Dockerfile}" \
+    "$folder/programs" >"$folder/build.log" 2>&1 || die "the image of our own programs does not build: $(last_word "$folder/build.log")"
+}
+
+# Whatever has come of the containers, one a line: name, state, health.
+states() {
+  docker ps --all --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" |
+    xargs -r docker inspect --format \
+      '{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}}'
+}
+
+# Why Compose has started nothing. It repeats the engine's complaint, and the last repetition says the least.
+refusal() {
+  { grep -E '^ERROR|^Error|no such|invalid' "$1" || cat "$1"; } | head -n 1 | tr -d '\r'
+}
+
+start() {
+  up=yes
+  compose up --detach >"$folder/up.log" 2>&1 || {
+    die "the containers do not start: $(refusal "$folder/up.log")"
+  }
+  local deadline=$((SECONDS + 120)) state dead
+  while state=$(states); [ "$(grep -c ' running healthy$' <<<"$state")" -ne 5 ]; do
+    dead=$(grep -m 1 -vE ' (running|created) ' <<<"$state" | cut -d ' ' -f 1 || true)
+    if [ -n "$dead" ]; then
+      compose logs --no-color "$dead" >"$folder/dead.log" 2>&1 || true
+      die "$dead ended at its start: $(complaint "$folder/dead.log")"
+    fi
+    [ "$SECONDS" -lt "$deadline" ] || die "not healthy after two minutes: $(grep -v ' healthy$' <<<"$state" | tr '\n' ';')"
+    sleep 0.3
+  done
+}
+
+# What a container that ended complained of: the module's own words before Envoy's, and Envoy's before ours.
+complaint() {
+  local pattern
+  for pattern in 'wasm log' '\[critical\]|\[error\]' '.'; do
+    if grep -E "$pattern" "$1" | grep -vE '^Attaching' | tail -n 1 | sed 's/^[^|]*| *//' | grep .; then return; fi
+  done
+  echo "it left no word"
+}
+
+show_logs() {
+  echo "--- the end of the containers' logs ---"
+  compose logs --no-color --tail 40 envoy upstream auth client-1 client-2 2>&1 || true
+  echo "---"
+}
+
+run_suite() {
+  local client name file missing
+  client=$(compose ps -q client-1)
+  while read -r name file <&3; do
+    case $name in network | compose) continue ;; esac
+    [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
+    echo "     Running $name in containers"
+    docker exec --workdir "$POSTERN_WORKSPACE/e2e" "$client" "$file" --color never 2>&1 | tee "$folder/run.log" || {
+      failed+=("$name")
+      show_logs
+      continue
+    }
+    # The cases are those that run natively, by the same names.
+    missing=$(comm -23 <("$file" --list --format terse | sed -n 's/: test$//p' | sort) \
+      <(sed -n 's/^test \(.*\) \.\.\. .*/\1/p' "$folder/run.log" | sed 's/ - should panic$//' | sort))
+    if [ -n "$missing" ]; then
+      echo "e2e-compose: $name has cases that were not reported in containers: $missing" >&2
+      failed+=("$name")
+    fi
+  done 3<"$folder/tests"
+}
+
+# The tests that drive the containers from outside, and those of this script itself.
+run_ours() {
+  local name file
+  while read -r name file <&3; do
+    case $name in network | compose | image) ;; *) continue ;; esac
+    [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
+    echo "     Running $name"
+    "$file" --ignored --test-threads 1 --color never || {
+      failed+=("$name")
+      show_logs
+    }
+  done 3<"$folder/tests"
+}
+
+# What could not run in containers says so in a file, since the output of a test that passes is not shown.
+tell_not_run() {
+  docker cp "$(compose ps -q client-1):/scenes/not-run" "$folder/not-run" >/dev/null 2>&1 || return 0
+  sort "$folder/not-run" | sed 's/^/NOT RUN in containers: /'
+}
+
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+find_tools
+folder=$(mktemp -d)
+build
+start
+run_suite "$@"
+tell_not_run
+run_ours "$@"
+[ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
+echo "e2e-compose: all passed in $SECONDS s"

@@ -1,0 +1,56 @@
+//! Lets others speak from the address of this container: a connection begins with a line that says whereto, and what
+//! follows is passed on both ways.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, copy};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The longest line: an IPv6 address in brackets and a port.
+const LONGEST: usize = 64;
+
+/// Serves until the task is dropped.
+pub async fn serve(listener: TcpListener) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            // How a connection ends is passed on as far as it can be.
+            let _ = pass_on(stream).await;
+        });
+    }
+}
+
+async fn pass_on(mut near: TcpStream) -> io::Result<()> {
+    near.set_nodelay(true)?;
+    let mut far = TcpStream::connect(destination(&mut near).await?).await?;
+    far.set_nodelay(true)?;
+    let (mut near_in, mut near_out) = near.into_split();
+    let (mut far_in, mut far_out) = far.split();
+    tokio::try_join!(
+        async {
+            copy(&mut near_in, &mut far_out).await?;
+            tokio::io::AsyncWriteExt::shutdown(&mut far_out).await
+        },
+        async {
+            copy(&mut far_in, &mut near_out).await?;
+            tokio::io::AsyncWriteExt::shutdown(&mut near_out).await
+        }
+    )?;
+    Ok(())
+}
+
+/// Reads no byte behind the line.
+async fn destination(near: &mut TcpStream) -> io::Result<SocketAddr> {
+    let mut line = Vec::new();
+    while line.len() < LONGEST {
+        match near.read_u8().await? {
+            b'\n' => {
+                let text = String::from_utf8_lossy(&line);
+                return text.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+            }
+            byte => line.push(byte),
+        }
+    }
+    Err(io::ErrorKind::InvalidInput.into())
+}

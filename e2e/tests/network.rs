@@ -1,0 +1,264 @@
+//! What only containers allow: networks that are cut, and services that die and come back. Each test says what the
+//! client sees of it and what Postern has counted.
+//!
+//! `make e2e-compose` runs these in turn, on this machine, with the containers of `docker-compose.yaml` up.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+
+use std::time::Duration;
+
+use postern_e2e::containers::{Client, Containers, StandingEnvoy, until};
+use postern_e2e::driven::{Command, Outcome};
+use postern_e2e::standing::Wishes;
+use postern_e2e::token::{edge_claims, jwks};
+use postern_e2e::twins::document;
+use postern_e2e::{Signer, Value, json};
+
+/// Apart from the ports of the shipped file, which the container's own Envoy has.
+const PORT: u16 = 8500;
+const ADMIN: u16 = 8501;
+
+const SOON: Duration = Duration::from_secs(10);
+/// Nothing has come in so long a time, and nothing is to be expected.
+const QUIET: Duration = Duration::from_secs(1);
+
+fn start(containers: &Containers, document: Value) -> StandingEnvoy {
+    containers.envoy(&wishes(document))
+}
+
+fn wishes(document: Value) -> Wishes {
+    Wishes { port: PORT, admin: ADMIN, document: Some(document), ..Wishes::shipped("upstream:8080") }
+}
+
+/// One policy, `chat`, for every path below /ws/chat.
+fn chat(policy: Value) -> Value {
+    document(json!({}), json!({"chat": policy}))
+}
+
+fn answered(status: u16, reason: Option<&str>) -> Outcome {
+    Outcome::Answered { status, reason: reason.map(str::to_owned) }
+}
+
+/// An open WebSocket, with the service's greeting read.
+fn open(client: &mut Client, name: &str) {
+    assert_eq!(client.open(name, PORT, "/ws/chat", &[]), answered(101, None));
+    greeted(client, name);
+}
+
+fn greeted(client: &mut Client, name: &str) {
+    let greeting = client.hear(name, SOON);
+    assert!(matches!(&greeting, Outcome::Frame(text) if text.contains("The service sees")), "{greeting:?}");
+}
+
+fn talk(client: &mut Client, name: &str) {
+    assert_eq!(client.send(name, "hello"), Outcome::Sent);
+    assert_eq!(client.hear(name, SOON), Outcome::Frame("hello".to_owned()));
+}
+
+/// A handshake is answered with 101 again, after what was cut has been put together.
+fn opens_again(client: &mut Client, name: &str) {
+    until("an upgrade", || (client.open(name, PORT, "/ws/chat", &[]) == answered(101, None)).then_some(()));
+    greeted(client, name);
+    talk(client, name);
+}
+
+fn open_connections(envoy: &StandingEnvoy, count: f64) {
+    envoy.stat_becomes("postern_connections", &[("policy", "chat")], count);
+}
+
+fn of_websocket(line: &Value) -> bool {
+    line["path"] == "/ws/chat" && line["status"] == 101
+}
+
+#[test]
+#[ignore = "needs the containers of `make e2e-compose`"]
+fn a_client_that_is_cut_off_is_missed_and_let_go_while_the_other_talks_on() {
+    let containers = Containers::of_environment();
+    let liveness = json!({"ping_interval": "1s", "pong_timeout": "2s", "close_timeout": "1s"});
+    let envoy = start(&containers, chat(json!({"liveness": liveness})));
+    let (mut lost, mut other) = (containers.client("client-2"), containers.client("client-1"));
+    open(&mut lost, "lost");
+    open(&mut other, "other");
+    open_connections(&envoy, 2.0);
+    let cut = containers.cut("client-2", "front");
+    // It is told nothing: no Close can reach it.
+    assert_eq!(lost.hear("lost", QUIET), Outcome::Nothing);
+    let line = until("the access log of the lost one", || {
+        // A client that answers Pings stays.
+        talk(&mut other, "other");
+        let log = envoy.log();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(of_websocket)
+    });
+    assert_eq!(line["reason"], "pong_timeout");
+    let labels = [("policy", "chat"), ("reason", "pong_timeout")];
+    assert_eq!(envoy.stats().sum("postern_closes", &labels), 1.0);
+    assert_eq!(envoy.stats().sum("postern_closes", &[]), 1.0);
+    open_connections(&envoy, 1.0);
+    talk(&mut other, "other");
+    drop(cut);
+    opens_again(&mut lost, "again");
+    open_connections(&envoy, 2.0);
+}
+
+#[test]
+#[ignore = "needs the containers of `make e2e-compose`"]
+fn while_envoy_is_cut_off_from_the_service_its_clients_are_held_and_new_ones_get_503() {
+    let containers = Containers::of_environment();
+    let liveness = json!({"ping_interval": "1s", "pong_timeout": "2s", "idle_timeout": "30s"});
+    let envoy = start(&containers, chat(json!({"liveness": liveness})));
+    let mut client = containers.client("client-1");
+    open(&mut client, "old");
+    talk(&mut client, "old");
+    let cut = containers.cut("envoy", "back");
+    assert_eq!(client.send("old", "lost?"), Outcome::Sent);
+    assert_eq!(client.hear("old", QUIET), Outcome::Nothing);
+    // Envoy says so itself, and Postern refuses nobody for it.
+    assert_eq!(client.open("new", PORT, "/ws/chat", &[]), answered(503, None));
+    let stats = envoy.stats();
+    let handshakes = |result| stats.sum("postern_handshakes", &[("policy", "chat"), ("result", result)]);
+    assert_eq!((handshakes("allowed"), handshakes("refused")), (1.0, 0.0));
+    let line = envoy.access_line("the access log of the new one", |line| line["status"] == 503);
+    assert_eq!(line["reason"], Value::Null);
+    drop(cut);
+    opens_again(&mut client, "again");
+}
+
+#[test]
+#[ignore = "needs the containers of `make e2e-compose`"]
+fn a_service_that_is_killed_ends_its_sockets_and_new_ones_open_when_it_is_back() {
+    let containers = Containers::of_environment();
+    let envoy = start(&containers, chat(json!({})));
+    let mut client = containers.client("client-1");
+    open(&mut client, "old");
+    open_connections(&envoy, 1.0);
+    let killed = containers.kill("upstream");
+    assert!(matches!(client.hear("old", SOON), Outcome::Ended(_)), "the end of a killed service's socket");
+    open_connections(&envoy, 0.0);
+    // It was not Postern that ended it.
+    assert_eq!(envoy.stats().sum("postern_closes", &[]), 0.0);
+    assert_eq!(envoy.access_line("the access log of the old one", of_websocket)["reason"], Value::Null);
+    assert_eq!(client.open("new", PORT, "/ws/chat", &[]), answered(503, None));
+    let refused = [("policy", "chat"), ("result", "refused")];
+    assert_eq!(envoy.stats().sum("postern_handshakes", &refused), 0.0);
+    drop(killed);
+    opens_again(&mut client, "again");
+    open_connections(&envoy, 1.0);
+}
+
+/// A handshake at the shipped file's listener, as its policy `chat` wants it.
+fn shipped(client: &mut Client, name: &str) -> Outcome {
+    let token = Signer::edge().mint(&edge_claims("alice"));
+    let headers = [("Origin", "https://app.example.com"), ("Authorization", &format!("Bearer {token}"))];
+    client.tell(&Command::Open {
+        name: name.to_owned(),
+        to: "envoy:8443".to_owned(),
+        path: "/ws/chat".to_owned(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        trust: Some("/scenes/cert.pem".to_owned()),
+    })
+}
+
+#[test]
+#[ignore = "needs the containers of `make e2e-compose`"]
+fn an_envoy_that_is_restarted_ends_its_sockets_and_serves_and_counts_anew() {
+    let containers = Containers::of_environment();
+    let clients = ["client-1", "client-2"];
+    let mut clients = clients.map(|service| containers.client(service));
+    for client in &mut clients {
+        assert_eq!(shipped(client, "old"), answered(101, None));
+        greeted(client, "old");
+    }
+    let stats = containers.shipped_stats();
+    assert_eq!(stats.sum("postern_connections", &[("policy", "chat")]), 2.0);
+    containers.restart("envoy");
+    for client in &mut clients {
+        assert!(matches!(client.hear("old", SOON), Outcome::Ended(_)), "the end of a killed Envoy's socket");
+    }
+    assert_eq!(containers.shipped_stats().sum("postern_connections", &[]), 0.0);
+    for client in &mut clients {
+        assert_eq!(shipped(client, "new"), answered(101, None));
+        greeted(client, "new");
+        talk(client, "new");
+    }
+    let stats = containers.shipped_stats();
+    assert_eq!(stats.sum("postern_connections", &[("policy", "chat")]), 2.0);
+    assert_eq!(stats.sum("postern_handshakes", &[("policy", "chat"), ("result", "allowed")]), 2.0);
+}
+
+#[test]
+#[ignore = "needs the containers of `make e2e-compose`"]
+fn two_clients_at_different_addresses_use_up_rates_of_their_own() {
+    const LIMIT: usize = 5;
+    let containers = Containers::of_environment();
+    let rates = json!([{"count": "handshakes", "per": "ip", "limit": LIMIT, "window": "1h"}]);
+    let envoy = start(&containers, chat(json!({"rates": rates})));
+    let mut first = containers.client("client-1");
+    let mut second = containers.client("client-2");
+    for round in 0..LIMIT {
+        open(&mut first, &format!("socket {round}"));
+    }
+    let refused = answered(429, Some("handshake_rate"));
+    assert_eq!(first.open("too many", PORT, "/ws/chat", &[]), refused);
+    // What the client writes into a header makes it nobody else.
+    let other = [("X-Forwarded-For", "192.0.2.1")];
+    assert_eq!(first.open("in disguise", PORT, "/ws/chat", &other), refused);
+    for round in 0..LIMIT {
+        open(&mut second, &format!("socket {round}"));
+    }
+    assert_eq!(second.open("too many", PORT, "/ws/chat", &[]), refused);
+    let stats = envoy.stats();
+    let handshakes = |result, reason| {
+        stats.sum("postern_handshakes", &[("policy", "chat"), ("result", result), ("reason", reason)])
+    };
+    assert_eq!((handshakes("allowed", "none"), handshakes("refused", "handshake_rate")), (10.0, 3.0));
+    drop((first, second));
+    let of_first = envoy.access_line("a refusal of the first", |line| line["reason"] == "handshake_rate");
+    let of_second = envoy.access_line("a refusal of the second", |line| {
+        line["reason"] == "handshake_rate" && line["client"] != of_first["client"]
+    });
+    for line in [of_first, of_second] {
+        let address: std::net::IpAddr =
+            line["client"].as_str().expect("an address").parse().expect("an address");
+        assert!(!address.is_loopback(), "{address}");
+    }
+}
+
+/// Keys that are fetched from the issuer's container, and soon too old.
+fn fetched() -> Wishes {
+    let remote = json!({
+        "cluster": "auth", "uri": "https://auth.example.com/jwks.json",
+        "refresh_interval": "1s", "timeout": "500ms", "max_stale": "6s",
+    });
+    let main = json!({"issuer": "edge", "audiences": ["chat"], "jwks": {"remote": remote}});
+    let auth = json!({"providers": ["main"], "from": [{"header": "authorization"}]});
+    let document = document(json!({"main": main}), json!({"chat": {"auth": auth}}));
+    Wishes { clusters: vec![("auth".to_owned(), "auth:8090".to_owned())], ..wishes(document) }
+}
+
+#[test]
+#[ignore = "needs the containers of `make e2e-compose`"]
+fn keys_of_an_issuer_that_is_cut_off_serve_while_they_are_fresh_enough_and_no_longer() {
+    let containers = Containers::of_environment();
+    let signer = Signer::es256("a");
+    containers.publish("jwks.json", &jwks(&[&signer]));
+    let envoy = containers.envoy(&fetched());
+    let mut client = containers.client("client-1");
+    let authorization = format!("Bearer {}", signer.mint(&edge_claims("alice")));
+    let mut handshake =
+        |name: &str| client.open(name, PORT, "/ws/chat", &[("Authorization", &authorization)]);
+    until("a handshake with fetched keys", || (handshake("first") == answered(101, None)).then_some(()));
+    let cut = containers.cut("auth", "back");
+    assert_eq!(handshake("stale"), answered(101, None));
+    let gone = answered(503, Some("keys_unavailable"));
+    until("keys that are too old", || (handshake("late") == gone).then_some(()));
+    let labels = [("policy", "chat"), ("result", "refused"), ("reason", "keys_unavailable")];
+    assert!(envoy.stats().sum("postern_handshakes", &labels) >= 1.0);
+    drop(cut);
+    until("a handshake with keys fetched anew", || (handshake("again") == answered(101, None)).then_some(()));
+    // A socket that was let in with keys of then is not concerned.
+    assert_eq!(
+        client.hear("first", SOON),
+        Outcome::Frame("The service sees nobody in particular, who asked for /ws/chat".to_owned())
+    );
+    talk(&mut client, "first");
+}
