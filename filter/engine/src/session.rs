@@ -369,7 +369,8 @@ impl Session {
             self.outputs.push_back(Output::Admit(edits.unwrap_or_default()));
             self.phase = Phase::Unjudged { upgrade: unjudged };
             if kind == Kind::Plain {
-                self.page = self.ruleset.csrf.as_ref().and_then(|guard| guard.page(head.headers())).map(Box::new);
+                self.page =
+                    self.ruleset.csrf.as_ref().and_then(|guard| guard.page(head.headers())).map(Box::new);
             }
             return;
         }

@@ -17,7 +17,7 @@
 //! | start | parked |
 //! | a chunk that ends with a whole frame | as before |
 //! | a chunk that ends within a frame, to the client: at most [`ROOM`] bytes, [`PIECES`] a second | as before |
-//! | one of more than [`BULK`] bytes | goes on |
+//! | one of more than [`BULK`] bytes, while the other can be reached | goes on |
 //! | any other that ends within a frame, or of which something is withheld | goes on |
 //! | a chunk of which nothing goes on, nor is withheld | parked |
 //! | an own frame is put in | as before |
@@ -59,7 +59,8 @@ const FOLLOWING: Quota = Quota::per_second(256);
 /// Each costs what an unread chunk does not.
 const PIECES: Quota = Quota::per_second(256);
 
-/// How long a chunk may be whose stream stays or is parked, in bytes: behind a longer one even more
+/// How long a chunk may be whose stream stays or is parked, in bytes, unless it is the last in reach:
+/// behind a longer one even more
 /// may come at once, and a host cuts a paused stream whose next chunk is beyond the buffer limit of
 /// its connection. Envoy reads 16 KiB at a time, so this is two reads.
 const BULK: usize = 32 * 1024;
@@ -201,7 +202,8 @@ impl Parking {
         let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
         // Behind what goes on of a stream that is not parked there is always room.
         let needs_room = chunk.marks == Marks::Overdue && !has_room;
-        let fits = !chunk.withheld && !needs_room && chunk.len <= BULK;
+        let is_bulk = chunk.len > BULK && !self.is_adrift();
+        let fits = !chunk.withheld && !needs_room && !is_bulk;
         let park = fits && (chunk.was_parked || chunk.passes == 0);
         let due = chunk.due || chunk.marks != Marks::No;
         let wanted = due

@@ -123,6 +123,10 @@ fn no_stream_is_parked_where_more_may_come_at_once_than_a_host_lets_it_hold() {
             }
         }
     }
+    let mut parking = parked();
+    settle(&mut parking, part_of_header(Peer::Client));
+    let last = Chunk { len: BULK + 1, ..chunk(Peer::Upstream, BULK + 1) };
+    assert_eq!(settle(&mut parking, last), Then { ask: None, park: true }, "the last in reach stays");
 }
 
 #[test]
