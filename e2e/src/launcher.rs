@@ -1,7 +1,7 @@
 //! Starts Envoys for tests that run elsewhere. A connection to the launcher is an Envoy: what is ordered with its first
 //! line is started, questions are answered while it runs, and the end of the connection is the end of the Envoy.
 //!
-//! Every line is JSON. Order and answer: [`Order`], [`Started`]. Question and answer: [`Question`], [`Answer`].
+//! Every line is JSON. Order and answer: [`Order`], `Started`. Question and answer: `Question`, `Answer`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
