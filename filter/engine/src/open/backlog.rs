@@ -12,12 +12,19 @@ const MARKS: u64 = 8;
 /// The bytes on their way to one client.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    limit: Option<Backpressure>,
     /// How many have gone to the client.
     sent: u64,
     /// How many of them it has read, as far as is known.
     read: u64,
-    /// How many had gone when it was last asked.
+    /// Absent where nothing limits them.
+    limited: Option<Box<Limited>>,
+}
+
+/// What a limit needs to be kept.
+#[derive(Debug)]
+struct Limited {
+    limit: Backpressure,
+    /// How many had gone when the client was last asked.
     marked: u64,
     /// The most that were unread, since this was last asked.
     most: u64,
@@ -34,12 +41,13 @@ pub(super) enum NoRoom {
 
 impl Backlog {
     pub(super) fn new(limit: Option<Backpressure>) -> Self {
-        Self { limit, sent: 0, read: 0, marked: 0, most: 0 }
+        let limited = limit.map(|limit| Box::new(Limited { limit, marked: 0, most: 0 }));
+        Self { sent: 0, read: 0, limited }
     }
 
     /// Whether any frame may be too many.
     pub(super) fn is_limited(&self) -> bool {
-        self.limit.is_some()
+        self.limited.is_some()
     }
 
     /// How many bytes have gone to the client.
@@ -55,7 +63,10 @@ impl Backlog {
     /// So many more go.
     pub(super) fn add(&mut self, len: usize) {
         self.sent = self.sent.saturating_add(len as u64);
-        self.most = self.most.max(self.unread());
+        let unread = self.unread();
+        if let Some(limited) = &mut self.limited {
+            limited.most = limited.most.max(unread);
+        }
     }
 
     /// The client has read up to a position.
@@ -65,12 +76,14 @@ impl Backlog {
 
     /// Whether a data frame may go, `ahead` bytes behind what has gone.
     pub(super) fn judge(&self, header: &FrameHeader, starts_message: bool, ahead: u64) -> Result<(), NoRoom> {
-        let Some(limit) = self.limit.filter(|_| !header.opcode.is_control()) else { return Ok(()) };
+        let Some(limited) = self.limited.as_ref().filter(|_| !header.opcode.is_control()) else {
+            return Ok(());
+        };
         let frame = header.payload_len.saturating_add(header.len as u64);
-        if self.unread().saturating_add(ahead).saturating_add(frame) <= limit.max_backlog_bytes {
+        if self.unread().saturating_add(ahead).saturating_add(frame) <= limited.limit.max_backlog_bytes {
             return Ok(());
         }
-        match limit.on_exceed {
+        match limited.limit.on_exceed {
             OnExceed::Close => Err(NoRoom::Close),
             OnExceed::Drop if starts_message => Err(NoRoom::Discard),
             // Of a message that has begun to pass the rest cannot be discarded.
@@ -81,21 +94,22 @@ impl Backlog {
     /// Whether the client is to be asked now, so that its answer proves what it has read.
     /// `expected` says whether an answer is on its way.
     pub(super) fn wants_mark(&self, expected: bool) -> bool {
-        let Some(limit) = self.limit else { return false };
-        let since = self.sent - self.marked;
+        let Some(Limited { limit, marked, .. }) = self.limited.as_deref() else { return false };
+        let since = self.sent.saturating_sub(*marked);
         since > 0 && (!expected || since >= limit.max_backlog_bytes / MARKS)
     }
 
     /// The client has been asked.
     pub(super) fn mark(&mut self) {
-        self.marked = self.sent;
+        if let Some(limited) = &mut self.limited {
+            limited.marked = self.sent;
+        }
     }
 
     /// The most that were unread at once since this was last asked, where that is limited.
     pub(super) fn take_most(&mut self) -> Option<u64> {
-        self.limit?;
         let unread = self.unread();
-        let most = std::mem::replace(&mut self.most, unread);
+        let most = std::mem::replace(&mut self.limited.as_mut()?.most, unread);
         (most > 0).then_some(most)
     }
 }

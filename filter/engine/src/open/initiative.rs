@@ -175,7 +175,7 @@ impl Open {
         let unread = self.backlog.unread();
         let client = self.parking.of(Peer::Client);
         if client.takes_frames(self.upstream.at_boundary()) && client.may_be_asked() {
-            let ping = client.pings.frame(self.backlog.position());
+            let ping = self.parking.ping(Peer::Client, self.backlog.position());
             self.backlog.mark();
             self.sends.push((Peer::Client, ping));
             self.deadlines.expect_pong(unread, now);
@@ -195,7 +195,7 @@ impl Open {
             && client.may_be_asked()
             && self.backlog.wants_mark(client.is_expected())
         {
-            let ping = client.pings.frame(self.backlog.position());
+            let ping = self.parking.ping(Peer::Client, self.backlog.position());
             self.sends.push((Peer::Client, ping));
             self.note_asked(Peer::Client, false, now);
         }
@@ -206,8 +206,7 @@ impl Open {
         if !self.parking.can_park_client() || !self.upstream.at_boundary() {
             return;
         }
-        let upstream = self.parking.of(Peer::Upstream);
-        let ping = upstream.pings.frame(0);
+        let ping = self.parking.ping(Peer::Upstream, 0);
         self.sends.push((Peer::Upstream, ping));
         self.deadlines.expect_upstream_pong(now);
     }

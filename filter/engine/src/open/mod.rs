@@ -355,7 +355,7 @@ impl Open {
                         } else if side.is_discarded(&frame) {
                             side.discard_frame();
                             Ok(())
-                        } else if Candidate::fits(&frame.header) && parking.of(peer).pings.may_be_answered() {
+                        } else if Candidate::fits(&frame.header) && parking.of(peer).may_answer() {
                             side.examine_frame(frame, chunk)?;
                             Ok(())
                         } else if peer == Peer::Client && !rates.is_empty() {
@@ -382,7 +382,7 @@ impl Open {
                         position = range.end;
                         let taken = side.take_payload(range, chunk, &mut passage, tally);
                         if let Some(candidate) = side.candidate.as_ref().filter(|pong| pong.is_whole()) {
-                            if let Some(read) = parking.of(peer).take_answer(&candidate.payload()) {
+                            if let Some(read) = parking.take_answer(peer, &candidate.payload()) {
                                 side.candidate = None;
                                 self.on_answer(peer, read, now);
                                 continue;

@@ -71,6 +71,7 @@ pub(super) const ROOM: usize = 4096;
 /// Both streams, as Postern's own frames see them.
 #[derive(Debug)]
 pub(super) struct Parking {
+    key: PingKey,
     client: Reach,
     upstream: Reach,
     /// Whether the host parks streams at all, as far as is known.
@@ -88,7 +89,7 @@ pub(super) struct Parking {
 pub(super) struct Reach {
     /// Whether the stream towards it is paused and holds nothing.
     parked: bool,
-    pub(super) pings: Pings,
+    pings: Pings,
     /// Whether an application's Ping went to it and is unanswered.
     asked_by_application: bool,
     /// Whether it leaves Pings unanswered.
@@ -146,11 +147,12 @@ impl Parking {
     pub(super) fn new(key: PingKey, upstream_parked: bool) -> Self {
         let reach = |receiver, parked| Reach {
             parked,
-            pings: Pings::new(key, receiver),
+            pings: Pings::new(receiver),
             asked_by_application: false,
             mute: false,
         };
         Self {
+            key,
             client: reach(Peer::Client, false),
             upstream: reach(Peer::Upstream, upstream_parked),
             possible: false,
@@ -220,10 +222,26 @@ impl Parking {
             Peer::Upstream => &mut self.upstream,
         };
         let asks = wanted && has_room && reach.may_be_asked() && within();
-        let ask = asks.then(|| reach.pings.frame(chunk.position));
+        let ask = asks.then(|| reach.pings.frame(&self.key, chunk.position));
         // What is asked in the place of an answer lets its stream go on.
         reach.parked = park && (chunk.was_parked || ask.is_none());
         Then { ask, park: reach.parked }
+    }
+
+    /// An own Ping, to follow the first `position` bytes to `receiver`.
+    pub(super) fn ping(&mut self, receiver: Peer, position: u64) -> Vec<u8> {
+        let key = self.key;
+        self.of(receiver).pings.frame(&key, position)
+    }
+
+    /// Takes a Pong from `sender` that may be an answer to an own Ping; if it is, says up to where
+    /// was read.
+    pub(super) fn take_answer(&mut self, sender: Peer, payload: &[u8]) -> Option<u64> {
+        let key = self.key;
+        let reach = self.of(sender);
+        let position = reach.pings.answer(&key, payload)?;
+        reach.mute = false;
+        Some(position)
     }
 
     /// Whether the stream towards the client wants parking, and the upstream can be asked for it.
@@ -286,6 +304,11 @@ impl Reach {
         self.pings.is_expected() && !self.mute
     }
 
+    /// Whether a Pong from it may be the answer to an own Ping.
+    pub(super) fn may_answer(&self) -> bool {
+        self.pings.may_be_answered()
+    }
+
     /// Whether an own Ping may go to it now.
     pub(super) fn may_be_asked(&self) -> bool {
         !self.asked_by_application && !self.mute && self.pings.has_room()
@@ -301,13 +324,6 @@ impl Reach {
     pub(super) fn note_pong(&mut self) {
         self.asked_by_application = false;
         self.pings.expect_none();
-    }
-
-    /// Takes a Pong that may be an answer to an own Ping; if it is, says up to where was read.
-    pub(super) fn take_answer(&mut self, payload: &[u8]) -> Option<u64> {
-        let position = self.pings.answer(payload)?;
-        self.mute = false;
-        Some(position)
     }
 
     /// It has left an own Ping, or the application's, unanswered for too long.

@@ -132,7 +132,7 @@ fn no_stream_is_parked_where_more_may_come_at_once_than_a_host_lets_it_hold() {
 #[test]
 fn a_connection_out_of_reach_is_counted_once_and_never_after_its_end() {
     let mut parking = adrift();
-    parking.of(Peer::Upstream).pings.frame(0);
+    parking.ping(Peer::Upstream, 0);
     parking.of(Peer::Upstream).give_up_on_answers();
     let counts = [false, false, true, false, true].map(|is_over| parking.count(is_over).out_of_reach);
     assert_eq!(counts, [1, 0, -1, 0, 0]);
@@ -166,9 +166,9 @@ fn what_would_leave_a_quiet_connection_out_of_reach_is_followed_by_a_ping() {
         assert_eq!(settle(&mut parking, chunk(sender, 5)), Then::default(), "one is on its way");
     }
     // The client's answer goes on as a question, whose answer parks its stream.
-    assert_eq!(parking.of(Peer::Client).take_answer(&to_client), Some(0));
+    assert_eq!(parking.take_answer(Peer::Client, &to_client), Some(0));
     let to_upstream = asked(settle(&mut parking, chunk(Peer::Client, 0)));
-    assert_eq!(parking.of(Peer::Upstream).take_answer(&to_upstream), Some(0));
+    assert_eq!(parking.take_answer(Peer::Upstream, &to_upstream), Some(0));
     assert!(settle(&mut parking, chunk(Peer::Upstream, 0)).park);
     assert!(!parking.is_adrift());
 }
@@ -177,7 +177,7 @@ fn what_would_leave_a_quiet_connection_out_of_reach_is_followed_by_a_ping() {
 fn the_last_word_of_a_client_may_be_the_one_that_is_followed() {
     let mut parking = adrift();
     let ping = asked(settle(&mut parking, chunk(Peer::Client, 5)));
-    assert_eq!(parking.of(Peer::Upstream).take_answer(&ping), Some(0));
+    assert_eq!(parking.take_answer(Peer::Upstream, &ping), Some(0));
     assert!(settle(&mut parking, chunk(Peer::Upstream, 0)).park);
 }
 
@@ -232,7 +232,7 @@ fn a_client_that_answers_only_the_applications_ping_is_asked_again() {
     parking.of(Peer::Client).note_pong();
     let second = asked(settle(&mut parking, chunk(Peer::Upstream, 5)));
     for late in [first, second] {
-        assert_eq!(parking.of(Peer::Client).take_answer(&late), Some(0), "Postern's, however late");
+        assert_eq!(parking.take_answer(Peer::Client, &late), Some(0), "Postern's, however late");
     }
 }
 
@@ -241,13 +241,13 @@ fn an_upstream_that_answers_no_ping_is_asked_no_more_until_it_does() {
     let mut parking = parked();
     settle(&mut parking, part_of_header(Peer::Upstream));
     assert!(parking.can_park_client());
-    let ping = payload(&parking.of(Peer::Upstream).pings.frame(0));
+    let ping = payload(&parking.ping(Peer::Upstream, 0));
     assert!(!parking.can_park_client(), "it has been asked");
     parking.of(Peer::Upstream).give_up_on_answers();
     assert!(!parking.can_park_client());
     settle(&mut parking, part(Peer::Client));
     assert!(parking.is_adrift());
-    assert_eq!(parking.of(Peer::Upstream).take_answer(&ping), Some(0));
+    assert_eq!(parking.take_answer(Peer::Upstream, &ping), Some(0));
     assert!(settle(&mut parking, chunk(Peer::Upstream, 0)).park);
     assert!(!parking.is_adrift());
 }
@@ -260,7 +260,7 @@ fn pings_that_follow_data_are_rationed() {
         for sender in [Peer::Client, Peer::Upstream] {
             if let Some(ping) = settle(&mut parking, chunk(sender, 5)).ask {
                 pings += 1;
-                parking.of(sender.other()).take_answer(&payload(&ping));
+                parking.take_answer(sender.other(), &payload(&ping));
             }
         }
     }
