@@ -1,7 +1,7 @@
 //! A whole scene: an upstream, an Envoy with a policy before it, and clients.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ pub struct Scene {
     service: Option<SocketAddr>,
     clusters: Vec<(String, SocketAddr)>,
     workers: Option<u32>,
+    module: Option<PathBuf>,
     bare: bool,
     plaintext: bool,
     verify_clients: bool,
@@ -136,6 +137,12 @@ impl Scene {
     /// Without Postern, to see what Envoy does alone.
     pub fn bare(mut self) -> Self {
         self.bare = true;
+        self
+    }
+
+    /// Another module in Postern's place.
+    pub fn module(mut self, path: &Path) -> Self {
+        self.module = Some(path.to_owned());
         self
     }
 
@@ -242,7 +249,8 @@ impl Scene {
     }
 
     fn configure(&mut self, bootstrap: &mut Bootstrap, folder: &TempDir) -> Option<Discovery> {
-        bootstrap.wasm(&wasm_module().unwrap_or_else(|error| panic!("{error}")));
+        let built = || wasm_module().unwrap_or_else(|error| panic!("{error}"));
+        bootstrap.wasm(&self.module.take().unwrap_or_else(built));
         if let Some(function) = &self.forbidden {
             bootstrap.forbid(function);
         }

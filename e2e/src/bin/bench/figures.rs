@@ -21,8 +21,8 @@ impl Figures {
         ascending(self.guarded.iter().zip(&self.bare).map(|(guarded, bare)| guarded / bare).collect())
     }
 
-    /// One line of the table.
-    pub(crate) fn row(&self, listener: &str, workload: &Workload) -> String {
+    /// One line of the table, on what `filter` costs.
+    pub(crate) fn row(&self, listener: &str, workload: &Workload, filter: &str) -> String {
         let ratios = self.ratios();
         let ratio = at(&ratios, 0.5);
         let (target, verdict) = match workload.target {
@@ -33,7 +33,7 @@ impl Figures {
         // The cheapest rounds are the ones that other work on the machine has disturbed least.
         let calm = quantile(&self.guarded, 0.1) / quantile(&self.bare, 0.1);
         format!(
-            "{listener:<9}  {:<30}{:>9.2}{:>9.2}{ratio:>8.3}  {:.3}-{:.3}{calm:>8.3}{target:>8}  {verdict}",
+            "{listener:<9}  {:<30}{filter:<8}{:>9.2}{:>9.2}{ratio:>8.3}  {:.3}-{:.3}{calm:>8.3}{target:>8}  {verdict}",
             workload.name,
             quantile(&self.bare, 0.5),
             quantile(&self.guarded, 0.5),
@@ -46,7 +46,7 @@ impl Figures {
 }
 
 /// What stands over the rows.
-pub(crate) const HEADING: &str = "listener   workload                           bare  guarded   ratio  \
+pub(crate) const HEADING: &str = "listener   workload                      filter       bare  guarded   ratio  \
                                   quartiles      calm  target";
 
 pub(crate) fn ascending(mut values: Vec<f64>) -> Vec<f64> {
@@ -73,7 +73,7 @@ mod tests {
         for (bare, guarded) in [(10.0, 11.0), (100.0, 130.0), (20.0, 24.0)] {
             figures.add(bare, guarded);
         }
-        let row = figures.row("plain", &ALL[0]);
+        let row = figures.row("plain", &ALL[0], "Postern");
         let cells: Vec<&str> = row.split_whitespace().collect();
         let expected = ["20.00", "24.00", "1.200", "1.150-1.250", "1.133", "1.10", "MISSED"];
         assert_eq!(&cells[cells.len() - expected.len()..], expected);

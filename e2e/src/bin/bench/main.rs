@@ -8,6 +8,7 @@
 mod cpu;
 mod echo;
 mod figures;
+mod floor;
 mod handshakes;
 mod idle;
 mod workload;
@@ -42,6 +43,9 @@ struct Arguments {
     /// Only workloads whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Measure beside Postern what filters cost that decide nothing.
+    #[arg(long)]
+    floor: bool,
     /// Measures so many idle sessions instead, or as many as there are descriptors for.
     #[arg(long)]
     idle: Option<usize>,
@@ -79,6 +83,8 @@ enum BenchError {
     Closed(String),
     #[error("{beaten} beats in the place of {expected}")]
     Silent { beaten: u64, expected: u64 },
+    #[error("a module of the floor: {0}")]
+    Module(#[from] wat::Error),
     #[error("a handshake was answered with {0}")]
     Refused(u16),
 }
@@ -114,14 +120,22 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         arguments.rounds
     );
     println!("{HEADING}");
+    let floor = if arguments.floor { floor::modules()? } else { Vec::new() };
     for listener in listeners {
         let bare = Envoy::start(listener.scene(service).bare()).await?;
-        let guarded = Envoy::start(listener.scene(service).document(document())).await?;
+        let mut guarded = vec![("Postern", Envoy::start(listener.scene(service).document(document())).await?)];
+        for (name, module) in &floor {
+            guarded.push((name, Envoy::start(listener.scene(service).module(module.path())).await?));
+        }
         for workload in ALL.iter().filter(|workload| workload.name.contains(&arguments.only)) {
             let figures = compare(workload, &bare, &guarded, arguments.rounds).await?;
-            println!("{}", figures.row(listener.name(), workload));
+            for ((filter, _), figures) in guarded.iter().zip(figures) {
+                println!("{}", figures.row(listener.name(), workload, filter));
+            }
         }
-        guarded.assert_nothing_refused().await?;
+        for (_, guarded) in guarded {
+            guarded.assert_nothing_refused().await?;
+        }
     }
     Ok(())
 }
@@ -181,22 +195,28 @@ impl Envoy {
     }
 }
 
-/// Runs a workload on both in turns, on one connection each.
+/// Runs a workload on all in turns, on one connection each.
 async fn compare(
     workload: &Workload,
     bare: &Envoy,
-    guarded: &Envoy,
+    guarded: &[(&str, Envoy)],
     rounds: usize,
-) -> Result<Figures, BenchError> {
+) -> Result<Vec<Figures>, BenchError> {
     let mut alone = bare.scene.open(workload.path).await;
-    let mut with = guarded.scene.open(workload.path).await;
+    let mut with = Vec::new();
+    for (_, envoy) in guarded {
+        with.push((envoy, envoy.scene.open(workload.path).await, Figures::default()));
+    }
     // Once before it counts: the first run finds cold caches and code that is not compiled for speed yet.
     bare.measure(workload, &mut alone).await?;
-    guarded.measure(workload, &mut with).await?;
-    let mut figures = Figures::default();
+    for (envoy, client, _) in &mut with {
+        envoy.measure(workload, client).await?;
+    }
     for _ in 0..rounds {
         let without = bare.measure(workload, &mut alone).await?;
-        figures.add(without, guarded.measure(workload, &mut with).await?);
+        for (envoy, client, figures) in &mut with {
+            figures.add(without, envoy.measure(workload, client).await?);
+        }
     }
-    Ok(figures)
+    Ok(with.into_iter().map(|(_, _, figures)| figures).collect())
 }
