@@ -4,83 +4,35 @@
 //! 64 KiB. `binary` is judged by its header alone, as it is under the default policy; `touched` is
 //! the floor beneath that, the reading of as many header bytes; `ascii` and `mixed` are text that
 //! is proved UTF-8 under its mask, from the client, and `unmasked` the same from the upstream.
-#![allow(clippy::unwrap_used, clippy::unreachable, missing_docs, reason = "a benchmark may fail")]
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs, reason = "a benchmark may fail")]
+
+#[path = "../tests/support/mod.rs"]
+#[allow(dead_code, reason = "the tests need more of it")]
+mod support;
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use postern_config::Config;
-use postern_engine::headers::Field;
-use postern_engine::{
-    Connection, Engine, Entropy, Input, Judged, Peer, Protocol, RequestHead, RouteFacts, Selection, Session,
-};
-use serde_json::json;
+use postern_engine::{Input, Judged, Peer, Session};
+use serde_json::{Value, json};
 
-const NOW: Duration = Duration::from_secs(2_000_000_000);
+use support::{START, admitted, agreement, engine, frame};
+
 const SIZES: [(&str, usize); 3] = [("64B", 64), ("1KiB", 1 << 10), ("64KiB", 1 << 16)];
 
-fn open(rates: &serde_json::Value) -> Session {
-    let document = json!({
-        "policies": {"bench": {
-            "tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "auth": "none",
-            "rates": rates, "messages": {"max_frame_bytes": "1MiB", "max_message_bytes": "1MiB"},
-            "upstream_messages": {"utf8": true},
-        }},
-        "default_policy": "bench",
-    });
-    let engine = Engine::compile(Config::from_value(document).unwrap(), &|_| None, [1; 16]).unwrap();
-    let fields = |fields: &[(&str, &str)]| -> Vec<Field> {
-        fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
-    };
-    let head = RequestHead {
-        fields: fields(&[
-            (":method", "GET"),
-            (":path", "/"),
-            (":authority", "example.com"),
-            ("upgrade", "websocket"),
-            ("connection", "Upgrade"),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("sec-websocket-version", "13"),
-        ]),
-        connection: Connection { protocol: Protocol::Http11, ..Connection::default() },
-        entropy: Entropy::NONE,
-    };
-    let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
-        unreachable!("the policy judges every request")
-    };
-    session.handle(Input::Request(head), NOW);
-    let response = fields(&[
-        (":status", "101"),
-        ("upgrade", "websocket"),
-        ("connection", "Upgrade"),
-        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-    ]);
-    session.handle(Input::Response(response), NOW);
+fn open(rates: &Value) -> Session {
+    let engine = engine(&json!({
+        "origins": {"allow": ["https://app.example.com"]}, "auth": "none", "rates": rates,
+        "messages": {"max_frame_bytes": "1MiB", "max_message_bytes": "1MiB"},
+        "upstream_messages": {"utf8": true},
+    }));
+    let mut session = admitted(&engine, [198, 51, 100, 7].into(), &[]);
+    session.handle(Input::Response(agreement(&[])), START);
     assert!(session.was_opened());
     while session.poll_output().is_some() {}
-    *session
-}
-
-fn frame(first: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
-    let mask_bit = if key.is_some() { 0x80 } else { 0 };
-    let mut frame = vec![first];
-    match payload.len() {
-        len @ 0..=0x7d => frame.push(mask_bit | u8::try_from(len).unwrap()),
-        len @ 0x7e..=0xffff => {
-            frame.push(mask_bit | 0x7e);
-            frame.extend(u16::try_from(len).unwrap().to_be_bytes());
-        }
-        len => {
-            frame.push(mask_bit | 0x7f);
-            frame.extend((len as u64).to_be_bytes());
-        }
-    }
-    frame.extend(key.iter().flatten());
-    let key = key.unwrap_or_default();
-    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
-    frame
+    session
 }
 
 /// A text of `len` bytes: one character in four of another script.
@@ -94,7 +46,7 @@ fn mixed(len: usize) -> Vec<u8> {
 }
 
 fn judge(session: &mut Session, peer: Peer, chunk: &[u8]) {
-    let judged = session.judge(peer, &mut black_box(chunk), NOW).unwrap();
+    let judged = session.judge(peer, &mut black_box(chunk), START).unwrap();
     assert!(matches!(judged, Judged::Passage(passage) if passage.is_whole(chunk.len())));
 }
 

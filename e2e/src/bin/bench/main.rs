@@ -123,7 +123,8 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let floor = if arguments.floor { floor::modules()? } else { Vec::new() };
     for listener in listeners {
         let bare = Envoy::start(listener.scene(service).bare()).await?;
-        let mut guarded = vec![("Postern", Envoy::start(listener.scene(service).document(document())).await?)];
+        let mut guarded =
+            vec![("Postern", Envoy::start(listener.scene(service).document(document())).await?)];
         for (name, module) in &floor {
             guarded.push((name, Envoy::start(listener.scene(service).module(module.path())).await?));
         }

@@ -21,6 +21,8 @@ mod policy;
 mod reader;
 #[path = "../support/rfc1951.rs"]
 mod rfc1951;
+#[path = "../support/schedules.rs"]
+mod schedules;
 mod side;
 mod sins;
 #[path = "../support/mod.rs"]
@@ -28,34 +30,17 @@ mod support;
 mod traffic;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
+use schedules::play_all;
 use world::{Reached, play};
-
-/// How many schedules an ordinary run plays; they reach every reason that bytes can have.
-const RUNS: u64 = 2_000;
 
 #[test]
 fn the_engine_does_what_the_model_says() {
-    let first = variable("POSTERN_SIMULATION_SEED").unwrap_or(0);
-    let runs = variable("POSTERN_SIMULATION_RUNS").unwrap_or(RUNS);
     let mut reached = Reached::default();
-    for seed in first..first.saturating_add(runs) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| play(seed, &mut reached))) {
-            eprintln!("run it alone: POSTERN_SIMULATION_SEED={seed} POSTERN_SIMULATION_RUNS=1");
-            resume_unwind(panic);
-        }
-    }
+    let is_ordinary = play_all(|seed| play(seed, &mut reached));
     println!("{reached:#?}");
-    if runs >= RUNS {
+    if is_ordinary {
         reached.assert_far();
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the test is not the engine")]
-fn variable(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
 }
 
 impl Reached {
