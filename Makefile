@@ -30,7 +30,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy \
-	bench-idle bench-handshake soak image images e2e-compose clean
+	bench-floor bench-idle bench-handshake soak image images e2e-compose clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -103,6 +103,10 @@ fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 bench-envoy: build envoy ## measure the CPU time that a message costs Envoy with Postern and without
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
 		--rounds $(BENCH_ROUNDS)
+
+bench-floor: build envoy ## measure the same of filters that decide nothing, beside Postern
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--floor --only binary --rounds $(BENCH_ROUNDS)
 
 bench-idle: build envoy ## measure what sessions cost Envoy on which nobody says anything
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
