@@ -397,7 +397,7 @@ impl Open {
                         }
                         taken
                     }
-                    Step::Violation(reason) => Err(Stop::Refused(reason)),
+                    Step::Violation(reason) => Err(Stop::Refused(side.refusal_by(reason))),
                 }
             };
             match taken {
