@@ -264,6 +264,55 @@ async fn keys_change_hands_while_sockets_are_open() {
     assert_eq!(client.frame().await, Ok(Frame::text("still here")));
 }
 
+/// A scene whose tokens may come in messages, its keys fetched long enough ago for another fetch.
+async fn rotating(documents: &Documents, old: &Signer) -> RunningScene {
+    documents.serve(PATH, Served::Document(jwks(&[old])));
+    let mut policy = policy("main");
+    policy["auth"]["from"] = json!([{"header": "authorization"}, {"first_message": "/token"}]);
+    policy["auth"]["refresh"] = json!("/token");
+    let scene = scene(documents, json!({"timeout": "2s"})).policy(policy).start().await;
+    assert_eq!(outcome(&scene, old).await, (101, None));
+    sleep(REFETCH).await;
+    scene
+}
+
+/// A first message, or a refresh.
+fn message(signer: &Signer) -> Vec<u8> {
+    let mut claims = edge_claims("alice");
+    claims["iss"] = json!(ISSUER);
+    Frame::text(&json!({"token": signer.mint(&claims)}).to_string()).masked().bytes()
+}
+
+#[tokio::test]
+async fn a_refresh_by_a_key_that_is_not_known_yet_waits_for_it_while_the_connection_goes_on() {
+    let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::rs256("new"));
+    let scene = rotating(&documents, &old).await;
+    documents.serve_after(PATH, Duration::from_millis(700), Served::Document(jwks(&[&old, &new])));
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(scene.open_with(&bearing(&old)).await);
+    }
+    let meanwhile = Frame::text("meanwhile");
+    for client in &mut clients {
+        client.send([message(&new), meanwhile.clone().masked().bytes()].concat()).await;
+        assert_eq!(client.frame().await, Ok(meanwhile.clone()));
+    }
+    for client in &mut clients {
+        assert!(client.frame().await.expect("an answer").as_text().contains("token_accepted"));
+        client.send(meanwhile.clone().masked().bytes()).await;
+        assert_eq!(client.frame().await, Ok(meanwhile.clone()));
+    }
+    assert_eq!(documents.hits(PATH), 2, "one fetch for all");
+
+    // And one that the fetch does not bring.
+    sleep(REFETCH).await;
+    let mut client = scene.open_with(&bearing(&new)).await;
+    client.send(message(&Signer::es256("never"))).await;
+    client.send(meanwhile.clone().masked().bytes()).await;
+    assert_eq!(client.frame().await, Ok(meanwhile));
+    assert_eq!(client.frame().await, Ok(Frame::closing(3000, "token_invalid")));
+}
+
 #[tokio::test]
 async fn a_storm_of_unknown_keys_costs_one_fetch_and_a_new_key_is_found_by_it() {
     let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::es256("new"));

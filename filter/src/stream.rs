@@ -223,11 +223,12 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             }
         }
     }
+    let waits = session.is_waiting();
     if session.was_opened() {
         live.note_traffic();
-        live.schedule(session.deadline());
-    } else if session.is_waiting() || live.is_waiting() {
-        live.set_waiting(session.is_waiting());
+    }
+    if session.was_opened() || waits || live.is_waiting() {
+        live.set_waiting(waits);
         live.schedule(session.deadline());
     }
     action

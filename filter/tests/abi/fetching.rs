@@ -9,7 +9,7 @@ use proxy_wasm::types::LogLevel;
 use serde_json::{Value, json};
 
 use crate::fixtures::{REASON, agreement, document, handshake, open, request, websocket, with};
-use crate::frames::{BINARY, close, from_client, read};
+use crate::frames::{BINARY, TEXT, close, from_client, read};
 use crate::host::{Envoy, Fields, Stream, Worker, value_of};
 
 const TICK: Duration = Duration::from_millis(250);
@@ -26,18 +26,29 @@ fn key() -> EncodingKey {
 }
 
 fn keys() -> Vec<u8> {
-    let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key(), Algorithm::EdDSA).unwrap()).unwrap();
-    jwk["kid"] = json!("a");
-    json!({"keys": [jwk]}).to_string().into_bytes()
+    keys_named(&["a"])
 }
 
-fn bearing(worker: &Worker, kid: &str) -> Fields {
+fn keys_named(kids: &[&str]) -> Vec<u8> {
+    let jwk = serde_json::to_value(Jwk::from_encoding_key(&key(), Algorithm::EdDSA).unwrap()).unwrap();
+    let named = kids.iter().map(|kid| {
+        let mut jwk = jwk.clone();
+        jwk["kid"] = json!(kid);
+        jwk
+    });
+    json!({"keys": named.collect::<Vec<_>>()}).to_string().into_bytes()
+}
+
+fn token(worker: &Worker, kid: &str) -> String {
     let claims = json!({
         "iss": ISSUER, "aud": "chat", "sub": "alice", "jti": "t1", "exp": worker.now().as_secs() + 600,
     });
     let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
-    let token = jsonwebtoken::encode(&header, &claims, &key()).unwrap();
-    with(&handshake(), "authorization", format!("Bearer {token}"))
+    jsonwebtoken::encode(&header, &claims, &key()).unwrap()
+}
+
+fn bearing(worker: &Worker, kid: &str) -> Fields {
+    with(&handshake(), "authorization", format!("Bearer {}", token(worker, kid)))
 }
 
 fn configuration(cluster: &str, auth: Value) -> Vec<u8> {
@@ -172,6 +183,63 @@ fn an_unknown_key_is_asked_for_once_in_ten_seconds() {
             worker.pass(Duration::from_millis(100));
             assert!(worker.calls().is_empty());
         }
+    });
+}
+
+/// A refresh by the key `kid`.
+fn refresh(worker: &Worker, kid: &str) -> Vec<u8> {
+    from_client(TEXT, json!({"refresh": token(worker, kid)}).to_string().as_bytes())
+}
+
+#[test]
+fn a_refresh_with_a_new_key_waits_for_it_and_the_connection_goes_on() {
+    let accepted = br#"{"postern":"token_accepted","expires_in":600}"#;
+    for reply in [true, false] {
+        Envoy::default().worker(|worker| {
+            let auth = json!({"refresh": "/refresh", "refresh_reply": reply});
+            assert!(worker.configure(&configuration("auth", auth)));
+            worker.pass(TICK);
+            answer(worker, "200", &keys());
+            let stream = open(worker, &bearing(worker, "a"));
+            let leaves = open(worker, &bearing(worker, "a"));
+            worker.pass(10 * SECOND);
+            for stream in [&stream, &leaves] {
+                assert_eq!(stream.client_sends(&refresh(worker, "b")), b"");
+            }
+            leaves.end();
+            worker.pass(TICK);
+            let frame = from_client(BINARY, b"meanwhile");
+            assert_eq!(stream.client_sends(&frame), frame);
+            assert_eq!(stream.to_client(), b"");
+            // A host call about the stream that is over would end this test.
+            answer(worker, "200", &keys_named(&["a", "b"]));
+            let told = read(&stream.to_client());
+            let told: Vec<_> = told.iter().map(|frame| (frame.opcode, &frame.payload[..])).collect();
+            let expected = if reply { vec![(TEXT, &accepted[..])] } else { Vec::new() };
+            assert_eq!(told, expected);
+            // The new token holds: the old one would have ended by now.
+            worker.pass(595 * SECOND);
+            assert_eq!(stream.client_sends(&frame), frame);
+            worker.pass(100 * SECOND);
+            assert_eq!(read(&stream.to_client()).pop(), Some(close(false, 3000, "token_expired")));
+        });
+    }
+}
+
+#[test]
+fn a_refresh_whose_key_does_not_come_ends_the_connection_at_its_deadline() {
+    Envoy::default().worker(|worker| {
+        assert!(worker.configure(&configuration("auth", json!({"refresh": "/refresh"}))));
+        worker.pass(TICK);
+        answer(worker, "200", &keys());
+        let stream = open(worker, &bearing(worker, "a"));
+        worker.pass(10 * SECOND);
+        stream.client_sends(&refresh(worker, "b"));
+        worker.pass(2 * SECOND - Duration::from_millis(1));
+        assert_eq!(stream.to_client(), b"");
+        worker.pass(TICK);
+        assert_eq!(read(&stream.to_client()), [close(false, 3000, "token_invalid")]);
+        assert_eq!(stream.property(REASON), Some(b"token_invalid".to_vec()));
     });
 }
 

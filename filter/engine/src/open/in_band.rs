@@ -11,7 +11,7 @@ use crate::lane::Peer;
 use crate::passage::Passage;
 
 use super::entrance::Entrance;
-use super::rights::{Entry, Refused};
+use super::rights::{Entry, Refused, Renewal};
 use super::side::{Ear, Flow};
 use super::{Judged, Open, speech};
 
@@ -45,11 +45,10 @@ impl Open {
             Ok(heard) => heard,
             Err(Entry::Ask(charge)) => return Some(Judged::Ask(charge)),
             Err(Entry::Spend(ticket)) => return Some(Judged::Spend(ticket)),
-            Err(Entry::Refused(Refused { reason, detail })) => {
+            Err(Entry::Refused(refused)) => {
                 self.client.forget_frame();
-                self.tally.message(Peer::Client, Err(reason));
-                self.detail = detail.map(Box::new);
-                self.refuse(reason, now);
+                self.tally.message(Peer::Client, Err(refused.reason));
+                self.refuse_token(refused, now);
                 return None;
             }
             Err(Entry::Granted) => {
@@ -75,12 +74,40 @@ impl Open {
             // It began before the server's Close.
             return Ok(Heard::Taken);
         }
-        if !rights.renew(message, now).map_err(Entry::Refused)? {
+        let Renewal::Taken(renewed) = rights.renew(message, now).map_err(Entry::Refused)? else {
             return Ok(Heard::Ordinary);
+        };
+        let (replies, until) = (rights.replies(), rights.pending_until());
+        if renewed {
+            self.be_granted(replies);
         }
-        let replies = rights.replies();
-        self.be_granted(replies);
+        self.deadlines.await_fetch(until);
         Ok(Heard::Taken)
+    }
+
+    /// Whether a token waits for something that is fetched.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let pending_until = self.rights.as_ref().and_then(|rights| rights.pending_until());
+        pending_until.is_some() && !self.deadlines.is_closing()
+    }
+
+    /// What a token waits for may have come, or may come no more.
+    pub(crate) fn look_again(&mut self, now: Duration) {
+        let Some(rights) = self.rights.as_mut().filter(|_| !self.deadlines.is_closing()) else { return };
+        match rights.renew_by_pending(now) {
+            Ok(false) => {}
+            Ok(true) => {
+                let replies = rights.replies();
+                self.be_granted(replies);
+                self.speak(now);
+            }
+            Err(refused) => self.refuse_token(refused, now),
+        }
+    }
+
+    fn refuse_token(&mut self, Refused { reason, detail }: Refused, now: Duration) {
+        self.detail = detail.map(Box::new);
+        self.refuse(reason, now);
     }
 
     /// The times of a token that has just been accepted hold from now on.

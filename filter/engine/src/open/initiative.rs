@@ -147,6 +147,7 @@ impl Open {
                 Due::AskClient => self.ask_client(now),
                 Due::Mark => self.mark(now),
                 Due::ParkClient => self.park_client(now),
+                Due::LookAgain => self.look_again(now),
                 Due::GiveNotice => self.give_notice(now),
                 Due::Speak => {
                     self.send_closes();
