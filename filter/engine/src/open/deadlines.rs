@@ -308,6 +308,10 @@ impl Deadlines {
     /// A token waits for something that is fetched until then, or none does.
     pub(super) fn await_fetch(&mut self, until: Option<Duration>) {
         self.fetch_at = until.map(Moment::from);
+        if until.is_some() {
+            // It has come.
+            self.ends.entrance = None;
+        }
     }
 
     /// A token has been accepted: when the connection ends with it, and when the client is told.

@@ -95,6 +95,8 @@ pub(super) enum Entry {
     Refused(Refused),
     /// The token has to be spent; the answer goes to [`Rights::spent`].
     Spend(Ticket),
+    /// It cannot be judged yet, and waits.
+    Wait,
 }
 
 impl Rights {
@@ -144,11 +146,14 @@ impl Rights {
     }
 
     /// Judges the client's first message, and grants the right if it has an acceptable token. To be
-    /// asked again after each answer.
+    /// asked again after each answer, and when what it waits for may have come.
     pub(super) fn enter(&mut self, message: &[u8], rates: &mut Rates, now: Duration) -> Entry {
         let mut entering = match self.entering.take() {
             Some(entering) => entering,
-            None => self.begin_to_enter(message, now),
+            None => match self.begin_to_enter(message, now) {
+                Some(entering) => entering,
+                None => return Entry::Wait,
+            },
         };
         if let Some(charge) = entering.pending.pop_front() {
             self.entering = Some(entering);
@@ -232,9 +237,18 @@ impl Rights {
         }
     }
 
-    fn begin_to_enter(&self, message: &[u8], now: Duration) -> Entering {
-        let found = self.first.as_ref().map_or(Found::Nothing, |place| place.find(message));
+    fn begin_to_enter(&mut self, message: &[u8], now: Duration) -> Option<Entering> {
+        let (found, until) = match self.pending.take() {
+            Some(pending) => (pending.found, Some(pending.until)),
+            None => (self.first.as_ref().map_or(Found::Nothing, |place| place.find(message)), None),
+        };
         let judged = self.judge(&found, now);
+        if let Err(rejected) = &judged {
+            self.pending = Pending::of(found, rejected, until, now);
+            if self.pending.is_some() {
+                return None;
+            }
+        }
         // A user is known, and counted, also where the claims are not enough.
         let genuine = match &judged {
             Ok(claims) => Some(claims),
@@ -244,15 +258,12 @@ impl Rights {
         let is_spent = self.auth().is_some_and(|auth| auth.single_use);
         let ticket = judged.as_ref().ok().filter(|_| is_spent);
         let ticket = ticket.map(|claims| self.buckets.ticket(claims)).transpose();
-        let verdict = judged.as_ref().map(Claims::clone).map_err(|rejected| {
-            let pending = Pending::of(found, rejected, None, now);
-            pending.map_or_else(|| Refused::from(&**rejected), |pending| pending.otherwise)
-        });
+        let verdict = judged.as_ref().map(Claims::clone).map_err(|rejected| Refused::from(&**rejected));
         let (verdict, ticket) = match ticket {
             Ok(ticket) => (verdict, ticket),
             Err(cause) => (Err(Refused::from(&Rejected::from(TokenError::from(cause)))), None),
         };
-        Entering { verdict, pending: pending.unwrap_or_default(), ticket }
+        Some(Entering { verdict, pending: pending.unwrap_or_default(), ticket })
     }
 
     fn judge(&self, found: &Found, now: Duration) -> Result<Claims, Box<Rejected>> {

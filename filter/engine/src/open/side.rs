@@ -389,6 +389,11 @@ impl Side {
         self.proof.kept()
     }
 
+    /// Keeps of the message that is heard only how it reads.
+    pub(super) fn keep_heard(&mut self) {
+        self.withheld.discard();
+    }
+
     /// Lets the message that was heard go on.
     pub(super) fn release_heard(&mut self, passage: &mut Passage, tally: &mut Counts) {
         self.end_heard();

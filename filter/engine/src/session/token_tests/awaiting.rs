@@ -10,6 +10,7 @@ use crate::session::fetch_tests::fetch;
 use crate::source::Kind;
 use crate::testing::compile;
 
+mod first_message;
 mod refresh;
 
 /// When the connection opens: the last fetch is long enough ago for another.
@@ -101,6 +102,10 @@ struct Host {
     is_reset: bool,
     charge: Outcome,
     charges: usize,
+    /// What the host holds of the client's.
+    held: Vec<u8>,
+    /// Whether it has paused the stream of that: then only what is resumed goes on.
+    paused: bool,
 }
 
 impl Host {
@@ -111,6 +116,11 @@ impl Host {
     }
 
     fn new(fetcher: &Fetcher, head: &RequestHead) -> Self {
+        Self::early(fetcher, head, b"")
+    }
+
+    /// A client that sends this ahead of the 101.
+    fn early(fetcher: &Fetcher, head: &RequestHead, bytes: &[u8]) -> Self {
         let Selection::Judge(session) = fetcher.engine.select(head, &RouteFacts::default()) else {
             panic!("judged")
         };
@@ -122,10 +132,14 @@ impl Host {
             is_reset: false,
             charge: Outcome::Charged(Charged::Taken),
             charges: 0,
+            held: Vec::new(),
+            paused: false,
         };
         host.session.handle(Input::Request(head.clone()), OPENED);
         host.perform(OPENED);
-        host.client_sends(OPENED, b"");
+        assert!(matches!(host.session.judge(Peer::Client, &mut &bytes[..], OPENED), Ok(Judged::Passage(_))));
+        (host.held, host.paused) = (bytes.to_vec(), true);
+        host.perform(OPENED);
         host.session.handle(Input::Response(agreement()), OPENED);
         host.perform(OPENED);
         assert!(host.session.was_opened());
@@ -134,9 +148,23 @@ impl Host {
     }
 
     fn client_sends(&mut self, now: Duration, bytes: &[u8]) {
-        let passage = self.judge(Peer::Client, bytes, now);
-        self.upstream.extend(passage.bytes(bytes));
+        let chunk = [std::mem::take(&mut self.held), bytes.to_vec()].concat();
+        let passage = self.judge(Peer::Client, &chunk, now);
+        let pauses = passage.park || passage.hold;
+        self.pass(&passage, &chunk);
+        self.paused = pauses;
         self.perform(now);
+    }
+
+    fn pass(&mut self, passage: &Passage, chunk: &[u8]) {
+        let bytes = passage.bytes(chunk);
+        if passage.hold {
+            assert!(!passage.resume && !passage.park);
+            self.held = bytes;
+        } else {
+            assert!(bytes.is_empty() || passage.resume == self.paused, "it stays with the host: {passage:?}");
+            self.upstream.extend(bytes);
+        }
     }
 
     fn upstream_sends(&mut self, now: Duration, bytes: &[u8]) {
@@ -182,6 +210,13 @@ impl Host {
                     self.closed = Some((reason, detail.is_some()));
                 }
                 Output::Reset => self.is_reset = true,
+                Output::ReleaseRequest(len) => {
+                    assert!(self.paused && len == self.held.len());
+                    let chunk = std::mem::take(&mut self.held);
+                    let passage = self.judge(Peer::Client, &chunk, now);
+                    self.pass(&passage, &chunk);
+                }
+                Output::HoldRequest => assert!(!self.session.was_opened()),
                 Output::Admit(_) | Output::AdmitResponse(_) | Output::Tell(Event::Opened) => {}
                 output => panic!("{output:?}"),
             }
