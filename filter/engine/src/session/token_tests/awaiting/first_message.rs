@@ -267,6 +267,38 @@ fn a_server_that_closes_while_a_client_waits_ends_it() {
 }
 
 #[test]
+fn what_a_client_that_waits_sends_within_the_close_of_the_server_goes_no_further() {
+    let bye = 1000_u16.to_be_bytes();
+    let (close, answer) = (from_upstream(CLOSE, &bye), from_client(CLOSE, &bye));
+    for cut in 1..close.len() {
+        for (size, more) in [(4, &b""[..]), (3, &from_client(TEXT, b"late")), (100, b"")] {
+            let mut host = waiting(&fetcher(), &behind());
+            host.upstream_sends(OPENED, &close[..cut]);
+            for piece in [more, &answer].concat().chunks(size) {
+                host.client_sends(OPENED, piece);
+            }
+            host.upstream_sends(OPENED, &close[cut..]);
+            let ended = vec![(CLOSE, bye.to_vec())];
+            assert_eq!((host.seen(), host.closed), ((ended.clone(), ended), None), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_token_that_waits_is_not_judged_anew_for_every_chunk() {
+    let mut fetcher = fetcher();
+    let mut host = waiting(&fetcher, b"");
+    fetcher.fetched(Kind::Keys, Some(&issuer_keys()), OPENED);
+    for byte in behind() {
+        host.client_sends(OPENED, &[byte]);
+        host.assert_nobody_has_seen_anything();
+    }
+    host.input(OPENED, Input::Fetched);
+    host.assert_goes_on();
+    assert_eq!(host.seen().1, frames(&behind()));
+}
+
+#[test]
 fn an_end_by_time_while_a_client_waits_is_told_to_both_sides() {
     for behind in [Vec::new(), behind(), behind()[..3].to_vec()] {
         let fetcher = fetcher();
