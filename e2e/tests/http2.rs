@@ -306,19 +306,28 @@ async fn a_first_message_and_a_refresh_work_over_http_2_too() {
     assert_eq!(record.bytes_when(bye.len()).await, bye, "no token went up");
 }
 
+/// Tokens by keys that are fetched.
+async fn fetching(documents: &Documents) -> RunningScene {
+    let main = json!({"issuer": "main", "audiences": ["chat"],
+        "jwks": {"remote": {"cluster": "auth", "uri": "https://auth.example.com/keys", "timeout": "2s"}}});
+    let chat = json!({"tls": "required", "origins": {"allow": [APP], "missing": "deny"},
+        "auth": {"providers": ["main"], "from": [{"header": "authorization"}, {"first_message": "/token"}]}});
+    let scene = Scene::new().document(document(json!({"main": main}), json!({"chat": chat})));
+    scene.cluster("auth", documents.address()).workers(2).start().await
+}
+
+fn minted(signer: &Signer) -> String {
+    let mut claims = edge_claims("alice");
+    claims["iss"] = json!("main");
+    signer.mint(&claims)
+}
+
 #[tokio::test]
 async fn a_handshake_that_waits_for_keys_is_held_like_any_other() {
     let (documents, signer) = (Documents::start().await, Signer::es256("a"));
     documents.serve("/keys", Served::Silence);
-    let main = json!({"issuer": "main", "audiences": ["chat"],
-        "jwks": {"remote": {"cluster": "auth", "uri": "https://auth.example.com/keys", "timeout": "1s"}}});
-    let chat = json!({"tls": "required", "origins": {"allow": [APP], "missing": "deny"},
-        "auth": {"providers": ["main"], "from": [{"header": "authorization"}]}});
-    let scene = Scene::new().document(document(json!({"main": main}), json!({"chat": chat})));
-    let scene = scene.cluster("auth", documents.address()).workers(2).start().await;
-    let mut claims = edge_claims("alice");
-    claims["iss"] = json!("main");
-    let token = format!("Bearer {}", signer.mint(&claims));
+    let scene = fetching(&documents).await;
+    let token = format!("Bearer {}", minted(&signer));
     let bearing =
         |case: &str| handshake("/ws/chat", case).header("origin", APP).header("authorization", &token);
     let mut client = connect(&scene).await;
@@ -334,4 +343,31 @@ async fn a_handshake_that_waits_for_keys_is_held_like_any_other() {
     stream.send_data(sent.into(), false).expect("an open stream");
     assert_eq!(read(&mut response.into_body(), echo.len()).await, echo);
     assert_eq!(scene.upstream().record("h2-waits").await.header("authorization"), None);
+}
+
+#[tokio::test]
+async fn a_first_message_waits_for_its_key_and_what_follows_with_it() {
+    let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::es256("new"));
+    documents.serve("/keys", Served::Document(jwks(&[&old])));
+    let scene = fetching(&documents).await;
+    let mut client = connect(&scene).await;
+    let request = |case: &str| handshake("/ws/chat", case).header("origin", APP);
+    let (response, _stream) = open(&mut client, request("h2-fetches")).await;
+    assert_eq!(response.status(), 200);
+    // An unknown key is asked for ten seconds after the last fetch at the earliest.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (response, mut stream) = open(&mut client, request("h2-first")).await;
+    assert_eq!(response.status(), 200);
+    documents.serve_after("/keys", Duration::from_millis(300), Served::Document(jwks(&[&old, &new])));
+    let first = Frame::text(&json!({"token": minted(&new)}).to_string()).masked().bytes();
+    let (hello, echo) = (Frame::binary(vec![7; 5000]).masked().bytes(), Frame::binary(vec![7; 5000]).bytes());
+    for piece in [first, hello[..100].to_vec(), hello[100..].to_vec(), hello] {
+        stream.send_data(piece.into(), false).expect("an open stream");
+    }
+    assert_eq!(read(&mut response.into_body(), 2 * echo.len()).await, [&echo[..], &echo].concat());
+    let record = scene.upstream().record("h2-first").await;
+    assert_eq!(
+        record.frames(),
+        [Frame::binary(vec![7; 5000]).masked(), Frame::binary(vec![7; 5000]).masked()]
+    );
 }

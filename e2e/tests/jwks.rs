@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use postern_e2e::token::{edge_claims, jwks};
-use postern_e2e::{Documents, Frame, Pushed, Request, RunningScene, Scene, Served, Signer, Value, json};
+use postern_e2e::{
+    Behaviour, Documents, Frame, Pushed, Request, RunningScene, Scene, Served, Signer, Value, json,
+};
 use tokio::time::sleep;
 
 const ISSUER: &str = "https://auth.example.com/";
@@ -262,6 +264,127 @@ async fn keys_change_hands_while_sockets_are_open() {
     }
     client.send(Frame::text("still here").masked().bytes()).await;
     assert_eq!(client.frame().await, Ok(Frame::text("still here")));
+}
+
+/// A scene whose tokens may come in messages, its keys fetched long enough ago for another fetch.
+async fn rotating(documents: &Documents, old: &Signer) -> RunningScene {
+    documents.serve(PATH, Served::Document(jwks(&[old])));
+    let mut policy = policy("main");
+    policy["auth"]["from"] = json!([{"header": "authorization"}, {"first_message": "/token"}]);
+    policy["auth"]["refresh"] = json!("/token");
+    let scene = scene(documents, json!({"timeout": "4s"})).policy(policy);
+    let welcome = Behaviour::Chatty(vec![Frame::text("welcome").bytes()]);
+    let scene = scene.upstream("/ws/chat/greets", welcome).start().await;
+    assert_eq!(outcome(&scene, old).await, (101, None));
+    sleep(REFETCH).await;
+    scene
+}
+
+/// A first message, or a refresh.
+fn message(signer: &Signer) -> Vec<u8> {
+    let mut claims = edge_claims("alice");
+    claims["iss"] = json!(ISSUER);
+    Frame::text(&json!({"token": signer.mint(&claims)}).to_string()).masked().bytes()
+}
+
+#[tokio::test]
+async fn a_refresh_by_a_key_that_is_not_known_yet_waits_for_it_while_the_connection_goes_on() {
+    let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::rs256("new"));
+    let scene = rotating(&documents, &old).await;
+    documents.serve_after(PATH, Duration::from_millis(700), Served::Document(jwks(&[&old, &new])));
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(scene.open_with(&bearing(&old)).await);
+    }
+    let meanwhile = Frame::text("meanwhile");
+    for client in &mut clients {
+        client.send([message(&new), meanwhile.clone().masked().bytes()].concat()).await;
+        assert_eq!(client.frame().await, Ok(meanwhile.clone()));
+    }
+    for client in &mut clients {
+        assert!(client.frame().await.expect("an answer").as_text().contains("token_accepted"));
+        client.send(meanwhile.clone().masked().bytes()).await;
+        assert_eq!(client.frame().await, Ok(meanwhile.clone()));
+    }
+    assert_eq!(documents.hits(PATH), 2, "one fetch for all");
+
+    // And one that the fetch does not bring.
+    sleep(REFETCH).await;
+    let mut client = scene.open_with(&bearing(&new)).await;
+    client.send(message(&Signer::es256("never"))).await;
+    client.send(meanwhile.clone().masked().bytes()).await;
+    assert_eq!(client.frame().await, Ok(meanwhile));
+    assert_eq!(client.frame().await, Ok(Frame::closing(3000, "token_invalid")));
+}
+
+#[tokio::test]
+async fn a_first_message_by_a_key_that_is_not_known_yet_waits_for_it_and_so_does_what_follows() {
+    let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::rs256("new"));
+    let scene = rotating(&documents, &old).await;
+    documents.serve_after(PATH, Duration::from_millis(1500), Served::Document(jwks(&[&old, &new])));
+    let hello = Frame::binary(vec![7; 5000]);
+    let behind = hello.clone().masked().bytes();
+    let mut clients = Vec::new();
+    for way in 0..12 {
+        let request = Request::upgrade("/ws/chat/greets");
+        let mut client = if way % 3 == 0 {
+            // Ahead of the 101.
+            let mut client = scene.connect().await;
+            client.send([request.bytes(), message(&new), behind.clone()].concat()).await;
+            assert_eq!(client.response().await.status, 101);
+            client
+        } else {
+            scene.open_with(&request).await
+        };
+        match way % 3 {
+            0 => {}
+            1 => client.send([message(&new), behind.clone()].concat()).await,
+            _ => {
+                client.send(message(&new)).await;
+                client.send(&behind[..1000]).await;
+                sleep(Duration::from_millis(10)).await;
+                client.send(&behind[1000..]).await;
+            }
+        }
+        clients.push((client, request));
+    }
+    let bye = Frame::closing(4001, "bye");
+    let mut leaves = scene.open("/ws/chat").await;
+    let seen = scene.record(&leaves).await;
+    leaves.send([message(&new), behind.clone(), bye.clone().masked().bytes()].concat()).await;
+    assert_eq!(leaves.frame().await, Ok(bye.clone()), "the server's answer");
+    assert_eq!(seen.frames(), [bye.masked()]);
+    let mut gone = scene.open("/ws/chat").await;
+    gone.send([message(&new), behind.clone()].concat()).await;
+    drop(gone);
+    let mut talks = scene.open("/ws/chat").await;
+    talks.send([message(&new), vec![0x82; 17_000]].concat()).await;
+    assert_eq!(talks.frame().await, Ok(Frame::closing(1009, "message_too_big")));
+    for (client, _) in &mut clients {
+        assert!(client.hears_nothing_for(Duration::from_millis(20)).await);
+    }
+    assert_eq!(documents.hits(PATH), 2);
+    for (client, request) in &mut clients {
+        assert_eq!(client.frame().await, Ok(Frame::text("welcome")));
+        assert_eq!(client.frame().await, Ok(hello.clone()));
+        client.send(Frame::text("more").masked().bytes()).await;
+        assert_eq!(client.frame().await, Ok(Frame::text("more")));
+        let record = scene.upstream().record(request.case()).await;
+        assert_eq!(record.frames(), [hello.clone().masked(), Frame::text("more").masked()]);
+    }
+
+    // And one that the fetch does not bring, in vain or never.
+    sleep(REFETCH).await;
+    for served in [Served::Document(jwks(&[&old, &new])), Served::Silence] {
+        documents.serve(PATH, served);
+        let mut client = scene.open("/ws/chat").await;
+        let seen = scene.record(&client).await;
+        client.send([message(&Signer::es256("never")), behind.clone()].concat()).await;
+        assert_eq!(client.frame().await, Ok(Frame::closing(3000, "token_invalid")));
+        assert_eq!((seen.close().await.code(), seen.frames().len()), (Some(3000), 1));
+        sleep(REFETCH).await;
+    }
+    assert_eq!(scene.envoy().stats().await.sum("envoy_wasm_postern_vm_reload_success", &[]), 0.0);
 }
 
 #[tokio::test]

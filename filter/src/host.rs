@@ -173,7 +173,7 @@ impl HostChunk {
     #[must_use]
     pub(crate) fn pass(&mut self, passage: &Passage) -> bool {
         let buffer = buffer(self.sender);
-        let Passage { before, keep, rest, park: _, resume: _ } = passage;
+        let Passage { before, keep, rest, park: _, resume: _, hold: _ } = passage;
         // Envoy's buffer takes bytes before all, behind all, or in the place of all.
         match (before.as_slice(), *keep == self.len, rest.as_slice()) {
             ([], true, []) => true,

@@ -18,7 +18,7 @@ thread_local! {
     /// The contexts of those whose deadline is in the same [`GRAIN`] of time, and of some that have
     /// moved to another since. There are many sessions, and few grains until their deadlines.
     static WHEEL: RefCell<BTreeMap<u64, Vec<u32>>> = RefCell::default();
-    /// Those whose handshake waits for something that is fetched.
+    /// Those that wait for something that is fetched: in their handshake, or with a token sent later.
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
     /// Those through which something went since the last tick.
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
@@ -79,12 +79,12 @@ impl Live {
         });
     }
 
-    /// Whether its handshake waited when that was last said.
+    /// Whether it waited for something that is fetched when that was last said.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.get()
     }
 
-    /// Remembers whether its handshake waits.
+    /// Remembers whether it waits for something that is fetched.
     pub(crate) fn set_waiting(self: &Rc<Self>, waits: bool) {
         if self.waiting.replace(waits) == waits {
             return;
@@ -164,7 +164,7 @@ impl Live {
     }
 }
 
-/// The sessions whose handshake waits.
+/// The sessions that wait for something that is fetched.
 pub(crate) fn waiting() -> Vec<Rc<Live>> {
     WAITING.with_borrow(|waiting| waiting.values().cloned().collect())
 }

@@ -146,8 +146,9 @@ pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
     for live in concerned {
         let mut session = live.session.borrow_mut();
         session.handle(Input::Fetched, now);
-        // One that waits on may do so for another time.
-        if (session.has_outputs() || session.is_waiting()) && host::enter(live.context_id) {
+        // One that waits on may do so for another time, and one that waits no more is to be left alone.
+        let waits = session.is_waiting() || live.is_waiting();
+        if (session.has_outputs() || waits) && host::enter(live.context_id) {
             stream::perform(&live, &mut session, now);
         }
     }

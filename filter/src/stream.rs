@@ -54,9 +54,9 @@ impl Stream {
             return Action::Continue;
         }
         let now = host::now();
-        let Some(parks) = judge(&mut session, sender, len, now) else { return cut() };
+        let Some(pauses) = judge(&mut session, sender, len, now) else { return cut() };
         let action = perform(live, &mut session, now);
-        if parks { Action::Pause } else { action }
+        if pauses { Action::Pause } else { action }
     }
 }
 
@@ -135,15 +135,15 @@ impl HttpContext for Stream {
     }
 }
 
-/// Judges a chunk, leaves of it what goes on and says whether its stream is parked. `None` where
-/// the host does not let that be done.
+/// Judges a chunk, leaves of it what goes on and says whether its stream is paused, with that or
+/// empty. `None` where the host does not let that be done.
 fn judge(session: &mut Session, sender: Peer, len: usize, now: Duration) -> Option<bool> {
     let mut chunk = HostChunk::new(sender, len);
     loop {
         match session.judge(sender, &mut chunk, now) {
             Ok(Judged::Passage(passage)) => {
                 let goes_on = !passage.resume || host::resume(sender);
-                return (chunk.pass(&passage) && goes_on).then_some(passage.park);
+                return (chunk.pass(&passage) && goes_on).then_some(passage.park || passage.hold);
             }
             Ok(Judged::Ask(charge)) => {
                 let outcome = charge_shared(session, &charge, now);
@@ -223,11 +223,12 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             }
         }
     }
+    let waits = session.is_waiting();
     if session.was_opened() {
         live.note_traffic();
-        live.schedule(session.deadline());
-    } else if session.is_waiting() || live.is_waiting() {
-        live.set_waiting(session.is_waiting());
+    }
+    if session.was_opened() || waits || live.is_waiting() {
+        live.set_waiting(waits);
         live.schedule(session.deadline());
     }
     action

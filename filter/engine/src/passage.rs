@@ -16,6 +16,9 @@ pub struct Passage {
     pub resume: bool,
     /// The stream is to be parked: paused, now that it holds nothing.
     pub park: bool,
+    /// Nothing goes on after all: it stays with the host, which pauses the stream and has it next to
+    /// all that follows.
+    pub hold: bool,
 }
 
 /// A part of what goes on.

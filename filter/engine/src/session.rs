@@ -538,6 +538,9 @@ impl Session {
         if !upstream.is_empty() {
             self.outputs.push_back(Output::Send(Peer::Upstream, upstream));
         }
+        if let Some(len) = open.take_release() {
+            self.outputs.push_back(Output::ReleaseRequest(len));
+        }
     }
 
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {

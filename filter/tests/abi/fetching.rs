@@ -9,7 +9,7 @@ use proxy_wasm::types::LogLevel;
 use serde_json::{Value, json};
 
 use crate::fixtures::{REASON, agreement, document, handshake, open, request, websocket, with};
-use crate::frames::{BINARY, close, from_client, read};
+use crate::frames::{BINARY, PING, TEXT, close, from_client, from_upstream, read};
 use crate::host::{Envoy, Fields, Stream, Worker, value_of};
 
 const TICK: Duration = Duration::from_millis(250);
@@ -26,18 +26,29 @@ fn key() -> EncodingKey {
 }
 
 fn keys() -> Vec<u8> {
-    let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key(), Algorithm::EdDSA).unwrap()).unwrap();
-    jwk["kid"] = json!("a");
-    json!({"keys": [jwk]}).to_string().into_bytes()
+    keys_named(&["a"])
 }
 
-fn bearing(worker: &Worker, kid: &str) -> Fields {
+fn keys_named(kids: &[&str]) -> Vec<u8> {
+    let jwk = serde_json::to_value(Jwk::from_encoding_key(&key(), Algorithm::EdDSA).unwrap()).unwrap();
+    let named = kids.iter().map(|kid| {
+        let mut jwk = jwk.clone();
+        jwk["kid"] = json!(kid);
+        jwk
+    });
+    json!({"keys": named.collect::<Vec<_>>()}).to_string().into_bytes()
+}
+
+fn token(worker: &Worker, kid: &str) -> String {
     let claims = json!({
         "iss": ISSUER, "aud": "chat", "sub": "alice", "jti": "t1", "exp": worker.now().as_secs() + 600,
     });
     let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
-    let token = jsonwebtoken::encode(&header, &claims, &key()).unwrap();
-    with(&handshake(), "authorization", format!("Bearer {token}"))
+    jsonwebtoken::encode(&header, &claims, &key()).unwrap()
+}
+
+fn bearing(worker: &Worker, kid: &str) -> Fields {
+    with(&handshake(), "authorization", format!("Bearer {}", token(worker, kid)))
 }
 
 fn configuration(cluster: &str, auth: Value) -> Vec<u8> {
@@ -173,6 +184,144 @@ fn an_unknown_key_is_asked_for_once_in_ten_seconds() {
             assert!(worker.calls().is_empty());
         }
     });
+}
+
+/// A refresh by the key `kid`.
+fn refresh(worker: &Worker, kid: &str) -> Vec<u8> {
+    from_client(TEXT, json!({"refresh": token(worker, kid)}).to_string().as_bytes())
+}
+
+#[test]
+fn a_refresh_with_a_new_key_waits_for_it_and_the_connection_goes_on() {
+    let accepted = br#"{"postern":"token_accepted","expires_in":600}"#;
+    for reply in [true, false] {
+        Envoy::default().worker(|worker| {
+            let auth = json!({"refresh": "/refresh", "refresh_reply": reply});
+            assert!(worker.configure(&configuration("auth", auth)));
+            worker.pass(TICK);
+            answer(worker, "200", &keys());
+            let stream = open(worker, &bearing(worker, "a"));
+            let leaves = open(worker, &bearing(worker, "a"));
+            worker.pass(10 * SECOND);
+            for stream in [&stream, &leaves] {
+                assert_eq!(stream.client_sends(&refresh(worker, "b")), b"");
+            }
+            leaves.end();
+            worker.pass(TICK);
+            let frame = from_client(BINARY, b"meanwhile");
+            assert_eq!(stream.client_sends(&frame), frame);
+            assert_eq!(stream.to_client(), b"");
+            // A host call about the stream that is over would end this test.
+            answer(worker, "200", &keys_named(&["a", "b"]));
+            let told = read(&stream.to_client());
+            let told: Vec<_> = told.iter().map(|frame| (frame.opcode, &frame.payload[..])).collect();
+            let expected = if reply { vec![(TEXT, &accepted[..])] } else { Vec::new() };
+            assert_eq!(told, expected);
+            // The new token holds: the old one would have ended by now.
+            worker.pass(595 * SECOND);
+            assert_eq!(stream.client_sends(&frame), frame);
+            worker.pass(100 * SECOND);
+            assert_eq!(read(&stream.to_client()).pop(), Some(close(false, 3000, "token_expired")));
+        });
+    }
+}
+
+#[test]
+fn a_refresh_whose_key_does_not_come_ends_the_connection_at_its_deadline() {
+    Envoy::default().worker(|worker| {
+        assert!(worker.configure(&configuration("auth", json!({"refresh": "/refresh"}))));
+        worker.pass(TICK);
+        answer(worker, "200", &keys());
+        let stream = open(worker, &bearing(worker, "a"));
+        worker.pass(10 * SECOND);
+        stream.client_sends(&refresh(worker, "b"));
+        worker.pass(2 * SECOND - Duration::from_millis(1));
+        assert_eq!(stream.to_client(), b"");
+        worker.pass(TICK);
+        assert_eq!(read(&stream.to_client()), [close(false, 3000, "token_invalid")]);
+        assert_eq!(stream.property(REASON), Some(b"token_invalid".to_vec()));
+    });
+}
+
+/// A worker whose tokens come in first messages, and whose last fetch is long enough ago.
+fn configure_first_message(worker: &Worker, auth: Value) {
+    let mut both = json!({"from": [{"header": "authorization"}, {"first_message": "/token"}]});
+    both.as_object_mut().unwrap().extend(auth.as_object().unwrap().clone());
+    assert!(worker.configure(&configuration("auth", both)));
+    worker.pass(TICK);
+    answer(worker, "200", &keys());
+    worker.pass(10 * SECOND);
+}
+
+/// A first message by the key `kid`.
+fn first_message(worker: &Worker, kid: &str) -> Vec<u8> {
+    from_client(TEXT, json!({"token": token(worker, kid)}).to_string().as_bytes())
+}
+
+#[test]
+fn a_first_message_with_a_new_key_waits_for_it_and_what_follows_waits_with_the_host() {
+    let hello = from_client(BINARY, &[7; 300]);
+    for cut in [0, 1, 100, hello.len()] {
+        // Ahead of the 101, in one chunk, and in chunks of its own.
+        for way in 0..3 {
+            Envoy::default().worker(|worker| {
+                configure_first_message(worker, json!({}));
+                let first = first_message(worker, "b");
+                let together = [&first[..], &hello[..cut]].concat();
+                let stream = request(worker, &handshake());
+                if way == 0 {
+                    stream.client_sends(&together);
+                }
+                let went_up = stream.request().expect("it goes up");
+                stream.answered(&agreement(&went_up));
+                match way {
+                    0 => {}
+                    1 => assert_eq!(stream.client_sends(&together), b""),
+                    _ => {
+                        assert_eq!(stream.client_sends(&first), b"");
+                        for piece in hello[..cut].chunks(40) {
+                            assert_eq!(stream.client_sends(piece), b"");
+                        }
+                    }
+                }
+                stream.upstream_sends(&from_upstream(TEXT, b"welcome"));
+                worker.pass(TICK);
+                assert_eq!((stream.to_upstream(), stream.to_client()), (vec![], vec![]));
+                answer(worker, "200", &keys_named(&["a", "b"]));
+                assert_eq!(read(&stream.to_client())[0].payload, b"welcome", "cut at {cut}, way {way}");
+                for piece in hello[cut..].chunks(40) {
+                    stream.client_sends(piece);
+                }
+                stream.client_sends(&hello);
+                let up: Vec<_> =
+                    read(&stream.to_upstream()).into_iter().filter(|f| f.opcode != PING).collect();
+                assert_eq!(up, read(&[&hello[..], &hello].concat()), "cut at {cut}, way {way}");
+                worker.pass(300 * SECOND);
+                assert!(!stream.is_reset());
+            });
+        }
+    }
+}
+
+#[test]
+fn a_first_message_whose_key_does_not_come_ends_the_connection_at_its_deadline() {
+    for behind in [&b""[..], b"\x82", &from_client(BINARY, b"behind")] {
+        Envoy::default().worker(|worker| {
+            configure_first_message(worker, json!({"first_message_timeout": "1s"}));
+            let (stream, leaves) = (websocket(worker), websocket(worker));
+            for stream in [&stream, &leaves] {
+                stream.client_sends(&[&first_message(worker, "b")[..], behind].concat());
+            }
+            worker.pass(SECOND);
+            leaves.end();
+            worker.pass(SECOND - Duration::from_millis(1));
+            assert_eq!(stream.to_client(), b"");
+            worker.pass(TICK);
+            assert_eq!(read(&stream.to_client()), [close(false, 3000, "token_invalid")]);
+            assert_eq!(read(&stream.to_upstream()), [close(true, 3000, "token_invalid")]);
+            assert_eq!(stream.property(REASON), Some(b"token_invalid".to_vec()));
+        });
+    }
 }
 
 #[test]

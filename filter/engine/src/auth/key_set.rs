@@ -22,13 +22,12 @@ const MAX_KEYS: usize = 256;
 /// Keys that can be used; at least one.
 #[derive(Debug)]
 pub(crate) struct KeySet {
-    generation: u64,
     keys: Vec<VerificationKey>,
 }
 
 impl KeySet {
-    /// Reads the set that is the `generation`-th of its source.
-    pub(crate) fn read(generation: u64, document: &[u8]) -> Result<Self, &'static str> {
+    /// Reads a set.
+    pub(crate) fn read(document: &[u8]) -> Result<Self, &'static str> {
         let Ok(set) = strict_json::parse(document, MAX_DEPTH) else { return Err("no unambiguous JSON") };
         let Some(members) = set.get("keys").and_then(Value::as_array) else { return Err("no JWK set") };
         if members.len() > MAX_KEYS {
@@ -48,7 +47,7 @@ impl KeySet {
                 keys.push(key);
             }
         }
-        if keys.is_empty() { Err("no key that can be used") } else { Ok(Self { generation, keys }) }
+        if keys.is_empty() { Err("no key that can be used") } else { Ok(Self { keys }) }
     }
 
     /// The set at hand.
@@ -57,11 +56,6 @@ impl KeySet {
             Some(patience) => TokenError::AwaitsKeys(Missing::Keys, patience),
             None => TokenError::KeysUnavailable,
         })
-    }
-
-    /// What tells this set from those before it.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
     }
 
     /// The keys, in their order.
@@ -78,7 +72,7 @@ mod tests {
     use crate::auth::minting::issuer_keys;
 
     fn read(set: &Value) -> Result<KeySet, &'static str> {
-        KeySet::read(7, set.to_string().as_bytes())
+        KeySet::read(set.to_string().as_bytes())
     }
 
     #[test]
@@ -106,7 +100,7 @@ mod tests {
             keys.insert(i % keys.len(), key);
         }
         let read = read(&set).unwrap();
-        assert_eq!((read.keys().len(), read.generation()), (count, 7));
+        assert_eq!(read.keys().len(), count);
         assert!(read.keys().iter().all(|key| key.kid.as_deref() != Some("published")));
     }
 
@@ -147,7 +141,7 @@ mod tests {
             assert_eq!(read(&set).err(), Some(why));
         }
         for bytes in [&b""[..], b"{", b"\xff", b"{\"keys\":[],\"keys\":[]}"] {
-            assert_eq!(KeySet::read(1, bytes).err(), Some("no unambiguous JSON"));
+            assert_eq!(KeySet::read(bytes).err(), Some("no unambiguous JSON"));
         }
     }
 }

@@ -105,15 +105,6 @@ impl KeyedProvider {
         }
     }
 
-    /// What tells the keys at hand from those before them. Keys in the policy are always the same,
-    /// and their number is 0; `None` while there are none.
-    pub fn generation(&self, now: Duration) -> Option<u64> {
-        match &self.keys {
-            Keys::Public(_) | Keys::Secret(_) => Some(0),
-            Keys::Remote(source) => KeySet::of(source, now).ok().map(|set| set.generation()),
-        }
-    }
-
     fn new(provider: &Provider, keys: Keys) -> Self {
         Self {
             name: provider.name.clone(),

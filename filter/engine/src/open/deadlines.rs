@@ -46,6 +46,8 @@ pub(super) struct Deadlines {
     ends: Ends,
     /// When the client is told that its token ends soon.
     notice_at: Option<Moment>,
+    /// Until when a token waits for something that is fetched.
+    fetch_at: Option<Moment>,
     /// When what waits to be said can be.
     speak_at: Option<Moment>,
     /// When the client can be asked what it has read.
@@ -78,6 +80,8 @@ pub(super) enum Due {
     AskClient,
     /// The client is to be asked what it has read.
     Mark,
+    /// A token has waited long enough for something that is fetched.
+    LookAgain,
     /// The client's token ends soon.
     GiveNotice,
     /// What waits to be said on a parked stream can be.
@@ -104,6 +108,7 @@ impl Deadlines {
             upstream_moved: false,
             ends,
             notice_at: None,
+            fetch_at: None,
             speak_at: None,
             mark_at: None,
             cut_at: None,
@@ -122,6 +127,7 @@ impl Deadlines {
             self.park_at,
             self.mark_at,
             self.notice_at,
+            self.fetch_at,
             entrance,
             expiry,
             session,
@@ -150,6 +156,12 @@ impl Deadlines {
             (Some(self.idle_at()), Reason::IdleTimeout),
         ];
         let end = ends.into_iter().filter(|(at, _)| passed(*at)).min_by_key(|(at, _)| *at);
+        // Of what has passed by now the first counts.
+        let is_first =
+            |at: &mut Moment| *at <= now && end.is_none_or(|(end, _)| end.is_none_or(|end| *at <= end));
+        if self.fetch_at.take_if(is_first).is_some() {
+            return Some(Due::LookAgain);
+        }
         if let Some((_, reason)) = end {
             return Some(Due::End(reason));
         }
@@ -293,10 +305,20 @@ impl Deadlines {
         self.ends.entrance = Some(at.into());
     }
 
+    /// A token waits for something that is fetched until then, or none does.
+    pub(super) fn await_fetch(&mut self, until: Option<Duration>) {
+        self.fetch_at = until.map(Moment::from);
+        if until.is_some() {
+            // It has come.
+            self.ends.entrance = None;
+        }
+    }
+
     /// A token has been accepted: when the connection ends with it, and when the client is told.
     pub(super) fn renew(&mut self, expiry: Option<Duration>, notice: Option<Duration>) {
         let (expiry, notice) = (expiry.map(Moment::from), notice.map(Moment::from));
         (self.ends.entrance, self.ends.expiry, self.notice_at) = (None, expiry, notice);
+        self.fetch_at = None;
     }
 
     /// The connection ends by `at`, since its policy goes away.

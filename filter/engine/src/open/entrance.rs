@@ -10,6 +10,8 @@ use crate::lane::Peer;
 use crate::passage::{Passage, Piece};
 use crate::reason::Reason;
 
+use super::behind;
+
 /// Whether a connection is authenticated.
 pub(super) enum Entrance {
     /// It is, or need not be.
@@ -39,12 +41,13 @@ impl Entrance {
     }
 
     /// Judges a frame of `peer` by its header; `passage` is what goes on ahead of it. Frames count
-    /// whole, as soon as that is declared.
+    /// whole, as soon as that is declared, and so do the bytes that wait `behind` the first message.
     pub(super) fn judge(
         &mut self,
         peer: Peer,
         header: &FrameHeader,
         passage: &mut Passage,
+        behind: usize,
     ) -> Result<(), Reason> {
         match self {
             Self::Open => return Ok(()),
@@ -57,10 +60,21 @@ impl Entrance {
             Self::Shut => {}
             Self::Waiting { budget, .. } => {
                 let len = header.payload_len.saturating_add(header.len as u64);
-                *budget = budget.checked_sub(len).ok_or(Reason::MessageTooBig)?;
+                let left = budget.checked_sub(len).filter(|left| *left >= behind as u64);
+                *budget = left.ok_or(Reason::MessageTooBig)?;
             }
         }
         Ok(())
+    }
+
+    /// Judges how many bytes wait behind the first message.
+    pub(super) fn judge_behind(&self, len: usize) -> Result<(), Reason> {
+        match self {
+            Self::Waiting { budget, .. } if len > behind::MAX_LEN || len as u64 > *budget => {
+                Err(Reason::MessageTooBig)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps what would go on of the upstream's chunk.

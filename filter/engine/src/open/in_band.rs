@@ -10,10 +10,19 @@ use crate::chunk::{Chunk, Unreadable};
 use crate::lane::Peer;
 use crate::passage::Passage;
 
+use super::behind::Behind;
 use super::entrance::Entrance;
-use super::rights::{Entry, Refused};
+use super::rights::{Entry, Refused, Renewal};
 use super::side::{Ear, Flow};
 use super::{Judged, Open, speech};
+
+/// Why it is not known yet what becomes of a message that was heard.
+pub(super) enum Unheard {
+    /// Something has to be asked.
+    Asks(Judged),
+    /// Something has to be fetched.
+    Waits,
+}
 
 /// What becomes of a message that was heard.
 enum Heard {
@@ -38,19 +47,28 @@ impl Open {
         self.listen();
     }
 
-    /// Hears the client's message that is whole. Something may have to be asked before it is known
-    /// what becomes of it; then this is to be called again.
-    pub(super) fn hear(&mut self, passage: &mut Passage, now: Duration) -> Option<Judged> {
+    /// Hears the client's message that is whole, with what the host held `behind` it. Before it is
+    /// known what becomes of it this may have to be called again.
+    pub(super) fn hear(
+        &mut self,
+        behind: Option<&Behind>,
+        passage: &mut Passage,
+        now: Duration,
+    ) -> Result<(), Unheard> {
+        // One that waits is not judged for every chunk.
+        if behind.is_some_and(|behind| !behind.released) && self.entrance.is_waiting() {
+            return Err(Unheard::Waits);
+        }
         let heard = match self.judge_heard(now) {
             Ok(heard) => heard,
-            Err(Entry::Ask(charge)) => return Some(Judged::Ask(charge)),
-            Err(Entry::Spend(ticket)) => return Some(Judged::Spend(ticket)),
-            Err(Entry::Refused(Refused { reason, detail })) => {
+            Err(Entry::Ask(charge)) => return Err(Unheard::Asks(Judged::Ask(charge))),
+            Err(Entry::Spend(ticket)) => return Err(Unheard::Asks(Judged::Spend(ticket))),
+            Err(Entry::Wait) => return Err(Unheard::Waits),
+            Err(Entry::Refused(refused)) => {
                 self.client.forget_frame();
-                self.tally.message(Peer::Client, Err(reason));
-                self.detail = detail.map(Box::new);
-                self.refuse(reason, now);
-                return None;
+                self.tally.message(Peer::Client, Err(refused.reason));
+                self.refuse_token(refused, now);
+                return Ok(());
             }
             Err(Entry::Granted) => {
                 self.be_granted(false);
@@ -62,7 +80,52 @@ impl Open {
             Heard::Ordinary => self.client.release_heard(passage, &mut self.tally),
             Heard::Taken => self.client.take_heard(&mut self.tally),
         }
-        None
+        Ok(())
+    }
+
+    /// Leaves what the chunk has from `start` on with the host, behind a first message that waits,
+    /// and what it held `behind` it before. Nothing is left there if the wait is over.
+    pub(super) fn hold_behind(
+        &mut self,
+        behind: Option<Box<Behind>>,
+        chunk: &mut impl Chunk,
+        start: usize,
+        now: Duration,
+    ) -> Result<Option<Passage>, Unreadable> {
+        if behind.is_none() {
+            self.client.keep_heard();
+            self.deadlines.expect_no_pong(now);
+            self.deadlines.await_fetch(self.rights.as_ref().and_then(|rights| rights.pending_until()));
+        }
+        let mut behind = behind.unwrap_or_default();
+        let len = chunk.len().saturating_sub(start);
+        if let Err(reason) = self.entrance.judge_behind(len) {
+            self.client.forget_frame();
+            self.tally.message(Peer::Client, Err(reason));
+            self.refuse(reason, now);
+            return Ok(None);
+        }
+        if behind.closes(chunk, start)? {
+            self.shut();
+            return Ok(None);
+        }
+        if len > behind.len {
+            self.deadlines.note_client(now);
+        }
+        (behind.len, behind.due, behind.released) = (len, false, false);
+        self.behind = Some(behind);
+        // It is held until it is released, and in the next callback again.
+        self.held_early = 2;
+        let mut passage = Passage { hold: true, ..Passage::default() };
+        passage.pass(start..chunk.len());
+        Ok(Some(passage))
+    }
+
+    /// How many bytes of the client's the host holds that are to be judged now.
+    pub(crate) fn take_release(&mut self) -> Option<usize> {
+        let behind = self.behind.as_mut().filter(|behind| behind.due)?;
+        (behind.due, behind.released) = (false, true);
+        Some(behind.len)
     }
 
     fn judge_heard(&mut self, now: Duration) -> Result<Heard, Entry> {
@@ -75,12 +138,51 @@ impl Open {
             // It began before the server's Close.
             return Ok(Heard::Taken);
         }
-        if !rights.renew(message, now).map_err(Entry::Refused)? {
+        let Renewal::Taken(renewed) = rights.renew(message, now).map_err(Entry::Refused)? else {
             return Ok(Heard::Ordinary);
+        };
+        let (replies, until) = (rights.replies(), rights.pending_until());
+        if renewed {
+            self.be_granted(replies);
         }
-        let replies = rights.replies();
-        self.be_granted(replies);
+        self.deadlines.await_fetch(until);
         Ok(Heard::Taken)
+    }
+
+    /// Whether a token waits for something that is fetched.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let pending_until = self.rights.as_ref().and_then(|rights| rights.pending_until());
+        pending_until.is_some() && self.may_be_granted()
+    }
+
+    fn may_be_granted(&self) -> bool {
+        !matches!(self.entrance, Entrance::Shut) && !self.deadlines.is_closing()
+    }
+
+    /// What a token waits for may have come, or may come no more.
+    pub(crate) fn look_again(&mut self, now: Duration) {
+        if !self.may_be_granted() {
+            return;
+        }
+        if let Some(behind) = &mut self.behind {
+            behind.due = true;
+            return;
+        }
+        let Some(rights) = &mut self.rights else { return };
+        match rights.renew_by_pending(now) {
+            Ok(false) => {}
+            Ok(true) => {
+                let replies = rights.replies();
+                self.be_granted(replies);
+                self.speak(now);
+            }
+            Err(refused) => self.refuse_token(refused, now),
+        }
+    }
+
+    fn refuse_token(&mut self, Refused { reason, detail }: Refused, now: Duration) {
+        self.detail = detail.map(Box::new);
+        self.refuse(reason, now);
     }
 
     /// The times of a token that has just been accepted hold from now on.
@@ -113,6 +215,9 @@ impl Open {
     /// The connection ends before it is authenticated, if it is not.
     pub(super) fn shut(&mut self) {
         self.entrance.shut();
+        if let Some(behind) = &mut self.behind {
+            behind.due = true;
+        }
         self.listen();
     }
 

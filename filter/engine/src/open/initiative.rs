@@ -144,9 +144,12 @@ impl Open {
                     if !self.client.lane.at_boundary() && self.deadlines.extend_pong() => {}
                 Due::End(reason) => self.refuse(reason, now),
                 Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
+                // Its answer would wait behind its first message.
+                Due::AskClient if self.behind.is_some() => {}
                 Due::AskClient => self.ask_client(now),
                 Due::Mark => self.mark(now),
                 Due::ParkClient => self.park_client(now),
+                Due::LookAgain => self.look_again(now),
                 Due::GiveNotice => self.give_notice(now),
                 Due::Speak => {
                     self.send_closes();

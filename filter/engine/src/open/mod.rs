@@ -6,6 +6,7 @@
 //! decided by [`parking`] and [`deadlines`]; what the client says to Postern, in [`in_band`].
 
 mod backlog;
+mod behind;
 mod candidate;
 mod deadlines;
 mod entrance;
@@ -37,10 +38,12 @@ use crate::reason::Reason;
 use crate::ruleset::Ruleset;
 use crate::tally::{Counts, Tally};
 use backlog::{Backlog, NoRoom};
+use behind::Behind;
 use candidate::Candidate;
 use deadlines::Deadlines;
 pub(crate) use deadlines::Ends;
 use entrance::Entrance;
+use in_band::Unheard;
 use parking::Parking;
 use ping::PingKey;
 use rates::{Charging, Next, Rates};
@@ -73,6 +76,8 @@ pub(crate) struct Open {
     /// By what right it is open, under a policy that asks for one.
     rights: Option<Box<Rights>>,
     entrance: Entrance,
+    /// What waits behind a first message that cannot be judged yet.
+    behind: Option<Box<Behind>>,
     speech: Speech,
     /// What the upstream sent before the client was authenticated, which goes to the client at once.
     delivery: Option<Vec<u8>>,
@@ -167,6 +172,7 @@ impl Open {
             tally: Counts::default(),
             rights: terms.rights,
             entrance: Entrance::Open,
+            behind: None,
             speech: Speech::default(),
             delivery: None,
             paused_once: false,
@@ -280,6 +286,11 @@ impl Open {
         let was_parked = self.parking.of(peer.other()).unpark();
         // What a parked stream may come to hold.
         let mut is_paused = was_parked;
+        let mut held = if peer == Peer::Client { self.behind.take() } else { None };
+        if held.as_ref().is_some_and(|held| !held.released) {
+            // The host has given back what it held, so that the chunk behind this one is its own.
+            self.held_early = 1;
+        }
         if peer == Peer::Client && self.held_early > 0 {
             self.held_early -= 1;
             is_paused = true;
@@ -295,14 +306,24 @@ impl Open {
         let mut ahead = self.upstream.lane.payload_left();
         loop {
             if peer == Peer::Client && self.client.is_heard() {
-                if let Some(question) = self.hear(&mut passage, now) {
-                    self.wait_for_answer(was_parked, is_paused, Asking { passage, position, charged: None });
-                    return Ok(question);
+                match self.hear(held.as_deref(), &mut passage, now) {
+                    Ok(()) => {}
+                    Err(Unheard::Asks(question)) => {
+                        let asking = Asking { passage, position, charged: None };
+                        self.wait_for_answer(was_parked, is_paused, asking);
+                        return Ok(question);
+                    }
+                    Err(Unheard::Waits) => {
+                        if let Some(passage) = self.hold_behind(held.take(), chunk, position, now)? {
+                            return Ok(Judged::Passage(passage));
+                        }
+                        continue;
+                    }
                 }
             } else if peer == Peer::Upstream && self.speech.waits() {
                 self.speak_between(&mut passage, chunk.len(), room, now);
             }
-            let Self { client, upstream, rates, tally, parking, backlog, entrance, .. } = self;
+            let Self { client, upstream, rates, tally, parking, backlog, entrance, behind, .. } = self;
             let side = match peer {
                 Peer::Client => client,
                 Peer::Upstream => upstream,
@@ -350,7 +371,8 @@ impl Open {
                     }
                     Step::Frame(frame) => {
                         position = frame.range.end;
-                        if let Err(reason) = entrance.judge(peer, &frame.header, &mut passage) {
+                        let behind = behind.as_ref().map_or(0, |behind| behind.len);
+                        if let Err(reason) = entrance.judge(peer, &frame.header, &mut passage, behind) {
                             Err(Stop::Refused(reason))
                         } else if side.is_discarded(&frame) {
                             side.discard_frame();
@@ -397,7 +419,7 @@ impl Open {
                         }
                         taken
                     }
-                    Step::Violation(reason) => Err(Stop::Refused(reason)),
+                    Step::Violation(reason) => Err(Stop::Refused(side.refusal_by(reason))),
                 }
             };
             match taken {

@@ -36,6 +36,26 @@ pub(crate) struct Rights {
     first: Option<Place>,
     refresh: Option<Place>,
     entering: Option<Entering>,
+    pending: Option<Box<Pending>>,
+}
+
+/// A token that cannot be judged before something has been fetched.
+#[derive(Clone, Debug)]
+struct Pending {
+    found: Found,
+    /// So long that is waited for, however often it is looked at again.
+    until: Duration,
+    /// Why it is refused if it cannot wait.
+    otherwise: Refused,
+}
+
+/// What a later message comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewal {
+    /// It was not meant for Postern.
+    Ordinary,
+    /// It was. Whether a token has renewed the right, be it its own or the one that waited.
+    Taken(bool),
 }
 
 /// When the last token ends, since the Unix epoch.
@@ -75,6 +95,8 @@ pub(super) enum Entry {
     Refused(Refused),
     /// The token has to be spent; the answer goes to [`Rights::spent`].
     Spend(Ticket),
+    /// It cannot be judged yet, and waits.
+    Wait,
 }
 
 impl Rights {
@@ -84,8 +106,9 @@ impl Rights {
         let first = auth.and_then(Auth::first_message).map(Place::new);
         let refresh = auth.and_then(|auth| auth.refresh.as_ref()).map(Place::new);
         let times = Times::default();
+        let (entering, pending) = (None, None);
         let mut rights =
-            Self { ruleset, buckets, holder: None, bearer: None, times, first, refresh, entering: None };
+            Self { ruleset, buckets, holder: None, bearer: None, times, first, refresh, entering, pending };
         if let Some(claims) = claims {
             rights.grant(claims);
         }
@@ -123,11 +146,14 @@ impl Rights {
     }
 
     /// Judges the client's first message, and grants the right if it has an acceptable token. To be
-    /// asked again after each answer.
+    /// asked again after each answer, and when what it waits for may have come.
     pub(super) fn enter(&mut self, message: &[u8], rates: &mut Rates, now: Duration) -> Entry {
         let mut entering = match self.entering.take() {
             Some(entering) => entering,
-            None => self.begin_to_enter(message, now),
+            None => match self.begin_to_enter(message, now) {
+                Some(entering) => entering,
+                None => return Entry::Wait,
+            },
         };
         if let Some(charge) = entering.pending.pop_front() {
             self.entering = Some(entering);
@@ -168,20 +194,61 @@ impl Rights {
         }
     }
 
-    /// Judges a later message. Whether it was meant for Postern, and has renewed the right.
-    pub(super) fn renew(&mut self, message: &[u8], now: Duration) -> Result<bool, Refused> {
+    /// Judges a later message. Its token may have to wait, and then the right is what it was.
+    pub(super) fn renew(&mut self, message: &[u8], now: Duration) -> Result<Renewal, Refused> {
         let found = self.refresh.as_ref().map_or(Found::Nothing, |place| place.find(message));
         if found == Found::Nothing {
-            return Ok(false);
+            return Ok(Renewal::Ordinary);
         }
-        let claims = self.judge(found, now).map_err(|rejected| Refused::from(&*rejected))?;
-        self.grant(&claims);
-        Ok(true)
+        let renewed = self.renew_by_pending(now)?;
+        if let Some(pending) = self.pending.take() {
+            // One waits at a time.
+            return Err(pending.otherwise);
+        }
+        Ok(Renewal::Taken(self.renew_by(found, None, now)? || renewed))
     }
 
-    fn begin_to_enter(&self, message: &[u8], now: Duration) -> Entering {
-        let found = self.first.as_ref().map_or(Found::Nothing, |place| place.find(message));
-        let judged = self.judge(found, now);
+    /// Judges the token that waits, if there is one, once more. Whether it has renewed the right.
+    pub(super) fn renew_by_pending(&mut self, now: Duration) -> Result<bool, Refused> {
+        let Some(pending) = self.pending.take() else { return Ok(false) };
+        self.renew_by(pending.found, Some(pending.until), now)
+    }
+
+    /// Until when a token waits, if one does.
+    pub(super) fn pending_until(&self) -> Option<Duration> {
+        self.pending.as_ref().map(|pending| pending.until)
+    }
+
+    /// Judges a token, which has waited `until` now if it has at all. Whether it has renewed the
+    /// right; if not, it waits.
+    fn renew_by(&mut self, found: Found, until: Option<Duration>, now: Duration) -> Result<bool, Refused> {
+        match self.judge(&found, now) {
+            Ok(claims) => {
+                self.grant(&claims);
+                Ok(true)
+            }
+            Err(rejected) => match Pending::of(found, &rejected, until, now) {
+                None => Err(Refused::from(&*rejected)),
+                pending => {
+                    self.pending = pending;
+                    Ok(false)
+                }
+            },
+        }
+    }
+
+    fn begin_to_enter(&mut self, message: &[u8], now: Duration) -> Option<Entering> {
+        let (found, until) = match self.pending.take() {
+            Some(pending) => (pending.found, Some(pending.until)),
+            None => (self.first.as_ref().map_or(Found::Nothing, |place| place.find(message)), None),
+        };
+        let judged = self.judge(&found, now);
+        if let Err(rejected) = &judged {
+            self.pending = Pending::of(found, rejected, until, now);
+            if self.pending.is_some() {
+                return None;
+            }
+        }
         // A user is known, and counted, also where the claims are not enough.
         let genuine = match &judged {
             Ok(claims) => Some(claims),
@@ -196,13 +263,13 @@ impl Rights {
             Ok(ticket) => (verdict, ticket),
             Err(cause) => (Err(Refused::from(&Rejected::from(TokenError::from(cause)))), None),
         };
-        Entering { verdict, pending: pending.unwrap_or_default(), ticket }
+        Some(Entering { verdict, pending: pending.unwrap_or_default(), ticket })
     }
 
-    fn judge(&self, found: Found, now: Duration) -> Result<Claims, Box<Rejected>> {
-        let (Found::Token(token), Some(auth)) = (&found, self.auth()) else {
+    fn judge(&self, found: &Found, now: Duration) -> Result<Claims, Box<Rejected>> {
+        let (Found::Token(token), Some(auth)) = (found, self.auth()) else {
             let ambiguous = TokenError::from(Cause::Json(JsonError::Duplicate));
-            let error = (found == Found::Ambiguous).then_some(ambiguous);
+            let error = (*found == Found::Ambiguous).then_some(ambiguous);
             let reason = error.map_or(Reason::TokenMissing, TokenError::reason);
             return Err(Box::new(Rejected { detail: error, ..reason.into() }));
         };
@@ -234,13 +301,21 @@ impl From<Reason> for Refused {
 
 impl From<&Rejected> for Refused {
     fn from(rejected: &Rejected) -> Self {
-        // What would be waited for in a handshake is not on a connection that is open: the client
-        // comes back, and finds it.
-        let reason = match rejected.awaits {
-            Some((Awaited::Keys, _)) => Reason::KeysUnavailable,
-            Some((Awaited::RevocationList, _)) => Reason::RevocationUnavailable,
-            None => rejected.reason,
+        Self { reason: rejected.reason, detail: rejected.detail }
+    }
+}
+
+impl Pending {
+    /// What was found, if it is worth waiting for what would change that it was rejected. It was
+    /// waited for `until` then, if it was before.
+    fn of(found: Found, rejected: &Rejected, until: Option<Duration>, now: Duration) -> Option<Box<Self>> {
+        let (what, patience) = rejected.awaits?;
+        let until = until.unwrap_or_else(|| now.saturating_add(patience));
+        let reason = match what {
+            Awaited::Keys => Reason::KeysUnavailable,
+            Awaited::RevocationList => Reason::RevocationUnavailable,
         };
-        Self { reason, detail: rejected.detail }
+        let otherwise = Refused { reason, detail: rejected.detail };
+        (until > now).then(|| Box::new(Self { found, until, otherwise }))
     }
 }

@@ -370,6 +370,15 @@ impl Side {
         }
     }
 
+    /// Why a frame is refused whose header the lane refuses for `reason`. A first message has to be
+    /// text, whatever types messages may have.
+    pub(super) fn refusal_by(&self, reason: Reason) -> Reason {
+        match reason {
+            Reason::TypeDenied if self.ear == Ear::First => Reason::TokenMissing,
+            reason => reason,
+        }
+    }
+
     /// Whether a message is to be heard, before anything else is done.
     pub(super) fn is_heard(&self) -> bool {
         self.is_heard
@@ -378,6 +387,11 @@ impl Side {
     /// The message that is to be heard.
     pub(super) fn heard(&self) -> &[u8] {
         self.proof.kept()
+    }
+
+    /// Keeps of the message that is heard only how it reads.
+    pub(super) fn keep_heard(&mut self) {
+        self.withheld.discard();
     }
 
     /// Lets the message that was heard go on.

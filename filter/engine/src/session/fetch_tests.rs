@@ -47,7 +47,13 @@ fn engine(changes: Value) -> Engine {
 }
 
 /// The fetch of `kind` begins and ends: with this document, or in failure.
-fn fetch(engine: &Engine, shared: &mut Vec<u8>, kind: Kind, document: Option<&Value>, now: Duration) {
+pub(super) fn fetch(
+    engine: &Engine,
+    shared: &mut Vec<u8>,
+    kind: Kind,
+    document: Option<&Value>,
+    now: Duration,
+) {
     let source = engine.sources().into_iter().find(|source| source.spec().kind == kind).unwrap();
     let Step::Claim(claimed) = source.look(shared, 1, now) else { panic!("it is not due") };
     source.look(&claimed, 1, now);

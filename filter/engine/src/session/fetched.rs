@@ -1,5 +1,5 @@
-//! What a session has to do with what is fetched: its handshake may wait for it, and a revocation
-//! list may end it.
+//! What a session has to do with what is fetched: its handshake may wait for it, or a token that was
+//! sent later, and a revocation list may end it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,9 +10,13 @@ use crate::reason::Reason;
 use crate::source::Source;
 
 impl Session {
-    /// Whether the request is held until something has been fetched.
+    /// Whether the request is held, or a token waits, until something has been fetched.
     pub fn is_waiting(&self) -> bool {
-        matches!(&self.phase, Phase::Handshake(handshake) if handshake.waits_until().is_some())
+        match &self.phase {
+            Phase::Handshake(handshake) => handshake.waits_until().is_some(),
+            Phase::Open(open) => open.is_waiting(),
+            _ => false,
+        }
     }
 
     /// Whether what `source` says may end it.
@@ -26,13 +30,16 @@ impl Session {
             self.advance_handshake(now);
         }
         let Phase::Open(open) = &mut self.phase else { return };
-        if open.refused().is_none()
-            && open.bearer().is_some_and(|bearer| self.ruleset.has_revoked(bearer, now))
-        {
-            open.refuse(Reason::TokenRevoked, now);
-            self.tell_refusal();
-            self.send();
+        if open.refused().is_some() {
+            return;
         }
+        if open.bearer().is_some_and(|bearer| self.ruleset.has_revoked(bearer, now)) {
+            open.refuse(Reason::TokenRevoked, now);
+        } else {
+            open.look_again(now);
+        }
+        self.tell_refusal();
+        self.send();
     }
 
     /// Refuses a handshake that waits.

@@ -7,6 +7,7 @@ use super::*;
 use crate::frame::FrameHeader;
 use crate::testing::{SECRET, from_client, from_upstream, request, with};
 
+mod awaiting;
 mod first_message;
 mod refresh;
 

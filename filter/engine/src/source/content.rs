@@ -24,10 +24,10 @@ impl Content {
         }
     }
 
-    /// Reads the document `number`.
-    pub(super) fn read(kind: Kind, number: u64, document: &[u8]) -> Result<Self, &'static str> {
+    /// Reads a document.
+    pub(super) fn read(kind: Kind, document: &[u8]) -> Result<Self, &'static str> {
         Ok(match kind {
-            Kind::Keys => Self::Keys(Some(Rc::new(KeySet::read(number, document)?))),
+            Kind::Keys => Self::Keys(Some(Rc::new(KeySet::read(document)?))),
             Kind::Revocation => Self::Revocation(Some(Rc::new(RevocationList::read(document)?))),
         })
     }

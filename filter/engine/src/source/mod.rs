@@ -181,7 +181,7 @@ impl Source {
         self.at_hand.set(self.record.get().number);
         let Some((number, document)) = shared.split_first_chunk() else { return false };
         let number = u64::from_be_bytes(*number);
-        let Ok(content) = Content::read(self.spec.kind, number, document) else { return false };
+        let Ok(content) = Content::read(self.spec.kind, document) else { return false };
         self.at_hand.set(number);
         self.content.replace(content);
         self.stirred.set(true);
@@ -200,7 +200,7 @@ impl Source {
         if answer.len > self.spec.kind.max_bytes() {
             return Err(FetchError::TooLarge);
         }
-        Content::read(self.spec.kind, 0, answer.body).map_err(FetchError::Unusable)?;
+        Content::read(self.spec.kind, answer.body).map_err(FetchError::Unusable)?;
         Ok(Outcome(Some(SipHasher13::new().hash(answer.body).as_u128())))
     }
 

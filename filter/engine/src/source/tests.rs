@@ -80,8 +80,9 @@ impl Worker {
         judged.map(|_| ())
     }
 
-    fn generation(&self, now: Duration) -> Option<u64> {
-        self.source.content(now, Content::keys).map(|set| set.generation())
+    /// The number of the keys that serve at `now`.
+    fn serves(&self, now: Duration) -> Option<u64> {
+        self.source.content(now, Content::keys).map(|_| self.source.at_hand.get())
     }
 }
 
@@ -98,14 +99,14 @@ fn other() -> Vec<u8> {
 fn one_worker_fetches_and_the_others_take_it_up() {
     let (mut shared, all) = (Shared::default(), workers(4, &spec(300)));
     assert!(all[0].tick(&mut shared, START));
-    assert!(all.iter().all(|worker| !worker.tick(&mut shared, START) && worker.generation(START).is_none()));
+    assert!(all.iter().all(|worker| !worker.tick(&mut shared, START) && worker.serves(START).is_none()));
     all[0].answered(&mut shared, b"200", &good(), START + s(1)).unwrap();
-    assert_eq!(all[0].generation(START + s(1)), Some(1));
-    assert_eq!(all[1].generation(START + s(1)), None);
+    assert_eq!(all[0].serves(START + s(1)), Some(1));
+    assert_eq!(all[1].serves(START + s(1)), None);
     for worker in &all {
         assert!(!worker.tick(&mut shared, START + s(1)));
         assert!(worker.source.take_stir());
-        assert_eq!(worker.generation(START + s(1)), Some(1));
+        assert_eq!(worker.serves(START + s(1)), Some(1));
         assert!(!worker.tick(&mut shared, START + s(2)));
         assert!(!worker.source.take_stir(), "there is nothing to tell");
     }
@@ -120,7 +121,7 @@ fn whoever_is_configured_later_goes_on_with_what_is_there() {
         let mut shared = Shared { record: shared.record.clone(), document: shared.document.clone() };
         let later = &workers(1, &spec(interval))[0];
         assert!(!later.tick(&mut shared, START + s(30)));
-        assert_eq!(later.generation(START + s(30)), Some(1));
+        assert_eq!(later.serves(START + s(30)), Some(1));
         // Its own interval counts.
         assert_eq!(later.tick(&mut shared, START + s(60)), is_due);
     }
@@ -134,10 +135,10 @@ fn the_lease_of_a_dead_worker_ends_and_what_it_brings_later_is_not_taken() {
     assert!(!all[1].tick(&mut shared, ends - Duration::from_millis(1)));
     assert!(all[1].tick(&mut shared, ends));
     all[0].answered(&mut shared, b"200", &good(), ends).unwrap();
-    assert_eq!(all[0].generation(ends), None);
+    assert_eq!(all[0].serves(ends), None);
     all[1].answered(&mut shared, b"200", &other(), ends + s(1)).unwrap();
     assert!(!all[0].tick(&mut shared, ends + s(1)));
-    assert_eq!(all[0].generation(ends + s(1)), Some(1));
+    assert_eq!(all[0].serves(ends + s(1)), Some(1));
     // And one that comes after its own lease, which nobody has taken over.
     assert!(all[0].tick(&mut shared, ends + s(301)));
     let settled = all[0].source.settle(&shared.record, Outcome::FAILED, b"", 1, ends + s(305));
@@ -164,12 +165,12 @@ fn it_is_fetched_again_after_its_interval_and_an_unchanged_document_is_not_read_
     shared.document = b"whoever reads this has read it again".to_vec();
     all[1].answered(&mut shared, b"200", &good(), START + s(302)).unwrap();
     assert!(!all[0].tick(&mut shared, START + s(601)));
-    assert_eq!((all[0].generation(START + s(302)), all[1].generation(START + s(302))), (Some(1), Some(1)));
+    assert_eq!((all[0].serves(START + s(302)), all[1].serves(START + s(302))), (Some(1), Some(1)));
     assert_eq!(all[0].source.age(START + s(310)), Some(s(8)));
     assert!(all[0].tick(&mut shared, START + s(602)));
     all[0].answered(&mut shared, b"200", &other(), START + s(602)).unwrap();
     assert!(!all[1].tick(&mut shared, START + s(603)));
-    assert_eq!(all[1].generation(START + s(603)), Some(2));
+    assert_eq!(all[1].serves(START + s(603)), Some(2));
 }
 
 /// When a server that always fails is asked, in seconds after the first time.
@@ -266,7 +267,7 @@ fn what_is_at_hand_serves_for_its_time_and_whoever_waits_does_so_while_it_makes_
     worker.answered(&mut shared, b"200", &good(), START).unwrap();
     assert_eq!(worker.source.patience(START), None);
     let mut now = START;
-    while worker.generation(now).is_some() {
+    while worker.serves(now).is_some() {
         now += s(1);
         if worker.tick(&mut shared, now) {
             worker.answered(&mut shared, b"503", b"", now).unwrap_err();
@@ -278,7 +279,7 @@ fn what_is_at_hand_serves_for_its_time_and_whoever_waits_does_so_while_it_makes_
     assert_eq!(worker.source.patience(START + s(408)), Some(s(2)));
     assert!(worker.tick(&mut shared, START + s(410)));
     worker.answered(&mut shared, b"200", &good(), START + s(410)).unwrap();
-    assert_eq!(worker.generation(START + s(410)), Some(1));
+    assert_eq!(worker.serves(START + s(410)), Some(1));
 }
 
 #[test]
@@ -302,7 +303,7 @@ fn only_a_good_answer_is_taken() {
         let now = START + s(10 * i);
         assert!(all[0].tick(&mut shared, now));
         assert_eq!(all[0].answered(&mut shared, status, body, now), Err(error));
-        assert_eq!(all[0].generation(now), Some(1));
+        assert_eq!(all[0].serves(now), Some(1));
     }
 }
 
@@ -318,7 +319,7 @@ fn shared_bytes_that_nobody_wrote_harm_nothing() {
         assert!(!later.source.take_up(document));
         // It is not read over and over.
         assert_eq!(later.source.look(&sound.record, 9, START), Step::Rest);
-        assert_eq!(later.generation(START), None);
+        assert_eq!(later.serves(START), None);
     }
     for record in [&b"x"[..], &[0xff; 59], &[0xff; 60], &[0x00; 60]] {
         let later = &workers(1, &spec(300))[0];
@@ -338,7 +339,7 @@ fn a_clock_that_is_set_back_stops_nothing() {
     all[0].answered(&mut shared, b"200", &good(), START).unwrap();
     let back = START - s(86_400);
     assert!(all[0].tick(&mut shared, back), "it is fetched again at once");
-    assert_eq!(all[0].generation(back), Some(1), "and serves meanwhile");
+    assert_eq!(all[0].serves(back), Some(1), "and serves meanwhile");
     all[0].answered(&mut shared, b"200", &good(), back + s(1)).unwrap();
     assert!(!all[0].tick(&mut shared, back + s(2)));
     assert!(all[0].tick(&mut shared, back + s(301)));

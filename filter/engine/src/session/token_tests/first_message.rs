@@ -122,6 +122,20 @@ fn there_is_one_try() {
 }
 
 #[test]
+fn a_first_message_of_a_type_that_is_denied_is_no_token_like_any_other_that_is_no_text() {
+    let good = first_message(&token(json!({})));
+    let of_text = || Line::waiting(json!({}), json!({"messages": {"types": ["text"]}}));
+    for bytes in [from_client(BINARY, &good), from_client(0x02, b"{")] {
+        let mut line = of_text();
+        line.client(&bytes);
+        line.assert_ended(Reason::TokenMissing, "the first");
+        let mut line = of_text();
+        line.client(&[from_client(TEXT, &good), bytes].concat());
+        line.assert_ended(Reason::TypeDenied, "the second");
+    }
+}
+
+#[test]
 fn what_comes_before_counts_in_both_directions_together() {
     let good = from_client(TEXT, &first_message(&token(json!({}))));
     let room = 2000 - good.len();
