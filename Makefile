@@ -1,7 +1,8 @@
 # Everything that is done with this repository, by its own tools. `make` lists the targets.
 
 ENVOY_VERSION := 1.40.0
-ENVOY_VERSIONS ?= 1.36.2 1.37.0 1.38.3 1.39.3 1.40.0
+# Of each minor version the last that is packaged with V8, which 1.38.3 is not.
+ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
 WEBSOCKETS_VERSION := 16.0
 PYJWT_VERSION := 2.15.1
 CRYPTOGRAPHY_VERSION := 50.0.2
