@@ -236,6 +236,25 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
     }
 }
 
+/// An Envoy in front that rewrites paths keeps the first one, query and all, in a header of its own, which
+/// is believed where that Envoy is.
+#[tokio::test]
+async fn a_token_leaves_the_path_that_a_gateway_in_front_has_kept_as_well() {
+    const KEPT: &str = "X-Envoy-Original-Path";
+    let trusting = scene().change_connection_manager(|hcm| {
+        let here = json!([{"address_prefix": "127.0.0.0", "prefix_len": 8}]);
+        hcm["internal_address_config"] = json!({"cidr_ranges": here});
+    });
+    let (scene, token) = (trusting.start().await, token());
+    for query in [format!("room=1&access_token={token}"), format!("access_token={token}&room=1")] {
+        let request = Request::upgrade(&format!("/ws/all?{query}")).header(KEPT, format!("/chat?{query}"));
+        let client = scene.open_with(&request).await;
+        let record = scene.record(&client).await;
+        assert!(!shows(&record.head.raw, &token), "{}", String::from_utf8_lossy(&record.head.raw));
+        assert_eq!(record.header("x-envoy-original-path").as_deref(), Some("/chat?room=1"));
+    }
+}
+
 /// An upstream may choose only what it was offered, and a token that is taken out is not offered to it.
 #[tokio::test]
 async fn the_upstream_may_choose_the_offer_of_a_token_only_where_the_token_is_left_in() {

@@ -12,7 +12,7 @@ use crate::auth::carrier::without_parameters;
 use crate::auth::keys::Keyring;
 use crate::auth::secret::Variables;
 use crate::handshake::{self, Kind};
-use crate::headers::{HeaderEdit, Single};
+use crate::headers::HeaderEdit;
 use crate::metadata;
 use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
@@ -213,12 +213,8 @@ impl Engine {
     /// A refusal where no policy says in which carriers a token may be: what any policy would
     /// take out of the path does not reach the access log.
     fn refuse(&self, head: &RequestHead, reason: Reason) -> Vec<Output> {
-        let mut edits = Vec::new();
-        if let Single::One(path) = head.headers().single(":path") {
-            let names: Vec<_> = self.token_parameters.iter().map(String::as_str).collect();
-            let clean = without_parameters(path, &names);
-            edits.extend(clean.map(|clean| HeaderEdit::Set(":path".to_owned(), clean)));
-        }
+        let names: Vec<_> = self.token_parameters.iter().map(String::as_str).collect();
+        let edits = without_parameters(head.headers(), &names);
         let instance = Instance::of(head);
         let told = Event::Refused { reason, instance: instance.as_str().to_owned(), detail: None };
         vec![Output::Tell(told), Output::Reply(edits, Reply::refusal(reason, &instance, None))]

@@ -74,7 +74,7 @@ impl Open {
             return;
         }
         let (at_boundary, withheld) = (side.at_boundary(), side.withholds());
-        let ping_due = sender == Peer::Upstream && self.deadlines.is_ping_due(now);
+        let ping_due = sender == Peer::Upstream && self.may_answer() && self.deadlines.is_ping_due(now);
         let expected = self.parking.of(Peer::Client).is_expected();
         let marks = match sender == Peer::Upstream && self.backlog.wants_mark(expected) {
             false => Marks::No,
@@ -105,6 +105,11 @@ impl Open {
         if self.parking.can_park_client() {
             self.deadlines.park_when_quiet(now);
         }
+    }
+
+    /// Whether an answer of the client's would be heard: it may wait behind its first message.
+    fn may_answer(&self) -> bool {
+        self.behind.is_none()
     }
 
     /// An own Ping goes to `receiver`; `due` when the client's silence asked for it.
@@ -144,8 +149,7 @@ impl Open {
                     if !self.client.lane.at_boundary() && self.deadlines.extend_pong() => {}
                 Due::End(reason) => self.refuse(reason, now),
                 Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
-                // Its answer would wait behind its first message.
-                Due::AskClient if self.behind.is_some() => {}
+                Due::AskClient if !self.may_answer() => {}
                 Due::AskClient => self.ask_client(now),
                 Due::Mark => self.mark(now),
                 Due::ParkClient => self.park_client(now),

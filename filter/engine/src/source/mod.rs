@@ -177,12 +177,11 @@ impl Source {
 
     /// Takes up the shared document. Whether there was one that can be used.
     pub fn take_up(&self, shared: &[u8]) -> bool {
-        // Whatever it is, it is not read again before there is another one.
+        // Whatever it is, it is not read again before there is another one. It goes by the number of
+        // the record, not its own: one that is shared ahead of its record may never get that.
         self.at_hand.set(self.record.get().number);
-        let Some((number, document)) = shared.split_first_chunk() else { return false };
-        let number = u64::from_be_bytes(*number);
+        let Some((_, document)) = shared.split_first_chunk::<8>() else { return false };
         let Ok(content) = Content::read(self.spec.kind, document) else { return false };
-        self.at_hand.set(number);
         self.content.replace(content);
         self.stirred.set(true);
         true

@@ -146,6 +146,27 @@ fn the_lease_of_a_dead_worker_ends_and_what_it_brings_later_is_not_taken() {
 }
 
 #[test]
+fn a_document_whose_record_came_too_late_is_not_taken_for_the_next_one() {
+    let (mut shared, all) = (Shared::default(), workers(2, &spec(300)));
+    all[0].tick(&mut shared, START);
+    all[0].answered(&mut shared, b"200", &good(), START).unwrap();
+    assert!(all[0].tick(&mut shared, START + s(300)));
+    let outcome = all[0].source.judge(&Answer { status: b"200", len: other().len(), body: &other() });
+    let settled = all[0].source.settle(&shared.record, outcome.unwrap(), &other(), 1, START + s(302));
+    let Settled::Swap { document: Some(document), .. } = settled else { panic!("{settled:?}") };
+    // It is shared, and before its record is, another worker takes over.
+    shared.document = document;
+    let late = START + s(303);
+    assert_eq!(all[1].source.look(&shared.record, 2, late), Step::Read);
+    assert!(all[1].source.take_up(&shared.document));
+    let orphan = all[1].source.content(late, Content::keys).unwrap();
+    assert!(all[1].tick(&mut shared, late));
+    let newer = json!({"keys": [issuer_keys()["keys"][1]]}).to_string().into_bytes();
+    all[1].answered(&mut shared, b"200", &newer, late).unwrap();
+    assert!(!Rc::ptr_eq(&all[1].source.content(late, Content::keys).unwrap(), &orphan));
+}
+
+#[test]
 fn a_worker_that_goes_away_gives_its_lease_back() {
     let (mut shared, all) = (Shared::default(), workers(2, &spec(300)));
     assert!(all[0].tick(&mut shared, START));

@@ -1,4 +1,4 @@
-//! Tokens in the query of `:path`.
+//! Tokens in the query of `:path`, and where an Envoy in front has kept that.
 
 use percent_encoding::percent_decode;
 use postern_config::Carrier;
@@ -8,25 +8,38 @@ use crate::headers::{HeaderEdit, Headers, Single};
 
 const PATH: &str = ":path";
 
-/// Takes the parameters of every [`Carrier::Query`]. A request has one path (RFC 9113 §8.3.1).
+/// Where Envoy keeps the path of a request that it rewrites: one in front may have.
+const KEPT_PATH: &str = "x-envoy-original-path";
+
+/// Takes the parameters of every [`Carrier::Query`]. A request has one path (RFC 9113 §8.3.1). What
+/// was kept of an earlier one loses them as well, but brings no token.
 pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut Extraction<'c>) {
-    let Single::One(path) = headers.single(PATH) else { return };
     let carrier_of = |name: &[u8]| {
         carriers.iter().find(|carrier| matches!(carrier, Carrier::Query(n) if n.as_bytes() == name))
     };
-    if let Some((found, rest)) = partition(path, carrier_of) {
+    if let Single::One(path) = headers.single(PATH)
+        && let Some((found, rest)) = partition(path, carrier_of)
+    {
         for (carrier, token) in found {
             out.find(carrier, token);
         }
         out.edits.push(HeaderEdit::Set(PATH.to_owned(), rest));
     }
+    out.edits.extend(clean(headers, KEPT_PATH, carrier_of));
 }
 
-/// `path` without the query parameters of these names, all other bytes as they were; `None` when
-/// it has none of them. Names compare after decoding.
-pub fn without_parameters(path: &[u8], names: &[&str]) -> Option<Vec<u8>> {
+/// What takes the query parameters of these names out of every path that a request has; all other
+/// bytes stay as they were. Names compare after decoding.
+pub fn without_parameters(headers: Headers<'_>, names: &[&str]) -> Vec<HeaderEdit> {
     let listed = |name: &[u8]| names.iter().find(|n| n.as_bytes() == name);
-    partition(path, listed).map(|(_, rest)| rest)
+    [PATH, KEPT_PATH].into_iter().filter_map(|field| clean(headers, field, listed)).collect()
+}
+
+/// What takes the parameters that `claim` wants out of the path in `field`, if it has any.
+fn clean<T>(headers: Headers<'_>, field: &str, claim: impl Fn(&[u8]) -> Option<T>) -> Option<HeaderEdit> {
+    let (_, rest) = headers.all(field).find_map(|path| partition(path, &claim))?;
+    // In place of all there are, if somebody sent more than one.
+    Some(HeaderEdit::Set(field.to_owned(), rest))
 }
 
 /// A decoded value, with what claimed it.

@@ -153,8 +153,28 @@ fn parameters_of_several_names_are_removed_without_looking_at_carriers() {
         (b"/t", None),
         (b"", None),
     ] {
-        assert_eq!(without_parameters(path, &names).as_deref(), left, "{path:?}");
+        for field in [":path", "x-envoy-original-path"] {
+            let edits = without_parameters(Headers::new(&fields(&[(field, path)])), &names);
+            let expected = left.map(|left| HeaderEdit::Set(field.into(), left.to_vec()));
+            assert_eq!(edits, Vec::from_iter(expected), "{path:?}");
+        }
     }
+}
+
+#[test]
+fn a_path_that_was_kept_loses_its_tokens_and_brings_none() {
+    const KEPT: &str = "x-envoy-original-path";
+    let carriers = [Carrier::Query("t".into())];
+    let set = |name: &str, value: &[u8]| HeaderEdit::Set(name.into(), value.to_vec());
+    let both =
+        extracted(&[(":path", b"/ws?t=abc&a=1"), ("X-Envoy-Original-Path", b"/?a=1&t=abc")], &carriers);
+    assert_eq!(both, (vec![b"abc".to_vec()], vec![set(":path", b"/ws?a=1"), set(KEPT, b"/?a=1")]));
+    let kept = extracted(&[(":path", b"/ws"), (KEPT, b"/?t=abc")], &carriers);
+    assert_eq!(kept, (vec![], vec![set(KEPT, b"/")]));
+    let twice =
+        extracted(&[(":path", b"/ws"), (KEPT, b"/a?b"), (KEPT, b"/?t=abc"), (KEPT, b"/?t=def")], &carriers);
+    assert_eq!(twice, (vec![], vec![set(KEPT, b"/")]));
+    assert_eq!(extracted(&[(":path", b"/ws"), (KEPT, b"/?a=1")], &carriers), (vec![], vec![]));
 }
 
 #[test]

@@ -335,6 +335,39 @@ fn a_client_is_not_asked_whether_it_is_there_while_its_answer_would_wait() {
 }
 
 #[test]
+fn nor_is_it_asked_behind_what_the_server_says() {
+    let changes = json!({"liveness": {"idle_timeout": "1h", "ping_interval": "1s", "pong_timeout": "500ms"}});
+    let mut fetcher = Fetcher::new(json!({}), changes);
+    let mut host = waiting(&fetcher, b"");
+    let now = OPENED + Duration::from_millis(1100);
+    host.upstream_sends(now, &from_upstream(TEXT, b"welcome"));
+    assert_eq!(host.client, b"");
+    host.time(now + s(1));
+    fetcher.fetched(Kind::Keys, Some(&issuer_keys()), now + s(1));
+    host.input(now + s(1), Input::Fetched);
+    host.assert_goes_on();
+    assert_eq!(host.seen().0, [(TEXT, b"welcome".to_vec())]);
+}
+
+#[test]
+fn a_first_message_that_waits_is_a_sign_of_life() {
+    let changes = json!({"liveness": {"idle_timeout": "5s", "ping_interval": "none"}});
+    for behind in [Vec::new(), behind()] {
+        let mut fetcher = Fetcher::new(json!({}), changes.clone());
+        let mut host = enter(&fetcher);
+        host.client_sends(OPENED + s(4), &[first(), behind].concat());
+        host.time(OPENED + s(6));
+        assert!(host.session.is_waiting());
+        fetcher.fetched(Kind::Keys, Some(&issuer_keys()), OPENED + s(6));
+        host.input(OPENED + s(6), Input::Fetched);
+        host.time(OPENED + s(9) - Duration::from_nanos(1));
+        host.assert_goes_on();
+        host.time(OPENED + s(11));
+        assert_eq!(host.closed, Some((Reason::IdleTimeout, false)));
+    }
+}
+
+#[test]
 fn the_user_is_charged_once_after_the_wait() {
     let rates = json!({"rates": [{"count": "handshakes", "per": "user", "limit": 3, "window": "1h"}]});
     for refused in [false, true] {
