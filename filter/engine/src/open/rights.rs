@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use postern_config::{Auth, Expiry, Per, Rate};
 
-use crate::auth::admit::{Awaited, Holder, Rejected, admit};
+use crate::auth::admit::{Holder, Rejected, admit};
 use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
 use crate::auth::message::{Found, Place};
@@ -45,8 +45,6 @@ struct Pending {
     found: Found,
     /// So long that is waited for, however often it is looked at again.
     until: Duration,
-    /// Why it is refused if it cannot wait.
-    otherwise: Refused,
 }
 
 /// What a later message comes to.
@@ -201,11 +199,9 @@ impl Rights {
             return Ok(Renewal::Ordinary);
         }
         let renewed = self.renew_by_pending(now)?;
-        if let Some(pending) = self.pending.take() {
-            // One waits at a time.
-            return Err(pending.otherwise);
-        }
-        Ok(Renewal::Taken(self.renew_by(found, None, now)? || renewed))
+        // One waits at a time: this one takes its place, and waits no longer than that would have.
+        let until = self.pending.take().map(|pending| pending.until);
+        Ok(Renewal::Taken(self.renew_by(found, until, now)? || renewed))
     }
 
     /// Judges the token that waits, if there is one, once more. Whether it has renewed the right.
@@ -309,13 +305,8 @@ impl Pending {
     /// What was found, if it is worth waiting for what would change that it was rejected. It was
     /// waited for `until` then, if it was before.
     fn of(found: Found, rejected: &Rejected, until: Option<Duration>, now: Duration) -> Option<Box<Self>> {
-        let (what, patience) = rejected.awaits?;
+        let (_, patience) = rejected.awaits?;
         let until = until.unwrap_or_else(|| now.saturating_add(patience));
-        let reason = match what {
-            Awaited::Keys => Reason::KeysUnavailable,
-            Awaited::RevocationList => Reason::RevocationUnavailable,
-        };
-        let otherwise = Refused { reason, detail: rejected.detail };
-        (until > now).then(|| Box::new(Self { found, until, otherwise }))
+        (until > now).then(|| Box::new(Self { found, until }))
     }
 }

@@ -173,16 +173,31 @@ fn of_two_refreshes_the_first_is_judged_before_the_second() {
 }
 
 #[test]
-fn a_second_refresh_while_the_first_still_waits_ends_the_connection() {
-    for second in [new_refresh(json!({})), refresh(&old(json!({})))] {
-        let fetcher = fetcher();
-        let mut host = Host::open(&fetcher, json!({}));
-        host.client_sends(OPENED, &new_refresh(json!({})));
-        host.client_sends(OPENED + s(1), &from_client(TEXT, b"{\"auth\":{}}"));
-        assert!(host.session.is_waiting(), "that is none");
-        host.client_sends(OPENED + s(1), &second);
-        host.assert_ended(OPENED + s(1), Reason::KeysUnavailable, true);
+fn a_second_refresh_takes_the_place_of_one_that_waits() {
+    // By a key that is there: the first is forgotten, whatever it was.
+    let mut fetcher_a = fetcher();
+    let mut host = Host::open(&fetcher_a, json!({}));
+    host.client_sends(OPENED, &new_refresh(json!({"sub": "bob"})));
+    host.client_sends(OPENED + s(1), &from_client(TEXT, b"{\"auth\":{}}"));
+    assert!(host.session.is_waiting(), "that is none");
+    host.client_sends(OPENED + s(1), &refresh(&old(json!({"exp": EXP + 50}))));
+    host.assert_goes_on();
+    assert!(!host.session.is_waiting());
+    assert_eq!(host.seen().0.len(), 1, "the second is answered");
+    fetcher_a.fetched(Kind::Keys, Some(&issuer_keys()), OPENED + s(2));
+    host.input(OPENED + s(2), Input::Fetched);
+    host.assert_goes_on();
+
+    // By the same key: it waits no longer than the first would have.
+    let fetcher_b = fetcher();
+    let mut host = Host::open(&fetcher_b, json!({}));
+    for seconds in [0, 1, 2] {
+        host.client_sends(OPENED + s(seconds), &new_refresh(json!({})));
+        assert!(host.session.is_waiting());
     }
+    assert_eq!(host.session.deadline(), Some(OPENED + PATIENCE));
+    host.time(OPENED + PATIENCE);
+    host.assert_ended(OPENED + PATIENCE, Reason::TokenInvalid, true);
 }
 
 #[test]
