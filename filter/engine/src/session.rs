@@ -241,7 +241,7 @@ impl Session {
             Input::Fetched => self.on_fetched(now),
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
-                    open.give_up_parking();
+                    open.give_up_parking(now);
                 }
             }
             Input::Rerouted => self.refuse(Vec::new(), Reason::PolicyInvalid.into()),

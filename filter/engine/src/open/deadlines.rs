@@ -19,6 +19,10 @@ const RETRY: Duration = Duration::from_secs(1);
 /// for so much longer.
 const SLOWEST_READER: u64 = 64 * 1024;
 
+/// How much may lie between a host and a client that still reads, in bytes: the buffers on the way
+/// hold no more.
+const MOST_UNREAD: u64 = 16 * 1024 * 1024;
+
 /// How long a client that does not answer has for the Close.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
@@ -40,8 +44,10 @@ pub(super) struct Deadlines {
     park_at: Option<Moment>,
     /// When something last came from the upstream, as far as that is known.
     upstream_heard: Moment,
-    /// Whether anything has come since, unread.
-    upstream_moved: bool,
+    /// How many bytes have come since, unread.
+    upstream_moved: u32,
+    /// When the slowest reader has read all that has gone to it.
+    read_at: Moment,
     /// When the connection ends, and why, whatever happens on it.
     ends: Ends,
     /// When the client is told that its token ends soon.
@@ -105,7 +111,8 @@ impl Deadlines {
             upstream_pong_at: None,
             park_at: None,
             upstream_heard: now,
-            upstream_moved: false,
+            upstream_moved: 0,
+            read_at: now,
             ends,
             notice_at: None,
             fetch_at: None,
@@ -204,8 +211,8 @@ impl Deadlines {
     /// have read.
     pub(super) fn expect_pong(&mut self, unread: u64, now: Duration) {
         let now = Moment::from(now);
-        let reading = Duration::from_secs(unread / SLOWEST_READER);
-        self.pong_at = Some(now.after(self.liveness().pong_timeout).after(reading));
+        let read_at = self.read_at.min(now.after(reading(unread.min(MOST_UNREAD)))).max(now);
+        self.pong_at = Some(read_at.after(self.liveness().pong_timeout));
         self.ping_at = None;
     }
 
@@ -261,16 +268,16 @@ impl Deadlines {
     /// What passed unread did so by `now`.
     pub(super) fn note_time(&mut self, now: Duration) {
         if std::mem::take(&mut self.moved) {
-            self.heard = now.into();
+            self.hear(now.into());
         }
-        if std::mem::take(&mut self.upstream_moved) {
-            self.upstream_heard = now.into();
+        if self.upstream_moved > 0 {
+            self.note_upstream(0, now);
         }
     }
 
     /// Something has come from the client.
     pub(super) fn note_client(&mut self, now: Duration) {
-        self.heard = now.into();
+        self.hear(now.into());
     }
 
     /// Whether a Close has gone, so that what is left will be cut.
@@ -278,20 +285,22 @@ impl Deadlines {
         self.cut_at.is_some()
     }
 
-    /// Something has come from the upstream.
-    pub(super) fn note_upstream(&mut self, now: Duration) {
+    /// Something has come from the upstream, and `len` bytes of it went on to the client.
+    pub(super) fn note_upstream(&mut self, len: usize, now: Duration) {
         self.upstream_heard = now.into();
+        let unread = u64::from(std::mem::take(&mut self.upstream_moved));
+        self.read_at = self.read_at.max(now.into()).after(reading(unread.saturating_add(len as u64)));
     }
 
-    /// Payload of the upstream has passed unread.
-    pub(super) fn note_upstream_unread(&mut self) {
-        self.upstream_moved = true;
+    /// So many bytes of payload of the upstream have passed unread, at a time that is not known yet.
+    pub(super) fn note_upstream_unread(&mut self, len: usize) {
+        self.upstream_moved = self.upstream_moved.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
     /// Whether nothing has come from the upstream for a while.
     pub(super) fn is_quiet(&self, now: Duration) -> bool {
         let now = Moment::from(now);
-        !self.upstream_moved && self.upstream_heard.after(QUIET) <= now
+        self.upstream_moved == 0 && self.upstream_heard.after(QUIET) <= now
     }
 
     /// The stream towards the client is to be parked once it is quiet.
@@ -338,6 +347,13 @@ impl Deadlines {
         self.cut_at.get_or_insert(now.after(timeout));
     }
 
+    fn hear(&mut self, now: Moment) {
+        self.heard = now;
+        // The clock may have been set back since that was set.
+        let due_at = self.liveness().ping_interval.map(|interval| now.after(interval));
+        self.ping_at = self.ping_at.zip(due_at).map(|(at, due_at)| at.min(due_at));
+    }
+
     fn liveness(&self) -> &Liveness {
         &self.ruleset.policy.liveness
     }
@@ -345,4 +361,9 @@ impl Deadlines {
     fn idle_at(&self) -> Moment {
         self.heard.after(self.liveness().idle_timeout)
     }
+}
+
+/// How long the slowest reader takes for so many bytes.
+fn reading(bytes: u64) -> Duration {
+    Duration::from_nanos(bytes.saturating_mul(1_000_000_000 / SLOWEST_READER))
 }

@@ -231,8 +231,9 @@ impl Open {
     }
 
     /// The host did not let anything be put into a parked stream.
-    pub(crate) fn give_up_parking(&mut self) {
+    pub(crate) fn give_up_parking(&mut self, now: Duration) {
         self.parking.give_up();
+        self.deadlines.expect_no_pong(now);
     }
 
     /// Whether the next `len` bytes from `peer` pass as they are, unread. If so, they count as
@@ -253,7 +254,7 @@ impl Open {
                 let passes = is_plain && !parked && self.upstream.pass_unread(len);
                 if passes {
                     self.backlog.add(len);
-                    self.deadlines.note_upstream_unread();
+                    self.deadlines.note_upstream_unread(len);
                 }
                 passes
             }
