@@ -4,7 +4,7 @@
 //! contexts of a VM share it too: a session outlives the configuration it was opened under.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,11 +13,9 @@ use postern_engine::Session;
 use postern_engine::source::Source;
 
 thread_local! {
-    /// Those that have a deadline, by their contexts.
-    static SCHEDULED: RefCell<HashMap<u32, Rc<Live>>> = RefCell::default();
-    /// The contexts of those whose deadline is in the same [`GRAIN`] of time, and of some that have
-    /// moved to another since. There are many sessions, and few grains until their deadlines.
-    static WHEEL: RefCell<BTreeMap<u64, Vec<u32>>> = RefCell::default();
+    /// Those that have a deadline, by it and by their contexts: each has one place, and leaves it when
+    /// it moves or ends, however far ahead that is.
+    static SCHEDULED: RefCell<BTreeMap<(NonZeroU64, u32), Rc<Live>>> = RefCell::default();
     /// Those that wait for something that is fetched: in their handshake, or with a token sent later.
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
     /// Those through which something went since the last tick.
@@ -25,9 +23,6 @@ thread_local! {
     /// The policies that go away, and by when.
     static DRAINING: RefCell<BTreeMap<(Plugin, String), Duration>> = RefCell::default();
 }
-
-/// How many nanoseconds share a place of the wheel: a quarter of a second.
-const GRAIN: u64 = 250_000_000;
 
 /// What tells one filter of an Envoy from another; the same over all its configurations.
 pub(crate) type Plugin = Rc<[u8]>;
@@ -61,21 +56,19 @@ impl Live {
     /// Sees to it that the session is due by its deadline. One that has moved away is looked at
     /// when it would have been due: most move with every frame.
     pub(crate) fn schedule(self: &Rc<Self>, deadline: Option<Duration>) {
-        let Some(deadline) = deadline else {
-            self.scheduled.set(None);
-            SCHEDULED.with_borrow_mut(|scheduled| scheduled.remove(&self.context_id));
-            return;
-        };
-        let deadline = nanoseconds(deadline);
-        if let Some(before) = self.scheduled.replace(Some(deadline))
-            && before <= deadline
-        {
-            self.scheduled.set(Some(before));
+        let deadline = deadline.map(nanoseconds);
+        let before = self.scheduled.get();
+        if before.zip(deadline).is_some_and(|(before, deadline)| before <= deadline) {
             return;
         }
-        WHEEL.with_borrow_mut(|wheel| wheel.entry(grain(deadline)).or_default().push(self.context_id));
+        self.scheduled.set(deadline);
         SCHEDULED.with_borrow_mut(|scheduled| {
-            scheduled.entry(self.context_id).or_insert_with(|| Rc::clone(self));
+            if let Some(before) = before {
+                scheduled.remove(&(before, self.context_id));
+            }
+            if let Some(deadline) = deadline {
+                scheduled.insert((deadline, self.context_id), Rc::clone(self));
+            }
         });
     }
 
@@ -103,26 +96,15 @@ impl Live {
     }
 }
 
-/// The sessions whose deadline has come.
+/// The sessions whose deadline has come. They have none until they are scheduled again.
 pub(crate) fn due(now: Duration) -> Vec<Rc<Live>> {
     let now = nanoseconds(now);
-    let later = WHEEL.with_borrow_mut(|wheel| wheel.split_off(&(grain(now) + 1)));
-    let places = WHEEL.replace(later);
-    SCHEDULED.with_borrow(|scheduled| {
+    SCHEDULED.with_borrow_mut(|scheduled| {
         let mut due = Vec::new();
-        for (place, contexts) in places {
-            for context in contexts {
-                // Who has moved is in another place, or has none.
-                let live = scheduled.get(&context);
-                let at = live.and_then(|live| live.scheduled.get()).filter(|at| grain(*at) == place);
-                let (Some(live), Some(at)) = (live, at) else { continue };
-                if at <= now {
-                    live.scheduled.set(None);
-                    due.push(Rc::clone(live));
-                } else {
-                    WHEEL.with_borrow_mut(|wheel| wheel.entry(place).or_default().push(context));
-                }
-            }
+        while let Some(first) = scheduled.first_entry().filter(|first| first.key().0 <= now) {
+            let live = first.remove();
+            live.scheduled.set(None);
+            due.push(live);
         }
         due
     })
@@ -131,11 +113,6 @@ pub(crate) fn due(now: Duration) -> Vec<Rc<Live>> {
 fn nanoseconds(time: Duration) -> NonZeroU64 {
     let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     NonZeroU64::new(nanoseconds).unwrap_or(NonZeroU64::MIN)
-}
-
-/// The place of a time in the wheel.
-fn grain(time: NonZeroU64) -> u64 {
-    time.get() / GRAIN
 }
 
 /// Every open session of `plugin` under a policy of this name, whatever configuration it was opened
