@@ -32,7 +32,7 @@ impl Root {
     fn drain(&self, engine: &Engine) {
         let now = host::now();
         let by = engine.draining().map(|(policy, over)| (policy.to_owned(), now.saturating_add(over)));
-        sessions::set_draining(&self.plugin, by);
+        sessions::set_draining(&self.plugin, self.context_id, by);
         for (policy, over) in engine.draining() {
             let open = sessions::under(&self.plugin, policy);
             let share = over / u32::try_from(open.len()).unwrap_or(u32::MAX).max(1);
@@ -116,7 +116,8 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(context_id, Rc::clone(&self.plugin), self.engine.clone())))
+        let (plugin, engine) = (Rc::clone(&self.plugin), self.engine.clone());
+        Some(Box::new(Stream::new(context_id, plugin, self.context_id, engine)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -20,8 +20,8 @@ thread_local! {
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
     /// Those through which something went since the last tick.
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
-    /// The policies that go away, and by when.
-    static DRAINING: RefCell<BTreeMap<(Plugin, String), Duration>> = RefCell::default();
+    /// The policies that go away, by when, and the root whose configuration says so.
+    static DRAINING: RefCell<BTreeMap<(Plugin, String), (Duration, u32)>> = RefCell::default();
 }
 
 /// What tells one filter of an Envoy from another; the same over all its configurations.
@@ -30,6 +30,8 @@ pub(crate) type Plugin = Rc<[u8]>;
 /// A session and its place here.
 pub(crate) struct Live {
     plugin: Plugin,
+    /// The root under whose configuration the stream began.
+    root: u32,
     /// The stream's context.
     pub(crate) context_id: u32,
     /// What judges it.
@@ -41,10 +43,11 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(plugin: Plugin, context_id: u32, session: Session) -> Rc<Self> {
+    pub(crate) fn new(plugin: Plugin, root: u32, context_id: u32, session: Session) -> Rc<Self> {
         let session = RefCell::new(session);
         Rc::new(Self {
             plugin,
+            root,
             context_id,
             session,
             scheduled: Cell::default(),
@@ -124,20 +127,23 @@ pub(crate) fn under(plugin: &Plugin, policy: &str) -> Vec<Rc<Live>> {
     })
 }
 
-/// These policies of `plugin` go away by these times, and no others.
-pub(crate) fn set_draining(plugin: &Plugin, policies: impl Iterator<Item = (String, Duration)>) {
+/// These policies of `plugin` go away by these times, and no others: so says the configuration of
+/// `root`.
+pub(crate) fn set_draining(plugin: &Plugin, root: u32, policies: impl Iterator<Item = (String, Duration)>) {
     DRAINING.with_borrow_mut(|draining| {
         draining.retain(|(of, _), _| of != plugin);
-        draining.extend(policies.map(|(policy, by)| ((Rc::clone(plugin), policy), by)));
+        draining.extend(policies.map(|(policy, by)| ((Rc::clone(plugin), policy), (by, root))));
     });
 }
 
 impl Live {
     /// By when the policy of `session`, which has just opened, goes away: it may have been told to
-    /// while the handshake was under way.
+    /// while the handshake was under way. Whom the same configuration has let in all the same, by an
+    /// override for its route, it keeps.
     pub(crate) fn drains_by(&self, session: &Session) -> Option<Duration> {
         let key = (Rc::clone(&self.plugin), session.policy().to_owned());
-        DRAINING.with_borrow(|draining| draining.get(&key).copied())
+        let told = DRAINING.with_borrow(|draining| draining.get(&key).copied());
+        told.filter(|(_, root)| *root != self.root).map(|(by, _)| by)
     }
 }
 
