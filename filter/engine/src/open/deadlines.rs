@@ -154,6 +154,7 @@ impl Deadlines {
         if let Some(cut_at) = self.cut_at {
             return (cut_at <= now).then_some(Due::Cut);
         }
+        self.ask_before_idle(now);
         let ends = [
             (self.ends.entrance, Reason::AuthTimeout),
             (self.ends.expiry, Reason::TokenExpired),
@@ -198,6 +199,19 @@ impl Deadlines {
             }
         }
         None
+    }
+
+    /// A host that stood still, or whose clock was set forward, has had nobody asked meanwhile: who
+    /// would be idle by now, but should have been asked before, counts as silent since it was due.
+    fn ask_before_idle(&mut self, now: Moment) {
+        let Some(interval) = self.liveness().ping_interval else { return };
+        let due_at = self.heard.after(interval);
+        // One that could not be asked is to be tried again later than that.
+        let is_unasked = self.ping_at.is_some_and(|at| at <= due_at);
+        if is_unasked && due_at <= now && self.idle_at() <= now {
+            self.heard = now.before(interval);
+            self.ping_at = Some(now);
+        }
     }
 
     /// Whether the client has been silent for so long that it is to be asked, and has not been.

@@ -328,3 +328,34 @@ fn a_ping_that_the_host_did_not_take_is_not_waited_for() {
     }
     assert_eq!((reason, now), (Some(Reason::IdleTimeout), START + 30 * SECOND));
 }
+
+#[test]
+fn a_client_that_nobody_has_asked_is_asked_before_it_is_called_idle() {
+    for answers in [true, false] {
+        let mut trial = parked(liveness(json!({})));
+        // The host stood still, or its clock was set forward.
+        let now = START + 3600 * SECOND;
+        let pong = asked(&mut trial, now);
+        if answers {
+            assert_eq!(trial.bytes(Peer::Client, &pong, now + SECOND), b"");
+            asked(&mut trial, now + 11 * SECOND);
+        } else {
+            assert_eq!(at(&mut trial, now + 5 * SECOND).1, Some(Reason::PongTimeout));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_cannot_be_asked_is_called_idle_in_its_time() {
+    let mut trial = Trial::open(liveness(json!({})));
+    let mut now = START;
+    let mut reason = None;
+    while reason.is_none() {
+        now += SECOND / 4;
+        reason = at(&mut trial, now).1;
+    }
+    assert_eq!((reason, now), (Some(Reason::IdleTimeout), START + 30 * SECOND));
+    // Nor is one whom its policy would have asked too late.
+    let mut trial = parked(liveness(json!({"ping_interval": "40s"})));
+    assert_eq!(at(&mut trial, START + 3600 * SECOND).1, Some(Reason::IdleTimeout));
+}
