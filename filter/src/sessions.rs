@@ -16,6 +16,8 @@ thread_local! {
     /// Those that have a deadline, by it and by their contexts: each has one place, and leaves it when
     /// it moves or ends, however far ahead that is.
     static SCHEDULED: RefCell<BTreeMap<(NonZeroU64, u32), Rc<Live>>> = RefCell::default();
+    /// When the clock was last looked at.
+    static LAST: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// Those that wait for something that is fetched: in their handshake, or with a token sent later.
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
     /// Those through which something went since the last tick.
@@ -23,6 +25,9 @@ thread_local! {
     /// The policies that go away, by when, and the root whose configuration says so.
     static DRAINING: RefCell<BTreeMap<(Plugin, String), (Duration, u32)>> = RefCell::default();
 }
+
+/// How late a deadline may be met.
+pub(crate) const LATEST: Duration = Duration::from_millis(250);
 
 /// What tells one filter of an Envoy from another; the same over all its configurations.
 pub(crate) type Plugin = Rc<[u8]>;
@@ -97,6 +102,17 @@ impl Live {
             BUSY.with_borrow_mut(|busy| busy.push(Rc::clone(self)));
         }
     }
+}
+
+/// By how much the clock was set back since this was last asked, if that was more than a deadline may
+/// be late.
+pub(crate) fn set_back(now: Duration) -> Option<Duration> {
+    LAST.replace(now).checked_sub(now).filter(|by| *by > LATEST)
+}
+
+/// All that have a deadline.
+pub(crate) fn scheduled() -> Vec<Rc<Live>> {
+    SCHEDULED.with_borrow(|scheduled| scheduled.values().cloned().collect())
 }
 
 /// The sessions whose deadline has come. They have none until they are scheduled again.

@@ -250,3 +250,32 @@ fn a_route_that_is_kept_while_its_policy_goes_away_keeps_whom_it_lets_in() {
         assert_eq!(other.reply().map(|reply| reply.status), Some(503));
     });
 }
+
+#[test]
+fn a_clock_that_is_set_back_lets_nobody_stay_who_is_gone() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({"liveness": {"idle_timeout": "30s", "ping_interval": "10s"}}));
+        let [silent, asked, closing] = [websocket(worker), websocket(worker), websocket(worker)];
+        worker.pass(10 * SECOND);
+        for stream in [&silent, &closing] {
+            let ping = read(&stream.to_client());
+            stream.client_sends(&from_client(PONG, &ping[0].payload));
+        }
+        closing.client_sends(&from_client(CLOSE, b""));
+        worker.set_back(3600 * SECOND);
+        let mut passed = Duration::ZERO;
+        while passed < 11 * SECOND {
+            worker.pass(SECOND / 4);
+            passed += SECOND / 4;
+        }
+        assert!(closing.is_reset(), "five seconds after its Close");
+        assert!(asked.is_reset(), "eight seconds after it was asked");
+        let frames = read(&silent.to_client());
+        assert_eq!(frames.iter().map(|frame| frame.opcode).collect::<Vec<_>>(), [PING, PING]);
+        while passed < 20 * SECOND {
+            worker.pass(SECOND / 4);
+            passed += SECOND / 4;
+        }
+        assert!(silent.is_reset(), "it was asked again, and did not answer");
+    });
+}

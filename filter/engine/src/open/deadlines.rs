@@ -350,6 +350,30 @@ impl Deadlines {
         self.ends.drain = Some(self.ends.drain.map_or(at, |before| before.min(at)));
     }
 
+    /// The clock was set back by so much: so is all that was set by it, but for the times that are
+    /// written in a token.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        for at in [&mut self.heard, &mut self.upstream_heard, &mut self.read_at] {
+            *at = at.before(by);
+        }
+        let Ends { entrance, expiry: _, session, drain } = &mut self.ends;
+        for at in [
+            &mut self.ping_at,
+            &mut self.pong_at,
+            &mut self.upstream_pong_at,
+            &mut self.park_at,
+            &mut self.fetch_at,
+            &mut self.speak_at,
+            &mut self.mark_at,
+            &mut self.cut_at,
+            entrance,
+            session,
+            drain,
+        ] {
+            *at = at.map(|at| at.before(by));
+        }
+    }
+
     /// A Close has gone: what is left is cut in time. `reason` is why, if that is Postern's.
     pub(super) fn close(&mut self, reason: Option<Reason>, now: Duration) {
         let now = Moment::from(now);

@@ -225,6 +225,11 @@ impl Open {
         self.deadlines.note_time(now);
     }
 
+    /// The clock was set back by so much.
+    pub(crate) fn set_back(&mut self, by: Duration) {
+        self.deadlines.set_back(by);
+    }
+
     /// The policy goes away: the connection ends by `at`.
     pub(crate) fn drain(&mut self, at: Duration) {
         self.deadlines.drain(at);
