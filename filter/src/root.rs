@@ -1,7 +1,6 @@
 //! The root context: takes a configuration, and keeps time.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use postern_engine::{Engine, Input, read_configuration};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -11,9 +10,6 @@ use crate::sessions::Plugin;
 use crate::sources::Fetches;
 use crate::stream::Stream;
 use crate::{host, metrics, sessions, shared, sources, stream};
-
-/// How late a deadline may be met.
-const TICK: Duration = Duration::from_millis(250);
 
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
@@ -32,7 +28,7 @@ impl Root {
     fn drain(&self, engine: &Engine) {
         let now = host::now();
         let by = engine.draining().map(|(policy, over)| (policy.to_owned(), now.saturating_add(over)));
-        sessions::set_draining(&self.plugin, by);
+        sessions::set_draining(&self.plugin, self.context_id, by);
         for (policy, over) in engine.draining() {
             let open = sessions::under(&self.plugin, policy);
             let share = over / u32::try_from(open.len()).unwrap_or(u32::MAX).max(1);
@@ -80,7 +76,7 @@ impl RootContext for Root {
                 // then what is there serves.
                 self.fetches.begin(&engine.sources(), host::now());
                 self.engine = Some(Rc::new(engine));
-                host::set_tick_period(TICK);
+                host::set_tick_period(sessions::LATEST);
                 true
             }
             Err(problems) => {
@@ -97,6 +93,13 @@ impl RootContext for Root {
         if let Some(engine) = &self.engine {
             let changed = self.fetches.on_tick(&engine.sources(), now);
             sources::tell(changed, now);
+        }
+        if let Some(by) = sessions::set_back(now) {
+            for live in sessions::scheduled() {
+                let mut session = live.session.borrow_mut();
+                session.handle(Input::SetBack(by), now);
+                live.schedule(session.deadline());
+            }
         }
         for live in sessions::busy() {
             let mut session = live.session.borrow_mut();
@@ -116,7 +119,8 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(context_id, Rc::clone(&self.plugin), self.engine.clone())))
+        let (plugin, engine) = (Rc::clone(&self.plugin), self.engine.clone());
+        Some(Box::new(Stream::new(context_id, plugin, self.context_id, engine)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

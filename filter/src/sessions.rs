@@ -4,7 +4,7 @@
 //! contexts of a VM share it too: a session outlives the configuration it was opened under.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,21 +13,21 @@ use postern_engine::Session;
 use postern_engine::source::Source;
 
 thread_local! {
-    /// Those that have a deadline, by their contexts.
-    static SCHEDULED: RefCell<HashMap<u32, Rc<Live>>> = RefCell::default();
-    /// The contexts of those whose deadline is in the same [`GRAIN`] of time, and of some that have
-    /// moved to another since. There are many sessions, and few grains until their deadlines.
-    static WHEEL: RefCell<BTreeMap<u64, Vec<u32>>> = RefCell::default();
+    /// Those that have a deadline, by it and by their contexts: each has one place, and leaves it when
+    /// it moves or ends, however far ahead that is.
+    static SCHEDULED: RefCell<BTreeMap<(NonZeroU64, u32), Rc<Live>>> = RefCell::default();
+    /// When the clock was last looked at.
+    static LAST: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// Those that wait for something that is fetched: in their handshake, or with a token sent later.
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
     /// Those through which something went since the last tick.
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
-    /// The policies that go away, and by when.
-    static DRAINING: RefCell<BTreeMap<(Plugin, String), Duration>> = RefCell::default();
+    /// The policies that go away, by when, and the root whose configuration says so.
+    static DRAINING: RefCell<BTreeMap<(Plugin, String), (Duration, u32)>> = RefCell::default();
 }
 
-/// How many nanoseconds share a place of the wheel: a quarter of a second.
-const GRAIN: u64 = 250_000_000;
+/// How late a deadline may be met.
+pub(crate) const LATEST: Duration = Duration::from_millis(250);
 
 /// What tells one filter of an Envoy from another; the same over all its configurations.
 pub(crate) type Plugin = Rc<[u8]>;
@@ -35,6 +35,8 @@ pub(crate) type Plugin = Rc<[u8]>;
 /// A session and its place here.
 pub(crate) struct Live {
     plugin: Plugin,
+    /// The root under whose configuration the stream began.
+    root: u32,
     /// The stream's context.
     pub(crate) context_id: u32,
     /// What judges it.
@@ -46,10 +48,11 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(plugin: Plugin, context_id: u32, session: Session) -> Rc<Self> {
+    pub(crate) fn new(plugin: Plugin, root: u32, context_id: u32, session: Session) -> Rc<Self> {
         let session = RefCell::new(session);
         Rc::new(Self {
             plugin,
+            root,
             context_id,
             session,
             scheduled: Cell::default(),
@@ -61,21 +64,19 @@ impl Live {
     /// Sees to it that the session is due by its deadline. One that has moved away is looked at
     /// when it would have been due: most move with every frame.
     pub(crate) fn schedule(self: &Rc<Self>, deadline: Option<Duration>) {
-        let Some(deadline) = deadline else {
-            self.scheduled.set(None);
-            SCHEDULED.with_borrow_mut(|scheduled| scheduled.remove(&self.context_id));
-            return;
-        };
-        let deadline = nanoseconds(deadline);
-        if let Some(before) = self.scheduled.replace(Some(deadline))
-            && before <= deadline
-        {
-            self.scheduled.set(Some(before));
+        let deadline = deadline.map(nanoseconds);
+        let before = self.scheduled.get();
+        if before.zip(deadline).is_some_and(|(before, deadline)| before <= deadline) {
             return;
         }
-        WHEEL.with_borrow_mut(|wheel| wheel.entry(grain(deadline)).or_default().push(self.context_id));
+        self.scheduled.set(deadline);
         SCHEDULED.with_borrow_mut(|scheduled| {
-            scheduled.entry(self.context_id).or_insert_with(|| Rc::clone(self));
+            if let Some(before) = before {
+                scheduled.remove(&(before, self.context_id));
+            }
+            if let Some(deadline) = deadline {
+                scheduled.insert((deadline, self.context_id), Rc::clone(self));
+            }
         });
     }
 
@@ -103,26 +104,26 @@ impl Live {
     }
 }
 
-/// The sessions whose deadline has come.
+/// By how much the clock was set back since this was last asked, if that was more than a deadline may
+/// be late.
+pub(crate) fn set_back(now: Duration) -> Option<Duration> {
+    LAST.replace(now).checked_sub(now).filter(|by| *by > LATEST)
+}
+
+/// All that have a deadline.
+pub(crate) fn scheduled() -> Vec<Rc<Live>> {
+    SCHEDULED.with_borrow(|scheduled| scheduled.values().cloned().collect())
+}
+
+/// The sessions whose deadline has come. They have none until they are scheduled again.
 pub(crate) fn due(now: Duration) -> Vec<Rc<Live>> {
     let now = nanoseconds(now);
-    let later = WHEEL.with_borrow_mut(|wheel| wheel.split_off(&(grain(now) + 1)));
-    let places = WHEEL.replace(later);
-    SCHEDULED.with_borrow(|scheduled| {
+    SCHEDULED.with_borrow_mut(|scheduled| {
         let mut due = Vec::new();
-        for (place, contexts) in places {
-            for context in contexts {
-                // Who has moved is in another place, or has none.
-                let live = scheduled.get(&context);
-                let at = live.and_then(|live| live.scheduled.get()).filter(|at| grain(*at) == place);
-                let (Some(live), Some(at)) = (live, at) else { continue };
-                if at <= now {
-                    live.scheduled.set(None);
-                    due.push(Rc::clone(live));
-                } else {
-                    WHEEL.with_borrow_mut(|wheel| wheel.entry(place).or_default().push(context));
-                }
-            }
+        while let Some(first) = scheduled.first_entry().filter(|first| first.key().0 <= now) {
+            let live = first.remove();
+            live.scheduled.set(None);
+            due.push(live);
         }
         due
     })
@@ -131,11 +132,6 @@ pub(crate) fn due(now: Duration) -> Vec<Rc<Live>> {
 fn nanoseconds(time: Duration) -> NonZeroU64 {
     let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     NonZeroU64::new(nanoseconds).unwrap_or(NonZeroU64::MIN)
-}
-
-/// The place of a time in the wheel.
-fn grain(time: NonZeroU64) -> u64 {
-    time.get() / GRAIN
 }
 
 /// Every open session of `plugin` under a policy of this name, whatever configuration it was opened
@@ -147,20 +143,23 @@ pub(crate) fn under(plugin: &Plugin, policy: &str) -> Vec<Rc<Live>> {
     })
 }
 
-/// These policies of `plugin` go away by these times, and no others.
-pub(crate) fn set_draining(plugin: &Plugin, policies: impl Iterator<Item = (String, Duration)>) {
+/// These policies of `plugin` go away by these times, and no others: so says the configuration of
+/// `root`.
+pub(crate) fn set_draining(plugin: &Plugin, root: u32, policies: impl Iterator<Item = (String, Duration)>) {
     DRAINING.with_borrow_mut(|draining| {
         draining.retain(|(of, _), _| of != plugin);
-        draining.extend(policies.map(|(policy, by)| ((Rc::clone(plugin), policy), by)));
+        draining.extend(policies.map(|(policy, by)| ((Rc::clone(plugin), policy), (by, root))));
     });
 }
 
 impl Live {
     /// By when the policy of `session`, which has just opened, goes away: it may have been told to
-    /// while the handshake was under way.
+    /// while the handshake was under way. Whom the same configuration has let in all the same, by an
+    /// override for its route, it keeps.
     pub(crate) fn drains_by(&self, session: &Session) -> Option<Duration> {
         let key = (Rc::clone(&self.plugin), session.policy().to_owned());
-        DRAINING.with_borrow(|draining| draining.get(&key).copied())
+        let told = DRAINING.with_borrow(|draining| draining.get(&key).copied());
+        told.filter(|(_, root)| *root != self.root).map(|(by, _)| by)
     }
 }
 

@@ -23,6 +23,7 @@ const NO_POLICY: &str = "none";
 pub(crate) struct Stream {
     context_id: u32,
     plugin: Plugin,
+    root: u32,
     engine: Option<Rc<Engine>>,
     live: Option<Rc<Live>>,
     /// The route by which the policy was found.
@@ -30,8 +31,9 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(context_id: u32, plugin: Plugin, engine: Option<Rc<Engine>>) -> Self {
-        Self { context_id, plugin, engine, live: None, route: None }
+    /// A stream under the configuration of `root`.
+    pub(crate) fn new(context_id: u32, plugin: Plugin, root: u32, engine: Option<Rc<Engine>>) -> Self {
+        Self { context_id, plugin, root, engine, live: None, route: None }
     }
 
     /// Whether the route that Envoy took is under another policy than the one that judged: a
@@ -100,7 +102,8 @@ impl HttpContext for Stream {
             Selection::Judge(mut session) => {
                 let now = host::now();
                 session.handle(Input::Request(head), now);
-                let live = self.live.insert(Live::new(Rc::clone(&self.plugin), self.context_id, *session));
+                let live = Live::new(Rc::clone(&self.plugin), self.root, self.context_id, *session);
+                let live = self.live.insert(live);
                 perform(live, &mut live.session.borrow_mut(), now)
             }
         }

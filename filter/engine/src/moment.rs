@@ -13,6 +13,12 @@ impl Moment {
     pub(crate) fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanoseconds(duration)))
     }
+
+    /// So much earlier.
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        let earlier = self.0.get().saturating_sub(nanoseconds(duration));
+        Self(NonZeroU64::new(earlier).unwrap_or(NonZeroU64::MIN))
+    }
 }
 
 impl From<Duration> for Moment {
@@ -51,6 +57,9 @@ mod tests {
             assert_eq!(Duration::from(Moment::from(time)), kept);
         }
         assert_eq!(Duration::from(Moment::from(Duration::MAX).after(Duration::MAX)), last);
+        let second = Moment::from(Duration::from_secs(1));
+        assert_eq!(Duration::from(second.before(Duration::from_millis(400))), Duration::from_millis(600));
+        assert_eq!(Duration::from(second.before(Duration::MAX)), Duration::from_nanos(1));
         assert!(
             Moment::from(Duration::from_secs(1))
                 < Moment::from(Duration::from_secs(1)).after(Duration::from_nanos(1))

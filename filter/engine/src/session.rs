@@ -67,6 +67,8 @@ pub enum Input {
     Fetched,
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
+    /// The clock was set back by so much since it was last told.
+    SetBack(Duration),
     /// Time has passed.
     Timer,
 }
@@ -83,6 +85,7 @@ impl fmt::Debug for Input {
             Self::Fetched => f.write_str("Fetched"),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
             Self::NotParked => f.write_str("NotParked"),
+            Self::SetBack(by) => f.debug_tuple("SetBack").field(by).finish(),
             Self::Timer => f.write_str("Timer"),
         }
     }
@@ -241,7 +244,12 @@ impl Session {
             Input::Fetched => self.on_fetched(now),
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
-                    open.give_up_parking();
+                    open.give_up_parking(now);
+                }
+            }
+            Input::SetBack(by) => {
+                if let Phase::Open(open) = &mut self.phase {
+                    open.set_back(by);
                 }
             }
             Input::Rerouted => self.refuse(Vec::new(), Reason::PolicyInvalid.into()),

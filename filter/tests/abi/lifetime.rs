@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::fixtures::{
-    REASON, agreement, auth, configure, handshake, open, request, token_for, websocket, with,
+    PROPERTIES, REASON, agreement, auth, configure, handshake, open, request, token_for, websocket, with,
 };
 use crate::frames::{BINARY, CLOSE, PING, PONG, TEXT, close, from_client, from_upstream, read};
 use crate::host::{Envoy, Stream, Worker};
@@ -224,5 +224,58 @@ fn what_does_not_fit_a_paused_buffer_is_not_put_there() {
             worker.pass(SECOND);
             assert_eq!(read(&stream.to_upstream()[fills.len()..]), [close(true, 1002, "protocol_error")]);
         }
+    });
+}
+
+/// Route metadata that lays `drain: none` over the policy `chat` (semantics 2).
+const STAYS: &[u8] = b"\x0a\x2e\x0a\x07postern\x12\x23\
+    \x0a\x10\x0a\x06policy\x12\x06\x1a\x04chat\x0a\x0f\x0a\x05drain\x12\x06\x1a\x04none";
+
+#[test]
+fn a_route_that_is_kept_while_its_policy_goes_away_keeps_whom_it_lets_in() {
+    Envoy::default().worker(|worker| {
+        configure(
+            worker,
+            json!({"drain": "10s", "liveness": {"idle_timeout": "1h", "ping_interval": "none"}}),
+        );
+        let properties = [&PROPERTIES[..], &[("xds.route_metadata", STAYS)]].concat();
+        for when in ["while the others go", "when they are gone"] {
+            let stream = Stream::open(worker, &handshake(), &properties);
+            let went_up = stream.request().unwrap_or_else(|| panic!("{when}: {:?}", stream.reply()));
+            stream.answered(&agreement(&went_up));
+            worker.pass(60 * SECOND);
+            assert_eq!(read(&stream.to_client()), [], "{when}");
+        }
+        let other = request(worker, &handshake());
+        assert_eq!(other.reply().map(|reply| reply.status), Some(503));
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_back_lets_nobody_stay_who_is_gone() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({"liveness": {"idle_timeout": "30s", "ping_interval": "10s"}}));
+        let [silent, asked, closing] = [websocket(worker), websocket(worker), websocket(worker)];
+        worker.pass(10 * SECOND);
+        for stream in [&silent, &closing] {
+            let ping = read(&stream.to_client());
+            stream.client_sends(&from_client(PONG, &ping[0].payload));
+        }
+        closing.client_sends(&from_client(CLOSE, b""));
+        worker.set_back(3600 * SECOND);
+        let mut passed = Duration::ZERO;
+        while passed < 11 * SECOND {
+            worker.pass(SECOND / 4);
+            passed += SECOND / 4;
+        }
+        assert!(closing.is_reset(), "five seconds after its Close");
+        assert!(asked.is_reset(), "eight seconds after it was asked");
+        let frames = read(&silent.to_client());
+        assert_eq!(frames.iter().map(|frame| frame.opcode).collect::<Vec<_>>(), [PING, PING]);
+        while passed < 20 * SECOND {
+            worker.pass(SECOND / 4);
+            passed += SECOND / 4;
+        }
+        assert!(silent.is_reset(), "it was asked again, and did not answer");
     });
 }

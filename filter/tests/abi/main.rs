@@ -19,6 +19,7 @@ mod fetching;
 mod fixtures;
 mod frames;
 mod handshake;
+mod held;
 mod host;
 mod hostile;
 mod lifetime;

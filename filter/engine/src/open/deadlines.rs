@@ -19,6 +19,10 @@ const RETRY: Duration = Duration::from_secs(1);
 /// for so much longer.
 const SLOWEST_READER: u64 = 64 * 1024;
 
+/// How much may lie between a host and a client that still reads, in bytes: the buffers on the way
+/// hold no more.
+const MOST_UNREAD: u64 = 16 * 1024 * 1024;
+
 /// How long a client that does not answer has for the Close.
 const LAST_WORD: Duration = Duration::from_millis(500);
 
@@ -40,8 +44,10 @@ pub(super) struct Deadlines {
     park_at: Option<Moment>,
     /// When something last came from the upstream, as far as that is known.
     upstream_heard: Moment,
-    /// Whether anything has come since, unread.
-    upstream_moved: bool,
+    /// How many bytes have come since, unread.
+    upstream_moved: u32,
+    /// When the slowest reader has read all that has gone to it.
+    read_at: Moment,
     /// When the connection ends, and why, whatever happens on it.
     ends: Ends,
     /// When the client is told that its token ends soon.
@@ -105,7 +111,8 @@ impl Deadlines {
             upstream_pong_at: None,
             park_at: None,
             upstream_heard: now,
-            upstream_moved: false,
+            upstream_moved: 0,
+            read_at: now,
             ends,
             notice_at: None,
             fetch_at: None,
@@ -147,6 +154,7 @@ impl Deadlines {
         if let Some(cut_at) = self.cut_at {
             return (cut_at <= now).then_some(Due::Cut);
         }
+        self.ask_before_idle(now);
         let ends = [
             (self.ends.entrance, Reason::AuthTimeout),
             (self.ends.expiry, Reason::TokenExpired),
@@ -193,6 +201,19 @@ impl Deadlines {
         None
     }
 
+    /// A host that stood still, or whose clock was set forward, has had nobody asked meanwhile: who
+    /// would be idle by now, but should have been asked before, counts as silent since it was due.
+    fn ask_before_idle(&mut self, now: Moment) {
+        let Some(interval) = self.liveness().ping_interval else { return };
+        let due_at = self.heard.after(interval);
+        // One that could not be asked is to be tried again later than that.
+        let is_unasked = self.ping_at.is_some_and(|at| at <= due_at);
+        if is_unasked && due_at <= now && self.idle_at() <= now {
+            self.heard = now.before(interval);
+            self.ping_at = Some(now);
+        }
+    }
+
     /// Whether the client has been silent for so long that it is to be asked, and has not been.
     pub(super) fn is_ping_due(&self, now: Duration) -> bool {
         let now = Moment::from(now);
@@ -204,8 +225,8 @@ impl Deadlines {
     /// have read.
     pub(super) fn expect_pong(&mut self, unread: u64, now: Duration) {
         let now = Moment::from(now);
-        let reading = Duration::from_secs(unread / SLOWEST_READER);
-        self.pong_at = Some(now.after(self.liveness().pong_timeout).after(reading));
+        let read_at = self.read_at.min(now.after(reading(unread.min(MOST_UNREAD)))).max(now);
+        self.pong_at = Some(read_at.after(self.liveness().pong_timeout));
         self.ping_at = None;
     }
 
@@ -261,16 +282,16 @@ impl Deadlines {
     /// What passed unread did so by `now`.
     pub(super) fn note_time(&mut self, now: Duration) {
         if std::mem::take(&mut self.moved) {
-            self.heard = now.into();
+            self.hear(now.into());
         }
-        if std::mem::take(&mut self.upstream_moved) {
-            self.upstream_heard = now.into();
+        if self.upstream_moved > 0 {
+            self.note_upstream(0, now);
         }
     }
 
     /// Something has come from the client.
     pub(super) fn note_client(&mut self, now: Duration) {
-        self.heard = now.into();
+        self.hear(now.into());
     }
 
     /// Whether a Close has gone, so that what is left will be cut.
@@ -278,20 +299,22 @@ impl Deadlines {
         self.cut_at.is_some()
     }
 
-    /// Something has come from the upstream.
-    pub(super) fn note_upstream(&mut self, now: Duration) {
+    /// Something has come from the upstream, and `len` bytes of it went on to the client.
+    pub(super) fn note_upstream(&mut self, len: usize, now: Duration) {
         self.upstream_heard = now.into();
+        let unread = u64::from(std::mem::take(&mut self.upstream_moved));
+        self.read_at = self.read_at.max(now.into()).after(reading(unread.saturating_add(len as u64)));
     }
 
-    /// Payload of the upstream has passed unread.
-    pub(super) fn note_upstream_unread(&mut self) {
-        self.upstream_moved = true;
+    /// So many bytes of payload of the upstream have passed unread, at a time that is not known yet.
+    pub(super) fn note_upstream_unread(&mut self, len: usize) {
+        self.upstream_moved = self.upstream_moved.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
     }
 
     /// Whether nothing has come from the upstream for a while.
     pub(super) fn is_quiet(&self, now: Duration) -> bool {
         let now = Moment::from(now);
-        !self.upstream_moved && self.upstream_heard.after(QUIET) <= now
+        self.upstream_moved == 0 && self.upstream_heard.after(QUIET) <= now
     }
 
     /// The stream towards the client is to be parked once it is quiet.
@@ -327,6 +350,30 @@ impl Deadlines {
         self.ends.drain = Some(self.ends.drain.map_or(at, |before| before.min(at)));
     }
 
+    /// The clock was set back by so much: so is all that was set by it, but for the times that are
+    /// written in a token.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        for at in [&mut self.heard, &mut self.upstream_heard, &mut self.read_at] {
+            *at = at.before(by);
+        }
+        let Ends { entrance, expiry: _, session, drain } = &mut self.ends;
+        for at in [
+            &mut self.ping_at,
+            &mut self.pong_at,
+            &mut self.upstream_pong_at,
+            &mut self.park_at,
+            &mut self.fetch_at,
+            &mut self.speak_at,
+            &mut self.mark_at,
+            &mut self.cut_at,
+            entrance,
+            session,
+            drain,
+        ] {
+            *at = at.map(|at| at.before(by));
+        }
+    }
+
     /// A Close has gone: what is left is cut in time. `reason` is why, if that is Postern's.
     pub(super) fn close(&mut self, reason: Option<Reason>, now: Duration) {
         let now = Moment::from(now);
@@ -338,6 +385,13 @@ impl Deadlines {
         self.cut_at.get_or_insert(now.after(timeout));
     }
 
+    fn hear(&mut self, now: Moment) {
+        self.heard = now;
+        // The clock may have been set back since that was set.
+        let due_at = self.liveness().ping_interval.map(|interval| now.after(interval));
+        self.ping_at = self.ping_at.zip(due_at).map(|(at, due_at)| at.min(due_at));
+    }
+
     fn liveness(&self) -> &Liveness {
         &self.ruleset.policy.liveness
     }
@@ -345,4 +399,9 @@ impl Deadlines {
     fn idle_at(&self) -> Moment {
         self.heard.after(self.liveness().idle_timeout)
     }
+}
+
+/// How long the slowest reader takes for so many bytes.
+fn reading(bytes: u64) -> Duration {
+    Duration::from_nanos(bytes.saturating_mul(1_000_000_000 / SLOWEST_READER))
 }

@@ -58,7 +58,7 @@ impl Open {
                 // Where the upstream speaks at once, the host tells of its first bytes only.
                 self.parking.begin(len == 0 || self.upstream.diverted);
                 self.backlog.add(passage.len());
-                self.deadlines.note_upstream(now);
+                self.deadlines.note_upstream(passage.len(), now);
                 &self.upstream
             }
         };
@@ -186,8 +186,8 @@ impl Open {
             self.backlog.mark();
             self.sends.push((Peer::Client, ping));
             self.deadlines.expect_pong(unread, now);
-        } else if client.is_expected() {
-            // It was asked before, and has not said anything since.
+        } else if client.is_expected() || (self.entrance.is_open() && client.is_asked_by_application()) {
+            // It was asked before, by whomever, and has not said anything since.
             self.deadlines.expect_pong(unread, now);
         } else {
             client.give_up_on_answers();

@@ -225,14 +225,20 @@ impl Open {
         self.deadlines.note_time(now);
     }
 
+    /// The clock was set back by so much.
+    pub(crate) fn set_back(&mut self, by: Duration) {
+        self.deadlines.set_back(by);
+    }
+
     /// The policy goes away: the connection ends by `at`.
     pub(crate) fn drain(&mut self, at: Duration) {
         self.deadlines.drain(at);
     }
 
     /// The host did not let anything be put into a parked stream.
-    pub(crate) fn give_up_parking(&mut self) {
+    pub(crate) fn give_up_parking(&mut self, now: Duration) {
         self.parking.give_up();
+        self.deadlines.expect_no_pong(now);
     }
 
     /// Whether the next `len` bytes from `peer` pass as they are, unread. If so, they count as
@@ -253,7 +259,7 @@ impl Open {
                 let passes = is_plain && !parked && self.upstream.pass_unread(len);
                 if passes {
                     self.backlog.add(len);
-                    self.deadlines.note_upstream_unread();
+                    self.deadlines.note_upstream_unread(len);
                 }
                 passes
             }

@@ -179,10 +179,14 @@ impl Parking {
         }
     }
 
-    /// The host would not do what only a parked stream allows.
+    /// The host would not do what only a parked stream allows. What was to be put there may have been
+    /// a Ping, which nobody answers.
     pub(super) fn give_up(&mut self) {
         self.possible = false;
-        (self.client.parked, self.upstream.parked) = (false, false);
+        for reach in [&mut self.client, &mut self.upstream] {
+            reach.parked = false;
+            reach.pings.expect_none();
+        }
     }
 
     /// Decides what follows a chunk. Until then its stream is not parked.
@@ -314,6 +318,11 @@ impl Reach {
         !self.asked_by_application && !self.mute && self.pings.has_room()
     }
 
+    /// Whether a Ping of the application's went to it and is unanswered.
+    pub(super) fn is_asked_by_application(&self) -> bool {
+        self.asked_by_application
+    }
+
     /// A Ping of the application's goes to it.
     pub(super) fn note_ping(&mut self) {
         self.asked_by_application = true;
@@ -330,6 +339,7 @@ impl Reach {
     pub(super) fn give_up_on_answers(&mut self) {
         self.mute |= self.pings.is_expected();
         self.asked_by_application = false;
+        self.pings.make_room();
     }
 }
 

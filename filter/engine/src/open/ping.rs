@@ -115,6 +115,12 @@ impl Pings {
         self.expected = false;
     }
 
+    /// None of them counts as unanswered any more: who answers others by Pongs of its own would soon
+    /// not be asked at all. One that is answered all the same is still known.
+    pub(super) fn make_room(&mut self) {
+        self.unanswered = 0;
+    }
+
     /// How many there were since this was last asked.
     pub(super) fn take_count(&mut self) -> u64 {
         self.next.wrapping_sub(std::mem::replace(&mut self.counted, self.next)).into()

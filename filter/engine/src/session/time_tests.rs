@@ -224,3 +224,138 @@ fn what_a_client_leaves_unread_ends_the_connection_or_is_dropped() {
         assert_eq!(trial.upstream(&message)[..100], message);
     }
 }
+
+#[test]
+fn a_client_that_answers_nobody_is_gone_in_time_however_often_the_application_asks_it_too() {
+    for every in [SECOND / 2, SECOND, 3 * SECOND, 9 * SECOND] {
+        let mut trial = parked(liveness(json!({"idle_timeout": "10m"})));
+        let (mut now, mut next) = (START, START + every);
+        let reason = loop {
+            now += SECOND / 4;
+            if now >= next {
+                trial.bytes(Peer::Upstream, &from_upstream(0x89, b"application"), now);
+                trial.outputs.clear();
+                next += every;
+            }
+            let (_, reason) = at(&mut trial, now);
+            if reason.is_some() || now > START + 60 * SECOND {
+                break reason;
+            }
+        };
+        assert_eq!(reason, Some(Reason::PongTimeout), "asked every {every:?}");
+        assert!(now <= START + 16 * SECOND, "asked every {every:?}: {:?}", now - START);
+    }
+}
+
+#[test]
+fn a_client_is_asked_before_it_is_called_idle_though_the_clock_was_set_back() {
+    for back in [SECOND, 12 * SECOND, 3600 * SECOND] {
+        let mut changes = liveness(json!({}));
+        changes["rates"] = json!([]);
+        let mut trial = parked(changes);
+        let hello = from_client(0x82, b"hello");
+        trial.bytes(Peer::Client, &hello, START + SECOND);
+        let mut now = START + SECOND - back;
+        trial.bytes(Peer::Client, &hello, now);
+        let (mut sent, mut reason) = (Vec::new(), None);
+        while sent.is_empty() && reason.is_none() {
+            now += SECOND / 4;
+            (sent, reason) = at(&mut trial, now);
+        }
+        assert_eq!((sent.len(), sent[0].1[0], reason), (1, 0x89, None), "{back:?}");
+        assert!(now <= START + 12 * SECOND - back, "{back:?}");
+    }
+}
+
+#[test]
+fn a_client_whose_pongs_are_empty_is_asked_for_ever() {
+    let mut trial = parked(liveness(json!({})));
+    let mut now = START;
+    for round in 0..20 {
+        let (mut sent, mut reason) = (Vec::new(), None);
+        while sent.is_empty() {
+            now += SECOND / 4;
+            let since;
+            (sent, since) = at(&mut trial, now);
+            reason = reason.or(since);
+        }
+        assert_eq!((sent[0].1[0], reason), (0x89, None), "round {round}");
+        trial.bytes(Peer::Client, &from_client(0x8a, b""), now);
+    }
+}
+
+#[test]
+fn what_a_client_has_had_the_time_to_read_gives_it_no_longer_to_answer() {
+    // The second may lie unread for as long as buffers are large, at 64 KiB a second.
+    for (messages, patience) in [(1, 16), (50, 16 + 256)] {
+        let mut changes = liveness(json!({"idle_timeout": "1h"}));
+        changes["rates"] = json!([]);
+        let mut trial = parked(changes);
+        let (news, hello) = (from_upstream(0x82, &[7; 4_000]), from_client(0x82, b"hello"));
+        let mut now = START;
+        for second in 0..3600 {
+            now += SECOND;
+            for _ in 0..messages {
+                trial.bytes(Peer::Upstream, &news, now);
+            }
+            if second % 5 == 0 {
+                trial.bytes(Peer::Client, &hello, now);
+            }
+            trial.outputs.clear();
+            assert_eq!(at(&mut trial, now).1, None);
+        }
+        let gone = now;
+        let mut reason = None;
+        while reason.is_none() {
+            now += SECOND / 4;
+            reason = at(&mut trial, now).1;
+        }
+        assert_eq!(reason, Some(Reason::PongTimeout));
+        assert!(now <= gone + patience * SECOND, "{messages}: {:?}", now - gone);
+    }
+}
+
+#[test]
+fn a_ping_that_the_host_did_not_take_is_not_waited_for() {
+    let mut trial = parked(liveness(json!({})));
+    asked(&mut trial, START + 10 * SECOND);
+    trial.input(Input::NotParked, START + 10 * SECOND);
+    let mut now = START + 10 * SECOND;
+    let mut reason = None;
+    while reason.is_none() {
+        now += SECOND / 4;
+        reason = at(&mut trial, now).1;
+    }
+    assert_eq!((reason, now), (Some(Reason::IdleTimeout), START + 30 * SECOND));
+}
+
+#[test]
+fn a_client_that_nobody_has_asked_is_asked_before_it_is_called_idle() {
+    for answers in [true, false] {
+        let mut trial = parked(liveness(json!({})));
+        // The host stood still, or its clock was set forward.
+        let now = START + 3600 * SECOND;
+        let pong = asked(&mut trial, now);
+        if answers {
+            assert_eq!(trial.bytes(Peer::Client, &pong, now + SECOND), b"");
+            asked(&mut trial, now + 11 * SECOND);
+        } else {
+            assert_eq!(at(&mut trial, now + 5 * SECOND).1, Some(Reason::PongTimeout));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_cannot_be_asked_is_called_idle_in_its_time() {
+    let mut trial = Trial::open(liveness(json!({})));
+    let mut now = START;
+    let mut reason = None;
+    while reason.is_none() {
+        now += SECOND / 4;
+        reason = at(&mut trial, now).1;
+    }
+    assert_eq!((reason, now), (Some(Reason::IdleTimeout), START + 30 * SECOND));
+    // Nor is one whom its policy would have asked too late.
+    let mut trial = parked(liveness(json!({"ping_interval": "40s"})));
+    assert_eq!(at(&mut trial, START + 3600 * SECOND).1, Some(Reason::IdleTimeout));
+}

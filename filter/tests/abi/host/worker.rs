@@ -59,6 +59,11 @@ impl Worker {
         }
     }
 
+    /// Sets the clock back.
+    pub(crate) fn set_back(&self, by: Duration) {
+        Host::with(|host| host.now -= by);
+    }
+
     /// The calls to clusters that wait for an answer.
     pub(crate) fn calls(&self) -> Vec<Call> {
         Host::with(|host| host.calls.clone())
