@@ -199,7 +199,11 @@ fn a_case_that_fails_is_shown_with_the_logs_of_envoy_and_the_services_and_nothin
 #[track_caller]
 fn assert_interrupted(ready: impl FnOnce(&mut Child)) {
     let before = things();
-    let mut process = script().arg("harness").process_group(0).spawn().expect("bash");
+    // Where these tests run in the background, interrupts are ignored, and a shell that begins so keeps to it.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", "--"]).arg(script().get_program()).arg("harness");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.process_group(0).spawn().expect("env");
     ready(&mut process);
     let interrupt = Command::new("kill").args(["-INT", "--", &format!("-{}", process.id())]).status();
     assert!(interrupt.expect("kill").success());
