@@ -58,6 +58,8 @@ run: build envoy ## run Envoy with Postern and a demo service, and say what to t
 	@cargo build --quiet --locked -p postern-e2e --bin demo
 	@exec $(TARGET_DIR)/debug/demo
 
+# Most tests wait, for an Envoy to start or for a timer.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: imports envoy python ## run all tests; those in a real Envoy too
 	cargo test --locked --workspace
 
@@ -76,9 +78,9 @@ test-versions: build python ## run the tests that lean on Envoy's inner ways on 
 images: ## see to the images that the containers need: pulled, or stand-ins made here
 	@e2e/images/make.sh
 
-# It builds what it runs as `make test` does, so that nothing is built twice.
+# It builds what it runs as `make test` does, so that nothing is built twice. TESTS="frames network" runs these files.
 e2e-compose: build python images ## run the same tests in containers, and those that cut and kill containers
-	@e2e/compose.sh
+	@e2e/compose.sh $(TESTS)
 
 image: build ## pack the module as the OCI image that Istio and Envoy Gateway pull
 	@cargo run --quiet --locked -p postern-e2e --bin image -- $(WASM) $(IMAGE)

@@ -3,7 +3,7 @@
 # down again, however it ends: ./compose.sh [<test file> ...]. `make e2e-compose` calls it with everything built.
 #
 # Of the environment: DOCKER_HOST as for docker, POSTERN_COMPOSE_PORT for a port of this machine that leads to the
-# shipped example, POSTERN_WASM for another module.
+# shipped example, POSTERN_WASM for another module, RUST_TEST_THREADS for so many tests at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ POSTERN_WASM=$(realpath -m "${POSTERN_WASM:-$POSTERN_TARGET/wasm32-wasip1/releas
 export POSTERN_WASM
 # As in e2e/src/token.rs.
 export POSTERN_EDGE_SECRET='a secret of the tests and of nobody else, 32 bytes and more'
-folder= up= failed=()
+folder='' up='' failed=()
 
 compose() { "${COMPOSE[@]}" --file e2e/docker-compose.yaml "$@"; }
 
@@ -38,8 +38,24 @@ cleanup() {
   if [ -n "$folder" ]; then
     docker image rm "$POSTERN_IMAGE" >/dev/null 2>&1 || true
     rm -rf "$folder"
+    local left
+    left=$(left_over)
+    [ -z "$left" ] || {
+      echo "e2e-compose: left over: ${left//$'\n'/, }" >&2
+      [ "$status" -ne 0 ] || status=1
+    }
   fi
   exit "$status"
+}
+
+# What the engine has of this run.
+left_over() {
+  {
+    docker ps --all --format 'container {{.Names}}'
+    docker network ls --format 'network {{.Name}}'
+    docker volume ls --format 'volume {{.Name}}'
+    docker images --all --format 'image {{.Repository}}'
+  } | grep -F "$COMPOSE_PROJECT_NAME" || true
 }
 
 find_tools() {
@@ -128,11 +144,13 @@ show_logs() {
 run_suite() {
   local client name file missing
   client=$(compose ps -q client-1)
+  # Most tests wait, for an Envoy to start or for a timer.
+  export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
   while read -r name file <&3; do
     case $name in network | compose) continue ;; esac
     [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
     echo "     Running $name in containers"
-    docker exec --workdir "$POSTERN_WORKSPACE/e2e" "$client" "$file" --color never 2>&1 | tee "$folder/run.log" || {
+    docker exec --workdir "$POSTERN_WORKSPACE/e2e" --env RUST_TEST_THREADS "$client" "$file" --color never 2>&1 | tee "$folder/run.log" || {
       failed+=("$name")
       show_logs
       continue

@@ -16,26 +16,29 @@ use crate::wire::{End, Wire};
 
 const PAGE: &str = include_str!("demo/page.html");
 
+/// Is told what becomes of WebSockets.
+pub type Log = fn(std::fmt::Arguments<'_>);
+
 /// Serves until the task is dropped. Tokens at `/token` are signed with `secret`; handing tokens to everybody is what
 /// makes this a demo.
-pub async fn serve(listener: TcpListener, secret: &str) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, secret: &str, log: Log) -> std::io::Result<()> {
     let signer = Arc::new(Signer::hs256(secret));
     loop {
         let (stream, _) = listener.accept().await?;
         let signer = Arc::clone(&signer);
         tokio::spawn(async move {
             // A connection that ends in disorder is its client's affair.
-            let _ = converse(stream, &signer).await;
+            let _ = converse(stream, &signer, log).await;
         });
     }
 }
 
-async fn converse(stream: TcpStream, signer: &Signer) -> Result<(), End> {
+async fn converse(stream: TcpStream, signer: &Signer, log: Log) -> Result<(), End> {
     let mut wire = Wire::new(stream);
     loop {
         let head = RequestHead::read(&mut wire).await?;
         if head.is_upgrade() {
-            return upgrade(wire, &head).await;
+            return upgrade(wire, &head, log).await;
         }
         let (status, kind, body) = match head.path() {
             "/" => ("200 OK", "text/html; charset=utf-8", PAGE.to_owned()),
@@ -50,7 +53,7 @@ async fn converse(stream: TcpStream, signer: &Signer) -> Result<(), End> {
     }
 }
 
-async fn upgrade(mut wire: Wire, head: &RequestHead) -> Result<(), End> {
+async fn upgrade(mut wire: Wire, head: &RequestHead, log: Log) -> Result<(), End> {
     let accept = accept_of(&head.headers.get("sec-websocket-key").unwrap_or_default());
     let offered = head.headers.get("sec-websocket-protocol").unwrap_or_default();
     let chosen = match offered.split(',').next().map(str::trim) {
@@ -63,8 +66,12 @@ async fn upgrade(mut wire: Wire, head: &RequestHead) -> Result<(), End> {
     write(&mut wire, &response).await?;
     let (stream, early) = wire.into_parts();
     let socket = WebSocketStream::from_partially_read(stream, early, Role::Server, None).await;
+    log(format_args!("{} is open", head.target));
     // How it ends is the client's and Envoy's affair.
-    let _ = echo(socket, head).await;
+    match echo(socket, head).await {
+        Ok(()) => log(format_args!("{} has ended", head.target)),
+        Err(error) => log(format_args!("{} has ended: {error}", head.target)),
+    }
     Ok(())
 }
 

@@ -87,7 +87,8 @@ impl Record {
 
     /// Waits until `n` bytes are here, and returns all there are.
     pub async fn bytes_when(&self, n: usize) -> Vec<u8> {
-        let enough = || Some(self.bytes()).filter(|bytes| bytes.len() >= n);
+        let may_be = || self.seen().bytes.len() >= n;
+        let enough = || may_be().then(|| self.bytes()).filter(|bytes| bytes.len() >= n);
         self.until(&format!("{n} bytes at the upstream"), enough).await
     }
 

@@ -7,6 +7,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::heartbeat;
 
+/// At least so much is read at once if it is there. Bytes that come in many small pieces are looked through many times.
+const PIECE: usize = 16 * 1024;
+
 /// A stream of bytes in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
@@ -55,11 +58,13 @@ impl Wire {
 
     /// Reads some more; how the stream ended when there is no more. Loses nothing when it is cancelled.
     pub async fn fill(&mut self) -> Result<(), End> {
+        let before = self.unread.len();
+        self.unread.reserve(PIECE);
         match self.stream.read_buf(&mut self.unread).await {
             Ok(0) => Err(End::Eof),
             Ok(_) => {
                 if !self.shows_heartbeats {
-                    heartbeat::take_out(&mut self.unread);
+                    heartbeat::take_out_behind(&mut self.unread, before);
                 }
                 Ok(())
             }

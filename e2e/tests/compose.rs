@@ -1,20 +1,24 @@
-//! `e2e/compose.sh` where something is wrong: it ends with one clear line and a status that is not 0, and leaves nothing
-//! behind. What needs an engine runs as part of `make e2e-compose`.
+//! `e2e/compose.sh` itself. However it ends, it leaves nothing behind; where something is wrong, it says so in one clear
+//! line and with a status that is not 0. What needs an engine runs as part of `make e2e-compose`.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use postern_e2e::bootstrap::workspace;
 use postern_e2e::containers::until;
 
 /// What became of a run.
 struct Run {
-    project: String,
     code: Option<i32>,
+    /// Its standard output.
+    shown: String,
+    /// Its standard error.
     told: String,
 }
 
@@ -25,11 +29,9 @@ fn script() -> Command {
 }
 
 fn run(command: &mut Command) -> Run {
-    let process = command.spawn().expect("bash");
-    let project = format!("postern-e2e-{}", process.id());
-    let output = process.wait_with_output().expect("an end");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    Run { project, code: output.status.code(), told }
+    let output = command.output().expect("bash");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Run { code: output.status.code(), shown: text(&output.stdout), told: text(&output.stderr) }
 }
 
 impl Run {
@@ -78,31 +80,34 @@ fn what_is_missing_is_named_before_anything_is_started() {
     }
 }
 
-/// What the engine still has of a project.
-fn left(project: &str) -> Vec<String> {
-    let listed = [
-        ["ps", "--all", "--format", "{{.Names}}"],
-        ["network", "ls", "--format", "{{.Name}}"],
-        ["volume", "ls", "--format", "{{.Name}}"],
-        ["images", "--all", "--format", "{{.Repository}}"],
+/// All that the engine has: containers, networks, volumes and images, also those without a name.
+fn things() -> BTreeSet<String> {
+    let listed: [&[&str]; 4] = [
+        &["ps", "--all", "--no-trunc", "--format", "container {{.ID}} {{.Names}}"],
+        &["network", "ls", "--no-trunc", "--format", "network {{.ID}} {{.Name}}"],
+        &["volume", "ls", "--format", "volume {{.Name}}"],
+        &["images", "--all", "--no-trunc", "--format", "image {{.ID}} {{.Repository}}:{{.Tag}}"],
     ];
     let all = listed.map(|arguments| {
         let output = Command::new("docker").args(arguments).output().expect("the docker command");
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     });
-    all.iter()
-        .flat_map(|text| text.lines())
-        .filter(|name| name.contains(project))
-        .map(str::to_owned)
-        .collect()
+    all.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+}
+
+/// What is there and was not `before`. Nobody else may use the engine meanwhile.
+#[track_caller]
+fn assert_nothing_left(before: &BTreeSet<String>) {
+    let now = things();
+    assert_eq!(now.difference(before).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[track_caller]
 fn assert_refused_and_cleaned_up(command: &mut Command, parts: &[&str]) {
-    let run = run(command);
-    run.assert_refused(parts);
-    assert_eq!(left(&run.project), Vec::<String>::new());
+    let before = things();
+    run(command).assert_refused(parts);
+    assert_nothing_left(&before);
 }
 
 fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
@@ -150,15 +155,80 @@ fn a_container_that_dies_at_its_start_is_named_with_its_complaint_and_nothing_is
 
 #[test]
 #[ignore = "needs a Docker engine; `make e2e-compose` runs it"]
-fn a_run_that_is_interrupted_takes_everything_down() {
-    // A group of its own, so that the interrupt reaches what it runs too, as Ctrl-C does.
-    let process = script().process_group(0).spawn().expect("bash");
-    let group = process.id();
-    let project = format!("postern-e2e-{group}");
-    until("containers", || (left(&project).len() > 5).then_some(()));
-    let interrupt = Command::new("kill").args(["-INT", "--", &format!("-{group}")]).status();
+fn a_run_that_passes_leaves_nothing() {
+    let before = things();
+    let run = run(script().arg("harness"));
+    assert_eq!((run.code, run.told.as_str()), (Some(0), ""), "{}", run.shown);
+    for part in ["Running harness in containers", "e2e-compose: all passed in "] {
+        assert!(run.shown.contains(part), "no {part:?} in {}", run.shown);
+    }
+    assert_nothing_left(&before);
+}
+
+/// A module that lets everything through: it speaks the ABI of proxy-wasm and wants to hear of nothing.
+const CARELESS: &[u8] = b"\0asm\x01\0\0\0\
+    \x01\x09\x02\x60\0\0\x60\x01\x7f\x01\x7f\
+    \x03\x03\x02\0\x01\
+    \x05\x03\x01\0\x01\
+    \x07\x2d\x03\x06memory\x02\0\x17proxy_abi_version_0_2_1\0\0\x06malloc\0\x01\
+    \x0a\x0a\x02\x02\0\x0b\x05\0\x41\x80\x08\x0b";
+
+#[test]
+#[ignore = "needs a Docker engine; `make e2e-compose` runs it"]
+fn a_case_that_fails_is_shown_with_the_logs_of_envoy_and_the_services_and_nothing_is_left() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let module = folder.path().join("careless.wasm");
+    std::fs::write(&module, CARELESS).expect("a writable folder");
+    let before = things();
+    let run = run(script().arg("origin").env("POSTERN_WASM", module));
+    assert_eq!((run.code, run.told.as_str()), (Some(1), "e2e-compose: failed: origin\n"), "{}", run.shown);
+    for part in [
+        "test an_origin_that_is_not_allowed_is_denied_however_near_it_comes ... FAILED",
+        "--- the end of Envoy's log ---",
+        "--- the end of the containers' logs ---",
+        "upstream: listens at",
+        "auth: listens at",
+    ] {
+        assert!(run.shown.contains(part), "no {part:?} in {}", run.shown);
+    }
+    assert_nothing_left(&before);
+}
+
+/// Starts the script in a group of its own, interrupts it as Ctrl-C does, with all that it runs, once `ready` has found
+/// what it looks for, and expects that nothing is left.
+#[track_caller]
+fn assert_interrupted(ready: impl FnOnce(&mut Child)) {
+    let before = things();
+    // Where these tests run in the background, interrupts are ignored, and a shell that begins so keeps to it.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", "--"]).arg(script().get_program()).arg("harness");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.process_group(0).spawn().expect("env");
+    ready(&mut process);
+    let interrupt = Command::new("kill").args(["-INT", "--", &format!("-{}", process.id())]).status();
     assert!(interrupt.expect("kill").success());
     let output = process.wait_with_output().expect("an end");
     assert_eq!(output.status.code(), Some(130), "{output:?}");
-    assert_eq!(left(&project), Vec::<String>::new());
+    assert_nothing_left(&before);
+}
+
+#[test]
+#[ignore = "needs a Docker engine; `make e2e-compose` runs it"]
+fn a_run_that_is_interrupted_while_containers_start_takes_everything_down() {
+    assert_interrupted(|process| {
+        let project = format!(" postern-e2e-{}", process.id());
+        let is_of_it = |thing: &String| thing.starts_with("container ") && thing.contains(&project);
+        until("a container", || things().iter().any(is_of_it).then_some(()));
+    });
+}
+
+#[test]
+#[ignore = "needs a Docker engine; `make e2e-compose` runs it"]
+fn a_run_that_is_interrupted_in_a_test_takes_everything_down() {
+    assert_interrupted(|process| {
+        // It is waited for as long as the script takes, which has deadlines of its own.
+        let shown = BufReader::new(process.stdout.as_mut().expect("a pipe")).lines();
+        let mut shown = shown.map_while(Result::ok);
+        assert!(shown.any(|line| line.contains(" ... ok")), "no test was run");
+    });
 }

@@ -107,8 +107,8 @@ fn an_engine_loads_it_and_finds_the_module_in_its_root() {
     let name = format!("postern-e2e-image:{}", std::process::id());
     let packed = Command::new(env!("CARGO_BIN_EXE_image"))
         .args([&at("a.wasm"), &at("image.tar"), "--name", &name])
-        .status();
-    assert!(packed.expect("a packer").success());
+        .output();
+    assert!(packed.expect("a packer").status.success());
     docker(&["load", "--input", &at("image.tar")]);
     let container = docker(&["create", &name, "nothing"]);
     docker(&["cp", &format!("{container}:/plugin.wasm"), &at("found.wasm")]);

@@ -262,3 +262,72 @@ fn keys_of_an_issuer_that_is_cut_off_serve_while_they_are_fresh_enough_and_no_lo
     );
     talk(&mut client, "first");
 }
+
+/// A list of revoked tokens that is fetched from the issuer's container, for an Envoy at these ports.
+fn revocable(port: u16, admin: u16) -> Wishes {
+    let edge = json!({
+        "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+        "secret": {"env": "POSTERN_EDGE_SECRET"},
+    });
+    let auth = json!({
+        "providers": ["edge"], "from": [{"header": "authorization"}],
+        "revocation": {"cluster": "auth", "path": "/revoked.json", "interval": "1s"},
+    });
+    let document = document(json!({"edge": edge}), json!({"chat": {"auth": auth}}));
+    let clusters = vec![("auth".to_owned(), "auth:8090".to_owned())];
+    Wishes { port, admin, clusters, ..wishes(document) }
+}
+
+/// Opens a WebSocket with a token of this `jti`, which names the socket too.
+fn bearing(client: &mut Client, port: u16, jti: &str) -> Outcome {
+    let mut claims = edge_claims("alice");
+    claims["jti"] = json!(jti);
+    let authorization = format!("Bearer {}", Signer::edge().mint(&claims));
+    client.open(jti, port, "/ws/chat", &[("Authorization", &authorization)])
+}
+
+#[test]
+#[ignore = "needs the containers of `make e2e-compose`"]
+fn a_list_of_an_issuer_that_is_cut_off_serves_on_and_an_envoy_without_one_lets_nobody_in() {
+    let containers = Containers::of_environment();
+    containers.publish("revoked.json", &json!({"jti": ["named"]}));
+    let envoy = containers.envoy(&revocable(PORT, ADMIN));
+    let mut client = containers.client("client-1");
+    let (let_in, revoked) = (answered(101, None), answered(401, Some("token_revoked")));
+    until("a handshake with a fetched list", || (bearing(&mut client, PORT, "kept") == let_in).then_some(()));
+    greeted(&mut client, "kept");
+    assert_eq!(bearing(&mut client, PORT, "named"), revoked);
+
+    let cut = containers.cut("auth", "back");
+    containers.publish("revoked.json", &json!({"jti": ["kept"]}));
+    let fetches =
+        |result| envoy.stats().sum("postern_fetches", &[("source", "revocation"), ("result", result)]);
+    until("fetches that fail", || (fetches("failed") >= 3.0).then_some(()));
+    let age = envoy.stats().sum("postern_source_age_seconds", &[("source", "revocation")]);
+    assert!(age >= 2.0, "the list is {age} s old");
+    // The last list is in force, and of the one that cannot be fetched nobody knows.
+    assert_eq!(bearing(&mut client, PORT, "named"), revoked);
+    assert_eq!(bearing(&mut client, PORT, "other"), let_in);
+    talk(&mut client, "kept");
+
+    // One that starts now has none.
+    let (port, admin) = (PORT + 10, ADMIN + 10);
+    let late = containers.envoy(&revocable(port, admin));
+    assert_eq!(bearing(&mut client, port, "late"), answered(503, Some("revocation_unavailable")));
+    let unavailable = [("policy", "chat"), ("result", "refused"), ("reason", "revocation_unavailable")];
+    assert_eq!(late.stats().sum("postern_handshakes", &unavailable), 1.0);
+
+    drop(cut);
+    let closed = Outcome::Closed { code: Some(3000), reason: "token_revoked".to_owned() };
+    until("the Close of a socket that the new list names", || {
+        let heard = client.hear("kept", QUIET);
+        assert!(heard == Outcome::Nothing || heard == closed, "{heard:?}");
+        (heard == closed).then_some(())
+    });
+    envoy.stat_becomes("postern_closes", &[("reason", "token_revoked")], 1.0);
+    // The workers learn of it one after the other.
+    until("a refusal by the new list", || (bearing(&mut client, PORT, "kept") == revoked).then_some(()));
+    until("a handshake by the new list", || (bearing(&mut client, PORT, "named") == let_in).then_some(()));
+    until("a handshake at the late one", || (bearing(&mut client, port, "late") == let_in).then_some(()));
+    assert_eq!(bearing(&mut client, port, "kept"), revoked);
+}

@@ -61,6 +61,7 @@ fn put(documents: &Path, name: &str) -> io::Result<()> {
 
 async fn serve(listen: SocketAddr, documents: PathBuf) -> io::Result<()> {
     let listener = TcpListener::bind(listen).await?;
+    eprintln!("auth: listens at {listen}");
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(answer(Wire::new(stream), documents.clone()));
@@ -75,6 +76,7 @@ async fn answer(mut wire: Wire, documents: PathBuf) {
             Ok(body) if sound => ("200 OK", body),
             _ => ("404 Not Found", Vec::new()),
         };
+        eprintln!("auth: {} {status}", request.path());
         let head = format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()

@@ -90,7 +90,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     };
     tokio::select! {
         ended = watch => ended,
-        served = postern_e2e::demo::serve(service, &secret) => Ok(served?),
+        served = postern_e2e::demo::serve(service, &secret, |_| ()) => Ok(served?),
     }
 }
 

@@ -1,4 +1,5 @@
 //! The demo's service by itself, for an Envoy started by hand with `envoy.yaml`.
+#![allow(clippy::print_stderr, reason = "this is a command")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -28,16 +29,17 @@ async fn main() -> ExitCode {
         return if there.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let served = match TcpListener::bind(arguments.listen).await {
-        Ok(listener) => postern_e2e::demo::serve(listener, &arguments.secret).await,
+        Ok(listener) => {
+            eprintln!("upstream: listens at {}", arguments.listen);
+            let log = |what: std::fmt::Arguments<'_>| eprintln!("upstream: {what}");
+            postern_e2e::demo::serve(listener, &arguments.secret, log).await
+        }
         Err(error) => Err(error),
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[allow(clippy::print_stderr, reason = "this is a command")]
-            {
-                eprintln!("upstream: {}: {error}", arguments.listen);
-            }
+            eprintln!("upstream: {}: {error}", arguments.listen);
             ExitCode::FAILURE
         }
     }
