@@ -58,9 +58,11 @@ impl Bucket {
         let until_full = self.full_at.checked_sub(now).map_or(0, |nanoseconds| {
             u128::from(nanoseconds) * u128::from(quota.limit) + u128::from(self.fraction)
         });
-        // Never later than an empty bucket would be: the clock may have been set back.
+        // Later than an empty bucket would be it can only be because the clock was set back by more than
+        // that. Who was served would be refused now, until it has caught up; so it starts anew, full.
+        let until_full = if until_full > room { 0 } else { until_full };
         let cost = u128::from(tokens) * u128::from(quota.window);
-        let after = until_full.min(room).saturating_add(cost);
+        let after = until_full.saturating_add(cost);
         let over = after.saturating_sub(room);
         if over > 0 {
             let (wait, rest) = divide(over, quota.limit);
@@ -170,12 +172,18 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_empties_a_bucket_at_worst() {
+    fn a_clock_set_back_a_little_makes_a_bucket_emptier_and_by_more_than_it_takes_to_fill_full() {
         let quota = Quota { limit: 1, window: 1_000_000_000, burst: 2 };
         let mut bucket = Bucket::default();
-        assert_eq!(bucket.take(quota, 2, START), Charged::Taken);
-        let earlier = START - Duration::from_secs(86_400);
+        assert_eq!(bucket.take(quota, 1, START), Charged::Taken);
+        let earlier = START - Duration::from_secs(1);
         assert_eq!(bucket.take(quota, 1, earlier), Charged::Wait(Duration::from_secs(1)));
+        for earlier in [2, 86_400].map(|seconds| START - Duration::from_secs(seconds)) {
+            let mut bucket = bucket;
+            assert_eq!(bucket.take(quota, 2, earlier), Charged::Taken);
+            assert_eq!(bucket.take(quota, 1, earlier), Charged::Wait(Duration::from_secs(1)));
+            assert_eq!(bucket.take(quota, 1, earlier + Duration::from_secs(1)), Charged::Taken);
+        }
     }
 
     #[test]

@@ -359,3 +359,14 @@ fn a_client_that_cannot_be_asked_is_called_idle_in_its_time() {
     let mut trial = parked(liveness(json!({"ping_interval": "40s"})));
     assert_eq!(at(&mut trial, START + 3600 * SECOND).1, Some(Reason::IdleTimeout));
 }
+
+#[test]
+fn a_clock_that_is_set_back_uses_up_nobodys_messages() {
+    let mut trial = parked(json!({}));
+    let hello = from_client(0x82, b"hello");
+    assert_eq!(trial.bytes(Peer::Client, &hello, START), hello);
+    let now = START - 3600 * SECOND;
+    assert_eq!(trial.bytes(Peer::Client, &hello, now), hello, "before that is noticed");
+    trial.input(Input::SetBack(3600 * SECOND), now);
+    assert_eq!(trial.bytes(Peer::Client, &hello, now), hello);
+}
