@@ -192,6 +192,22 @@ async fn a_client_that_goes_without_a_close_takes_its_upstream_along() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_goes_without_a_close_takes_its_client_along_at_once() {
+    let scene = start(Scene::new()).await;
+    for path in ["/ws/silent", "/ws/chat"] {
+        let mut client = scene.open(path).await;
+        let hello = Frame::text("hello").masked().bytes();
+        client.send(&hello).await;
+        let record = scene.record(&client).await;
+        record.bytes_when(hello.len()).await;
+        let since = Instant::now();
+        record.hang_up();
+        client.rest().await;
+        assert!(since.elapsed() < DELAYED_CLOSE + LATE, "{path}: after {:?}", since.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn the_count_of_connections_returns_to_nothing_however_they_end() {
     let scene = start(Scene::new()).await;
     let labels = [("policy", "chat")];

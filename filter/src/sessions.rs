@@ -29,8 +29,9 @@ thread_local! {
 /// How late a deadline may be met.
 pub(crate) const LATEST: Duration = Duration::from_millis(250);
 
-/// What tells one filter of an Envoy from another; the same over all its configurations.
-pub(crate) type Plugin = Rc<[u8]>;
+/// What tells one filter of an Envoy from another; the same over all its configurations. Every session
+/// has two of them, so each is one word.
+pub(crate) type Plugin = Rc<Vec<u8>>;
 
 /// A session and its place here.
 pub(crate) struct Live {

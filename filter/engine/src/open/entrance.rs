@@ -19,17 +19,20 @@ pub(super) enum Entrance {
     /// It is not, and will not be: only a Close goes on.
     Shut,
     /// Its first message is waited for.
-    Waiting {
-        /// How many bytes may still come.
-        budget: u64,
-        /// What waits to go to the client.
-        held: Vec<u8>,
-    },
+    Waiting(Box<Unauthenticated>),
+}
+
+/// What a connection has before it is authenticated.
+pub(super) struct Unauthenticated {
+    /// How many bytes may still come.
+    budget: u64,
+    /// What waits to go to the client.
+    held: Vec<u8>,
 }
 
 impl Entrance {
     pub(super) fn waiting(max_unauthenticated_bytes: u64) -> Self {
-        Self::Waiting { budget: max_unauthenticated_bytes, held: Vec::new() }
+        Self::Waiting(Box::new(Unauthenticated { budget: max_unauthenticated_bytes, held: Vec::new() }))
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -37,7 +40,7 @@ impl Entrance {
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self, Self::Waiting { .. })
+        matches!(self, Self::Waiting(_))
     }
 
     /// Judges a frame of `peer` by its header; `passage` is what goes on ahead of it. Frames count
@@ -58,10 +61,10 @@ impl Entrance {
                 }
             }
             Self::Shut => {}
-            Self::Waiting { budget, .. } => {
+            Self::Waiting(waiting) => {
                 let len = header.payload_len.saturating_add(header.len as u64);
-                let left = budget.checked_sub(len).filter(|left| *left >= behind as u64);
-                *budget = left.ok_or(Reason::MessageTooBig)?;
+                let left = waiting.budget.checked_sub(len).filter(|left| *left >= behind as u64);
+                waiting.budget = left.ok_or(Reason::MessageTooBig)?;
             }
         }
         Ok(())
@@ -70,7 +73,7 @@ impl Entrance {
     /// Judges how many bytes wait behind the first message.
     pub(super) fn judge_behind(&self, len: usize) -> Result<(), Reason> {
         match self {
-            Self::Waiting { budget, .. } if len > behind::MAX_LEN || len as u64 > *budget => {
+            Self::Waiting(waiting) if len > behind::MAX_LEN || len as u64 > waiting.budget => {
                 Err(Reason::MessageTooBig)
             }
             _ => Ok(()),
@@ -80,7 +83,8 @@ impl Entrance {
     /// Keeps what would go on of the upstream's chunk.
     pub(super) fn hold(&mut self, passage: &mut Passage, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
         let Passage { before, keep, rest, .. } = std::mem::take(passage);
-        if let Self::Waiting { held, .. } = self {
+        if let Self::Waiting(waiting) = self {
+            let held = &mut waiting.held;
             held.extend(before);
             held.extend_from_slice(chunk.window(0..keep)?);
             for piece in rest {
@@ -96,7 +100,7 @@ impl Entrance {
     /// The connection is authenticated: what waited goes on.
     pub(super) fn open(&mut self) -> Vec<u8> {
         match std::mem::replace(self, Self::Open) {
-            Self::Waiting { held, .. } => held,
+            Self::Waiting(waiting) => waiting.held,
             Self::Open | Self::Shut => Vec::new(),
         }
     }
@@ -114,7 +118,7 @@ impl std::fmt::Debug for Entrance {
         f.write_str(match self {
             Self::Open => "Open",
             Self::Shut => "Shut",
-            Self::Waiting { .. } => "Waiting",
+            Self::Waiting(_) => "Waiting",
         })
     }
 }

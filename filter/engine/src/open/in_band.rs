@@ -226,7 +226,7 @@ impl Open {
     fn listen(&mut self) {
         let renews = self.rights.as_ref().is_some_and(|rights| rights.can_be_renewed());
         self.client.listen(match self.entrance {
-            Entrance::Waiting { .. } => Ear::First,
+            Entrance::Waiting(_) => Ear::First,
             Entrance::Shut => Ear::Deaf,
             Entrance::Open if renews => Ear::Texts,
             Entrance::Open => Ear::Off,
@@ -242,7 +242,7 @@ impl Open {
     ) -> Result<(), Unreadable> {
         match self.entrance {
             Entrance::Open => {}
-            Entrance::Waiting { .. } => self.entrance.hold(passage, chunk)?,
+            Entrance::Waiting(_) => self.entrance.hold(passage, chunk)?,
             // What has gone then is the Close that ended the wait.
             Entrance::Shut if matches!(self.upstream.flow, Flow::Ended) => {}
             Entrance::Shut => {

@@ -4,13 +4,15 @@
 
 use std::time::Duration;
 
+use crate::moment::Moment;
+
 /// What waits to be said. Of two things of a kind only the later one is.
 #[derive(Debug, Default)]
 pub(super) struct Speech {
     accepted: bool,
     expiring: bool,
-    /// When the token ends, since the Unix epoch.
-    expires_at: Duration,
+    /// When the token ends; absent where there is none.
+    expires_at: Option<Moment>,
 }
 
 /// How long all of it is at most: two frames with headers of two bytes.
@@ -20,7 +22,7 @@ impl Speech {
     /// A token that ends at `expires_at` has taken the place of the one before; `reply` says whether
     /// the client is told.
     pub(super) fn renew(&mut self, expires_at: Duration, reply: bool) {
-        *self = Self { accepted: reply, expiring: false, expires_at };
+        *self = Self { accepted: reply, expiring: false, expires_at: Some(expires_at.into()) };
     }
 
     /// The token ends soon.
@@ -39,7 +41,7 @@ impl Speech {
             (std::mem::take(&mut self.accepted), "token_accepted"),
             (std::mem::take(&mut self.expiring), "token_expiring"),
         ];
-        let left = self.expires_at.saturating_sub(now);
+        let left = self.expires_at.map(Duration::from).unwrap_or_default().saturating_sub(now);
         let seconds = left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0));
         let said = words.into_iter().filter(|(waits, _)| *waits);
         said.flat_map(|(_, word)| text(&format!("{{\"postern\":\"{word}\",\"expires_in\":{seconds}}}")))
