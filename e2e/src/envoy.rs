@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::bootstrap::{Bootstrap, workspace};
-use crate::deadline::PATIENCE;
+use crate::deadline::{PATIENCE, eventually};
 use crate::http::Response;
 use crate::process::{Process, Usage};
 use crate::raw_client::RawClient;
@@ -165,6 +165,12 @@ impl Envoy {
     /// The lines of its log that contain `part`.
     pub fn log_lines_with(&self, part: &str) -> Vec<String> {
         self.log().lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+    }
+
+    /// The lines of its log that contain `part`, once there is one: Envoy writes its log when it gets to it.
+    pub async fn logged(&self, part: &str) -> Vec<String> {
+        let look = || Some(self.log_lines_with(part)).filter(|lines| !lines.is_empty());
+        eventually(PATIENCE, &format!("`{part}` in Envoy's log"), look).await
     }
 
     /// Asks the admin interface.

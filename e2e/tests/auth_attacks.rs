@@ -7,17 +7,13 @@
     reason = "a test may fail anywhere"
 )]
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
-use postern_e2e::deadline::{PATIENCE, within};
 use postern_e2e::token::tampered::{self, parts, resigned, signature_of};
 use postern_e2e::token::{EDGE_SECRET, edge_claims, jwks, now};
 use postern_e2e::twins::document;
 use postern_e2e::{Attack, Request, Response, Scene, Signer, Twins, Value, json};
-use tokio::time::sleep;
 
 const ISSUER: &str = "https://auth.example.com/";
 
@@ -139,23 +135,15 @@ async fn all_refused(keys: &Keys, twins: &Twins, tries: Vec<Try>) {
         let reason = if cause == EXPIRED { "token_expired" } else { "token_invalid" };
         let attack = Attack { name, request: bearing(&token), policy: "chat", status: 401, reason };
         let response = twins.assert_refused(&attack).await;
-        assert_eq!(detail(twins, name, &response).await, cause, "{name}");
+        assert_eq!(detail(twins, &response).await, cause, "{name}");
     }
     assert_eq!(twins.guarded.envoy().stats().await.sum("postern_verification_fallbacks", &[]), 0.0);
 }
 
 /// What the log says of a refusal, and only the log.
-async fn detail(twins: &Twins, name: &str, response: &Response) -> String {
+async fn detail(twins: &Twins, response: &Response) -> String {
     let instance = response.json()["instance"].as_str().expect("an instance").replacen("urn:uuid:", "", 1);
-    let line = within(PATIENCE, name, async {
-        loop {
-            if let Some(line) = twins.guarded.envoy().log_lines_with(&instance).pop() {
-                return line;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    let line = twins.guarded.envoy().logged(&instance).await.pop().expect("a line");
     line.split_once("detail=\"").and_then(|(_, rest)| rest.split_once('"')).expect("a detail").0.to_owned()
 }
 

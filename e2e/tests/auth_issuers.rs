@@ -114,6 +114,6 @@ async fn where_envoy_forbids_the_call_the_module_verifies_and_says_so_once_a_wor
     // Genuine, and tampered with.
     let asked = 2 * BY_HOST.len();
     assert_eq!(scene.envoy().stats().await.sum(FALLBACKS, &[]), asked as f64);
-    let complaints = scene.envoy().log_lines_with(COMPLAINT).len();
+    let complaints = scene.envoy().logged(COMPLAINT).await.len();
     assert!((1..=2).contains(&complaints), "{complaints}");
 }

@@ -89,11 +89,11 @@ impl Told {
         for page in ["/stats", "/config_dump", "/clusters", "/server_info"] {
             self.said.push_str(&self.scene.envoy().ask_admin(page).await.text());
         }
-        let log = self.scene.envoy().log();
         for reason in reasons {
-            let is_told = |text: &str| text.contains(reason);
-            assert!(is_told(&self.said) && is_told(&log), "the cases are not what they seem: no {reason}");
+            assert!(self.said.contains(reason), "the cases are not what they seem: no {reason}");
+            self.scene.envoy().logged(reason).await;
         }
+        let log = self.scene.envoy().log();
         assert!(log.contains("[wasm]"), "the module's log is not there: {log}");
         self.said + &log
     }

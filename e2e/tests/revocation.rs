@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use postern_e2e::deadline::{PATIENCE, eventually};
 use postern_e2e::frames::opcode;
 use postern_e2e::token::{edge_claims, now};
 use postern_e2e::{
@@ -225,8 +226,9 @@ async fn a_list_that_cannot_be_read_leaves_the_last_one_in_force() {
     for (name, served, words) in cases {
         documents.serve(PATH, served);
         settle(&documents).await;
-        let log = scene.envoy().log_lines_with("fetch failed source=revocation cluster=auth: ");
-        assert!(log.iter().any(|line| line.contains(words)), "{name}: {log:#?}");
+        let log = || scene.envoy().log_lines_with("fetch failed source=revocation cluster=auth: ");
+        let is_told = || log().iter().any(|line| line.contains(words));
+        eventually(PATIENCE, name, || is_told().then_some(())).await;
         assert_eq!(outcome(&scene, json!({"jti": "t1"})).await.0, 401, "{name}");
         assert_eq!(outcome(&scene, json!({"jti": "t2"})).await.0, 101, "{name}");
     }

@@ -116,7 +116,7 @@ async fn a_token_without_a_name_is_not_valid() {
         let (name, policy, status, reason) = ("no jti", "once", 401, "token_invalid");
         twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
     }
-    assert!(twins.guarded.envoy().log().contains("no token id"), "the log says why");
+    twins.guarded.envoy().logged("no token id").await;
 }
 
 #[tokio::test]

@@ -216,7 +216,7 @@ impl Engine {
         let names: Vec<_> = self.token_parameters.iter().map(String::as_str).collect();
         let edits = without_parameters(head.headers(), &names);
         let instance = Instance::of(head);
-        let told = Event::Refused { reason, instance: instance.as_str().to_owned(), detail: None };
+        let told = Event::Refused { reason, instance: instance.to_string(), detail: None };
         vec![Output::Tell(told), Output::Reply(edits, Reply::refusal(reason, &instance, None))]
     }
 }

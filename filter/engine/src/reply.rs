@@ -1,5 +1,6 @@
 //! The answer to a refused handshake: a problem document (RFC 9457).
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::json;
@@ -20,25 +21,32 @@ pub struct Reply {
 }
 
 /// What names one request in a problem document: Envoy's request id where that is a UUID, else a
-/// fresh one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Instance(String);
+/// fresh one. Kept as its 128 bits: every session has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Instance([u8; 16]);
 
 impl Instance {
     pub(crate) fn of(head: &RequestHead) -> Self {
         let id = match head.headers().single("x-request-id") {
-            Single::One(id) => std::str::from_utf8(id).ok(),
+            Single::One(id) => uuid(id),
             Single::Absent | Single::Many => None,
         };
-        match id {
-            Some(id) if is_uuid(id) => Self(id.to_ascii_lowercase()),
-            _ => Self(fresh_uuid(&head.entropy)),
-        }
+        Self(id.unwrap_or_else(|| fresh_uuid(&head.entropy)).to_be_bytes())
     }
+}
 
+impl fmt::Display for Instance {
     /// The UUID in lower case.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = u128::from_be_bytes(self.0);
+        let (a, b, c, d, e) = (
+            bits >> 96,
+            bits >> 80 & 0xffff,
+            bits >> 64 & 0xffff,
+            bits >> 48 & 0xffff,
+            bits & 0xffff_ffff_ffff,
+        );
+        write!(f, "{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
     }
 }
 
@@ -50,7 +58,7 @@ impl Reply {
             "type": format!("urn:postern:{}", consequence.id),
             "title": consequence.title,
             "status": consequence.status,
-            "instance": format!("urn:uuid:{}", instance.0),
+            "instance": format!("urn:uuid:{instance}"),
         });
         let mut headers = vec![
             ("content-type", "application/problem+json".to_owned()),
@@ -76,22 +84,22 @@ impl Reply {
     }
 }
 
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(i, b)| match i {
-            8 | 13 | 18 | 23 => b == b'-',
-            _ => b.is_ascii_hexdigit(),
-        })
+/// The bits of a UUID as text.
+fn uuid(text: &[u8]) -> Option<u128> {
+    let is_formed = text.len() == 36
+        && text.iter().enumerate().all(|(i, byte)| match i {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    let digits = text.iter().filter_map(|byte| char::from(*byte).to_digit(16));
+    is_formed.then(|| digits.fold(0, |bits, digit| bits << 4 | u128::from(digit)))
 }
 
 /// A version 4 UUID (RFC 9562 §5.4).
-fn fresh_uuid(entropy: &Entropy) -> String {
+fn fresh_uuid(entropy: &Entropy) -> u128 {
     let bits = u128::from_be_bytes(entropy.instance);
     let bits = bits & !(0xf << 76) | 0x4 << 76;
-    let bits = bits & !(0x3 << 62) | 0x2 << 62;
-    let (a, b, c, d, e) =
-        (bits >> 96, bits >> 80 & 0xffff, bits >> 64 & 0xffff, bits >> 48 & 0xffff, bits & 0xffff_ffff_ffff);
-    format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+    bits & !(0x3 << 62) | 0x2 << 62
 }
 
 #[cfg(test)]
@@ -149,7 +157,7 @@ mod tests {
         for id in
             [None, Some(&b"\xff\xfe"[..]), Some(b"<script>"), Some(b"0a1b2c3d-0000-4000-8000-00000000abcg")]
         {
-            assert_eq!(instance(id).as_str(), "ffffffff-ffff-4fff-bfff-ffffffffffff", "{id:?}");
+            assert_eq!(instance(id).to_string(), "ffffffff-ffff-4fff-bfff-ffffffffffff", "{id:?}");
         }
     }
 }

@@ -520,7 +520,7 @@ impl Session {
     fn tell_refusal(&mut self) {
         let Phase::Open(open) = &mut self.phase else { return };
         let Some(reason) = open.refused() else { return };
-        let instance = self.instance.as_str().to_owned();
+        let instance = self.instance.to_string();
         let detail = open.detail();
         self.outputs.push_back(Output::Tell(Event::Closed { reason, instance, detail }));
     }
@@ -553,7 +553,7 @@ impl Session {
 
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {
         let handshake::Refusal { reason, wait, detail } = refusal;
-        let instance = self.instance.as_str().to_owned();
+        let instance = self.instance.to_string();
         self.outputs.push_back(Output::Tell(Event::Refused { reason, instance, detail }));
         self.outputs.push_back(Output::Reply(edits, Reply::refusal(reason, &self.instance, wait)));
         self.phase = Phase::Refused;
