@@ -30,7 +30,7 @@ cleanup() {
   trap '' INT TERM HUP
   trap - EXIT
   if [ -n "$up" ]; then
-    compose down --volumes --remove-orphans --timeout 1 >"$folder/down.log" 2>&1 || {
+    take_down "$status" || {
       echo "e2e-compose: cannot take the containers of $COMPOSE_PROJECT_NAME down: $(last_word "$folder/down.log")" >&2
       [ "$status" -ne 0 ] || status=1
     }
@@ -46,6 +46,20 @@ cleanup() {
     }
   fi
   exit "$status"
+}
+
+# Ends with the status of the last try. Behind an interrupt the engine may still be making what it was asked for, which
+# comes after what has been taken down.
+take_down() {
+  local try left
+  for try in 1 2 3 4 5; do
+    [ "$try" -eq 1 ] || sleep 1
+    compose down --volumes --remove-orphans --timeout 1 >"$folder/down.log" 2>&1 || continue
+    [ "$1" -lt 128 ] || sleep 2
+    left=$(left_over | grep -v '^image ' || true)
+    [ -n "$left" ] || return 0
+  done
+  return 1
 }
 
 # What the engine has of this run.
