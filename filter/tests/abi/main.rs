@@ -13,6 +13,9 @@
 
 mod body;
 mod configuration;
+#[path = "../../engine/tests/support/counting.rs"]
+#[allow(dead_code, reason = "the engine's tests need more of it")]
+mod counting;
 mod csrf;
 mod early_bytes;
 mod fetching;
