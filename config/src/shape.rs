@@ -8,7 +8,6 @@ mod node;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_path_to_error::Segment as Step;
 
 use crate::path::{Path, Segment};
 use crate::report::Report;
@@ -20,13 +19,11 @@ const MOST_PROBLEMS: usize = 100;
 /// was left to read. `value` loses what was wrong.
 pub(crate) fn read<T: DeserializeOwned>(value: &mut Value, at: &Path, report: &mut Report) -> Option<T> {
     for _ in 0..MOST_PROBLEMS {
-        let error = match serde_path_to_error::deserialize(node::Node(value)) {
+        let (error, steps) = match T::deserialize(node::Node(value)) {
             Ok(read) => return Some(read),
-            Err(error) => error,
+            Err(misfit) => misfit.into_parts(),
         };
-        let steps = steps(error.path());
         let place: Path = at.segments().iter().chain(&steps).cloned().collect();
-        let error = error.into_inner();
         if let Some(meant) = error.meant(steps.last()) {
             let siblings = steps.iter().take(steps.len().saturating_sub(1));
             report.suspect(&at.segments().iter().chain(siblings).cloned().collect::<Path>().key(meant));
@@ -78,16 +75,6 @@ fn is_schema(place: &Path) -> bool {
         && is(segments.first(), "policies")
         && is(segments.get(2), "messages")
         && is(segments.get(3), "schema")
-}
-
-fn steps(path: &serde_path_to_error::Path) -> Vec<Segment> {
-    path.iter()
-        .map_while(|step| match step {
-            Step::Seq { index } => Some(Segment::Index(*index)),
-            Step::Map { key } => Some(Segment::Key(key.clone())),
-            Step::Enum { .. } | Step::Unknown => None,
-        })
-        .collect()
 }
 
 /// Takes out what lies at `steps`: members go, elements of lists become null, so that the others

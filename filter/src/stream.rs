@@ -19,6 +19,8 @@ use crate::{metrics, shared};
 /// The label of what is counted where no policy applies.
 const NO_POLICY: &str = "none";
 
+const STATUS: &str = ":status";
+
 /// One HTTP stream.
 pub(crate) struct Stream {
     context_id: u32,
@@ -39,13 +41,14 @@ impl Stream {
     /// Whether the route that Envoy took is under another policy than the one that judged: a
     /// change to the request makes Envoy choose anew.
     fn is_rerouted(&self, session: &Session) -> bool {
-        let route = host::route();
+        let Some(engine) = &self.engine else { return true };
+        let route = host::route(engine.reads_route_names());
         if self.route.as_deref() == Some(&route) {
             return false;
         }
         let fields = host::fields(Message::Request);
         let head = RequestHead { fields, connection: Connection::default(), entropy: Entropy::NONE };
-        !self.engine.as_ref().is_some_and(|engine| engine.still_applies(session, &head, &route))
+        !engine.still_applies(session, &head, &route)
     }
 
     fn on_body(&mut self, sender: Peer, len: usize) -> Action {
@@ -55,8 +58,17 @@ impl Stream {
             live.note_traffic();
             return Action::Continue;
         }
+        let mut chunk = HostChunk::new(sender, len);
+        match session.pass_plain(sender, &mut chunk) {
+            Ok(true) if host::resume(sender) => {
+                live.note_traffic();
+                return Action::Pause;
+            }
+            Ok(false) => {}
+            Ok(true) | Err(Unreadable) => return cut(),
+        }
         let now = host::now();
-        let Some(pauses) = judge(&mut session, sender, len, now) else { return cut() };
+        let Some(pauses) = judge(&mut session, sender, chunk, now) else { return cut() };
         let action = perform(live, &mut session, now);
         if pauses { Action::Pause } else { action }
     }
@@ -87,7 +99,7 @@ impl HttpContext for Stream {
         let fields = host::fields(Message::Request);
         let connection = if is_upgrade(&fields) { host::connection() } else { Connection::default() };
         let head = RequestHead { fields, connection, entropy };
-        let route = self.route.insert(Box::new(host::route()));
+        let route = self.route.insert(Box::new(host::route(engine.reads_route_names())));
         match engine.select(&head, route) {
             Selection::Pass(edits) => {
                 host::edit(Message::Request, &edits);
@@ -116,15 +128,15 @@ impl HttpContext for Stream {
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         let Some(live) = &self.live else { return Action::Continue };
         let mut session = live.session.borrow_mut();
-        let status = host::field(Message::Response, ":status").unwrap_or_default();
-        let status_switches = status == b"101";
-        let fields = if status_switches || session.reads_response() {
+        let fields = if session.reads_response() {
             host::fields(Message::Response)
         } else {
-            vec![(":status".to_owned(), status)]
+            let status = host::field(Message::Response, STATUS).unwrap_or_default();
+            vec![(STATUS.to_owned(), status)]
         };
+        let switches = fields.iter().any(|(name, value)| name == STATUS && value == b"101");
         let now = host::now();
-        if status_switches && self.is_rerouted(&session) {
+        if switches && self.is_rerouted(&session) {
             session.handle(Input::Rerouted, now);
         }
         // Nobody asks for it again, and there are many sessions.
@@ -140,8 +152,7 @@ impl HttpContext for Stream {
 
 /// Judges a chunk, leaves of it what goes on and says whether its stream is paused, with that or
 /// empty. `None` where the host does not let that be done.
-fn judge(session: &mut Session, sender: Peer, len: usize, now: Duration) -> Option<bool> {
-    let mut chunk = HostChunk::new(sender, len);
+fn judge(session: &mut Session, sender: Peer, mut chunk: HostChunk, now: Duration) -> Option<bool> {
     loop {
         match session.judge(sender, &mut chunk, now) {
             Ok(Judged::Passage(passage)) => {
@@ -198,7 +209,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 session.handle(Input::Spent(spent), now);
             }
             Output::ReleaseRequest(len) => {
-                if judge(session, Peer::Client, len, now).is_none() {
+                if judge(session, Peer::Client, HostChunk::new(Peer::Client, len), now).is_none() {
                     host::reset();
                 }
             }

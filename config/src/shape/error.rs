@@ -83,15 +83,46 @@ impl fmt::Display for ShapeError {
     }
 }
 
-impl std::error::Error for ShapeError {}
+/// A [`ShapeError`] and where it lies in the value that was read.
+#[derive(Debug)]
+pub(crate) struct Misfit(Box<(ShapeError, Vec<Segment>)>);
 
-impl de::Error for ShapeError {
+impl Misfit {
+    /// The same, as it is seen from outside of `step`.
+    pub(super) fn within(mut self, step: Segment) -> Self {
+        self.0.1.push(step);
+        self
+    }
+
+    /// What is wrong, and the steps that lead to it.
+    pub(super) fn into_parts(self) -> (ShapeError, Vec<Segment>) {
+        let (error, mut steps) = *self.0;
+        steps.reverse();
+        (error, steps)
+    }
+}
+
+impl From<ShapeError> for Misfit {
+    fn from(error: ShapeError) -> Self {
+        Self(Box::new((error, Vec::new())))
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Misfit {}
+
+impl de::Error for Misfit {
     fn custom<T: fmt::Display>(text: T) -> Self {
-        Self::Other(text.to_string())
+        ShapeError::Other(text.to_string()).into()
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::Kind { found: kind(found), expected: expected.to_string() }
+        ShapeError::Kind { found: kind(found), expected: expected.to_string() }.into()
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -99,10 +130,10 @@ impl de::Error for ShapeError {
     }
 
     fn unknown_field(_: &str, allowed: &'static [&'static str]) -> Self {
-        Self::Key { allowed }
+        ShapeError::Key { allowed }.into()
     }
 
     fn unknown_variant(found: &str, allowed: &'static [&'static str]) -> Self {
-        Self::Word { found: found.to_owned(), allowed }
+        ShapeError::Word { found: found.to_owned(), allowed }.into()
     }
 }

@@ -56,8 +56,8 @@ pub enum Input {
     /// Envoy chose another route once the request was changed, under another policy than the
     /// one that judged it; before the response.
     Rerouted,
-    /// The response, once: its fields, `:status` included. Of one that is no 101 the others are
-    /// needed only where [`Session::reads_response`] says so.
+    /// The response, once: its fields, `:status` included. The others are needed only where
+    /// [`Session::reads_response`] says so.
     Response(Vec<Field>),
     /// The answer to [`Output::Spend`].
     Spent(Spent),
@@ -210,9 +210,9 @@ impl Session {
         self.opened
     }
 
-    /// Whether [`Input::Response`] has to have every field, also when it is no 101.
+    /// Whether [`Input::Response`] has to have every field, and not only `:status`.
     pub fn reads_response(&self) -> bool {
-        self.page.is_some()
+        self.page.is_some() || matches!(self.phase, Phase::AwaitingResponse(_))
     }
 
     /// Takes an input at `now`, the time since the Unix epoch.
@@ -333,7 +333,20 @@ impl Session {
         }
     }
 
-    /// Takes note that what has passed unread did so by `now`. To be told at least once a second
+    /// Whether all of a chunk from `peer` goes on as it came, with its stream resumed and paused again,
+    /// and nothing else is to be done, whatever the time. If so, it counts as passed. If not, it is to
+    /// be judged.
+    ///
+    /// # Errors
+    /// As [`Session::judge`].
+    pub fn pass_plain(&mut self, peer: Peer, chunk: &mut impl Chunk) -> Result<bool, Unreadable> {
+        match &mut self.phase {
+            Phase::Open(open) => open.pass_plain(peer, chunk),
+            _ => Ok(false),
+        }
+    }
+
+    /// Takes note that what has passed unread or plain did so by `now`. To be told at least once a second
     /// while anything does.
     pub fn note_time(&mut self, now: Duration) {
         if let Phase::Open(open) = &mut self.phase {
@@ -567,6 +580,8 @@ mod fetch_tests;
 mod fetched;
 #[cfg(test)]
 mod frame_tests;
+#[cfg(test)]
+mod plain_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -32,6 +32,9 @@ fn open(policy: Value) -> Session {
 /// How often judging `chunk` allocates; all of it is to pass.
 fn allocations(session: &mut Session, peer: Peer, chunk: &[u8]) -> u64 {
     let before = ALLOCATIONS.get();
+    if session.pass_plain(peer, &mut &chunk[..]).unwrap() {
+        return ALLOCATIONS.get() - before;
+    }
     let passage = loop {
         match session.judge(peer, &mut &chunk[..], START).unwrap() {
             Judged::Passage(passage) => break passage,

@@ -58,11 +58,10 @@ impl Line {
         if self.seen.reset || (chunk.is_empty() && peer == Peer::Upstream && self.seen.closed.is_none()) {
             return;
         }
-        let passed = if unread && self.session.pass_unread(peer, chunk.len()) {
-            chunk.to_vec()
-        } else {
-            self.judge(peer, chunk)
-        };
+        let passes = unread
+            && (self.session.pass_unread(peer, chunk.len())
+                || self.session.pass_plain(peer, &mut &chunk[..]).expect("the chunk is at hand"));
+        let passed = if passes { chunk.to_vec() } else { self.judge(peer, chunk) };
         match peer {
             Peer::Client => self.seen.to_upstream.extend(passed),
             Peer::Upstream => self.seen.to_client.extend(passed),

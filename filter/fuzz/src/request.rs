@@ -106,7 +106,7 @@ fn judged(session: &mut Session, request: Vec<Field>, answers: u8) {
         }
     }
     assert!(answered, "the request hangs");
-    if session.reads_response() {
+    if !upgrade && session.reads_response() {
         paged(session, request);
     }
 }

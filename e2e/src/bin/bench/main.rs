@@ -182,10 +182,19 @@ impl Envoy {
         Ok(Self { scene, cpu })
     }
 
+    /// As many clients as the workload wants, each with an open WebSocket.
+    async fn open(&self, workload: &Workload) -> Vec<RawClient> {
+        let mut clients = Vec::new();
+        for _ in 0..workload.clients {
+            clients.push(self.scene.open(workload.path).await);
+        }
+        clients
+    }
+
     /// The cost of a message in one run of the workload, in microseconds.
-    async fn measure(&self, workload: &Workload, client: &mut RawClient) -> io::Result<f64> {
+    async fn measure(&self, workload: &Workload, clients: &mut [RawClient]) -> io::Result<f64> {
         let before = self.cpu.settled().await?;
-        workload.run(client).await;
+        workload.run(clients).await;
         let after = self.cpu.settled().await?;
         Ok(workload.per_message(after.saturating_sub(before)))
     }
@@ -196,17 +205,17 @@ impl Envoy {
     }
 }
 
-/// Runs a workload on all in turns, on one connection each.
+/// Runs a workload on all in turns, on connections of its own each.
 async fn compare(
     workload: &Workload,
     bare: &Envoy,
     guarded: &[(&str, Envoy)],
     rounds: usize,
 ) -> Result<Vec<Figures>, BenchError> {
-    let mut alone = bare.scene.open(workload.path).await;
+    let mut alone = bare.open(workload).await;
     let mut with = Vec::new();
     for (_, envoy) in guarded {
-        with.push((envoy, envoy.scene.open(workload.path).await, Figures::default()));
+        with.push((envoy, envoy.open(workload).await, Figures::default()));
     }
     // Once before it counts: the first run finds cold caches and code that is not compiled for speed yet.
     bare.measure(workload, &mut alone).await?;

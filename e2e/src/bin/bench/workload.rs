@@ -7,7 +7,7 @@ use postern_e2e::{Frame, RawClient};
 /// How a client sends its messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Manner {
-    /// The next one once the last one is back.
+    /// The next one once the last one of every client is back.
     PingPong,
     /// So many in one write, and always one write more than what is back.
     Stream(usize),
@@ -19,6 +19,8 @@ pub(crate) struct Workload {
     pub(crate) name: &'static str,
     /// Which policy it falls under.
     pub(crate) path: &'static str,
+    /// How many clients do so at once.
+    pub(crate) clients: usize,
     pub(crate) manner: Manner,
     pub(crate) payload: Payload,
     /// Bytes in a message.
@@ -48,8 +50,16 @@ pub(crate) const RATED: &str = "/ws/rated";
 
 const KIB: usize = 1024;
 
-pub(crate) const ALL: [Workload; 9] = [
+/// So many clients keep an Envoy busy: it wakes up for many of them at once.
+const CROWD: usize = 64;
+
+pub(crate) const ALL: [Workload; 10] = [
     ping_pong("64 B binary ping-pong", Payload::Binary, 1.10),
+    Workload {
+        clients: CROWD,
+        messages: 60 * CROWD,
+        ..ping_pong("64 B binary ping-pong of 64", Payload::Binary, 1.10)
+    },
     Workload {
         path: RATED,
         target: None,
@@ -68,6 +78,7 @@ const fn ping_pong(name: &'static str, payload: Payload, target: f64) -> Workloa
     Workload {
         name,
         path: FRAMES,
+        clients: 1,
         manner: Manner::PingPong,
         payload,
         size: 64,
@@ -82,6 +93,7 @@ const fn stream(name: &'static str, payload: Payload, size: usize, target: f64) 
     Workload {
         name,
         path: FRAMES,
+        clients: 1,
         manner: Manner::Stream(batch),
         payload,
         size,
@@ -91,25 +103,25 @@ const fn stream(name: &'static str, payload: Payload, size: usize, target: f64) 
 }
 
 impl Workload {
-    /// Sends the messages and receives them all back.
-    pub(crate) async fn run(&self, client: &mut RawClient) {
+    /// Sends the messages and receives them all back, each of the clients its part.
+    pub(crate) async fn run(&self, clients: &mut [RawClient]) {
         let frame = self.frame();
         let (sent, received) = (frame.clone().masked().bytes(), frame.bytes().len());
         match self.manner {
             Manner::PingPong => {
-                for _ in 0..self.messages {
-                    client.send(&sent).await;
-                    expect(client, received).await;
+                for _ in 0..self.messages / clients.len() {
+                    send(clients, &sent).await;
+                    expect(clients, received).await;
                 }
             }
             Manner::Stream(batch) => {
                 let sent = sent.repeat(batch);
-                client.send(&sent).await;
-                for _ in 1..self.messages / batch {
-                    client.send(&sent).await;
-                    expect(client, received * batch).await;
+                send(clients, &sent).await;
+                for _ in 1..self.messages / batch / clients.len() {
+                    send(clients, &sent).await;
+                    expect(clients, received * batch).await;
                 }
-                expect(client, received * batch).await;
+                expect(clients, received * batch).await;
             }
         }
     }
@@ -133,7 +145,15 @@ impl Workload {
     }
 }
 
-async fn expect(client: &mut RawClient, bytes: usize) {
-    let echo = client.bytes(bytes).await;
-    assert!(echo.is_ok(), "the connection ended: {echo:?}");
+async fn send(clients: &mut [RawClient], bytes: &[u8]) {
+    for client in clients {
+        client.send(bytes).await;
+    }
+}
+
+async fn expect(clients: &mut [RawClient], bytes: usize) {
+    for client in clients {
+        let echo = client.bytes(bytes).await;
+        assert!(echo.is_ok(), "the connection ended: {echo:?}");
+    }
 }

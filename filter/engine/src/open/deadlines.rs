@@ -218,7 +218,8 @@ impl Deadlines {
     pub(super) fn is_ping_due(&self, now: Duration) -> bool {
         let now = Moment::from(now);
         let due_at = self.liveness().ping_interval.map(|interval| self.heard.after(interval));
-        self.pong_at.is_none() && due_at.is_some_and(|at| at <= now)
+        // What has passed unread is a sign of life, too.
+        self.pong_at.is_none() && !self.moved && due_at.is_some_and(|at| at <= now)
     }
 
     /// The client has been asked, because that was due, `unread` bytes after what it is known to
@@ -321,6 +322,11 @@ impl Deadlines {
     pub(super) fn park_when_quiet(&mut self, now: Duration) {
         let now = Moment::from(now);
         self.park_at.get_or_insert(now.after(QUIET));
+    }
+
+    /// Whether it is.
+    pub(super) fn awaits_quiet(&self) -> bool {
+        self.park_at.is_some()
     }
 
     /// A token has to come by `at`.

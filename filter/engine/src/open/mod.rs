@@ -14,6 +14,7 @@ mod in_band;
 mod initiative;
 mod parking;
 pub(crate) mod ping;
+mod plain;
 pub(crate) mod proof;
 pub(crate) mod rates;
 pub(crate) mod rights;

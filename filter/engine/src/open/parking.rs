@@ -170,6 +170,14 @@ impl Parking {
         }
     }
 
+    /// Whether the stream towards `receiver` is parked, and has begun.
+    pub(super) fn has_parked(&self, receiver: Peer) -> bool {
+        match receiver {
+            Peer::Client => self.started && self.client.parked,
+            Peer::Upstream => self.upstream.parked,
+        }
+    }
+
     /// The stream towards the client begins, and is parked by that if it is `empty`. If not, the host
     /// can be seen to park streams by the other one.
     pub(super) fn begin(&mut self, empty: bool) {

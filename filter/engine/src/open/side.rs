@@ -256,6 +256,21 @@ impl Side {
         Ok(end)
     }
 
+    /// Whether all of a chunk may go on as [`Side::skim`] would let it. If not, nothing has been done.
+    #[inline(never)]
+    pub(super) fn skim_all(&self, chunk: &mut impl Chunk, tally: &mut Counts) -> Result<bool, Unreadable> {
+        if !matches!(self.flow, Flow::Passing) || !self.withheld.is_empty() {
+            return Ok(false);
+        }
+        let Run { end, messages, payload_bytes } = self.lane.skim(chunk, 0, self.proof.of_text())?;
+        let is_all = end == chunk.len();
+        if is_all {
+            tally.allowed(self.sender, messages);
+            tally.bytes(self.sender, payload_bytes);
+        }
+        Ok(is_all)
+    }
+
     /// Takes the header of a frame that may pass. `position` is where its payload begins; it moves
     /// past what the chunk has of one that nobody reads.
     pub(super) fn begin_frame(

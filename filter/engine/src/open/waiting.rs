@@ -22,6 +22,11 @@ impl<T> Waiting<T> {
         self.0.as_deref_mut().and_then(Option::as_mut)
     }
 
+    /// Whether anything waits.
+    pub(super) fn holds(&self) -> bool {
+        self.0.as_deref().is_some_and(Option::is_some)
+    }
+
     /// What waits, no longer.
     pub(super) fn take(&mut self) -> Option<T> {
         self.0.as_deref_mut().and_then(Option::take)

@@ -68,6 +68,10 @@ impl Trial {
         if self.session.pass_unread(peer, chunk.len()) {
             return chunk.to_vec();
         }
+        if self.session.pass_plain(peer, &mut &chunk[..]).unwrap() {
+            self.session.note_time(now);
+            return chunk.to_vec();
+        }
         let passage = loop {
             match self.session.judge(peer, &mut &chunk[..], now).unwrap() {
                 Judged::Passage(passage) => break passage,

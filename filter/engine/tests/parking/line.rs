@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use postern_engine::{Event, Input, Judged, Output, Peer, Reason, Session};
+use postern_engine::{Event, Input, Judged, Output, Passage, Peer, Reason, Session};
 use serde_json::Value;
 
 use crate::support::{admitted, agreement, engine};
@@ -36,6 +36,8 @@ pub(crate) struct Line {
     streams: [Stream; 2],
     pub(crate) fate: Fate,
     pub(crate) cut: bool,
+    /// How many chunks have passed plain.
+    pub(crate) plain: u64,
     /// What has gone to the upstream, and to the client, since that was taken.
     gone: [Vec<u8>; 2],
 }
@@ -55,6 +57,7 @@ impl Line {
             streams: Default::default(),
             fate: Fate::Open,
             cut: false,
+            plain: 0,
             gone: Default::default(),
         };
         line.send(Peer::Client, b"", now);
@@ -79,9 +82,7 @@ impl Line {
             self.session.note_time(now);
         } else {
             let bytes = std::mem::take(&mut self.streams[index(sender)].bytes);
-            let Judged::Passage(passage) = self.session.judge(sender, &mut &bytes[..], now).unwrap() else {
-                panic!("there are no rates");
-            };
+            let passage = self.passage(sender, &bytes, now);
             let left = passage.bytes(&bytes);
             assert_eq!(left.len(), passage.len());
             assert!(!paused || left.len() <= bytes.len().max(LIMIT), "the host cuts the stream");
@@ -100,6 +101,18 @@ impl Line {
             self.gone[index(sender)].extend(bytes);
         }
         assert!(stream_is_empty(&self.streams[index(sender)]), "bytes stay with the host");
+    }
+
+    fn passage(&mut self, sender: Peer, bytes: &[u8], now: Duration) -> Passage {
+        if self.session.pass_plain(sender, &mut &bytes[..]).unwrap() {
+            self.plain += 1;
+            self.session.note_time(now);
+            return Passage { keep: bytes.len(), resume: true, park: true, ..Passage::default() };
+        }
+        match self.session.judge(sender, &mut &bytes[..], now).unwrap() {
+            Judged::Passage(passage) => passage,
+            question => panic!("there are no rates: {question:?}"),
+        }
     }
 
     /// Time has passed.

@@ -54,6 +54,7 @@ pub(crate) struct Reached {
     pings_to_upstream: u64,
     reasons: BTreeMap<&'static str, u64>,
     told: u64,
+    plain: u64,
 }
 
 impl Reached {
@@ -61,7 +62,7 @@ impl Reached {
         assert!(self.pings_to_client > 1_000 && self.pings_to_upstream > 100, "{self:#?}");
         let reasons: Vec<_> = self.reasons.keys().copied().collect();
         assert_eq!(reasons, ["idle_timeout", "pong_timeout"], "{self:#?}");
-        assert!(self.told > 500, "{self:#?}");
+        assert!(self.told > 500 && self.plain > 1_000, "{self:#?}");
     }
 }
 
@@ -84,6 +85,7 @@ pub(crate) fn play(seed: u64, reached: &mut Reached) {
     scene.falls_silent(&mut numbers, asks, reached);
     reached.pings_to_client += scene.pings[0];
     reached.pings_to_upstream += scene.pings[1];
+    reached.plain += scene.line.plain;
 }
 
 impl Person {

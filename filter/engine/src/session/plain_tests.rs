@@ -1,0 +1,115 @@
+//! Chunks that pass without a look at the clock.
+
+use serde_json::{Value, json};
+
+use super::tests::{START, Trial};
+use super::*;
+use crate::testing::{from_client, from_upstream};
+
+/// An open connection whose streams are both parked, without rates unless these are among the changes.
+fn parked(mut changes: Value) -> Trial {
+    if changes.get("rates").is_none() {
+        changes["rates"] = json!([]);
+    }
+    let mut trial = Trial::awaiting(changes);
+    assert!(trial.parks(Peer::Client, b""));
+    trial.agree();
+    assert!(trial.parks(Peer::Upstream, b""));
+    trial
+}
+
+fn passes_plain(trial: &mut Trial, peer: Peer, chunk: &[u8]) -> bool {
+    trial.session.pass_plain(peer, &mut &chunk[..]).unwrap()
+}
+
+#[test]
+fn whole_messages_pass_plain_and_whatever_is_in_doubt_is_judged() {
+    let messages = json!({"messages": {"max_frame_bytes": 3000, "max_message_bytes": 3000, "utf8": true}});
+    let two = [from_client(0x82, b"one"), from_client(0x81, "zwö".as_bytes())].concat();
+    let longest = [from_client(0x82, &[7; 2080]), from_client(0x82, &[7; 2000])].concat();
+    assert_eq!(longest.len(), 4096);
+    let cases: &[(&str, Vec<u8>, bool)] = &[
+        ("a binary message", from_client(0x82, &[7; 64]), true),
+        ("a text", from_client(0x81, b"text"), true),
+        ("several messages", two.clone(), true),
+        ("the longest", longest, true),
+        ("longer", [from_client(0x82, &[7; 2081]), from_client(0x82, &[7; 2000])].concat(), false),
+        ("nothing", Vec::new(), false),
+        ("the start of a frame", two[..8].to_vec(), false),
+        ("a message and the start of one", two[..two.len() - 1].to_vec(), false),
+        ("a fragment", from_client(0x02, b"first"), false),
+        ("a Ping", from_client(0x89, b""), false),
+        ("a Pong", from_client(0x8a, b""), false),
+        ("a Close", from_client(0x88, &[3, 232]), false),
+        ("a message and a Ping", [two.clone(), from_client(0x89, b"")].concat(), false),
+        ("no text", from_client(0x81, b"\xff"), false),
+        ("half a character", from_client(0x81, b"\xc3"), false),
+        ("a frame too long", from_client(0x82, &[7; 3001]), false),
+        ("no mask", from_upstream(0x82, b"bare"), false),
+        ("a reserved bit", from_client(0xc2, b"rsv1"), false),
+        ("a reserved opcode", from_client(0x83, b"3"), false),
+    ];
+    for (what, chunk, plain) in cases {
+        let mut trial = parked(messages.clone());
+        assert_eq!(passes_plain(&mut trial, Peer::Client, chunk), *plain, "{what}");
+    }
+}
+
+#[test]
+fn what_passes_plain_is_what_judging_would_have_made_of_it() {
+    for (peer, chunk) in [
+        (Peer::Client, from_client(0x82, &[7; 64])),
+        (Peer::Client, [from_client(0x81, b"a"), from_client(0x82, b"b")].concat()),
+        (Peer::Upstream, from_upstream(0x82, &[7; 64])),
+        (Peer::Upstream, [from_upstream(0x81, b"a"), from_upstream(0x82, b"b")].concat()),
+    ] {
+        let (mut plain, mut judged) = (parked(json!({})), parked(json!({})));
+        let now = START + Duration::from_secs(7);
+        assert!(passes_plain(&mut plain, peer, &chunk));
+        plain.session.note_time(now);
+        let passage = Passage { resume: true, park: true, ..Passage::whole(chunk.len()) };
+        let expected = judged.session.judge(peer, &mut &chunk[..], now).unwrap();
+        assert_eq!(expected, Judged::Passage(passage), "{peer:?}");
+        assert!(!judged.session.has_outputs() && !plain.session.has_outputs());
+        assert_eq!(plain.session.deadline(), judged.session.deadline(), "{peer:?}");
+        assert_eq!(plain.session.take_tally(), judged.session.take_tally(), "{peer:?}");
+    }
+}
+
+#[test]
+fn nothing_passes_plain_that_is_counted_or_followed_or_whose_stream_is_not_parked() {
+    let hello = from_client(0x82, b"hello");
+    let back = from_upstream(0x82, b"hello");
+    let rate = |count| json!({"rates": [{"count": count, "per": "connection", "limit": 10, "window": "1s"}]});
+    for changes in [rate("messages"), rate("bytes"), json!({"messages": {"types": ["text"]}})] {
+        assert!(!passes_plain(&mut parked(changes.clone()), Peer::Client, &hello), "{changes}");
+    }
+    let backpressure = json!({"backpressure": {"max_backlog_bytes": "1MiB"}});
+    assert!(!passes_plain(&mut parked(backpressure), Peer::Upstream, &back));
+
+    let mut trial = Trial::open(json!({"rates": []}));
+    assert!(!passes_plain(&mut trial, Peer::Client, &hello), "its stream goes on");
+    assert!(!passes_plain(&mut trial, Peer::Upstream, &back), "its stream goes on");
+
+    let mut trial = parked(json!({}));
+    trial.upstream(&back[..4]);
+    trial.client(&from_client(0xc1, b""));
+    assert!(!passes_plain(&mut trial, Peer::Client, &hello), "it was refused");
+    assert!(!passes_plain(&mut trial, Peer::Upstream, &back[4..]), "a Close is to follow");
+}
+
+#[test]
+fn a_client_whose_messages_pass_plain_is_neither_idle_nor_asked() {
+    let liveness = json!({"idle_timeout": "30s", "ping_interval": "10s", "pong_timeout": "5s"});
+    let mut trial = parked(json!({ "liveness": liveness }));
+    for second in 1..120 {
+        let now = START + Duration::from_secs(second);
+        assert!(passes_plain(&mut trial, Peer::Client, &from_client(0x82, b"hello")));
+        // A Ping could follow it, and the clock has not been looked at for the client.
+        let back = from_upstream(0x82, &[0; 5000]);
+        assert_eq!(trial.bytes(Peer::Upstream, &back, now), back, "after {second} s");
+        trial.session.note_time(now);
+        trial.input(Input::Timer, now);
+        assert_eq!(trial.outputs, [], "after {second} s");
+    }
+}
