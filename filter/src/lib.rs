@@ -7,6 +7,7 @@
 mod abi;
 mod host;
 mod metrics;
+mod randomness;
 mod root;
 mod sessions;
 mod shared;
