@@ -3,7 +3,7 @@
 # down again, however it ends: ./compose.sh [<test file> ...]. `make e2e-compose` calls it with everything built.
 #
 # Of the environment: DOCKER_HOST as for docker, POSTERN_COMPOSE_PORT for a port of this machine that leads to the
-# shipped example, POSTERN_WASM for another module, RUST_TEST_THREADS for so many tests at once.
+# shipped example, POSTERN_WASM for another module, RUST_TEST_THREADS for so many tests of a file at once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +18,7 @@ POSTERN_WASM=$(realpath -m "${POSTERN_WASM:-$POSTERN_TARGET/wasm32-wasip1/releas
 export POSTERN_WASM
 # As in e2e/src/token.rs.
 export POSTERN_EDGE_SECRET='a secret of the tests and of nobody else, 32 bytes and more'
-folder='' up='' failed=()
+folder='' up='' client='' failed=()
 
 compose() { "${COMPOSE[@]}" --file e2e/docker-compose.yaml "$@"; }
 
@@ -26,9 +26,11 @@ compose() { "${COMPOSE[@]}" --file e2e/docker-compose.yaml "$@"; }
 last_word() { sed 's/^ *//; /^$/d' "$1" | tail -n 1; }
 
 cleanup() {
-  local status=$?
+  local status=$? running
   trap '' INT TERM HUP
   trap - EXIT
+  running=$(jobs -rp)
+  [ -z "$running" ] || kill $running 2>/dev/null || true
   if [ -n "$up" ]; then
     take_down "$status" || {
       echo "e2e-compose: cannot take the containers of $COMPOSE_PROJECT_NAME down: $(last_word "$folder/down.log")" >&2
@@ -155,28 +157,58 @@ show_logs() {
   echo "---"
 }
 
+# Most tests wait, for an Envoy to start or for a timer; so two files run at a time, those that wait longest first.
 run_suite() {
-  local client name file missing
+  local name file
   client=$(compose ps -q client-1)
-  # Most tests wait, for an Envoy to start or for a timer.
-  export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
-  while read -r name file <&3; do
+  export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) + 1))}
+  mkdir "$folder/runs"
+  while read -r name file; do
     case $name in network | compose) continue ;; esac
     [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
+    while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
+      wait -n || true
+      tell_runs
+    done
+    run_file "$name" "$file" &
+  done < <(grep -E "^($LONGEST) " "$folder/tests"; grep -vE "^($LONGEST) " "$folder/tests")
+  while [ -n "$(jobs -rp)" ]; do
+    wait -n || true
+    tell_runs
+  done
+  tell_runs
+}
+LONGEST='jwks|liveness|backpressure|revocation|http2'
+
+# Leaves what came of one file in its folder: `told` at last, and before it `failed` if it did.
+run_file() {
+  local run=$folder/runs/$1 missing
+  mkdir "$run"
+  docker exec --workdir "$POSTERN_WORKSPACE/e2e" --env RUST_TEST_THREADS "$client" "$2" --color never >"$run/log" 2>&1 || {
+    touch "$run/failed"
+    show_logs >>"$run/log" 2>&1
+  }
+  # The cases are those that run natively, by the same names.
+  missing=$(comm -23 <("$2" --list --format terse | sed -n 's/: test$//p' | sort) \
+    <(sed -n 's/^test \(.*\) \.\.\. .*/\1/p' "$run/log" | sed 's/ - should panic$//' | sort))
+  if [ -n "$missing" ]; then
+    touch "$run/failed"
+    echo "e2e-compose: $1 has cases that were not reported in containers: $missing" >>"$run/log"
+  fi
+  mv "$run/log" "$run/told"
+}
+
+# Tells of the files that have ended since this was last done.
+tell_runs() {
+  local run name
+  for run in "$folder"/runs/*/; do
+    [ -f "$run/told" ] || continue
+    name=$(basename "$run")
     echo "     Running $name in containers"
-    docker exec --workdir "$POSTERN_WORKSPACE/e2e" --env RUST_TEST_THREADS "$client" "$file" --color never 2>&1 | tee "$folder/run.log" || {
-      failed+=("$name")
-      show_logs
-      continue
-    }
-    # The cases are those that run natively, by the same names.
-    missing=$(comm -23 <("$file" --list --format terse | sed -n 's/: test$//p' | sort) \
-      <(sed -n 's/^test \(.*\) \.\.\. .*/\1/p' "$folder/run.log" | sed 's/ - should panic$//' | sort))
-    if [ -n "$missing" ]; then
-      echo "e2e-compose: $name has cases that were not reported in containers: $missing" >&2
-      failed+=("$name")
-    fi
-  done 3<"$folder/tests"
+    cat "$run/told"
+    [ ! -f "$run/failed" ] || failed+=("$name")
+    rm -r "$run"
+  done
 }
 
 # The tests that drive the containers from outside, and those of this script itself.

@@ -308,11 +308,10 @@ pub(crate) fn plugin() -> Vec<u8> {
     [&(name.len() as u64).to_be_bytes()[..], &name, &root].concat()
 }
 
-/// What Envoy knows of the route, without its name unless that is wanted.
-pub(crate) fn route(named: bool) -> RouteFacts {
-    let name = named.then(|| property(&["xds", "route_name"])).flatten();
+/// What Envoy knows of the route.
+pub(crate) fn route() -> RouteFacts {
     RouteFacts {
-        name: name.and_then(|name| String::from_utf8(name).ok()),
+        name: property(&["xds", "route_name"]).and_then(|name| String::from_utf8(name).ok()),
         metadata: property(&["xds", "route_metadata"]),
     }
 }

@@ -42,7 +42,7 @@ impl Stream {
     /// change to the request makes Envoy choose anew.
     fn is_rerouted(&self, session: &Session) -> bool {
         let Some(engine) = &self.engine else { return true };
-        let route = host::route(engine.reads_route_names());
+        let route = host::route();
         if self.route.as_deref() == Some(&route) {
             return false;
         }
@@ -99,7 +99,7 @@ impl HttpContext for Stream {
         };
         let fields = host::fields(Message::Request);
         let mut head = RequestHead { fields, connection: Connection::default(), entropy };
-        let route = self.route.insert(Box::new(host::route(engine.reads_route_names())));
+        let route = self.route.insert(Box::new(host::route()));
         match engine.select(&head, route) {
             Selection::Pass(edits) => {
                 host::edit(Message::Request, &edits);

@@ -44,7 +44,7 @@ pub struct Engine {
 /// What Envoy knows of the request's route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteFacts {
-    /// The name of Envoy's route; needed only where [`Engine::reads_route_names`] says so.
+    /// The name of Envoy's route.
     pub name: Option<String>,
     /// The route's metadata, serialised as `envoy.config.core.v3.Metadata`.
     pub metadata: Option<Vec<u8>>,
@@ -112,11 +112,6 @@ impl Engine {
     /// The policies that go away, and over how long their live connections are to be sent away.
     pub fn draining(&self) -> impl Iterator<Item = (&str, Duration)> {
         self.rulesets.iter().filter_map(|(name, ruleset)| Some((name.as_str(), ruleset.policy.drain?)))
-    }
-
-    /// Whether any line of `routes` asks for the name of Envoy's route.
-    pub fn reads_route_names(&self) -> bool {
-        self.config.routes.iter().any(|line| line.matches.route_name.is_some())
     }
 
     /// Finds the policy that `head` falls under.

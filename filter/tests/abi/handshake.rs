@@ -351,3 +351,29 @@ fn websocket_is_still_served(worker: &Worker) {
     configure(worker, json!({}));
     websocket(worker);
 }
+
+#[test]
+fn a_route_under_another_policy_is_refused_whatever_tells_the_policies_apart() {
+    let open = json!({"origins": {"allow": [], "missing": "allow"}, "auth": "none", "rates": []});
+    let document = |by: Value| {
+        json!({
+            "policies": {"chat": open, "admin": {
+                "origins": {"allow": ["https://admin.example.com"], "missing": "deny"},
+                "auth": "none", "rates": [],
+            }},
+            "routes": [{"match": by, "policy": "admin"}],
+            "default_policy": "chat",
+        })
+    };
+    for by in [json!({"route_name": "admin"}), json!({"path_prefix": "/admin"})] {
+        Envoy::default().worker(|worker| {
+            assert!(worker.configure(document(by.clone()).to_string().as_bytes()));
+            let stream = request(worker, &without(&handshake(), "origin"));
+            let went_up = stream.request().expect("it goes up under `chat`");
+            stream.rerouted("/admin/console", "admin");
+            stream.answered(&agreement(&went_up));
+            assert_eq!(stream.reply().map(|reply| reply.status), Some(503), "{by}");
+            assert_eq!(stream.property(REASON), Some(b"policy_invalid".to_vec()), "{by}");
+        });
+    }
+}

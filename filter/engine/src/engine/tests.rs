@@ -259,9 +259,6 @@ fn only_what_a_policy_judges_by_is_asked_of_the_host() {
         };
         assert_eq!(session.asks(), expected, "{changes}");
     }
-    let by = |rule: Value| two_policies(json!([{"match": rule, "policy": "chat"}]), "feed");
-    assert!(by(json!({"route_name": "legacy"})).reads_route_names());
-    assert!(!by(json!({"path_prefix": "/"})).reads_route_names());
 }
 
 #[test]

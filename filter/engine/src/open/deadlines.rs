@@ -222,6 +222,13 @@ impl Deadlines {
         self.pong_at.is_none() && !self.moved && due_at.is_some_and(|at| at <= now)
     }
 
+    /// Whether the client is to be asked as soon as that can be done, since it could not be when it was
+    /// due.
+    pub(super) fn is_ping_overdue(&self) -> bool {
+        let due_at = self.liveness().ping_interval.map(|interval| self.heard.after(interval));
+        self.ping_at.zip(due_at).is_some_and(|(at, due_at)| at > due_at)
+    }
+
     /// The client has been asked, because that was due, `unread` bytes after what it is known to
     /// have read.
     pub(super) fn expect_pong(&mut self, unread: u64, now: Duration) {

@@ -49,7 +49,10 @@ impl Open {
                 let asks = self.parking.can_park_client() && !self.deadlines.awaits_quiet();
                 is_uncounted && self.behind.is_none() && !asks
             }
-            Peer::Upstream => !self.backlog.is_limited() && !self.paused_once && self.late.is_empty(),
+            Peer::Upstream => {
+                let asks = self.backlog.is_limited() || self.deadlines.is_ping_overdue();
+                !asks && !self.paused_once && self.late.is_empty()
+            }
         };
         is_parked && is_settled && is_alone
     }

@@ -1,5 +1,7 @@
 //! Chunks that pass without a look at the clock.
 
+mod lockstep;
+
 use serde_json::{Value, json};
 
 use super::tests::{START, Trial};
@@ -18,8 +20,8 @@ fn parked(mut changes: Value) -> Trial {
     trial
 }
 
-fn passes_plain(trial: &mut Trial, peer: Peer, chunk: &[u8]) -> bool {
-    trial.session.pass_plain(peer, &mut &chunk[..]).unwrap()
+fn passes_plain(session: &mut Session, peer: Peer, chunk: &[u8]) -> bool {
+    session.pass_plain(peer, &mut &chunk[..]).unwrap()
 }
 
 #[test]
@@ -51,7 +53,7 @@ fn whole_messages_pass_plain_and_whatever_is_in_doubt_is_judged() {
     ];
     for (what, chunk, plain) in cases {
         let mut trial = parked(messages.clone());
-        assert_eq!(passes_plain(&mut trial, Peer::Client, chunk), *plain, "{what}");
+        assert_eq!(passes_plain(&mut trial.session, Peer::Client, chunk), *plain, "{what}");
     }
 }
 
@@ -65,7 +67,7 @@ fn what_passes_plain_is_what_judging_would_have_made_of_it() {
     ] {
         let (mut plain, mut judged) = (parked(json!({})), parked(json!({})));
         let now = START + Duration::from_secs(7);
-        assert!(passes_plain(&mut plain, peer, &chunk));
+        assert!(passes_plain(&mut plain.session, peer, &chunk));
         plain.session.note_time(now);
         let passage = Passage { resume: true, park: true, ..Passage::whole(chunk.len()) };
         let expected = judged.session.judge(peer, &mut &chunk[..], now).unwrap();
@@ -82,20 +84,20 @@ fn nothing_passes_plain_that_is_counted_or_followed_or_whose_stream_is_not_parke
     let back = from_upstream(0x82, b"hello");
     let rate = |count| json!({"rates": [{"count": count, "per": "connection", "limit": 10, "window": "1s"}]});
     for changes in [rate("messages"), rate("bytes"), json!({"messages": {"types": ["text"]}})] {
-        assert!(!passes_plain(&mut parked(changes.clone()), Peer::Client, &hello), "{changes}");
+        assert!(!passes_plain(&mut parked(changes.clone()).session, Peer::Client, &hello), "{changes}");
     }
     let backpressure = json!({"backpressure": {"max_backlog_bytes": "1MiB"}});
-    assert!(!passes_plain(&mut parked(backpressure), Peer::Upstream, &back));
+    assert!(!passes_plain(&mut parked(backpressure).session, Peer::Upstream, &back));
 
     let mut trial = Trial::open(json!({"rates": []}));
-    assert!(!passes_plain(&mut trial, Peer::Client, &hello), "its stream goes on");
-    assert!(!passes_plain(&mut trial, Peer::Upstream, &back), "its stream goes on");
+    assert!(!passes_plain(&mut trial.session, Peer::Client, &hello), "its stream goes on");
+    assert!(!passes_plain(&mut trial.session, Peer::Upstream, &back), "its stream goes on");
 
     let mut trial = parked(json!({}));
     trial.upstream(&back[..4]);
     trial.client(&from_client(0xc1, b""));
-    assert!(!passes_plain(&mut trial, Peer::Client, &hello), "it was refused");
-    assert!(!passes_plain(&mut trial, Peer::Upstream, &back[4..]), "a Close is to follow");
+    assert!(!passes_plain(&mut trial.session, Peer::Client, &hello), "it was refused");
+    assert!(!passes_plain(&mut trial.session, Peer::Upstream, &back[4..]), "a Close is to follow");
 }
 
 #[test]
@@ -104,7 +106,7 @@ fn a_client_whose_messages_pass_plain_is_neither_idle_nor_asked() {
     let mut trial = parked(json!({ "liveness": liveness }));
     for second in 1..120 {
         let now = START + Duration::from_secs(second);
-        assert!(passes_plain(&mut trial, Peer::Client, &from_client(0x82, b"hello")));
+        assert!(passes_plain(&mut trial.session, Peer::Client, &from_client(0x82, b"hello")));
         // A Ping could follow it, and the clock has not been looked at for the client.
         let back = from_upstream(0x82, &[0; 5000]);
         assert_eq!(trial.bytes(Peer::Upstream, &back, now), back, "after {second} s");
@@ -112,4 +114,38 @@ fn a_client_whose_messages_pass_plain_is_neither_idle_nor_asked() {
         trial.input(Input::Timer, now);
         assert_eq!(trial.outputs, [], "after {second} s");
     }
+}
+
+#[test]
+fn a_client_that_is_to_be_asked_is_asked_behind_the_next_frame_that_can_carry_the_question() {
+    let liveness = json!({"idle_timeout": "4s", "ping_interval": "3s", "pong_timeout": "2s"});
+    let mut trial = parked(json!({ "liveness": liveness }));
+    let at = |millis| START + Duration::from_millis(millis);
+    let long = from_upstream(0x82, &[7; 5000]);
+    let (start, rest) = long.split_at(60);
+    assert_eq!(trial.bytes(Peer::Upstream, start, at(2900)), start);
+    // Due, but within a frame.
+    trial.input(Input::Timer, at(3000));
+    // Ends the frame, and has no room for a Ping: what is paused must not outgrow the host.
+    assert_eq!(trial.bytes(Peer::Upstream, rest, at(3100)), rest);
+    // This one has room.
+    let mut seen = trial.bytes(Peer::Upstream, &from_upstream(0x82, b"news"), at(3200));
+    let mut asked = false;
+    for millis in [3250, 3500, 3750, 4000, 4250] {
+        let ping = seen.windows(10).position(|bytes| bytes[0] == 0x89 && &bytes[2..] == b"postern:");
+        if let Some(start) = ping {
+            // A client that only listens answers at once.
+            let pong = from_client(0x8a, &seen[start + 2..]);
+            assert_eq!(trial.bytes(Peer::Client, &pong, at(millis)), b"");
+            (asked, seen) = (true, Vec::new());
+        }
+        trial.input(Input::Timer, at(millis));
+        for output in std::mem::take(&mut trial.outputs) {
+            match output {
+                Output::Send(Peer::Client, bytes) => seen.extend(bytes),
+                other => panic!("after {millis} ms, asked before: {asked}: {other:?}"),
+            }
+        }
+    }
+    assert!(asked);
 }

@@ -92,6 +92,18 @@ impl<'w> Stream<'w> {
         }
     }
 
+    /// A filter behind this one gives the request another path, and Envoy chooses its route anew.
+    pub(crate) fn rerouted(&self, path: &str, route_name: &str) {
+        self.state(|state| {
+            for (name, value) in &mut state.request {
+                if name == ":path" {
+                    *value = path.as_bytes().to_vec();
+                }
+            }
+            state.properties.insert("xds.route_name".to_owned(), route_name.as_bytes().to_vec());
+        });
+    }
+
     /// A chunk comes from the client; what goes to the upstream because of it.
     pub(crate) fn client_sends(&self, chunk: &[u8]) -> Vec<u8> {
         let before = self.state(|state| state.outside.to_upstream.len());
