@@ -9,7 +9,7 @@ CRYPTOGRAPHY_VERSION := 50.0.2
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 10
 # How often each workload is measured.
-BENCH_ROUNDS ?= 120
+BENCH_ROUNDS ?= 40
 # How many idle sessions are measured, if there are descriptors for them.
 IDLE_SESSIONS ?= 20000
 SOAK_SECONDS ?= 600

@@ -57,7 +57,7 @@ pub(crate) const ALL: [Workload; 10] = [
     ping_pong("64 B binary ping-pong", Payload::Binary, 1.10),
     Workload {
         clients: CROWD,
-        messages: 60 * CROWD,
+        messages: 120 * CROWD,
         ..ping_pong("64 B binary ping-pong of 64", Payload::Binary, 1.10)
     },
     Workload {
@@ -82,14 +82,14 @@ const fn ping_pong(name: &'static str, payload: Payload, target: f64) -> Workloa
         manner: Manner::PingPong,
         payload,
         size: 64,
-        messages: 300,
+        messages: 2000,
         target: Some(target),
     }
 }
 
-/// 2 MiB in messages of 1 KiB, or 6 MiB in messages of 64 KiB; each way.
+/// 16 MiB in messages of 1 KiB, or 48 MiB in messages of 64 KiB; each way.
 const fn stream(name: &'static str, payload: Payload, size: usize, target: f64) -> Workload {
-    let (batch, messages) = if size < 64 * KIB { (64, 2 * KIB) } else { (2, 96) };
+    let (batch, messages) = if size < 64 * KIB { (64, 16 * KIB) } else { (2, 768) };
     Workload {
         name,
         path: FRAMES,
