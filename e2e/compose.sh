@@ -157,6 +157,9 @@ show_logs() {
   echo "---"
 }
 
+# The files whose tests wait longest.
+LONGEST='jwks|liveness|backpressure|revocation|http2'
+
 # Most tests wait, for an Envoy to start or for a timer; so two files run at a time, those that wait longest first.
 run_suite() {
   local name file
@@ -178,7 +181,6 @@ run_suite() {
   done
   tell_runs
 }
-LONGEST='jwks|liveness|backpressure|revocation|http2'
 
 # Leaves what came of one file in its folder: `told` at last, and before it `failed` if it did.
 run_file() {
