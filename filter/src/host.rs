@@ -4,13 +4,12 @@
 //! its calls are made only in callbacks in which the host has what they ask for, and the others
 //! go through [`abi`](crate::abi).
 
-use std::cell::Cell;
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use postern_engine::headers::{Field, HeaderEdit};
 use postern_engine::source::Spec;
-use postern_engine::{Asked, Chunk, Connection, Passage, Peer, Piece, Protocol, RouteFacts, Unreadable};
+use postern_engine::{Chunk, Connection, Entropy, Passage, Peer, Piece, Protocol, RouteFacts, Unreadable};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
 
@@ -26,23 +25,23 @@ pub(crate) enum Message {
     Response,
 }
 
-thread_local! {
-    /// What the clock last said.
-    static SAID: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-}
-
 /// The time since the Unix epoch.
 pub(crate) fn now() -> Duration {
     // Without a clock every token has expired.
     let time = hostcalls::get_current_time().ok();
-    let now = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::MAX);
-    SAID.set(now);
-    now
+    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::MAX)
 }
 
-/// The time when that was last asked in this VM, for whatever: a tick ago at most.
-pub(crate) fn lately() -> Duration {
-    SAID.get()
+/// Fresh randomness; `None` when the host has none.
+pub(crate) fn entropy() -> Option<Entropy> {
+    // One call for all of it.
+    let mut bytes = [0; 52];
+    getrandom::fill(&mut bytes).ok()?;
+    let (&key, bytes) = bytes.split_first_chunk()?;
+    let (&ping, bytes) = bytes.split_first_chunk()?;
+    let (&instance, bytes) = bytes.split_first_chunk()?;
+    let (&mask, []) = bytes.split_first_chunk()? else { return None };
+    Some(Entropy { key, mask, ping, instance })
 }
 
 /// Sixteen random bytes.
@@ -283,22 +282,18 @@ pub(crate) fn record_metric(id: u32, value: u64) {
     let _ = hostcalls::record_metric(id, value);
 }
 
-/// What Envoy knows of the downstream connection, as far as it is `asked`.
-pub(crate) fn connection(asked: Asked) -> Connection {
-    let Asked { tls, mutual_tls, client } = asked;
-    let is_tls = || property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty());
-    let is_mutual = || property(&["connection", "mtls"]).is_some_and(|flag| flag == [1]);
-    let address = || property(&["source", "address"]).and_then(|address| parse_address(&address));
-    let tls = tls && is_tls();
+/// What Envoy knows of the downstream connection.
+pub(crate) fn connection() -> Connection {
+    let tls = property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty());
     Connection {
         tls,
-        mutual_tls: mutual_tls && tls && is_mutual(),
+        mutual_tls: tls && property(&["connection", "mtls"]).is_some_and(|flag| flag == [1]),
         protocol: match property(&["request", "protocol"]).as_deref() {
             Some(b"HTTP/1.0") => Protocol::Http10,
             Some(b"HTTP/2" | b"HTTP/3") => Protocol::Multiplexed,
             _ => Protocol::Http11,
         },
-        client: client.then(address).flatten(),
+        client: property(&["source", "address"]).and_then(|address| parse_address(&address)),
     }
 }
 

@@ -7,7 +7,6 @@
 mod abi;
 mod host;
 mod metrics;
-mod randomness;
 mod root;
 mod sessions;
 mod shared;

@@ -14,7 +14,7 @@ use proxy_wasm::types::Action;
 
 use crate::host::{self, HostChunk, Message};
 use crate::sessions::{Live, Plugin};
-use crate::{metrics, randomness, shared};
+use crate::{metrics, shared};
 
 /// The label of what is counted where no policy applies.
 const NO_POLICY: &str = "none";
@@ -67,8 +67,7 @@ impl Stream {
             Ok(false) => {}
             Ok(true) | Err(Unreadable) => return cut(),
         }
-        // An empty one tells how the stream stands, and comes with what the clock was asked for.
-        let now = if len == 0 { host::lately() } else { host::now() };
+        let now = host::now();
         let Some(pauses) = judge(&mut session, sender, chunk, now) else { return cut() };
         let action = perform(live, &mut session, now);
         if pauses { Action::Pause } else { action }
@@ -93,12 +92,13 @@ impl Context for Stream {
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let (Some(engine), Some(entropy)) = (&self.engine, randomness::entropy()) else {
+        let (Some(engine), Some(entropy)) = (&self.engine, host::entropy()) else {
             host::reply(500, &[], b"");
             return Action::Pause;
         };
         let fields = host::fields(Message::Request);
-        let mut head = RequestHead { fields, connection: Connection::default(), entropy };
+        let connection = if is_upgrade(&fields) { host::connection() } else { Connection::default() };
+        let head = RequestHead { fields, connection, entropy };
         let route = self.route.insert(Box::new(host::route()));
         match engine.select(&head, route) {
             Selection::Pass(edits) => {
@@ -112,9 +112,6 @@ impl HttpContext for Stream {
                 Action::Pause
             }
             Selection::Judge(mut session) => {
-                if is_upgrade(&head.fields) {
-                    head.connection = host::connection(session.asks());
-                }
                 let now = host::now();
                 session.handle(Input::Request(head), now);
                 let live = Live::new(Rc::clone(&self.plugin), self.root, self.context_id, *session);

@@ -51,7 +51,7 @@ pub use metadata::{UnreadableMetadata, of_route};
 pub use passage::{Passage, Piece};
 pub use reason::{Consequence, Reason};
 pub use reply::Reply;
-pub use request::{Asked, Connection, Entropy, Protocol, RequestHead, is_upgrade};
+pub use request::{Connection, Entropy, Protocol, RequestHead, is_upgrade};
 pub use ruleset::Ruleset;
 pub use session::{Event, Input, Judged, Output, Session};
 pub use tally::{Heartbeats, Messages, Tally};

@@ -16,18 +16,7 @@ pub struct RequestHead {
     pub entropy: Entropy,
 }
 
-/// Which facts of the connection a policy asks for; the version of HTTP always is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// [`Connection::tls`].
-    pub tls: bool,
-    /// [`Connection::mutual_tls`].
-    pub mutual_tls: bool,
-    /// [`Connection::client`].
-    pub client: bool,
-}
-
-/// What Envoy knows of the downstream connection, as far as it was [asked](Asked).
+/// What Envoy knows of the downstream connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connection {
     /// Whether it is TLS.

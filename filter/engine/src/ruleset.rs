@@ -3,14 +3,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Carrier, Counted, Path, Per, Policy, Problem, Rate, Tls};
+use postern_config::{Carrier, Counted, Path, Per, Policy, Problem, Rate};
 
 use crate::auth::keys::{KeyedProvider, Keyring};
 use crate::auth::revocation::Bearer;
 use crate::auth::secret::Variables;
 use crate::csrf::{CsrfKey, Guard};
 use crate::rate::Quota;
-use crate::request::Asked;
 use crate::source::{Content, Source};
 
 /// A policy with its keys and its handshake rates at hand.
@@ -73,18 +72,6 @@ impl Ruleset {
             })
             .collect();
         Ok(Self { policy, providers, csrf, revocation, secret_prefixes, address_rates, user_rates })
-    }
-
-    /// Which facts of a connection it judges by.
-    pub(crate) fn asks(&self) -> Asked {
-        let tls = self.policy.tls;
-        // A user without a subject is known by the address.
-        let by_address = |rate: &Rate| matches!(rate.per, Per::Ip | Per::User);
-        Asked {
-            tls: tls != Tls::Optional,
-            mutual_tls: tls == Tls::Mutual,
-            client: self.policy.rates.iter().any(by_address),
-        }
     }
 
     /// Whether the list at hand names `bearer`.

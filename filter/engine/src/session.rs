@@ -27,7 +27,7 @@ use crate::passage::Passage;
 use crate::rate::{Charge, Outcome};
 use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
-use crate::request::{Asked, Protocol, RequestHead};
+use crate::request::{Protocol, RequestHead};
 use crate::ruleset::Ruleset;
 use crate::slots::KeySpace;
 use crate::tally::Tally;
@@ -203,11 +203,6 @@ impl Session {
     /// Whether this session judges by `ruleset`.
     pub(crate) fn is_under(&self, ruleset: &Rc<Ruleset>) -> bool {
         Rc::ptr_eq(&self.ruleset, ruleset)
-    }
-
-    /// What has to be told of the connection with the request.
-    pub fn asks(&self) -> Asked {
-        self.ruleset.asks()
     }
 
     /// Whether the upstream agreed to a WebSocket.

@@ -2,8 +2,7 @@ use prost::Message as _;
 use serde_json::json;
 
 use super::*;
-use crate::request::Asked;
-use crate::testing::{compile, engine, request, with, without};
+use crate::testing::{compile, request, with, without};
 
 /// Two policies that differ by the one thing that shows without a token or a frame.
 fn two_policies(routes: Value, default_policy: &str) -> Engine {
@@ -240,25 +239,6 @@ fn a_session_knows_whether_another_route_is_under_its_policy() {
     assert!(engine.still_applies(&session, &head, &route(json!({"policy": "feed"}))));
     assert!(!engine.still_applies(&session, &head, &route(json!({"policy": "chat"}))));
     assert!(!engine.still_applies(&session, &head, &route(json!({"policy": "feed", "upgrade_only": true}))));
-}
-
-#[test]
-fn only_what_a_policy_judges_by_is_asked_of_the_host() {
-    let rate = |per: &str| json!([{"count": "messages", "per": per, "limit": 1, "window": "1s"}]);
-    let asked = |tls, mutual_tls, client| Asked { tls, mutual_tls, client };
-    for (changes, expected) in [
-        (json!({"rates": []}), asked(true, false, false)),
-        (json!({}), asked(true, false, true)),
-        (json!({"rates": rate("ip"), "tls": "optional"}), asked(false, false, true)),
-        (json!({"rates": rate("connection"), "tls": "forwarded"}), asked(true, false, false)),
-        (json!({"rates": rate("policy"), "tls": "mutual"}), asked(true, true, false)),
-    ] {
-        let Selection::Judge(session) = engine(changes.clone()).select(&request(), &RouteFacts::default())
-        else {
-            panic!("not judged")
-        };
-        assert_eq!(session.asks(), expected, "{changes}");
-    }
 }
 
 #[test]

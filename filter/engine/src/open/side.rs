@@ -235,8 +235,6 @@ impl Side {
 
     /// Lets the messages at `position` go on that are plainly fine, as far as they follow each
     /// other, and says where they end. For a side none of whose frames is charged.
-    // The loop over frames wants the registers for itself.
-    #[inline(never)]
     pub(super) fn skim(
         &mut self,
         position: usize,
@@ -244,31 +242,38 @@ impl Side {
         passage: &mut Passage,
         tally: &mut Counts,
     ) -> Result<usize, Unreadable> {
-        if !matches!(self.flow, Flow::Passing) || !self.withheld.is_empty() {
-            return Ok(position);
+        let run = self.run(position, chunk)?;
+        if run.messages > 0 {
+            passage.pass(position..run.end);
+            self.count_run(run, tally);
         }
-        let Run { end, messages, payload_bytes } = self.lane.skim(chunk, position, self.proof.of_text())?;
-        if messages > 0 {
-            passage.pass(position..end);
-            tally.allowed(self.sender, messages);
-            tally.bytes(self.sender, payload_bytes);
-        }
-        Ok(end)
+        Ok(run.end)
     }
 
-    /// Whether all of a chunk may go on as [`Side::skim`] would let it. If not, nothing has been done.
-    #[inline(never)]
+    /// Whether all of a chunk, which is not empty, may go on as [`Side::skim`] would let it. If not,
+    /// nothing has been done.
     pub(super) fn skim_all(&self, chunk: &mut impl Chunk, tally: &mut Counts) -> Result<bool, Unreadable> {
-        if !matches!(self.flow, Flow::Passing) || !self.withheld.is_empty() {
-            return Ok(false);
-        }
-        let Run { end, messages, payload_bytes } = self.lane.skim(chunk, 0, self.proof.of_text())?;
-        let is_all = end == chunk.len();
+        let run = self.run(0, chunk)?;
+        let is_all = run.end == chunk.len();
         if is_all {
-            tally.allowed(self.sender, messages);
-            tally.bytes(self.sender, payload_bytes);
+            self.count_run(run, tally);
         }
         Ok(is_all)
+    }
+
+    /// The messages at `position` that are plainly fine.
+    // The loop over frames wants the registers for itself.
+    #[inline(never)]
+    fn run(&self, position: usize, chunk: &mut impl Chunk) -> Result<Run, Unreadable> {
+        if !matches!(self.flow, Flow::Passing) || !self.withheld.is_empty() {
+            return Ok(Run { end: position, messages: 0, payload_bytes: 0 });
+        }
+        self.lane.skim(chunk, position, self.proof.of_text())
+    }
+
+    fn count_run(&self, run: Run, tally: &mut Counts) {
+        tally.allowed(self.sender, run.messages);
+        tally.bytes(self.sender, run.payload_bytes);
     }
 
     /// Takes the header of a frame that may pass. `position` is where its payload begins; it moves
