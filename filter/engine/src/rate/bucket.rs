@@ -6,6 +6,10 @@
 
 use std::time::Duration;
 
+/// By how many nanoseconds the times at which workers ask one bucket may be out of order: each reads
+/// the clock, and then may wait for the processor and for the others.
+const SKEW: u64 = 60_000_000_000;
+
 /// How a bucket fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -52,15 +56,20 @@ impl Quota {
 impl Bucket {
     /// Takes `tokens` at `now` (since the Unix epoch).
     pub(crate) fn take(&mut self, quota: Quota, tokens: u64, now: Duration) -> Charged {
+        if tokens == 0 {
+            return Charged::Taken;
+        }
         let now = nanoseconds(now);
         // From here on in `limit`-ths of a nanosecond, counted from now.
         let room = u128::from(quota.burst) * u128::from(quota.window);
         let until_full = self.full_at.checked_sub(now).map_or(0, |nanoseconds| {
             u128::from(nanoseconds) * u128::from(quota.limit) + u128::from(self.fraction)
         });
-        // Later than an empty bucket would be it can only be because the clock was set back by more than
-        // that. Who was served would be refused now, until it has caught up; so it starts anew, full.
-        let until_full = if until_full > room { 0 } else { until_full };
+        // Later by more than workers' clocks differ than an empty bucket would be full it is only because
+        // the clock was set back. Who was served would be refused until it has caught up; so it starts
+        // anew, full.
+        let skew = u128::from(SKEW) * u128::from(quota.limit);
+        let until_full = if until_full > room.saturating_add(skew) { 0 } else { until_full };
         let cost = u128::from(tokens) * u128::from(quota.window);
         let after = until_full.saturating_add(cost);
         let over = after.saturating_sub(room);
@@ -172,13 +181,26 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_read_the_clock_earlier_finds_the_bucket_as_empty_as_the_others_left_it() {
+        let quota = Quota { limit: 400, window: HOUR, burst: 400 };
+        for earlier in [1, 1_000_000, 59_000_000_000].map(Duration::from_nanos) {
+            let mut bucket = Bucket::default();
+            assert_eq!(bucket.take(quota, 400, START), Charged::Taken);
+            let then = Charged::Wait(Duration::from_secs(9) + earlier);
+            assert_eq!(bucket.take(quota, 1, START - earlier), then, "{earlier:?} earlier");
+            assert_eq!(bucket.take(quota, 0, START - earlier), Charged::Taken, "nothing is always there");
+            assert_eq!(bucket.take(quota, 1, START), Charged::Wait(Duration::from_secs(9)));
+        }
+    }
+
+    #[test]
     fn a_clock_set_back_a_little_makes_a_bucket_emptier_and_by_more_than_it_takes_to_fill_full() {
         let quota = Quota { limit: 1, window: 1_000_000_000, burst: 2 };
         let mut bucket = Bucket::default();
         assert_eq!(bucket.take(quota, 1, START), Charged::Taken);
         let earlier = START - Duration::from_secs(1);
         assert_eq!(bucket.take(quota, 1, earlier), Charged::Wait(Duration::from_secs(1)));
-        for earlier in [2, 86_400].map(|seconds| START - Duration::from_secs(seconds)) {
+        for earlier in [62, 86_400].map(|seconds| START - Duration::from_secs(seconds)) {
             let mut bucket = bucket;
             assert_eq!(bucket.take(quota, 2, earlier), Charged::Taken);
             assert_eq!(bucket.take(quota, 1, earlier), Charged::Wait(Duration::from_secs(1)));
