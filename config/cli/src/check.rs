@@ -1,6 +1,7 @@
 //! Judges everything of Postern in a file.
 
 mod clusters;
+mod managers;
 mod overrides;
 
 use postern_config::{Config, MessageType, Path, Policy, Problem};
@@ -8,7 +9,7 @@ use postern_engine::auth::keys::Keyring;
 use serde_json::Value;
 
 use crate::finding::{Finding, Severity};
-use crate::source::{self, Configuration, Manager, Written, envoy};
+use crate::source::{self, Configuration, Written};
 use crate::yaml::{self, Node, Position};
 
 /// What is to be said about a file.
@@ -59,7 +60,9 @@ pub(crate) fn check(text: &[u8]) -> Judgement {
             clusters::judge(configuration, config, known, &mut findings);
         }
     }
-    findings.extend(found.managers.iter().filter(|manager| manager.has_postern).filter_map(address_warning));
+    for manager in found.managers.iter().filter(|manager| manager.has_postern) {
+        managers::judge(manager, &mut findings);
+    }
     findings.sort();
     findings.dedup();
 
@@ -158,19 +161,6 @@ fn forward_warning(policy: &Policy) -> Option<Problem> {
 
 fn path_of(policy: &Policy) -> Path {
     Path::root().key("policies").key(policy.name.as_str())
-}
-
-/// Without `use_remote_address` the client writes its own address (X-Forwarded-For).
-fn address_warning(manager: &Manager<'_>) -> Option<Finding> {
-    let key = envoy::member(manager.written, "use_remote_address");
-    let is_true = key.is_some_and(|member| member.value.to_json() == Value::Bool(true));
-    let warning = Problem::new(
-        "use_remote_address",
-        "is not true, so clients may choose the address that they are counted by",
-        "write `use_remote_address: true` beside `http_filters`",
-    );
-    let position = key.map_or(manager.written.position, |member| member.position);
-    (!is_true).then(|| Finding::warning(position, warning))
 }
 
 fn problem(position: Position, path: &str, what: &str, remedy: &str) -> Finding {

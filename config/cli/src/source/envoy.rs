@@ -50,7 +50,8 @@ fn json_name(name: &str) -> String {
     })
 }
 
-fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
+/// The value of the member called `name`, in either spelling.
+pub(crate) fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
     member(node, name).map(|member| &member.value)
 }
 
