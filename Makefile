@@ -58,10 +58,9 @@ run: build envoy ## run Envoy with Postern and a demo service, and say what to t
 	@cargo build --quiet --locked -p postern-e2e --bin demo
 	@exec $(TARGET_DIR)/debug/demo
 
-# Most tests wait, for an Envoy to start or for a timer.
-test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
+# TESTS="frames rates" runs these files alone.
 test: imports envoy python ## run all tests; those in a real Envoy too
-	cargo test --locked --workspace
+	@e2e/test.sh $(TESTS)
 
 # What is decided by how Envoy pauses and resumes streams, and which signatures it verifies.
 test-versions: build python ## run the tests that lean on Envoy's inner ways on every Envoy that is supported

@@ -18,7 +18,7 @@ POSTERN_WASM=$(realpath -m "${POSTERN_WASM:-$POSTERN_TARGET/wasm32-wasip1/releas
 export POSTERN_WASM
 # As in e2e/src/token.rs.
 export POSTERN_EDGE_SECRET='a secret of the tests and of nobody else, 32 bytes and more'
-folder='' up='' client='' failed=()
+folder='' up='' client=''
 
 compose() { "${COMPOSE[@]}" --file e2e/docker-compose.yaml "$@"; }
 
@@ -26,11 +26,10 @@ compose() { "${COMPOSE[@]}" --file e2e/docker-compose.yaml "$@"; }
 last_word() { sed 's/^ *//; /^$/d' "$1" | tail -n 1; }
 
 cleanup() {
-  local status=$? running
+  local status=$?
   trap '' INT TERM HUP
   trap - EXIT
-  running=$(jobs -rp)
-  [ -z "$running" ] || kill $running 2>/dev/null || true
+  stop_lanes
   if [ -n "$up" ]; then
     take_down "$status" || {
       echo "e2e-compose: cannot take the containers of $COMPOSE_PROJECT_NAME down: $(last_word "$folder/down.log")" >&2
@@ -89,19 +88,9 @@ find_tools() {
   [ -f "$POSTERN_WASM" ] || die "the module $POSTERN_WASM is not built; \`make build\` builds it"
 }
 
-# The suite's programs and test files, as cargo builds them for `make test` too, so that nothing is built twice.
+# The suite's programs and test files, as `make test` builds them too, so that nothing is built twice.
 build() {
-  cargo test --locked --workspace --no-run --quiet --message-format json >"$folder/built.json" ||
-    die "the suite does not build"
-  python3 - "$folder/built.json" >"$folder/tests" <<'PYTHON'
-import json, sys
-
-for line in open(sys.argv[1]):
-    message = json.loads(line)
-    target = message.get("target") or {}
-    if message.get("executable") and target["kind"] == ["test"] and "/e2e/tests/" in target["src_path"]:
-        print(target["name"], message["executable"])
-PYTHON
+  build_tests || die "the suite does not build"
   mkdir "$folder/programs"
   local program
   for program in launcher client auth upstream; do
@@ -157,74 +146,43 @@ show_logs() {
   echo "---"
 }
 
-# The files whose tests wait longest.
-LONGEST='jwks|liveness|backpressure|revocation|http2'
-
-# Most tests wait, for an Envoy to start or for a timer; so two files run at a time, those that wait longest first.
-run_suite() {
-  local name file
-  client=$(compose ps -q client-1)
-  export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) + 1))}
-  mkdir "$folder/runs"
-  while read -r name file; do
-    case $name in network | compose) continue ;; esac
-    [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
-    while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
-      wait -n || true
-      tell_runs
-    done
-    run_file "$name" "$file" &
-  done < <(grep -E "^($LONGEST) " "$folder/tests"; grep -vE "^($LONGEST) " "$folder/tests")
-  while [ -n "$(jobs -rp)" ]; do
-    wait -n || true
-    tell_runs
-  done
-  tell_runs
-}
-
-# Leaves what came of one file in its folder: `told` at last, and before it `failed` if it did.
+# In the first client; but the tests of this script itself run here, beside the others.
 run_file() {
-  local run=$folder/runs/$1 missing
-  mkdir "$run"
-  docker exec --workdir "$POSTERN_WORKSPACE/e2e" --env RUST_TEST_THREADS "$client" "$2" --color never >"$run/log" 2>&1 || {
-    touch "$run/failed"
-    show_logs >>"$run/log" 2>&1
+  if [ "$1" = compose ]; then
+    run_here "$@"
+    return
+  fi
+  local status=0 missing
+  echo "     Running $1 in containers"
+  docker exec --workdir "$POSTERN_WORKSPACE/e2e" --env RUST_TEST_THREADS "$client" "$2" --color never || {
+    status=1
+    show_logs
   }
   # The cases are those that run natively, by the same names.
   missing=$(comm -23 <("$2" --list --format terse | sed -n 's/: test$//p' | sort) \
-    <(sed -n 's/^test \(.*\) \.\.\. .*/\1/p' "$run/log" | sed 's/ - should panic$//' | sort))
-  if [ -n "$missing" ]; then
-    touch "$run/failed"
-    echo "e2e-compose: $1 has cases that were not reported in containers: $missing" >>"$run/log"
-  fi
-  mv "$run/log" "$run/told"
+    <(sed -n 's/^test \(.*\) \.\.\. .*/\1/p' "$folder/runs/$1/log" | sed 's/ - should panic$//' | sort))
+  [ -z "$missing" ] || {
+    status=1
+    echo "e2e-compose: $1 has cases that were not reported in containers: $missing"
+  }
+  return $status
 }
 
-# Tells of the files that have ended since this was last done.
-tell_runs() {
-  local run name
-  for run in "$folder"/runs/*/; do
-    [ -f "$run/told" ] || continue
-    name=$(basename "$run")
-    echo "     Running $name in containers"
-    cat "$run/told"
-    [ ! -f "$run/failed" ] || failed+=("$name")
-    rm -r "$run"
-  done
+# What drives the containers, or an engine, from outside.
+run_here() {
+  echo "     Running $1"
+  "$2" --ignored --test-threads 1 --color never
 }
 
-# The tests that drive the containers from outside, and those of this script itself.
-run_ours() {
+# One by one, for it cuts what the others need.
+run_alone() {
   local name file
   while read -r name file <&3; do
-    case $name in network | compose | image) ;; *) continue ;; esac
-    [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
-    echo "     Running $name"
-    "$file" --ignored --test-threads 1 --color never || {
+    run_here "$name" "$file" || {
       failed+=("$name")
       show_logs
     }
-  done 3<"$folder/tests"
+  done 3< <(suite "$@" | grep -E '^(network|image) ')
 }
 
 # What could not run in containers says so in a file, since the output of a test that passes is not shown.
@@ -233,6 +191,7 @@ tell_not_run() {
   sort "$folder/not-run" | sed 's/^/NOT RUN in containers: /'
 }
 
+. e2e/lanes.sh
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
@@ -240,8 +199,9 @@ find_tools
 folder=$(mktemp -d)
 build
 start
-run_suite "$@"
+client=$(compose ps -q client-1)
+run_lanes < <(suite "$@" | grep -v '^network ')
 tell_not_run
-run_ours "$@"
+run_alone "$@"
 [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
 echo "e2e-compose: all passed in $SECONDS s"
