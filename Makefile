@@ -36,12 +36,14 @@ endef
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
+# The module does not tell in whose folders its dependencies lay, so that everyone builds the same bytes.
 # rustup adds what rust-toolchain.toml lists when it installs a toolchain, not to one it has.
 build: ## build the wasm module, postern.wasm
 	@! command -v rustup >/dev/null || rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
-	cargo build --release --locked -p postern-filter --target $(TARGET)
+	cargo build --release --locked -p postern-filter --target $(TARGET) \
+		--config 'target.$(TARGET).rustflags=["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo"]'
 
-imports: build ## check that the module asks its host for nothing unexpected
+imports: build ## check that the module asks its host for nothing unexpected, and names no folder
 	cargo run --quiet --locked -p postern-e2e --bin imports -- $(WASM)
 
 envoy: $(if $(ENVOY),,$(ENVOY_FETCHED)) ## fetch Envoy into .envoy, unless ENVOY names one
@@ -78,7 +80,9 @@ images: ## see to the images that the containers need: pulled, or stand-ins made
 	@e2e/images/make.sh
 
 # It builds what it runs as `make test` does, so that nothing is built twice. TESTS="frames network" runs these files.
-e2e-compose: build python images ## run the same tests in containers, and those that cut and kill containers
+e2e-compose: ## run the same tests in containers, and those that cut and kill containers
+	@e2e/compose.sh --tools
+	@$(MAKE) --no-print-directory build python images
 	@e2e/compose.sh $(TESTS)
 
 image: build ## pack the module as the OCI image that Istio and Envoy Gateway pull

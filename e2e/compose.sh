@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Brings up docker-compose.yaml, runs the suite in it, then the tests that only containers allow, and takes everything
-# down again, however it ends: ./compose.sh [<test file> ...]. `make e2e-compose` calls it with everything built.
+# down again, however it ends: ./compose.sh [<test file> ...]. `make e2e-compose` calls it with everything built, and
+# before that as `./compose.sh --tools`, which only says what is missing.
 #
 # Of the environment: DOCKER_HOST as for docker, POSTERN_COMPOSE_PORT for a port of this machine that leads to the
 # shipped example, POSTERN_WASM for another module, RUST_TEST_THREADS for so many tests of a file at once.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
+. e2e/lanes.sh
 
 die() { echo "e2e-compose: $*" >&2; exit 1; }
 
-export COMPOSE_PROJECT_NAME=postern-e2e-$$
+# The tests of this script run it within a run, under names that begin with that run's.
+export COMPOSE_PROJECT_NAME=${POSTERN_PROJECT:-postern-e2e}-$$
+export POSTERN_PROJECT=$COMPOSE_PROJECT_NAME
 export DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-0}
 export POSTERN_WORKSPACE=$PWD POSTERN_IMAGE=$COMPOSE_PROJECT_NAME
 POSTERN_TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
@@ -50,10 +54,10 @@ cleanup() {
 }
 
 # Ends with the status of the last try. Behind an interrupt the engine may still be making what it was asked for, which
-# comes after what has been taken down.
+# comes after what has been taken down, and a run within this one takes down what is its own.
 take_down() {
   local try left
-  for try in 1 2 3 4 5; do
+  for try in {1..20}; do
     [ "$try" -eq 1 ] || sleep 1
     compose down --volumes --remove-orphans --timeout 1 >"$folder/down.log" 2>&1 || continue
     [ "$1" -lt 128 ] || sleep 2
@@ -70,27 +74,31 @@ left_over() {
     docker network ls --format 'network {{.Name}}'
     docker volume ls --format 'volume {{.Name}}'
     docker images --all --format 'image {{.Repository}}'
-  } | grep -F "$COMPOSE_PROJECT_NAME" || true
+  } | grep -E " $COMPOSE_PROJECT_NAME([^0-9]|\$)" || true
 }
 
 find_tools() {
   command -v docker >/dev/null || die "there is no docker command; install Docker's client and engine"
-  timeout 30 docker version >/dev/null 2>&1 ||
+  timeout --foreground 30 docker version >/dev/null 2>&1 ||
     die "no Docker engine answers at ${DOCKER_HOST:-its usual socket}; start it, or name it in DOCKER_HOST"
+  local version
   if docker compose version >/dev/null 2>&1; then
     COMPOSE=(docker compose)
-  elif docker-compose version >/dev/null 2>&1; then
+  elif version=$(docker-compose version --short 2>/dev/null); then
     COMPOSE=(docker-compose)
+    case $version in
+      1.[0-9].* | 1.1[0-9].* | 1.2[0-8].*) die "docker-compose is $version; install 1.29 or later, or \`docker compose\`" ;;
+    esac
   else
     die "there is neither \`docker compose\` nor docker-compose (1.29 or later); install one of them"
   fi
   command -v python3 >/dev/null || die "there is no python3"
-  [ -f "$POSTERN_WASM" ] || die "the module $POSTERN_WASM is not built; \`make build\` builds it"
 }
 
 # The suite's programs and test files, as `make test` builds them too, so that nothing is built twice.
 build() {
-  build_tests || die "the suite does not build"
+  build_tests
+  list_suite "$@"
   mkdir "$folder/programs"
   local program
   for program in launcher client auth upstream; do
@@ -146,44 +154,28 @@ show_logs() {
   echo "---"
 }
 
-# In the first client; but the tests of this script itself run here, beside the others.
+# In the first client; but what drives containers or an engine from outside, here.
 run_file() {
-  if [ "$1" = compose ]; then
-    run_here "$@"
-    return
+  local status=0 known missing
+  echo "     Running $1$(is_outside "$1" || echo ' in containers')"
+  if is_outside "$1"; then
+    "$2" --include-ignored --test-threads 1 --color never || status=1
+  else
+    docker exec --workdir "$POSTERN_WORKSPACE/e2e" --env RUST_TEST_THREADS "$client" "$2" --color never || status=1
   fi
-  local status=0 missing
-  echo "     Running $1 in containers"
-  docker exec --workdir "$POSTERN_WORKSPACE/e2e" --env RUST_TEST_THREADS "$client" "$2" --color never || {
-    status=1
-    show_logs
-  }
   # The cases are those that run natively, by the same names.
-  missing=$(comm -23 <("$2" --list --format terse | sed -n 's/: test$//p' | sort) \
+  known=$("$2" --list --format terse | sed -n 's/: test$//p' | sort)
+  missing=$(comm -23 <(echo "$known") \
     <(sed -n 's/^test \(.*\) \.\.\. .*/\1/p' "$folder/runs/$1/log" | sed 's/ - should panic$//' | sort))
-  [ -z "$missing" ] || {
+  [ -n "$known" ] && [ -z "$missing" ] || {
     status=1
     echo "e2e-compose: $1 has cases that were not reported in containers: $missing"
   }
-  return $status
+  [ "$status" -eq 0 ] || show_logs
+  return "$status"
 }
 
-# What drives the containers, or an engine, from outside.
-run_here() {
-  echo "     Running $1"
-  "$2" --ignored --test-threads 1 --color never
-}
-
-# One by one, for it cuts what the others need.
-run_alone() {
-  local name file
-  while read -r name file <&3; do
-    run_here "$name" "$file" || {
-      failed+=("$name")
-      show_logs
-    }
-  done 3< <(suite "$@" | grep -E '^(network|image) ')
-}
+is_outside() { case $1 in compose | image | network) ;; *) false ;; esac; }
 
 # What could not run in containers says so in a file, since the output of a test that passes is not shown.
 tell_not_run() {
@@ -191,17 +183,21 @@ tell_not_run() {
   sort "$folder/not-run" | sed 's/^/NOT RUN in containers: /'
 }
 
-. e2e/lanes.sh
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 find_tools
+[ "${1:-}" != --tools ] || exit 0
+[ -f "$POSTERN_WASM" ] || die "the module $POSTERN_WASM is not built; \`make build\` builds it"
 folder=$(mktemp -d)
-build
+build "$@"
 start
 client=$(compose ps -q client-1)
-run_lanes < <(suite "$@" | grep -v '^network ')
+# The tests of this script run beside the others. What cuts networks, or makes images, runs alone.
+grep -vE '^(network|image)\b' "$folder/suite" >"$folder/beside" || true
+grep -E '^(network|image)\b' "$folder/suite" >"$folder/alone" || true
+run_lanes "$folder/beside"
 tell_not_run
-run_alone "$@"
+run_lanes "$folder/alone" 1
 [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
 echo "e2e-compose: all passed in $SECONDS s"

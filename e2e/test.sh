@@ -3,7 +3,10 @@
 # What needs no Envoy comes first, one program after the other as `cargo test` runs them; then the suite, several files
 # at a time.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
+. e2e/lanes.sh
+
+die() { echo "test: $*" >&2; exit 1; }
 
 cleanup() {
   local status=$?
@@ -17,27 +20,26 @@ cleanup() {
 # From the folder of its package, as Cargo does.
 run_file() {
   echo "     Running $1"
-  cd e2e
-  "$2" --color never
+  (cd e2e && "$2" --color never)
 }
 
 run_others() {
   local package kind name file
-  while read -r package kind name file <&3; do
+  while IFS=$'\t' read -r package kind name file <&3; do
     [ "$kind $package" != "test $PWD/e2e" ] || continue
     echo "     Running ${package#"$PWD/"}: $name ($kind)"
-    (cd "$package" && "$file" --color never) || failed+=("$name")
+    (cd "$package" && "$file" --color never 3<&-) || failed+=("$name")
   done 3<"$folder/tests"
   cargo test --locked --workspace --quiet --doc || failed+=("documentation")
 }
 
-. e2e/lanes.sh
 folder=$(mktemp -d)
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-build_tests || { echo "test: the tests do not build" >&2; exit 1; }
+build_tests
+list_suite "$@"
 [ $# -gt 0 ] || run_others
-run_lanes < <(suite "$@")
-[ ${#failed[@]} -eq 0 ] || { echo "test: failed: ${failed[*]}" >&2; exit 1; }
+run_lanes "$folder/suite"
+[ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
 echo "test: all passed in $SECONDS s"

@@ -9,21 +9,24 @@ die() { echo "images: $*" >&2; exit 1; }
 envoy_image=$(sed -n 's/^ *image: \(envoyproxy.*\)/\1/p' e2e/docker-compose.yaml)
 python_image=$(sed -n 's/^FROM //p' e2e/images/Dockerfile)
 command -v docker >/dev/null || die "there is no docker command; install Docker's client and engine"
-timeout 30 docker version >/dev/null 2>&1 || die "no Docker engine answers at ${DOCKER_HOST:-its usual socket}; start it, or name it in DOCKER_HOST"
-folder=
+timeout --foreground 30 docker version >/dev/null 2>&1 || die "no Docker engine answers at ${DOCKER_HOST:-its usual socket}; start it, or name it in DOCKER_HOST"
+folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 
 # What is not here yet and cannot be pulled.
 missing=()
 for image in "$envoy_image" "$python_image"; do
   if docker image inspect "$image" >/dev/null 2>&1; then
     case $(docker image inspect --format '{{index .Config.Labels "postern.stand-in"}}' "$image") in
-      yes) echo "images: $image is a stand-in made earlier" ;;
+      yes) echo "images: $image is a stand-in made earlier; \`docker image rm $image\` to have it pulled" ;;
       *) echo "images: $image is here" ;;
     esac
-  elif timeout 600 docker pull --quiet "$image" >/dev/null 2>&1; then
+  elif timeout --foreground 600 docker pull --quiet "$image" >/dev/null 2>"$folder/refusal"; then
     echo "images: $image was pulled"
   else
+    echo "images: $image cannot be pulled: $(tail -n 1 "$folder/refusal")"
     missing+=("$image")
   fi
 done
@@ -31,7 +34,6 @@ done
 
 command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
   die "cannot pull ${missing[*]}, and stand-ins are made with apt-get, which is not here either"
-folder=$(mktemp -d)
 touch "$folder/nothing-installed"
 
 # rootfs <folder> <package>...: these packages and all they depend on, as if nothing were installed.
@@ -60,7 +62,7 @@ import() {
   for setting in 'LABEL postern.stand-in=yes' "$@"; do changes+=(--change "$setting"); done
   tar -C "$root" --owner=0 --group=0 --numeric-owner -c . | docker import "${changes[@]}" - "$image" >/dev/null ||
     die "cannot make $image"
-  echo "images: $image cannot be pulled; made a stand-in of $made_of"
+  echo "images: $image is a stand-in, made of $made_of"
 }
 
 for image in "${missing[@]}"; do

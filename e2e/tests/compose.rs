@@ -24,7 +24,15 @@ struct Run {
 }
 
 fn script() -> Command {
-    let mut command = Command::new(workspace().join("e2e/compose.sh"));
+    bash("e2e/compose.sh")
+}
+
+/// A script of ours, whatever the run that this is part of was asked for.
+fn bash(script: &str) -> Command {
+    let mut command = Command::new(workspace().join(script));
+    for asked in ["POSTERN_COMPOSE_PORT", "POSTERN_DOCKERFILE", "RUST_TEST_THREADS"] {
+        command.env_remove(asked);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -40,17 +48,17 @@ impl Run {
     #[track_caller]
     fn assert_refused(&self, parts: &[&str]) {
         assert_eq!((self.code, self.told.lines().count()), (Some(1), 1), "{}", self.told);
-        assert!(self.told.starts_with("e2e-compose: "), "{}", self.told);
+        assert!(self.told.starts_with("e2e-compose: ") || self.told.starts_with("images: "), "{}", self.told);
         for part in parts {
             assert!(self.told.contains(part), "no {part:?} in {}", self.told);
         }
     }
 }
 
-/// A folder of programs: the few that the script needs to get as far as it should, and a `docker` of our own.
+/// A folder of programs: the few that the scripts need to get as far as they should, and a `docker` of our own.
 fn programs(docker: Option<&str>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for name in ["bash", "dirname", "realpath", "timeout"] {
+    for name in ["bash", "dirname", "realpath", "timeout", "sed", "mktemp", "rm", "tail"] {
         symlink(found(name), folder.path().join(name)).expect("a link");
     }
     if let Some(script) = docker {
@@ -70,15 +78,53 @@ fn found(name: &str) -> PathBuf {
 fn what_is_missing_is_named_before_anything_is_started() {
     let engine_down = "exit 1";
     let no_compose = "test \"$1\" = version";
+    let old_compose =
+        "case \"$0 $*\" in *compose\\ version\\ --short) echo 1.25.0 ;; *compose\\ version) exit 1 ;; esac";
     for (docker, part) in [
         (None, "there is no docker command"),
         (Some(engine_down), "no Docker engine answers at tcp://192.0.2.1:2375"),
         (Some(no_compose), "neither `docker compose` nor docker-compose"),
+        (Some(old_compose), "docker-compose is 1.25.0; install 1.29"),
     ] {
         let folder = programs(docker);
+        if docker == Some(old_compose) {
+            symlink("docker", folder.path().join("docker-compose")).expect("a link");
+        }
         run(script().env("PATH", folder.path()).env("DOCKER_HOST", "tcp://192.0.2.1:2375"))
             .assert_refused(&[part]);
     }
+}
+
+#[test]
+fn an_image_is_pulled_where_that_can_be_done_and_taken_as_it_is_where_it_is_here() {
+    let (envoy, python) = ("images: envoyproxy/envoy:v1.40.0", "images: python:3-slim");
+    let pulls = "case \"$1 $2\" in 'image inspect') exit 1 ;; esac";
+    let has = "case \"$*\" in *--format*) echo yes ;; esac";
+    for (docker, told) in [
+        (pulls, [format!("{envoy} was pulled"), format!("{python} was pulled")]),
+        ("", [format!("{envoy} is here"), format!("{python} is here")]),
+        (
+            has,
+            [("envoyproxy/envoy:v1.40.0", envoy), ("python:3-slim", python)].map(|(image, line)| {
+                format!("{line} is a stand-in made earlier; `docker image rm {image}` to have it pulled")
+            }),
+        ),
+    ] {
+        let folder = programs(Some(docker));
+        let run = run(bash("e2e/images/make.sh").env("PATH", folder.path()));
+        assert_eq!((run.code, run.told.as_str()), (Some(0), ""), "{docker}");
+        assert_eq!(run.shown.lines().collect::<Vec<_>>(), told, "{docker}");
+    }
+}
+
+#[test]
+fn an_image_that_can_neither_be_pulled_nor_made_is_named_with_the_reason() {
+    let folder = programs(Some(
+        "case \"$1 $2\" in 'image inspect') exit 1 ;; pull*) echo 'no such host' >&2; exit 1 ;; esac",
+    ));
+    let run = run(bash("e2e/images/make.sh").env("PATH", folder.path()));
+    run.assert_refused(&["cannot pull envoyproxy/envoy:v1.40.0 python:3-slim", "apt-get"]);
+    assert!(run.shown.contains("images: python:3-slim cannot be pulled: no such host\n"), "{}", run.shown);
 }
 
 /// All that the engine has: containers, networks, volumes and images, also those without a name.
@@ -122,6 +168,12 @@ fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
 fn an_engine_that_is_down_is_named() {
     let nowhere = "unix:///nowhere/docker.sock";
     run(script().env("DOCKER_HOST", nowhere)).assert_refused(&["no Docker engine answers at", nowhere]);
+}
+
+#[test]
+#[ignore = "needs a Docker engine; `make e2e-compose` runs it"]
+fn a_test_file_that_does_not_exist_is_named_and_nothing_is_started() {
+    assert_refused_and_cleaned_up(script().args(["harness", "harnes"]), &["no test file harnes "]);
 }
 
 #[test]
@@ -195,30 +247,37 @@ fn a_case_that_fails_is_shown_with_the_logs_of_envoy_and_the_services_and_nothin
     assert_nothing_left(&before);
 }
 
-/// Starts the script in a group of its own, interrupts it as Ctrl-C does, with all that it runs, once `ready` has found
-/// what it looks for, and expects that nothing is left.
+/// Starts the script in a group of its own with these arguments, ends it by `signal` once `ready` has found what it
+/// looks for, and expects that nothing is left. Ctrl-C reaches all that the script runs, `kill` the script alone.
 #[track_caller]
-fn assert_interrupted(ready: impl FnOnce(&mut Child)) {
+fn assert_interrupted(signal: &str, status: i32, files: &[&str], ready: impl FnOnce(&mut Child)) {
     let before = things();
-    // Where these tests run in the background, interrupts are ignored, and a shell that begins so keeps to it.
-    let mut command = Command::new("env");
-    command.args(["--default-signal=INT", "--"]).arg(script().get_program()).arg("harness");
+    // It ends when these tests do. And where they run in the background, interrupts are ignored, and a shell that begins
+    // so keeps to it.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--", "env", "--default-signal=INT", "--"]);
+    command.arg(script().get_program()).args(files);
+    command.env_remove("POSTERN_COMPOSE_PORT").env_remove("RUST_TEST_THREADS");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut process = command.process_group(0).spawn().expect("env");
+    let mut process = command.process_group(0).spawn().expect("setpriv");
     ready(&mut process);
-    let interrupt = Command::new("kill").args(["-INT", "--", &format!("-{}", process.id())]).status();
+    let target = if signal == "INT" { format!("-{}", process.id()) } else { process.id().to_string() };
+    let interrupt = Command::new("kill").args([&format!("-{signal}"), "--", &target]).status();
     assert!(interrupt.expect("kill").success());
     let output = process.wait_with_output().expect("an end");
-    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
     assert_nothing_left(&before);
 }
 
 #[test]
 #[ignore = "needs a Docker engine; `make e2e-compose` runs it"]
 fn a_run_that_is_interrupted_while_containers_start_takes_everything_down() {
-    assert_interrupted(|process| {
-        let project = format!(" postern-e2e-{}", process.id());
-        let is_of_it = |thing: &String| thing.starts_with("container ") && thing.contains(&project);
+    assert_interrupted("INT", 130, &["harness"], |process| {
+        let project = format!("-{}", process.id());
+        let is_of_it = |thing: &String| {
+            let behind = thing.strip_prefix("container ").and_then(|name| name.split_once(&project));
+            behind.is_some_and(|(_, service)| service.starts_with(['-', '_']))
+        };
         // Everything is built before, and on a busy machine that takes a while.
         let end = Instant::now() + Duration::from_secs(300);
         while !things().iter().any(is_of_it) {
@@ -229,13 +288,22 @@ fn a_run_that_is_interrupted_while_containers_start_takes_everything_down() {
     });
 }
 
+/// Until one file is told of, and the other, which takes much longer, still runs.
+fn until_a_test_was_run(process: &mut Child) {
+    // It is waited for as long as the script takes, which has deadlines of its own.
+    let shown = BufReader::new(process.stdout.as_mut().expect("a pipe")).lines();
+    let mut shown = shown.map_while(Result::ok);
+    assert!(shown.any(|line| line.contains(" ... ok")), "no test was run");
+}
+
 #[test]
 #[ignore = "needs a Docker engine; `make e2e-compose` runs it"]
-fn a_run_that_is_interrupted_in_a_test_takes_everything_down() {
-    assert_interrupted(|process| {
-        // It is waited for as long as the script takes, which has deadlines of its own.
-        let shown = BufReader::new(process.stdout.as_mut().expect("a pipe")).lines();
-        let mut shown = shown.map_while(Result::ok);
-        assert!(shown.any(|line| line.contains(" ... ok")), "no test was run");
-    });
+fn a_run_that_is_interrupted_among_its_tests_takes_everything_down() {
+    assert_interrupted("INT", 130, &["harness", "liveness"], until_a_test_was_run);
+}
+
+#[test]
+#[ignore = "needs a Docker engine; `make e2e-compose` runs it"]
+fn a_run_that_is_told_to_end_among_its_tests_takes_everything_down() {
+    assert_interrupted("TERM", 143, &["harness", "liveness"], until_a_test_was_run);
 }

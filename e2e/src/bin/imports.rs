@@ -1,11 +1,13 @@
 //! Checks what the built module asks of its host. A stray dependency that wants a clock, a file or a thread the host
-//! does not have would otherwise show only when Envoy refuses to load the module.
+//! does not have would otherwise show only when Envoy refuses to load the module. And it must not tell where it was
+//! built: the same sources make the same bytes in every folder and for everyone.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use postern_e2e::bootstrap::workspace;
 use wasmparser::{Import, Payload, TypeRef};
 
 const WASI: &str = "wasi_snapshot_preview1";
@@ -14,7 +16,8 @@ const WASI: &str = "wasi_snapshot_preview1";
 const WASI_CALLS: [&str; 6] =
     ["clock_time_get", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
 
-/// Checks that a module imports nothing but the proxy-wasm ABI and the few WASI calls that Envoy offers.
+/// Checks that a module imports nothing but the proxy-wasm ABI and the few WASI calls that Envoy offers, and that no
+/// folder of this machine is named in it.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The module.
@@ -23,24 +26,38 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let module = Arguments::parse().module;
-    match std::fs::read(&module).map_err(|error| error.to_string()).and_then(|bytes| strays(&bytes)) {
-        Ok(strays) if strays.is_empty() => {
+    match std::fs::read(&module).map_err(|error| error.to_string()).and_then(|bytes| judge(&bytes)) {
+        Ok(()) => {
             println!("imports: {} asks only for what Envoy offers", module.display());
             ExitCode::SUCCESS
         }
-        Ok(strays) => {
-            eprintln!(
-                "imports: {} asks for what Envoy may not offer: {}",
-                module.display(),
-                strays.join(", ")
-            );
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("imports: {}: {}", module.display(), error.lines().next().unwrap_or_default());
+        Err(problem) => {
+            eprintln!("imports: {} {problem}", module.display());
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is wrong with the module, if anything is.
+fn judge(module: &[u8]) -> Result<(), String> {
+    let strays = strays(module)
+        .map_err(|error| format!("cannot be read: {}", error.lines().next().unwrap_or_default()))?;
+    if !strays.is_empty() {
+        return Err(format!("asks for what Envoy may not offer: {}", strays.join(", ")));
+    }
+    let cargo = std::env::var("CARGO_HOME").ok();
+    let home = std::env::var("HOME").ok().map(|home| format!("{home}/.cargo"));
+    let folders = [Some(workspace().display().to_string()), cargo, home];
+    match folders.into_iter().flatten().find(|folder| names(module, folder)) {
+        Some(folder) => Err(format!("names the folder {folder}, in which it was built")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a path in this folder is somewhere in the module.
+fn names(module: &[u8], folder: &str) -> bool {
+    let path = format!("{folder}/");
+    module.windows(path.len()).any(|bytes| bytes == path.as_bytes())
 }
 
 /// The imports that are not on the list.
@@ -102,6 +119,18 @@ mod tests {
 
     #[test]
     fn what_is_no_module_is_an_error() {
-        assert!(strays(b"#!/bin/sh").is_err());
+        assert!(judge(b"#!/bin/sh").is_err_and(|error| error.starts_with("cannot be read: ")));
+    }
+
+    #[test]
+    fn a_module_that_tells_where_it_was_built_is_found() {
+        let sound = module_importing("env", "proxy_log");
+        assert_eq!(judge(&sound), Ok(()));
+        let path = workspace().join("filter/src/lib.rs").display().to_string();
+        let (name, mut telling) = ([1, b'p'], sound);
+        telling.extend([0, u8::try_from(name.len() + path.len()).unwrap()]);
+        telling.extend(name);
+        telling.extend(path.as_bytes());
+        assert!(judge(&telling).is_err_and(|error| error.contains(&workspace().display().to_string())));
     }
 }

@@ -6,10 +6,6 @@
 
 use std::time::Duration;
 
-/// By how many nanoseconds the times at which workers ask one bucket may be out of order: each reads
-/// the clock, and then may wait for the processor and for the others.
-const SKEW: u64 = 60_000_000_000;
-
 /// How a bucket fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -54,8 +50,19 @@ impl Quota {
 }
 
 impl Bucket {
-    /// Takes `tokens` at `now` (since the Unix epoch).
+    /// Takes `tokens` at `now` (since the Unix epoch) from a bucket that is asked in the order of time.
     pub(crate) fn take(&mut self, quota: Quota, tokens: u64, now: Duration) -> Charged {
+        self.take_out_of_order(quota, tokens, now, Duration::ZERO)
+    }
+
+    /// The same, of a bucket that may have been asked at a time later by as much as `disorder`.
+    pub(crate) fn take_out_of_order(
+        &mut self,
+        quota: Quota,
+        tokens: u64,
+        now: Duration,
+        disorder: Duration,
+    ) -> Charged {
         if tokens == 0 {
             return Charged::Taken;
         }
@@ -65,11 +72,10 @@ impl Bucket {
         let until_full = self.full_at.checked_sub(now).map_or(0, |nanoseconds| {
             u128::from(nanoseconds) * u128::from(quota.limit) + u128::from(self.fraction)
         });
-        // Later by more than workers' clocks differ than an empty bucket would be full it is only because
-        // the clock was set back. Who was served would be refused until it has caught up; so it starts
-        // anew, full.
-        let skew = u128::from(SKEW) * u128::from(quota.limit);
-        let until_full = if until_full > room.saturating_add(skew) { 0 } else { until_full };
+        // Later than an empty bucket would be by more than that it is only because the clock was set back.
+        // Who was served would be refused until it has caught up; so the bucket starts anew, full.
+        let disorder = u128::from(nanoseconds(disorder)) * u128::from(quota.limit);
+        let until_full = if until_full > room.saturating_add(disorder) { 0 } else { until_full };
         let cost = u128::from(tokens) * u128::from(quota.window);
         let after = until_full.saturating_add(cost);
         let over = after.saturating_sub(room);
@@ -181,15 +187,42 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_read_the_clock_earlier_finds_the_bucket_as_empty_as_the_others_left_it() {
+    fn who_read_the_clock_earlier_finds_a_shared_bucket_as_empty_as_the_others_left_it() {
         let quota = Quota { limit: 400, window: HOUR, burst: 400 };
-        for earlier in [1, 1_000_000, 59_000_000_000].map(Duration::from_nanos) {
+        let disorder = Duration::from_secs(10);
+        for earlier in [1, 1_000_000, 10_000_000_000].map(Duration::from_nanos) {
             let mut bucket = Bucket::default();
-            assert_eq!(bucket.take(quota, 400, START), Charged::Taken);
+            let mut take = |tokens, now| bucket.take_out_of_order(quota, tokens, now, disorder);
+            assert_eq!(take(400, START), Charged::Taken);
             let then = Charged::Wait(Duration::from_secs(9) + earlier);
-            assert_eq!(bucket.take(quota, 1, START - earlier), then, "{earlier:?} earlier");
-            assert_eq!(bucket.take(quota, 0, START - earlier), Charged::Taken, "nothing is always there");
-            assert_eq!(bucket.take(quota, 1, START), Charged::Wait(Duration::from_secs(9)));
+            assert_eq!(take(1, START - earlier), then, "{earlier:?} earlier");
+            assert_eq!(take(0, START - earlier), Charged::Taken, "nothing is always there");
+            assert_eq!(take(1, START), Charged::Wait(Duration::from_secs(9)));
+        }
+    }
+
+    #[test]
+    fn workers_whose_clocks_are_out_of_order_get_no_more_together_than_one_would() {
+        const DISORDER: u64 = 50_000_000;
+        for quota in [
+            Quota { limit: 400, window: HOUR, burst: 400 },
+            Quota { limit: 100, window: 1_000_000_000, burst: 5 },
+        ] {
+            let (mut bucket, mut taken, mut random) = (Bucket::default(), 0, 7_u64);
+            for i in 0..20_000 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let passed = i * 100_000;
+                let read = Duration::from_nanos(passed + (random >> 33) % DISORDER);
+                let tokens = 1 + (random >> 20) % 3;
+                let disorder = Duration::from_nanos(DISORDER);
+                if bucket.take_out_of_order(quota, tokens, START + read, disorder) == Charged::Taken {
+                    taken += tokens;
+                }
+                let refilled = u128::from(passed + DISORDER) * u128::from(quota.limit);
+                let allowed = u128::from(quota.burst) + refilled / u128::from(quota.window);
+                assert!(u128::from(taken) <= allowed, "{taken} of {allowed} after {passed} ns");
+            }
+            assert!(taken >= quota.burst);
         }
     }
 
@@ -200,7 +233,7 @@ mod tests {
         assert_eq!(bucket.take(quota, 1, START), Charged::Taken);
         let earlier = START - Duration::from_secs(1);
         assert_eq!(bucket.take(quota, 1, earlier), Charged::Wait(Duration::from_secs(1)));
-        for earlier in [62, 86_400].map(|seconds| START - Duration::from_secs(seconds)) {
+        for earlier in [2, 86_400].map(|seconds| START - Duration::from_secs(seconds)) {
             let mut bucket = bucket;
             assert_eq!(bucket.take(quota, 2, earlier), Charged::Taken);
             assert_eq!(bucket.take(quota, 1, earlier), Charged::Wait(Duration::from_secs(1)));

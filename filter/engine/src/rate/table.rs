@@ -12,6 +12,10 @@ use crate::slots::{EntryKey, KeySpace, Slot};
 /// How many buckets a slot has room for.
 const WAYS: usize = 32;
 
+/// By how much the times at which workers ask the table may be out of order: each has read the clock
+/// first, and then may have waited for the processor and for the others.
+const DISORDER: Duration = Duration::from_secs(10);
+
 /// A question to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
@@ -47,7 +51,7 @@ pub fn charge(slot: &[u8], question: &Charge, now: Duration) -> (Outcome, Option
         return (Outcome::Full, None);
     }
     let mut bucket = slot.found().map(bucket_of).unwrap_or_default();
-    let charged = bucket.take(question.quota, question.tokens, now);
+    let charged = bucket.take_out_of_order(question.quota, question.tokens, now, DISORDER);
     let changed = (charged == Charged::Taken).then(|| slot.put([bucket.full_at, bucket.fraction]));
     (Outcome::Charged(charged), changed)
 }
@@ -99,6 +103,18 @@ mod tests {
             let outcomes: Vec<_> = (0..3).map(|_| host.charge(&question, START)).collect();
             assert_eq!(outcomes[..2], [Outcome::Charged(Charged::Taken); 2]);
             assert_eq!(outcomes[2], Outcome::Charged(Charged::Wait(Duration::from_secs(30))));
+        }
+    }
+
+    #[test]
+    fn a_worker_that_read_the_clock_before_another_used_the_bucket_up_finds_it_used_up() {
+        let quota = quota(40, Duration::from_secs(3600));
+        let keys = KeySpace::new([7; 16]);
+        let question = |tokens| Charge { key: keys.key(&[b"chat"], &quota, b"198.51.100.1"), quota, tokens };
+        let mut host = Host::default();
+        assert_eq!(host.charge(&question(40), START), Outcome::Charged(Charged::Taken));
+        for earlier in [1, 1_000_000_000].map(|nanoseconds| START - Duration::from_nanos(nanoseconds)) {
+            assert_ne!(host.charge(&question(1), earlier), Outcome::Charged(Charged::Taken));
         }
     }
 
