@@ -227,7 +227,7 @@ fn two_clients_at_different_addresses_use_up_rates_of_their_own() {
 fn fetched() -> Wishes {
     let remote = json!({
         "cluster": "auth", "uri": "https://auth.example.com/jwks.json",
-        "refresh_interval": "1s", "timeout": "500ms", "max_stale": "6s",
+        "refresh_interval": "1s", "timeout": "2s", "max_stale": "6s",
     });
     let main = json!({"issuer": "edge", "audiences": ["chat"], "jwks": {"remote": remote}});
     let auth = json!({"providers": ["main"], "from": [{"header": "authorization"}]});
