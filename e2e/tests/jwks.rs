@@ -429,7 +429,7 @@ async fn a_storm_of_unknown_keys_costs_one_fetch_and_a_new_key_is_found_by_it() 
 async fn keys_serve_on_when_refreshing_fails_until_they_are_too_old() {
     let (documents, signer) = (Documents::start().await, Signer::es256("a"));
     documents.serve(PATH, Served::Document(jwks(&[&signer])));
-    let remote = json!({"refresh_interval": "1s", "timeout": "5s", "max_stale": "6s"});
+    let remote = json!({"refresh_interval": "1s", "timeout": "1500ms", "max_stale": "6s"});
     let scene = scene(&documents, remote).start().await;
     assert_eq!(outcome(&scene, &signer).await, (101, None));
     documents.serve(PATH, Served::Answer(500, Vec::new()));
