@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Runs all tests on this machine: ./test.sh [<test file> ...]. `make test` calls it with all that they need in place.
-# What needs no Envoy comes first, one program after the other as `cargo test` runs them; then the suite, several files
-# at a time.
+# What needs no Envoy comes first, then the suite; several programs at a time.
 set -euo pipefail
 cd -P "$(dirname "$0")/.."
 . e2e/lanes.sh
@@ -19,18 +18,18 @@ cleanup() {
 
 # From the folder of its package, as Cargo does.
 run_file() {
+  local package
+  package=$(awk -F '\t' -v file="$2" '$4 == file { print $1 }' "$folder/tests")
   echo "     Running $1"
-  (cd e2e && "$2" --color never)
+  (cd "$package" && "$2" --color never)
 }
 
-run_others() {
-  local package kind name file
-  while IFS=$'\t' read -r package kind name file <&3; do
-    [ "$kind $package" != "test $PWD/e2e" ] || continue
-    echo "     Running ${package#"$PWD/"}: $name ($kind)"
-    (cd "$package" && "$file" --color never 3<&-) || failed+=("$name")
-  done 3<"$folder/tests"
-  cargo test --locked --workspace --quiet --doc || failed+=("documentation")
+# What needs no Envoy, as `<package>-<name>`; the simulations, each of which keeps one core busy for long, begin first.
+list_others() {
+  awk -F '\t' -v OFS='\t' '!($1 ~ /\/e2e$/ && $2 == "test") {
+    sub(/.*\//, "", $1)
+    print ($3 ~ /^(simulation|parking)$/ ? 0 : 1), $1 "-" $3, $4
+  }' "$folder/tests" | sort -s -k 1,1 | cut -f 2- >"$folder/others"
 }
 
 folder=$(mktemp -d)
@@ -39,7 +38,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 build_tests
 list_suite "$@"
-[ $# -gt 0 ] || run_others
+if [ $# -eq 0 ]; then
+  list_others
+  run_lanes "$folder/others" "$(nproc)"
+  cargo test --locked --workspace --quiet --doc || failed+=(documentation)
+fi
 run_lanes "$folder/suite"
 [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
 echo "test: all passed in $SECONDS s"
