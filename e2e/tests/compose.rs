@@ -127,6 +127,30 @@ fn an_image_that_can_neither_be_pulled_nor_made_is_named_with_the_reason() {
     assert!(run.shown.contains("images: python:3-slim cannot be pulled: no such host\n"), "{}", run.shown);
 }
 
+#[test]
+fn a_test_file_counts_as_failed_unless_it_tells_that_it_passed() {
+    for (run_file, failed) in [
+        ("true", ""),
+        ("false", "one two"),
+        ("exit 3", "one two"),
+        ("[ $1 = one ]", "two"),
+        ("kill -KILL $BASHPID", "one two"),
+        ("rm -r \"$folder/runs/$1\"", "one two"),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let list = written(folder.path(), "list", "one\t/nowhere\ntwo\t/nowhere\n");
+        let text = format!(
+            "set -euo pipefail; folder=$1; . e2e/lanes.sh; run_file() {{ {run_file}; }}; \
+             run_lanes \"$2\" 1; echo \"failed: ${{failed[*]}}\""
+        );
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &text, "bash"]).arg(folder.path()).arg(list).current_dir(workspace());
+        let run = run(&mut bash);
+        let said = run.shown.lines().last().unwrap_or_default();
+        assert_eq!((run.code, said), (Some(0), format!("failed: {failed}").as_str()), "{run_file}");
+    }
+}
+
 /// All that the engine has: containers, networks, volumes and images, also those without a name.
 fn things() -> BTreeSet<String> {
     let listed: [&[&str]; 4] = [

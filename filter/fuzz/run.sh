@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds every fuzz target once and runs each for some seconds: ./run.sh [seconds, 5 by default [target]].
+# Builds every fuzz target once and runs each for some seconds: ./run.sh [seconds, 5 by default].
+# `./run.sh <seconds> <target>` runs one that is built.
 #
 # A stable toolchain and a C++ compiler are enough. The flags are those of `cargo fuzz` but for its
 # address sanitizer, which needs a nightly one and finds little where there is no unsafe code.

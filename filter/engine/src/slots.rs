@@ -7,11 +7,16 @@
 //! all, however many clients there are.
 
 use std::hash::Hasher;
+use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 /// How many slots the host keeps for each table.
 pub const SLOTS: u32 = 4096;
+
+/// By how much the times at which workers ask a table may be out of order: each has read the clock
+/// first, and then may have waited for the processor and for the others.
+pub(crate) const DISORDER: Duration = Duration::from_secs(10);
 
 const KEY_LEN: usize = 16;
 const NUMBER_LEN: usize = 8;

@@ -13,14 +13,10 @@ use std::time::Duration;
 use super::claims::Claims;
 use super::error::Cause;
 use crate::reason::Reason;
-use crate::slots::{EntryKey, KeySpace, Slot};
+use crate::slots::{DISORDER, EntryKey, KeySpace, Slot};
 
 /// How many tokens a slot has room for.
 const WAYS: usize = 64;
-
-/// How much longer a token is remembered than it is accepted: another worker may have read the
-/// clock a little earlier.
-const SLACK: Duration = Duration::from_secs(10);
 
 /// The question to spend a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +70,8 @@ impl Spent {
 /// Spends a token in `slot`, and returns the slot's new bytes where they change. Bytes that are no
 /// slot count as an empty one.
 pub fn spend(slot: &[u8], ticket: &Ticket, now: Duration) -> (Spent, Option<Vec<u8>>) {
-    let may_forget = |[until]: &[u64; 1]| Duration::from_nanos(*until).saturating_add(SLACK) <= now;
+    // Another worker may have read the clock a little earlier, and would accept the token still.
+    let may_forget = |[until]: &[u64; 1]| Duration::from_nanos(*until).saturating_add(DISORDER) <= now;
     let slot = Slot::read(slot, ticket.key, may_forget);
     if slot.found().is_some() {
         return (Spent::Again, None);

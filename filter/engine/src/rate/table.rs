@@ -7,14 +7,10 @@
 use std::time::Duration;
 
 use super::bucket::{Bucket, Charged, Quota};
-use crate::slots::{EntryKey, KeySpace, Slot};
+use crate::slots::{DISORDER, EntryKey, KeySpace, Slot};
 
 /// How many buckets a slot has room for.
 const WAYS: usize = 32;
-
-/// By how much the times at which workers ask the table may be out of order: each has read the clock
-/// first, and then may have waited for the processor and for the others.
-const DISORDER: Duration = Duration::from_secs(10);
 
 /// A question to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

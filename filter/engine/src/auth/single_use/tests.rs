@@ -33,7 +33,7 @@ fn a_token_is_used_once_for_as_long_as_it_is_accepted() {
     let mut host = Host::default();
     assert_eq!(host.spend(&one, START), Spent::First);
     assert_eq!(host.spend(&other, START), Spent::First);
-    for later in [Duration::ZERO, Duration::from_nanos(1), life, life + SLACK * 2] {
+    for later in [Duration::ZERO, Duration::from_nanos(1), life, life + DISORDER * 2] {
         assert_eq!(host.spend(&one, START + later), Spent::Again, "{later:?}");
     }
     assert_eq!(host.spend(&one, Duration::ZERO), Spent::Again, "also when the clock is set back");
@@ -70,7 +70,7 @@ fn a_full_slot_lets_nobody_in_and_forgets_nobody() {
     for byte in 0..64 {
         assert_eq!(spend(&slot, &ticket(byte), START + life), (Spent::Again, None));
     }
-    let (spent, changed) = spend(&slot, &ticket(99), START + life + SLACK);
+    let (spent, changed) = spend(&slot, &ticket(99), START + life + DISORDER);
     assert_eq!((spent, changed.map(|slot| slot.len())), (Spent::First, Some(Slot::<1>::ENTRY_LEN)));
 }
 
