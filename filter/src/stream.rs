@@ -72,6 +72,18 @@ impl Stream {
         let action = perform(live, &mut session, now);
         if pauses { Action::Pause } else { action }
     }
+
+    fn on_trailers(&self, sender: Peer) -> Action {
+        let Some(live) = &self.live else { return Action::Continue };
+        let mut session = live.session.borrow_mut();
+        if session.passes_trailers(sender) {
+            return Action::Continue;
+        }
+        let now = host::now();
+        session.handle(Input::Trailers(sender), now);
+        perform(live, &mut session, now);
+        Action::Pause
+    }
 }
 
 impl Context for Stream {
@@ -125,6 +137,10 @@ impl HttpContext for Stream {
         self.on_body(Peer::Client, len)
     }
 
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.on_trailers(Peer::Client)
+    }
+
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         let Some(live) = &self.live else { return Action::Continue };
         let mut session = live.session.borrow_mut();
@@ -147,6 +163,10 @@ impl HttpContext for Stream {
 
     fn on_http_response_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
         self.on_body(Peer::Upstream, len)
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        self.on_trailers(Peer::Upstream)
     }
 }
 

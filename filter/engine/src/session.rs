@@ -71,6 +71,9 @@ pub enum Input {
     SetBack(Duration),
     /// Time has passed.
     Timer,
+    /// Trailers of this peer's, which HTTP/2 and HTTP/3 can have, where [`Session::passes_trailers`]
+    /// says no: they stay with the host.
+    Trailers(Peer),
 }
 
 impl fmt::Debug for Input {
@@ -87,6 +90,7 @@ impl fmt::Debug for Input {
             Self::NotParked => f.write_str("NotParked"),
             Self::SetBack(by) => f.debug_tuple("SetBack").field(by).finish(),
             Self::Timer => f.write_str("Timer"),
+            Self::Trailers(sender) => f.debug_tuple("Trailers").field(sender).finish(),
         }
     }
 }
@@ -163,6 +167,9 @@ enum Phase {
     Open(Box<Open>),
     /// Ordinary HTTP, or an upgrade that the policy does not judge: bytes pass.
     Unjudged { upgrade: bool },
+    /// The upstream declined a WebSocket. Its answer passes; nothing of the client's does, which the
+    /// upstream would take for a request.
+    Declined,
     /// Refused: what goes to the client is Postern's own reply.
     Refused,
     /// Cut: nothing passes.
@@ -254,6 +261,7 @@ impl Session {
             }
             Input::Rerouted => self.refuse(Vec::new(), Reason::PolicyInvalid.into()),
             Input::Timer => self.on_time(now),
+            Input::Trailers(_) => self.on_trailers(now),
         }
     }
 
@@ -291,7 +299,7 @@ impl Session {
                 return judged;
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
-            Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk.len()),
+            Phase::Refused | Phase::Declined if peer == Peer::Upstream => Passage::whole(chunk.len()),
             // To let it go on would let the request go on as well.
             Phase::Handshake(_) if peer == Peer::Client && chunk.is_empty() => {
                 Passage { park: true, ..Passage::default() }
@@ -317,6 +325,7 @@ impl Session {
             Phase::Fresh(_)
             | Phase::Handshake(_)
             | Phase::AwaitingResponse(_)
+            | Phase::Declined
             | Phase::Refused
             | Phase::Ended => Passage::default(),
         };
@@ -329,6 +338,16 @@ impl Session {
         match &mut self.phase {
             Phase::Open(open) => open.pass_unread(peer, len),
             Phase::Unjudged { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not, they
+    /// are to be held, and are the next input. A WebSocket has none (RFC 8441 §5).
+    pub fn passes_trailers(&self, sender: Peer) -> bool {
+        match self.phase {
+            Phase::Unjudged { .. } => true,
+            Phase::Declined | Phase::Refused => sender == Peer::Upstream,
             _ => false,
         }
     }
@@ -493,7 +512,8 @@ impl Session {
                 if awaiting.parked {
                     self.outputs.push_back(Output::ResumeRequest);
                 }
-                self.pass_response(false, None);
+                self.outputs.push_back(Output::AdmitResponse(Vec::new()));
+                self.phase = Phase::Declined;
             }
             Phase::Unjudged { upgrade } if upgrade || !switching => {
                 let guard = self.ruleset.csrf.as_ref().zip(self.page.take());
@@ -502,10 +522,27 @@ impl Session {
             }
             // A 101 that nobody asked for.
             Phase::Unjudged { .. } => self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into()),
-            Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Ended => {
+            Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Declined | Phase::Ended => {
                 self.outputs.push_back(Output::Reset);
                 self.phase = Phase::Ended;
             }
+        }
+    }
+
+    /// Ends the session: behind trailers nothing can come, and what is held must not go on with them.
+    fn on_trailers(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Handshake(_) => self.refuse_held(Reason::MalformedHandshake.into()),
+            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), Reason::MalformedHandshake.into()),
+            Phase::Open(open) => {
+                let refused = open.refused();
+                open.refuse(Reason::ProtocolError, now);
+                if refused.is_none() {
+                    self.tell_refusal();
+                }
+                self.send();
+            }
+            _ => {}
         }
     }
 

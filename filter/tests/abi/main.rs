@@ -28,4 +28,5 @@ mod hostile;
 mod lifetime;
 mod messages;
 mod sharing;
+mod trailers;
 mod verification;
