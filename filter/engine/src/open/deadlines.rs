@@ -56,10 +56,19 @@ pub(super) struct Deadlines {
     fetch_at: Option<Moment>,
     /// When what waits to be said can be.
     speak_at: Option<Moment>,
-    /// When the client can be asked what it has read.
+    /// When a peer can be asked what it has read.
     mark_at: Option<Moment>,
     /// When what is left is cut.
     cut_at: Option<Moment>,
+}
+
+/// What the client cannot help: for how long its silence is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Excuses {
+    /// Until when the service may hold up what the client says.
+    pub(super) held_up_until: Option<Moment>,
+    /// Whether the client cannot be asked, since a frame of the service's is under way to it.
+    pub(super) unaskable: bool,
 }
 
 /// The ends that are known ahead.
@@ -84,7 +93,7 @@ pub(super) enum Due {
     End(Reason),
     /// The client is to be asked whether it is there.
     AskClient,
-    /// The client is to be asked what it has read.
+    /// A peer is to be asked what it has read.
     Mark,
     /// A token has waited long enough for something that is fetched.
     LookAgain,
@@ -123,13 +132,13 @@ impl Deadlines {
     }
 
     /// When the next of them is.
-    pub(super) fn next(&self) -> Option<Duration> {
-        let idle_at = Some(self.idle_at());
+    pub(super) fn next(&self, excuses: Excuses) -> Option<Duration> {
+        let idle_at = Some(self.idle_at(excuses));
         let Ends { entrance, expiry, session, drain } = self.ends;
         let open = [
             idle_at,
             self.ping_at,
-            self.pong_at,
+            self.silent_at(excuses),
             self.upstream_pong_at,
             self.park_at,
             self.mark_at,
@@ -145,7 +154,7 @@ impl Deadlines {
     }
 
     /// What is due at `now`. To be asked until it is nothing; all but the ends is told once.
-    pub(super) fn due(&mut self, now: Duration) -> Option<Due> {
+    pub(super) fn due(&mut self, excuses: Excuses, now: Duration) -> Option<Due> {
         let now = Moment::from(now);
         let passed = |at: Option<Moment>| at.is_some_and(|at| at <= now);
         if self.speak_at.take_if(|at| *at <= now).is_some() {
@@ -154,14 +163,14 @@ impl Deadlines {
         if let Some(cut_at) = self.cut_at {
             return (cut_at <= now).then_some(Due::Cut);
         }
-        self.ask_before_idle(now);
+        self.ask_before_idle(excuses, now);
         let ends = [
             (self.ends.entrance, Reason::AuthTimeout),
             (self.ends.expiry, Reason::TokenExpired),
             (self.ends.session, Reason::SessionLimit),
             (self.ends.drain, Reason::Drain),
-            (self.pong_at, Reason::PongTimeout),
-            (Some(self.idle_at()), Reason::IdleTimeout),
+            (self.silent_at(excuses), Reason::PongTimeout),
+            (Some(self.idle_at(excuses)), Reason::IdleTimeout),
         ];
         let end = ends.into_iter().filter(|(at, _)| passed(*at)).min_by_key(|(at, _)| *at);
         // Of what has passed by now the first counts.
@@ -203,12 +212,12 @@ impl Deadlines {
 
     /// A host that stood still, or whose clock was set forward, has had nobody asked meanwhile: who
     /// would be idle by now, but should have been asked before, counts as silent since it was due.
-    fn ask_before_idle(&mut self, now: Moment) {
+    fn ask_before_idle(&mut self, excuses: Excuses, now: Moment) {
         let Some(interval) = self.liveness().ping_interval else { return };
         let due_at = self.heard.after(interval);
         // One that could not be asked is to be tried again later than that.
         let is_unasked = self.ping_at.is_some_and(|at| at <= due_at);
-        if is_unasked && due_at <= now && self.idle_at() <= now {
+        if is_unasked && due_at <= now && self.idle_at(excuses) <= now {
             self.heard = now.before(interval);
             self.ping_at = Some(now);
         }
@@ -245,22 +254,12 @@ impl Deadlines {
         self.ping_at = self.liveness().ping_interval.map(|interval| now.after(interval));
     }
 
-    /// The client's answer cannot overtake the frame that it is sending.
-    pub(super) fn extend_pong(&mut self) -> bool {
-        let extended = self.heard.after(self.liveness().pong_timeout);
-        let longer = self.pong_at.is_some_and(|at| at < extended);
-        if longer {
-            self.pong_at = Some(extended);
-        }
-        longer
-    }
-
     /// Something is to be said as soon as the chunk at hand has gone.
     pub(super) fn speak_next(&mut self, now: Duration) {
         self.speak_at = Some(now.into());
     }
 
-    /// The client is to be asked what it has read, as soon as the chunk at hand has gone.
+    /// A peer is to be asked what it has read, as soon as the chunk at hand has gone.
     pub(super) fn mark_next(&mut self, now: Duration) {
         let now = Moment::from(now);
         self.mark_at.get_or_insert(now);
@@ -300,6 +299,24 @@ impl Deadlines {
     /// Something has come from the client.
     pub(super) fn note_client(&mut self, now: Duration) {
         self.hear(now.into());
+    }
+
+    /// The client was not silent until now: nobody could hear it.
+    pub(super) fn excuse(&mut self, now: Duration) {
+        self.hear(now.into());
+    }
+
+    /// The client can be asked again, which a frame on its way to it prevented: who should have been asked
+    /// meanwhile is, before it is idle.
+    pub(super) fn note_askable(&mut self, now: Duration) {
+        if let Some(interval) = self.liveness().ping_interval {
+            self.heard = self.heard.max(Moment::from(now).before(interval));
+        }
+    }
+
+    /// How long the client may be idle.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.liveness().idle_timeout
     }
 
     /// Whether a Close has gone, so that what is left will be cut.
@@ -409,8 +426,18 @@ impl Deadlines {
         &self.ruleset.policy.liveness
     }
 
-    fn idle_at(&self) -> Moment {
-        self.heard.after(self.liveness().idle_timeout)
+    /// When the client has been idle for too long.
+    fn idle_at(&self, Excuses { held_up_until, unaskable }: Excuses) -> Moment {
+        let is_asked = self.liveness().ping_interval.is_some();
+        let since = if unaskable && is_asked { self.heard.max(self.upstream_heard) } else { self.heard };
+        let at = since.after(self.liveness().idle_timeout);
+        held_up_until.map_or(at, |until| at.max(until))
+    }
+
+    /// When its answer is overdue. An answer cannot overtake what the client is sending.
+    fn silent_at(&self, Excuses { held_up_until, .. }: Excuses) -> Option<Moment> {
+        let at = self.pong_at?.max(self.heard.after(self.liveness().pong_timeout));
+        Some(held_up_until.map_or(at, |until| at.max(until)))
     }
 }
 

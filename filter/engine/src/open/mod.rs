@@ -19,7 +19,9 @@ pub(crate) mod proof;
 pub(crate) mod rates;
 pub(crate) mod rights;
 mod side;
+mod silence;
 mod speech;
+mod upload;
 mod waiting;
 mod withheld;
 
@@ -51,6 +53,7 @@ use rates::{Charging, Next, Rates};
 use rights::Rights;
 use side::{Side, Stop};
 use speech::Speech;
+use upload::Upload;
 use waiting::Waiting;
 
 /// Both directions of an upgraded stream.
@@ -66,6 +69,8 @@ pub(crate) struct Open {
     held_early: u8,
     deadlines: Deadlines,
     backlog: Backlog,
+    /// What the client has sent; absent while that is nothing.
+    upload: Option<Box<Upload>>,
     refused: Option<Reason>,
     /// What was wrong with the token that ended it.
     detail: Option<Box<TokenError>>,
@@ -166,6 +171,7 @@ impl Open {
             held_early: if early == Early::Held { 2 } else { 0 },
             deadlines: Deadlines::new(Rc::clone(ruleset), terms.ends, now),
             backlog: Backlog::new(policy.backpressure),
+            upload: None,
             refused: None,
             detail: None,
             sends: Vec::new(),
@@ -218,17 +224,21 @@ impl Open {
 
     /// When [`Open::on_time`] next has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.deadlines.next()
+        self.deadlines.next(self.excuses())
     }
 
     /// What has passed unread did so by `now`.
     pub(crate) fn note_time(&mut self, now: Duration) {
+        self.note_upload(0, now);
         self.deadlines.note_time(now);
     }
 
     /// The clock was set back by so much.
     pub(crate) fn set_back(&mut self, by: Duration) {
         self.deadlines.set_back(by);
+        if let Some(upload) = &mut self.upload {
+            upload.set_back(by);
+        }
     }
 
     /// The policy goes away: the connection ends by `at`.
@@ -250,7 +260,7 @@ impl Open {
                 // What the host holds paused has to be resumed.
                 let passes = self.held_early == 0 && self.client.pass_unread(len);
                 if passes {
-                    self.deadlines.note_unread();
+                    self.note_unread(len);
                 }
                 passes
             }
@@ -309,6 +319,7 @@ impl Open {
             is_paused |= std::mem::take(&mut self.paused_once);
         }
         let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
+        let was_within = !self.upstream.at_boundary();
         // What of this chunk and of the frame that was open is still to go to the client.
         let mut ahead = self.upstream.lane.payload_left();
         loop {
@@ -456,6 +467,9 @@ impl Open {
         }
         if peer == Peer::Upstream {
             self.keep_from_client(&mut passage, chunk)?;
+            if was_within && self.upstream.at_boundary() {
+                self.deadlines.note_askable(now);
+            }
         }
         self.settle(peer, chunk.len(), (was_parked, room), &mut passage, now);
         match peer {

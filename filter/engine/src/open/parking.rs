@@ -94,6 +94,8 @@ pub(super) struct Reach {
     asked_by_application: bool,
     /// Whether it leaves Pings unanswered.
     mute: bool,
+    /// Whether it has ever answered one.
+    answers: bool,
 }
 
 /// What becomes of a stream when a chunk has been judged.
@@ -150,6 +152,7 @@ impl Parking {
             pings: Pings::new(receiver),
             asked_by_application: false,
             mute: false,
+            answers: false,
         };
         Self {
             key,
@@ -176,6 +179,11 @@ impl Parking {
             Peer::Client => self.started && self.client.parked,
             Peer::Upstream => self.upstream.parked,
         }
+    }
+
+    /// Whether the upstream is known to answer own Pings, by and by.
+    pub(super) fn upstream_answers(&self) -> bool {
+        self.upstream.answers
     }
 
     /// The stream towards the client begins, and is parked by that if it is `empty`. If not, the host
@@ -252,7 +260,7 @@ impl Parking {
         let key = self.key;
         let reach = self.of(sender);
         let position = reach.pings.answer(&key, payload)?;
-        reach.mute = false;
+        (reach.mute, reach.answers) = (false, true);
         Some(position)
     }
 
