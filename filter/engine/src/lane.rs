@@ -12,7 +12,7 @@ use postern_config::MessageType;
 
 use crate::chunk::{Chunk, Unreadable};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, OpCode};
-use crate::inflate::max_blocks;
+use crate::inflate;
 use crate::reason::Reason;
 pub(crate) use skim::Run;
 
@@ -281,11 +281,13 @@ impl LaneLimits {
         }
     }
 
-    /// How long a message may be on the wire. What does not compress is stored in blocks, each of
-    /// which costs five bytes; how many there may be is for the inflater to say.
+    /// How long a message may be on the wire.
     fn max_wire_bytes(&self, compressed: bool) -> u64 {
-        let blocks = if compressed && self.inflated { max_blocks(self.max_message_bytes) } else { 0 };
-        self.max_message_bytes.saturating_add(blocks.saturating_mul(5))
+        if compressed && self.inflated {
+            inflate::max_wire_bytes(self.max_message_bytes)
+        } else {
+            self.max_message_bytes
+        }
     }
 }
 

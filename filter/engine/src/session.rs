@@ -42,6 +42,8 @@ pub struct Session {
     /// Whether the request is held.
     held: bool,
     opened: bool,
+    /// Whether nobody could begin to hold anything when the request came.
+    memory_is_full: bool,
     /// The ordinary request whose response may be given a CSRF token.
     page: Option<Box<Page>>,
     outputs: VecDeque<Output>,
@@ -63,8 +65,15 @@ pub enum Input {
     Spent(Spent),
     /// The policy goes away: the connection is to end by this time, since the Unix epoch.
     Drain(Duration),
+    /// The stream is over. The last counts are asked for before.
+    Ended,
     /// A source that the session may wait for, or be ended by, has something new or has failed.
     Fetched,
+    /// What is held for peers by all sessions is more than it may be, and this one is to give back its part. From
+    /// [`Holdings::next_to_give_back`](crate::memory::Holdings::next_to_give_back).
+    MemoryExceeded,
+    /// Nobody may begin to hold anything; ahead of the request.
+    MemoryFull,
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
     /// The clock was set back by so much since it was last told.
@@ -85,8 +94,11 @@ impl fmt::Debug for Input {
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
             Self::Spent(spent) => f.debug_tuple("Spent").field(spent).finish(),
+            Self::Ended => f.write_str("Ended"),
             Self::Fetched => f.write_str("Fetched"),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
+            Self::MemoryExceeded => f.write_str("MemoryExceeded"),
+            Self::MemoryFull => f.write_str("MemoryFull"),
             Self::NotParked => f.write_str("NotParked"),
             Self::SetBack(by) => f.debug_tuple("SetBack").field(by).finish(),
             Self::Timer => f.write_str("Timer"),
@@ -199,7 +211,17 @@ impl Session {
     /// A stream under `ruleset`, whose buckets are named in `keys`.
     pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
         let (phase, instance) = (Phase::Fresh(keys), Instance::default());
-        Self { ruleset, phase, instance, held: false, opened: false, page: None, outputs: VecDeque::new() }
+        let outputs = VecDeque::new();
+        Self {
+            ruleset,
+            phase,
+            instance,
+            held: false,
+            opened: false,
+            memory_is_full: false,
+            page: None,
+            outputs,
+        }
     }
 
     /// The policy's name.
@@ -248,7 +270,10 @@ impl Session {
                     open.drain(at);
                 }
             }
+            Input::Ended => self.phase = Phase::Ended,
             Input::Fetched => self.on_fetched(now),
+            Input::MemoryExceeded => self.give_back(now),
+            Input::MemoryFull => self.memory_is_full = true,
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
                     open.give_up_parking(now);
@@ -330,6 +355,31 @@ impl Session {
             | Phase::Ended => Passage::default(),
         };
         Ok(Judged::Passage(passage))
+    }
+
+    /// Memory that is taken for what the peers have sent, in bytes: what waits to be judged or to be authenticated, and
+    /// what inflaters know.
+    pub fn held(&self) -> u64 {
+        match &self.phase {
+            Phase::Handshake(handshake) if self.held => handshake.held(),
+            Phase::Open(open) => open.held(),
+            _ => 0,
+        }
+    }
+
+    /// Gives that memory back, and ends.
+    fn give_back(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Handshake(_) => self.refuse_held(Reason::MemoryExceeded.into()),
+            Phase::Open(open) => {
+                let refused = open.refused();
+                open.give_back(now);
+                if refused.is_none() {
+                    self.tell_refusal();
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Whether the next `len` bytes from `peer` pass as they are, so that nobody need read them.
@@ -417,7 +467,10 @@ impl Session {
             self.refuse(removals, Reason::UpgradeRequired.into());
             return;
         }
-        let handshake = Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone());
+        let mut handshake = Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone());
+        if self.memory_is_full {
+            handshake.forbid_holding();
+        }
         self.phase = Phase::Handshake(Box::new(handshake));
         self.advance_handshake(now);
     }

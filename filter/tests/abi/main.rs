@@ -26,6 +26,7 @@ mod held;
 mod host;
 mod hostile;
 mod lifetime;
+mod memory;
 mod messages;
 mod sharing;
 mod trailers;

@@ -93,7 +93,7 @@ impl Open {
         now: Duration,
     ) -> Result<Option<Passage>, Unreadable> {
         if behind.is_none() {
-            self.client.keep_heard();
+            self.client.forget_heard();
             self.deadlines.note_client(now);
             self.deadlines.expect_no_pong(now);
             self.deadlines.await_fetch(self.rights.as_ref().and_then(|rights| rights.pending_until()));

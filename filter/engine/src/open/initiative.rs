@@ -152,15 +152,46 @@ impl Open {
     /// Ends the connection by Postern's will. What can go to a peer at once is returned by
     /// [`Open::take_sends`].
     pub(crate) fn refuse(&mut self, reason: Reason, now: Duration) {
+        if self.begin_to_refuse(reason, now) {
+            self.send_closes();
+        }
+    }
+
+    /// Ends both directions at their next boundaries. Whether nothing had refused the connection before.
+    fn begin_to_refuse(&mut self, reason: Reason, now: Duration) -> bool {
         if self.refused.is_some() {
-            return;
+            return false;
         }
         self.refused = Some(reason);
         self.shut();
         self.deadlines.close(Some(reason), now);
         self.client.end_with(close::to_upstream(reason, self.mask));
         self.upstream.end_with(close::to_client(reason));
-        self.send_closes();
+        true
+    }
+
+    /// Memory that is taken for what the peers have sent, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        let rights = self.rights.as_ref().map_or(0, |rights| rights.held());
+        let sides = self.client.held() + self.upstream.held();
+        (sides + self.entrance.held() + self.late.capacity() + rights) as u64
+    }
+
+    /// Gives that memory back, and ends the connection if nothing has. This may be the callback of a chunk of its own, so
+    /// the Closes go when that is over.
+    pub(crate) fn give_back(&mut self, now: Duration) {
+        if !self.late.is_empty() {
+            self.late = Vec::new();
+            self.upstream.diverted = true;
+        }
+        self.client.give_back();
+        self.upstream.give_back();
+        if let Some(rights) = &mut self.rights {
+            rights.give_back();
+        }
+        if self.begin_to_refuse(Reason::MemoryExceeded, now) {
+            self.deadlines.speak_next(now);
+        }
     }
 
     /// Does what is due at `now`. Whether whatever is left is to be cut.

@@ -51,6 +51,7 @@ use parking::Parking;
 use ping::PingKey;
 use rates::{Charging, Next, Rates};
 use rights::Rights;
+pub(crate) use side::MAX_WITHHELD_HEADERS;
 use side::{Side, Stop};
 use speech::Speech;
 use upload::Upload;

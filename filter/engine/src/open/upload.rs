@@ -46,15 +46,7 @@ impl Upload {
     /// Nothing has gone yet.
     pub(super) fn new() -> Self {
         let epoch = Moment::from(Duration::ZERO);
-        Self {
-            sent: 0,
-            read: 0,
-            asked: 0,
-            asked_at: epoch,
-            timed: 0,
-            read_at: epoch,
-            wants_mark: false,
-        }
+        Self { sent: 0, read: 0, asked: 0, asked_at: epoch, timed: 0, read_at: epoch, wants_mark: false }
     }
 
     /// How many bytes have gone to the service.
