@@ -366,6 +366,39 @@ async fn a_ping_stands_between_fragments_and_never_within_a_frame() {
 }
 
 #[tokio::test]
+async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arrives() {
+    // For longer than a client may be silent, asked or not.
+    const STOPPED: Duration = Duration::from_secs(9);
+    let scene = scene().plaintext().upstream("/ws/beats/records", Behaviour::Recorder).start().await;
+    for size in [1_000, 60_000] {
+        let mut client = scene.open("/ws/beats/records").await;
+        let record = scene.record(&client).await;
+        record.stop_reading();
+        // More than Envoy and the sockets on the way hold, so that Pongs wait behind it.
+        let all = Frame::binary(vec![7; size]).masked().bytes().repeat((32 << 20) / size);
+        {
+            let mut sending = std::pin::pin!(client.try_send(&all));
+            let sent = tokio::time::timeout(STOPPED, &mut sending).await;
+            assert!(sent.is_err(), "{size}: it is held up, and not cut: {sent:?}");
+            record.read_on();
+            sending.await.expect("an open connection");
+        }
+        assert!(record.bytes_when(all.len()).await == all, "{size}");
+        client.show_heartbeats();
+        listen(&mut client).await;
+        assert!(record.is_open(), "{size}");
+    }
+    // One that is gone is found, though its service does not read either.
+    let mut client = scene.open("/ws/beats/records").await;
+    scene.record(&client).await.stop_reading();
+    let start = Instant::now();
+    client.send(Frame::binary(vec![7; 30_000]).masked().bytes()).await;
+    client.rest().await;
+    assert!(start.elapsed() < PING_INTERVAL + PONG_TIMEOUT + LATE + LATE, "{:?}", start.elapsed());
+    assert_eq!(scene.access_line(client.case()).await["reason"], "pong_timeout");
+}
+
+#[tokio::test]
 async fn a_burst_into_a_parked_stream_passes_whatever_its_size() {
     // Envoy reads 16 KiB at a time, so that of such limits it reads more at once. A paused stream would hold no more
     // than that, did the virtual host not say otherwise.

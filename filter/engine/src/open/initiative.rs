@@ -105,6 +105,7 @@ impl Open {
             room,
             at_boundary,
             withheld,
+            diverted: side.diverted,
             due: ping_due,
             marks,
             quiet: self.deadlines.is_quiet(now),

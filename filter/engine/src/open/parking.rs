@@ -17,7 +17,9 @@
 //! | start | parked |
 //! | a chunk that ends with a whole frame | as before |
 //! | a chunk that ends within a frame, to the client: at most [`ROOM`] bytes, [`PIECES`] a second | as before |
-//! | one of more than [`BULK`] bytes, while the other can be reached | goes on |
+//! | a longer one, while the upstream is not known to answer Pings, [`PIECES`] a second | as before |
+//! | one of more than [`BULK`] bytes, while the other can be reached, by answers if it is the upstream | goes on |
+//! | one that waits in the filter, for a client that is not authenticated | parked |
 //! | any other that ends within a frame, or of which something is withheld | goes on |
 //! | a chunk of which nothing goes on, nor is withheld | parked |
 //! | an own frame is put in | as before |
@@ -25,8 +27,8 @@
 //! A quiet connection can be spoken on as long as a stream is parked or an own Ping is expected
 //! to be answered: the one that is parked carries a Ping, and its answer parks the other. When a
 //! chunk would end that, an own Ping follows it. So what is needed are peers that answer Pings, as
-//! they must (§5.5.2). Where one does not, Postern speaks by the next chunk, and cuts at its
-//! deadlines.
+//! they must (§5.5.2). Whether an upstream does is found out before its stream is let go on for good. Where
+//! one does not, Postern speaks by the next chunk, and cuts at its deadlines.
 //!
 //! Why nobody notices:
 //! - *Nothing is delayed.* A parked stream holds nothing, neither with the host nor here, and any
@@ -80,6 +82,8 @@ pub(super) struct Parking {
     started: bool,
     /// Whether the connection was out of reach when that was last asked.
     counted: bool,
+    /// Whether a stream has stayed parked since it is not known whether the upstream answers Pings.
+    unsure: bool,
     following: Bucket,
     pieces: Bucket,
 }
@@ -134,6 +138,8 @@ pub(super) struct Chunk {
     pub(super) at_boundary: bool,
     /// Whether something of it has not gone on yet.
     pub(super) withheld: bool,
+    /// Whether all of it waits in the filter for now, so that nothing of it ever went on.
+    pub(super) diverted: bool,
     /// Whether the receiver is to be asked in any case.
     pub(super) due: bool,
     /// Whether it is to be asked what it has read.
@@ -161,6 +167,7 @@ impl Parking {
             possible: false,
             started: false,
             counted: false,
+            unsure: false,
             following: Bucket::default(),
             pieces: Bucket::default(),
         }
@@ -212,19 +219,25 @@ impl Parking {
         }
         let receiver = chunk.sender.other();
         if !chunk.at_boundary {
+            let is_long = chunk.passes > ROOM;
             let stays = receiver == Peer::Client
                 && chunk.was_parked
                 && !chunk.withheld
-                && chunk.passes <= ROOM
+                && !(is_long && self.upstream.answers)
                 && chunk.marks == Marks::No
                 && self.pieces.take(PIECES, 1, now) == Charged::Taken;
+            self.unsure |= stays && is_long;
             self.of(receiver).parked = stays;
             return Then { ask: None, park: stays };
         }
         let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
         // Behind what goes on of a stream that is not parked there is always room.
         let needs_room = chunk.marks == Marks::Overdue && !has_room;
-        let is_bulk = chunk.len > BULK && !self.is_adrift();
+        let is_bulk = chunk.len > BULK && !chunk.diverted && !self.is_adrift();
+        // What an upstream does not answer would never bring its stream back.
+        let is_last = receiver == Peer::Client && !self.upstream.answers;
+        self.unsure |= is_bulk && is_last && chunk.was_parked;
+        let is_bulk = is_bulk && !is_last;
         let fits = !chunk.withheld && !needs_room && !is_bulk;
         let park = fits && (chunk.was_parked || chunk.passes == 0);
         let due = chunk.due || chunk.marks != Marks::No;
@@ -251,6 +264,7 @@ impl Parking {
     /// An own Ping, to follow the first `position` bytes to `receiver`.
     pub(super) fn ping(&mut self, receiver: Peer, position: u64) -> Vec<u8> {
         let key = self.key;
+        self.unsure &= receiver == Peer::Client;
         self.of(receiver).pings.frame(&key, position)
     }
 
@@ -264,10 +278,11 @@ impl Parking {
         Some(position)
     }
 
-    /// Whether the stream towards the client wants parking, and the upstream can be asked for it.
+    /// Whether the stream towards the client wants parking, or may want it, and the upstream can be asked
+    /// for it.
     pub(super) fn can_park_client(&self) -> bool {
         self.possible
-            && !self.client.parked
+            && (!self.client.parked || self.unsure)
             && self.upstream.parked
             && !self.upstream.is_expected()
             && self.upstream.may_be_asked()

@@ -9,6 +9,14 @@ fn parked() -> Parking {
     parking
 }
 
+/// The same, and the upstream is known to answer Pings.
+fn answered() -> Parking {
+    let mut parking = parked();
+    let ping = payload(&parking.ping(Peer::Upstream, 0));
+    assert_eq!(parking.take_answer(Peer::Upstream, &ping), Some(0));
+    parking
+}
+
 /// A chunk that ends with a whole frame.
 fn chunk(sender: Peer, passes: usize) -> Chunk {
     Chunk {
@@ -19,6 +27,7 @@ fn chunk(sender: Peer, passes: usize) -> Chunk {
         room: usize::MAX,
         at_boundary: true,
         withheld: false,
+        diverted: false,
         due: false,
         marks: Marks::No,
         quiet: true,
@@ -119,7 +128,7 @@ fn no_stream_is_parked_where_more_may_come_at_once_than_a_host_lets_it_hold() {
         for passes in [0, len] {
             for sender in [Peer::Client, Peer::Upstream] {
                 let whole = Chunk { len, ..chunk(sender, passes) };
-                assert_eq!(settle(&mut parked(), whole), Then { ask: None, park }, "{passes} of {len}");
+                assert_eq!(settle(&mut answered(), whole), Then { ask: None, park }, "{passes} of {len}");
             }
         }
     }
@@ -127,6 +136,33 @@ fn no_stream_is_parked_where_more_may_come_at_once_than_a_host_lets_it_hold() {
     settle(&mut parking, part_of_header(Peer::Client));
     let last = Chunk { len: BULK + 1, ..chunk(Peer::Upstream, BULK + 1) };
     assert_eq!(settle(&mut parking, last), Then { ask: None, park: true }, "the last in reach stays");
+}
+
+#[test]
+fn the_stream_to_the_client_stays_until_the_upstream_is_known_to_answer() {
+    for bulk in [chunk(Peer::Upstream, BULK + 1), Chunk { passes: BULK + 1, ..part(Peer::Upstream) }] {
+        let mut parking = parked();
+        assert!(settle(&mut parking, bulk).park);
+        assert!(parking.can_park_client(), "that can be asked");
+        let ping = payload(&parking.ping(Peer::Upstream, 0));
+        assert!(!parking.can_park_client());
+        assert!(settle(&mut parking, bulk).park, "nor does it answer yet");
+        parking.take_answer(Peer::Upstream, &ping);
+        assert!(!settle(&mut parking, bulk).park);
+        // One that never does.
+        let mut parking = parked();
+        parking.ping(Peer::Upstream, 0);
+        parking.of(Peer::Upstream).give_up_on_answers();
+        assert!(settle(&mut parking, bulk).park && !parking.can_park_client());
+    }
+}
+
+#[test]
+fn what_waits_in_the_filter_parks_its_stream_however_much_comes_at_once() {
+    for mut parking in [parked(), answered()] {
+        let waits = Chunk { len: 1 << 20, diverted: true, ..chunk(Peer::Upstream, 0) };
+        assert_eq!(settle(&mut parking, waits), Then { ask: None, park: true });
+    }
 }
 
 #[test]
@@ -142,7 +178,7 @@ fn a_connection_out_of_reach_is_counted_once_and_never_after_its_end() {
 fn bulk_lets_its_stream_go_on() {
     for (passes, park) in [(1, true), (ROOM, true), (ROOM + 1, false)] {
         let part = Chunk { len: passes, passes, ..part(Peer::Upstream) };
-        assert_eq!(settle(&mut parked(), part), Then { ask: None, park });
+        assert_eq!(settle(&mut answered(), part), Then { ask: None, park });
     }
     let mut parking = parked();
     let stays = (0..1000).take_while(|_| settle(&mut parking, part(Peer::Upstream)).park).count();
