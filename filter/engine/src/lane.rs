@@ -108,6 +108,11 @@ impl Lane {
         self.payload_left == 0
     }
 
+    /// Whether no byte of a frame has come that is not whole.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.payload_left == 0 && self.held.is_empty()
+    }
+
     /// Whether a Close has passed, payload and all.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed && self.payload_left == 0

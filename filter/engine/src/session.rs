@@ -669,6 +669,8 @@ mod fetched;
 #[cfg(test)]
 mod frame_tests;
 #[cfg(test)]
+mod half_frame_tests;
+#[cfg(test)]
 mod held_up_tests;
 #[cfg(test)]
 mod plain_tests;

@@ -197,7 +197,7 @@ impl Open {
 
     /// Does what is due at `now`. Whether whatever is left is to be cut.
     pub(crate) fn on_time(&mut self, now: Duration) -> bool {
-        while let Some(due) = self.deadlines.due(self.excuses(), now) {
+        while let Some(due) = self.deadlines.due(self.under_way(), now) {
             match due {
                 Due::Cut => return true,
                 Due::End(reason) => self.refuse(reason, now),

@@ -225,11 +225,14 @@ impl Open {
 
     /// When [`Open::on_time`] next has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.deadlines.next(self.excuses())
+        self.deadlines.next(self.under_way())
     }
 
     /// What has passed unread did so by `now`.
     pub(crate) fn note_time(&mut self, now: Duration) {
+        if self.deadlines.has_moved() {
+            self.excuse_held_up(now);
+        }
         self.note_upload(0, now);
         self.deadlines.note_time(now);
     }
@@ -323,16 +326,20 @@ impl Open {
         let was_within = !self.upstream.at_boundary();
         // What of this chunk and of the frame that was open is still to go to the client.
         let mut ahead = self.upstream.lane.payload_left();
+        // Whether the frame began in it that is under way now, and how long its payload is.
+        let (mut begins, mut payload_len) = (false, None);
         loop {
             if peer == Peer::Client && self.client.is_heard() {
                 match self.hear(held.as_deref(), &mut passage, now) {
                     Ok(()) => {}
                     Err(Unheard::Asks(question)) => {
                         let asking = Asking { passage, position, charged: None };
+                        self.note_frame(begins, payload_len, now);
                         self.wait_for_answer(was_parked, is_paused, asking);
                         return Ok(question);
                     }
                     Err(Unheard::Waits) => {
+                        self.note_frame(begins, payload_len, now);
                         if let Some(passage) = self.hold_behind(held.take(), chunk, position, now)? {
                             return Ok(Judged::Passage(passage));
                         }
@@ -347,12 +354,14 @@ impl Open {
                 Peer::Client => client,
                 Peer::Upstream => upstream,
             };
+            begins |= side.lane.is_between_frames();
             // The frame that begins to pass, if it is one that has to do with Pings.
             let mut control = None;
             let taken = if let Some(mut frame) = charged.take() {
                 match frame.decided.take().unwrap_or_else(|| rates.charge(&mut frame.charging, now)) {
                     Next::Ask(charge) => {
                         let charged = Some(frame);
+                        self.note_frame(begins, payload_len, now);
                         self.wait_for_answer(was_parked, is_paused, Asking { passage, position, charged });
                         return Ok(Judged::Ask(charge));
                     }
@@ -390,6 +399,7 @@ impl Open {
                     }
                     Step::Frame(frame) => {
                         position = frame.range.end;
+                        payload_len = Some(frame.header.payload_len);
                         let behind = behind.as_ref().map_or(0, |behind| behind.len);
                         if let Err(reason) = entrance.judge(peer, &frame.header, &mut passage, behind) {
                             Err(Stop::Refused(reason))
@@ -466,7 +476,9 @@ impl Open {
                 _ => {}
             }
         }
-        if peer == Peer::Upstream {
+        if peer == Peer::Client {
+            self.note_frame(begins, payload_len, now);
+        } else {
             self.keep_from_client(&mut passage, chunk)?;
             if was_within && self.upstream.at_boundary() {
                 self.deadlines.note_askable(now);

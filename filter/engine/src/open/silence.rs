@@ -8,16 +8,20 @@ use std::time::Duration;
 use crate::moment::Moment;
 
 use super::Open;
-use super::deadlines::Excuses;
+use super::deadlines::UnderWay;
 use super::upload::Upload;
 
 impl Open {
-    /// What the client cannot help.
-    pub(super) fn excuses(&self) -> Excuses {
-        let held_up_until = self.upload.as_ref().and_then(|upload| {
-            upload.held_up_until(self.parking.upstream_answers(), self.deadlines.idle_timeout())
-        });
-        Excuses { held_up_until, unaskable: !self.upstream.at_boundary() }
+    /// What is under way.
+    pub(super) fn under_way(&self) -> UnderWay {
+        let idle_timeout = self.deadlines.idle_timeout();
+        let answers = self.parking.upstream_answers();
+        let upload = self.upload.as_ref();
+        UnderWay {
+            held_up_until: upload.and_then(|upload| upload.held_up_until(answers, idle_timeout)),
+            frame_ends_at: upload.and_then(|upload| upload.frame_ends_at(idle_timeout)),
+            unaskable: !self.upstream.at_boundary(),
+        }
     }
 
     /// How many bytes have gone to the upstream.
@@ -42,11 +46,38 @@ impl Open {
         self.deadlines.note_unread();
     }
 
+    /// A chunk of the client has been judged, so far: a frame may be under way. One `begins` in it if none was
+    /// at some point of it, and has a payload of this length, if its header came with it.
+    pub(super) fn note_frame(&mut self, begins: bool, payload_len: Option<u64>, now: Duration) {
+        if !begins {
+            self.excuse_held_up(now);
+        }
+        let lane = &self.client.lane;
+        if lane.is_between_frames() {
+            if let Some(upload) = &mut self.upload {
+                upload.end_frame();
+            }
+            return;
+        }
+        let payload_len = if lane.holds() { None } else { payload_len };
+        let upload = self.upload.get_or_insert_with(|| Box::new(Upload::new()));
+        upload.note_frame(begins, payload_len, now.into());
+    }
+
     /// The upstream reads on: whom it may have held up until now was not silent.
     pub(super) fn end_hold_up(&mut self, now: Duration) {
-        if self.excuses().held_up_until.is_some_and(|until| until > Moment::from(now)) {
-            self.deadlines.excuse(now);
+        if self.excuse_held_up(now) {
+            self.deadlines.note_client(now);
         }
+    }
+
+    /// For as long as the client may have been held up, a frame of its own may take longer. Whether it may.
+    pub(super) fn excuse_held_up(&mut self, now: Duration) -> bool {
+        let may = self.under_way().held_up_until.is_some_and(|until| until > Moment::from(now));
+        if let Some(upload) = self.upload.as_mut().filter(|_| may) {
+            upload.excuse(self.deadlines.silence(now));
+        }
+        may
     }
 
     fn add_upload(&mut self, len: usize) {

@@ -1,4 +1,5 @@
-//! What the client is sending: how much of it the service is not known to have read.
+//! What the client is sending: since when a frame has been under way, and how much the service is not known
+//! to have read.
 //!
 //! A host that has more for a service than it will buffer stops reading the client, and tells nobody. All
 //! that the client says then, Pongs included, waits behind what it has said before: it is held up, and not
@@ -13,7 +14,8 @@ use crate::moment::Moment;
 /// client: the buffers of two sockets and a proxy between them hold more.
 const LEAST_HELD_UP: u64 = 64 * 1024;
 
-/// How many bytes a second a service reads at least, as long as no answer of its own tells.
+/// How many bytes a second a client has to send of a frame at least, and a service reads as long as no
+/// answer of its own tells.
 const SLOWEST: u64 = 16 * 1024;
 
 /// For how many `idle_timeout`s a service may leave unread what it was sent before the client's silence
@@ -40,13 +42,27 @@ pub(super) struct Upload {
     read_at: Moment,
     /// Whether a Ping is to follow the next of them.
     wants_mark: bool,
+    /// Since when the frame has been under way that is not whole.
+    begun_at: Option<Moment>,
+    /// How long its payload is, as far as is known.
+    payload_len: u64,
 }
 
 impl Upload {
     /// Nothing has gone yet.
     pub(super) fn new() -> Self {
         let epoch = Moment::from(Duration::ZERO);
-        Self { sent: 0, read: 0, asked: 0, asked_at: epoch, timed: 0, read_at: epoch, wants_mark: false }
+        Self {
+            sent: 0,
+            read: 0,
+            asked: 0,
+            asked_at: epoch,
+            timed: 0,
+            read_at: epoch,
+            wants_mark: false,
+            begun_at: None,
+            payload_len: 0,
+        }
     }
 
     /// How many bytes have gone to the service.
@@ -108,8 +124,35 @@ impl Upload {
         })
     }
 
+    /// A frame is under way: another than before if it `begins`. Its payload has this length, if that is
+    /// news.
+    pub(super) fn note_frame(&mut self, begins: bool, payload_len: Option<u64>, now: Moment) {
+        if begins {
+            (self.begun_at, self.payload_len) = (Some(now), 0);
+        }
+        self.begun_at.get_or_insert(now);
+        self.payload_len = payload_len.unwrap_or(self.payload_len);
+    }
+
+    /// No frame is under way.
+    pub(super) fn end_frame(&mut self) {
+        self.begun_at = None;
+    }
+
+    /// Nobody could hear the client for so long.
+    pub(super) fn excuse(&mut self, time: Duration) {
+        self.begun_at = self.begun_at.map(|at| at.after(time));
+    }
+
+    /// When the frame that is under way has to be whole.
+    pub(super) fn frame_ends_at(&self, idle_timeout: Duration) -> Option<Moment> {
+        let longest = idle_timeout.saturating_add(at_slowest(self.payload_len));
+        self.begun_at.map(|at| at.after(longest))
+    }
+
     /// The clock was set back by so much.
     pub(super) fn set_back(&mut self, by: Duration) {
+        self.begun_at = self.begun_at.map(|at| at.before(by));
         for at in [&mut self.asked_at, &mut self.read_at] {
             *at = at.before(by);
         }
@@ -121,7 +164,7 @@ impl Upload {
     }
 }
 
-/// How long the slowest service takes for so many bytes.
+/// How long the slowest takes for so many bytes.
 pub(super) fn at_slowest(bytes: u64) -> Duration {
     let rest = (bytes % SLOWEST) * 1_000_000_000 / SLOWEST;
     Duration::from_secs(bytes / SLOWEST).saturating_add(Duration::from_nanos(rest))

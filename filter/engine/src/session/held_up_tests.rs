@@ -22,7 +22,7 @@ fn policy() -> Value {
 }
 
 /// The payload of an own Ping to the upstream, wherever in `bytes` it is the last thing.
-fn own_ping(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn own_ping(bytes: &[u8]) -> Option<Vec<u8>> {
     let frame = &bytes[bytes.len().checked_sub(22)?..];
     let payload: Vec<_> = frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(a, b)| a ^ b).collect();
     (frame[0] == 0x89 && payload.starts_with(b"postern:")).then_some(payload)
@@ -49,7 +49,11 @@ fn flood(trial: &mut Trial, bytes: usize, size: usize, piece: usize, now: Durati
 
 /// When the connection is over if nothing comes of the client from `now` on, and what the upstream was asked
 /// meanwhile. The service answers as long as it `reads`.
-fn silence(trial: &mut Trial, mut now: Duration, reads: bool) -> (Duration, Vec<Vec<u8>>, Option<Reason>) {
+pub(super) fn silence(
+    trial: &mut Trial,
+    mut now: Duration,
+    reads: bool,
+) -> (Duration, Vec<Vec<u8>>, Option<Reason>) {
     let (start, mut asked) = (now, Vec::new());
     while now < start + 3600 * SECOND {
         let (sent, reason) = at(trial, now);
@@ -88,7 +92,8 @@ fn a_client_whose_bytes_the_service_does_not_read_is_not_silent() {
 
 #[test]
 fn a_service_that_never_answers_is_taken_to_read_so_that_a_dead_client_is_found() {
-    for (bytes, longest) in [(60 * KIB, 15), (512 * KIB, 32), (64 * MIB, 300)] {
+    for (messages, longest) in [(60, 15), (520, 32), (60_000, 300)] {
+        let bytes = messages * whole(1000);
         let mut trial = parked(policy());
         flood(&mut trial, bytes, 1000, 16 * KIB, START);
         let (took, _, reason) = silence(&mut trial, START, false);
