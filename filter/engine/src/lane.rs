@@ -118,9 +118,9 @@ impl Lane {
         self.closed && self.payload_left == 0
     }
 
-    /// Whether it holds the start of a header.
-    pub(crate) fn holds(&self) -> bool {
-        !self.held.is_empty()
+    /// How many bytes it holds of the start of a header.
+    pub(crate) fn held(&self) -> usize {
+        self.held.as_slice().len()
     }
 
     /// How much of the payload of the open frame is to come.

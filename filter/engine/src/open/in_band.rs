@@ -199,7 +199,7 @@ impl Open {
         let held = self.entrance.open();
         self.listen();
         // A stream stays parked only while it holds nothing, and nothing is withheld from it.
-        let rests = self.upstream.at_boundary() && !self.upstream.withholds();
+        let rests = self.upstream.at_boundary() && self.upstream.withheld() == 0;
         let client = self.parking.of(Peer::Client);
         if !client.is_parked() {
             self.late = held;

@@ -85,7 +85,7 @@ impl Open {
         if !matches!(side.flow, Flow::Passing) || self.deadlines.is_closing() {
             return;
         }
-        let (at_boundary, withheld) = (side.at_boundary(), side.withholds());
+        let (at_boundary, withheld) = (side.at_boundary(), side.withheld());
         let ping_due = sender == Peer::Upstream && self.may_answer() && self.deadlines.is_ping_due(now);
         let expected = self.parking.of(Peer::Client).is_expected();
         let wants_mark = match sender {

@@ -20,8 +20,8 @@
 //! | a longer one, while the upstream is not known to answer Pings, [`PIECES`] a second | as before |
 //! | one of more than [`BULK`] bytes, while the other can be reached, by answers if it is the upstream | goes on |
 //! | one that waits in the filter, for a client that is not authenticated | parked |
-//! | any other that ends within a frame, or of which something is withheld | goes on |
-//! | a chunk of which nothing goes on, nor is withheld | parked |
+//! | any other that ends within a frame, or of which more than [`LITTLE`] bytes are withheld | goes on |
+//! | a chunk of which nothing goes on, and no more is withheld | parked |
 //! | an own frame is put in | as before |
 //!
 //! A quiet connection can be spoken on as long as a stream is parked or an own Ping is expected
@@ -31,8 +31,8 @@
 //! one does not, Postern speaks by the next chunk, and cuts at its deadlines.
 //!
 //! Why nobody notices:
-//! - *Nothing is delayed.* A parked stream holds nothing, neither with the host nor here, and any
-//!   chunk lets it go on.
+//! - *Nothing is delayed.* A parked stream holds nothing with the host, and here only what would not go on
+//!   either if it were not parked; any chunk lets it go on.
 //! - *Nothing is reordered or split.* A frame is put in only at a frame boundary of what has gone
 //!   to that receiver: behind a chunk that ends there, or into a stream that holds nothing and has
 //!   ended there ([`Reach::takes_frames`]). Between fragments of a message a control frame may
@@ -43,7 +43,8 @@
 //!   none is asked while an application's Ping to it is unanswered.
 //! - *Nothing outgrows the host.* It cuts a stream whose paused bytes come to exceed the buffer
 //!   limit of its connection, which nobody tells. So a chunk of a parked stream never grows beyond
-//!   its own length, or [`ROOM`].
+//!   its own length, or [`ROOM`], but by what was withheld, which is little: less than what a host reads
+//!   beyond its limits anyway.
 
 use std::time::Duration;
 
@@ -66,6 +67,10 @@ const PIECES: Quota = Quota::per_second(256);
 /// may come at once, and a host cuts a paused stream whose next chunk is beyond the buffer limit of
 /// its connection. Envoy reads 16 KiB at a time, so this is two reads.
 const BULK: usize = 32 * 1024;
+
+/// How many bytes may be withheld of a stream that is parked all the same: a header, a Close or a short
+/// text, so that a client that stops in the middle of one does not put its service out of reach.
+const LITTLE: usize = 256;
 
 /// How many bytes any host lets a paused stream hold.
 pub(super) const ROOM: usize = 4096;
@@ -136,8 +141,8 @@ pub(super) struct Chunk {
     pub(super) room: usize,
     /// Whether what has gone to the receiver ends with a whole frame.
     pub(super) at_boundary: bool,
-    /// Whether something of it has not gone on yet.
-    pub(super) withheld: bool,
+    /// How much has not gone on yet, of it and of what came before.
+    pub(super) withheld: usize,
     /// Whether all of it waits in the filter for now, so that nothing of it ever went on.
     pub(super) diverted: bool,
     /// Whether the receiver is to be asked in any case.
@@ -222,7 +227,7 @@ impl Parking {
             let is_long = chunk.passes > ROOM;
             let stays = receiver == Peer::Client
                 && chunk.was_parked
-                && !chunk.withheld
+                && chunk.withheld == 0
                 && !(is_long && self.upstream.answers)
                 && chunk.marks == Marks::No
                 && self.pieces.take(PIECES, 1, now) == Charged::Taken;
@@ -238,7 +243,7 @@ impl Parking {
         let is_last = receiver == Peer::Client && !self.upstream.answers;
         self.unsure |= is_bulk && is_last && chunk.was_parked;
         let is_bulk = is_bulk && !is_last;
-        let fits = !chunk.withheld && !needs_room && !is_bulk;
+        let fits = chunk.withheld <= LITTLE && !needs_room && !is_bulk;
         let park = fits && (chunk.was_parked || chunk.passes == 0);
         let due = chunk.due || chunk.marks != Marks::No;
         let wanted = due

@@ -135,9 +135,13 @@ impl Side {
         matches!(self.flow, Flow::Passing) && self.lane.is_between_messages()
     }
 
-    /// Whether anything that came has neither gone on nor been discarded.
-    pub(super) fn withholds(&self) -> bool {
-        !self.diverted && (self.lane.holds() || self.candidate.is_some() || !self.withheld.is_empty())
+    /// How many of the bytes that came have neither gone on nor been discarded.
+    pub(super) fn withheld(&self) -> usize {
+        if self.diverted {
+            return 0;
+        }
+        let candidate = self.candidate.as_ref().map_or(0, |candidate| candidate.len());
+        self.lane.held() + candidate + self.withheld.len()
     }
 
     /// Whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts

@@ -59,7 +59,7 @@ impl Open {
             }
             return;
         }
-        let payload_len = if lane.holds() { None } else { payload_len };
+        let payload_len = if lane.held() > 0 { None } else { payload_len };
         let upload = self.upload.get_or_insert_with(|| Box::new(Upload::new()));
         upload.note_frame(begins, payload_len, now.into());
     }

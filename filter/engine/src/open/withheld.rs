@@ -28,7 +28,12 @@ impl Withheld {
     /// How many of the bytes are no payload; meant to be asked where a payload begins, before it
     /// counts.
     pub(crate) fn header_bytes(&self) -> u64 {
-        ((self.earlier.len() + self.staged.len()) as u64).saturating_sub(self.payload_bytes)
+        (self.len() as u64).saturating_sub(self.payload_bytes)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.earlier.len() + self.staged.len()
     }
 
     /// Whether there are none.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::held_up_tests::{own_ping, silence};
-use super::tests::START;
+use super::tests::{START, close, masked_close};
 use super::time_tests::{answer, at, parked};
 use super::*;
 use crate::session::tests::Trial;
@@ -161,4 +161,40 @@ fn a_frame_that_the_service_holds_up_has_the_time_that_the_client_had_not() {
     let (took, _, reason) = silence(&mut trial, now, true);
     assert_eq!(reason, Some(Reason::IdleTimeout));
     assert!(took >= 30 * SECOND, "{took:?}");
+}
+
+#[test]
+fn a_connection_that_ends_within_what_is_held_of_a_frame_ends_with_a_close_for_both() {
+    let held = [
+        ("a header", from_client(0x82, &[7; 300]), 8),
+        ("a Close", from_client(0x88, &[&[3, 232][..], &[b'x'; 100]].concat()), 108),
+        ("a text", from_client(0x81, &[b'x'; 200]), 208),
+    ];
+    let before = from_client(0x82, b"before");
+    for (what, frame, upto) in held {
+        for cut in 1..upto {
+            for (with_others, by_service) in [(false, false), (true, false), (false, true), (true, true)] {
+                let mut trial = parked(policy());
+                let said =
+                    if with_others { [&before[..], &frame[..cut]].concat() } else { frame[..cut].to_vec() };
+                let up = trial.client(&said);
+                assert_eq!(up, if with_others { &before[..] } else { b"" }, "{what} cut at {cut}");
+                let (reason, sent) = match by_service {
+                    // What the service says wrong ends it, too.
+                    true => {
+                        assert_eq!(trial.upstream(b"\x83\x00"), close(Reason::ProtocolError));
+                        let sent = trial.outputs.drain(..).filter_map(|output| match output {
+                            Output::Send(receiver, frame) => Some((receiver, frame)),
+                            _ => None,
+                        });
+                        (Reason::ProtocolError, sent.collect())
+                    }
+                    false => (Reason::IdleTimeout, at(&mut trial, START + 31 * SECOND).0),
+                };
+                let told = (Peer::Upstream, masked_close(reason));
+                assert!(sent.contains(&told), "{what} cut at {cut}: {sent:?}");
+                assert_eq!(trial.client(&frame[cut..]), b"", "nothing follows a Close");
+            }
+        }
+    }
 }
