@@ -99,8 +99,8 @@ licences: ## check the licences of all dependencies against deny.toml
 check: ## check the policies in envoy.yaml
 	cargo run --quiet --locked -p postern-cli -- check envoy.yaml
 
-bench-engine: ## measure what judging a frame costs the engine, natively
-	cargo bench --locked -p postern-engine --bench frames
+bench-engine: ## measure what judging a frame and charging a bucket cost the engine, natively
+	cargo bench --locked -p postern-engine --bench frames --bench charges
 
 fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 	filter/fuzz/run.sh $(FUZZ_SECONDS)

@@ -6,11 +6,11 @@
 //! each table's own.
 //!
 //! An entry has one slot and never another, so that no order of reads and swaps of any workers can
-//! make two of it. What a slot does not hold has no other place; so there are so many slots, with
-//! so much more room than entries on average, that among 1.8 million live entries about one finds
-//! its slot full, and among a million none. A table has room for three million, and what it takes
-//! of memory is bounded by the length of that many, however many clients there are. A slot takes
-//! memory by what is in it, and none before its first entry.
+//! make two of it. What a slot has no room for has no other place; so there are so many slots, with
+//! so much more room than entries on average, that a million live entries all find theirs. The
+//! first to find its slot full comes at about 1.6 million, and one in a hundred at 2.2 million;
+//! three million are all there is room for, however many clients come. A slot takes memory by what
+//! is in it, and none before its first entry.
 
 use std::hash::Hasher;
 use std::time::Duration;
