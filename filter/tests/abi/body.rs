@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::fixtures::{REASON, configure, websocket};
-use crate::frames::{BINARY, CLOSE, PING, TEXT, close, frame, from_client, from_upstream, read, without_own_pings};
+use crate::frames::{
+    BINARY, CLOSE, PING, TEXT, close, frame, from_client, from_upstream, read, without_own_pings,
+};
 use crate::host::{Envoy, Stream};
 
 /// Frames around every boundary of the length's form.

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::fixtures::{
     PROPERTIES, REASON, agreement, auth, configure, handshake, open, request, token_for, websocket, with,
 };
-use crate::frames::{BINARY, CLOSE, PING, PONG, TEXT, close, from_client, from_upstream, read, without_own_pings};
+use crate::frames::{
+    BINARY, CLOSE, PING, PONG, TEXT, close, from_client, from_upstream, read, without_own_pings,
+};
 use crate::host::{Envoy, Stream, Worker};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -151,6 +151,11 @@ impl Proof {
                 Message::Unread
             };
         }
+        if let (Message::Compressed { .. }, Some(inflater), OpCode::CONTINUATION) =
+            (&self.message, &mut self.inflater, header.opcode)
+        {
+            inflater.continue_message();
+        }
         self.frame = match (&self.message, header.opcode) {
             (_, OpCode::CLOSE) => Frame::Close(CloseBody::default()),
             (Message::Unread, _) => Frame::Unread,
