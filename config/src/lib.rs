@@ -11,6 +11,7 @@ pub mod auth;
 pub mod config;
 mod gate;
 mod grammar;
+pub mod header_name;
 pub mod limits;
 mod merge;
 pub mod origin;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::auth::{Auth, Carrier, ClaimPath, Expiry, JsonPointer, Revocation};
 use crate::grammar::{is_line, is_token};
+use crate::header_name::{folded, is_same_to_a_gateway};
 use crate::path::Path;
 use crate::provider::Provider;
 use crate::raw::claims::{RawRequirement, claim_path, pointer};
@@ -218,7 +219,7 @@ pub(super) fn cookie(name: String, at: &Path, report: &mut Report) -> Option<Str
 }
 
 /// Headers that frame the request, are connection's own, or have a meaning to Envoy or to Postern:
-/// neither a token nor a claim may be there.
+/// neither a token nor a claim may be there, in no spelling that a gateway takes for one of them.
 fn is_reserved(name: &str) -> bool {
     const NAMES: &[&str] = &[
         "connection",
@@ -237,7 +238,9 @@ fn is_reserved(name: &str) -> bool {
         "upgrade",
     ];
     const PREFIXES: &[&str] = &["sec-websocket-", "x-envoy-", "x-forwarded-"];
-    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    let begins_with = |prefix: &str| folded(name).take(prefix.len()).eq(folded(prefix));
+    NAMES.iter().any(|reserved| is_same_to_a_gateway(name, reserved))
+        || PREFIXES.iter().any(|prefix| begins_with(prefix))
 }
 
 /// The name of a header that carries a token.
@@ -283,21 +286,29 @@ fn forward(
 ) -> Option<BTreeMap<String, ClaimPath>> {
     let written = written.unwrap_or_default();
     let count = written.len();
-    let mut forward = BTreeMap::new();
+    let mut forward: BTreeMap<String, ClaimPath> = BTreeMap::new();
+    let carries_tokens = |name: &str| {
+        carriers
+            .iter()
+            .any(|carrier| matches!(carrier, Carrier::Header(other) if is_same_to_a_gateway(name, other)))
+    };
     for (name, claim) in written {
         let place = at.key(name.as_str());
         let claim = claim_path(claim, &place, report);
         let Some(name) = header_name(name, &place, report) else { continue };
         // A client's own copy is removed from every request, which would cost the upstream its own
         // credentials.
-        if is_reserved(&name) || name == "authorization" {
+        if is_reserved(&name) || is_same_to_a_gateway(&name, "authorization") {
             report.push(
                 &place,
                 "cannot be set to a claim",
                 "write a header of your own, such as `x-user-id`",
             );
-        } else if carriers.contains(&Carrier::Header(name.clone())) {
+        } else if carries_tokens(&name) {
             report.push(&place, "carries the token already", "write a header of its own");
+        } else if let Some(other) = forward.keys().find(|other| is_same_to_a_gateway(&name, other)) {
+            let what = format!("is the same header as {} to many services", shown(other));
+            report.push(&place, what, "write headers that differ in more than what is no letter or digit");
         } else if let Some(claim) = claim {
             forward.insert(name, claim);
         }

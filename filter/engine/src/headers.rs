@@ -120,13 +120,6 @@ impl HeaderEdit {
     }
 }
 
-/// Whether a server might take the field `name` for the field `other`: gateway interfaces of the
-/// CGI family fold `-` and `_` into one.
-pub(crate) fn is_same_to_a_gateway(name: &str, other: &str) -> bool {
-    let fold = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
-    name.bytes().map(fold).eq(other.bytes().map(fold))
-}
-
 /// Whether `bytes` is a token (RFC 9110 §5.6.2), and so may be a subprotocol name.
 pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))

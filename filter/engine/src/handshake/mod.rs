@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_config::header_name::is_same_to_a_gateway;
 use postern_config::{Auth, Backlog, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Rate, Tls};
 
 use crate::auth::admit::{self, admit};
@@ -28,7 +29,7 @@ use crate::auth::single_use::{Spent, Ticket};
 use crate::buckets::Buckets;
 use crate::csrf::error::CsrfError;
 use crate::detail::Detail;
-use crate::headers::{HeaderEdit, Headers, Single, is_same_to_a_gateway};
+use crate::headers::{HeaderEdit, Headers, Single};
 use crate::open::ping::PingKey;
 use crate::open::rates::Rates;
 use crate::open::rights::Rights;

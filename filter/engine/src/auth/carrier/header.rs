@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use postern_config::Carrier;
+use postern_config::header_name::is_same_to_a_gateway;
 
 use super::{Extraction, put_back};
-use crate::headers::{HeaderEdit, Headers, is_same_to_a_gateway};
+use crate::headers::{HeaderEdit, Headers};
 
 const AUTHORIZATION: &str = "authorization";
 
@@ -21,7 +22,7 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
         }
         let found_before = out.candidates.len();
         let mut rest = Vec::new();
-        // A server that folds `_` into `-` would take either spelling for the token's header.
+        // A gateway to a service would take any of these spellings for the token's header.
         let spellings: BTreeSet<String> = headers
             .fields()
             .map(|(other, _)| other)
