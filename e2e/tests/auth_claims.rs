@@ -123,8 +123,9 @@ async fn a_claim_that_would_break_a_header_is_refused() {
     }
 }
 
-/// Many servers read `X_User_Id` and `X-User-Id` as one.
-const SPOOFED: [&str; 5] = ["x-user-id", "X-USER-ID", "x_user_id", "X-User_Tier", "x-user-roles"];
+/// Many servers read all that is no letter or digit as one.
+const SPOOFED: [&str; 7] =
+    ["x-user-id", "X-USER-ID", "x_user_id", "X-User_Tier", "x-user-roles", "x.user.id", "x~user!id"];
 
 fn spoofed(request: Request) -> Request {
     SPOOFED.iter().fold(request, |request, name| request.header(name, "mallory"))
@@ -148,6 +149,51 @@ async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
     assert_eq!(record.head.headers.all("x-user-id"), ["alice"]);
     let record = twins.guarded.upstream().record(plain.case()).await;
     assert_eq!(record.header("x-user-name").as_deref(), Some("kept"));
+}
+
+/// A service trusts its headers on every path, and its paths are not all under a policy.
+#[tokio::test]
+async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
+    let h2c = |path: &str| Request::upgrade(path).set("Upgrade", "custom");
+    for default in ["deny", "pass"] {
+        let twins = Twins::start(|| {
+            scene()
+                .configured(move |whole| {
+                    whole["default_policy"] = json!(default);
+                    whole["policies"]["other"] = json!({
+                        "tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "auth": "none",
+                        "rates": [], "other_upgrades": "pass",
+                    });
+                    let other = json!({"match": {"path_prefix": "/ws/other"}, "policy": "other"});
+                    whole["routes"].as_array_mut().expect("routes").push(other);
+                })
+                .change_connection_manager(|hcm| {
+                    let configs = hcm["upgrade_configs"].as_array_mut().expect("upgrades");
+                    configs.push(json!({"upgrade_type": "custom"}));
+                })
+        })
+        .await;
+        let mut requests = vec![
+            ("ordinary HTTP without a policy", Request::get("/api")),
+            ("ordinary HTTP under a policy without tokens", Request::get("/ws/other/page")),
+            ("a WebSocket under a policy without tokens", Request::upgrade("/ws/other")),
+            ("another upgrade", h2c("/ws/other")),
+            ("an odd path", Request::get("/ws%2ftold")),
+        ];
+        if default == "pass" {
+            requests.push(("a WebSocket that passes", Request::upgrade("/elsewhere")));
+            requests.push(("another upgrade that passes", h2c("/elsewhere")));
+        }
+        for (name, request) in requests {
+            let request = spoofed(request);
+            for (scene, expected) in [(&twins.guarded, false), (&twins.bare, true)] {
+                scene.ask(&request).await;
+                let record = scene.upstream().record(request.case()).await;
+                let raw = String::from_utf8_lossy(&record.head.raw).into_owned();
+                assert_eq!(raw.contains("mallory"), expected, "{default}, {name}: {raw}");
+            }
+        }
+    }
 }
 
 /// What Connection names is meant for the next hop only (RFC 9110 §7.6.1), and taken away there.

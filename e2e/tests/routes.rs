@@ -231,3 +231,35 @@ async fn a_change_to_the_request_leads_under_no_other_policy() {
     let sound = Request::upgrade("/ws/admin").header(OFFERS, "admin").header("Origin", APP);
     assert_eq!(twins.guarded.ask(&sound).await.status, 101, "judged under the policy of the route it takes");
 }
+
+/// As above, of what passes unjudged but for headers that are taken out of it.
+#[tokio::test]
+async fn an_upgrade_that_passes_leads_under_no_policy_by_what_is_taken_out_of_it() {
+    let scene = || {
+        let edge = json!({
+            "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+            "secret": {"env": "POSTERN_EDGE_SECRET"},
+        });
+        let auth = json!({
+            "providers": ["edge"], "from": [{"header": "authorization"}], "forward": {"x-user-id": "sub"},
+        });
+        let mut whole = document(json!({"edge": edge}), json!({"strict": {"auth": auth}}));
+        whole["default_policy"] = json!("pass");
+        whole["routes"] = json!([]);
+        Scene::new().document(whole).change_connection_manager(|hcm| {
+            let service = json!({"cluster": "service", "timeout": "0s"});
+            let present = json!({"name": "x-user-id", "present_match": true});
+            hcm["route_config"]["virtual_hosts"][0]["routes"] = json!([
+                {"match": {"prefix": "/", "headers": [present]}, "route": service},
+                {"match": {"prefix": "/"}, "route": service,
+                 "metadata": {"filter_metadata": {"postern": {"policy": "strict"}}}},
+            ]);
+        })
+    };
+    let twins = Twins::start(scene).await;
+    let request = Request::upgrade("/anywhere").header("X-User-Id", "root");
+    let response = twins.guarded.ask(&request).await;
+    assert_eq!((response.status, response.reason().as_deref()), (503, Some("policy_invalid")));
+    assert_eq!(twins.guarded.access_line(request.case()).await["reason"], "policy_invalid");
+    assert_eq!(twins.bare.ask(&request).await.status, 101);
+}

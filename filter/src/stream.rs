@@ -51,6 +51,26 @@ impl Stream {
         !engine.still_applies(session, &head, &route)
     }
 
+    /// Takes the response to a request that passed unjudged. Where it was changed, Envoy chose its
+    /// route anew, and no other protocol may begin on one where it would have been judged.
+    fn on_unjudged_response(&mut self) -> Action {
+        let (Some(engine), Some(before)) = (&self.engine, self.route.take()) else { return Action::Continue };
+        if host::field(Message::Response, STATUS).as_deref() != Some(b"101") {
+            return Action::Continue;
+        }
+        let route = host::route();
+        if *before == route {
+            return Action::Continue;
+        }
+        let fields = host::fields(Message::Request);
+        let head = RequestHead { fields, connection: Connection::default(), entropy: Entropy::NONE };
+        let mut action = Action::Continue;
+        for output in engine.after_passing(&head, &route) {
+            action = perform_one(NO_POLICY, output).unwrap_or(action);
+        }
+        action
+    }
+
     fn on_body(&mut self, sender: Peer, len: usize) -> Action {
         let Some(live) = &self.live else { return Action::Continue };
         let mut session = live.session.borrow_mut();
@@ -102,6 +122,9 @@ impl HttpContext for Stream {
         let route = self.route.insert(Box::new(host::route()));
         match engine.select(&head, route) {
             Selection::Pass(edits) => {
+                if edits.is_empty() {
+                    self.route = None;
+                }
                 host::edit(Message::Request, &edits);
                 Action::Continue
             }
@@ -126,7 +149,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let Some(live) = &self.live else { return Action::Continue };
+        let Some(live) = &self.live else { return self.on_unjudged_response() };
         let mut session = live.session.borrow_mut();
         let fields = if session.reads_response() {
             host::fields(Message::Response)

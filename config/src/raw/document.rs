@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::path::Path;
 use crate::policy::Policy;
 use crate::provider::Provider;
+use crate::raw::claim_headers;
 use crate::raw::list::List;
 use crate::raw::policy::RawPolicy;
 use crate::raw::provider::RawProvider;
@@ -56,6 +57,7 @@ impl Document {
         let written = written.unwrap_or_default();
         let policy_names = Names::new("policy", written.keys().cloned());
         let policies = each(written, &at, |name, raw, at| raw.read(name, &around, at, report));
+        claim_headers::check(&policies, &at, report);
 
         let routes = routes::read(raw.routes, &policy_names, &root.key("routes"), report);
         let default_policy =

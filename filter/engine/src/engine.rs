@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{Carrier, Config, CsrfCarrier, DefaultPolicy, NormalisedPath, Problems};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::auth::carrier::without_parameters;
 use crate::auth::keys::Keyring;
 use crate::auth::secret::Variables;
-use crate::handshake::{self, Kind};
+use crate::forwarded::Forwarded;
+use crate::handshake::Kind;
 use crate::headers::HeaderEdit;
 use crate::metadata;
 use crate::reason::Reason;
@@ -37,6 +38,8 @@ pub struct Engine {
     /// By policy and metadata; `None` where the override is not valid.
     overlays: RefCell<HashMap<(String, Vec<u8>), Option<Rc<Ruleset>>>>,
     keys: KeySpace,
+    /// The headers that any policy forwards claims in.
+    forwarded: Rc<Forwarded>,
     /// The query parameters in which any policy takes tokens, of either kind.
     token_parameters: Vec<String>,
 }
@@ -72,9 +75,12 @@ impl Engine {
         let keyring = Keyring::compile(&config.providers, env)?;
         let guards = || config.policies.values().filter_map(|policy| policy.csrf.as_ref());
         let variables = Variables::of(guards().map(|csrf| &csrf.secret), env);
+        let auths = || config.policies.values().filter_map(|policy| policy.auth.as_ref());
+        let forwarded = Forwarded::new(auths().flat_map(|auth| auth.forward.keys()).map(String::as_str));
+        let forwarded = Rc::new(forwarded);
         let (mut rulesets, mut problems) = (BTreeMap::new(), Vec::new());
         for (name, policy) in &config.policies {
-            match Ruleset::new(policy.clone(), &keyring, &variables) {
+            match Ruleset::new(policy.clone(), &keyring, &variables, &forwarded) {
                 Ok(ruleset) => {
                     rulesets.insert(name.clone(), Rc::new(ruleset));
                 }
@@ -84,9 +90,7 @@ impl Engine {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        let carriers =
-            config.policies.values().filter_map(|policy| policy.auth.as_ref()).flat_map(|a| &a.from);
-        let of_tokens = carriers.filter_map(|carrier| match carrier {
+        let of_tokens = auths().flat_map(|auth| &auth.from).filter_map(|carrier| match carrier {
             Carrier::Query(name) => Some(name.clone()),
             _ => None,
         });
@@ -96,7 +100,7 @@ impl Engine {
         });
         let token_parameters = of_tokens.chain(of_guards).collect();
         let (overlays, keys) = (RefCell::default(), KeySpace::new(seed));
-        Ok(Self { config, keyring, variables, rulesets, overlays, keys, token_parameters })
+        Ok(Self { config, keyring, variables, rulesets, overlays, keys, forwarded, token_parameters })
     }
 
     /// The names of all policies.
@@ -118,14 +122,14 @@ impl Engine {
     pub fn select(&self, head: &RequestHead, route: &RouteFacts) -> Selection {
         match self.ruleset(head, route) {
             Ok(Some(ruleset)) => Selection::Judge(Box::new(Session::new(ruleset, self.keys.clone()))),
-            Ok(None) => Selection::Pass(Vec::new()),
+            Ok(None) => Selection::Pass(self.strip_forwarded(head, route)),
             Err(reason) if Kind::of(head.headers()) == Kind::Plain => match reason {
-                // Ordinary HTTP that no policy speaks of is none of Postern's business.
-                Reason::NoPolicy => Selection::Pass(Vec::new()),
-                // Its path may be under a policy or not; headers that carry claims are not to be
-                // had by writing it oddly.
-                Reason::MalformedHandshake if !self.has_upgrade_only() => {
-                    Selection::Pass(self.strip_all_forwarded(head))
+                // Ordinary HTTP that no policy speaks of is none of Postern's business, but for the
+                // headers that services trust to be Postern's.
+                Reason::NoPolicy => Selection::Pass(self.strip_forwarded(head, route)),
+                // Its path may be under a policy or not.
+                Reason::MalformedHandshake if !self.may_be_upgrade_only(route) => {
+                    Selection::Pass(self.strip_forwarded(head, route))
                 }
                 reason => Selection::Refuse(self.refuse(head, reason)),
             },
@@ -133,16 +137,19 @@ impl Engine {
         }
     }
 
+    /// What is to be done at the response of a request that passed with changes, and that Envoy
+    /// found this route for once they were made: nothing where it passes there as well.
+    pub fn after_passing(&self, head: &RequestHead, route: &RouteFacts) -> Vec<Output> {
+        match self.select(head, route) {
+            Selection::Pass(_) => Vec::new(),
+            Selection::Judge(_) | Selection::Refuse(_) => self.refuse(head, Reason::PolicyInvalid),
+        }
+    }
+
     fn ruleset(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<Rc<Ruleset>>, Reason> {
-        let metadata = match &route.metadata {
-            Some(bytes) if !bytes.is_empty() => bytes,
-            _ => return self.routed(head, route).map(|name| name.and_then(|name| self.named(&name))),
-        };
-        let said = metadata::of_route(metadata).map_err(|_| Reason::PolicyInvalid)?;
-        let Some(said) = said else {
+        let Some((metadata, mut overrides)) = annotation(route)? else {
             return self.routed(head, route).map(|name| name.and_then(|name| self.named(&name)));
         };
-        let Value::Object(mut overrides) = said else { return Err(Reason::PolicyInvalid) };
         let name = match overrides.remove("policy") {
             Some(Value::String(name)) => name,
             Some(_) => return Err(Reason::PolicyInvalid),
@@ -165,8 +172,9 @@ impl Engine {
             return known.clone();
         }
         let policy = self.config.overlay(&key.0, overrides).ok();
-        let ruleset =
-            policy.and_then(|policy| Ruleset::new(policy, &self.keyring, &self.variables).ok()).map(Rc::new);
+        let ruleset = policy
+            .and_then(|policy| Ruleset::new(policy, &self.keyring, &self.variables, &self.forwarded).ok());
+        let ruleset = ruleset.map(Rc::new);
         let mut overlays = self.overlays.borrow_mut();
         if overlays.len() >= MAX_OVERLAYS {
             overlays.clear();
@@ -200,14 +208,22 @@ impl Engine {
         matches!(self.ruleset(head, route), Ok(Some(ruleset)) if session.is_under(&ruleset))
     }
 
-    fn has_upgrade_only(&self) -> bool {
-        self.rulesets.values().any(|ruleset| ruleset.policy.upgrade_only)
+    /// Whether a request on `route`, whichever policy it is under, may be under one for upgrades only.
+    fn may_be_upgrade_only(&self, route: &RouteFacts) -> bool {
+        let over = annotation(route).ok().flatten();
+        over.is_some_and(|(_, over)| over.get("upgrade_only") == Some(&Value::Bool(true)))
+            || self.rulesets.values().any(|ruleset| ruleset.policy.upgrade_only)
     }
 
-    /// What takes out the headers that any policy forwards claims in.
-    fn strip_all_forwarded(&self, head: &RequestHead) -> Vec<HeaderEdit> {
-        let auths = self.rulesets.values().filter_map(|ruleset| ruleset.policy.auth.as_ref());
-        auths.flat_map(|auth| handshake::strip_forwarded(auth, head.headers())).collect()
+    /// What takes out of a request that no policy is known for the headers that any of them forwards
+    /// claims in, and so those that its route adds to one.
+    fn strip_forwarded(&self, head: &RequestHead, route: &RouteFacts) -> Vec<HeaderEdit> {
+        let over = annotation(route).ok().flatten();
+        let added = over.as_ref().and_then(|(_, over)| over.get("auth")?.get("forward")?.as_object());
+        match added {
+            None => self.forwarded.strip(head.headers()),
+            Some(added) => self.forwarded.with(added.keys().map(String::as_str)).strip(head.headers()),
+        }
     }
 
     /// A refusal where no policy says in which carriers a token may be: what any policy would
@@ -218,6 +234,18 @@ impl Engine {
         let instance = Instance::of(head);
         let told = Event::Refused { reason, instance: instance.to_string(), detail: None };
         vec![Output::Tell(told), Output::Reply(edits, Reply::refusal(reason, &instance, None))]
+    }
+}
+
+/// What the metadata of `route` say under `postern`, if anything, and those metadata.
+fn annotation(route: &RouteFacts) -> Result<Option<(&[u8], Map<String, Value>)>, Reason> {
+    let Some(metadata) = route.metadata.as_deref().filter(|metadata| !metadata.is_empty()) else {
+        return Ok(None);
+    };
+    match metadata::of_route(metadata) {
+        Ok(None) => Ok(None),
+        Ok(Some(Value::Object(said))) => Ok(Some((metadata, said))),
+        Ok(Some(_)) | Err(_) => Err(Reason::PolicyInvalid),
     }
 }
 

@@ -16,6 +16,7 @@ mod cookies;
 pub mod csrf;
 mod detail;
 mod engine;
+mod forwarded;
 mod frame;
 mod handshake;
 pub mod headers;

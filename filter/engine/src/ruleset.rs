@@ -9,6 +9,7 @@ use crate::auth::keys::{KeyedProvider, Keyring};
 use crate::auth::revocation::Bearer;
 use crate::auth::secret::Variables;
 use crate::csrf::{CsrfKey, Guard};
+use crate::forwarded::Forwarded;
 use crate::rate::Quota;
 use crate::source::{Content, Source};
 
@@ -18,6 +19,8 @@ pub struct Ruleset {
     pub(crate) policy: Policy,
     pub(crate) providers: Vec<KeyedProvider>,
     pub(crate) csrf: Option<Guard>,
+    /// The headers that this policy or another one of the document forwards claims in.
+    pub(crate) forwarded: Rc<Forwarded>,
     /// Who is no longer good.
     pub(crate) revocation: Option<Rc<Source>>,
     /// How the subprotocol items begin that carry tokens of either kind.
@@ -37,9 +40,16 @@ pub(crate) struct HandshakeRate {
 }
 
 impl Ruleset {
+    /// Makes `policy` ready. `forwarded` are the headers of all policies of the document.
+    ///
     /// # Errors
     /// A secret of the policy is not to be had.
-    pub(crate) fn new(policy: Policy, keyring: &Keyring, variables: &Variables) -> Result<Self, Problem> {
+    pub(crate) fn new(
+        policy: Policy,
+        keyring: &Keyring,
+        variables: &Variables,
+        forwarded: &Rc<Forwarded>,
+    ) -> Result<Self, Problem> {
         let csrf = policy.csrf.as_ref().map(|rule| {
             let path = Path::root().key("policies").key(&policy.name).key("csrf").key("secret");
             let secret = variables.resolve(&rule.secret, &path)?;
@@ -63,6 +73,9 @@ impl Ruleset {
         };
         let address_rates = of(Per::Ip).chain(of(Per::Policy)).collect();
         let user_rates = of(Per::User).collect();
+        let own = policy.auth.iter().flat_map(|auth| auth.forward.keys());
+        let all = forwarded.with(own.map(String::as_str));
+        let forwarded = if all == **forwarded { Rc::clone(forwarded) } else { Rc::new(all) };
         let carriers = policy.auth.iter().flat_map(|auth| &auth.from);
         let carriers = carriers.chain(csrf.iter().flat_map(Guard::carriers));
         let secret_prefixes = carriers
@@ -71,7 +84,16 @@ impl Ruleset {
                 _ => None,
             })
             .collect();
-        Ok(Self { policy, providers, csrf, revocation, secret_prefixes, address_rates, user_rates })
+        Ok(Self {
+            policy,
+            providers,
+            csrf,
+            forwarded,
+            revocation,
+            secret_prefixes,
+            address_rates,
+            user_rates,
+        })
     }
 
     /// Whether the list at hand names `bearer`.

@@ -385,9 +385,7 @@ impl Session {
         let kind = Kind::of(head.headers());
         let unjudged = handshake::passes_unjudged(&self.ruleset, kind);
         if (kind == Kind::Plain && !self.ruleset.policy.upgrade_only) || unjudged {
-            let auth = self.ruleset.policy.auth.as_ref();
-            let edits = auth.map(|auth| handshake::strip_forwarded(auth, head.headers()));
-            self.outputs.push_back(Output::Admit(edits.unwrap_or_default()));
+            self.outputs.push_back(Output::Admit(self.ruleset.forwarded.strip(head.headers())));
             self.phase = Phase::Unjudged { upgrade: unjudged };
             if kind == Kind::Plain {
                 self.page =

@@ -226,6 +226,26 @@ fn ordinary_http_passes_untouched_but_for_headers_that_are_the_policys() {
 }
 
 #[test]
+fn what_passes_without_a_policy_has_no_headers_that_are_a_policys_and_is_left_alone_otherwise() {
+    Envoy::default().worker(|worker| {
+        let mut document =
+            crate::fixtures::document(json!({"auth": auth(json!([{"header": "authorization"}]))}));
+        document["default_policy"] = json!("pass");
+        assert!(worker.configure(document.to_string().as_bytes()));
+        let untouched = handshake();
+        for spoofed in ["x-user-id", "x.user.id"] {
+            let stream = request(worker, &and(&untouched, spoofed, "mallory"));
+            assert_eq!(stream.request(), Some(untouched.clone()), "{spoofed}");
+            let response = fields(&[(":status", "101")]);
+            stream.answered(&response);
+            assert_eq!(stream.response(), Some(response), "{spoofed}");
+            assert_eq!(stream.client_sends(b"\xff not a frame"), b"\xff not a frame");
+            stream.end();
+        }
+    });
+}
+
+#[test]
 fn a_response_that_declines_the_upgrade_passes_with_its_body() {
     Envoy::default().worker(|worker| {
         configure(worker, json!({}));

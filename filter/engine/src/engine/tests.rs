@@ -4,6 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::testing::{compile, request, with, without};
 
+mod forged_claims;
+
 /// Two policies that differ by the one thing that shows without a token or a frame.
 fn two_policies(routes: Value, default_policy: &str) -> Engine {
     let policy = |origin: &str| json!({"origins": {"allow": [origin]}, "auth": "none"});

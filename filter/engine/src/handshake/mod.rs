@@ -19,7 +19,6 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::header_name::is_same_to_a_gateway;
 use postern_config::{Auth, Backlog, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Rate, Tls};
 
 use crate::auth::admit::{self, admit};
@@ -48,7 +47,6 @@ pub(crate) use extensions::{Agreement, Deflate};
 pub(crate) use response::Expected;
 pub(crate) use shape::Kind;
 
-const CONNECTION: &str = "connection";
 const KEY: &str = "sec-websocket-key";
 const PROTOCOL: &str = "sec-websocket-protocol";
 
@@ -244,9 +242,9 @@ impl Handshake {
         if headers.single(KEY) != Single::One(&self.key) {
             edits.push(HeaderEdit::Set(KEY.to_owned(), self.key.clone()));
         }
+        edits.extend(self.ruleset.forwarded.strip(headers));
         if let Some(auth) = &policy.auth {
-            edits.extend(strip_forwarded(auth, headers));
-            edits.extend(keep_forwarded(auth, headers));
+            edits.extend(self.ruleset.forwarded.keep(headers));
             if let Some(claims) = claims {
                 edits.extend(claims.forward(&auth.forward)?);
             }
@@ -358,29 +356,6 @@ impl From<CsrfError> for Refusal {
         let reason = if error == CsrfError::Missing { Reason::CsrfMissing } else { Reason::CsrfInvalid };
         Self { reason, wait: None, detail: Some(error.into()) }
     }
-}
-
-/// What becomes of ordinary HTTP, and of upgrades the policy lets pass unjudged: the headers that
-/// carry claims are the upstream's to trust, so a client's own never reach it.
-pub(crate) fn strip_forwarded(auth: &Auth, headers: Headers<'_>) -> Vec<HeaderEdit> {
-    let spoofed = headers
-        .fields()
-        .filter(|(name, _)| auth.forward.keys().any(|forwarded| is_same_to_a_gateway(name, forwarded)))
-        .map(|(name, _)| name.to_ascii_lowercase());
-    let mut names: Vec<_> = spoofed.collect();
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter().map(HeaderEdit::Remove).collect()
-}
-
-/// A client may not have a hop behind Envoy take a header with claims for one of its own hop
-/// (RFC 9110 §7.6.1).
-fn keep_forwarded(auth: &Auth, headers: Headers<'_>) -> Option<HeaderEdit> {
-    let nominated = headers
-        .list(CONNECTION)
-        .filter_map(|option| std::str::from_utf8(option).ok())
-        .any(|option| auth.forward.keys().any(|forwarded| is_same_to_a_gateway(option, forwarded)));
-    nominated.then(|| HeaderEdit::Set(CONNECTION.to_owned(), b"Upgrade".to_vec()))
 }
 
 /// What takes the secrets out of a request that is answered before it is judged.
