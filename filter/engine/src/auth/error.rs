@@ -57,6 +57,29 @@ impl TokenError {
     }
 }
 
+/// Why a claim has no form as a header value that every service reads as that claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It begins or ends with a blank, which is no part of a field's value (RFC 9110 §5.5).
+    #[error("has a blank at an end")]
+    Blank,
+    /// It has a control character, which ends a field or is left out or replaced on the way.
+    #[error("has a control character")]
+    Control,
+    /// A member of an array is empty, which is no member of a list (RFC 9110 §5.6.1).
+    #[error("is an array with an empty member")]
+    EmptyMember,
+    /// A number beyond what a double holds exactly: another one of the token's would look the same.
+    #[error("is a number that is not exact")]
+    Inexact,
+    /// A member of an array has a comma or a double quote, which make other members of it.
+    #[error("is an array whose member has a comma or a quote")]
+    Separator,
+    /// An object, or an array with something in it that is neither text, number nor boolean.
+    #[error("is no text, number or boolean, and no array of these")]
+    Structure,
+}
+
 /// What is wrong with a token that is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
@@ -75,9 +98,9 @@ pub enum Cause {
     /// A part is not base64url without padding (RFC 7515 §2).
     #[error("not base64url")]
     Encoding,
-    /// A claim to be forwarded has no form as a header value.
-    #[error("a forwarded claim does not fit into a header")]
-    Forward,
+    /// A claim to be forwarded would be another one in a header.
+    #[error("a forwarded claim {0}")]
+    Forward(Unfit),
     /// The header is no JSON object, or has a parameter of the wrong type.
     #[error("malformed header")]
     Header,

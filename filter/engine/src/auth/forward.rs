@@ -1,48 +1,91 @@
 //! Claims on their way to the upstream, as header fields.
 //!
-//! Owns the form of a claim in a header. Every header of the policy is set or removed, so that a
-//! client's own copy of it is never mistaken for a claim.
+//! Owns the form of a claim in a header. No two claims have the same form that a service could mean
+//! different users by, and what carries a field on its way changes none of it: what has no such form is
+//! refused. Every header of the policy is set or removed, so that a client's own copy of it is never
+//! mistaken for a claim.
 
 use std::collections::BTreeMap;
 
 use postern_config::ClaimPath;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::claims::Claims;
-use super::error::Cause;
+use super::error::{Cause, Unfit};
 use crate::headers::HeaderEdit;
+
+/// All integers up to this are doubles, and no two of them the same one.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// U+FEFF is no blank to Unicode, but to ECMAScript (ECMA-262 §12.2).
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 impl Claims {
     /// The edits that `forward` (header name → claim) asks for, one per header.
     ///
-    /// Strings stand as they are, numbers and booleans as JSON, arrays of these joined by commas;
-    /// an absent claim removes the header. Refused are CR, LF and NUL, which would end the field
-    /// (RFC 9110 §5.5), and objects and nested arrays, which have no form that an upstream could
-    /// rely on: to leave them out would look like a token without the claim.
+    /// Strings stand as they are, in UTF-8; integers in digits, other numbers and booleans as JSON; arrays
+    /// of these joined by commas. An absent claim removes the header. An object, a nested array or a null
+    /// in an array is refused: to leave it out would look like a token without the claim.
     pub fn forward(&self, forward: &BTreeMap<String, ClaimPath>) -> Result<Vec<HeaderEdit>, Cause> {
         let edit = |(header, claim): (&String, &ClaimPath)| {
             Ok(match self.get(claim) {
                 None => HeaderEdit::Remove(header.clone()),
-                Some(claim) => HeaderEdit::Set(header.clone(), header_value(claim)?),
+                Some(claim) => {
+                    HeaderEdit::Set(header.clone(), header_value(claim).map_err(Cause::Forward)?.into_bytes())
+                }
             })
         };
         forward.iter().map(edit).collect()
     }
 }
 
-fn header_value(claim: &Value) -> Result<Vec<u8>, Cause> {
-    let value = match claim {
-        Value::Array(members) => members.iter().map(scalar).collect::<Result<Vec<_>, _>>()?.join(","),
-        claim => scalar(claim)?,
-    };
-    if value.contains(['\r', '\n', '\0']) { Err(Cause::Forward) } else { Ok(value.into_bytes()) }
+fn header_value(claim: &Value) -> Result<String, Unfit> {
+    match claim {
+        Value::Array(members) => Ok(members.iter().map(member).collect::<Result<Vec<_>, _>>()?.join(",")),
+        claim => scalar(claim),
+    }
 }
 
-fn scalar(value: &Value) -> Result<String, Cause> {
+/// A member of a list, which lists end at commas and read quoted strings in (RFC 9110 §5.6).
+fn member(value: &Value) -> Result<String, Unfit> {
+    let text = scalar(value)?;
+    match text.as_str() {
+        "" => Err(Unfit::EmptyMember),
+        text if text.contains([',', '"']) => Err(Unfit::Separator),
+        _ => Ok(text),
+    }
+}
+
+fn scalar(value: &Value) -> Result<String, Unfit> {
     match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(Cause::Forward),
+        Value::String(text) => line(text),
+        Value::Number(value) => number(value),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(Unfit::Structure),
+    }
+}
+
+/// A text that no hop cuts, trims or changes.
+fn line(text: &str) -> Result<String, Unfit> {
+    let is_blank = |c: char| c.is_whitespace() || c == BYTE_ORDER_MARK;
+    if text.chars().any(char::is_control) {
+        return Err(Unfit::Control);
+    }
+    if text.starts_with(is_blank) || text.ends_with(is_blank) {
+        return Err(Unfit::Blank);
+    }
+    Ok(text.to_owned())
+}
+
+/// A number, which is the same however the token writes it: 7, 7.0 and 70e-1 are one user.
+fn number(value: &Number) -> Result<String, Unfit> {
+    if value.is_u64() || value.is_i64() {
+        return Ok(value.to_string());
+    }
+    match value.as_f64() {
+        Some(double) if double.abs() < EXACT && double.fract() == 0.0 => Ok(format!("{:.0}", double + 0.0)),
+        Some(double) if double.abs() < EXACT => Ok(value.to_string()),
+        Some(_) | None => Err(Unfit::Inexact),
     }
 }
 

@@ -19,14 +19,20 @@ fn forwarded(value: Value) -> Result<HeaderEdit, Cause> {
 fn scalars_and_lists_of_them_have_a_form_in_a_header() {
     for (value, expected) in [
         (json!("alice"), "alice"),
-        (json!("Zoë, \"the\" \\ \t "), "Zoë, \"the\" \\ \t "),
+        (json!("Zoë, \"the\" \\ one"), "Zoë, \"the\" \\ one"),
+        (json!("à"), "à"),
+        (json!("a\u{a0}b"), "a\u{a0}b"),
         (json!(""), ""),
         (json!(7), "7"),
+        (json!(7.0), "7"),
+        (json!(-0.0), "0"),
         (json!(-1.5), "-1.5"),
+        (json!(1e15), "1000000000000000"),
+        (json!(i64::MIN), "-9223372036854775808"),
         (json!(u64::MAX), "18446744073709551615"),
         (json!(true), "true"),
         (json!(["a", "b"]), "a,b"),
-        (json!(["a", 1, false]), "a,1,false"),
+        (json!(["a b", 1, false]), "a b,1,false"),
         (json!([]), ""),
     ] {
         let edit = HeaderEdit::Set("x-claim".into(), expected.as_bytes().to_vec());
@@ -35,20 +41,53 @@ fn scalars_and_lists_of_them_have_a_form_in_a_header() {
 }
 
 #[test]
-fn a_value_that_would_end_the_field_or_has_no_form_is_refused() {
-    for value in [
-        json!("a\r\nx-admin: 1"),
-        json!("a\n"),
-        json!("\r"),
-        json!("\0"),
-        json!(["a", "b\r"]),
-        json!({"a": 1}),
-        json!([["a"]]),
-        json!([{"a": 1}]),
-        json!(["a", null]),
+fn a_value_that_a_service_could_read_as_another_is_refused() {
+    for (value, unfit) in [
+        (json!(" alice"), Unfit::Blank),
+        (json!("alice "), Unfit::Blank),
+        (json!(" "), Unfit::Blank),
+        (json!("alice\u{a0}"), Unfit::Blank),
+        (json!("\u{2003}alice"), Unfit::Blank),
+        (json!("alice\u{feff}"), Unfit::Blank),
+        (json!(["a", "b "]), Unfit::Blank),
+        (json!("a\r\nx-admin: 1"), Unfit::Control),
+        (json!("a\n"), Unfit::Control),
+        (json!("\r"), Unfit::Control),
+        (json!("\0"), Unfit::Control),
+        (json!("a\tb"), Unfit::Control),
+        (json!("alice\t"), Unfit::Control),
+        (json!("a\u{1b}b"), Unfit::Control),
+        (json!("a\u{7f}"), Unfit::Control),
+        (json!("a\u{85}b"), Unfit::Control),
+        (json!(["a", "b\r"]), Unfit::Control),
+        (json!(["user,admin"]), Unfit::Separator),
+        (json!(["a", ","]), Unfit::Separator),
+        (json!(["\"a", "b\""]), Unfit::Separator),
+        (json!([""]), Unfit::EmptyMember),
+        (json!(["a", "", "b"]), Unfit::EmptyMember),
+        (json!(1e16), Unfit::Inexact),
+        (json!(18_446_744_073_709_551_616.0), Unfit::Inexact),
+        (json!([-9_007_199_254_740_992.0]), Unfit::Inexact),
+        (json!({"a": 1}), Unfit::Structure),
+        (json!([["a"]]), Unfit::Structure),
+        (json!([{"a": 1}]), Unfit::Structure),
+        (json!(["a", null]), Unfit::Structure),
     ] {
-        assert_eq!(forwarded(value.clone()), Err(Cause::Forward), "{value}");
+        assert_eq!(forwarded(value.clone()), Err(Cause::Forward(unfit)), "{value}");
     }
+}
+
+#[test]
+fn the_form_of_one_text_is_that_of_no_other_once_it_is_trimmed() {
+    let texts =
+        ["alice", "alice ", " alice", "alice\t", "alice\u{a0}", "Alice", "", " ", "alice\0", "à", "a"];
+    let mut forms = BTreeMap::new();
+    for text in texts {
+        let Ok(HeaderEdit::Set(_, form)) = forwarded(json!(text)) else { continue };
+        let trimmed = String::from_utf8(form).unwrap().trim().to_owned();
+        assert_eq!(forms.insert(trimmed, text), None, "{text:?}");
+    }
+    assert_eq!(forms.len(), 5);
 }
 
 #[test]
