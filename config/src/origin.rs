@@ -2,8 +2,8 @@
 
 mod parse;
 
-pub(crate) use crate::origin::parse::pattern;
-use crate::origin::parse::{Host, Parts};
+use crate::origin::parse::Parts;
+pub(crate) use crate::origin::parse::{Host, pattern};
 
 /// The `origins` object of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]

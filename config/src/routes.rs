@@ -1,6 +1,7 @@
 //! Which policy a request falls under.
 
 use crate::origin::is_below;
+use crate::request_host::NormalisedHost;
 use crate::request_path::NormalisedPath;
 
 /// One line of `routes`.
@@ -46,9 +47,14 @@ pub enum DefaultPolicy {
 }
 
 impl RouteMatch {
-    /// Whether every part that is present matches: `host` without its port, in any case; `path`
-    /// when it has a normal form; `route_name` if Envoy's route has one.
-    pub fn matches(&self, host: &str, path: Option<&NormalisedPath>, route_name: Option<&str>) -> bool {
+    /// Whether every part that is present matches: `host` and `path` when they have a normal form;
+    /// `route_name` if Envoy's route has one.
+    pub fn matches(
+        &self,
+        host: Option<&NormalisedHost>,
+        path: Option<&NormalisedPath>,
+        route_name: Option<&str>,
+    ) -> bool {
         let host_matches = self.host.as_ref().is_none_or(|pattern| pattern.matches(host));
         let path_matches =
             self.path_prefix.as_ref().is_none_or(|prefix| path.is_some_and(|path| path.is_under(prefix)));
@@ -58,14 +64,12 @@ impl RouteMatch {
 }
 
 impl HostPattern {
-    /// Whether `host`, without its port and in any case, is one of those the pattern stands for.
-    /// A last dot (RFC 1034 §3.1) changes nothing: it names the same host.
-    pub fn matches(&self, host: &str) -> bool {
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    /// Whether `host`, if there is one, is one of those the pattern stands for.
+    pub fn matches(&self, host: Option<&NormalisedHost>) -> bool {
         match self {
             Self::Any => true,
-            Self::Exact(exact) => *exact == host,
-            Self::Subdomains(parent) => is_below(&host, parent),
+            Self::Exact(exact) => host.is_some_and(|host| host.as_str() == exact),
+            Self::Subdomains(parent) => host.is_some_and(|host| is_below(host.as_str(), parent)),
         }
     }
 }
@@ -86,12 +90,13 @@ mod tests {
             (&below, "app.example.com", true),
             (&below, "a.B.Example.com.", true),
             (&below, "example.com", false),
-            (&below, ".example.com", false),
             (&below, "evilexample.com", false),
-            (&HostPattern::Any, "", true),
+            (&HostPattern::Any, "example.com", true),
         ] {
-            assert_eq!(pattern.matches(host), expected, "{pattern:?} {host}");
+            let host = NormalisedHost::parse(host.as_bytes()).unwrap();
+            assert_eq!(pattern.matches(Some(&host)), expected, "{pattern:?} {host:?}");
         }
+        assert!(HostPattern::Any.matches(None) && !exact.matches(None) && !below.matches(None));
     }
 
     #[test]
@@ -102,12 +107,15 @@ mod tests {
             path_prefix: Some("/ws".to_owned()),
             route_name: Some("chat".to_owned()),
         };
-        assert!(whole.matches("app.example.com", Some(&path), Some("chat")));
-        assert!(!whole.matches("other.example.com", Some(&path), Some("chat")));
-        assert!(!whole.matches("app.example.com", Some(&NormalisedPath::parse(b"/").unwrap()), Some("chat")));
-        assert!(!whole.matches("app.example.com", None, Some("chat")));
-        assert!(!whole.matches("app.example.com", Some(&path), None));
+        let [app, other] =
+            ["app.example.com", "other.example.com"].map(|host| NormalisedHost::parse(host.as_bytes()).ok());
+        assert!(whole.matches(app.as_ref(), Some(&path), Some("chat")));
+        assert!(!whole.matches(other.as_ref(), Some(&path), Some("chat")));
+        assert!(!whole.matches(None, Some(&path), Some("chat")));
+        assert!(!whole.matches(app.as_ref(), Some(&NormalisedPath::parse(b"/").unwrap()), Some("chat")));
+        assert!(!whole.matches(app.as_ref(), None, Some("chat")));
+        assert!(!whole.matches(app.as_ref(), Some(&path), None));
         let named = RouteMatch { host: None, path_prefix: None, ..whole };
-        assert!(named.matches("", None, Some("chat")));
+        assert!(named.matches(None, None, Some("chat")));
     }
 }

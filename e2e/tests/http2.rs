@@ -136,6 +136,52 @@ async fn an_extended_connect_is_upgraded_with_a_key_of_posterns_own_and_frames_p
     assert_eq!(record.bytes(), sent);
 }
 
+/// Envoy hands an authority of HTTP/2 on as it is, without a Host field beside it; one with a user it never takes.
+#[tokio::test]
+async fn what_is_no_host_opens_no_socket_over_http2_either() {
+    let twins = Twins::start(|| {
+        let admin = json!({"origins": {"allow": [APP], "missing": "deny"}});
+        let mut whole = document(json!({}), json!({"admin": admin, "weak": {}}));
+        whole["routes"] = json!([{"match": {"host": "admin.example.com"}, "policy": "admin"}]);
+        whole["default_policy"] = json!("weak");
+        Scene::new().document(whole)
+    })
+    .await;
+    let at = |authority: &str, case: &str| handshake("/ws/x", case).uri(format!("https://{authority}/ws/x"));
+    let ask_at = async |scene: &RunningScene, authority: &str, case: &str, host: Option<&str>| {
+        let mut client = connect(scene).await;
+        let request =
+            host.into_iter().fold(at(authority, case), |request, host| request.header("host", host));
+        let (response, _stream) = open(&mut client, request).await;
+        let (head, mut body) = response.into_parts();
+        let fields = head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+        let headers = Headers(fields.collect());
+        let length = headers.get("content-length").map_or(0, |length| length.parse().expect("a length"));
+        let body = read(&mut body, length).await.to_vec();
+        postern_e2e::Response { status: head.status.as_u16(), headers, body }
+    };
+    for scene in [&twins.guarded, &twins.bare] {
+        let request = at("user@admin.example.com", "h2-user").body(()).expect("a sound request");
+        let (response, _stream) = connect(scene).await.send_request(request, false).expect("a connection");
+        within(PATIENCE, "the end of the connection", response).await.expect_err("no response");
+    }
+    for (authority, case) in [("admin.example.com..", "h2-dots"), ("admin..example.com", "h2-label")] {
+        let (status, reason) = (400, "malformed_handshake");
+        let refusal = Refusal { name: authority, case, policy: "none", status, reason, without: 200 };
+        twins.assert_refused_by(&refusal, async |scene| ask_at(scene, authority, case, None).await).await;
+    }
+    for (authority, host, case) in
+        [("ADMIN.example.com", None, "h2-case"), ("admin.example.com", Some("a.example.com"), "h2-beside")]
+    {
+        let answer = ask_at(&twins.guarded, authority, case, host).await;
+        assert_eq!((answer.status, answer.reason().as_deref()), (403, Some("origin_missing")), "{case}");
+    }
+    let answer = ask_at(&twins.guarded, "a.example.com", "h2-other", Some("admin.example.com")).await;
+    assert_eq!(answer.status, 200);
+    let record = twins.guarded.upstream().record("h2-other").await;
+    assert_eq!(record.head.headers.all("host"), ["a.example.com"]);
+}
+
 /// Over HTTP/2 a browser may send each cookie in a field of its own (RFC 9113 §8.2.3).
 #[tokio::test]
 async fn a_csrf_token_is_demanded_and_taken_out_over_http_2_too() {

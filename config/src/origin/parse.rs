@@ -47,12 +47,12 @@ pub(super) fn parts(text: &str) -> Result<Parts<'_>, NoParts> {
 }
 
 /// A host in its one form: a domain in lower case, or an address.
-pub(super) struct Host(pub(super) String);
+pub(crate) struct Host(pub(crate) String);
 
 impl Host {
     /// Reads an ASCII host. `None` when it is empty, ends on a dot, has an empty label, or holds
     /// what no host holds.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             return address.parse::<Ipv6Addr>().ok().map(|address| Self(format!("[{address}]")));
         }

@@ -8,6 +8,7 @@ use crate::path::Path;
 use crate::raw::list::{List, distinct, string};
 use crate::raw::reference::Names;
 use crate::report::Report;
+use crate::request_host::NormalisedHost;
 use crate::request_path::NormalisedPath;
 use crate::routes::{DefaultPolicy, HostPattern, Route, RouteMatch};
 use crate::words::shown;
@@ -109,17 +110,22 @@ fn part<T>(
     }
 }
 
-/// A host is written as in an origin, without scheme and port.
+/// A host is written as in an origin, without scheme and port, and as it may be written in a request.
 fn host(text: String, at: &Path, report: &mut Report) -> Option<HostPattern> {
     if text == "*" {
         return Some(HostPattern::Any);
     }
-    let is_bare = !text.contains('/') && !text.rsplit(']').next().unwrap_or_default().contains(':');
+    let is_bare = !text.contains(['/', '%']) && !text.rsplit(']').next().unwrap_or_default().contains(':');
     let read = if is_bare { pattern(&format!("https://{text}")).ok() } else { None };
+    let can_be_asked_for = |host: &str| {
+        NormalisedHost::parse(host.as_bytes()).is_ok_and(|normalised| normalised.as_str() == host)
+    };
     match read {
-        Some(OriginPattern::Exact { host, .. }) => Some(HostPattern::Exact(host)),
-        Some(OriginPattern::Subdomains { parent, .. }) => Some(HostPattern::Subdomains(parent)),
-        Some(OriginPattern::Any | OriginPattern::Null) | None => {
+        Some(OriginPattern::Exact { host, .. }) if can_be_asked_for(&host) => Some(HostPattern::Exact(host)),
+        Some(OriginPattern::Subdomains { parent, .. }) if can_be_asked_for(&parent) => {
+            Some(HostPattern::Subdomains(parent))
+        }
+        Some(_) | None => {
             let remedy =
                 "write a host without scheme, port and path, such as `app.example.com` or `*.example.com`";
             report.push(at, format!("{} is not a host", shown(&text)), remedy);

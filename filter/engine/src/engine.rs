@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Carrier, Config, CsrfCarrier, DefaultPolicy, NormalisedPath, Problems};
+use postern_config::{
+    Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, NormalisedPath, Problems, RouteMatch,
+};
 use serde_json::{Map, Value};
 
 use crate::auth::carrier::without_parameters;
@@ -120,14 +122,16 @@ impl Engine {
 
     /// Finds the policy that `head` falls under.
     pub fn select(&self, head: &RequestHead, route: &RouteFacts) -> Selection {
+        let is_plain = Kind::of(head.headers()) == Kind::Plain;
         match self.ruleset(head, route) {
             Ok(Some(ruleset)) => Selection::Judge(Box::new(Session::new(ruleset, self.keys.clone()))),
-            Ok(None) => Selection::Pass(self.strip_forwarded(head, route)),
-            Err(reason) if Kind::of(head.headers()) == Kind::Plain => match reason {
+            Ok(None) if is_plain || head.has_host() => Selection::Pass(self.strip_forwarded(head, route)),
+            Ok(None) => Selection::Refuse(self.refuse(head, Reason::MalformedHandshake)),
+            Err(reason) if is_plain => match reason {
                 // Ordinary HTTP that no policy speaks of is none of Postern's business, but for the
                 // headers that services trust to be Postern's.
                 Reason::NoPolicy => Selection::Pass(self.strip_forwarded(head, route)),
-                // Its path may be under a policy or not.
+                // Its host or path may be under a policy or not.
                 Reason::MalformedHandshake if !self.may_be_upgrade_only(route) => {
                     Selection::Pass(self.strip_forwarded(head, route))
                 }
@@ -185,15 +189,24 @@ impl Engine {
 
     /// The name of the policy that `routes` and `default_policy` give; `None` lets it pass.
     fn routed(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<String>, Reason> {
-        let on_paths = self.config.routes.iter().any(|route| route.matches.path_prefix.is_some());
+        let any = |asks: fn(&RouteMatch) -> bool| self.config.routes.iter().any(|line| asks(&line.matches));
+        let on_hosts = any(|line| !matches!(line.host, None | Some(HostPattern::Any)));
+        let on_paths = any(|line| line.path_prefix.is_some());
+        let host = match head.host() {
+            Ok(host) => host,
+            Err(_) if on_hosts => return Err(Reason::MalformedHandshake),
+            Err(_) => None,
+        };
         let path = match NormalisedPath::parse(head.path()) {
             Ok(path) => Some(path),
             Err(_) if on_paths => return Err(Reason::MalformedHandshake),
             Err(_) => None,
         };
-        let found = self.config.routes.iter().find(|line| {
-            line.matches.matches(head.host().unwrap_or_default(), path.as_ref(), route.name.as_deref())
-        });
+        let found = self
+            .config
+            .routes
+            .iter()
+            .find(|line| line.matches.matches(host.as_ref(), path.as_ref(), route.name.as_deref()));
         match (found, &self.config.default_policy) {
             (Some(line), _) => Ok(Some(line.policy.clone())),
             (None, DefaultPolicy::Policy(name)) => Ok(Some(name.clone())),

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use postern_config::{HostFault, NormalisedHost};
+
 use crate::handshake::Kind;
 use crate::headers::{Field, Headers, Single};
 
@@ -87,21 +89,23 @@ impl RequestHead {
         Headers::new(&self.fields)
     }
 
-    /// The host that the request names, without its port, where it is text.
-    pub(crate) fn host(&self) -> Option<&str> {
-        let authority = match self.headers().single(":authority") {
-            Single::One(authority) => authority,
-            Single::Absent | Single::Many => match self.headers().single("host") {
-                Single::One(host) => host,
-                Single::Absent | Single::Many => return None,
-            },
-        };
-        let authority = std::str::from_utf8(authority).ok()?;
-        let without_port = match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-            _ => authority,
-        };
-        (!without_port.is_empty()).then_some(without_port)
+    /// The host that the request names, if it names one.
+    ///
+    /// # Errors
+    /// What it names is no host: router, policy and service could each take it for another one.
+    pub(crate) fn host(&self) -> Result<Option<NormalisedHost>, HostFault> {
+        let headers = self.headers();
+        let mut named = headers.all(":authority").chain(headers.all("host"));
+        match (named.next(), named.next()) {
+            (None, _) => Ok(None),
+            (Some(authority), None) => NormalisedHost::parse(authority).map(Some),
+            (Some(_), Some(_)) => Err(HostFault::Many),
+        }
+    }
+
+    /// Whether the request names a host, which an upgrade must.
+    pub(crate) fn has_host(&self) -> bool {
+        matches!(self.host(), Ok(Some(_)))
     }
 
     /// The path without its query.
@@ -127,21 +131,21 @@ mod tests {
     }
 
     #[test]
-    fn the_host_has_no_port() {
-        let cases: [(&[u8], Option<&str>); 7] = [
-            (b"example.com", Some("example.com")),
-            (b"example.com:8443", Some("example.com")),
-            (b"example.com:", Some("example.com")),
-            (b"[::1]:8443", Some("[::1]")),
-            (b"[::1]", Some("[::1]")),
-            (b":443", None),
-            (b"\xff", None),
-        ];
-        for (authority, expected) in cases {
-            assert_eq!(head(&[(":authority", authority)]).host(), expected, "{authority:?}");
+    fn one_field_names_the_host() {
+        let named = |fields: &[(&str, &[u8])]| {
+            head(fields).host().map(|host| host.map(|host| host.as_str().to_owned()))
+        };
+        let a = Ok(Some("a".to_owned()));
+        assert_eq!(named(&[(":authority", b"A:8443")]), a);
+        assert_eq!(named(&[("Host", b"a")]), a);
+        assert_eq!(named(&[]), Ok(None));
+        assert_eq!(named(&[(":authority", b"user@a")]), Err(HostFault::Name));
+        for two in [":authority", "host", "Host"] {
+            let fields: [(&str, &[u8]); 2] = [(two, b"a"), ("host", b"a")];
+            assert_eq!(named(&fields), Err(HostFault::Many), "{two}");
         }
-        assert_eq!(head(&[("host", b"a")]).host(), Some("a"));
-        assert_eq!(head(&[]).host(), None);
+        assert!(head(&[("host", b"a")]).has_host());
+        assert!(!head(&[]).has_host() && !head(&[("host", b"a..")]).has_host());
     }
 
     #[test]

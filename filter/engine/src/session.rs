@@ -384,6 +384,11 @@ impl Session {
         self.instance = Instance::of(&head);
         let kind = Kind::of(head.headers());
         let unjudged = handshake::passes_unjudged(&self.ruleset, kind);
+        if unjudged && !head.has_host() {
+            let removals = handshake::removals(&self.ruleset, head.headers());
+            self.refuse(removals, Reason::MalformedHandshake.into());
+            return;
+        }
         if (kind == Kind::Plain && !self.ruleset.policy.upgrade_only) || unjudged {
             self.outputs.push_back(Output::Admit(self.ruleset.forwarded.strip(head.headers())));
             self.phase = Phase::Unjudged { upgrade: unjudged };

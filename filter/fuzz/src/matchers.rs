@@ -2,7 +2,7 @@
 //!
 //! Input: lines: an origin pattern, an Origin, a path prefix, a path, a host pattern, a host.
 
-use postern_config::{Config, NormalisedPath, OriginVerdict};
+use postern_config::{Config, NormalisedHost, NormalisedPath, OriginVerdict};
 use serde_json::json;
 
 /// Runs one input.
@@ -16,6 +16,16 @@ pub fn run(input: &[u8]) {
     if let Ok(normal) = NormalisedPath::parse(path) {
         assert_eq!(NormalisedPath::parse(normal.as_bytes()).as_ref(), Ok(&normal), "a normal form has one");
         assert!(normal.is_under("/") && !normal.as_bytes().windows(2).any(|w| w == b"//"));
+    }
+    let normal_host = NormalisedHost::parse(host).ok();
+    if let Some(normal) = &normal_host {
+        assert_eq!(
+            NormalisedHost::parse(normal.as_str().as_bytes()).as_ref(),
+            Ok(normal),
+            "a normal form has one"
+        );
+        assert_eq!(NormalisedHost::parse(&host.to_ascii_uppercase()).as_ref(), Ok(normal));
+        assert!(normal.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.[]:".contains(&b)));
     }
     let policy = json!({"origins": {"allow": [text(pattern)], "missing": "deny"}, "auth": "none"});
     let Ok(config) = Config::from_value(json!({
@@ -35,9 +45,11 @@ pub fn run(input: &[u8]) {
     }
     let Some(route) = config.routes.first() else { return };
     let normal = NormalisedPath::parse(path).ok();
-    let host = text(host);
-    let matches = route.matches.matches(&host, normal.as_ref(), Some("r"));
-    assert_eq!(matches, route.matches.matches(&host.to_ascii_uppercase(), normal.as_ref(), Some("r")));
+    let matches = route.matches.matches(normal_host.as_ref(), normal.as_ref(), Some("r"));
     assert!(!matches || normal.is_some(), "a path without a normal form is under no prefix");
-    assert!(!route.matches.matches(&host, normal.as_ref(), None), "it wants a name");
+    assert!(
+        !matches || normal_host.is_some() || text(host_pattern) == "*",
+        "what is no host matches no pattern"
+    );
+    assert!(!route.matches.matches(normal_host.as_ref(), normal.as_ref(), None), "it wants a name");
 }

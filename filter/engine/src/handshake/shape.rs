@@ -52,7 +52,7 @@ pub(crate) fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, Reason> {
     if headers.list("upgrade").nth(1).is_some() {
         return malformed;
     }
-    if !headers.list_has("connection", b"upgrade") || head.host().is_none() {
+    if !headers.list_has("connection", b"upgrade") || !head.has_host() {
         return malformed;
     }
     if headers.has("content-length") || headers.has("transfer-encoding") {
