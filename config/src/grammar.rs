@@ -5,9 +5,13 @@ pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// Whether `text` may name a policy or a provider.
+/// Whether `text` may name a policy or a provider: one word in a log, and a label of metrics, which loses its
+/// last dots in Envoy and would be empty or another one's without them.
 pub(crate) fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+    };
+    text.len() <= 64 && text.split('.').all(is_part)
 }
 
 /// Whether `text` may name an environment variable.
@@ -32,7 +36,14 @@ mod tests {
         type Grammar = fn(&str) -> bool;
         let table: [(Grammar, &[&str], &[&str]); 4] = [
             (is_token, &["chat.v2", "x-user-id", "!#$%&'*+-.^_`|~"], &["", "a b", "a/b", "é", ":path", "a,"]),
-            (is_name, &["chat", "chat.v2", "A-1_b"], &["", "a b", "a/b", "é"]),
+            (
+                is_name,
+                &["chat", "chat.v2", "A-1_b", "-", "a.b.c"],
+                &[
+                    "", "a b", "a/b", "é", ".", "..", ".a", "a.", "a..b", "a;b", "a=b", "a:b", "a\n", "a|b",
+                    "a,b",
+                ],
+            ),
             (is_variable, &["POSTERN_SECRET", "_", "a1"], &["", "1A", "A-B", "A=B", "É"]),
             (is_line, &["outbound|443||auth.example.com", "é"], &["", "a\nb", "\0"]),
         ];

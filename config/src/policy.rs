@@ -11,7 +11,7 @@ use crate::origin::Origins;
 /// A whole policy; its values cannot be wrong.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The key under `policies`: letters, digits, `.`, `_` and `-`, at most 64.
+    /// The key under `policies`: letters, digits, `_`, `-`, and single dots between them, at most 64.
     pub name: String,
     /// Whether refusals are carried out.
     pub mode: Mode,

@@ -61,8 +61,7 @@ pub(crate) fn single_use_table_full(policy: &str) {
 
 /// A document was fetched from a cluster, or was not.
 pub(crate) fn fetched(source: &str, cluster: &str, result: &str) {
-    // What ends a label is in no name of a cluster that Envoy's own metrics could show.
-    let cluster = cluster.replace(';', "_");
+    let cluster = label(cluster);
     add(
         MetricType::Counter,
         format!("postern_fetches.source={source};.cluster={cluster};.result={result};"),
@@ -70,9 +69,17 @@ pub(crate) fn fetched(source: &str, cluster: &str, result: &str) {
     );
 }
 
+/// The name of a cluster as a label: what begins or ends one within the name of a metric is in none, nor is a
+/// last dot, which Envoy takes off.
+fn label(cluster: &str) -> String {
+    let name = cluster.trim_end_matches('.');
+    let dots = cluster.len().saturating_sub(name.len());
+    name.replace([';', '='], "_") + &"_".repeat(dots)
+}
+
 /// So many seconds ago the document at hand was confirmed.
 pub(crate) fn source_age(source: &str, cluster: &str, seconds: u64) {
-    let cluster = cluster.replace(';', "_");
+    let cluster = label(cluster);
     if let Some(id) =
         id(MetricType::Gauge, format!("postern_source_age_seconds.source={source};.cluster={cluster};"))
     {

@@ -66,7 +66,8 @@ impl RawProvider {
 /// Whether `name` may be a key under `policies` or `providers`.
 pub(super) fn name_is_good(name: &str, at: &Path, report: &mut Report) -> bool {
     if !is_name(name) {
-        report.push(at, "has a name that is not allowed", "write 1 to 64 letters, digits, `.`, `_` and `-`");
+        let remedy = "write 1 to 64 letters, digits, `_` and `-`, and single dots between them";
+        report.push(at, "has a name that is not allowed", remedy);
     }
     is_name(name)
 }

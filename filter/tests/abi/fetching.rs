@@ -325,6 +325,25 @@ fn a_first_message_whose_key_does_not_come_ends_the_connection_at_its_deadline()
 }
 
 #[test]
+fn a_cluster_of_any_name_is_one_label() {
+    for (cluster, label) in [
+        ("outbound|443||auth.example.com", "outbound|443||auth.example.com"),
+        ("a;.result=good", "a_.result_good"),
+        ("a.policy=b;", "a.policy_b_"),
+        ("..", "__"),
+        ("a.", "a_"),
+    ] {
+        Envoy::default().worker(|worker| {
+            assert!(worker.configure(&configuration(cluster, json!({}))));
+            worker.pass(TICK);
+            let names: Vec<_> =
+                worker.metrics().into_keys().filter(|name| name.contains("fetches")).collect();
+            assert_eq!(names, [format!("postern_fetches.source=jwks;.cluster={label};.result=failed;")]);
+        });
+    }
+}
+
+#[test]
 fn a_call_that_cannot_be_made_or_is_cut_or_answered_badly_has_failed_and_is_made_again() {
     Envoy::default().worker(|worker| {
         assert!(worker.configure(&configuration("nobody", json!({}))));
