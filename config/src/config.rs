@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::gate;
+use crate::log::Log;
 use crate::merge::lay_over;
 use crate::path::Path;
 use crate::policy::Policy;
@@ -27,6 +28,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What becomes of an upgrade that no route matches.
     pub default_policy: DefaultPolicy,
+    /// What is written to the log.
+    pub log: Log,
     /// The policies as written, on which [`Config::overlay`] lays overrides.
     sources: BTreeMap<String, Value>,
 }
@@ -101,8 +104,8 @@ impl Config {
         for (name, policy) in &sources {
             raw::contradictions(policy, &Path::root().key("policies").key(name.as_str()), report);
         }
-        let Document { providers, policies, routes, default_policy } = Document::read(document, report)?;
-        Some(Self { providers, policies, routes, default_policy, sources })
+        let Document { providers, policies, routes, default_policy, log } = Document::read(document, report)?;
+        Some(Self { providers, policies, routes, default_policy, log, sources })
     }
 }
 
@@ -114,6 +117,7 @@ impl std::fmt::Debug for Config {
             .field("policies", &self.policies)
             .field("routes", &self.routes)
             .field("default_policy", &self.default_policy)
+            .field("log", &self.log)
             .finish_non_exhaustive()
     }
 }

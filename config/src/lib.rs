@@ -13,6 +13,7 @@ mod gate;
 mod grammar;
 pub mod header_name;
 pub mod limits;
+pub mod log;
 mod merge;
 pub mod origin;
 pub mod path;
@@ -38,6 +39,7 @@ pub use limits::{
     Backlog, Backpressure, Compression, Connections, Counted, GlobalRateLimit, Liveness, MessageType,
     Messages, OnExceed, Per, Rate, UpstreamMessages,
 };
+pub use log::Log;
 pub use origin::{Missing, Origin, OriginPattern, OriginVerdict, Origins};
 pub use path::{Path, Segment};
 pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};

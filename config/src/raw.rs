@@ -14,6 +14,7 @@ mod in_band;
 mod jwks;
 mod limits;
 mod list;
+mod log;
 mod or_none;
 mod origins;
 mod policy;

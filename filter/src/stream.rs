@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use log::Level;
 use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
@@ -14,7 +15,7 @@ use proxy_wasm::types::Action;
 
 use crate::host::{self, HostChunk, Message};
 use crate::sessions::{Live, Plugin};
-use crate::{metrics, shared};
+use crate::{metrics, shared, told};
 
 /// The label of what is counted where no policy applies.
 const NO_POLICY: &str = "none";
@@ -85,10 +86,10 @@ impl Stream {
                 return Action::Pause;
             }
             Ok(false) => {}
-            Ok(true) | Err(Unreadable) => return cut(),
+            Ok(true) | Err(Unreadable) => return cut(session.policy()),
         }
         let now = host::now();
-        let Some(pauses) = judge(&mut session, sender, chunk, now) else { return cut() };
+        let Some(pauses) = judge(&mut session, sender, chunk, now) else { return cut(session.policy()) };
         let action = perform(live, &mut session, now);
         if pauses { Action::Pause } else { action }
     }
@@ -212,8 +213,8 @@ fn spend_shared(session: &Session, ticket: &Ticket, now: Duration) -> Spent {
 }
 
 /// Ends a stream whose bytes cannot be changed as they must be: nothing more of them goes on.
-fn cut() -> Action {
-    log::error!("postern: the host did not hand over or take back a chunk; the stream is cut");
+fn cut(policy: &str) -> Action {
+    told::line(Level::Error, policy, "the host did not hand over or take back a chunk; the stream is cut");
     host::reset();
     Action::Pause
 }
@@ -238,7 +239,8 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             }
             Output::Send(receiver, frame) => {
                 if !host::send_parked(receiver, &frame) {
-                    log::warn!("postern: the host does not let a frame into a parked stream");
+                    let text = "the host does not let a frame into a parked stream";
+                    told::line(Level::Warn, session.policy(), text);
                     session.handle(Input::NotParked, now);
                 }
             }
@@ -250,7 +252,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             }
             Output::Deliver(bytes) => {
                 if !host::send_parked(Peer::Client, &bytes) {
-                    action = cut();
+                    action = cut(session.policy());
                 }
             }
             output => {
@@ -310,7 +312,9 @@ fn tell(policy: &str, event: Event) {
             host::set_reason(reason.id());
             metrics::closed(policy, reason);
             let detail = shown(detail);
-            log::info!("postern: closed policy={policy} reason={} request={instance}{detail}", reason.id());
+            let text =
+                format_args!("closed policy={policy} reason={} request={instance}{detail}", reason.id());
+            told::line(Level::Info, policy, text);
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);
@@ -320,7 +324,9 @@ fn tell(policy: &str, event: Event) {
             host::set_reason(reason.id());
             metrics::handshake_refused(policy, reason);
             let detail = shown(detail);
-            log::info!("postern: refused policy={policy} reason={} request={instance}{detail}", reason.id());
+            let text =
+                format_args!("refused policy={policy} reason={} request={instance}{detail}", reason.id());
+            told::line(Level::Info, policy, text);
         }
     }
 }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::log::Log;
 use crate::path::Path;
 use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::raw::claim_headers;
 use crate::raw::list::List;
+use crate::raw::log::RawLog;
 use crate::raw::policy::RawPolicy;
 use crate::raw::provider::RawProvider;
 use crate::raw::reference::{Names, Surroundings};
@@ -25,6 +27,7 @@ struct RawDocument {
     policies: Option<BTreeMap<String, RawPolicy>>,
     routes: Option<List<RawRoute>>,
     default_policy: Option<String>,
+    log: Option<RawLog>,
 }
 
 /// The parts of a document that are sound.
@@ -34,6 +37,7 @@ pub(crate) struct Document {
     pub(crate) policies: BTreeMap<String, Policy>,
     pub(crate) routes: Vec<Route>,
     pub(crate) default_policy: DefaultPolicy,
+    pub(crate) log: Log,
 }
 
 impl Document {
@@ -62,7 +66,8 @@ impl Document {
         let routes = routes::read(raw.routes, &policy_names, &root.key("routes"), report);
         let default_policy =
             routes::read_default(raw.default_policy, &policy_names, &root.key("default_policy"), report);
-        Some(Self { providers, policies, routes: routes?, default_policy: default_policy? })
+        let log = raw.log.unwrap_or_default().read(&root.key("log"), report);
+        Some(Self { providers, policies, routes: routes?, default_policy: default_policy?, log: log? })
     }
 }
 

@@ -110,6 +110,11 @@ impl Engine {
         self.rulesets.keys().map(String::as_str)
     }
 
+    /// How many lines that peers cause a worker may write to the log in a second.
+    pub fn log_limit(&self) -> u32 {
+        self.config.log.refusals_per_second
+    }
+
     /// What is to be fetched from clusters.
     pub fn sources(&self) -> Vec<Rc<Source>> {
         self.keyring.sources.all()
