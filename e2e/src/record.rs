@@ -17,6 +17,8 @@ use crate::wire::End;
 #[derive(Debug)]
 pub(crate) enum Order {
     Send(Vec<u8>),
+    /// Reads, or does not.
+    Read(bool),
     HangUp,
 }
 
@@ -125,6 +127,16 @@ impl Record {
             self.send(piece);
             sleep(BETWEEN_PIECES).await;
         }
+    }
+
+    /// Makes the upstream read nothing more of what comes.
+    pub fn stop_reading(&self) {
+        self.orders.send(Order::Read(false)).expect("a connection that the upstream still has");
+    }
+
+    /// Makes the upstream read on.
+    pub fn read_on(&self) {
+        self.orders.send(Order::Read(true)).expect("a connection that the upstream still has");
     }
 
     /// Makes the upstream drop the connection without a Close.

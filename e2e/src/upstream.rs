@@ -217,13 +217,15 @@ impl Socket<'_> {
             }
         }
         let mut incomplete = Vec::new();
+        let mut reads = true;
         loop {
             tokio::select! {
                 order = self.orders.recv() => match order {
                     Some(Order::Send(bytes)) => self.write(&bytes).await?,
+                    Some(Order::Read(on)) => reads = on,
                     Some(Order::HangUp) | None => return Err(End::Eof),
                 },
-                filled = self.wire.fill() => {
+                filled = self.wire.fill(), if reads => {
                     let unread = self.wire.unread().len();
                     let bytes = self.wire.take(unread);
                     self.record.add(&bytes);

@@ -25,13 +25,16 @@ fn configuration() -> Value {
         "first_message_timeout": format!("{}s", TIMEOUT.as_secs()), "max_unauthenticated_bytes": "8KiB",
         "expiry_grace": "0s", "require": [{"claim": "scope", "contains": "chat"}],
     });
+    let mut long = auth.clone();
+    (long["max_unauthenticated_bytes"], long["refresh"]) = (json!("512KiB"), json!("/auth/token"));
+    long["first_message_timeout"] = json!("30s");
     let inspects = json!({"auth": auth, "compression": "inspect"});
     let rated = json!({"auth": auth, "rates": [
         {"count": "handshakes", "per": "user", "limit": 1, "window": "1h"},
     ]});
     document(
         json!({"edge": provider}),
-        json!({"first": {"auth": auth}, "inspects": inspects, "rated": rated}),
+        json!({"first": {"auth": auth}, "inspects": inspects, "rated": rated, "long": {"auth": long}}),
     )
 }
 
@@ -55,6 +58,7 @@ async fn start() -> RunningScene {
         .workers(2)
         .upstream("/ws/first/greets", Behaviour::Chatty(greeting()))
         .upstream("/ws/first/silent", Behaviour::Silent)
+        .upstream("/ws/long/silent", Behaviour::Silent)
         .upstream("/ws/first/floods", Behaviour::Chatty(vec![Frame::binary(vec![7; 9000]).bytes()]))
         .upstream("/ws/inspects", Behaviour::Answer(deflates()))
         .start()
@@ -126,6 +130,34 @@ async fn what_the_server_says_first_waits_and_arrives_complete() {
     assert_eq!(frames(&mut client, 5).await, greeting().concat());
     client.send(Frame::text("hello").masked().bytes()).await;
     assert_eq!(client.frame().await, Ok(Frame::text("hello")));
+}
+
+#[tokio::test]
+async fn a_service_that_answers_no_ping_has_its_client_told_as_soon_all_the_same() {
+    let scene = start().await;
+    for (count, size, at_once) in
+        [(10, 6_000, false), (10, 6_000, true), (390, 1_000, false), (390, 1_000, true)]
+    {
+        let mut client = scene.open("/ws/long/silent").await;
+        let record = scene.record(&client).await;
+        let message = Frame::binary(vec![7; size]).bytes();
+        let said = message.repeat(count);
+        match at_once {
+            true => record.send(&said),
+            false => (0..count).for_each(|_| record.send(&message)),
+        }
+        assert!(client.hears_nothing_for(QUIET).await);
+        client.send(first(&token("alice")).bytes()).await;
+        assert!(frames(&mut client, count).await == said, "{count} of {size}, at once: {at_once}");
+        // Nor does an answer wait for the service's next word, whatever it said before.
+        record.send(&said);
+        assert!(frames(&mut client, count).await == said);
+        let refresh = json!({"auth": {"token": token("alice")}}).to_string();
+        client.send(Frame::text(&refresh).masked().bytes()).await;
+        let told = client.frame_within(Duration::from_secs(2)).await.expect("an answer");
+        let told: Value = serde_json::from_slice(&told.payload).expect("JSON");
+        assert_eq!(told["postern"], "token_accepted", "{count} of {size}, at once: {at_once}");
+    }
 }
 
 #[tokio::test]

@@ -2,25 +2,14 @@
 //! which demands one.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use h2::client::SendRequest;
-use h2::ext::Protocol;
-use h2::{RecvStream, SendStream};
-use http::{Method, Request, Response};
 use postern_e2e::csrf::{CSRF_SECRET, mint};
-use postern_e2e::deadline::{PATIENCE, within};
 use postern_e2e::http::Headers;
+use postern_e2e::http2::{connect, handshake, open, read};
 use postern_e2e::token::{edge_claims, jwks, now};
 use postern_e2e::twins::{Refusal, document};
 use postern_e2e::{Answer, Behaviour, Documents, Frame, RunningScene, Scene, Served, Signer, Twins, json};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 const APP: &str = "https://app.example.com";
 
@@ -45,49 +34,6 @@ fn scene() -> Scene {
         .upstream("/ws/chat/declines", Behaviour::Answer(Answer::status(403, "no")))
 }
 
-/// A connection over TLS on which Envoy allows extended CONNECT.
-async fn connect(scene: &RunningScene) -> SendRequest<Bytes> {
-    let mut roots = RootCertStore::empty();
-    let certificate = CertificateDer::from_pem_file(scene.certificate()).expect("Envoy's certificate");
-    roots.add(certificate).expect("a sound certificate");
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let tcp = TcpStream::connect(scene.envoy().listener()).await.expect("Envoy's listener");
-    let name = ServerName::try_from("localhost").expect("a name");
-    let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("TLS");
-    let (client, connection) = h2::client::handshake(tls).await.expect("HTTP/2");
-    tokio::spawn(connection);
-    let ready = within(PATIENCE, "an HTTP/2 connection", client.ready()).await.expect("a connection");
-    // Envoy's SETTINGS come with its first bytes, yet after the client's own.
-    within(PATIENCE, "extended CONNECT to be allowed", async {
-        while !ready.is_extended_connect_protocol_enabled() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    ready
-}
-
-/// A handshake as a browser makes it (RFC 8441 §5).
-fn handshake(path: &str, case: &str) -> http::request::Builder {
-    Request::builder()
-        .method(Method::CONNECT)
-        .uri(format!("https://localhost{path}"))
-        .extension(Protocol::from_static("websocket"))
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-extensions", "permessage-deflate; client_max_window_bits")
-        .header("x-case", case)
-}
-
-async fn open(
-    client: &mut SendRequest<Bytes>,
-    request: http::request::Builder,
-) -> (Response<RecvStream>, SendStream<Bytes>) {
-    let request = request.body(()).expect("a sound request");
-    let (response, stream) = client.send_request(request, false).expect("an open connection");
-    (within(PATIENCE, "a response", response).await.expect("a response"), stream)
-}
-
 /// One handshake on a connection of its own, from a page of `origin` if there is one; the response, and its body if it
 /// has opened no WebSocket.
 async fn ask(scene: &RunningScene, path: &str, case: &str, origin: Option<&str>) -> postern_e2e::Response {
@@ -101,18 +47,6 @@ async fn ask(scene: &RunningScene, path: &str, case: &str, origin: Option<&str>)
     let length = headers.get("content-length").map_or(0, |length| length.parse().expect("a length"));
     let body = read(&mut body, length).await.to_vec();
     postern_e2e::Response { status: head.status.as_u16(), headers, body }
-}
-
-/// Reads `n` bytes.
-async fn read(body: &mut RecvStream, n: usize) -> BytesMut {
-    let mut bytes = BytesMut::new();
-    while bytes.len() < n {
-        let chunk = within(PATIENCE, "bytes of a WebSocket", body.data()).await.expect("more bytes");
-        let chunk = chunk.expect("an open stream");
-        body.flow_control().release_capacity(chunk.len()).expect("what has just been read");
-        bytes.extend_from_slice(&chunk);
-    }
-    bytes
 }
 
 #[tokio::test]

@@ -23,7 +23,9 @@ fn configuration() -> Value {
     let waits = json!({
         "idle_timeout": seconds(IDLE_TIMEOUT), "ping_interval": "none", "close_timeout": seconds(CLOSE_TIMEOUT),
     });
-    document(json!({}), json!({"beats": {"liveness": beats}, "waits": {"liveness": waits}}))
+    let proves = json!({"liveness": beats, "upstream_messages": {"utf8": true}});
+    let policies = json!({"beats": {"liveness": beats}, "waits": {"liveness": waits}, "proves": proves});
+    document(json!({}), policies)
 }
 
 fn scene() -> Scene {
@@ -32,6 +34,7 @@ fn scene() -> Scene {
         .upstream("/ws/waits/silent", Behaviour::Silent)
         .upstream("/ws/beats/greets", Behaviour::Chatty(vec![Frame::text("hello").bytes()]))
         .upstream("/ws/beats/silent", Behaviour::Silent)
+        .upstream("/ws/proves/silent", Behaviour::Silent)
 }
 
 /// Filters of Envoy's own on both sides of Postern.
@@ -283,25 +286,26 @@ async fn an_upstream_that_answers_no_ping_costs_a_silent_client_nothing() {
 #[tokio::test]
 async fn what_postern_says_by_itself_and_where_it_cannot_is_counted() {
     let scene = scene().plaintext().start().await;
-    let mut client = open(&scene, "/ws/beats/silent").await;
+    let mut client = open(&scene, "/ws/proves/silent").await;
     let record = scene.record(&client).await;
     let ping = next(&mut client, Instant::now(), PING_INTERVAL).await;
     answer(&mut client, &ping).await;
-    let labels = [("policy", "beats"), ("direction", "downstream")];
+    let labels = [("policy", "proves"), ("direction", "downstream")];
     scene.envoy().stat_becomes("postern_pings", &labels, 1.0).await;
-    let out_of_reach = [("policy", "beats")];
+    let out_of_reach = [("policy", "proves")];
     assert_eq!(scene.envoy().stats().await.sum("postern_connections_out_of_reach", &out_of_reach), 0.0);
-    // Headers in two pieces, both ways, and an upstream that answers no Ping.
-    let (news, hello) = (Frame::text("news").bytes(), Frame::text("hello").masked().bytes());
-    client.send_pieces([&hello[..1], &hello[1..]]).await;
+    // Texts in two pieces, both ways, and an upstream that answers no Ping.
+    let (news, hello) = (Frame::text("news".repeat(100)), Frame::text("hello".repeat(100)).masked().bytes());
+    client.send_pieces([&hello[..400], &hello[400..]]).await;
     assert_eq!(record.bytes_when(hello.len()).await, hello);
-    for piece in [&news[..1], &news[1..]] {
+    let bytes = news.bytes();
+    for piece in [&bytes[..300], &bytes[300..]] {
         record.send(piece);
         tokio::time::sleep(LISTENING).await;
     }
-    assert_eq!(next_of_application(&mut client).await, Frame::text("news"));
+    assert_eq!(next_of_application(&mut client).await, news);
     listen(&mut client).await;
-    let upstream = [("policy", "beats"), ("direction", "upstream")];
+    let upstream = [("policy", "proves"), ("direction", "upstream")];
     scene.envoy().stat_becomes("postern_pings", &upstream, 1.0).await;
     scene.envoy().stat_becomes("postern_connections_out_of_reach", &out_of_reach, 1.0).await;
     drop(client);
@@ -363,6 +367,75 @@ async fn a_ping_stands_between_fragments_and_never_within_a_frame() {
     answer(&mut client, &ping).await;
     record.send(Frame::continuation("ment").bytes());
     assert_eq!(next_of_application(&mut client).await, Frame::continuation("ment"));
+}
+
+#[tokio::test]
+async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arrives() {
+    // For longer than a client may be silent, asked or not.
+    const STOPPED: Duration = Duration::from_secs(9);
+    let scene = scene().plaintext().upstream("/ws/beats/records", Behaviour::Recorder).start().await;
+    for size in [1_000, 60_000] {
+        let mut client = scene.open("/ws/beats/records").await;
+        let record = scene.record(&client).await;
+        record.stop_reading();
+        // More than Envoy and the sockets on the way hold, so that Pongs wait behind it.
+        let all = Frame::binary(vec![7; size]).masked().bytes().repeat((32 << 20) / size);
+        {
+            let mut sending = std::pin::pin!(client.try_send(&all));
+            let sent = tokio::time::timeout(STOPPED, &mut sending).await;
+            assert!(sent.is_err(), "{size}: it is held up, and not cut: {sent:?}");
+            record.read_on();
+            sending.await.expect("an open connection");
+        }
+        assert!(record.bytes_when(all.len()).await == all, "{size}");
+        client.show_heartbeats();
+        listen(&mut client).await;
+        assert!(record.is_open(), "{size}");
+    }
+    // One that is gone is found, though its service does not read either.
+    let mut client = scene.open("/ws/beats/records").await;
+    scene.record(&client).await.stop_reading();
+    let start = Instant::now();
+    client.send(Frame::binary(vec![7; 30_000]).masked().bytes()).await;
+    client.rest().await;
+    assert!(start.elapsed() < PING_INTERVAL + PONG_TIMEOUT + LATE + LATE, "{:?}", start.elapsed());
+    assert_eq!(scene.access_line(client.case()).await["reason"], "pong_timeout");
+}
+
+#[tokio::test]
+async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_it_has_seen_half() {
+    let scene = scene().plaintext().start().await;
+    let long = vec![b'x'; 64 << 10];
+    let in_all = IDLE_TIMEOUT + Duration::from_secs(4);
+    for (what, frame, start, after, service_is_told) in [
+        ("a header", Frame::binary(long.clone()), 0, IDLE_TIMEOUT, true),
+        ("a Close", Frame::closing(1000, &"x".repeat(100)), 6, IDLE_TIMEOUT, true),
+        ("a short text", Frame::text("x".repeat(200)), 9, IDLE_TIMEOUT, true),
+        ("a text", Frame::text(&long[..]), 600, in_all, false),
+        ("binary", Frame::binary(long.clone()), 600, in_all, false),
+    ] {
+        let mut client = open(&scene, "/ws/waits").await;
+        let bytes = frame.masked().bytes();
+        let began = Instant::now();
+        client.send(&bytes[..=start]).await;
+        let mut rest = bytes[start + 1..].iter();
+        let close = loop {
+            match tokio::time::timeout(LISTENING, client.frame()).await {
+                Ok(frame) => break frame.expect("a Close"),
+                Err(_) => client.send([*rest.next().expect("more of it")]).await,
+            }
+        };
+        let took = began.elapsed();
+        assert_eq!(close, Frame::closing(3008, "idle_timeout"), "{what}");
+        assert!(took + LISTENING > after && took < after + LATE, "{what}: {took:?}");
+        let record = scene.record(&client).await;
+        if service_is_told {
+            let up = record.close().await;
+            assert_eq!((up.code(), up.reason()), (Some(3008), "idle_timeout".to_owned()), "{what}");
+        } else {
+            record.ended().await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod abi;
 mod host;
+mod memory;
 mod metrics;
 mod root;
 mod sessions;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use postern_engine::{Heartbeats, Messages, Reason, Tally};
 use proxy_wasm::types::MetricType;
 
-use crate::host;
+use crate::{host, memory};
 
 thread_local! {
     /// One VM is one thread; all its root contexts share these.
@@ -20,8 +20,8 @@ thread_local! {
 struct Metrics {
     ids: HashMap<String, u32>,
     tallies: BTreeMap<String, Tally>,
-    /// How much memory the host was told of.
-    memory: u64,
+    /// What the host was told of last, by the names of the gauges.
+    gauges: BTreeMap<&'static str, u64>,
 }
 
 /// A handshake went up and was agreed on.
@@ -100,16 +100,19 @@ pub(crate) fn tally(policy: &str, tally: &Tally) {
     });
 }
 
-/// How much memory this VM has taken, for all its connections and policies.
-fn memory_grows_by() -> i64 {
-    let now = host::memory();
-    let before = METRICS.with_borrow_mut(|metrics| std::mem::replace(&mut metrics.memory, now));
-    i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(i64::try_from(before).unwrap_or(i64::MAX))
+/// Tells the part of this VM in a gauge that is a sum over all VMs.
+fn set_part(name: &'static str, value: u64) {
+    let before = METRICS.with_borrow_mut(|metrics| metrics.gauges.insert(name, value)).unwrap_or(0);
+    let [value, before] = [value, before].map(|part| i64::try_from(part).unwrap_or(i64::MAX));
+    add(MetricType::Gauge, name.to_owned(), value.saturating_sub(before));
 }
 
 /// Tells the host what has been added up.
 pub(crate) fn flush() {
-    add(MetricType::Gauge, "postern_memory_bytes".to_owned(), memory_grows_by());
+    let (held, budget) = memory::held_and_budget();
+    set_part("postern_memory_bytes", host::memory());
+    set_part("postern_held_bytes", held);
+    set_part("postern_memory_budget_bytes", budget);
     let tallies = METRICS.with_borrow_mut(|metrics| std::mem::take(&mut metrics.tallies));
     for (policy, tally) in tallies {
         let Heartbeats { to_client, to_upstream, out_of_reach } = tally.heartbeats;

@@ -9,7 +9,7 @@ use proxy_wasm::types::ContextType;
 use crate::sessions::Plugin;
 use crate::sources::Fetches;
 use crate::stream::Stream;
-use crate::{host, metrics, sessions, shared, sources, stream, told};
+use crate::{host, memory, metrics, sessions, shared, sources, stream, told};
 
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
@@ -54,6 +54,7 @@ impl Context for Root {
         let now = host::now();
         let changed = self.fetches.on_answer(call, fields, body_len, now);
         sources::tell(changed, now);
+        memory::keep_within_budget(now);
         host::enter(self.context_id);
     }
 
@@ -75,6 +76,7 @@ impl RootContext for Root {
                 // Envoy tries a configuration on a VM that it throws away at once, which must not
                 // take it upon itself to fetch. So fetching begins with the first tick, and until
                 // then what is there serves.
+                memory::set_budget(engine.memory_budget());
                 self.fetches.begin(&engine.sources(), host::now());
                 self.engine = Some(Rc::new(engine));
                 host::set_tick_period(sessions::LATEST);
@@ -115,6 +117,7 @@ impl RootContext for Root {
                 stream::perform(&live, &mut session, now);
             }
         }
+        memory::keep_within_budget(now);
         host::enter(self.context_id);
         metrics::flush();
         told::on_tick(now);

@@ -46,6 +46,8 @@ pub(crate) struct Live {
     scheduled: Cell<Option<NonZeroU64>>,
     busy: Cell<bool>,
     waiting: Cell<bool>,
+    /// Whether it is among those that hold something for their peers.
+    pub(crate) holds: Cell<bool>,
 }
 
 impl Live {
@@ -59,6 +61,7 @@ impl Live {
             scheduled: Cell::default(),
             busy: Cell::default(),
             waiting: Cell::default(),
+            holds: Cell::default(),
         })
     }
 
@@ -109,6 +112,11 @@ impl Live {
 /// be late.
 pub(crate) fn set_back(now: Duration) -> Option<Duration> {
     LAST.replace(now).checked_sub(now).filter(|by| *by > LATEST)
+}
+
+/// When the clock was last looked at by the tick.
+pub(crate) fn last_tick() -> Duration {
+    LAST.get()
 }
 
 /// All that have a deadline.

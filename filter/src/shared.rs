@@ -14,6 +14,11 @@ const ATTEMPTS: u32 = 64;
 
 const SEED_KEY: &str = "postern.seed";
 
+/// The names of the tables. The host keeps their slots over a new module under the same `vm_id`; so
+/// a table whose entries come to look otherwise has to be named otherwise.
+const BUCKETS: &str = "postern.rates";
+const TOKENS: &str = "postern.used";
+
 /// The seed that the first worker chose.
 pub(crate) fn seed() -> Option<[u8; 16]> {
     if host::shared(SEED_KEY).1.is_none() {
@@ -25,18 +30,18 @@ pub(crate) fn seed() -> Option<[u8; 16]> {
 
 /// Takes tokens from a shared bucket.
 pub(crate) fn charge(question: &Charge, now: Duration) -> Outcome {
-    change("buckets", question.key.slot(), |slot| rate::charge(slot, question, now)).unwrap_or(Outcome::Full)
+    change(BUCKETS, question.key.slot(), |slot| rate::charge(slot, question, now)).unwrap_or(Outcome::Full)
 }
 
 /// Spends a token.
 pub(crate) fn spend(ticket: &Ticket, now: Duration) -> Spent {
-    change("tokens", ticket.slot(), |slot| single_use::spend(slot, ticket, now)).unwrap_or(Spent::Full)
+    change(TOKENS, ticket.slot(), |slot| single_use::spend(slot, ticket, now)).unwrap_or(Spent::Full)
 }
 
 /// What `decide` makes of a slot of `table`, once what becomes of the slot by that is in force.
 /// `None` where it does not get to be.
 fn change<T>(table: &str, slot: u32, decide: impl Fn(&[u8]) -> (T, Option<Vec<u8>>)) -> Option<T> {
-    let key = format!("postern.{table}.{slot}");
+    let key = format!("{table}.{slot}");
     for _ in 0..ATTEMPTS {
         let (bytes, cas) = host::shared(&key);
         let (answer, changed) = decide(&bytes);

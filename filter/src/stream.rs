@@ -15,7 +15,7 @@ use proxy_wasm::types::Action;
 
 use crate::host::{self, HostChunk, Message};
 use crate::sessions::{Live, Plugin};
-use crate::{metrics, shared, told};
+use crate::{memory, metrics, sessions, shared, told};
 
 /// The label of what is counted where no policy applies.
 const NO_POLICY: &str = "none";
@@ -76,12 +76,14 @@ impl Stream {
         let Some(live) = &self.live else { return Action::Continue };
         let mut session = live.session.borrow_mut();
         if session.pass_unread(sender, len) {
+            memory::touch(live, sessions::last_tick());
             live.note_traffic();
             return Action::Continue;
         }
         let mut chunk = HostChunk::new(sender, len);
         match session.pass_plain(sender, &mut chunk) {
             Ok(true) if host::resume(sender) => {
+                memory::touch(live, sessions::last_tick());
                 live.note_traffic();
                 return Action::Pause;
             }
@@ -91,7 +93,22 @@ impl Stream {
         let now = host::now();
         let Some(pauses) = judge(&mut session, sender, chunk, now) else { return cut(session.policy()) };
         let action = perform(live, &mut session, now);
+        drop(session);
+        memory::touch(live, now);
+        memory::keep_within_budget(now);
         if pauses { Action::Pause } else { action }
+    }
+
+    fn on_trailers(&self, sender: Peer) -> Action {
+        let Some(live) = &self.live else { return Action::Continue };
+        let mut session = live.session.borrow_mut();
+        if session.passes_trailers(sender) {
+            return Action::Continue;
+        }
+        let now = host::now();
+        session.handle(Input::Trailers(sender), now);
+        perform(live, &mut session, now);
+        Action::Pause
     }
 }
 
@@ -100,9 +117,11 @@ impl Context for Stream {
         if let Some(live) = self.live.take() {
             live.schedule(None);
             live.set_waiting(false);
+            memory::forget(&live);
             let mut session = live.session.borrow_mut();
             let tally = session.take_last_tally();
             metrics::tally(session.policy(), &tally);
+            session.handle(Input::Ended, host::now());
             if session.was_opened() {
                 metrics::connections(session.policy(), -1);
             }
@@ -137,16 +156,25 @@ impl HttpContext for Stream {
             }
             Selection::Judge(mut session) => {
                 let now = host::now();
+                if memory::is_full(now) {
+                    session.handle(Input::MemoryFull, now);
+                }
                 session.handle(Input::Request(head), now);
                 let live = Live::new(Rc::clone(&self.plugin), self.root, self.context_id, *session);
                 let live = self.live.insert(live);
-                perform(live, &mut live.session.borrow_mut(), now)
+                let action = perform(live, &mut live.session.borrow_mut(), now);
+                memory::keep_within_budget(now);
+                action
             }
         }
     }
 
     fn on_http_request_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
         self.on_body(Peer::Client, len)
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.on_trailers(Peer::Client)
     }
 
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
@@ -171,6 +199,10 @@ impl HttpContext for Stream {
 
     fn on_http_response_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
         self.on_body(Peer::Upstream, len)
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        self.on_trailers(Peer::Upstream)
     }
 }
 
@@ -262,6 +294,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             }
         }
     }
+    memory::note(live, session, now);
     let waits = session.is_waiting();
     if session.was_opened() {
         live.note_traffic();

@@ -2,6 +2,7 @@
 
 mod clusters;
 mod managers;
+mod memory;
 mod overrides;
 
 use postern_config::{Config, MessageType, Path, Policy, Problem};
@@ -35,8 +36,9 @@ struct Judged {
 /// environment is the filter's, so a secret named by a variable is taken on trust.
 fn problems_of(document: &Value) -> Result<Config, Vec<Problem>> {
     let config = Config::from_value(document.clone()).map_err(|problems| problems.0)?;
-    let keys = Keyring::check(&config.providers);
-    if keys.is_empty() { Ok(config) } else { Err(keys) }
+    let mut problems = Keyring::check(&config.providers);
+    problems.extend(memory::problems(&config));
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 
 /// Judges the text of a file.
@@ -68,7 +70,10 @@ pub(crate) fn check(text: &[u8]) -> Judgement {
 
     let mut sound = Vec::new();
     if findings.iter().all(|finding| finding.severity == Severity::Warning) {
-        sound.extend(judged.iter().filter_map(|judged| judged.config.as_ref()).map(summary));
+        for config in judged.iter().filter_map(|judged| judged.config.as_ref()) {
+            sound.push(summary(config));
+            sound.extend(memory::worst_cases(config));
+        }
         if overrides_judged > 0 {
             sound.push(format!("sound: {}", counted(overrides_judged, "route override", "route overrides")));
         }

@@ -104,5 +104,7 @@ fn the_examples_of_the_language_are_sound() {
     arguments.extend(files.iter().map(|file| file.as_os_str()));
     let output = postern(&arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-    assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), files.len());
+    let told = told(&output);
+    let sound = told.lines().filter(|line| line.starts_with("> ") && line.contains(": sound: "));
+    assert_eq!(sound.count(), files.len(), "{told}");
 }

@@ -6,12 +6,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::log::Log;
+use crate::memory::Memory;
 use crate::path::Path;
 use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::raw::claim_headers;
 use crate::raw::list::List;
 use crate::raw::log::RawLog;
+use crate::raw::memory::RawMemory;
 use crate::raw::policy::RawPolicy;
 use crate::raw::provider::RawProvider;
 use crate::raw::reference::{Names, Surroundings};
@@ -28,6 +30,7 @@ struct RawDocument {
     routes: Option<List<RawRoute>>,
     default_policy: Option<String>,
     log: Option<RawLog>,
+    memory: Option<RawMemory>,
 }
 
 /// The parts of a document that are sound.
@@ -38,6 +41,7 @@ pub(crate) struct Document {
     pub(crate) routes: Vec<Route>,
     pub(crate) default_policy: DefaultPolicy,
     pub(crate) log: Log,
+    pub(crate) memory: Memory,
 }
 
 impl Document {
@@ -67,7 +71,15 @@ impl Document {
         let default_policy =
             routes::read_default(raw.default_policy, &policy_names, &root.key("default_policy"), report);
         let log = raw.log.unwrap_or_default().read(&root.key("log"), report);
-        Some(Self { providers, policies, routes: routes?, default_policy: default_policy?, log: log? })
+        let memory = raw.memory.unwrap_or_default().read(&root.key("memory"), report);
+        Some(Self {
+            providers,
+            policies,
+            routes: routes?,
+            default_policy: default_policy?,
+            log: log?,
+            memory: memory?,
+        })
     }
 }
 

@@ -21,6 +21,18 @@ fn smallest() -> Policy {
 }
 
 #[test]
+fn the_budget_of_memory_is_read_and_a_quarter_of_a_gibibyte_by_default() {
+    assert_eq!(whole().memory.budget, 64 << 20);
+    let document = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}});
+    for (memory, budget) in [(json!({}), 256 << 20), (json!({"budget": "896MiB"}), 896 << 20)] {
+        let mut document = document.clone();
+        document["memory"] = memory;
+        assert_eq!(Config::from_value(document).unwrap().memory.budget, budget);
+    }
+    assert_eq!(Config::from_value(document).unwrap().memory.budget, 256 << 20);
+}
+
+#[test]
 fn every_key_of_a_policy_is_read() {
     let config = whole();
     let policy = &config.policies["chat"];

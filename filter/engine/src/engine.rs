@@ -24,6 +24,7 @@ use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
 use crate::slots::KeySpace;
 use crate::source::Source;
+use crate::worst_case::judge_budget;
 
 /// How many different overrides by route metadata are kept ready. An Envoy with more pays for
 /// reading them anew.
@@ -88,6 +89,7 @@ impl Engine {
                 }
                 Err(problem) => problems.push(problem),
             }
+            problems.extend(judge_budget(config.memory.budget, policy));
         }
         if !problems.is_empty() {
             return Err(Problems(problems));
@@ -103,6 +105,11 @@ impl Engine {
         let token_parameters = of_tokens.chain(of_guards).collect();
         let (overlays, keys) = (RefCell::default(), KeySpace::new(seed));
         Ok(Self { config, keyring, variables, rulesets, overlays, keys, forwarded, token_parameters })
+    }
+
+    /// How much the sessions of one worker may hold for their peers, in bytes.
+    pub fn memory_budget(&self) -> u64 {
+        self.config.memory.budget
     }
 
     /// The names of all policies.

@@ -80,11 +80,20 @@ const BLOCKS: u64 = 1024;
 const BYTES_PER_BLOCK: u64 = 64;
 
 /// How many blocks a message may have that inflates to `len` bytes.
-pub(crate) fn max_blocks(len: u64) -> u64 {
+fn max_blocks(len: u64) -> u64 {
     BLOCKS + len / BYTES_PER_BLOCK
 }
 
+/// How long a message that inflates to `len` bytes may be. What does not compress is stored in blocks, each of which costs
+/// five bytes.
+pub(crate) fn max_wire_bytes(len: u64) -> u64 {
+    len.saturating_add(max_blocks(len).saturating_mul(5))
+}
+
 impl Inflater {
+    /// The most memory that one takes, in bytes.
+    pub(crate) const MOST_HELD: u64 = (1 << 15) + size_of::<DecompressorOxide>() as u64;
+
     /// For what a side with this context sends. Nothing is allocated before the first message.
     pub fn new(context: Context) -> Self {
         Self { context, history: History::default(), message: None }
@@ -121,6 +130,12 @@ impl Inflater {
     pub fn reset(&mut self) {
         self.history = History::default();
         self.message = None;
+    }
+
+    /// Memory that is taken, in bytes.
+    pub fn held(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, |_| size_of::<DecompressorOxide>());
+        self.history.ring.capacity() + message
     }
 
     fn inflate(

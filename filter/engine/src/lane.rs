@@ -12,7 +12,7 @@ use postern_config::MessageType;
 
 use crate::chunk::{Chunk, Unreadable};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, OpCode};
-use crate::inflate::max_blocks;
+use crate::inflate;
 use crate::reason::Reason;
 pub(crate) use skim::Run;
 
@@ -108,14 +108,19 @@ impl Lane {
         self.payload_left == 0
     }
 
+    /// Whether no byte of a frame has come that is not whole.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.payload_left == 0 && self.held.is_empty()
+    }
+
     /// Whether a Close has passed, payload and all.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed && self.payload_left == 0
     }
 
-    /// Whether it holds the start of a header.
-    pub(crate) fn holds(&self) -> bool {
-        !self.held.is_empty()
+    /// How many bytes it holds of the start of a header.
+    pub(crate) fn held(&self) -> usize {
+        self.held.as_slice().len()
     }
 
     /// How much of the payload of the open frame is to come.
@@ -281,11 +286,13 @@ impl LaneLimits {
         }
     }
 
-    /// How long a message may be on the wire. What does not compress is stored in blocks, each of
-    /// which costs five bytes; how many there may be is for the inflater to say.
+    /// How long a message may be on the wire.
     fn max_wire_bytes(&self, compressed: bool) -> u64 {
-        let blocks = if compressed && self.inflated { max_blocks(self.max_message_bytes) } else { 0 };
-        self.max_message_bytes.saturating_add(blocks.saturating_mul(5))
+        if compressed && self.inflated {
+            inflate::max_wire_bytes(self.max_message_bytes)
+        } else {
+            self.max_message_bytes
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! An [`Engine`] is a document made ready; it finds the policy of a request and starts a
 //! [`Session`], which judges the stream from its request to its end.
 
+mod append;
 pub mod auth;
 mod buckets;
 mod chunk;
@@ -24,6 +25,7 @@ pub mod inflate;
 mod lane;
 mod log_budget;
 mod mask;
+pub mod memory;
 mod metadata;
 mod moment;
 mod open;
@@ -42,6 +44,7 @@ mod tally;
 #[cfg(test)]
 mod testing;
 mod utf8;
+mod worst_case;
 
 pub use chunk::{Chunk, Unreadable};
 pub use configuration::read_configuration;
@@ -58,3 +61,4 @@ pub use request::{Connection, Entropy, Protocol, RequestHead, is_upgrade};
 pub use ruleset::Ruleset;
 pub use session::{Event, Input, Judged, Output, Session};
 pub use tally::{Heartbeats, Messages, Tally};
+pub use worst_case::{judge_budget, most_held};

@@ -38,16 +38,21 @@ impl Mask {
     pub(crate) fn remove<'a>(self, masked: &[u8], plain: &'a mut [u8]) -> &'a [u8] {
         let len = masked.len().min(plain.len());
         let (Some(plain), Some(masked)) = (plain.get_mut(..len), masked.get(..len)) else { return &[] };
-        let (words, tail) = plain.as_chunks_mut::<8>();
-        let (masked_words, masked_tail) = masked.as_chunks::<8>();
-        let key = self.word();
-        for (word, masked) in words.iter_mut().zip(masked_words) {
-            *word = (u64::from_ne_bytes(*masked) ^ key).to_ne_bytes();
-        }
-        for ((byte, masked), key) in tail.iter_mut().zip(masked_tail).zip(self.bytes()) {
-            *byte = masked ^ key;
-        }
+        plain.copy_from_slice(masked);
+        self.remove_in_place(plain);
         plain
+    }
+
+    /// Writes what `payload` reads as in its place.
+    pub(crate) fn remove_in_place(self, payload: &mut [u8]) {
+        let (words, tail) = payload.as_chunks_mut::<8>();
+        let key = self.word();
+        for word in words {
+            *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+        }
+        for (byte, key) in tail.iter_mut().zip(self.bytes()) {
+            *byte ^= key;
+        }
     }
 }
 

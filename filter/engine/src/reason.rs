@@ -26,6 +26,7 @@ pub enum Reason {
     JsonTooDeep,
     KeysUnavailable,
     MalformedHandshake,
+    MemoryExceeded,
     MessageRate,
     MessageTooBig,
     NoPolicy,
@@ -71,7 +72,7 @@ pub struct Consequence {
 
 impl Reason {
     /// Every reason, in the order of the ids.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::AuthTimeout,
         Self::BacklogExceeded,
         Self::ByteRate,
@@ -91,6 +92,7 @@ impl Reason {
         Self::JsonTooDeep,
         Self::KeysUnavailable,
         Self::MalformedHandshake,
+        Self::MemoryExceeded,
         Self::MessageRate,
         Self::MessageTooBig,
         Self::NoPolicy,
@@ -153,6 +155,7 @@ impl Reason {
             Self::MalformedHandshake => {
                 ("malformed_handshake", 400, NO_CLOSE, "Malformed WebSocket handshake")
             }
+            Self::MemoryExceeded => ("memory_exceeded", 503, 1013, "Out of memory"),
             Self::MessageRate => ("message_rate", NO_STATUS, 1008, "Too many messages"),
             Self::MessageTooBig => ("message_too_big", NO_STATUS, 1009, "Message too big"),
             Self::NoPolicy => ("no_policy", 403, NO_CLOSE, "No policy for this route"),

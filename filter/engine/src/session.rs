@@ -42,6 +42,8 @@ pub struct Session {
     /// Whether the request is held.
     held: bool,
     opened: bool,
+    /// Whether nobody could begin to hold anything when the request came.
+    memory_is_full: bool,
     /// The ordinary request whose response may be given a CSRF token.
     page: Option<Box<Page>>,
     outputs: VecDeque<Output>,
@@ -63,14 +65,24 @@ pub enum Input {
     Spent(Spent),
     /// The policy goes away: the connection is to end by this time, since the Unix epoch.
     Drain(Duration),
+    /// The stream is over. The last counts are asked for before.
+    Ended,
     /// A source that the session may wait for, or be ended by, has something new or has failed.
     Fetched,
+    /// What is held for peers by all sessions is more than it may be, and this one is to give back its part. From
+    /// [`Holdings::next_to_give_back`](crate::memory::Holdings::next_to_give_back).
+    MemoryExceeded,
+    /// Nobody may begin to hold anything; ahead of the request.
+    MemoryFull,
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
     /// The clock was set back by so much since it was last told.
     SetBack(Duration),
     /// Time has passed.
     Timer,
+    /// Trailers of this peer's, which HTTP/2 and HTTP/3 can have, where [`Session::passes_trailers`]
+    /// says no: they stay with the host.
+    Trailers(Peer),
 }
 
 impl fmt::Debug for Input {
@@ -82,11 +94,15 @@ impl fmt::Debug for Input {
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
             Self::Spent(spent) => f.debug_tuple("Spent").field(spent).finish(),
+            Self::Ended => f.write_str("Ended"),
             Self::Fetched => f.write_str("Fetched"),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
+            Self::MemoryExceeded => f.write_str("MemoryExceeded"),
+            Self::MemoryFull => f.write_str("MemoryFull"),
             Self::NotParked => f.write_str("NotParked"),
             Self::SetBack(by) => f.debug_tuple("SetBack").field(by).finish(),
             Self::Timer => f.write_str("Timer"),
+            Self::Trailers(sender) => f.debug_tuple("Trailers").field(sender).finish(),
         }
     }
 }
@@ -163,6 +179,9 @@ enum Phase {
     Open(Box<Open>),
     /// Ordinary HTTP, or an upgrade that the policy does not judge: bytes pass.
     Unjudged { upgrade: bool },
+    /// The upstream declined a WebSocket. Its answer passes; nothing of the client's does, which the
+    /// upstream would take for a request.
+    Declined,
     /// Refused: what goes to the client is Postern's own reply.
     Refused,
     /// Cut: nothing passes.
@@ -192,7 +211,17 @@ impl Session {
     /// A stream under `ruleset`, whose buckets are named in `keys`.
     pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
         let (phase, instance) = (Phase::Fresh(keys), Instance::default());
-        Self { ruleset, phase, instance, held: false, opened: false, page: None, outputs: VecDeque::new() }
+        let outputs = VecDeque::new();
+        Self {
+            ruleset,
+            phase,
+            instance,
+            held: false,
+            opened: false,
+            memory_is_full: false,
+            page: None,
+            outputs,
+        }
     }
 
     /// The policy's name.
@@ -241,7 +270,10 @@ impl Session {
                     open.drain(at);
                 }
             }
+            Input::Ended => self.phase = Phase::Ended,
             Input::Fetched => self.on_fetched(now),
+            Input::MemoryExceeded => self.give_back(now),
+            Input::MemoryFull => self.memory_is_full = true,
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
                     open.give_up_parking(now);
@@ -254,6 +286,7 @@ impl Session {
             }
             Input::Rerouted => self.refuse(Vec::new(), Reason::PolicyInvalid.into()),
             Input::Timer => self.on_time(now),
+            Input::Trailers(_) => self.on_trailers(now),
         }
     }
 
@@ -291,7 +324,7 @@ impl Session {
                 return judged;
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
-            Phase::Refused if peer == Peer::Upstream => Passage::whole(chunk.len()),
+            Phase::Refused | Phase::Declined if peer == Peer::Upstream => Passage::whole(chunk.len()),
             // To let it go on would let the request go on as well.
             Phase::Handshake(_) if peer == Peer::Client && chunk.is_empty() => {
                 Passage { park: true, ..Passage::default() }
@@ -317,10 +350,36 @@ impl Session {
             Phase::Fresh(_)
             | Phase::Handshake(_)
             | Phase::AwaitingResponse(_)
+            | Phase::Declined
             | Phase::Refused
             | Phase::Ended => Passage::default(),
         };
         Ok(Judged::Passage(passage))
+    }
+
+    /// Memory that is taken for what the peers have sent, in bytes: what waits to be judged or to be authenticated, and
+    /// what inflaters know.
+    pub fn held(&self) -> u64 {
+        match &self.phase {
+            Phase::Handshake(handshake) if self.held => handshake.held(),
+            Phase::Open(open) => open.held(),
+            _ => 0,
+        }
+    }
+
+    /// Gives that memory back, and ends.
+    fn give_back(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Handshake(_) => self.refuse_held(Reason::MemoryExceeded.into()),
+            Phase::Open(open) => {
+                let refused = open.refused();
+                open.give_back(now);
+                if refused.is_none() {
+                    self.tell_refusal();
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Whether the next `len` bytes from `peer` pass as they are, so that nobody need read them.
@@ -329,6 +388,16 @@ impl Session {
         match &mut self.phase {
             Phase::Open(open) => open.pass_unread(peer, len),
             Phase::Unjudged { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not, they
+    /// are to be held, and are the next input. A WebSocket has none (RFC 8441 §5).
+    pub fn passes_trailers(&self, sender: Peer) -> bool {
+        match self.phase {
+            Phase::Unjudged { .. } => true,
+            Phase::Declined | Phase::Refused => sender == Peer::Upstream,
             _ => false,
         }
     }
@@ -403,7 +472,10 @@ impl Session {
             self.refuse(removals, Reason::UpgradeRequired.into());
             return;
         }
-        let handshake = Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone());
+        let mut handshake = Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone());
+        if self.memory_is_full {
+            handshake.forbid_holding();
+        }
         self.phase = Phase::Handshake(Box::new(handshake));
         self.advance_handshake(now);
     }
@@ -496,7 +568,8 @@ impl Session {
                 if awaiting.parked {
                     self.outputs.push_back(Output::ResumeRequest);
                 }
-                self.pass_response(false, None);
+                self.outputs.push_back(Output::AdmitResponse(Vec::new()));
+                self.phase = Phase::Declined;
             }
             Phase::Unjudged { upgrade } if upgrade || !switching => {
                 let guard = self.ruleset.csrf.as_ref().zip(self.page.take());
@@ -505,10 +578,27 @@ impl Session {
             }
             // A 101 that nobody asked for.
             Phase::Unjudged { .. } => self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into()),
-            Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Ended => {
+            Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Declined | Phase::Ended => {
                 self.outputs.push_back(Output::Reset);
                 self.phase = Phase::Ended;
             }
+        }
+    }
+
+    /// Ends the session: behind trailers nothing can come, and what is held must not go on with them.
+    fn on_trailers(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Handshake(_) => self.refuse_held(Reason::MalformedHandshake.into()),
+            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), Reason::MalformedHandshake.into()),
+            Phase::Open(open) => {
+                let refused = open.refused();
+                open.refuse(Reason::ProtocolError, now);
+                if refused.is_none() {
+                    self.tell_refusal();
+                }
+                self.send();
+            }
+            _ => {}
         }
     }
 
@@ -583,6 +673,10 @@ mod fetch_tests;
 mod fetched;
 #[cfg(test)]
 mod frame_tests;
+#[cfg(test)]
+mod half_frame_tests;
+#[cfg(test)]
+mod held_up_tests;
 #[cfg(test)]
 mod plain_tests;
 #[cfg(test)]

@@ -26,6 +26,8 @@ mod held;
 mod host;
 mod hostile;
 mod lifetime;
+mod memory;
 mod messages;
 mod sharing;
+mod trailers;
 mod verification;

@@ -26,6 +26,16 @@ pub(crate) enum Found {
     Token(String),
 }
 
+impl Found {
+    /// Memory that is taken for it, in bytes.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Token(token) => token.capacity(),
+            Self::Ambiguous | Self::Nothing => 0,
+        }
+    }
+}
+
 impl Place {
     pub(crate) fn new(pointer: &JsonPointer) -> Self {
         Self { names: pointer.names().collect() }

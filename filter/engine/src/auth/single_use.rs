@@ -3,10 +3,11 @@
 //! Owns the question that spends a token, and what becomes of a slot of the table by it. Whoever
 //! lets a token in asks this as the last thing before, so that what is refused for anything else
 //! leaves the token unspent; of any number that ask at once one is the first. A spent token is
-//! remembered for as long as it would be accepted. Memory is bounded by [`SLOTS`] times 64
-//! entries of 24 bytes (6 MiB); a slot of which no entry may be forgotten lets no token in.
+//! remembered for as long as it would be accepted. Memory is bounded by [`SLOTS`] times [`WAYS`]
+//! entries of 16 bytes (48 MiB); a slot of which no entry may be forgotten lets no token in.
 //!
 //! [`SLOTS`]: crate::slots::SLOTS
+//! [`WAYS`]: crate::slots::WAYS
 
 use std::time::Duration;
 
@@ -14,9 +15,6 @@ use super::claims::Claims;
 use super::error::Cause;
 use crate::reason::Reason;
 use crate::slots::{DISORDER, EntryKey, KeySpace, Slot};
-
-/// How many tokens a slot has room for.
-const WAYS: usize = 64;
 
 /// The question to spend a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +74,7 @@ pub fn spend(slot: &[u8], ticket: &Ticket, now: Duration) -> (Spent, Option<Vec<
     if slot.found().is_some() {
         return (Spent::Again, None);
     }
-    if !slot.has_room(WAYS) {
+    if !slot.has_room() {
         return (Spent::Full, None);
     }
     let until = u64::try_from(ticket.accepted_until.as_nanos()).unwrap_or(u64::MAX);

@@ -19,7 +19,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Auth, Backlog, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Rate, Tls};
+use postern_config::{
+    Auth, Backlog, Compression, OnExceed, OriginVerdict, Origins, OtherUpgrades, Per, Rate, Tls,
+};
 
 use crate::auth::admit::{self, admit};
 use crate::auth::claims::Claims;
@@ -28,7 +30,7 @@ use crate::auth::single_use::{Spent, Ticket};
 use crate::buckets::Buckets;
 use crate::csrf::error::CsrfError;
 use crate::detail::Detail;
-use crate::headers::{HeaderEdit, Headers, Single};
+use crate::headers::{Field, HeaderEdit, Headers, Single};
 use crate::open::ping::PingKey;
 use crate::open::rates::Rates;
 use crate::open::rights::Rights;
@@ -65,6 +67,8 @@ pub(crate) struct Handshake {
     admission: Option<Box<Admission>>,
     waiting: Waiting,
     buckets: Buckets,
+    /// Whether there is no memory for what it, or its connection from the start, would hold.
+    may_not_hold: bool,
 }
 
 /// What comes next.
@@ -135,6 +139,7 @@ impl Handshake {
             admission: None,
             waiting: Waiting::default(),
             buckets,
+            may_not_hold: false,
         };
         if handshake.refusal.is_none() && !handshake.has_sound_offers() {
             handshake.refusal = Some(Reason::MalformedHandshake.into());
@@ -161,6 +166,7 @@ impl Handshake {
             match self.judge(&mut claims, now) {
                 Ok(admission) => self.admission = Some(Box::new(admission)),
                 Err(stop) => match self.waiting.judge(stop, now) {
+                    Ok(()) if self.may_not_hold => self.refusal = Some(Reason::MemoryExceeded.into()),
                     Ok(()) => return Next::Wait,
                     Err(refusal) => self.refusal = Some(refusal),
                 },
@@ -200,6 +206,24 @@ impl Handshake {
         self.waiting.until()
     }
 
+    /// There is no memory for what it, or its connection from the start, would hold: it is refused if either would.
+    pub(crate) fn forbid_holding(&mut self) {
+        self.may_not_hold = true;
+    }
+
+    /// Memory that is taken for it while it waits, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        let fields = &self.head.fields;
+        let texts: usize = fields.iter().map(|(name, value)| name.capacity() + value.capacity()).sum();
+        (fields.capacity() * size_of::<Field>() + texts) as u64
+    }
+
+    /// Whether its connection will hold what peers send from the start.
+    fn would_hold(&self) -> bool {
+        let inspects = self.ruleset.policy.compression == Compression::Inspect;
+        self.awaits_first_message() || (inspects && !self.extensions.left.is_empty())
+    }
+
     /// What takes the secrets out of the request.
     pub(crate) fn removals(&self) -> &[HeaderEdit] {
         &self.credentials.removals
@@ -232,6 +256,9 @@ impl Handshake {
             guard.judge(&self.credentials.csrf, headers, now)?;
         }
 
+        if self.may_not_hold && self.would_hold() {
+            return Err(Reason::MemoryExceeded.into());
+        }
         let mut edits = self.credentials.removals.clone();
         if allowed.len() != offers.len() {
             let left = credentials.iter().copied().chain(allowed.iter().copied());

@@ -29,6 +29,11 @@ impl Candidate {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// How much of it is there.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether all of it is there.
     pub(super) fn is_whole(&self) -> bool {
         self.bytes.len() == self.header.len + PAYLOAD_LEN

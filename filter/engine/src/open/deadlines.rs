@@ -56,10 +56,21 @@ pub(super) struct Deadlines {
     fetch_at: Option<Moment>,
     /// When what waits to be said can be.
     speak_at: Option<Moment>,
-    /// When the client can be asked what it has read.
+    /// When a peer can be asked what it has read.
     mark_at: Option<Moment>,
     /// When what is left is cut.
     cut_at: Option<Moment>,
+}
+
+/// What is under way, as far as it tells for how long the client's silence is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct UnderWay {
+    /// Until when the service may hold up what the client says.
+    pub(super) held_up_until: Option<Moment>,
+    /// When the frame has to be whole that the client is sending.
+    pub(super) frame_ends_at: Option<Moment>,
+    /// Whether a frame of the service's is under way to the client, which cannot be asked meanwhile.
+    pub(super) unaskable: bool,
 }
 
 /// The ends that are known ahead.
@@ -84,7 +95,7 @@ pub(super) enum Due {
     End(Reason),
     /// The client is to be asked whether it is there.
     AskClient,
-    /// The client is to be asked what it has read.
+    /// A peer is to be asked what it has read.
     Mark,
     /// A token has waited long enough for something that is fetched.
     LookAgain,
@@ -123,13 +134,13 @@ impl Deadlines {
     }
 
     /// When the next of them is.
-    pub(super) fn next(&self) -> Option<Duration> {
-        let idle_at = Some(self.idle_at());
+    pub(super) fn next(&self, under_way: UnderWay) -> Option<Duration> {
+        let idle_at = Some(self.idle_at(under_way));
         let Ends { entrance, expiry, session, drain } = self.ends;
         let open = [
             idle_at,
             self.ping_at,
-            self.pong_at,
+            self.silent_at(under_way),
             self.upstream_pong_at,
             self.park_at,
             self.mark_at,
@@ -145,7 +156,7 @@ impl Deadlines {
     }
 
     /// What is due at `now`. To be asked until it is nothing; all but the ends is told once.
-    pub(super) fn due(&mut self, now: Duration) -> Option<Due> {
+    pub(super) fn due(&mut self, under_way: UnderWay, now: Duration) -> Option<Due> {
         let now = Moment::from(now);
         let passed = |at: Option<Moment>| at.is_some_and(|at| at <= now);
         if self.speak_at.take_if(|at| *at <= now).is_some() {
@@ -154,14 +165,14 @@ impl Deadlines {
         if let Some(cut_at) = self.cut_at {
             return (cut_at <= now).then_some(Due::Cut);
         }
-        self.ask_before_idle(now);
+        self.ask_before_idle(under_way, now);
         let ends = [
             (self.ends.entrance, Reason::AuthTimeout),
             (self.ends.expiry, Reason::TokenExpired),
             (self.ends.session, Reason::SessionLimit),
             (self.ends.drain, Reason::Drain),
-            (self.pong_at, Reason::PongTimeout),
-            (Some(self.idle_at()), Reason::IdleTimeout),
+            (self.silent_at(under_way), Reason::PongTimeout),
+            (Some(self.idle_at(under_way)), Reason::IdleTimeout),
         ];
         let end = ends.into_iter().filter(|(at, _)| passed(*at)).min_by_key(|(at, _)| *at);
         // Of what has passed by now the first counts.
@@ -203,12 +214,12 @@ impl Deadlines {
 
     /// A host that stood still, or whose clock was set forward, has had nobody asked meanwhile: who
     /// would be idle by now, but should have been asked before, counts as silent since it was due.
-    fn ask_before_idle(&mut self, now: Moment) {
+    fn ask_before_idle(&mut self, under_way: UnderWay, now: Moment) {
         let Some(interval) = self.liveness().ping_interval else { return };
         let due_at = self.heard.after(interval);
         // One that could not be asked is to be tried again later than that.
         let is_unasked = self.ping_at.is_some_and(|at| at <= due_at);
-        if is_unasked && due_at <= now && self.idle_at() <= now {
+        if is_unasked && due_at <= now && self.idle_at(under_way) <= now {
             self.heard = now.before(interval);
             self.ping_at = Some(now);
         }
@@ -245,22 +256,12 @@ impl Deadlines {
         self.ping_at = self.liveness().ping_interval.map(|interval| now.after(interval));
     }
 
-    /// The client's answer cannot overtake the frame that it is sending.
-    pub(super) fn extend_pong(&mut self) -> bool {
-        let extended = self.heard.after(self.liveness().pong_timeout);
-        let longer = self.pong_at.is_some_and(|at| at < extended);
-        if longer {
-            self.pong_at = Some(extended);
-        }
-        longer
-    }
-
     /// Something is to be said as soon as the chunk at hand has gone.
     pub(super) fn speak_next(&mut self, now: Duration) {
         self.speak_at = Some(now.into());
     }
 
-    /// The client is to be asked what it has read, as soon as the chunk at hand has gone.
+    /// A peer is to be asked what it has read, as soon as the chunk at hand has gone.
     pub(super) fn mark_next(&mut self, now: Duration) {
         let now = Moment::from(now);
         self.mark_at.get_or_insert(now);
@@ -287,6 +288,11 @@ impl Deadlines {
         self.moved = true;
     }
 
+    /// Whether payload of the client has passed unread, at a time that is not known yet.
+    pub(super) fn has_moved(&self) -> bool {
+        self.moved
+    }
+
     /// What passed unread did so by `now`.
     pub(super) fn note_time(&mut self, now: Duration) {
         if std::mem::take(&mut self.moved) {
@@ -300,6 +306,24 @@ impl Deadlines {
     /// Something has come from the client.
     pub(super) fn note_client(&mut self, now: Duration) {
         self.hear(now.into());
+    }
+
+    /// For how long nothing has come from the client, as far as that is known.
+    pub(super) fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.heard.into())
+    }
+
+    /// The client can be asked again, which a frame on its way to it prevented: who should have been asked
+    /// meanwhile is, before it is idle.
+    pub(super) fn note_askable(&mut self, now: Duration) {
+        if let Some(interval) = self.liveness().ping_interval {
+            self.heard = self.heard.max(Moment::from(now).before(interval));
+        }
+    }
+
+    /// How long the client may be idle.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.liveness().idle_timeout
     }
 
     /// Whether a Close has gone, so that what is left will be cut.
@@ -409,8 +433,20 @@ impl Deadlines {
         &self.ruleset.policy.liveness
     }
 
-    fn idle_at(&self) -> Moment {
-        self.heard.after(self.liveness().idle_timeout)
+    /// When the client has been idle for too long. Bytes of a frame that does not end are no sign of life.
+    fn idle_at(&self, UnderWay { held_up_until, frame_ends_at, unaskable }: UnderWay) -> Moment {
+        let is_asked = self.liveness().ping_interval.is_some();
+        let since = if unaskable && is_asked { self.heard.max(self.upstream_heard) } else { self.heard };
+        let at = since.after(self.liveness().idle_timeout);
+        let at = frame_ends_at.map_or(at, |ends_at| at.min(ends_at));
+        held_up_until.map_or(at, |until| at.max(until))
+    }
+
+    /// When its answer is overdue. It cannot overtake what the client is sending, least of all a frame.
+    fn silent_at(&self, UnderWay { held_up_until, frame_ends_at, .. }: UnderWay) -> Option<Moment> {
+        let pong_at = self.pong_at.filter(|_| frame_ends_at.is_none())?;
+        let at = pong_at.max(self.heard.after(self.liveness().pong_timeout));
+        Some(held_up_until.map_or(at, |until| at.max(until)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing of the client's goes on. A Close is an exception, both ways: it ends the wait, and
 //! whatever waited is forgotten.
 
+use crate::append::append;
 use crate::chunk::{Chunk, Unreadable};
 use crate::frame::{FrameHeader, OpCode};
 use crate::lane::Peer;
@@ -85,16 +86,24 @@ impl Entrance {
         let Passage { before, keep, rest, .. } = std::mem::take(passage);
         if let Self::Waiting(waiting) = self {
             let held = &mut waiting.held;
-            held.extend(before);
-            held.extend_from_slice(chunk.window(0..keep)?);
+            append(held, &before);
+            append(held, chunk.window(0..keep)?);
             for piece in rest {
                 match piece {
-                    Piece::Chunk(range) => held.extend_from_slice(chunk.window(range)?),
-                    Piece::Other(bytes) => held.extend(bytes),
+                    Piece::Chunk(range) => append(held, chunk.window(range)?),
+                    Piece::Other(bytes) => append(held, &bytes),
                 }
             }
         }
         Ok(())
+    }
+
+    /// Memory that is taken for what waits, in bytes.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Waiting(waiting) => waiting.held.capacity(),
+            Self::Open | Self::Shut => 0,
+        }
     }
 
     /// The connection is authenticated: what waited goes on.

@@ -93,7 +93,7 @@ impl Open {
         now: Duration,
     ) -> Result<Option<Passage>, Unreadable> {
         if behind.is_none() {
-            self.client.keep_heard();
+            self.client.forget_heard();
             self.deadlines.note_client(now);
             self.deadlines.expect_no_pong(now);
             self.deadlines.await_fetch(self.rights.as_ref().and_then(|rights| rights.pending_until()));
@@ -199,7 +199,7 @@ impl Open {
         let held = self.entrance.open();
         self.listen();
         // A stream stays parked only while it holds nothing, and nothing is withheld from it.
-        let rests = self.upstream.at_boundary() && !self.upstream.withholds();
+        let rests = self.upstream.at_boundary() && self.upstream.withheld() == 0;
         let client = self.parking.of(Peer::Client);
         if !client.is_parked() {
             self.late = held;

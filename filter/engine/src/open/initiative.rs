@@ -24,7 +24,13 @@ impl Open {
                 self.backlog.prove(read);
                 self.deadlines.expect_no_pong(now);
             }
-            Peer::Upstream => self.deadlines.expect_no_upstream_pong(),
+            Peer::Upstream => {
+                self.end_hold_up(now);
+                if let Some(upload) = &mut self.upload {
+                    upload.prove(read, now.into());
+                }
+                self.deadlines.expect_no_upstream_pong();
+            }
         }
     }
 
@@ -33,7 +39,12 @@ impl Open {
         self.parking.of(peer).note_pong();
         match peer {
             Peer::Client => self.deadlines.expect_no_pong(now),
-            Peer::Upstream => self.deadlines.expect_no_upstream_pong(),
+            Peer::Upstream => {
+                if let Some(upload) = &mut self.upload {
+                    upload.expect_no_answer();
+                }
+                self.deadlines.expect_no_upstream_pong();
+            }
         }
     }
 
@@ -50,6 +61,7 @@ impl Open {
         let side = match sender {
             Peer::Client => {
                 if len > 0 {
+                    self.note_upload(passage.len(), now);
                     self.deadlines.note_client(now);
                 }
                 &self.client
@@ -73,12 +85,16 @@ impl Open {
         if !matches!(side.flow, Flow::Passing) || self.deadlines.is_closing() {
             return;
         }
-        let (at_boundary, withheld) = (side.at_boundary(), side.withholds());
+        let (at_boundary, withheld) = (side.at_boundary(), side.withheld());
         let ping_due = sender == Peer::Upstream && self.may_answer() && self.deadlines.is_ping_due(now);
         let expected = self.parking.of(Peer::Client).is_expected();
-        let marks = match sender == Peer::Upstream && self.backlog.wants_mark(expected) {
+        let wants_mark = match sender {
+            Peer::Client => self.upload.as_ref().is_some_and(|upload| upload.wants_mark()),
+            Peer::Upstream => self.backlog.wants_mark(expected),
+        };
+        let marks = match wants_mark {
             false => Marks::No,
-            true if self.deadlines.is_mark_overdue() => Marks::Overdue,
+            true if sender == Peer::Upstream && self.deadlines.is_mark_overdue() => Marks::Overdue,
             true => Marks::Due,
         };
         let chunk = parking::Chunk {
@@ -89,10 +105,14 @@ impl Open {
             room,
             at_boundary,
             withheld,
+            diverted: side.diverted,
             due: ping_due,
             marks,
             quiet: self.deadlines.is_quiet(now),
-            position: if sender == Peer::Upstream { self.backlog.position() } else { 0 },
+            position: match sender {
+                Peer::Client => self.uploaded(),
+                Peer::Upstream => self.backlog.position(),
+            },
         };
         let then = self.parking.settle(chunk, now);
         passage.park = then.park;
@@ -121,32 +141,65 @@ impl Open {
                     self.deadlines.expect_pong(self.backlog.unread(), now);
                 }
             }
-            Peer::Upstream => self.deadlines.expect_upstream_pong(now),
+            Peer::Upstream => {
+                if let Some(upload) = &mut self.upload {
+                    upload.ask(now.into());
+                }
+                self.deadlines.expect_upstream_pong(now);
+            }
         }
     }
 
     /// Ends the connection by Postern's will. What can go to a peer at once is returned by
     /// [`Open::take_sends`].
     pub(crate) fn refuse(&mut self, reason: Reason, now: Duration) {
+        if self.begin_to_refuse(reason, now) {
+            self.send_closes();
+        }
+    }
+
+    /// Ends both directions at their next boundaries. Whether nothing had refused the connection before.
+    fn begin_to_refuse(&mut self, reason: Reason, now: Duration) -> bool {
         if self.refused.is_some() {
-            return;
+            return false;
         }
         self.refused = Some(reason);
         self.shut();
         self.deadlines.close(Some(reason), now);
         self.client.end_with(close::to_upstream(reason, self.mask));
         self.upstream.end_with(close::to_client(reason));
-        self.send_closes();
+        true
+    }
+
+    /// Memory that is taken for what the peers have sent, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        let rights = self.rights.as_ref().map_or(0, |rights| rights.held());
+        let sides = self.client.held() + self.upstream.held();
+        (sides + self.entrance.held() + self.late.capacity() + rights) as u64
+    }
+
+    /// Gives that memory back, and ends the connection if nothing has. This may be the callback of a chunk of its own, so
+    /// the Closes go when that is over.
+    pub(crate) fn give_back(&mut self, now: Duration) {
+        if !self.late.is_empty() {
+            self.late = Vec::new();
+            self.upstream.diverted = true;
+        }
+        self.client.give_back();
+        self.upstream.give_back();
+        if let Some(rights) = &mut self.rights {
+            rights.give_back();
+        }
+        if self.begin_to_refuse(Reason::MemoryExceeded, now) {
+            self.deadlines.speak_next(now);
+        }
     }
 
     /// Does what is due at `now`. Whether whatever is left is to be cut.
     pub(crate) fn on_time(&mut self, now: Duration) -> bool {
-        while let Some(due) = self.deadlines.due(now) {
+        while let Some(due) = self.deadlines.due(self.under_way(), now) {
             match due {
                 Due::Cut => return true,
-                // What it is sending may hold its answer up.
-                Due::End(Reason::PongTimeout)
-                    if !self.client.lane.at_boundary() && self.deadlines.extend_pong() => {}
                 Due::End(reason) => self.refuse(reason, now),
                 Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
                 Due::AskClient if !self.may_answer() => {}
@@ -192,11 +245,29 @@ impl Open {
         } else {
             client.give_up_on_answers();
         }
+        if self.upload.as_ref().is_some_and(|upload| upload.is_much()) {
+            self.ask_upstream(now);
+        }
         self.park_client(now);
     }
 
-    /// Asks the client what it has read, if it can be reached and nothing else has asked it.
+    /// Asks the upstream what it has read, if it can be reached: that may be why the client is silent.
+    fn ask_upstream(&mut self, now: Duration) {
+        let position = self.uploaded();
+        let upstream = self.parking.of(Peer::Upstream);
+        let is_open = upstream.takes_frames(self.client.at_boundary());
+        if is_open && upstream.may_be_asked() && !upstream.is_expected() {
+            let ping = self.parking.ping(Peer::Upstream, position);
+            self.sends.push((Peer::Upstream, ping));
+            self.note_asked(Peer::Upstream, false, now);
+        }
+    }
+
+    /// Asks the peers what they have read, if they can be reached and nothing else has asked them.
     fn mark(&mut self, now: Duration) {
+        if self.upload.as_ref().is_some_and(|upload| upload.wants_mark()) {
+            self.ask_upstream(now);
+        }
         let client = self.parking.of(Peer::Client);
         if client.takes_frames(self.upstream.at_boundary())
             && client.may_be_asked()
@@ -213,8 +284,8 @@ impl Open {
         if !self.parking.can_park_client() || !self.upstream.at_boundary() {
             return;
         }
-        let ping = self.parking.ping(Peer::Upstream, 0);
+        let ping = self.parking.ping(Peer::Upstream, self.uploaded());
         self.sends.push((Peer::Upstream, ping));
-        self.deadlines.expect_upstream_pong(now);
+        self.note_asked(Peer::Upstream, false, now);
     }
 }

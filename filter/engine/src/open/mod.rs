@@ -19,7 +19,9 @@ pub(crate) mod proof;
 pub(crate) mod rates;
 pub(crate) mod rights;
 mod side;
+mod silence;
 mod speech;
+mod upload;
 mod waiting;
 mod withheld;
 
@@ -49,8 +51,10 @@ use parking::Parking;
 use ping::PingKey;
 use rates::{Charging, Next, Rates};
 use rights::Rights;
+pub(crate) use side::MAX_WITHHELD_HEADERS;
 use side::{Side, Stop};
 use speech::Speech;
+use upload::Upload;
 use waiting::Waiting;
 
 /// Both directions of an upgraded stream.
@@ -66,6 +70,8 @@ pub(crate) struct Open {
     held_early: u8,
     deadlines: Deadlines,
     backlog: Backlog,
+    /// What the client has sent; absent while that is nothing.
+    upload: Option<Box<Upload>>,
     refused: Option<Reason>,
     /// What was wrong with the token that ended it.
     detail: Option<Box<TokenError>>,
@@ -166,6 +172,7 @@ impl Open {
             held_early: if early == Early::Held { 2 } else { 0 },
             deadlines: Deadlines::new(Rc::clone(ruleset), terms.ends, now),
             backlog: Backlog::new(policy.backpressure),
+            upload: None,
             refused: None,
             detail: None,
             sends: Vec::new(),
@@ -218,17 +225,24 @@ impl Open {
 
     /// When [`Open::on_time`] next has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.deadlines.next()
+        self.deadlines.next(self.under_way())
     }
 
     /// What has passed unread did so by `now`.
     pub(crate) fn note_time(&mut self, now: Duration) {
+        if self.deadlines.has_moved() {
+            self.excuse_held_up(now);
+        }
+        self.note_upload(0, now);
         self.deadlines.note_time(now);
     }
 
     /// The clock was set back by so much.
     pub(crate) fn set_back(&mut self, by: Duration) {
         self.deadlines.set_back(by);
+        if let Some(upload) = &mut self.upload {
+            upload.set_back(by);
+        }
     }
 
     /// The policy goes away: the connection ends by `at`.
@@ -250,7 +264,7 @@ impl Open {
                 // What the host holds paused has to be resumed.
                 let passes = self.held_early == 0 && self.client.pass_unread(len);
                 if passes {
-                    self.deadlines.note_unread();
+                    self.note_unread(len);
                 }
                 passes
             }
@@ -309,18 +323,23 @@ impl Open {
             is_paused |= std::mem::take(&mut self.paused_once);
         }
         let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
+        let was_within = !self.upstream.at_boundary();
         // What of this chunk and of the frame that was open is still to go to the client.
         let mut ahead = self.upstream.lane.payload_left();
+        // Whether the frame began in it that is under way now, and how long its payload is.
+        let (mut begins, mut payload_len) = (false, None);
         loop {
             if peer == Peer::Client && self.client.is_heard() {
                 match self.hear(held.as_deref(), &mut passage, now) {
                     Ok(()) => {}
                     Err(Unheard::Asks(question)) => {
                         let asking = Asking { passage, position, charged: None };
+                        self.note_frame(begins, payload_len, now);
                         self.wait_for_answer(was_parked, is_paused, asking);
                         return Ok(question);
                     }
                     Err(Unheard::Waits) => {
+                        self.note_frame(begins, payload_len, now);
                         if let Some(passage) = self.hold_behind(held.take(), chunk, position, now)? {
                             return Ok(Judged::Passage(passage));
                         }
@@ -335,12 +354,14 @@ impl Open {
                 Peer::Client => client,
                 Peer::Upstream => upstream,
             };
+            begins |= side.lane.is_between_frames();
             // The frame that begins to pass, if it is one that has to do with Pings.
             let mut control = None;
             let taken = if let Some(mut frame) = charged.take() {
                 match frame.decided.take().unwrap_or_else(|| rates.charge(&mut frame.charging, now)) {
                     Next::Ask(charge) => {
                         let charged = Some(frame);
+                        self.note_frame(begins, payload_len, now);
                         self.wait_for_answer(was_parked, is_paused, Asking { passage, position, charged });
                         return Ok(Judged::Ask(charge));
                     }
@@ -378,6 +399,7 @@ impl Open {
                     }
                     Step::Frame(frame) => {
                         position = frame.range.end;
+                        payload_len = Some(frame.header.payload_len);
                         let behind = behind.as_ref().map_or(0, |behind| behind.len);
                         if let Err(reason) = entrance.judge(peer, &frame.header, &mut passage, behind) {
                             Err(Stop::Refused(reason))
@@ -454,8 +476,13 @@ impl Open {
                 _ => {}
             }
         }
-        if peer == Peer::Upstream {
+        if peer == Peer::Client {
+            self.note_frame(begins, payload_len, now);
+        } else {
             self.keep_from_client(&mut passage, chunk)?;
+            if was_within && self.upstream.at_boundary() {
+                self.deadlines.note_askable(now);
+            }
         }
         self.settle(peer, chunk.len(), (was_parked, room), &mut passage, now);
         match peer {

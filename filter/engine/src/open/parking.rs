@@ -17,20 +17,22 @@
 //! | start | parked |
 //! | a chunk that ends with a whole frame | as before |
 //! | a chunk that ends within a frame, to the client: at most [`ROOM`] bytes, [`PIECES`] a second | as before |
-//! | one of more than [`BULK`] bytes, while the other can be reached | goes on |
-//! | any other that ends within a frame, or of which something is withheld | goes on |
-//! | a chunk of which nothing goes on, nor is withheld | parked |
+//! | a longer one, while the upstream is not known to answer Pings, [`PIECES`] a second | as before |
+//! | one of more than [`BULK`] bytes, while the other can be reached, by answers if it is the upstream | goes on |
+//! | one that waits in the filter, for a client that is not authenticated | parked |
+//! | any other that ends within a frame, or of which more than [`LITTLE`] bytes are withheld | goes on |
+//! | a chunk of which nothing goes on, and no more is withheld | parked |
 //! | an own frame is put in | as before |
 //!
 //! A quiet connection can be spoken on as long as a stream is parked or an own Ping is expected
 //! to be answered: the one that is parked carries a Ping, and its answer parks the other. When a
 //! chunk would end that, an own Ping follows it. So what is needed are peers that answer Pings, as
-//! they must (§5.5.2). Where one does not, Postern speaks by the next chunk, and cuts at its
-//! deadlines.
+//! they must (§5.5.2). Whether an upstream does is found out before its stream is let go on for good. Where
+//! one does not, Postern speaks by the next chunk, and cuts at its deadlines.
 //!
 //! Why nobody notices:
-//! - *Nothing is delayed.* A parked stream holds nothing, neither with the host nor here, and any
-//!   chunk lets it go on.
+//! - *Nothing is delayed.* A parked stream holds nothing with the host, and here only what would not go on
+//!   either if it were not parked; any chunk lets it go on.
 //! - *Nothing is reordered or split.* A frame is put in only at a frame boundary of what has gone
 //!   to that receiver: behind a chunk that ends there, or into a stream that holds nothing and has
 //!   ended there ([`Reach::takes_frames`]). Between fragments of a message a control frame may
@@ -41,7 +43,8 @@
 //!   none is asked while an application's Ping to it is unanswered.
 //! - *Nothing outgrows the host.* It cuts a stream whose paused bytes come to exceed the buffer
 //!   limit of its connection, which nobody tells. So a chunk of a parked stream never grows beyond
-//!   its own length, or [`ROOM`].
+//!   its own length, or [`ROOM`], but by what was withheld, which is little: less than what a host reads
+//!   beyond its limits anyway.
 
 use std::time::Duration;
 
@@ -65,6 +68,10 @@ const PIECES: Quota = Quota::per_second(256);
 /// its connection. Envoy reads 16 KiB at a time, so this is two reads.
 const BULK: usize = 32 * 1024;
 
+/// How many bytes may be withheld of a stream that is parked all the same: a header, a Close or a short
+/// text, so that a client that stops in the middle of one does not put its service out of reach.
+const LITTLE: usize = 256;
+
 /// How many bytes any host lets a paused stream hold.
 pub(super) const ROOM: usize = 4096;
 
@@ -80,6 +87,8 @@ pub(super) struct Parking {
     started: bool,
     /// Whether the connection was out of reach when that was last asked.
     counted: bool,
+    /// Whether a stream has stayed parked since it is not known whether the upstream answers Pings.
+    unsure: bool,
     following: Bucket,
     pieces: Bucket,
 }
@@ -94,6 +103,8 @@ pub(super) struct Reach {
     asked_by_application: bool,
     /// Whether it leaves Pings unanswered.
     mute: bool,
+    /// Whether it has ever answered one.
+    answers: bool,
 }
 
 /// What becomes of a stream when a chunk has been judged.
@@ -130,8 +141,10 @@ pub(super) struct Chunk {
     pub(super) room: usize,
     /// Whether what has gone to the receiver ends with a whole frame.
     pub(super) at_boundary: bool,
-    /// Whether something of it has not gone on yet.
-    pub(super) withheld: bool,
+    /// How much has not gone on yet, of it and of what came before.
+    pub(super) withheld: usize,
+    /// Whether all of it waits in the filter for now, so that nothing of it ever went on.
+    pub(super) diverted: bool,
     /// Whether the receiver is to be asked in any case.
     pub(super) due: bool,
     /// Whether it is to be asked what it has read.
@@ -150,6 +163,7 @@ impl Parking {
             pings: Pings::new(receiver),
             asked_by_application: false,
             mute: false,
+            answers: false,
         };
         Self {
             key,
@@ -158,6 +172,7 @@ impl Parking {
             possible: false,
             started: false,
             counted: false,
+            unsure: false,
             following: Bucket::default(),
             pieces: Bucket::default(),
         }
@@ -176,6 +191,11 @@ impl Parking {
             Peer::Client => self.started && self.client.parked,
             Peer::Upstream => self.upstream.parked,
         }
+    }
+
+    /// Whether the upstream is known to answer own Pings, by and by.
+    pub(super) fn upstream_answers(&self) -> bool {
+        self.upstream.answers
     }
 
     /// The stream towards the client begins, and is parked by that if it is `empty`. If not, the host
@@ -204,20 +224,26 @@ impl Parking {
         }
         let receiver = chunk.sender.other();
         if !chunk.at_boundary {
+            let is_long = chunk.passes > ROOM;
             let stays = receiver == Peer::Client
                 && chunk.was_parked
-                && !chunk.withheld
-                && chunk.passes <= ROOM
+                && chunk.withheld == 0
+                && !(is_long && self.upstream.answers)
                 && chunk.marks == Marks::No
                 && self.pieces.take(PIECES, 1, now) == Charged::Taken;
+            self.unsure |= stays && is_long;
             self.of(receiver).parked = stays;
             return Then { ask: None, park: stays };
         }
         let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
         // Behind what goes on of a stream that is not parked there is always room.
         let needs_room = chunk.marks == Marks::Overdue && !has_room;
-        let is_bulk = chunk.len > BULK && !self.is_adrift();
-        let fits = !chunk.withheld && !needs_room && !is_bulk;
+        let is_bulk = chunk.len > BULK && !chunk.diverted && !self.is_adrift();
+        // What an upstream does not answer would never bring its stream back.
+        let is_last = receiver == Peer::Client && !self.upstream.answers;
+        self.unsure |= is_bulk && is_last && chunk.was_parked;
+        let is_bulk = is_bulk && !is_last;
+        let fits = chunk.withheld <= LITTLE && !needs_room && !is_bulk;
         let park = fits && (chunk.was_parked || chunk.passes == 0);
         let due = chunk.due || chunk.marks != Marks::No;
         let wanted = due
@@ -243,6 +269,7 @@ impl Parking {
     /// An own Ping, to follow the first `position` bytes to `receiver`.
     pub(super) fn ping(&mut self, receiver: Peer, position: u64) -> Vec<u8> {
         let key = self.key;
+        self.unsure &= receiver == Peer::Client;
         self.of(receiver).pings.frame(&key, position)
     }
 
@@ -252,14 +279,15 @@ impl Parking {
         let key = self.key;
         let reach = self.of(sender);
         let position = reach.pings.answer(&key, payload)?;
-        reach.mute = false;
+        (reach.mute, reach.answers) = (false, true);
         Some(position)
     }
 
-    /// Whether the stream towards the client wants parking, and the upstream can be asked for it.
+    /// Whether the stream towards the client wants parking, or may want it, and the upstream can be asked
+    /// for it.
     pub(super) fn can_park_client(&self) -> bool {
         self.possible
-            && !self.client.parked
+            && (!self.client.parked || self.unsure)
             && self.upstream.parked
             && !self.upstream.is_expected()
             && self.upstream.may_be_asked()

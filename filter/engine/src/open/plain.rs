@@ -29,7 +29,7 @@ impl Open {
         let passes = side.may_skim() && side.skim_all(chunk, &mut self.tally)?;
         if passes {
             match peer {
-                Peer::Client => self.deadlines.note_unread(),
+                Peer::Client => self.note_unread(len),
                 Peer::Upstream => {
                     self.backlog.add(len);
                     self.deadlines.note_upstream_unread(len);
@@ -46,7 +46,8 @@ impl Open {
         let is_alone = match peer {
             Peer::Client => {
                 let is_uncounted = self.rates.is_empty() && self.held_early == 0 && !self.asking.holds();
-                let asks = self.parking.can_park_client() && !self.deadlines.awaits_quiet();
+                let marks = self.upload.as_ref().is_some_and(|upload| upload.wants_mark());
+                let asks = marks || (self.parking.can_park_client() && !self.deadlines.awaits_quiet());
                 is_uncounted && self.behind.is_none() && !asks
             }
             Peer::Upstream => {

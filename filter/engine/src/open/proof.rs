@@ -1,9 +1,11 @@
 //! What a payload has to prove before it passes: the body of a Close, the text of a message, and
 //! the size of what a compressed one inflates to.
 //!
-//! Reads payloads as they come. Of those it keeps what has to be heard: text messages, plain and
-//! whole, within the size that a message may have. An inflater keeps its window.
+//! Reads payloads as they come. Of those it keeps what a compressed text inflates to that has to be heard, within the
+//! size that a message may have; one that is not compressed is withheld anyway, and read there once it is whole. An
+//! inflater keeps its window.
 
+use crate::append::append;
 use crate::close::CloseBody;
 use crate::frame::{FrameHeader, OpCode};
 use crate::inflate::Inflater;
@@ -97,6 +99,27 @@ impl Proof {
         &self.kept.0
     }
 
+    /// Keeps `text`, which is the message that was withheld.
+    pub(crate) fn keep(&mut self, text: Vec<u8>) {
+        self.kept = Kept(text);
+    }
+
+    /// Whether the message that is open is kept only once it is whole.
+    pub(crate) fn keeps_when_whole(&self) -> bool {
+        self.keeps && matches!(self.message, Message::Plain(_))
+    }
+
+    /// Memory that is taken for what the sender has sent, in bytes.
+    pub(crate) fn held(&self) -> usize {
+        self.kept.0.capacity() + self.inflater.as_ref().map_or(0, |inflater| inflater.held())
+    }
+
+    /// Gives that memory back. Nothing more can be proved.
+    pub(crate) fn give_back(&mut self) {
+        (self.inflater, self.message, self.frame) = (None, Message::Unread, Frame::Unread);
+        self.forget_kept();
+    }
+
     /// Keeps it no longer.
     pub(crate) fn forget_kept(&mut self) {
         self.kept = Kept::default();
@@ -144,11 +167,7 @@ impl Proof {
         match (&mut self.frame, &mut self.message) {
             (Frame::Close(body), _) => body.push(payload, mask),
             (Frame::Data { .. }, Message::Plain(text)) => {
-                text.as_mut().map_or(Ok(()), |text| prove(text, payload, mask))?;
-                if self.keeps {
-                    self.kept.push(payload, mask);
-                }
-                Ok(())
+                text.as_mut().map_or(Ok(()), |text| prove(text, payload, mask))
             }
             (Frame::Data { .. }, Message::Compressed { text, inflated }) => {
                 let Some(inflater) = &mut self.inflater else { return Err(Reason::Internal) };
@@ -160,7 +179,7 @@ impl Proof {
                     let within = plain.get(..room).unwrap_or(plain);
                     text.as_mut().map_or(Ok(()), |text| prove(text, within, Mask::default()))?;
                     if keeps {
-                        kept.0.extend_from_slice(within);
+                        append(&mut kept.0, within);
                     }
                     *inflated = inflated.saturating_add(plain.len() as u64);
                     if *inflated > limit { Err(Reason::MessageTooBig) } else { Ok(()) }
@@ -192,12 +211,6 @@ impl Proof {
         }
         let is_kept = self.keeps && matches!(self.frame, Frame::Data { fin: true });
         Ok(if is_kept { Proved::Message } else { Proved::AllSoFar })
-    }
-}
-
-impl Kept {
-    fn push(&mut self, masked: &[u8], mask: Mask) {
-        self.0.extend(masked.iter().zip(mask.bytes()).map(|(byte, key)| byte ^ key));
     }
 }
 

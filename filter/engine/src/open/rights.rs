@@ -210,6 +210,16 @@ impl Rights {
         self.renew_by(pending.found, Some(pending.until), now)
     }
 
+    /// Memory that is taken for the token that waits, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.found.held())
+    }
+
+    /// Forgets the token that waits.
+    pub(super) fn give_back(&mut self) {
+        self.pending = None;
+    }
+
     /// Until when a token waits, if one does.
     pub(super) fn pending_until(&self) -> Option<Duration> {
         self.pending.as_ref().map(|pending| pending.until)

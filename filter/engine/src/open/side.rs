@@ -84,7 +84,7 @@ pub(super) enum Stop {
 
 /// How many bytes of headers a withheld message of the upstream may have, whose fragments no rule
 /// counts.
-const MAX_WITHHELD_HEADERS: u64 = 16 * 1024;
+pub(crate) const MAX_WITHHELD_HEADERS: u64 = 16 * 1024;
 
 impl Side {
     pub(super) fn client(policy: &Policy, deflate: Option<Context>) -> Self {
@@ -135,9 +135,13 @@ impl Side {
         matches!(self.flow, Flow::Passing) && self.lane.is_between_messages()
     }
 
-    /// Whether anything that came has neither gone on nor been discarded.
-    pub(super) fn withholds(&self) -> bool {
-        !self.diverted && (self.lane.holds() || self.candidate.is_some() || !self.withheld.is_empty())
+    /// How many of the bytes that came have neither gone on nor been discarded.
+    pub(super) fn withheld(&self) -> usize {
+        if self.diverted {
+            return 0;
+        }
+        let candidate = self.candidate.as_ref().map_or(0, |candidate| candidate.len());
+        self.lane.held() + candidate + self.withheld.len()
     }
 
     /// Whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts
@@ -325,7 +329,7 @@ impl Side {
             }
         }
         if header.payload_len == 0 && self.care == Care::Withhold {
-            return self.end_frame(passage, tally);
+            return self.end_frame(chunk, passage, tally);
         }
         Ok(())
     }
@@ -355,7 +359,7 @@ impl Side {
                 }
                 self.withheld.stage(range);
                 if self.lane.at_boundary() {
-                    return self.end_frame(passage, tally);
+                    return self.end_frame(chunk, passage, tally);
                 }
             }
         }
@@ -365,6 +369,22 @@ impl Side {
     /// Keeps what the chunk has of a frame or message that is not proved yet.
     pub(super) fn end_chunk(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
         self.withheld.stash(chunk)
+    }
+
+    /// Memory that is taken for what has come and has not gone on, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.withheld.held() + self.proof.held()
+    }
+
+    /// Gives that memory back, for a side that is to end. What was in it does not go on, and nothing more of the frame that
+    /// is open, unless its beginning has gone: then its rest passes.
+    pub(super) fn give_back(&mut self) {
+        if self.diverted || self.care != Care::Pass {
+            self.forget_frame();
+            self.care = Care::Discard;
+        }
+        self.withheld.discard();
+        self.proof.give_back();
     }
 
     /// Stands where it stood before the frame that was refused.
@@ -409,9 +429,10 @@ impl Side {
         self.proof.kept()
     }
 
-    /// Keeps of the message that is heard only how it reads.
-    pub(super) fn keep_heard(&mut self) {
+    /// Forgets the bytes of the message that is heard: what is needed of it has been taken.
+    pub(super) fn forget_heard(&mut self) {
         self.withheld.discard();
+        self.proof.forget_kept();
     }
 
     /// Lets the message that was heard go on.
@@ -433,10 +454,20 @@ impl Side {
     }
 
     /// Ends a frame that is being proved.
-    fn end_frame(&mut self, passage: &mut Passage, tally: &mut Counts) -> Result<(), Stop> {
+    fn end_frame(
+        &mut self,
+        chunk: &mut impl Chunk,
+        passage: &mut Passage,
+        tally: &mut Counts,
+    ) -> Result<(), Stop> {
         match self.proof.end_frame()? {
             Proved::AllSoFar => self.release(passage, tally),
-            Proved::Message => self.is_heard = true,
+            Proved::Message => {
+                if self.proof.keeps_when_whole() {
+                    self.proof.keep(self.withheld.payload(chunk)?);
+                }
+                self.is_heard = true;
+            }
             Proved::Nothing => {}
         }
         Ok(())

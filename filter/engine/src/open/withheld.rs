@@ -5,7 +5,10 @@
 
 use std::ops::Range;
 
+use crate::append::append;
 use crate::chunk::{Chunk, Unreadable};
+use crate::frame::FrameHeader;
+use crate::mask::Mask;
 use crate::passage::Passage;
 
 /// Bytes of one direction, in order. Its `Debug` does not show them: there may be a token in them.
@@ -25,7 +28,12 @@ impl Withheld {
     /// How many of the bytes are no payload; meant to be asked where a payload begins, before it
     /// counts.
     pub(crate) fn header_bytes(&self) -> u64 {
-        ((self.earlier.len() + self.staged.len()) as u64).saturating_sub(self.payload_bytes)
+        (self.len() as u64).saturating_sub(self.payload_bytes)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.earlier.len() + self.staged.len()
     }
 
     /// Whether there are none.
@@ -35,7 +43,7 @@ impl Withheld {
 
     /// Takes bytes that came before the chunk.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.earlier.extend_from_slice(bytes);
+        append(&mut self.earlier, bytes);
     }
 
     /// Takes the next bytes of the chunk, which follow those it already has of it.
@@ -51,9 +59,37 @@ impl Withheld {
     pub(crate) fn stash(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
         let staged = std::mem::take(&mut self.staged);
         if !staged.is_empty() {
-            self.earlier.extend_from_slice(chunk.window(staged)?);
+            append(&mut self.earlier, chunk.window(staged)?);
         }
         Ok(())
+    }
+
+    /// Memory that is taken for it, in bytes; what is in the chunk at hand takes none.
+    pub(crate) fn held(&self) -> usize {
+        self.earlier.capacity()
+    }
+
+    /// The payload of the whole frames that it consists of, unmasked.
+    pub(crate) fn payload(&self, chunk: &mut impl Chunk) -> Result<Vec<u8>, Unreadable> {
+        let staged = if self.staged.is_empty() { &[][..] } else { chunk.window(self.staged.clone())? };
+        let mut bytes = Vec::with_capacity(self.earlier.len() + staged.len());
+        bytes.extend_from_slice(&self.earlier);
+        bytes.extend_from_slice(staged);
+        // Each payload is moved to the end of those before it, which is never behind its own place.
+        let (mut next, mut len) = (0, 0);
+        while let Some(Ok(Some(header))) = bytes.get(next..).map(FrameHeader::parse) {
+            let start = next.saturating_add(header.len);
+            let payload_len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+            let end = start.saturating_add(payload_len).min(bytes.len());
+            bytes.copy_within(start.min(end)..end, len);
+            let moved = len..len.saturating_add(end.saturating_sub(start));
+            if let Some(payload) = bytes.get_mut(moved.clone()) {
+                header.mask.map(Mask::new).unwrap_or_default().remove_in_place(payload);
+            }
+            (next, len) = (end, moved.end);
+        }
+        bytes.truncate(len);
+        Ok(bytes)
     }
 
     /// Lets all of it go on.

@@ -9,7 +9,7 @@ use crate::testing::{from_client, from_upstream};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An open connection whose streams are both parked.
-fn parked(changes: Value) -> Trial {
+pub(super) fn parked(changes: Value) -> Trial {
     let mut trial = Trial::awaiting(changes);
     assert!(trial.parks(Peer::Client, b""));
     trial.agree();
@@ -26,7 +26,7 @@ fn liveness(changes: Value) -> Value {
 }
 
 /// What was sent into parked streams at `now`, and the reason if that was the end.
-fn at(trial: &mut Trial, now: Duration) -> (Vec<(Peer, Vec<u8>)>, Option<Reason>) {
+pub(super) fn at(trial: &mut Trial, now: Duration) -> (Vec<(Peer, Vec<u8>)>, Option<Reason>) {
     trial.session.note_time(now);
     trial.input(Input::Timer, now);
     let (mut sent, mut reason) = (Vec::new(), None);
@@ -188,7 +188,7 @@ fn a_client_that_reads_all_of_it_is_never_taken_for_a_slow_one_whatever_comes_in
 }
 
 /// The client answers all Pings among these; the upstream answers none.
-fn answer(trial: &mut Trial, sent: &[(Peer, Vec<u8>)], now: Duration) {
+pub(super) fn answer(trial: &mut Trial, sent: &[(Peer, Vec<u8>)], now: Duration) {
     for (_, ping) in sent.iter().filter(|(to, frame)| *to == Peer::Client && !frame.is_empty()) {
         assert_eq!(ping[..2], [0x89, 16]);
         assert_eq!(trial.bytes(Peer::Client, &from_client(0x8a, &ping[2..]), now), b"");

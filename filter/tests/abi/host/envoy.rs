@@ -43,6 +43,12 @@ impl Envoy {
         Self { refused_keys: Some(keys), ..Self::default() }
     }
 
+    /// An Envoy whose workers share these values already.
+    pub(crate) fn sharing(values: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let shared = values.into_iter().map(|(key, value)| (key.into_bytes(), Shared { value, cas: 1 }));
+        Self { shared: Mutex::new(shared.collect()), ..Self::default() }
+    }
+
     /// An Envoy whose function `verify_signature` does this.
     pub(crate) fn verifying(verification: Verification) -> Self {
         Self { verification, ..Self::default() }

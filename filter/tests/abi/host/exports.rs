@@ -18,12 +18,14 @@ unsafe extern "C" {
     pub(super) safe fn proxy_on_request_headers(context_id: u32, count: usize, end_of_stream: bool)
     -> Action;
     pub(super) safe fn proxy_on_request_body(context_id: u32, size: usize, end_of_stream: bool) -> Action;
+    pub(super) safe fn proxy_on_request_trailers(context_id: u32, count: usize) -> Action;
     pub(super) safe fn proxy_on_response_headers(
         context_id: u32,
         count: usize,
         end_of_stream: bool,
     ) -> Action;
     pub(super) safe fn proxy_on_response_body(context_id: u32, size: usize, end_of_stream: bool) -> Action;
+    pub(super) safe fn proxy_on_response_trailers(context_id: u32, count: usize) -> Action;
     pub(super) safe fn proxy_on_http_call_response(
         context_id: u32,
         token: u32,

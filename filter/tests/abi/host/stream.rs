@@ -118,6 +118,21 @@ impl<'w> Stream<'w> {
         self.state(|state| state.outside.to_client[before..].to_vec())
     }
 
+    /// Trailers come from the client, over HTTP/2; what goes to the upstream because of it. Unless they are
+    /// paused, all goes on that is.
+    pub(crate) fn client_ends_with_trailers(&self) -> Vec<u8> {
+        let before = self.state(|state| state.outside.to_upstream.len());
+        self.trailers(Direction::Request);
+        self.state(|state| state.outside.to_upstream[before..].to_vec())
+    }
+
+    /// Trailers come from the upstream; what goes to the client because of it.
+    pub(crate) fn upstream_ends_with_trailers(&self) -> Vec<u8> {
+        let before = self.state(|state| state.outside.to_client.len());
+        self.trailers(Direction::Response);
+        self.state(|state| state.outside.to_client[before..].to_vec())
+    }
+
     /// Every byte that has gone to the upstream.
     pub(crate) fn to_upstream(&self) -> Vec<u8> {
         self.state(|state| state.outside.to_upstream.clone())
@@ -157,6 +172,25 @@ impl<'w> Stream<'w> {
             body(self.id, direction, chunk, false);
             settle(self.id);
         }
+    }
+}
+
+impl Stream<'_> {
+    /// Envoy keeps trailers behind a request whose filter has stopped all; they are not of interest then.
+    fn trailers(&self, direction: Direction) {
+        assert!(!self.is_over() && !self.state(|state| state.held), "no callback is made for these");
+        enter(self.id);
+        let action = match direction {
+            Direction::Request => exports::proxy_on_request_trailers(self.id, 1),
+            Direction::Response => exports::proxy_on_response_trailers(self.id, 1),
+        };
+        if action == Action::Continue {
+            with(self.id, |state| {
+                let bytes = state.body(direction).resume();
+                state.goes_on(direction, bytes);
+            });
+        }
+        settle(self.id);
     }
 }
 

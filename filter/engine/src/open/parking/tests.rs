@@ -9,6 +9,14 @@ fn parked() -> Parking {
     parking
 }
 
+/// The same, and the upstream is known to answer Pings.
+fn answered() -> Parking {
+    let mut parking = parked();
+    let ping = payload(&parking.ping(Peer::Upstream, 0));
+    assert_eq!(parking.take_answer(Peer::Upstream, &ping), Some(0));
+    parking
+}
+
 /// A chunk that ends with a whole frame.
 fn chunk(sender: Peer, passes: usize) -> Chunk {
     Chunk {
@@ -18,7 +26,8 @@ fn chunk(sender: Peer, passes: usize) -> Chunk {
         was_parked: false,
         room: usize::MAX,
         at_boundary: true,
-        withheld: false,
+        withheld: 0,
+        diverted: false,
         due: false,
         marks: Marks::No,
         quiet: true,
@@ -31,9 +40,9 @@ fn part(sender: Peer) -> Chunk {
     Chunk { at_boundary: false, ..chunk(sender, 100) }
 }
 
-/// A chunk that ends within a header, which is withheld.
-fn part_of_header(sender: Peer) -> Chunk {
-    Chunk { withheld: true, ..part(sender) }
+/// A chunk that ends within a text, which is withheld.
+fn part_of_text(sender: Peer) -> Chunk {
+    Chunk { withheld: LITTLE + 1, ..chunk(sender, 0) }
 }
 
 /// What becomes of a chunk, and whether its stream stays or becomes parked.
@@ -45,11 +54,11 @@ fn settle(parking: &mut Parking, chunk: Chunk) -> Then {
     then
 }
 
-/// Both streams let go on by frames whose header ends in a second chunk.
+/// Both streams let go on by texts that end in a second chunk.
 fn adrift() -> Parking {
     let mut parking = parked();
     for sender in [Peer::Client, Peer::Upstream] {
-        assert_eq!(settle(&mut parking, part_of_header(sender)), Then::default());
+        assert_eq!(settle(&mut parking, part_of_text(sender)), Then::default());
     }
     assert!(parking.is_adrift());
     parking
@@ -78,10 +87,10 @@ fn whole_frames_leave_both_streams_parked_and_cost_no_ping() {
 }
 
 #[test]
-fn a_header_in_two_chunks_lets_its_stream_go_on_and_the_other_is_enough() {
+fn a_text_in_two_chunks_lets_its_stream_go_on_and_the_other_is_enough() {
     for sender in [Peer::Client, Peer::Upstream] {
         let mut parking = parked();
-        assert_eq!(settle(&mut parking, part_of_header(sender)), Then::default());
+        assert_eq!(settle(&mut parking, part_of_text(sender)), Then::default());
         assert_eq!(settle(&mut parking, chunk(sender, 5)), Then::default());
         assert!(!parking.is_adrift());
     }
@@ -119,14 +128,41 @@ fn no_stream_is_parked_where_more_may_come_at_once_than_a_host_lets_it_hold() {
         for passes in [0, len] {
             for sender in [Peer::Client, Peer::Upstream] {
                 let whole = Chunk { len, ..chunk(sender, passes) };
-                assert_eq!(settle(&mut parked(), whole), Then { ask: None, park }, "{passes} of {len}");
+                assert_eq!(settle(&mut answered(), whole), Then { ask: None, park }, "{passes} of {len}");
             }
         }
     }
     let mut parking = parked();
-    settle(&mut parking, part_of_header(Peer::Client));
+    settle(&mut parking, part_of_text(Peer::Client));
     let last = Chunk { len: BULK + 1, ..chunk(Peer::Upstream, BULK + 1) };
     assert_eq!(settle(&mut parking, last), Then { ask: None, park: true }, "the last in reach stays");
+}
+
+#[test]
+fn the_stream_to_the_client_stays_until_the_upstream_is_known_to_answer() {
+    for bulk in [chunk(Peer::Upstream, BULK + 1), Chunk { passes: BULK + 1, ..part(Peer::Upstream) }] {
+        let mut parking = parked();
+        assert!(settle(&mut parking, bulk).park);
+        assert!(parking.can_park_client(), "that can be asked");
+        let ping = payload(&parking.ping(Peer::Upstream, 0));
+        assert!(!parking.can_park_client());
+        assert!(settle(&mut parking, bulk).park, "nor does it answer yet");
+        parking.take_answer(Peer::Upstream, &ping);
+        assert!(!settle(&mut parking, bulk).park);
+        // One that never does.
+        let mut parking = parked();
+        parking.ping(Peer::Upstream, 0);
+        parking.of(Peer::Upstream).give_up_on_answers();
+        assert!(settle(&mut parking, bulk).park && !parking.can_park_client());
+    }
+}
+
+#[test]
+fn what_waits_in_the_filter_parks_its_stream_however_much_comes_at_once() {
+    for mut parking in [parked(), answered()] {
+        let waits = Chunk { len: 1 << 20, diverted: true, ..chunk(Peer::Upstream, 0) };
+        assert_eq!(settle(&mut parking, waits), Then { ask: None, park: true });
+    }
 }
 
 #[test]
@@ -142,7 +178,7 @@ fn a_connection_out_of_reach_is_counted_once_and_never_after_its_end() {
 fn bulk_lets_its_stream_go_on() {
     for (passes, park) in [(1, true), (ROOM, true), (ROOM + 1, false)] {
         let part = Chunk { len: passes, passes, ..part(Peer::Upstream) };
-        assert_eq!(settle(&mut parked(), part), Then { ask: None, park });
+        assert_eq!(settle(&mut answered(), part), Then { ask: None, park });
     }
     let mut parking = parked();
     let stays = (0..1000).take_while(|_| settle(&mut parking, part(Peer::Upstream)).park).count();
@@ -151,11 +187,14 @@ fn bulk_lets_its_stream_go_on() {
 }
 
 #[test]
-fn bytes_that_are_withheld_let_their_stream_go_on() {
-    let mut parking = parked();
-    let withheld = Chunk { withheld: true, ..chunk(Peer::Client, 0) };
-    assert_eq!(settle(&mut parking, withheld), Then::default());
-    assert_eq!(settle(&mut parking, Chunk { passes: 9, ..withheld }), Then::default());
+fn bytes_that_are_withheld_let_their_stream_go_on_if_they_are_many() {
+    for (withheld, park) in [(1, true), (LITTLE, true), (LITTLE + 1, false), (1 << 20, false)] {
+        for passes in [0, 9] {
+            let mut parking = parked();
+            let chunk = Chunk { withheld, ..chunk(Peer::Client, passes) };
+            assert_eq!(settle(&mut parking, chunk), Then { ask: None, park }, "{withheld}");
+        }
+    }
 }
 
 #[test]
@@ -239,7 +278,7 @@ fn a_client_that_answers_only_the_applications_ping_is_asked_again() {
 #[test]
 fn an_upstream_that_answers_no_ping_is_asked_no_more_until_it_does() {
     let mut parking = parked();
-    settle(&mut parking, part_of_header(Peer::Upstream));
+    settle(&mut parking, part_of_text(Peer::Upstream));
     assert!(parking.can_park_client());
     let ping = payload(&parking.ping(Peer::Upstream, 0));
     assert!(!parking.can_park_client(), "it has been asked");

@@ -148,18 +148,18 @@ fn what_comes_before_counts_in_both_directions_together() {
         (10, room - 104, true),
         (10, room - 103, false),
     ] {
-        let mut line = Line::waiting(json!({}), json!({"messages": {"max_message_bytes": "64KiB"}}));
-        for _ in 0..pings {
-            line.client(&from_client(PING, b"four"));
-        }
-        let greeting = if greets > 0 { from_upstream(BINARY, &vec![1; greets]) } else { Vec::new() };
-        line.in_pieces(Peer::Upstream, 100, &greeting);
-        line.client(&good);
-        if fits {
-            assert_eq!(line.assert_nothing_went_up("fits"), frames(&greeting));
-            assert_eq!(line.closed, None);
-        } else {
-            line.assert_ended(Reason::MessageTooBig, "too much");
+        for size in [1, 3, 100, 3000] {
+            let mut line = Line::waiting(json!({}), json!({"messages": {"max_message_bytes": "64KiB"}}));
+            line.in_pieces(Peer::Client, size, &from_client(PING, b"four").repeat(pings));
+            let greeting = if greets > 0 { from_upstream(BINARY, &vec![1; greets]) } else { Vec::new() };
+            line.in_pieces(Peer::Upstream, size, &greeting);
+            line.in_pieces(Peer::Client, size, &good);
+            if fits {
+                assert_eq!(line.assert_nothing_went_up("fits"), frames(&greeting));
+                assert_eq!(line.closed, None);
+            } else {
+                line.assert_ended(Reason::MessageTooBig, "too much");
+            }
         }
     }
     let mut line = Line::waiting(json!({}), json!({}));

@@ -1,0 +1,30 @@
+//! `memory` of the document.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::memory::Memory;
+use crate::path::Path;
+use crate::report::Report;
+use crate::units::size;
+
+/// The object `memory` as written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct RawMemory {
+    budget: Option<Value>,
+}
+
+impl RawMemory {
+    /// The valid form.
+    pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Memory> {
+        let Some(written) = self.budget else { return Some(Memory::default()) };
+        let at = at.key("budget");
+        let budget = size(&written, &at, report)?;
+        if budget > Memory::LARGEST {
+            report.push(&at, "is more than a worker has", "write at most \"896MiB\"");
+            return None;
+        }
+        Some(Memory { budget })
+    }
+}

@@ -1,0 +1,203 @@
+//! Clients that make Postern hold as much as it lets them, for as long as `POSTERN_ATTACK_SECONDS` says and against one
+//! worker: its VM never comes near the end of its memory, what it holds stays within `memory.budget`, and who does nothing
+//! of the kind is served throughout.
+#![allow(clippy::expect_used, reason = "a test may fail anywhere")]
+#![allow(clippy::print_stdout, reason = "how much was held is worth seeing")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use postern_e2e::token::edge_claims;
+use postern_e2e::twins::document;
+use postern_e2e::{Behaviour, Frame, Request, RunningScene, Scene, Signer, Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long an ordinary run of one attack takes. It is against a small budget; one that takes longer is against the default.
+const SECONDS: u64 = 3;
+const SMALL_BUDGET: u64 = 16 << 20;
+const DEFAULT_BUDGET: u64 = 256 << 20;
+
+/// How many sockets attack at once, so that they would hold several times the budget.
+const TIMES_THE_BUDGET: u64 = 3;
+const MOST_SOCKETS: u64 = 2500;
+
+/// How long an honest client waits for its echo on a machine that does much else.
+const ECHO: Duration = Duration::from_secs(15);
+
+/// What a VM may take before it traps, in bytes.
+const VM: f64 = 1_073_741_824.0;
+
+/// One way to make Postern hold something.
+struct Attack {
+    name: &'static str,
+    policy: Value,
+    /// What a client sends.
+    sends: Vec<u8>,
+    /// How much that makes Postern hold, in bytes.
+    holds: u64,
+    with_token: bool,
+}
+
+fn unfinished(len: usize) -> Vec<u8> {
+    let mut bytes = Frame::text(&"a".repeat(len)).masked().bytes();
+    bytes.pop();
+    bytes
+}
+
+fn attacks() -> Vec<Attack> {
+    let first =
+        json!({"providers": ["edge"], "from": [{"first_message": "/token"}], "first_message_timeout": "1h"});
+    let mut generous = first.clone();
+    generous["max_unauthenticated_bytes"] = json!("512KiB");
+    let refresh = json!({"providers": ["edge"], "from": [{"header": "authorization"}], "refresh": "/token"});
+    let large = |size: &str| json!({"max_frame_bytes": size, "max_message_bytes": size});
+    let attack =
+        |name, policy, sends: Vec<u8>, holds, with_token| Attack { name, policy, sends, holds, with_token };
+    vec![
+        attack("before authentication", json!({"auth": first}), unfinished(16_000), 16 << 10, false),
+        attack("an unfinished text", json!({}), unfinished(65_536), 64 << 10, false),
+        attack(
+            "an unfinished text that may be a token",
+            json!({"auth": refresh}),
+            unfinished(65_536),
+            64 << 10,
+            true,
+        ),
+        attack(
+            "an unfinished text of 1 MiB",
+            json!({"auth": refresh, "messages": large("1MiB")}),
+            unfinished(1 << 20),
+            1 << 20,
+            true,
+        ),
+        attack(
+            "an unfinished text of 64 MiB",
+            json!({"auth": refresh, "messages": large("64MiB")}),
+            unfinished(64 << 20),
+            64 << 20,
+            true,
+        ),
+        attack("a greeting", json!({"auth": generous}), Vec::new(), 400_000, false),
+    ]
+}
+
+fn scene(policy: &Value, budget: u64) -> Scene {
+    let edge = json!({
+        "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "POSTERN_EDGE_SECRET"},
+    });
+    let mut document = document(json!({"edge": edge}), json!({"honest": {}, "greets": policy}));
+    document["memory"] = json!({ "budget": budget });
+    let greeting = if policy["auth"]["max_unauthenticated_bytes"].is_null() { 0 } else { 67 };
+    let greeting = (0..greeting).map(|_| Frame::binary(vec![7; 6000]).bytes()).collect();
+    Scene::new().plaintext().workers(1).document(document).upstream("/ws/greets", Behaviour::Chatty(greeting))
+}
+
+/// Opens a socket, sends what makes Postern hold something, and waits to be sent away; again and again.
+async fn hold_on(scene: Arc<RunningScene>, request: Request, sends: Arc<Vec<u8>>, over: Arc<AtomicBool>) {
+    while !over.load(Ordering::SeqCst) {
+        let mut client = scene.connect().await;
+        let opened = match client.try_send(request.bytes()).await {
+            Ok(()) => client.try_response().await.is_ok_and(|response| response.status == 101),
+            Err(_) => false,
+        };
+        if opened && client.try_send(sends.as_slice()).await.is_ok() {
+            while !over.load(Ordering::SeqCst) {
+                if timeout(Duration::from_millis(200), client.frame()).await.is_ok_and(|frame| frame.is_err())
+                {
+                    break;
+                }
+            }
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Talks as honest clients do, on an old socket and on new ones. How often it was answered.
+async fn talk(scene: Arc<RunningScene>, over: Arc<AtomicBool>, echoes: Arc<AtomicU64>) {
+    let text = Frame::text(&"honest ".repeat(600));
+    let bytes = text.clone().masked().bytes();
+    let mut old = scene.open("/ws/honest").await;
+    while !over.load(Ordering::SeqCst) {
+        let mut new = scene.open("/ws/honest").await;
+        for client in [&mut old, &mut new] {
+            client.send_in_pieces_of(1500, &bytes).await;
+            assert_eq!(client.frame_within(ECHO).await, Ok(text.clone()), "an honest client is not served");
+            echoes.fetch_add(1, Ordering::SeqCst);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn run(attack: Attack, seconds: u64, budget: u64) {
+    let Attack { name, policy, sends, holds, with_token } = attack;
+    let scene = Arc::new(scene(&policy, budget).start().await);
+    let (over, echoes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(talk(Arc::clone(&scene), Arc::clone(&over), Arc::clone(&echoes)));
+    let sends = Arc::new(sends);
+    for _ in 0..(budget * TIMES_THE_BUDGET / holds).clamp(4, MOST_SOCKETS) {
+        let mut request = Request::upgrade("/ws/greets");
+        if with_token {
+            let token = Signer::edge().mint(&edge_claims("alice"));
+            request = request.header("Authorization", &format!("Bearer {token}"));
+        }
+        tasks.spawn(hold_on(Arc::clone(&scene), request, Arc::clone(&sends), Arc::clone(&over)));
+    }
+    let ends = Instant::now() + Duration::from_secs(seconds);
+    let (mut most_held, mut most_memory) = (0.0_f64, 0.0_f64);
+    // At least until it has been more than there may be.
+    let exceeded = [("policy", "greets"), ("reason", "memory_exceeded")];
+    let mut latest = ends + Duration::from_secs(60);
+    while Instant::now() < latest {
+        sleep(Duration::from_millis(200)).await;
+        let stats = scene.envoy().stats().await;
+        let told = stats.sum("postern_memory_budget_bytes", &[]);
+        #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let budget = budget as f64;
+        // Envoy's main thread has a VM of its own, on which there are no streams.
+        assert!([0.0, budget, 2.0 * budget].contains(&told), "{name}: a budget of {told} bytes");
+        most_held = most_held.max(stats.sum("postern_held_bytes", &[]));
+        most_memory = most_memory.max(stats.sum("postern_memory_bytes", &[]));
+        assert!(most_held <= budget, "{name}: {most_held} bytes are held");
+        let refused = [("policy", "greets"), ("result", "refused"), ("reason", "memory_exceeded")];
+        let ended = stats.sum("postern_closes", &exceeded) + stats.sum("postern_handshakes", &refused);
+        if Instant::now() >= ends && ended > 0.0 {
+            latest = Instant::now();
+        }
+        if let Some(ended) = tasks.try_join_next() {
+            ended.expect("a client");
+        }
+    }
+    let stats = scene.envoy().stats().await;
+    let (closed, echoes) = (stats.sum("postern_closes", &exceeded), echoes.load(Ordering::SeqCst));
+    println!(
+        "{name}: {most_held} bytes held of {budget}, {most_memory} of memory, {closed} closed, {echoes} honest echoes"
+    );
+    over.store(true, Ordering::SeqCst);
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("a client");
+    }
+    assert!(closed > 0.0, "{name}: the budget was never used up");
+    assert!(most_memory < 0.9 * VM, "{name}: {most_memory} bytes of memory");
+    assert!(echoes > 2, "{name}: {echoes} echoes");
+    for trap in ["Uncaught", "VM is crashed", "wasm failed"] {
+        assert_eq!(scene.envoy().log_lines_with(trap), Vec::<String>::new(), "{name}");
+    }
+    assert_eq!(
+        stats.sum("postern_closes", &[("policy", "honest")]),
+        0.0,
+        "{name}: an honest client was sent away"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_makes_postern_hold_all_that_it_may_is_sent_away_and_nobody_else() {
+    let seconds = std::env::var("POSTERN_ATTACK_SECONDS").ok();
+    let seconds = seconds.map_or(SECONDS, |seconds| seconds.parse().expect("whole seconds"));
+    let budget = if seconds > SECONDS { DEFAULT_BUDGET } else { SMALL_BUDGET };
+    for attack in attacks() {
+        run(attack, seconds, budget).await;
+    }
+}

@@ -1,0 +1,239 @@
+//! What the client is sending: since when a frame has been under way, and how much the service is not known
+//! to have read.
+//!
+//! A host that has more for a service than it will buffer stops reading the client, and tells nobody. All
+//! that the client says then, Pongs included, waits behind what it has said before: it is held up, and not
+//! silent. Known is what the answers to Postern's own Pings to the service prove, each of which followed so
+//! many bytes of the client's.
+
+use std::time::Duration;
+
+use crate::moment::Moment;
+
+/// How many bytes the service has to have left unread, as far as is known, for a host to stop reading the
+/// client: the buffers of two sockets and a proxy between them hold more.
+const LEAST_HELD_UP: u64 = 64 * 1024;
+
+/// How many bytes a second a client has to send of a frame at least, and a service reads as long as no
+/// answer of its own tells.
+const SLOWEST: u64 = 16 * 1024;
+
+/// For how many `idle_timeout`s a service may leave unread what it was sent before the client's silence
+/// counts as that.
+const PATIENCE: u32 = 10;
+
+/// How long a service is left in peace after one of the Pings that follow bytes of the client's.
+const BETWEEN_MARKS: Duration = Duration::from_secs(1);
+
+/// The client's bytes on their way to the service.
+#[derive(Debug)]
+pub(super) struct Upload {
+    /// How many have gone to the service.
+    sent: u64,
+    /// How many of them it is known to have read.
+    read: u64,
+    /// How many had gone when it was last asked.
+    asked: u64,
+    /// When it was asked what it has not answered yet, or last came forward with an answer.
+    asked_at: Moment,
+    /// How many had gone when the time was last known.
+    timed: u64,
+    /// When the slowest service has read all of them.
+    read_at: Moment,
+    /// Whether a Ping is to follow the next of them.
+    wants_mark: bool,
+    /// Since when the frame has been under way that is not whole.
+    begun_at: Option<Moment>,
+    /// How long its payload is, as far as is known.
+    payload_len: u64,
+}
+
+impl Upload {
+    /// Nothing has gone yet.
+    pub(super) fn new() -> Self {
+        let epoch = Moment::from(Duration::ZERO);
+        Self {
+            sent: 0,
+            read: 0,
+            asked: 0,
+            asked_at: epoch,
+            timed: 0,
+            read_at: epoch,
+            wants_mark: false,
+            begun_at: None,
+            payload_len: 0,
+        }
+    }
+
+    /// How many bytes have gone to the service.
+    pub(super) fn position(&self) -> u64 {
+        self.sent
+    }
+
+    /// So many more go.
+    pub(super) fn add(&mut self, len: usize) {
+        self.sent = self.sent.saturating_add(len as u64);
+    }
+
+    /// All that has gone had done so by `now`.
+    pub(super) fn note_time(&mut self, idle_timeout: Duration, now: Moment) {
+        let since = self.sent.saturating_sub(std::mem::replace(&mut self.timed, self.sent));
+        let latest = now.after(idle_timeout.saturating_mul(PATIENCE));
+        self.read_at = self.read_at.max(now).after(at_slowest(since)).min(latest);
+        let unasked = self.sent.saturating_sub(self.asked.max(self.read));
+        let is_rested = self.asked_at.after(BETWEEN_MARKS) <= now;
+        self.wants_mark = unasked >= LEAST_HELD_UP && !self.awaits_answer() && is_rested;
+    }
+
+    /// Whether an own Ping is to follow what goes next, so that its answer proves what was read.
+    pub(super) fn wants_mark(&self) -> bool {
+        self.wants_mark
+    }
+
+    /// Whether so much may be unread that the client is held up by it.
+    pub(super) fn is_much(&self) -> bool {
+        self.sent.saturating_sub(self.read) >= LEAST_HELD_UP
+    }
+
+    /// An own Ping goes behind all that has gone.
+    pub(super) fn ask(&mut self, now: Moment) {
+        if !self.awaits_answer() {
+            self.asked_at = now;
+        }
+        (self.asked, self.wants_mark) = (self.sent, false);
+    }
+
+    /// The service has read up to a position.
+    pub(super) fn prove(&mut self, position: u64, now: Moment) {
+        if position > self.read {
+            (self.read, self.asked_at) = (position, now);
+        }
+    }
+
+    /// The service will not answer what it was asked, since it has answered something else.
+    pub(super) fn expect_no_answer(&mut self) {
+        self.asked = self.asked.min(self.read);
+    }
+
+    /// Until when the client's silence may be the service's fault; `answers` says whether that is known to
+    /// answer Pings.
+    pub(super) fn held_up_until(&self, answers: bool, idle_timeout: Duration) -> Option<Moment> {
+        self.is_much().then(|| match answers && self.awaits_answer() {
+            true => self.asked_at.after(idle_timeout.saturating_mul(PATIENCE)),
+            false => self.read_at,
+        })
+    }
+
+    /// A frame is under way: another than before if it `begins`. Its payload has this length, if that is
+    /// news.
+    pub(super) fn note_frame(&mut self, begins: bool, payload_len: Option<u64>, now: Moment) {
+        if begins {
+            (self.begun_at, self.payload_len) = (Some(now), 0);
+        }
+        self.begun_at.get_or_insert(now);
+        self.payload_len = payload_len.unwrap_or(self.payload_len);
+    }
+
+    /// No frame is under way.
+    pub(super) fn end_frame(&mut self) {
+        self.begun_at = None;
+    }
+
+    /// Nobody could hear the client for so long.
+    pub(super) fn excuse(&mut self, time: Duration) {
+        self.begun_at = self.begun_at.map(|at| at.after(time));
+    }
+
+    /// When the frame that is under way has to be whole.
+    pub(super) fn frame_ends_at(&self, idle_timeout: Duration) -> Option<Moment> {
+        let longest = idle_timeout.saturating_add(at_slowest(self.payload_len));
+        self.begun_at.map(|at| at.after(longest))
+    }
+
+    /// The clock was set back by so much.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        self.begun_at = self.begun_at.map(|at| at.before(by));
+        for at in [&mut self.asked_at, &mut self.read_at] {
+            *at = at.before(by);
+        }
+    }
+
+    /// Whether it has been asked what it has read, and has not answered.
+    fn awaits_answer(&self) -> bool {
+        self.asked > self.read
+    }
+}
+
+/// How long the slowest takes for so many bytes.
+pub(super) fn at_slowest(bytes: u64) -> Duration {
+    let rest = (bytes % SLOWEST) * 1_000_000_000 / SLOWEST;
+    Duration::from_secs(bytes / SLOWEST).saturating_add(Duration::from_nanos(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const IDLE: Duration = Duration::from_secs(30);
+
+    fn at(second: u32) -> Moment {
+        Moment::from(Duration::from_secs(1_800_000_000) + second * SECOND)
+    }
+
+    fn sent(bytes: u64) -> Upload {
+        let mut upload = Upload::new();
+        upload.add(usize::try_from(bytes).unwrap());
+        upload.note_time(IDLE, at(0));
+        upload
+    }
+
+    #[test]
+    fn little_holds_nobody_up_and_what_is_proved_read_no_longer() {
+        assert_eq!(sent(LEAST_HELD_UP - 1).held_up_until(false, IDLE), None);
+        let mut upload = sent(LEAST_HELD_UP);
+        assert_eq!(upload.held_up_until(false, IDLE), Some(at(4)), "16 KiB a second");
+        upload.prove(1, at(1));
+        assert_eq!(upload.held_up_until(false, IDLE), None);
+    }
+
+    #[test]
+    fn a_service_that_answers_has_ten_idle_timeouts_from_what_it_was_asked_first() {
+        let mut upload = sent(LEAST_HELD_UP);
+        assert!(upload.wants_mark());
+        upload.ask(at(1));
+        assert_eq!(upload.held_up_until(true, IDLE), Some(at(301)));
+        assert_eq!(upload.held_up_until(false, IDLE), Some(at(4)));
+        upload.add(1 << 20);
+        upload.note_time(IDLE, at(9));
+        assert!(!upload.wants_mark(), "one at a time");
+        upload.ask(at(9));
+        assert_eq!(upload.held_up_until(true, IDLE), Some(at(301)), "whatever else it is asked");
+        upload.prove(LEAST_HELD_UP, at(10));
+        assert_eq!(upload.held_up_until(true, IDLE), Some(at(310)), "it reads");
+        upload.expect_no_answer();
+        assert_eq!(upload.held_up_until(true, IDLE), Some(at(9 + 64)));
+    }
+
+    #[test]
+    fn what_nobody_proves_is_taken_for_read_at_16_kib_a_second_and_after_ten_idle_timeouts() {
+        let mut upload = sent(1 << 40);
+        assert_eq!(upload.held_up_until(false, IDLE), Some(at(300)));
+        upload.note_time(IDLE, at(400));
+        assert_eq!(upload.held_up_until(false, IDLE), Some(at(400)));
+        upload.set_back(SECOND);
+        assert_eq!(upload.held_up_until(false, IDLE), Some(at(399)));
+    }
+
+    #[test]
+    fn a_mark_is_wanted_at_most_once_a_second() {
+        let mut upload = sent(LEAST_HELD_UP);
+        upload.ask(at(0));
+        upload.prove(LEAST_HELD_UP, at(0));
+        upload.add(1 << 20);
+        upload.note_time(IDLE, at(0));
+        assert!(!upload.wants_mark());
+        upload.note_time(IDLE, at(1));
+        assert!(upload.wants_mark());
+    }
+}
