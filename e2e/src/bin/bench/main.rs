@@ -15,6 +15,7 @@ mod workload;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -46,6 +47,9 @@ struct Arguments {
     /// Measure beside Postern what filters cost that decide nothing.
     #[arg(long)]
     floor: bool,
+    /// Measure another build of the module as well, in the same run.
+    #[arg(long)]
+    other: Option<PathBuf>,
     /// Measures so many idle sessions instead, or as many as there are descriptors for.
     #[arg(long)]
     idle: Option<usize>,
@@ -125,6 +129,10 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         let bare = Envoy::start(listener.scene(service).bare()).await?;
         let mut guarded =
             vec![("Postern", Envoy::start(listener.scene(service).document(document())).await?)];
+        if let Some(other) = &arguments.other {
+            let scene = listener.scene(service).document(document()).module(other);
+            guarded.push(("another build", Envoy::start(scene).await?));
+        }
         for (name, module) in &floor {
             guarded.push((name, Envoy::start(listener.scene(service).module(module.path())).await?));
         }
