@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::Level;
 use postern_engine::auth::single_use::{Spent, Ticket};
+use postern_engine::headers::{Field, HeaderEdit};
 use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
     Connection, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
@@ -100,9 +101,17 @@ impl Stream {
     }
 
     fn on_trailers(&self, sender: Peer) -> Action {
-        let Some(live) = &self.live else { return Action::Continue };
+        let Some(live) = &self.live else {
+            if let (Peer::Client, Some(engine)) = (sender, &self.engine) {
+                edit_trailers(|trailers| engine.strip_trailers(trailers));
+            }
+            return Action::Continue;
+        };
         let mut session = live.session.borrow_mut();
         if session.passes_trailers(sender) {
+            if sender == Peer::Client {
+                edit_trailers(|trailers| session.strip_trailers(trailers));
+            }
             return Action::Continue;
         }
         let now = host::now();
@@ -242,6 +251,12 @@ fn spend_shared(session: &Session, ticket: &Ticket, now: Duration) -> Spent {
         metrics::single_use_table_full(session.policy());
     }
     spent
+}
+
+/// Makes the changes to a client's trailers that `edits` finds.
+fn edit_trailers(edits: impl FnOnce(&[Field]) -> Vec<HeaderEdit>) {
+    let trailers = host::fields(Message::RequestTrailers);
+    host::edit(Message::RequestTrailers, &edits(&trailers));
 }
 
 /// Ends a stream whose bytes cannot be changed as they must be: nothing more of them goes on.

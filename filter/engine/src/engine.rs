@@ -15,7 +15,7 @@ use crate::auth::keys::Keyring;
 use crate::auth::secret::Variables;
 use crate::forwarded::Forwarded;
 use crate::handshake::Kind;
-use crate::headers::HeaderEdit;
+use crate::headers::{Field, HeaderEdit, Headers};
 use crate::metadata;
 use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
@@ -151,6 +151,11 @@ impl Engine {
             },
             Err(reason) => Selection::Refuse(self.refuse(head, reason)),
         }
+    }
+
+    /// As [`Session::strip_trailers`], of a request that passed.
+    pub fn strip_trailers(&self, trailers: &[Field]) -> Vec<HeaderEdit> {
+        self.forwarded.strip(Headers::new(trailers))
     }
 
     /// What is to be done at the response of a request that passed with changes, and that Envoy
