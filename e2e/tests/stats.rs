@@ -146,3 +146,27 @@ async fn the_access_log_has_the_reason_of_a_refusal_or_a_close_and_none_where_no
         eventually(PATIENCE, &line, is_there).await;
     }
 }
+
+#[tokio::test]
+async fn however_many_are_refused_the_log_has_some_lines_a_second_and_counts_the_rest() {
+    const LIMIT: u32 = 5;
+    const REFUSED: u32 = 60;
+    let log = |whole: &mut Value| whole["log"] = json!({"refusals_per_second": LIMIT});
+    let scene = Scene::new().document(configuration()).configured(log).plaintext().start().await;
+    let start = Instant::now();
+    let evil = Request::upgrade("/ws/chat").header("Origin", "https://evil.example");
+    for _ in 0..REFUSED {
+        assert_eq!(scene.ask(&evil).await.status, 403);
+    }
+    let told = || scene.envoy().log_lines_with("postern: refused policy=chat reason=origin_denied");
+    let counted = || {
+        let lines = scene.envoy().log_lines_with("postern: suppressed policy=chat count=");
+        let counts = lines.iter().filter_map(|line| line.rsplit('=').next()?.trim().parse::<usize>().ok());
+        (lines.len(), counts.sum::<usize>())
+    };
+    let all_are_told = || (told().len() + counted().1 == REFUSED as usize).then_some(());
+    eventually(PATIENCE, "every refusal, told or counted", all_are_told).await;
+    let seconds = usize::try_from(start.elapsed().as_secs()).expect("a short time") + 1;
+    assert!((1..=(seconds + 1) * LIMIT as usize).contains(&told().len()), "{} in {seconds} s", told().len());
+    assert!((1..=seconds + 1).contains(&counted().0), "{:?} in {seconds} s", counted());
+}
