@@ -423,7 +423,10 @@ async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_
         let close = loop {
             match tokio::time::timeout(LISTENING, client.frame()).await {
                 Ok(frame) => break frame.expect("a Close"),
-                Err(_) => client.send([*rest.next().expect("more of it")]).await,
+                Err(_) => {
+                    assert!(began.elapsed() < after + LATE, "{what}: it is kept");
+                    client.send([*rest.next().expect("more of it")]).await;
+                }
             }
         };
         let took = began.elapsed();
