@@ -9,9 +9,11 @@ mod cpu;
 mod echo;
 mod figures;
 mod floor;
+mod forged;
 mod handshakes;
 mod idle;
 mod workload;
+mod worst;
 
 use std::io;
 use std::net::SocketAddr;
@@ -50,6 +52,10 @@ struct Arguments {
     /// Measure another build of the module as well, in the same run.
     #[arg(long)]
     other: Option<PathBuf>,
+    /// Measures instead what the messages of this folder cost beyond binary ones, as the benchmark of the engine that
+    /// looks for the worst ones wrote them, and then what forged tokens cost.
+    #[arg(long)]
+    worst: Option<PathBuf>,
     /// Measures so many idle sessions instead, or as many as there are descriptors for.
     #[arg(long)]
     idle: Option<usize>,
@@ -91,6 +97,8 @@ enum BenchError {
     Module(#[from] wat::Error),
     #[error("a handshake was answered with {0}")]
     Refused(u16),
+    #[error("{0} is no message of the search for the worst ones")]
+    NoMessage(PathBuf),
 }
 
 #[tokio::main]
@@ -108,6 +116,10 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     place(std::process::id(), OTHERS);
     if let Some(sessions) = arguments.idle {
         return idle::run(sessions, arguments.rounds).await;
+    }
+    if let Some(folder) = &arguments.worst {
+        worst::run(folder, arguments.rounds).await?;
+        return forged::run(arguments.rounds).await;
     }
     let service = echo::start()?;
     let listeners = [Listener::Plaintext, Listener::Tls];

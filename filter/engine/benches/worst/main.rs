@@ -154,9 +154,9 @@ fn search<G: Debug>(
         let shown = format!("{genes:?}");
         println!("  {excess:7.2}  {wire:6} {bytes:6}  {}", shown.get(..150).unwrap_or(&shown));
         if let Some(folder) = std::env::var_os("POSTERN_WORST") {
-            let Some(Message { first, payload, .. }) = message(genes) else { continue };
+            let Some(Message { first, payload, bytes }) = message(genes) else { continue };
             std::fs::create_dir_all(&folder).unwrap();
-            let path = std::path::Path::new(&folder).join(format!("{name}.{place}"));
+            let path = std::path::Path::new(&folder).join(format!("{name}.{place}.{bytes}"));
             std::fs::write(path, [&[first], &payload[..]].concat()).unwrap();
         }
     }

@@ -71,8 +71,8 @@ pub(crate) enum Proved {
     Nothing,
 }
 
-/// How much is unmasked at a time to be inflated.
-const BLOCK: usize = 4096;
+/// How much is unmasked at a time to be inflated. The place for it is cleared for every chunk.
+const BLOCK: usize = 512;
 
 impl Proof {
     pub(crate) fn new(utf8: bool, max_message_bytes: u64, inflater: Option<Inflater>) -> Self {
