@@ -16,11 +16,14 @@ OTHER ?=
 IDLE_SESSIONS ?= 20000
 SOAK_SECONDS ?= 600
 ATTACK_SECONDS ?= 60
+# How long each kind of message is looked for, in seconds.
+WORST_SECONDS ?= 20
 
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
 IMAGE := $(TARGET_DIR)/postern-image.tar
+WORST := $(abspath $(TARGET_DIR))/worst
 ENVOY_FETCHED := .envoy/envoy-$(ENVOY_VERSION)
 PYTHON_FETCHED := .tools/python/$(WEBSOCKETS_VERSION)-$(PYJWT_VERSION)-$(CRYPTOGRAPHY_VERSION)
 PIP_MISSING := python3 with pip is needed (Debian, Ubuntu: apt-get install python3-pip; Fedora: dnf install python3-pip)
@@ -34,7 +37,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy \
-	bench-floor bench-idle bench-handshake soak attack image images e2e-compose clean
+	bench-floor bench-idle bench-handshake bench-worst soak attack image images e2e-compose clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -123,6 +126,13 @@ bench-idle: build envoy ## measure what sessions cost Envoy on which nobody says
 
 soak: build envoy ## send random traffic through Envoy for SOAK_SECONDS, and expect every byte
 	POSTERN_SOAK_SECONDS=$(SOAK_SECONDS) cargo test --locked -p postern-e2e --test soak -- --nocapture
+
+bench-worst: build envoy ## look for the messages that cost the most, and measure them and forged tokens in Envoy
+	rm -rf $(WORST)
+	POSTERN_WORST=$(WORST) POSTERN_WORST_SECONDS=$(WORST_SECONDS) \
+		cargo bench --locked -p postern-engine --bench worst
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--worst $(WORST) --rounds 5
 
 attack: build envoy ## make Postern hold all it may, each way for ATTACK_SECONDS, beside honest clients
 	POSTERN_ATTACK_SECONDS=$(ATTACK_SECONDS) cargo test --locked -p postern-e2e --test memory -- --nocapture

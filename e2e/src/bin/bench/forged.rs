@@ -88,7 +88,9 @@ fn families() -> Vec<Family> {
     let rsa = Signer::rs256("named");
     let large = Signer::rs256_of(4096, "named");
     let of = |signer: &Signer, algorithm: &str| {
-        algorithm.parse().map_or_else(|_| signer.clone(), |algorithm| signer.clone().with_algorithm(algorithm))
+        algorithm
+            .parse()
+            .map_or_else(|_| signer.clone(), |algorithm| signer.clone().with_algorithm(algorithm))
     };
     vec![
         Family { name: "RS256-2048", signer: rsa.clone() },
@@ -143,7 +145,10 @@ fn shapes(families: &[Family]) -> Vec<Row> {
         ("many empty objects", with_nested(format!("[{}{{}}]", "{},".repeat(most / 3 - 40)))),
         ("many numbers", with_nested(format!("[{}0]", "1e9,".repeat(most / 4 - 40)))),
         ("escapes", with_nested(format!("\"{}\"", "\\u0061".repeat(most / 6 - 20)))),
-        ("nested", with_nested(format!("[{}0]", format!("{}{},", "[".repeat(28), "]".repeat(28)).repeat(most / 60)))),
+        (
+            "nested",
+            with_nested(format!("[{}0]", format!("{}{},", "[".repeat(28), "]".repeat(28)).repeat(most / 60))),
+        ),
     ];
     let good = signer.mint(&json!({"iss": ISSUER, "aud": "chat", "exp": 4_000_000_000_u64}));
     let [header, payload, _] = tampered::parts(&good);

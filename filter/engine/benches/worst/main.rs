@@ -5,7 +5,13 @@
 //! that it inflates to, whichever are more. The worst of each kind are printed, and written to the
 //! folder that `POSTERN_WORST` names, for a benchmark that sends them through Envoy.
 //! `POSTERN_WORST_SECONDS` is how long each kind is looked for.
-#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "a benchmark may fail")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a benchmark may fail"
+)]
 #![allow(clippy::print_stdout, reason = "this is a command")]
 #![allow(clippy::cast_possible_truncation, reason = "small whole numbers")]
 
@@ -59,7 +65,14 @@ fn main() {
     for takeover in [true, false] {
         let name = if takeover { "deflate" } else { "deflate-alone" };
         let message = |stream: &deflate::Stream| of_stream(stream);
-        search(name, time, || open(takeover, false), deflate::Stream::random, deflate::Stream::mutated, message);
+        search(
+            name,
+            time,
+            || open(takeover, false),
+            deflate::Stream::random,
+            deflate::Stream::mutated,
+            message,
+        );
     }
     let message = |text: &json::Text| {
         let payload = text.bytes();
@@ -137,7 +150,9 @@ fn search<G: Debug>(
                 None => random(&mut numbers),
             };
             tried += 1;
-            let Some(cost) = message(&next).and_then(|message| measure(&open, &message, TIMES)) else { continue };
+            let Some(cost) = message(&next).and_then(|message| measure(&open, &message, TIMES)) else {
+                continue;
+            };
             if best.as_ref().is_none_or(|(worst, _)| cost.excess > worst.excess) {
                 best = Some((cost, next));
             }
