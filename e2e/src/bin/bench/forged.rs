@@ -174,22 +174,26 @@ fn shapes(families: &[Family]) -> Vec<Row> {
     rows
 }
 
-/// One policy for each family.
+/// One provider, policy and route for each family.
 fn document(families: &[Family]) -> Value {
-    let mut document = json!({"providers": {}, "policies": {}, "routes": []});
-    for Family { name, signer } in families {
+    let provider = |Family { signer, .. }: &Family| {
         let mut keys = vec![signer.jwk()];
         keys.extend((1..KEYS).map(|_| signer.clone().without_kid().jwk()));
-        let algorithm = keys.first().map(|key| key["alg"].clone());
-        document["providers"][name] = json!({
-            "issuer": ISSUER, "audiences": ["chat"], "algorithms": [algorithm], "jwks": {"inline": {"keys": keys}},
-        });
-        document["policies"][name] = json!({
+        let algorithms: Vec<_> = keys.iter().take(1).filter_map(|key| key.get("alg")).cloned().collect();
+        json!({"issuer": ISSUER, "audiences": ["chat"], "algorithms": algorithms, "jwks": {"inline": {"keys": keys}}})
+    };
+    let policy = |name: &str| {
+        json!({
             "tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "rates": [],
             "auth": {"providers": [name], "from": [{"header": "authorization"}]},
-        });
-        let route = json!({"match": {"path_prefix": format!("/ws/{name}")}, "policy": name});
-        document["routes"].as_array_mut().into_iter().for_each(|routes| routes.push(route.clone()));
-    }
-    document
+        })
+    };
+    let of = |value: &dyn Fn(&Family) -> Value| -> serde_json::Map<String, Value> {
+        families.iter().map(|family| (family.name.to_owned(), value(family))).collect()
+    };
+    let route = |name: &str| json!({"match": {"path_prefix": format!("/ws/{name}")}, "policy": name});
+    json!({
+        "providers": of(&provider), "policies": of(&|family| policy(family.name)),
+        "routes": families.iter().map(|family| route(family.name)).collect::<Vec<_>>(),
+    })
 }

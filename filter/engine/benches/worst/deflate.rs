@@ -25,6 +25,8 @@ enum Shape {
     End,
     /// All codes are about as long.
     Flat,
+    /// The same, and there are no more than have to be.
+    Few,
     /// Every code is a bit longer than the one before.
     Steep,
     /// Neighbours have codes of different lengths, so that nothing is said of two at once.
@@ -49,7 +51,7 @@ enum Symbol {
 /// Longer messages are refused.
 const MOST: usize = 60_000;
 
-const SHAPES: [Shape; 5] = [Shape::Fixed, Shape::End, Shape::Flat, Shape::Steep, Shape::Mixed];
+const SHAPES: [Shape; 6] = [Shape::Fixed, Shape::End, Shape::Flat, Shape::Few, Shape::Steep, Shape::Mixed];
 
 impl Stream {
     pub(crate) fn random(numbers: &mut Numbers) -> Self {
@@ -122,7 +124,7 @@ impl Block {
                 (0..*len).for_each(|_| bits.number(usize::from(b'x'), 8));
             }
             Self::Coded(shape, symbols) => {
-                bits.number(usize::from(*shape != Shape::Fixed) + 1 << 1, 3);
+                bits.number((usize::from(*shape != Shape::Fixed) + 1) << 1, 3);
                 let (literals, distances) = shape.lengths();
                 if *shape != Shape::Fixed {
                     header(&literals, &distances, bits);
@@ -144,6 +146,7 @@ impl Shape {
             Self::End => ([vec![0; 256], vec![1]].concat(), vec![0]),
             // 226 codes of 8 bits and 60 of 9.
             Self::Flat => ([vec![8; 226], vec![9; 60]].concat(), [vec![5; 28], vec![4; 2]].concat()),
+            Self::Few => ([vec![8; 255], vec![9; 2]].concat(), vec![0]),
             Self::Steep => {
                 let mut literals = vec![0; 286];
                 for (place, len) in (0x61..0x6e).zip(1..) {
@@ -236,18 +239,22 @@ fn header(literals: &[u8], distances: &[u8], bits: &mut Bits) {
         parts.push((symbol, rest, extra));
         at += used;
     }
+    let often = |kind: usize| parts.iter().filter(|(symbol, ..)| *symbol == kind).count();
     let mut kinds: Vec<usize> = parts.iter().map(|(symbol, ..)| *symbol).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    // As flat a code as there is.
+    kinds.sort_by_key(|kind| usize::MAX - often(*kind));
     if kinds.len() == 1 {
         kinds.push(if kinds[0] == 0 { 8 } else { 0 });
     }
-    let len = kinds.len().next_power_of_two().trailing_zeros() as u8;
-    let short = (1_usize << len) - kinds.len();
+    // One bit for what is said most often, and a code as flat as there is for the rest.
+    let rest = kinds.len() - 1;
+    let len = rest.next_power_of_two().trailing_zeros() as u8;
+    let short = (1_usize << len) - rest;
     let mut lengths = vec![0_u8; 19];
-    for (at, kind) in kinds.iter().enumerate() {
-        lengths[*kind] = if at < short { len - 1 } else { len };
+    lengths[kinds[0]] = 1;
+    for (at, kind) in kinds[1..].iter().enumerate() {
+        lengths[*kind] = if at < short { len } else { len + 1 };
     }
     let order = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
     let count = order.iter().rposition(|place| lengths[*place] > 0).unwrap_or(0).max(3) + 1;
