@@ -131,6 +131,9 @@ impl Context for Stream {
             let tally = session.take_last_tally();
             metrics::tally(session.policy(), &tally);
             session.handle(Input::Ended, host::now());
+            while let Some(output) = session.poll_output() {
+                perform_one(session.policy(), output);
+            }
             if session.was_opened() {
                 metrics::connections(session.policy(), -1);
             }

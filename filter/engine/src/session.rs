@@ -65,7 +65,7 @@ pub enum Input {
     Spent(Spent),
     /// The policy goes away: the connection is to end by this time, since the Unix epoch.
     Drain(Duration),
-    /// The stream is over. The last counts are asked for before.
+    /// The stream is over. The last counts are asked for before. Of what was still to be done only [`Output::Tell`] is left.
     Ended,
     /// A source that the session may wait for, or be ended by, has something new or has failed.
     Fetched,
@@ -270,7 +270,10 @@ impl Session {
                     open.drain(at);
                 }
             }
-            Input::Ended => self.phase = Phase::Ended,
+            Input::Ended => {
+                self.phase = Phase::Ended;
+                self.outputs.retain(|output| matches!(output, Output::Tell(_)));
+            }
             Input::Fetched => self.on_fetched(now),
             Input::MemoryExceeded => self.give_back(now),
             Input::MemoryFull => self.memory_is_full = true,
@@ -683,6 +686,8 @@ mod frame_tests;
 mod half_frame_tests;
 #[cfg(test)]
 mod held_up_tests;
+#[cfg(test)]
+mod over_tests;
 #[cfg(test)]
 mod plain_tests;
 #[cfg(test)]

@@ -88,6 +88,20 @@ fn a_socket_that_goes_beyond_the_budget_by_itself_is_closed_once_its_callback_is
     }
 }
 
+/// Its Close waits for the next tick, and it does not.
+#[test]
+fn a_socket_that_goes_away_before_it_is_closed_is_counted_all_the_same() {
+    Envoy::default().worker(|worker| {
+        configure(worker, 20_000, json!({"messages": {"max_frame_bytes": 60_000}}));
+        let stream = websocket(worker);
+        stream.client_sends(&from_client(TEXT, &[b'a'; 50_000])[..30_000]);
+        stream.end();
+        assert_eq!(reason(&stream).as_deref(), Some("memory_exceeded"));
+        assert_eq!(held(worker), 0);
+        assert_eq!(worker.metrics().get("postern_closes.policy=chat;.reason=memory_exceeded;"), Some(&1));
+    });
+}
+
 #[test]
 fn what_a_service_says_before_authentication_counts_and_is_forgotten_with_the_rest() {
     Envoy::default().worker(|worker| {
