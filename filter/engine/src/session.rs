@@ -696,3 +696,5 @@ mod tests;
 mod time_tests;
 #[cfg(test)]
 mod token_tests;
+#[cfg(test)]
+mod worst_case_tests;

@@ -49,7 +49,10 @@ pub fn most_held(policy: &Policy) -> u64 {
         headers: MAX_WITHHELD_HEADERS,
     };
     let held = client.most(policy.compression).saturating_add(upstream.most(policy.compression));
-    held.max(append::most(unauthenticated))
+    // What the service has said before may still wait to go on when both sides say more, and a token that was heard for what
+    // has to be fetched.
+    let token = if client.hears { client.max_message_bytes } else { 0 };
+    held.saturating_add(append::most(unauthenticated)).saturating_add(token)
 }
 
 /// What a policy says of one direction.
