@@ -46,12 +46,13 @@ fn the_engine_does_what_the_model_says() {
 impl Reached {
     /// A simulation that gets nowhere shows nothing.
     fn assert_far(&self) {
-        let Self { tally, inflated, reasons, questions, unread, resets } = self;
+        let Self { tally, inflated, reasons, questions, unread, resets, trailers, given_back, over } = self;
         let all = [
             "byte_rate",
             "control_rate",
             "frame_too_big",
             "invalid_utf8",
+            "memory_exceeded",
             "message_rate",
             "message_too_big",
             "protocol_error",
@@ -60,7 +61,7 @@ impl Reached {
             "type_denied",
         ];
         assert_eq!(reasons.keys().copied().collect::<Vec<_>>(), all);
-        for count in [questions, unread, resets] {
+        for count in [questions, unread, resets, trailers, given_back, over] {
             assert!(*count > 100, "{self:#?}");
         }
         for messages in [tally.client, tally.upstream] {

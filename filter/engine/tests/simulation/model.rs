@@ -25,6 +25,8 @@ pub(crate) struct Model<'p> {
     refused: Option<Reason>,
     cut_at: Option<Duration>,
     expires_at: Option<Duration>,
+    /// When Closes are looked at that could not go at once: before all else.
+    speaks_at: Option<Duration>,
     cut: bool,
     /// How many chunks of the client are still to come whose stream the host holds paused.
     held: u8,
@@ -84,6 +86,7 @@ impl<'p> Model<'p> {
             refused: None,
             cut_at: None,
             expires_at,
+            speaks_at: None,
             cut: false,
             held: 0,
             told: Vec::new(),
@@ -95,7 +98,7 @@ impl<'p> Model<'p> {
 
     /// When time next changes something.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        if self.cut { None } else { self.cut_at.or(self.expires_at) }
+        if self.cut { None } else { self.speaks_at.or(self.cut_at).or(self.expires_at) }
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -116,7 +119,36 @@ impl<'p> Model<'p> {
         !self.cut && !held && side.end == End::Open && len > 0 && left > len as u64
     }
 
+    /// How much of what came may neither go on nor be forgotten, in bytes.
+    pub(crate) fn held(&self) -> usize {
+        if self.cut { 0 } else { self.client.held() + self.upstream.held() }
+    }
+
+    /// A peer ends its stream with trailers.
+    pub(crate) fn trailers(&mut self, now: Duration) {
+        self.end_by_host(Reason::ProtocolError, now);
+    }
+
+    /// All that is held has to be given back.
+    pub(crate) fn give_back(&mut self, now: Duration) {
+        self.client.give_back();
+        self.upstream.give_back();
+        if self.end_by_host(Reason::MemoryExceeded, now) {
+            self.speaks_at = Some(now);
+        }
+    }
+
+    fn end_by_host(&mut self, reason: Reason, now: Duration) -> bool {
+        let ends = !self.cut && self.refused.is_none();
+        if ends {
+            self.refuse(reason, now);
+            self.tell_refusal();
+        }
+        ends
+    }
+
     pub(crate) fn time_passes(&mut self, now: Duration) {
+        self.speaks_at.take_if(|at| *at <= now);
         if self.cut {
         } else if self.cut_at.is_some_and(|at| at <= now) {
             self.cut = true;

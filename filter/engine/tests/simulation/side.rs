@@ -63,6 +63,12 @@ pub(crate) enum End {
     Closed,
 }
 
+/// By how much a message may be longer on the wire than it reads: what does not compress is stored in blocks, each of which
+/// costs five bytes, and there are at most so many of them.
+pub(crate) fn most_growth(max_message: u64) -> u64 {
+    5 * (1024 + max_message / 64)
+}
+
 /// How many bytes of headers may be withheld with a message.
 const MAX_WITHHELD_HEADERS: usize = 16 * 1024;
 
@@ -152,8 +158,7 @@ impl Side {
         });
         message.bytes += header.payload_len;
         message.fragments += 1;
-        // What does not compress grows.
-        let growth = if message.inflated { 64 + limits.max_message / 512 } else { 0 };
+        let growth = if message.inflated { most_growth(limits.max_message) } else { 0 };
         if message.bytes > limits.max_message + growth {
             return Err(Reason::MessageTooBig);
         }
@@ -231,6 +236,22 @@ impl Side {
             return Err(Reason::InvalidUtf8);
         }
         Ok(std::mem::take(&mut self.withheld))
+    }
+
+    /// How much of what came may neither go on nor be forgotten, in bytes.
+    pub(crate) fn held(&self) -> usize {
+        let withheld = self.judged.is_some_and(|(_, fate)| fate == Fate::Withhold);
+        let frame = if withheld { self.frame.len() } else { 0 };
+        if self.end == End::Closed { 0 } else { self.withheld.len() + frame }
+    }
+
+    /// Forgets all of that. The frame that is open goes on only if it has begun to.
+    pub(crate) fn give_back(&mut self) {
+        self.withheld.clear();
+        if self.is_at_boundary() {
+            self.frame.clear();
+            self.judged = None;
+        }
     }
 
     /// Whether a message waits to be inflated to its end.

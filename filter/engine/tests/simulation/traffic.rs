@@ -5,6 +5,7 @@ use postern_engine::Peer;
 use crate::deflate::{Agreed, Deflater};
 use crate::numbers::Numbers;
 use crate::policy::{Compression, Limits, Policy};
+use crate::side::most_growth;
 use crate::support::frame;
 
 /// A peer that never runs out of things to say.
@@ -32,7 +33,8 @@ impl Traffic {
             Peer::Upstream => (policy.upstream, agreed.map(|agreed| agreed.upstream)),
         };
         let inspected = policy.compression == Some(Compression::Inspect);
-        let max_compressed = limits.max_message + if inspected { 64 + limits.max_message / 512 } else { 0 };
+        let max_compressed =
+            limits.max_message + if inspected { most_growth(limits.max_message) } else { 0 };
         let deflater = context.map(|context| Deflater::new(context, numbers));
         let sins = numbers.of(&[10, 40, 200]);
         Self { peer, limits, max_compressed, deflater, sins, pending: Vec::new() }

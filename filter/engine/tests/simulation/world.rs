@@ -7,7 +7,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use postern_engine::headers::HeaderEdit;
 use postern_engine::rate::{self, Charged, Outcome};
-use postern_engine::{Engine, Event, Input, Judged, Output, Peer, Session, Tally};
+use postern_engine::{Engine, Event, Input, Judged, Output, Passage, Peer, Session, Tally};
 use serde_json::json;
 
 use crate::buckets::{Buckets, Name};
@@ -15,11 +15,14 @@ use crate::deflate::{Agreed, OFFER};
 use crate::model::{Inflated, Model, Subjects, Told};
 use crate::numbers::Numbers;
 use crate::policy::Policy;
-use crate::support::{EXTENSIONS, SECRET, START, admitted, agreement, engine};
+use crate::support::{EXTENSIONS, SECRET, START, admitted, agreement, engine, most_held};
 use crate::traffic::Traffic;
 
 /// How many connections there may be at once.
 const CONNECTIONS: u64 = 3;
+
+/// How much more may be held than is told of a policy, in bytes: Closes.
+const SLACK: u64 = 512;
 
 /// How much happens in a world.
 const STEPS: u64 = 120;
@@ -28,6 +31,8 @@ const STEPS: u64 = 120;
 struct World<'p> {
     policy: &'p Policy,
     engine: Engine,
+    /// What a connection may hold, in bytes.
+    most_held: u64,
     now: Duration,
     /// The engine's table of shared buckets, and the model's.
     slots: BTreeMap<u32, Vec<u8>>,
@@ -39,6 +44,9 @@ struct Connection<'p> {
     model: Model<'p>,
     client: Traffic,
     upstream: Traffic,
+    /// Whether the client, and the upstream, have ended their streams with trailers.
+    ended: [bool; 2],
+    most_held: u64,
 }
 
 /// What a shared bucket was asked, and what it said. No answer: it had no room.
@@ -56,19 +64,26 @@ pub(crate) struct Reached {
     pub(crate) questions: u64,
     pub(crate) unread: u64,
     pub(crate) resets: u64,
+    pub(crate) trailers: u64,
+    pub(crate) given_back: u64,
+    pub(crate) over: u64,
 }
 
 /// Plays the schedule that follows from `seed`.
 pub(crate) fn play(seed: u64, reached: &mut Reached) {
     let mut numbers = Numbers::new(seed);
     let policy = Policy::random(&mut numbers);
-    let engine = engine(&policy.written());
-    let mut world =
-        World { policy: &policy, engine, now: START, slots: BTreeMap::new(), buckets: Buckets::default() };
+    let (engine, most_held) = (engine(&policy.written()), most_held(&policy.written()));
+    let (slots, buckets) = (BTreeMap::new(), Buckets::default());
+    let mut world = World { policy: &policy, engine, most_held, now: START, slots, buckets };
     let mut connections: Vec<_> =
         (0..=numbers.to(CONNECTIONS - 1)).map(|_| world.connect(&mut numbers, reached)).collect();
     for _ in 0..numbers.to(STEPS) {
         let at = numbers.len_to(connections.len() - 1);
+        if numbers.one_in(40) && world.upset(&mut connections[at], &mut numbers, reached) {
+            connections[at] = world.connect(&mut numbers, reached);
+            continue;
+        }
         world.step(&mut connections[at], &mut numbers, reached);
         if connections[at].model.is_cut() && numbers.one_in(4) {
             connections[at] = world.connect(&mut numbers, reached);
@@ -96,6 +111,8 @@ impl<'p> World<'p> {
             model: Model::new(self.policy, agreed, subjects, expires_at, self.now),
             client: Traffic::new(Peer::Client, self.policy, agreed, numbers),
             upstream: Traffic::new(Peer::Upstream, self.policy, agreed, numbers),
+            ended: [false; 2],
+            most_held: self.most_held,
         };
         let mut early = Vec::new();
         if numbers.one_in(8) {
@@ -106,6 +123,21 @@ impl<'p> World<'p> {
             let judged = connection.session.judge(Peer::Client, &mut &early[..], self.now).unwrap();
             assert!(matches!(judged, Judged::Passage(passage) if passage.is_whole(early.len())));
             assert_eq!(connection.session.poll_output(), Some(Output::HoldRequest));
+        }
+        if numbers.one_in(16) {
+            // Nothing is held that would have to be given back.
+            connection.session.handle(Input::MemoryExceeded, self.now);
+            assert_eq!((connection.session.held(), connection.session.poll_output()), (0, None));
+        }
+        if numbers.one_in(40) {
+            let Connection { session, .. } = &mut connection;
+            assert!(!session.passes_trailers(Peer::Client));
+            session.handle(Input::Trailers(Peer::Client), self.now);
+            assert!(matches!(session.poll_output(), Some(Output::Tell(Event::Refused { .. }))));
+            assert!(matches!(session.poll_output(), Some(Output::Reply(..))));
+            let judged = session.judge(Peer::Client, &mut &b"more"[..], self.now).unwrap();
+            assert_eq!((judged, session.poll_output()), (Judged::Passage(Passage::default()), None));
+            return self.connect(numbers, reached);
         }
         let answer: Vec<_> = answer.iter().map(|answer| (EXTENSIONS, answer.as_str())).collect();
         connection.session.handle(Input::Response(agreement(&answer)), self.now);
@@ -152,6 +184,46 @@ impl<'p> World<'p> {
         }
     }
 
+    /// The host tells of something else than bytes and time. Whether the connection is over.
+    fn upset(
+        &mut self,
+        connection: &mut Connection<'p>,
+        numbers: &mut Numbers,
+        reached: &mut Reached,
+    ) -> bool {
+        let Connection { session, model, ended, .. } = connection;
+        let peer = numbers.of(&[Peer::Client, Peer::Upstream]);
+        match numbers.to(3) {
+            0 | 1 if ended[peer as usize] => {}
+            0 | 1 => {
+                reached.trailers += 1;
+                ended[peer as usize] = true;
+                assert!(!session.passes_trailers(peer), "what is held would go on with them");
+                session.handle(Input::Trailers(peer), self.now);
+                model.trailers(self.now);
+            }
+            2 => {
+                reached.given_back += u64::from(session.held() > 0);
+                session.handle(Input::MemoryExceeded, self.now);
+                model.give_back(self.now);
+                assert_eq!(session.held(), 0, "it is not given back");
+            }
+            _ => {
+                reached.over += 1;
+                session.handle(Input::Ended, self.now);
+                for input in [Input::Timer, Input::MemoryExceeded, Input::Trailers(peer)] {
+                    session.handle(input, self.now);
+                }
+                let judged = session.judge(peer, &mut &connection.client.chunk(numbers)[..], self.now);
+                assert_eq!(judged, Ok(Judged::Passage(Passage::default())), "it is over");
+                assert_eq!((session.poll_output(), session.deadline(), session.held()), (None, None, 0));
+                return true;
+            }
+        }
+        connection.compare(reached);
+        false
+    }
+
     fn send(
         &mut self,
         connection: &mut Connection<'p>,
@@ -160,7 +232,10 @@ impl<'p> World<'p> {
         numbers: &mut Numbers,
         reached: &mut Reached,
     ) {
-        let Connection { session, model, .. } = connection;
+        let Connection { session, model, ended, .. } = connection;
+        if ended[peer as usize] {
+            return;
+        }
         let unread = numbers.one_in(2).then(|| {
             let passes = session.pass_unread(peer, chunk.len());
             assert_eq!(passes, model.passes_unread(peer, chunk.len()), "whether it passes unread");
@@ -239,6 +314,9 @@ impl Connection<'_> {
             None if !model.is_cut() => {}
             deadline => assert_eq!(session.deadline(), deadline, "when the timer is due"),
         }
+        let held = session.held();
+        assert!(model.held() as u64 <= held, "{held} bytes are said to be held of {}", model.held());
+        assert!(held <= self.most_held + SLACK, "{held} bytes are held, and at most {}", self.most_held);
         let tally = std::mem::take(&mut model.tally);
         // Who is out of reach is for another simulation, too.
         let counted = Tally { heartbeats: tally.heartbeats, ..session.take_tally() };

@@ -22,6 +22,16 @@ pub(crate) const SECRET: &str = "a secret of the tests, thirty-two bytes or more
 
 /// An engine whose only policy falls to every request.
 pub(crate) fn engine(policy: &Value) -> Engine {
+    Engine::compile(config(policy), &|_| None, [3; 16]).unwrap()
+}
+
+/// What a connection under that policy holds at worst, in bytes.
+#[allow(dead_code, reason = "not every test asks")]
+pub(crate) fn most_held(policy: &Value) -> u64 {
+    postern_engine::most_held(&config(policy).policies["chat"])
+}
+
+fn config(policy: &Value) -> Config {
     let document = json!({
         "providers": {"edge": {
             "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "clock_skew": "30s",
@@ -30,8 +40,7 @@ pub(crate) fn engine(policy: &Value) -> Engine {
         "policies": {"chat": policy},
         "default_policy": "chat",
     });
-    let config = Config::from_value(document).unwrap_or_else(|problems| panic!("{policy}: {problems}"));
-    Engine::compile(config, &|_| None, [3; 16]).unwrap()
+    Config::from_value(document).unwrap_or_else(|problems| panic!("{policy}: {problems}"))
 }
 
 /// The field that extensions are offered and agreed on in.
