@@ -282,11 +282,11 @@ impl Session {
                     open.give_up_parking(now);
                 }
             }
-            Input::SetBack(by) => {
-                if let Phase::Open(open) = &mut self.phase {
-                    open.set_back(by);
-                }
-            }
+            Input::SetBack(by) => match &mut self.phase {
+                Phase::Handshake(handshake) => handshake.set_back(by),
+                Phase::Open(open) => open.set_back(by),
+                _ => {}
+            },
             Input::Rerouted => self.refuse(Vec::new(), Reason::PolicyInvalid.into()),
             Input::Timer => self.on_time(now),
             Input::Trailers(_) => self.on_trailers(now),

@@ -206,6 +206,11 @@ impl Handshake {
         self.waiting.until()
     }
 
+    /// The clock was set back by so much.
+    pub(crate) fn set_back(&mut self, by: Duration) {
+        self.waiting.set_back(by);
+    }
+
     /// There is no memory for what it, or its connection from the start, would hold: it is refused if either would.
     pub(crate) fn forbid_holding(&mut self) {
         self.may_not_hold = true;

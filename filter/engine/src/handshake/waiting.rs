@@ -49,6 +49,13 @@ impl Waiting {
         }
     }
 
+    /// The clock was set back by so much.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        for until in [&mut self.keys, &mut self.list, &mut self.until] {
+            *until = until.map(|until| until.saturating_sub(by));
+        }
+    }
+
     /// Until when it waits.
     pub(super) fn until(&self) -> Option<Duration> {
         self.until

@@ -240,6 +240,9 @@ impl Open {
     /// The clock was set back by so much.
     pub(crate) fn set_back(&mut self, by: Duration) {
         self.deadlines.set_back(by);
+        if let Some(rights) = &mut self.rights {
+            rights.set_back(by);
+        }
         if let Some(upload) = &mut self.upload {
             upload.set_back(by);
         }

@@ -220,6 +220,13 @@ impl Rights {
         self.pending = None;
     }
 
+    /// The clock was set back by so much.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        if let Some(pending) = &mut self.pending {
+            pending.until = pending.until.saturating_sub(by);
+        }
+    }
+
     /// Until when a token waits, if one does.
     pub(super) fn pending_until(&self) -> Option<Duration> {
         self.pending.as_ref().map(|pending| pending.until)

@@ -407,3 +407,12 @@ fn nobody_is_shown_in_debug_output() {
         assert!(!shown.contains(&encode(&secret.as_bytes()[..6])));
     }
 }
+
+#[test]
+fn a_handshake_waits_no_longer_for_a_clock_that_is_set_back() {
+    let (engine, back) = (engine(json!({})), s(3600));
+    let (mut attempt, _) = Attempt::new(&engine, bearing("ed", &claims(json!({}))));
+    assert_eq!(attempt.after(Input::SetBack(back), START - back), Now::Nothing);
+    assert_eq!(attempt.session.deadline(), Some(START - back + s(3)));
+    assert_eq!(attempt.after(Input::Timer, START - back + s(3)), Now::Refused(Reason::KeysUnavailable));
+}

@@ -414,3 +414,13 @@ fn no_debug_text_shows_a_token_that_waits() {
     let shown = format!("{:?}", host.session);
     assert!(!shown.contains("eyJ") && !shown.contains("alice"), "{shown}");
 }
+
+#[test]
+fn a_first_message_waits_no_longer_for_a_clock_that_is_set_back() {
+    let mut host = waiting(&fetcher(), &behind());
+    let now = OPENED - s(3600);
+    host.input(now, Input::SetBack(s(3600)));
+    assert_eq!(host.session.deadline(), Some(now + PATIENCE));
+    host.time(now + PATIENCE);
+    host.assert_kept_out(now + PATIENCE, Reason::TokenInvalid, true);
+}

@@ -250,3 +250,14 @@ fn no_debug_text_shows_a_token_that_waits() {
     let shown = format!("{:?}", host.session);
     assert!(!shown.contains("eyJ") && !shown.contains("alice"), "{shown}");
 }
+
+#[test]
+fn a_refresh_waits_no_longer_for_a_clock_that_is_set_back() {
+    let mut host = Host::open(&fetcher(), json!({}));
+    host.client_sends(OPENED, &new_refresh(json!({})));
+    let now = OPENED - s(3600);
+    host.input(now, Input::SetBack(s(3600)));
+    assert!(host.session.is_waiting());
+    host.time(now + PATIENCE);
+    host.assert_ended(now + PATIENCE, Reason::TokenInvalid, true);
+}
