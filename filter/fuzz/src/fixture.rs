@@ -25,7 +25,7 @@ pub(crate) const EXTENSIONS: &str = "sec-websocket-extensions";
 /// The `iss` of the provider with public keys.
 pub(crate) const ISSUER: &str = "https://auth.example.com/";
 
-const SECRET: &str = "a secret for tests, 32 bytes or more";
+pub(crate) const SECRET: &str = "a secret for tests, 32 bytes or more";
 
 /// A policy for each thing that targets want to reach.
 const POLICIES: [&str; 6] = ["chat", "keep", "small", "drop", "wide", "once"];

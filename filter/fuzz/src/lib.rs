@@ -16,6 +16,7 @@ mod script;
 mod stream;
 mod wire;
 
+pub mod callbacks;
 pub mod codec;
 pub mod compressed;
 pub mod config;
@@ -37,7 +38,8 @@ pub mod token_parts;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
+    ("callbacks", callbacks::run),
     ("codec", codec::run),
     ("compressed", compressed::run),
     ("config", config::run),
