@@ -118,6 +118,21 @@ impl Line {
         }
     }
 
+    /// Trailers come from `sender`, which sends nothing more.
+    pub(crate) fn trailers(&mut self, sender: Peer, now: Duration) {
+        assert!(!self.session.passes_trailers(sender), "what is paused would go on");
+        self.streams[index(sender)].stopped = true;
+        self.session.handle(Input::Trailers(sender), now);
+        self.perform(now);
+    }
+
+    /// All that is held is to be given back. What comes of it is performed at the next tick.
+    pub(crate) fn exceed_memory(&mut self, now: Duration) {
+        self.session.handle(Input::MemoryExceeded, now);
+        assert_eq!(self.session.held(), 0, "it is not given back");
+        assert!(self.session.deadline().is_some_and(|deadline| deadline <= now), "no tick is to come of it");
+    }
+
     /// Time has passed.
     pub(crate) fn wait(&mut self, now: Duration) {
         if !self.cut && self.session.deadline().is_some_and(|deadline| deadline <= now) {

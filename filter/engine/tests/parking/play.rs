@@ -6,7 +6,7 @@ use std::time::Duration;
 use postern_engine::{Peer, Reason};
 use serde_json::json;
 
-use crate::ear::{Due, Ear};
+use crate::ear::{Due, Ear, Heard};
 use crate::line::{Fate, Line};
 use crate::mouth::{Mouth, Said};
 use crate::numbers::Numbers;
@@ -55,6 +55,9 @@ pub(crate) struct Reached {
     reasons: BTreeMap<&'static str, u64>,
     told: u64,
     plain: u64,
+    /// Whom the host told to be over, and who was told of that.
+    upset: u64,
+    told_at_once: u64,
 }
 
 impl Reached {
@@ -63,6 +66,7 @@ impl Reached {
         let reasons: Vec<_> = self.reasons.keys().copied().collect();
         assert_eq!(reasons, ["idle_timeout", "pong_timeout"], "{self:#?}");
         assert!(self.told > 500 && self.plain > 1_000, "{self:#?}");
+        assert!(self.upset > 300 && self.told_at_once > 300, "{self:#?}");
     }
 }
 
@@ -82,7 +86,11 @@ pub(crate) fn play(seed: u64, reached: &mut Reached) {
     if scene.line.fate == Fate::Open && asks && all_answer {
         scene.stays(&mut numbers);
     }
-    scene.falls_silent(&mut numbers, asks, reached);
+    if scene.line.fate == Fate::Open && numbers.one_in(3) {
+        scene.is_upset(&mut numbers, all_answer, reached);
+    } else {
+        scene.falls_silent(&mut numbers, asks, reached);
+    }
     reached.pings_to_client += scene.pings[0];
     reached.pings_to_upstream += scene.pings[1];
     reached.plain += scene.line.plain;
@@ -217,6 +225,60 @@ impl Scene {
         assert_eq!(self.line.fate, Fate::Open, "{:?} {:?}", self.client.manner, self.upstream.manner);
     }
 
+    /// The host tells of something that ends the connection, where nothing is withheld of what was said but what has to be.
+    /// Whoever can be reached is told at once, nothing else goes on by it, and what is left is cut in time.
+    fn is_upset(&mut self, numbers: &mut Numbers, all_answer: bool, reached: &mut Reached) {
+        // Both streams are parked again once nobody says anything.
+        self.pass(2 * TICK, numbers);
+        if numbers.one_in(2) {
+            self.leave_unfinished(numbers);
+        }
+        let reason = match numbers.to(2) {
+            0 => {
+                self.line.exceed_memory(self.now);
+                Reason::MemoryExceeded
+            }
+            by => {
+                self.line.trailers(if by == 1 { Peer::Client } else { Peer::Upstream }, self.now);
+                Reason::ProtocolError
+            }
+        };
+        self.now += TICK;
+        self.line.wait(self.now);
+        assert_eq!(self.line.fate, Fate::Closed(reason));
+        self.hear(numbers);
+        reached.upset += 1;
+        for person in [&self.client, &self.upstream] {
+            let (heard, due) = (person.ear.all(), person.due.all());
+            assert!(heard.starts_with(&due), "{:?}: it is not what was said", person.peer);
+            let own = Heard::first(&heard[due.len()..]);
+            let told = own.as_ref().is_some_and(|close| {
+                let says = [&reason.consequence().close.to_be_bytes(), reason.id().as_bytes()].concat();
+                close.opcode == 8 && close.payload == says && due.len() + close.bytes.len() == heard.len()
+            });
+            assert!(told || heard.len() == due.len(), "{:?}: something else goes on", person.peer);
+            reached.told_at_once += u64::from(told);
+            let is_reachable = all_answer && person.ear.is_at_boundary();
+            assert!(told || !is_reachable || person.peer == Peer::Upstream, "{reason:?}: the client is not told");
+        }
+        self.is_cut();
+    }
+
+    /// Somebody stops in the middle of what it says.
+    fn leave_unfinished(&mut self, numbers: &mut Numbers) {
+        let peer = numbers.of(&[Peer::Client, Peer::Upstream]);
+        self.speak(peer, numbers, Mouth::say);
+    }
+
+    fn is_cut(&mut self) {
+        let cut_at = self.now + CLOSE_TIMEOUT + TICK;
+        while self.now < cut_at {
+            self.now += TICK;
+            self.line.wait(self.now);
+        }
+        assert!(self.line.cut, "it is not cut");
+    }
+
     /// The client says nothing any more.
     fn falls_silent(&mut self, numbers: &mut Numbers, asks: bool, reached: &mut Reached) {
         let answered = self.client.manner != Manner::None && self.upstream.manner == Manner::Each;
@@ -244,11 +306,6 @@ impl Scene {
             assert_eq!(own[..2], close);
             assert_eq!(own[4..], *reason.id().as_bytes());
         }
-        let cut_at = self.now + CLOSE_TIMEOUT + TICK;
-        while self.now < cut_at {
-            self.now += TICK;
-            self.line.wait(self.now);
-        }
-        assert!(self.line.cut, "it is not cut");
+        self.is_cut();
     }
 }
