@@ -40,7 +40,10 @@ pub(crate) fn closed(policy: &str, reason: Reason) {
 
 /// A connection was opened (+1) or is over (-1).
 pub(crate) fn connections(policy: &str, change: i64) {
-    gauges::add(&format!("postern_connections.policy={policy};"), change);
+    let name = format!("postern_connections.policy={policy};");
+    gauges::add(&name, change);
+    // It is there from the first connection on, however soon that ends.
+    id(MetricType::Gauge, name);
 }
 
 /// A shared bucket had no room.
