@@ -10,14 +10,20 @@ CRYPTOGRAPHY_VERSION := 50.0.2
 FUZZ_SECONDS ?= 10
 # How often each workload is measured.
 BENCH_ROUNDS ?= 40
+# Another build of the module, to be measured in the same run.
+OTHER ?=
 # How many idle sessions are measured, if there are descriptors for them.
 IDLE_SESSIONS ?= 20000
 SOAK_SECONDS ?= 600
+ATTACK_SECONDS ?= 60
+# How long each kind of message is looked for, in seconds.
+WORST_SECONDS ?= 20
 
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
 IMAGE := $(TARGET_DIR)/postern-image.tar
+WORST := $(abspath $(TARGET_DIR))/worst
 ENVOY_FETCHED := .envoy/envoy-$(ENVOY_VERSION)
 PYTHON_FETCHED := .tools/python/$(WEBSOCKETS_VERSION)-$(PYJWT_VERSION)-$(CRYPTOGRAPHY_VERSION)
 PIP_MISSING := python3 with pip is needed (Debian, Ubuntu: apt-get install python3-pip; Fedora: dnf install python3-pip)
@@ -31,7 +37,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy \
-	bench-floor bench-idle bench-handshake soak image images e2e-compose clean
+	bench-floor bench-idle bench-handshake bench-worst soak attack image images e2e-compose clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -108,7 +114,7 @@ fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 # Unwinding, a benchmark that fails half-way still ends its Envoys.
 bench-envoy: build envoy ## measure the CPU time that a message costs Envoy with Postern and without
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
-		--rounds $(BENCH_ROUNDS)
+		--rounds $(BENCH_ROUNDS) $(if $(OTHER),--other $(OTHER))
 
 bench-floor: build envoy ## measure the same of filters that decide nothing, beside Postern
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
@@ -120,6 +126,16 @@ bench-idle: build envoy ## measure what sessions cost Envoy on which nobody says
 
 soak: build envoy ## send random traffic through Envoy for SOAK_SECONDS, and expect every byte
 	POSTERN_SOAK_SECONDS=$(SOAK_SECONDS) cargo test --locked -p postern-e2e --test soak -- --nocapture
+
+bench-worst: build envoy ## look for the messages that cost the most, and measure them and forged tokens in Envoy
+	rm -rf $(WORST)
+	POSTERN_WORST=$(WORST) POSTERN_WORST_SECONDS=$(WORST_SECONDS) \
+		cargo bench --locked -p postern-engine --bench worst
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--worst $(WORST) --rounds 5
+
+attack: build envoy ## make Postern hold all it may, each way for ATTACK_SECONDS, beside honest clients
+	POSTERN_ATTACK_SECONDS=$(ATTACK_SECONDS) cargo test --locked -p postern-e2e --test memory -- --nocapture
 
 bench-handshake: build envoy ## measure what a handshake costs Envoy with Postern and with jwt_authn
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::gate;
+use crate::log::Log;
 use crate::memory::Memory;
 use crate::merge::lay_over;
 use crate::path::Path;
@@ -28,6 +29,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What becomes of an upgrade that no route matches.
     pub default_policy: DefaultPolicy,
+    /// What is written to the log.
+    pub log: Log,
     /// How much the sessions of one worker may hold for their peers.
     pub memory: Memory,
     /// The policies as written, on which [`Config::overlay`] lays overrides.
@@ -104,9 +107,9 @@ impl Config {
         for (name, policy) in &sources {
             raw::contradictions(policy, &Path::root().key("policies").key(name.as_str()), report);
         }
-        let Document { providers, policies, routes, default_policy, memory } =
+        let Document { providers, policies, routes, default_policy, log, memory } =
             Document::read(document, report)?;
-        Some(Self { providers, policies, routes, default_policy, memory, sources })
+        Some(Self { providers, policies, routes, default_policy, log, memory, sources })
     }
 }
 
@@ -118,6 +121,7 @@ impl std::fmt::Debug for Config {
             .field("policies", &self.policies)
             .field("routes", &self.routes)
             .field("default_policy", &self.default_policy)
+            .field("log", &self.log)
             .field("memory", &self.memory)
             .finish_non_exhaustive()
     }

@@ -13,6 +13,7 @@ mod gate;
 mod grammar;
 pub mod header_name;
 pub mod limits;
+pub mod log;
 pub mod memory;
 mod merge;
 pub mod origin;
@@ -39,6 +40,7 @@ pub use limits::{
     Backlog, Backpressure, Compression, Connections, Counted, GlobalRateLimit, Liveness, MessageType,
     Messages, OnExceed, Per, Rate, UpstreamMessages,
 };
+pub use log::Log;
 pub use memory::Memory;
 pub use origin::{Missing, Origin, OriginPattern, OriginVerdict, Origins};
 pub use path::{Path, Segment};

@@ -14,6 +14,7 @@ mod in_band;
 mod jwks;
 mod limits;
 mod list;
+mod log;
 mod memory;
 mod or_none;
 mod origins;

@@ -117,7 +117,8 @@ impl Response {
     }
 }
 
-/// Reads the body that goes with `headers` (RFC 9112 §6.3); one without a length ends with the stream, if it may.
+/// Reads the body that goes with `headers` (RFC 9112 §6.3), and trailers as they are behind it; one without a length ends
+/// with the stream, if it may.
 pub async fn read_body(wire: &mut Wire, headers: &Headers, until_end: bool) -> Result<Vec<u8>, End> {
     if headers.lists("transfer-encoding", "chunked") {
         return read_chunks(wire).await;
@@ -139,11 +140,16 @@ async fn read_chunks(wire: &mut Wire) -> Result<Vec<u8>, End> {
             }
         };
         wire.take(line);
+        if length == 0 {
+            let mut trailers = wire.exactly(2).await?;
+            if trailers != b"\r\n" {
+                trailers.extend(wire.head().await?);
+                body.extend(trailers);
+            }
+            return Ok(body);
+        }
         let chunk =
             wire.exactly(usize::try_from(length).map_err(|_| End::NotHttp)?.saturating_add(2)).await?;
         body.extend_from_slice(&chunk[..chunk.len() - 2]);
-        if length == 0 {
-            return Ok(body);
-        }
     }
 }

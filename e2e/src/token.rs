@@ -52,7 +52,12 @@ impl Signer {
 
     /// RS256 with a fresh 2048-bit key.
     pub fn rs256(kid: &str) -> Self {
-        let key = RsaPrivateKey::new(&mut OsRng, 2048).expect("an RSA key");
+        Self::rs256_of(2048, kid)
+    }
+
+    /// RS256 with a fresh key of so many bits.
+    pub fn rs256_of(bits: usize, kid: &str) -> Self {
+        let key = RsaPrivateKey::new(&mut OsRng, bits).expect("an RSA key");
         let public = key.to_public_key().to_public_key_pem(LineEnding::LF).expect("an RSA public key as PEM");
         let der = key.to_pkcs1_der().expect("an RSA key as DER");
         let key = EncodingKey::from_rsa_der(der.as_bytes());
@@ -87,6 +92,13 @@ impl Signer {
     #[must_use]
     pub fn with_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
+        self
+    }
+
+    /// The same key without a name.
+    #[must_use]
+    pub fn without_kid(mut self) -> Self {
+        self.kid = None;
         self
     }
 

@@ -210,6 +210,42 @@ async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
     }
 }
 
+/// Where Envoy passes trailers: some services take them for headers.
+#[tokio::test]
+async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
+    let twins = Twins::start(|| {
+        scene()
+            .change_connection_manager(|hcm| {
+                hcm["http_protocol_options"] = json!({"enable_trailers": true});
+            })
+            .change(|bootstrap| {
+                let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
+                let service =
+                    clusters.iter_mut().find(|cluster| cluster["name"] == "service").expect("service");
+                service["typed_extension_protocol_options"] = json!({
+                    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                        "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
+                    },
+                });
+            })
+    })
+    .await;
+    for path in ["/ws/told/page", "/elsewhere"] {
+        let request = Request::get(path)
+            .method("POST")
+            .header("Transfer-Encoding", "chunked")
+            .body("4\r\nbody\r\n0\r\nX-User-Id: mallory\r\nx.user_id: mallory\r\nX-Checksum: 1\r\n\r\n");
+        for (scene, expected) in [(&twins.guarded, false), (&twins.bare, true)] {
+            scene.ask(&request).await;
+            let record = scene.upstream().record(request.case()).await;
+            let body = String::from_utf8(record.bytes()).expect("text").to_ascii_lowercase();
+            assert!(body.starts_with("body") && body.contains("x-checksum: 1"), "{path}: {body}");
+            assert_eq!(body.contains("mallory"), expected, "{path}: {body}");
+        }
+    }
+}
+
 /// What Connection names is meant for the next hop only (RFC 9110 §7.6.1), and taken away there.
 #[tokio::test]
 async fn a_client_cannot_have_these_headers_taken_for_those_of_a_hop() {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use postern_e2e::csrf::{CSRF_SECRET, mint};
+use postern_e2e::deadline::{PATIENCE, within};
 use postern_e2e::http::Headers;
 use postern_e2e::http2::{connect, handshake, open, read};
 use postern_e2e::token::{edge_claims, jwks, now};

@@ -1,5 +1,5 @@
 //! Trailers behind a WebSocket over HTTP/2. RFC 8441 knows none; Envoy lets all go on with them that a filter holds.
-#![allow(clippy::expect_used, reason = "a test may fail anywhere")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 

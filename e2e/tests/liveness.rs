@@ -295,7 +295,8 @@ async fn what_postern_says_by_itself_and_where_it_cannot_is_counted() {
     let out_of_reach = [("policy", "proves")];
     assert_eq!(scene.envoy().stats().await.sum("postern_connections_out_of_reach", &out_of_reach), 0.0);
     // Texts in two pieces, both ways, and an upstream that answers no Ping.
-    let (news, hello) = (Frame::text("news".repeat(100)), Frame::text("hello".repeat(100)).masked().bytes());
+    let (news, hello) =
+        (Frame::text(&"news".repeat(100)), Frame::text(&"hello".repeat(100)).masked().bytes());
     client.send_pieces([&hello[..400], &hello[400..]]).await;
     assert_eq!(record.bytes_when(hello.len()).await, hello);
     let bytes = news.bytes();
@@ -410,8 +411,8 @@ async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_
     for (what, frame, start, after, service_is_told) in [
         ("a header", Frame::binary(long.clone()), 0, IDLE_TIMEOUT, true),
         ("a Close", Frame::closing(1000, &"x".repeat(100)), 6, IDLE_TIMEOUT, true),
-        ("a short text", Frame::text("x".repeat(200)), 9, IDLE_TIMEOUT, true),
-        ("a text", Frame::text(&long[..]), 600, in_all, false),
+        ("a short text", Frame::text(&"x".repeat(200)), 9, IDLE_TIMEOUT, true),
+        ("a text", Frame::text(&"x".repeat(64 << 10)), 600, in_all, false),
         ("binary", Frame::binary(long.clone()), 600, in_all, false),
     ] {
         let mut client = open(&scene, "/ws/waits").await;
@@ -422,7 +423,10 @@ async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_
         let close = loop {
             match tokio::time::timeout(LISTENING, client.frame()).await {
                 Ok(frame) => break frame.expect("a Close"),
-                Err(_) => client.send([*rest.next().expect("more of it")]).await,
+                Err(_) => {
+                    assert!(began.elapsed() < after + LATE, "{what}: it is kept");
+                    client.send([*rest.next().expect("more of it")]).await;
+                }
             }
         };
         let took = began.elapsed();

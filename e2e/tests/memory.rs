@@ -1,7 +1,7 @@
 //! Clients that make Postern hold as much as it lets them, for as long as `POSTERN_ATTACK_SECONDS` says and against one
 //! worker: its VM never comes near the end of its memory, what it holds stays within `memory.budget`, and who does nothing
 //! of the kind is served throughout.
-#![allow(clippy::expect_used, reason = "a test may fail anywhere")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 #![allow(clippy::print_stdout, reason = "how much was held is worth seeing")]
 
 use std::sync::Arc;
@@ -150,7 +150,7 @@ async fn run(attack: Attack, seconds: u64, budget: u64) {
         let mut request = Request::upgrade("/ws/greets");
         if with_token {
             let token = Signer::edge().mint(&edge_claims("alice"));
-            request = request.header("Authorization", &format!("Bearer {token}"));
+            request = request.header("Authorization", format!("Bearer {token}"));
         }
         tasks.spawn(hold_on(Arc::clone(&scene), request, Arc::clone(&sends), Arc::clone(&over)));
     }

@@ -36,9 +36,8 @@ async fn assert_counted(scene: &RunningScene, expected: &[(&str, f64)]) {
     loop {
         let mut found = counted(scene).await;
         // How much memory that takes, and who is asked meanwhile, is for other tests.
-        found.retain(|sample, _| {
-            !sample.starts_with("postern_memory_bytes") && !sample.starts_with("postern_pings")
-        });
+        let others = ["postern_memory_", "postern_held_bytes", "postern_pings"];
+        found.retain(|sample, _| !others.iter().any(|other| sample.starts_with(other)));
         if found == expected {
             return;
         }
@@ -145,4 +144,28 @@ async fn the_access_log_has_the_reason_of_a_refusal_or_a_close_and_none_where_no
         let is_there = || std::fs::read_to_string(&log).ok().filter(|text| text.contains(&line));
         eventually(PATIENCE, &line, is_there).await;
     }
+}
+
+#[tokio::test]
+async fn however_many_are_refused_the_log_has_some_lines_a_second_and_counts_the_rest() {
+    const LIMIT: u32 = 5;
+    const REFUSED: u32 = 60;
+    let log = |whole: &mut Value| whole["log"] = json!({"refusals_per_second": LIMIT});
+    let scene = Scene::new().document(configuration()).configured(log).plaintext().start().await;
+    let start = Instant::now();
+    let evil = Request::upgrade("/ws/chat").header("Origin", "https://evil.example");
+    for _ in 0..REFUSED {
+        assert_eq!(scene.ask(&evil).await.status, 403);
+    }
+    let told = || scene.envoy().log_lines_with("postern: refused policy=chat reason=origin_denied");
+    let counted = || {
+        let lines = scene.envoy().log_lines_with("postern: suppressed policy=chat count=");
+        let counts = lines.iter().filter_map(|line| line.rsplit('=').next()?.trim().parse::<usize>().ok());
+        (lines.len(), counts.sum::<usize>())
+    };
+    let all_are_told = || (told().len() + counted().1 == REFUSED as usize).then_some(());
+    eventually(PATIENCE, "every refusal, told or counted", all_are_told).await;
+    let seconds = usize::try_from(start.elapsed().as_secs()).expect("a short time") + 1;
+    assert!((1..=(seconds + 1) * LIMIT as usize).contains(&told().len()), "{} in {seconds} s", told().len());
+    assert!((1..=seconds + 1).contains(&counted().0), "{:?} in {seconds} s", counted());
 }

@@ -22,6 +22,8 @@ const REASON_PROPERTY: &str = "postern.reason";
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Message {
     Request,
+    /// The trailers of a request, in their callback.
+    RequestTrailers,
     Response,
 }
 
@@ -333,6 +335,7 @@ impl Message {
     fn map(self) -> MapType {
         match self {
             Self::Request => MapType::HttpRequestHeaders,
+            Self::RequestTrailers => MapType::HttpRequestTrailers,
             Self::Response => MapType::HttpResponseHeaders,
         }
     }

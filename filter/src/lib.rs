@@ -14,6 +14,7 @@ mod sessions;
 mod shared;
 mod sources;
 mod stream;
+mod told;
 mod verification;
 
 use proxy_wasm::types::LogLevel;

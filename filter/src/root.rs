@@ -9,7 +9,7 @@ use proxy_wasm::types::ContextType;
 use crate::sessions::Plugin;
 use crate::sources::Fetches;
 use crate::stream::Stream;
-use crate::{gauges, host, memory, metrics, sessions, shared, sources, stream};
+use crate::{gauges, host, memory, metrics, sessions, shared, sources, stream, told};
 
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
@@ -72,6 +72,7 @@ impl RootContext for Root {
                 let policies: Vec<_> = engine.policies().collect();
                 log::info!("postern {}: policies {}", env!("CARGO_PKG_VERSION"), policies.join(", "));
                 self.plugin = host::plugin().into();
+                told::set_limit(engine.log_limit());
                 self.drain(&engine);
                 // Envoy tries a configuration on a VM that it throws away at once, which must not
                 // take it upon itself to fetch. So fetching begins with the first tick, and until
@@ -121,6 +122,7 @@ impl RootContext for Root {
         memory::keep_within_budget(now);
         host::enter(self.context_id);
         metrics::flush(now);
+        told::on_tick(now);
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use log::Level;
 use postern_engine::auth::single_use::{Spent, Ticket};
+use postern_engine::headers::{Field, HeaderEdit};
 use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
     Connection, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
@@ -14,7 +16,7 @@ use proxy_wasm::types::Action;
 
 use crate::host::{self, HostChunk, Message};
 use crate::sessions::{Live, Plugin};
-use crate::{memory, metrics, sessions, shared};
+use crate::{memory, metrics, sessions, shared, told};
 
 /// The label of what is counted where no policy applies.
 const NO_POLICY: &str = "none";
@@ -87,10 +89,10 @@ impl Stream {
                 return Action::Pause;
             }
             Ok(false) => {}
-            Ok(true) | Err(Unreadable) => return cut(),
+            Ok(true) | Err(Unreadable) => return cut(session.policy()),
         }
         let now = host::now();
-        let Some(pauses) = judge(&mut session, sender, chunk, now) else { return cut() };
+        let Some(pauses) = judge(&mut session, sender, chunk, now) else { return cut(session.policy()) };
         let action = perform(live, &mut session, now);
         drop(session);
         memory::touch(live, now);
@@ -99,9 +101,17 @@ impl Stream {
     }
 
     fn on_trailers(&self, sender: Peer) -> Action {
-        let Some(live) = &self.live else { return Action::Continue };
+        let Some(live) = &self.live else {
+            if let (Peer::Client, Some(engine)) = (sender, &self.engine) {
+                edit_trailers(|trailers| engine.strip_trailers(trailers));
+            }
+            return Action::Continue;
+        };
         let mut session = live.session.borrow_mut();
         if session.passes_trailers(sender) {
+            if sender == Peer::Client {
+                edit_trailers(|trailers| session.strip_trailers(trailers));
+            }
             return Action::Continue;
         }
         let now = host::now();
@@ -243,9 +253,15 @@ fn spend_shared(session: &Session, ticket: &Ticket, now: Duration) -> Spent {
     spent
 }
 
+/// Makes the changes to a client's trailers that `edits` finds.
+fn edit_trailers(edits: impl FnOnce(&[Field]) -> Vec<HeaderEdit>) {
+    let trailers = host::fields(Message::RequestTrailers);
+    host::edit(Message::RequestTrailers, &edits(&trailers));
+}
+
 /// Ends a stream whose bytes cannot be changed as they must be: nothing more of them goes on.
-fn cut() -> Action {
-    log::error!("postern: the host did not hand over or take back a chunk; the stream is cut");
+fn cut(policy: &str) -> Action {
+    told::line(Level::Error, policy, "the host did not hand over or take back a chunk; the stream is cut");
     host::reset();
     Action::Pause
 }
@@ -270,7 +286,8 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             }
             Output::Send(receiver, frame) => {
                 if !host::send_parked(receiver, &frame) {
-                    log::warn!("postern: the host does not let a frame into a parked stream");
+                    let text = "the host does not let a frame into a parked stream";
+                    told::line(Level::Warn, session.policy(), text);
                     session.handle(Input::NotParked, now);
                 }
             }
@@ -282,7 +299,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             }
             Output::Deliver(bytes) => {
                 if !host::send_parked(Peer::Client, &bytes) {
-                    action = cut();
+                    action = cut(session.policy());
                 }
             }
             output => {
@@ -343,7 +360,9 @@ fn tell(policy: &str, event: Event) {
             host::set_reason(reason.id());
             metrics::closed(policy, reason);
             let detail = shown(detail);
-            log::info!("postern: closed policy={policy} reason={} request={instance}{detail}", reason.id());
+            let text =
+                format_args!("closed policy={policy} reason={} request={instance}{detail}", reason.id());
+            told::line(Level::Info, policy, text);
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);
@@ -353,7 +372,9 @@ fn tell(policy: &str, event: Event) {
             host::set_reason(reason.id());
             metrics::handshake_refused(policy, reason);
             let detail = shown(detail);
-            log::info!("postern: refused policy={policy} reason={} request={instance}{detail}", reason.id());
+            let text =
+                format_args!("refused policy={policy} reason={} request={instance}{detail}", reason.id());
+            told::line(Level::Info, policy, text);
         }
     }
 }

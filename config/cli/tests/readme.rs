@@ -225,7 +225,8 @@ fn a_key_written_with_the_default_of_the_table_changes_nothing() {
     let read_whole = |document: &Value| {
         let config = postern_config::Config::from_value(document.clone())
             .unwrap_or_else(|problems| panic!("{document}: {problems}"));
-        format!("{:#?}", (config.providers, config.policies, config.routes, config.default_policy))
+        let postern_config::Config { providers, policies, routes, default_policy, log, memory, .. } = config;
+        format!("{:#?}", (providers, policies, routes, default_policy, log, memory))
     };
     let mut written = 0;
     for row in table(&read("README.md"), "### Keys") {

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::log::Log;
 use crate::memory::Memory;
 use crate::path::Path;
 use crate::policy::Policy;
 use crate::provider::Provider;
 use crate::raw::claim_headers;
 use crate::raw::list::List;
+use crate::raw::log::RawLog;
 use crate::raw::memory::RawMemory;
 use crate::raw::policy::RawPolicy;
 use crate::raw::provider::RawProvider;
@@ -27,6 +29,7 @@ struct RawDocument {
     policies: Option<BTreeMap<String, RawPolicy>>,
     routes: Option<List<RawRoute>>,
     default_policy: Option<String>,
+    log: Option<RawLog>,
     memory: Option<RawMemory>,
 }
 
@@ -37,6 +40,7 @@ pub(crate) struct Document {
     pub(crate) policies: BTreeMap<String, Policy>,
     pub(crate) routes: Vec<Route>,
     pub(crate) default_policy: DefaultPolicy,
+    pub(crate) log: Log,
     pub(crate) memory: Memory,
 }
 
@@ -66,8 +70,16 @@ impl Document {
         let routes = routes::read(raw.routes, &policy_names, &root.key("routes"), report);
         let default_policy =
             routes::read_default(raw.default_policy, &policy_names, &root.key("default_policy"), report);
+        let log = raw.log.unwrap_or_default().read(&root.key("log"), report);
         let memory = raw.memory.unwrap_or_default().read(&root.key("memory"), report);
-        Some(Self { providers, policies, routes: routes?, default_policy: default_policy?, memory: memory? })
+        Some(Self {
+            providers,
+            policies,
+            routes: routes?,
+            default_policy: default_policy?,
+            log: log?,
+            memory: memory?,
+        })
     }
 }
 

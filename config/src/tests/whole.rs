@@ -115,6 +115,7 @@ fn providers_routes_and_the_default_are_read() {
     assert_eq!(matches.host, Some(HostPattern::Subdomains("example.com".to_owned())));
     assert_eq!(matches.path_prefix.as_deref(), Some("/ws/chat"));
     assert_eq!(config.default_policy, DefaultPolicy::Pass);
+    assert_eq!(config.log.refusals_per_second, 20);
 }
 
 #[test]
@@ -140,6 +141,16 @@ fn what_is_left_out_has_the_default_of_the_language() {
     assert_eq!(policy.ipv6_prefix, 64);
     assert_eq!(policy.liveness.idle_timeout, Duration::from_secs(30));
     assert_eq!(policy.liveness.ping_interval, Some(Duration::from_secs(15)));
+}
+
+#[test]
+fn what_a_document_leaves_out_has_the_default_of_the_language() {
+    let policies = json!({"chat": {"origins": {"allow": ["*"]}, "auth": "none"}});
+    for document in [json!({"policies": policies}), json!({"policies": policies, "log": {}})] {
+        let config = Config::from_value(document).unwrap();
+        assert_eq!(config.default_policy, DefaultPolicy::Deny);
+        assert_eq!(config.log.refusals_per_second, 50);
+    }
 }
 
 #[test]

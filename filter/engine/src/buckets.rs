@@ -27,6 +27,11 @@ impl Buckets {
         Self { keys, policy: ruleset.name().to_owned(), address }
     }
 
+    /// The bytes of the client's address, or of its network.
+    pub(crate) fn address(&self) -> &[u8] {
+        &self.address
+    }
+
     /// The bucket of a rule; `claims` name the user.
     pub(crate) fn key(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> EntryKey {
         let counted: &[u8] = match counted {

@@ -15,7 +15,7 @@ use crate::auth::keys::Keyring;
 use crate::auth::secret::Variables;
 use crate::forwarded::Forwarded;
 use crate::handshake::Kind;
-use crate::headers::HeaderEdit;
+use crate::headers::{Field, HeaderEdit, Headers};
 use crate::metadata;
 use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
@@ -117,6 +117,11 @@ impl Engine {
         self.rulesets.keys().map(String::as_str)
     }
 
+    /// How many lines that peers cause a worker may write to the log in a second.
+    pub fn log_limit(&self) -> u32 {
+        self.config.log.refusals_per_second
+    }
+
     /// What is to be fetched from clusters.
     pub fn sources(&self) -> Vec<Rc<Source>> {
         self.keyring.sources.all()
@@ -146,6 +151,11 @@ impl Engine {
             },
             Err(reason) => Selection::Refuse(self.refuse(head, reason)),
         }
+    }
+
+    /// As [`Session::strip_trailers`], of a request that passed.
+    pub fn strip_trailers(&self, trailers: &[Field]) -> Vec<HeaderEdit> {
+        self.forwarded.strip(Headers::new(trailers))
     }
 
     /// What is to be done at the response of a request that passed with changes, and that Envoy

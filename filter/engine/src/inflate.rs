@@ -11,8 +11,8 @@
 //!   octet. A receiver that keeps its decompressor would read the next message in the middle of a
 //!   block, where this one would begin a new one. So no octet at all is no message either: an empty
 //!   one is the octet 00 (§7.2.3.6);
-//! - a message has few blocks for what it puts out: the tables of a block cost far more than the
-//!   ten bits that a block takes.
+//! - a message has few blocks for what it puts out, and few with codes for its length: the tables of a code cost far more
+//!   than the ten bits that a block takes.
 //!
 //! Not strict: blocks may follow one with BFINAL set, from the next octet and with the same history
 //! (§7.2.3.4). There are receivers that stop there, and so read the beginning of what is put out
@@ -58,7 +58,13 @@ struct History {
 /// A message that is open.
 struct Message {
     decompressor: Box<DecompressorOxide>,
+    frames: u64,
     blocks: u64,
+    /// Blocks with a code, for which tables are made: all but stored ones.
+    coded: u64,
+    /// Whether the next input begins a block.
+    starts_block: bool,
+    consumed: u64,
     produced: u64,
 }
 
@@ -80,6 +86,12 @@ const BLOCKS: u64 = 1024;
 const BYTES_PER_BLOCK: u64 = 64;
 
 /// How many blocks a message may have that inflates to `len` bytes.
+/// How many blocks with a code a frame may have however short it is, as what is flushed once or twice has, and for how many
+/// bytes of input and output together it may have one more. Tables take some 4 µs. The smallest blocks of zlib hold 127
+/// symbols, each of which puts out a byte at least, and take more than a byte themselves.
+const CODED_OF_FRAME: u64 = 4;
+const BYTES_PER_CODED: u64 = 128;
+
 fn max_blocks(len: u64) -> u64 {
     BLOCKS + len / BYTES_PER_BLOCK
 }
@@ -111,6 +123,11 @@ impl Inflater {
             self.reset();
         }
         inflated.map(|_| ())
+    }
+
+    /// A further frame of the message begins.
+    pub fn continue_message(&mut self) {
+        self.message.get_or_insert_with(Message::new).frames += 1;
     }
 
     /// Ends the message. What is pushed from here on is the next one.
@@ -149,10 +166,12 @@ impl Inflater {
         }
         let message = self.message.get_or_insert_with(Message::new);
         loop {
+            message.begin_block(input)?;
             let (start, flags) = (history.position, history.flags());
             let (status, consumed, produced) =
                 decompress(&mut message.decompressor, input, &mut history.ring, start, flags);
             input = input.get(consumed..).unwrap_or_default();
+            message.consumed += consumed as u64;
             let output = history.advance(produced);
             message.produced += output.len() as u64;
             if !output.is_empty() {
@@ -161,9 +180,9 @@ impl Inflater {
             match status {
                 TINFLStatus::HasMoreOutput if produced > 0 => continue,
                 TINFLStatus::NeedsMoreInput if input.is_empty() => return Ok(Place::Unknown),
-                TINFLStatus::BlockBoundary => message.count_block()?,
+                TINFLStatus::BlockBoundary => message.end_block()?,
                 TINFLStatus::Done => {
-                    message.count_block()?;
+                    message.end_block()?;
                     message.decompressor.init();
                 }
                 _ => return Err(Reason::ProtocolError),
@@ -204,10 +223,34 @@ impl History {
 
 impl Message {
     fn new() -> Self {
-        Self { decompressor: Box::default(), blocks: 0, produced: 0 }
+        Self {
+            decompressor: Box::default(),
+            frames: 1,
+            blocks: 0,
+            coded: 0,
+            starts_block: true,
+            consumed: 0,
+            produced: 0,
+        }
     }
 
-    fn count_block(&mut self) -> Result<(), Reason> {
+    /// Counts the block that begins with `input`, if one does, ahead of its tables. Whether it has a code is in its second
+    /// and third bit (RFC 1951 §3.2.3), of which the last octet before may have some.
+    fn begin_block(&mut self, input: &[u8]) -> Result<(), Reason> {
+        let (true, Some(first)) = (self.starts_block, input.first()) else { return Ok(()) };
+        self.starts_block = false;
+        let state = self.decompressor.block_boundary_state().unwrap_or_default();
+        let bits = u16::from(state.bit_buf) | u16::from(*first) << state.num_bits;
+        if bits >> 1 & 3 == 0 {
+            return Ok(());
+        }
+        self.coded += 1;
+        let most = CODED_OF_FRAME * self.frames + (self.consumed + self.produced) / BYTES_PER_CODED;
+        if self.coded <= most { Ok(()) } else { Err(Reason::ProtocolError) }
+    }
+
+    fn end_block(&mut self) -> Result<(), Reason> {
+        self.starts_block = true;
         self.blocks += 1;
         if self.blocks <= max_blocks(self.produced) { Ok(()) } else { Err(Reason::ProtocolError) }
     }

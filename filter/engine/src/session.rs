@@ -402,6 +402,12 @@ impl Session {
         }
     }
 
+    /// What takes the headers with claims out of a client's trailers that pass: services take trailers for
+    /// headers that should not.
+    pub fn strip_trailers(&self, trailers: &[Field]) -> Vec<HeaderEdit> {
+        self.ruleset.forwarded.strip(Headers::new(trailers))
+    }
+
     /// Whether all of a chunk from `peer` goes on as it came, with its stream resumed and paused again,
     /// and nothing else is to be done, whatever the time. If so, it counts as passed. If not, it is to
     /// be judged.

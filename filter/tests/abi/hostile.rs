@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use proxy_wasm::types::LogLevel;
 use serde_json::json;
 
 use crate::fixtures::{
-    PROPERTIES, agreement, and, auth, configure, handshake, open, request, token_for, with,
+    PROPERTIES, agreement, and, auth, configure, handshake, open, request, token_for, with, without,
 };
 use crate::host::{Envoy, Stream, Worker};
 
@@ -48,6 +49,39 @@ fn configure_everything(worker: &Worker) {
             "subprotocols": {"allow": ["chat.v2"]},
         }),
     );
+}
+
+#[test]
+fn however_often_one_is_refused_the_log_grows_by_so_many_lines_a_second_and_all_are_counted() {
+    let second = std::time::Duration::from_secs(1);
+    Envoy::default().worker(|worker| {
+        let mut document = crate::fixtures::document(json!({}));
+        document["log"] = json!({"refusals_per_second": 20});
+        assert!(worker.configure(document.to_string().as_bytes()));
+        let refused = |times: u32| {
+            for _ in 0..times {
+                assert!(request(worker, &without(&handshake(), "origin")).reply().is_some());
+            }
+        };
+        let lines = |part: &str| {
+            worker.log(LogLevel::Info).into_iter().filter(|line| line.contains(part)).collect::<Vec<_>>()
+        };
+        let (told, counted) = ("postern: refused policy=chat", "postern: suppressed");
+        refused(50);
+        assert_eq!((lines(told).len(), lines(counted).len()), (20, 0));
+        worker.pass(second);
+        assert_eq!(lines(counted), ["postern: suppressed policy=chat count=30"]);
+        refused(21);
+        worker.pass(second / 4);
+        assert_eq!((lines(told).len(), lines(counted).len()), (40, 1), "once a second");
+        worker.pass(second);
+        assert_eq!(lines(counted)[1], "postern: suppressed policy=chat count=1");
+        refused(1);
+        worker.pass(second);
+        assert_eq!((lines(told).len(), lines(counted).len()), (41, 2));
+        let name = "postern_handshakes.policy=chat;.result=refused;.reason=origin_missing;";
+        assert_eq!(worker.metrics().get(name), Some(&72));
+    });
 }
 
 /// The next client is served as if nothing had been.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::fixtures::{REASON, auth, configure, fields, handshake, request, websocket};
+use crate::fixtures::{REASON, auth, configure, document, fields, handshake, request, websocket};
 use crate::frames::{BINARY, TEXT, close, from_client, from_upstream, read};
 use crate::host::{Envoy, Stream, Worker};
 
@@ -113,6 +113,22 @@ fn trailers_pass_where_nothing_is_judged() {
         plain.upstream_ends_with_trailers();
         assert!(plain.reply().is_none() && !plain.is_reset() && plain.property(REASON).is_none());
     });
+}
+
+#[test]
+fn a_clients_trailers_are_no_way_to_headers_with_claims() {
+    let trailers = fields(&[("x-user-id", "root"), ("x.user_id", "root"), ("x-checksum", "1")]);
+    let plain = fields(&[(":method", "POST"), (":path", "/"), (":authority", "a.example")]);
+    for default in ["chat", "pass"] {
+        Envoy::default().worker(|worker: &Worker| {
+            let auth = auth(json!([{"header": "authorization"}]));
+            let mut whole = document(json!({"auth": auth}));
+            whole["default_policy"] = json!(default);
+            assert!(worker.configure(whole.to_string().as_bytes()));
+            let left = request(worker, &plain).client_sends_trailers(&trailers);
+            assert_eq!(left, fields(&[("x-checksum", "1")]), "{default}");
+        });
+    }
 }
 
 #[test]

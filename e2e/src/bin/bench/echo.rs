@@ -49,7 +49,7 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// Reads a request head byte by byte, since frames may follow it.
-fn head(stream: &mut TcpStream) -> io::Result<String> {
+pub(crate) fn head(stream: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -64,12 +64,17 @@ fn head(stream: &mut TcpStream) -> io::Result<String> {
 
 /// What agrees to the upgrade of this request head.
 pub(crate) fn agreement(head: &str) -> String {
+    accepts(head, "")
+}
+
+/// The same with more lines.
+pub(crate) fn accepts(head: &str, more: &str) -> String {
     let mut lines = head.lines().filter_map(|line| line.split_once(':'));
     let key = lines.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
     let key = key.map(|(_, value)| value.trim()).unwrap_or_default();
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
+         Sec-WebSocket-Accept: {}\r\n{more}\r\n",
         accept_of(key)
     )
 }

@@ -9,12 +9,15 @@ mod cpu;
 mod echo;
 mod figures;
 mod floor;
+mod forged;
 mod handshakes;
 mod idle;
 mod workload;
+mod worst;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -46,6 +49,13 @@ struct Arguments {
     /// Measure beside Postern what filters cost that decide nothing.
     #[arg(long)]
     floor: bool,
+    /// Measure another build of the module as well, in the same run.
+    #[arg(long)]
+    other: Option<PathBuf>,
+    /// Measures instead what the messages of this folder cost beyond binary ones, as the benchmark of the engine that
+    /// looks for the worst ones wrote them, and then what forged tokens cost.
+    #[arg(long)]
+    worst: Option<PathBuf>,
     /// Measures so many idle sessions instead, or as many as there are descriptors for.
     #[arg(long)]
     idle: Option<usize>,
@@ -87,6 +97,8 @@ enum BenchError {
     Module(#[from] wat::Error),
     #[error("a handshake was answered with {0}")]
     Refused(u16),
+    #[error("{0} is no message of the search for the worst ones")]
+    NoMessage(PathBuf),
 }
 
 #[tokio::main]
@@ -104,6 +116,10 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     place(std::process::id(), OTHERS);
     if let Some(sessions) = arguments.idle {
         return idle::run(sessions, arguments.rounds).await;
+    }
+    if let Some(folder) = &arguments.worst {
+        worst::run(folder, arguments.rounds).await?;
+        return forged::run(arguments.rounds).await;
     }
     let service = echo::start()?;
     let listeners = [Listener::Plaintext, Listener::Tls];
@@ -125,6 +141,10 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         let bare = Envoy::start(listener.scene(service).bare()).await?;
         let mut guarded =
             vec![("Postern", Envoy::start(listener.scene(service).document(document())).await?)];
+        if let Some(other) = &arguments.other {
+            let scene = listener.scene(service).document(document()).module(other);
+            guarded.push(("another build", Envoy::start(scene).await?));
+        }
         for (name, module) in &floor {
             guarded.push((name, Envoy::start(listener.scene(service).module(module.path())).await?));
         }

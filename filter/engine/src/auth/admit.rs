@@ -43,17 +43,17 @@ pub(crate) enum Awaited {
     RevocationList,
 }
 
-/// Judges `token` by the policy's `auth`; `now` is the time since the Unix epoch. On a connection
-/// that somebody holds already, it has to be the holder's.
+/// Judges `token` by the policy's `auth`; `now` is the time since the Unix epoch. `client` is the
+/// address that it came from. On a connection that somebody holds already, it has to be the holder's.
 pub(crate) fn admit(
     token: &[u8],
     auth: &Auth,
     ruleset: &Ruleset,
-    holder: Option<&Holder>,
+    (client, holder): (&[u8], Option<&Holder>),
     now: Duration,
 ) -> Result<Claims, Box<Rejected>> {
     let providers: Vec<_> = ruleset.providers.iter().collect();
-    let claims = verifier::verify(token, &providers, now)?;
+    let claims = verifier::verify_from(Some(client), token, &providers, now)?;
     if list(ruleset, now)?.is_some_and(|is_named| is_named(&claims)) {
         return Err(Box::new(Reason::TokenRevoked.into()));
     }

@@ -20,6 +20,10 @@ pub enum TokenError {
     /// `keys_unavailable`: it is well formed and its provider known, whose keys are not at hand.
     #[error("the keys of the token's provider are not at hand")]
     KeysUnavailable,
+    /// `handshake_rate`: too many signatures from its sender's address were verified in vain. Another
+    /// one may be after this time.
+    #[error("too many tokens from this address had wrong signatures")]
+    TooManyForged(Duration),
     /// It cannot be judged yet: a fetch that is under way or due may bring what is missing. It is
     /// worth waiting so long.
     #[error("awaits keys")]
@@ -46,6 +50,14 @@ impl Missing {
 }
 
 impl TokenError {
+    /// After what time it is worth trying again, where that is known.
+    pub(crate) fn wait(self) -> Option<Duration> {
+        match self {
+            Self::TooManyForged(wait) => Some(wait),
+            _ => None,
+        }
+    }
+
     /// What the client learns.
     pub fn reason(self) -> Reason {
         match self {
@@ -53,6 +65,7 @@ impl TokenError {
             Self::Invalid(_) => Reason::TokenInvalid,
             Self::AwaitsKeys(missing, _) => missing.after_all().reason(),
             Self::KeysUnavailable => Reason::KeysUnavailable,
+            Self::TooManyForged(_) => Reason::HandshakeRate,
         }
     }
 }

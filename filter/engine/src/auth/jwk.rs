@@ -14,6 +14,8 @@ use pkcs1::der::Encode as _;
 use pkcs1::der::asn1::UintRef;
 use serde_json::{Map, Value};
 
+use super::pss::RsaNumbers;
+
 /// Modulus sizes in bits: RFC 7518 §3.3 asks for the lower, the library stops at the upper.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
@@ -30,7 +32,12 @@ pub(super) struct VerificationKey {
     /// The key itself: the secret, an RSAPublicKey (RFC 8017 §A.1.1), an uncompressed point
     /// (SEC 1 §2.3.3), or 32 bytes (RFC 8032 §5.1.2). Whoever verifies takes it as it is.
     pub(super) key: Rc<DecodingKey>,
+    /// The numbers of an RSA key.
+    rsa: Option<Rc<RsaNumbers>>,
 }
+
+/// What a key may verify, and the key.
+type Material = (Vec<Algorithm>, DecodingKey, Option<RsaNumbers>);
 
 /// Why a key cannot be used, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +55,7 @@ impl Unusable {
 impl VerificationKey {
     /// A key of a shared secret: it has no name.
     pub(super) fn from_secret(secret: &[u8], algorithms: Vec<Algorithm>) -> Self {
-        Self { kid: None, algorithms, key: Rc::new(DecodingKey::from_secret(secret)) }
+        Self { kid: None, algorithms, key: Rc::new(DecodingKey::from_secret(secret)), rsa: None }
     }
 
     /// Reads a key of a set.
@@ -57,7 +64,7 @@ impl VerificationKey {
             return Err(Unusable::new("the key is not an object", "write a JSON Web Key (RFC 7517)"));
         };
         check_use(members)?;
-        let (mut algorithms, key) = match text(members, "kty")? {
+        let (mut algorithms, key, rsa) = match text(members, "kty")? {
             "RSA" => rsa(members)?,
             "EC" => elliptic(members)?,
             "OKP" => edwards(members)?,
@@ -75,13 +82,19 @@ impl VerificationKey {
             }
         }
         let kid = if members.contains_key("kid") { Some(text(members, "kid")?.to_owned()) } else { None };
-        Ok(Self { kid, algorithms, key: Rc::new(key) })
+        Ok(Self { kid, algorithms, key: Rc::new(key), rsa: rsa.map(Rc::new) })
     }
 
     /// Whether `signature` (base64url) is this key's over `message`.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
+        use Algorithm::{PS256, PS384, PS512};
         self.algorithms.contains(&algorithm)
-            && jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm).unwrap_or(false)
+            && match (algorithm, &self.rsa) {
+                (PS256 | PS384 | PS512, Some(numbers)) => URL_SAFE_NO_PAD
+                    .decode(signature)
+                    .is_ok_and(|signature| numbers.verifies(algorithm, message, &signature)),
+                _ => jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm).unwrap_or(false),
+            }
     }
 }
 
@@ -98,7 +111,7 @@ fn check_use(members: &Map<String, Value>) -> Result<(), Unusable> {
 }
 
 /// RFC 7518 §6.3.1. The library looks at the numbers only when it verifies, so they are judged here.
-fn rsa(members: &Map<String, Value>) -> Result<(Vec<Algorithm>, DecodingKey), Unusable> {
+fn rsa(members: &Map<String, Value>) -> Result<Material, Unusable> {
     let (n, e) = (bytes(members, "n")?, bytes(members, "e")?);
     let bits = bit_length(&n);
     if !RSA_BITS.contains(&bits) {
@@ -114,7 +127,7 @@ fn rsa(members: &Map<String, Value>) -> Result<(Vec<Algorithm>, DecodingKey), Un
         Unusable::new("n and e are not those of an RSA key", "copy the key again from its issuer")
     })?;
     use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
-    Ok((vec![RS256, RS384, RS512, PS256, PS384, PS512], key))
+    Ok((vec![RS256, RS384, RS512, PS256, PS384, PS512], key, Some(RsaNumbers::new(&n, exponent))))
 }
 
 /// The key in DER, in which any verifier takes it without more ado.
@@ -125,7 +138,7 @@ fn rsa_der(n: &[u8], e: &[u8]) -> Option<DecodingKey> {
 }
 
 /// RFC 7518 §6.2.1: each coordinate has the full size of the field.
-fn elliptic(members: &Map<String, Value>) -> Result<(Vec<Algorithm>, DecodingKey), Unusable> {
+fn elliptic(members: &Map<String, Value>) -> Result<Material, Unusable> {
     let (algorithm, size) = match text(members, "crv")? {
         "P-256" => (Algorithm::ES256, 32),
         "P-384" => (Algorithm::ES384, 48),
@@ -135,18 +148,18 @@ fn elliptic(members: &Map<String, Value>) -> Result<(Vec<Algorithm>, DecodingKey
     let sizes = x.len() == size && y.len() == size;
     // SEC 1 §2.3.3: 4 marks a point with both coordinates.
     let key = DecodingKey::from_ec_der(&[&[4], x.as_slice(), y.as_slice()].concat());
-    if sizes && is_accepted(&key, algorithm) { Ok((vec![algorithm], key)) } else { Err(not_on_curve()) }
+    if sizes && is_accepted(&key, algorithm) { Ok((vec![algorithm], key, None)) } else { Err(not_on_curve()) }
 }
 
 /// RFC 8037 §2. The size is judged before the library slices the key.
-fn edwards(members: &Map<String, Value>) -> Result<(Vec<Algorithm>, DecodingKey), Unusable> {
+fn edwards(members: &Map<String, Value>) -> Result<Material, Unusable> {
     if text(members, "crv")? != "Ed25519" {
         return Err(Unusable::new("unknown curve", "use Ed25519"));
     }
     let x = bytes(members, "x")?;
     let key = DecodingKey::from_ed_der(&x);
     if x.len() == 32 && is_accepted(&key, Algorithm::EdDSA) {
-        Ok((vec![Algorithm::EdDSA], key))
+        Ok((vec![Algorithm::EdDSA], key, None))
     } else {
         Err(not_on_curve())
     }

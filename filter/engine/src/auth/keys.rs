@@ -12,6 +12,7 @@ use postern_config::{Algorithm as Allowed, KeySource, Path, Problem, Problems, P
 use serde_json::Value;
 
 use super::error::TokenError;
+use super::forgeries::Forgeries;
 use super::jwk::{Unusable, VerificationKey};
 use super::key_set::KeySet;
 use super::secret::{self, Environment};
@@ -38,6 +39,8 @@ pub struct KeyedProvider {
     pub(super) clock_skew: Duration,
     pub(super) max_token_bytes: u64,
     pub(super) verified: Verified,
+    /// Of all providers of a document together.
+    pub(super) forgeries: Forgeries,
 }
 
 /// A provider's keys.
@@ -58,6 +61,7 @@ impl Keyring {
     pub fn compile(providers: &BTreeMap<String, Provider>, env: Environment<'_>) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let (mut keyed, sources) = (BTreeMap::new(), Sources::default());
+        let forgeries = Forgeries::default();
         for provider in providers.values() {
             let keys = match &provider.keys {
                 KeySource::Inline(set) => key_set(provider, set).map(Keys::Public),
@@ -66,7 +70,8 @@ impl Keyring {
             };
             match keys {
                 Ok(keys) => {
-                    keyed.insert(provider.name.clone(), KeyedProvider::new(provider, keys));
+                    keyed
+                        .insert(provider.name.clone(), KeyedProvider::new(provider, keys, forgeries.clone()));
                 }
                 Err(found) => problems.extend(found),
             }
@@ -105,7 +110,7 @@ impl KeyedProvider {
         }
     }
 
-    fn new(provider: &Provider, keys: Keys) -> Self {
+    fn new(provider: &Provider, keys: Keys, forgeries: Forgeries) -> Self {
         Self {
             name: provider.name.clone(),
             issuer: provider.issuer.clone(),
@@ -115,6 +120,7 @@ impl KeyedProvider {
             clock_skew: provider.clock_skew,
             max_token_bytes: provider.max_token_bytes,
             verified: Verified::default(),
+            forgeries,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns everything between the bytes of a request and verified [`claims::Claims`]. Never decides
 //! what a refusal looks like, never fetches keys, and keeps nothing between two tokens but that a
-//! signature was verified: whether a `jti` was seen before is asked of a table of the host's, and
+//! signature was verified, or was in vain: whether a `jti` was seen before is asked of a table of the host's, and
 //! whether a subject is revoked elsewhere.
 
 pub(crate) mod admit;
@@ -10,6 +10,7 @@ pub mod carrier;
 pub mod claims;
 mod compact;
 pub mod error;
+pub mod forgeries;
 mod forward;
 mod jwk;
 pub(crate) mod key_set;
@@ -17,6 +18,7 @@ pub mod keys;
 pub(crate) mod message;
 #[cfg(test)]
 pub(crate) mod minting;
+mod pss;
 pub(crate) mod revocation;
 pub mod secret;
 pub mod single_use;

@@ -1,6 +1,6 @@
 //! Tokens whose signatures were found genuine, so that one presented again costs a hash.
 //!
-//! Owns one fact about a token: which key signed it. All else is judged anew each time, so that a
+//! Owns one fact about a token, which key signed it, and of keys which ones did so last. All else is judged anew each time, so that a
 //! key that is no longer its provider's, a time that has come, or another policy count as they
 //! would for a new token. Keeps no token and no claim, and nothing of a token that was refused.
 
@@ -17,10 +17,15 @@ use sha2::{Digest as _, Sha256};
 /// bytes for each, 100 KiB for each provider.
 const GENERATION: usize = 512;
 
+/// How many keys are remembered that verified something last.
+const SIGNERS: usize = 4;
+
 /// What is remembered of a provider's tokens; clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Verified {
     generations: Rc<RefCell<Generations>>,
+    /// The keys that verified something, the last one first.
+    signers: Rc<RefCell<Vec<Rc<DecodingKey>>>>,
 }
 
 /// Names a token: nobody finds another one with the same.
@@ -61,6 +66,17 @@ impl Verified {
     pub(super) fn remember(&self, token: Fingerprint, key: &Rc<DecodingKey>, until: Duration) {
         let entry = Entry { signer: Rc::clone(key), until };
         self.generations.borrow_mut().insert(token, entry);
+        let mut signers = self.signers.borrow_mut();
+        signers.retain(|signer| !Rc::ptr_eq(signer, key));
+        signers.insert(0, Rc::clone(key));
+        signers.truncate(SIGNERS);
+    }
+
+    /// How many other keys have verified something since `key` last did, as far as that is
+    /// remembered.
+    pub(super) fn since(&self, key: &Rc<DecodingKey>) -> usize {
+        let signers = self.signers.borrow();
+        signers.iter().position(|signer| Rc::ptr_eq(signer, key)).unwrap_or(SIGNERS)
     }
 }
 

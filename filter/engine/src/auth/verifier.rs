@@ -19,15 +19,26 @@ use super::keys::{KeyedProvider, Keys};
 use super::verified::Fingerprint;
 use crate::source::Source;
 
-/// How many keys are tried for a token without `kid`. An RSA verification costs milliseconds in
-/// a sandbox, and whoever sends tokens must not choose how many of them are done.
-pub const MAX_KEYS_TRIED: usize = 8;
+/// How many keys are tried for a token without `kid`. Whoever sends tokens must not choose how many
+/// verifications are done.
+pub const MAX_KEYS_TRIED: usize = 4;
 
 /// Verifies `token` against the providers of a policy; `now` is the time since the Unix epoch.
 ///
 /// The provider is the first one whose issuer is the token's `iss`, or else the first one
 /// without an issuer.
 pub fn verify(token: &[u8], providers: &[&KeyedProvider], now: Duration) -> Result<Claims, TokenError> {
+    verify_from(None, token, providers, now)
+}
+
+/// The same for a token of `client`, the bytes of its address, which is charged if its signature is
+/// verified in vain. Nobody is charged for one of nobody.
+pub(super) fn verify_from(
+    client: Option<&[u8]>,
+    token: &[u8],
+    providers: &[&KeyedProvider],
+    now: Duration,
+) -> Result<Claims, TokenError> {
     let length = token.len() as u64;
     if !providers.iter().any(|provider| length <= provider.max_token_bytes) {
         return Err(Cause::TooLong.into());
@@ -46,17 +57,27 @@ pub fn verify(token: &[u8], providers: &[&KeyedProvider], now: Duration) -> Resu
             signer(&parsed, &[key])?;
             return Claims::accept(parsed.payload, provider, now);
         }
-        Keys::Public(keys) => candidates(&parsed, keys)?,
+        Keys::Public(keys) => candidates(&parsed, keys, provider)?,
         Keys::Remote(source) => {
             fetched = KeySet::of(source, now)?;
-            candidates(&parsed, fetched.keys()).map_err(|cause| or_refetch(cause, source, now))?
+            candidates(&parsed, fetched.keys(), provider).map_err(|cause| or_refetch(cause, source, now))?
         }
     };
     let fingerprint = Fingerprint::of(token);
     if candidates.iter().any(|key| provider.verified.is_by(fingerprint, &key.key, now)) {
         return Claims::accept(parsed.payload, provider, now);
     }
-    let signer = signer(&parsed, &candidates)?;
+    if let Some(wait) = client.and_then(|client| provider.forgeries.wait(client, now)) {
+        return Err(TokenError::TooManyForged(wait));
+    }
+    let tried = candidates.get(..MAX_KEYS_TRIED).unwrap_or(&candidates);
+    let Ok(signer) = signer(&parsed, tried) else {
+        if let Some(client) = client {
+            provider.forgeries.charge(client, tried.len(), now);
+        }
+        let cause = if tried.len() < candidates.len() { Cause::KeyIdMissing } else { Cause::Signature };
+        return Err(cause.into());
+    };
     let claims = Claims::accept(parsed.payload, provider, now)?;
     provider.verified.remember(fingerprint, &signer.key, claims.accepted_until());
     Ok(claims)
@@ -86,10 +107,12 @@ fn or_refetch(cause: Cause, source: &Source, now: Duration) -> TokenError {
     patience.map_or(cause.into(), |patience| TokenError::AwaitsKeys(Missing::Key, patience))
 }
 
-/// The keys that may have signed the token: the one it names, or all that fit its algorithm.
+/// The keys that may have signed the token: the one it names, or all that fit its algorithm, those
+/// first that have verified a token last.
 fn candidates<'k>(
     token: &Compact<'_>,
     keys: &'k [VerificationKey],
+    provider: &KeyedProvider,
 ) -> Result<Vec<&'k VerificationKey>, Cause> {
     let fits = |key: &&VerificationKey| key.algorithms.contains(&token.algorithm);
     if token.kid.is_some() {
@@ -97,12 +120,9 @@ fn candidates<'k>(
         named.peek().ok_or(Cause::KeyUnknown)?;
         return named.find(fits).map(|key| vec![key]).ok_or(Cause::KeyMismatch);
     }
-    let fitting: Vec<_> = keys.iter().filter(fits).collect();
-    match fitting.len() {
-        0 => Err(Cause::KeyMismatch),
-        1..=MAX_KEYS_TRIED => Ok(fitting),
-        _ => Err(Cause::KeyIdMissing),
-    }
+    let mut fitting: Vec<_> = keys.iter().filter(fits).collect();
+    fitting.sort_by_key(|key| provider.verified.since(&key.key));
+    if fitting.is_empty() { Err(Cause::KeyMismatch) } else { Ok(fitting) }
 }
 
 #[cfg(test)]

@@ -347,7 +347,7 @@ impl Handshake {
             Tokens::Ambiguous => return Err(Reason::TokenAmbiguous.into()),
             Tokens::One(token) => token,
         };
-        match admit(token, auth, &self.ruleset, None, now) {
+        match admit(token, auth, &self.ruleset, (self.buckets.address(), None), now) {
             Ok(admitted) => {
                 *claims = Some(admitted);
                 Ok(())
@@ -374,7 +374,7 @@ impl From<Reason> for Refusal {
 
 impl From<TokenError> for Refusal {
     fn from(error: TokenError) -> Self {
-        Self { reason: error.reason(), wait: None, detail: Some(error.into()) }
+        Self { reason: error.reason(), wait: error.wait(), detail: Some(error.into()) }
     }
 }
 

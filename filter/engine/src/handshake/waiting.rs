@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Refusal;
 use crate::auth::admit::{Awaited, Rejected};
-use crate::auth::error::Cause;
+use crate::auth::error::{Cause, TokenError};
 use crate::csrf::error::CsrfError;
 use crate::reason::Reason;
 
@@ -82,7 +82,8 @@ impl From<Cause> for Stop {
 impl From<Rejected> for Stop {
     fn from(rejected: Rejected) -> Self {
         let Rejected { reason, detail, awaits, claims: _ } = rejected;
-        let refusal = Refusal { reason, wait: None, detail: detail.map(Into::into) };
+        let wait = detail.and_then(TokenError::wait);
+        let refusal = Refusal { reason, wait, detail: detail.map(Into::into) };
         match awaits {
             Some((what, patience)) => Self::Await(what, patience, refusal),
             None => Self::Refuse(refusal),

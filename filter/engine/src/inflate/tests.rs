@@ -368,10 +368,8 @@ fn memory_is_the_window_and_while_a_message_is_open_its_tables() {
 
 #[test]
 fn a_message_of_little_but_blocks_is_refused() {
-    let blocks = |count: usize| {
-        let bits = (0..count).fold(Bits::default(), |bits, _| bits.fixed(false).end_of_block());
-        message(&mut inflater(15, true), [&bits.message()[..]])
-    };
+    let empty = |count: usize| [&[0, 0, 0, !0, !0].repeat(count)[..], &[0]].concat();
+    let blocks = |count: usize| message(&mut inflater(15, true), [&empty(count)[..]]);
     // One more is the block at the end.
     assert_eq!(blocks(1023), Ok(vec![]));
     assert_eq!(blocks(1024), Err(Reason::ProtocolError));
@@ -392,6 +390,57 @@ fn a_message_of_little_but_blocks_is_refused() {
     }
     bytes.push(0);
     assert_eq!(message(&mut inflater(15, true), [&bytes[..]]), Ok(text));
+}
+
+/// Tables are made for each, at the cost of some hundred bytes.
+#[test]
+fn a_message_of_little_but_blocks_with_codes_is_refused_and_each_frame_may_have_a_few() {
+    let coded = |frames: &[usize]| {
+        let bits = frames.iter().sum::<usize>();
+        let bits = (0..bits).fold(Bits::default(), |bits, _| bits.fixed(false).end_of_block());
+        let bytes = bits.message();
+        let mut inflater = inflater(15, true);
+        for _ in 1..frames.len() {
+            inflater.continue_message();
+        }
+        message(&mut inflater, [&bytes[..]])
+    };
+    assert_eq!(coded(&[4]), Ok(vec![]));
+    assert_eq!(coded(&[5]), Err(Reason::ProtocolError));
+    assert_eq!(coded(&[4, 4, 4]), Ok(vec![]));
+    assert_eq!(coded(&[4, 4, 5]), Err(Reason::ProtocolError));
+}
+
+/// However a compressor is flushed: within a message zlib ends blocks at each flush, and most flushes
+/// add an empty one.
+#[test]
+fn a_message_that_is_flushed_at_every_write_of_some_hundred_bytes_inflates_whatever_the_level() {
+    let mut numbers = Numbers(11);
+    for level in 0..=9 {
+        for flush in [FlushCompress::Partial, FlushCompress::Sync, FlushCompress::Full] {
+            let text = numbers.text(20_000);
+            let mut compress = Compress::new(Compression::new(level), false);
+            let mut bytes = Vec::with_capacity(100_000);
+            let mut rest = &text[..];
+            while !rest.is_empty() {
+                let len = 250 + numbers.next(1000);
+                let (write, later) = rest.split_at(len.min(rest.len()));
+                let status = compress.compress_vec(write, &mut bytes, flush).unwrap();
+                assert!(status == Status::Ok && bytes.len() < bytes.capacity());
+                rest = later;
+            }
+            compress.compress_vec(b"", &mut bytes, FlushCompress::Sync).unwrap();
+            if !bytes.ends_with(&TAIL) {
+                // Nothing is left to be flushed.
+                bytes.extend([0, 0, 0, 0xff, 0xff]);
+            }
+            bytes.truncate(bytes.len() - TAIL.len());
+            let mut whole = inflater(15, true);
+            assert!(message(&mut whole, [&bytes[..]]) == Ok(text.clone()), "level {level}, {flush:?}");
+            let mut dripped = inflater(15, false);
+            assert!(message(&mut dripped, bytes.chunks(1)) == Ok(text), "level {level}, {flush:?}");
+        }
+    }
 }
 
 /// Whatever the bytes, they inflate to what zlib makes of them, in one piece or many.

@@ -175,14 +175,14 @@ impl Open {
     pub(crate) fn held(&self) -> u64 {
         let rights = self.rights.as_ref().map_or(0, |rights| rights.held());
         let sides = self.client.held() + self.upstream.held();
-        (sides + self.entrance.held() + self.late.capacity() + rights) as u64
+        (sides + self.entrance.held() + self.late.len() + rights) as u64
     }
 
     /// Gives that memory back, and ends the connection if nothing has. This may be the callback of a chunk of its own, so
     /// the Closes go when that is over.
     pub(crate) fn give_back(&mut self, now: Duration) {
         if !self.late.is_empty() {
-            self.late = Vec::new();
+            self.late = Box::default();
             self.upstream.diverted = true;
         }
         self.client.give_back();

@@ -92,7 +92,7 @@ pub(crate) struct Open {
     /// a delivery ended within a frame.
     paused_once: bool,
     /// The same, where its stream is not parked: it goes ahead of the next chunk.
-    late: Vec<u8>,
+    late: Box<[u8]>,
 }
 
 /// What the handshake settled for the connection.
@@ -184,7 +184,7 @@ impl Open {
             speech: Speech::default(),
             delivery: None,
             paused_once: false,
-            late: Vec::new(),
+            late: Box::default(),
         };
         open.begin(now);
         open
@@ -319,7 +319,7 @@ impl Open {
         let waiting = if peer == Peer::Client { self.asking.take() } else { None };
         let Asking { mut passage, mut position, mut charged } = waiting.unwrap_or_default();
         if peer == Peer::Upstream {
-            passage.release(std::mem::take(&mut self.late));
+            passage.release(std::mem::take(&mut self.late).into_vec());
             is_paused |= std::mem::take(&mut self.paused_once);
         }
         let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };

@@ -71,8 +71,8 @@ pub(crate) enum Proved {
     Nothing,
 }
 
-/// How much is unmasked at a time to be inflated.
-const BLOCK: usize = 4096;
+/// How much is unmasked at a time to be inflated. The place for it is cleared for every chunk.
+const BLOCK: usize = 512;
 
 impl Proof {
     pub(crate) fn new(utf8: bool, max_message_bytes: u64, inflater: Option<Inflater>) -> Self {
@@ -150,6 +150,11 @@ impl Proof {
             } else {
                 Message::Unread
             };
+        }
+        if let (Message::Compressed { .. }, Some(inflater), OpCode::CONTINUATION) =
+            (&self.message, &mut self.inflater, header.opcode)
+        {
+            inflater.continue_message();
         }
         self.frame = match (&self.message, header.opcode) {
             (_, OpCode::CLOSE) => Frame::Close(CloseBody::default()),

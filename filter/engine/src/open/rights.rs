@@ -279,7 +279,7 @@ impl Rights {
             let reason = error.map_or(Reason::TokenMissing, TokenError::reason);
             return Err(Box::new(Rejected { detail: error, ..reason.into() }));
         };
-        admit(token.as_bytes(), auth, &self.ruleset, self.holder.as_ref(), now)
+        admit(token.as_bytes(), auth, &self.ruleset, (self.buckets.address(), self.holder.as_ref()), now)
     }
 
     fn grant(&mut self, claims: &Claims) {

@@ -43,6 +43,11 @@ impl Quota {
         Self { limit, window: 1_000_000_000, burst: limit }
     }
 
+    /// So many a minute, and as many at once.
+    pub(crate) const fn per_minute(limit: u64) -> Self {
+        Self { limit, window: 60_000_000_000, burst: limit }
+    }
+
     /// The numbers that make one quota different from another.
     pub(crate) fn identity(&self) -> [u64; 3] {
         [self.limit, self.window, self.burst]

@@ -20,6 +20,10 @@ pub(crate) struct Inflater {
     place: Place,
     last_block: bool,
     blocks: usize,
+    /// Blocks of the open message with a code, its frames, and the bytes of it that are no longer in `input`.
+    coded: usize,
+    frames: usize,
+    drained: usize,
 }
 
 /// What is no compressed message.
@@ -51,6 +55,10 @@ pub(crate) const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 const BLOCKS: usize = 1024;
 const BYTES_PER_BLOCK: usize = 64;
 
+/// How many blocks with a code each of its frames may have, and for how many bytes of input and output one more.
+const CODED_OF_FRAME: usize = 4;
+const BYTES_PER_CODED: usize = 128;
+
 /// In which order the lengths of the codes for lengths come (RFC 1951 §3.2.7).
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
@@ -66,7 +74,15 @@ impl Inflater {
             place: Place::Header,
             last_block: false,
             blocks: 0,
+            coded: 0,
+            frames: 1,
+            drained: 0,
         }
+    }
+
+    /// A further frame of the message begins.
+    pub(crate) fn continue_message(&mut self) {
+        self.frames += 1;
     }
 
     /// What the next byte of a message inflates to, up to a fault if there is one.
@@ -75,7 +91,7 @@ impl Inflater {
         let before = self.said.len();
         loop {
             let step = self.step();
-            self.input.drain(..self.used / 8);
+            self.drained += self.input.drain(..self.used / 8).count();
             self.used %= 8;
             match step {
                 Ok(()) => {}
@@ -100,6 +116,7 @@ impl Inflater {
         let kept = if self.takeover { self.window.min(self.said.len()) } else { 0 };
         self.said.drain(..self.said.len() - kept);
         (self.start, self.blocks) = (kept, 0);
+        (self.coded, self.frames, self.drained) = (0, 1, 0);
         Ok(())
     }
 
@@ -108,12 +125,20 @@ impl Inflater {
         match &mut self.place {
             Place::Header => {
                 self.last_block = bits.number(1)? == 1;
-                self.place = match bits.number(2)? {
+                let kind = bits.number(2)?;
+                let consumed = self.drained + self.used.div_ceil(8);
+                let bytes = consumed + self.said.len() - self.start;
+                let most = CODED_OF_FRAME * self.frames + bytes / BYTES_PER_CODED;
+                if kind != 0 && self.coded >= most {
+                    return Err(Stop::Broken);
+                }
+                self.place = match kind {
                     0 => stored(&mut bits)?,
                     1 => fixed()?,
                     2 => dynamic(&mut bits)?,
                     _ => return Err(Stop::Broken),
                 };
+                self.coded += usize::from(kind != 0);
             }
             Place::Stored(0) => return self.end_block(),
             Place::Stored(left) => {

@@ -71,6 +71,7 @@ pub(super) struct Host {
 #[derive(Default)]
 pub(super) struct StreamState {
     pub(super) request: Fields,
+    pub(super) request_trailers: Fields,
     pub(super) response: Option<Fields>,
     /// Whether the request was paused at its header fields and has not been resumed since.
     pub(super) held: bool,
@@ -153,6 +154,7 @@ impl Host {
         let stream = self.current().ok_or(Status::BadArgument)?;
         match map {
             MapType::HttpRequestHeaders => Ok(&mut stream.request),
+            MapType::HttpRequestTrailers => Ok(&mut stream.request_trailers),
             MapType::HttpResponseHeaders => stream.response.as_mut().ok_or(Status::NotFound),
             other => panic!("no map {other:?} in this host"),
         }

@@ -126,6 +126,13 @@ impl<'w> Stream<'w> {
         self.state(|state| state.outside.to_upstream[before..].to_vec())
     }
 
+    /// The client ends with these trailers; those that go to the upstream.
+    pub(crate) fn client_sends_trailers(&self, trailers: &Fields) -> Fields {
+        self.state(|state| state.request_trailers.clone_from(trailers));
+        self.trailers(Direction::Request);
+        self.state(|state| state.request_trailers.clone())
+    }
+
     /// Trailers come from the upstream; what goes to the client because of it.
     pub(crate) fn upstream_ends_with_trailers(&self) -> Vec<u8> {
         let before = self.state(|state| state.outside.to_client.len());

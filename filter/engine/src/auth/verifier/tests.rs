@@ -3,6 +3,7 @@ use postern_config::{KeySource, Provider};
 use serde_json::json;
 
 use super::*;
+use crate::auth::forgeries::FORGERIES_A_MINUTE;
 use crate::auth::keys::Keyring;
 use crate::auth::minting::*;
 use crate::strict_json::JsonError;
@@ -189,6 +190,67 @@ fn a_token_without_kid_makes_us_try_a_bounded_number_of_keys() {
     assert!(last_of(MAX_KEYS_TRIED).is_ok(), "keys of other types do not count");
     assert_eq!(last_of(MAX_KEYS_TRIED + 1).err(), refused(Cause::KeyIdMissing));
     assert_eq!(verdict_of([provider(vec![nameless(1)])], &token, now()).err(), refused(Cause::KeyMismatch));
+    assert_eq!(
+        verdict_of([provider(vec![other(); MAX_KEYS_TRIED])], &token, now()).err(),
+        refused(Cause::Signature)
+    );
+}
+
+#[test]
+fn of_keys_that_may_have_signed_those_are_tried_that_verified_a_token_last() {
+    let keyring = keyring([public_provider()]);
+    let mut provider = keyring.providers(&["main".into()])[0].clone();
+    let read = |jwk: &Value| VerificationKey::from_jwk(jwk).unwrap();
+    let nameless = |key: EncodingKey| read(&jwk(&key, Algorithm::RS256, None));
+    let other = || nameless(other_rsa());
+    let ours = nameless(key(Algorithm::RS256));
+    let before = |count: usize| {
+        let others = std::iter::repeat_with(other).take(count);
+        Keys::Public(others.chain([ours.clone()]).collect())
+    };
+    let token = |number: u64| mint(Algorithm::RS256, &claims_with("jti", json!(number.to_string())));
+    let verdict =
+        |provider: &KeyedProvider, number| verify(token(number).as_bytes(), &[provider], now()).err();
+    provider.keys = before(MAX_KEYS_TRIED);
+    assert_eq!(verdict(&provider, 1), refused(Cause::KeyIdMissing));
+    provider.keys = before(MAX_KEYS_TRIED - 1);
+    assert_eq!(verdict(&provider, 2), None);
+    provider.keys = before(2 * MAX_KEYS_TRIED);
+    assert_eq!(verdict(&provider, 3), None, "it comes last, and verified the last token");
+}
+
+#[test]
+fn an_address_that_sends_forged_tokens_has_to_wait_and_honest_ones_behind_it_keep_theirs() {
+    let keyring = keyring([public_provider(), secret_provider()]);
+    let providers = keyring.providers(&["main".into(), "edge".into()]);
+    let verdict =
+        |client: &[u8], token: &str, now| verify_from(Some(client), token.as_bytes(), &providers, now);
+    let (known, fresh) =
+        (mint(Algorithm::EdDSA, &claims()), mint(Algorithm::EdDSA, &claims_with("jti", json!("new"))));
+    let secret = mint(Algorithm::HS256, &claims_with("iss", json!("edge")));
+    let mut forged = known.clone().into_bytes();
+    let last = forged.len() - 3;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    let forged = String::from_utf8(forged).unwrap();
+    // What is genuine is never charged for.
+    for number in 0..2 * FORGERIES_A_MINUTE {
+        let genuine = mint(Algorithm::EdDSA, &claims_with("jti", json!(number.to_string())));
+        assert!(verdict(b"a", &genuine, now()).is_ok());
+    }
+    assert!(verdict(b"a", &known, now()).is_ok());
+    for number in 0..FORGERIES_A_MINUTE {
+        assert_eq!(verdict(b"a", &forged, now()).err(), refused(Cause::Signature), "{number}");
+    }
+    let wait = Some(TokenError::TooManyForged(Duration::from_millis(600)));
+    assert_eq!(verdict(b"a", &forged, now()).err(), wait);
+    assert_eq!(wait.map(TokenError::reason), Some(crate::reason::Reason::HandshakeRate));
+    assert_eq!(verdict(b"a", &fresh, now()).err(), wait, "nobody knows yet that it is genuine");
+    assert!(verdict(b"a", &known, now()).is_ok(), "that is known");
+    assert!(verdict(b"a", &secret, now()).is_ok(), "a shared secret costs nothing to speak of");
+    assert!(verdict(b"b", &fresh, now()).is_ok(), "another address");
+    let later = now() + Duration::from_millis(600);
+    assert_eq!(verdict(b"a", &forged, later).err(), refused(Cause::Signature));
+    assert!(matches!(verdict(b"a", &forged, later).err(), Some(TokenError::TooManyForged(_))));
 }
 
 #[test]

@@ -1,0 +1,27 @@
+//! `log`.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::log::Log;
+use crate::path::Path;
+use crate::report::Report;
+use crate::units::count_u32;
+
+/// The object `log` as written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `refusals_per_second`")]
+pub(super) struct RawLog {
+    refusals_per_second: Option<Value>,
+}
+
+impl RawLog {
+    /// The valid form.
+    pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Log> {
+        let refusals_per_second = match &self.refusals_per_second {
+            Some(value) => count_u32(value, &at.key("refusals_per_second"), report)?,
+            None => Log::default().refusals_per_second,
+        };
+        Some(Log { refusals_per_second })
+    }
+}

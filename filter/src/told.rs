@@ -1,0 +1,33 @@
+//! The lines of the log that peers cause, which have a rate of their own.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::time::Duration;
+
+use postern_engine::LogBudget;
+
+use crate::host;
+
+thread_local! {
+    /// One VM is one thread, and one worker's; all its root contexts share this.
+    static BUDGET: RefCell<LogBudget> = RefCell::new(LogBudget::new(1));
+}
+
+/// So many lines a second from now on.
+pub(crate) fn set_limit(lines_per_second: u32) {
+    BUDGET.with_borrow_mut(|budget| budget.set_limit(lines_per_second));
+}
+
+/// Writes a line about what happened under `policy`, or counts it.
+pub(crate) fn line(level: log::Level, policy: &str, text: impl Display) {
+    if BUDGET.with_borrow_mut(|budget| budget.admits(policy, host::now())) {
+        log::log!(level, "postern: {text}");
+    }
+}
+
+/// Tells once a second what was only counted.
+pub(crate) fn on_tick(now: Duration) {
+    for (policy, count) in BUDGET.with_borrow_mut(|budget| budget.take_held_back(now)) {
+        log::info!("postern: suppressed policy={policy} count={count}");
+    }
+}
