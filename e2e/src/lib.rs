@@ -53,6 +53,7 @@ pub mod standing;
 pub mod stats;
 pub mod tls;
 pub mod token;
+pub mod trapping;
 pub mod twins;
 pub mod upstream;
 pub mod wire;

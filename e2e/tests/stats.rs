@@ -36,9 +36,8 @@ async fn assert_counted(scene: &RunningScene, expected: &[(&str, f64)]) {
     loop {
         let mut found = counted(scene).await;
         // How much memory that takes, and who is asked meanwhile, is for other tests.
-        found.retain(|sample, _| {
-            !sample.starts_with("postern_memory_bytes") && !sample.starts_with("postern_pings")
-        });
+        let others = ["postern_memory_", "postern_held_bytes", "postern_pings"];
+        found.retain(|sample, _| !others.iter().any(|other| sample.starts_with(other)));
         if found == expected {
             return;
         }

@@ -5,6 +5,7 @@
 //! it is told costs the stream, never the policy: what cannot be changed as decided is cut.
 
 mod abi;
+mod gauges;
 mod host;
 mod memory;
 mod metrics;

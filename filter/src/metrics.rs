@@ -5,11 +5,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use postern_engine::{Heartbeats, Messages, Reason, Tally};
 use proxy_wasm::types::MetricType;
 
-use crate::{host, memory};
+use crate::{gauges, host, memory};
 
 thread_local! {
     /// One VM is one thread; all its root contexts share these.
@@ -20,8 +21,6 @@ thread_local! {
 struct Metrics {
     ids: HashMap<String, u32>,
     tallies: BTreeMap<String, Tally>,
-    /// What the host was told of last, by the names of the gauges.
-    gauges: BTreeMap<&'static str, u64>,
 }
 
 /// A handshake went up and was agreed on.
@@ -41,7 +40,10 @@ pub(crate) fn closed(policy: &str, reason: Reason) {
 
 /// A connection was opened (+1) or is over (-1).
 pub(crate) fn connections(policy: &str, change: i64) {
-    add(MetricType::Gauge, format!("postern_connections.policy={policy};"), change);
+    let name = format!("postern_connections.policy={policy};");
+    gauges::add(&name, change);
+    // It is there from the first connection on, however soon that ends.
+    id(MetricType::Gauge, name);
 }
 
 /// A shared bucket had no room.
@@ -100,19 +102,12 @@ pub(crate) fn tally(policy: &str, tally: &Tally) {
     });
 }
 
-/// Tells the part of this VM in a gauge that is a sum over all VMs.
-fn set_part(name: &'static str, value: u64) {
-    let before = METRICS.with_borrow_mut(|metrics| metrics.gauges.insert(name, value)).unwrap_or(0);
-    let [value, before] = [value, before].map(|part| i64::try_from(part).unwrap_or(i64::MAX));
-    add(MetricType::Gauge, name.to_owned(), value.saturating_sub(before));
-}
-
 /// Tells the host what has been added up.
-pub(crate) fn flush() {
+pub(crate) fn flush(now: Duration) {
     let (held, budget) = memory::held_and_budget();
-    set_part("postern_memory_bytes", host::memory());
-    set_part("postern_held_bytes", held);
-    set_part("postern_memory_budget_bytes", budget);
+    gauges::set("postern_memory_bytes", host::memory());
+    gauges::set("postern_held_bytes", held);
+    gauges::set("postern_memory_budget_bytes", budget);
     let tallies = METRICS.with_borrow_mut(|metrics| std::mem::take(&mut metrics.tallies));
     for (policy, tally) in tallies {
         let Heartbeats { to_client, to_upstream, out_of_reach } = tally.heartbeats;
@@ -120,7 +115,7 @@ pub(crate) fn flush() {
             let name = format!("postern_pings.policy={policy};.direction={direction};");
             add(MetricType::Counter, name, i64::try_from(pings).unwrap_or(i64::MAX));
         }
-        add(MetricType::Gauge, format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
+        gauges::add(&format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
         for (direction, messages) in [("downstream", tally.client), ("upstream", tally.upstream)] {
             let Messages { allowed, consumed, dropped, refused, bytes } = messages;
             let results =
@@ -134,13 +129,15 @@ pub(crate) fn flush() {
             add(MetricType::Counter, name, i64::try_from(bytes).unwrap_or(i64::MAX));
         }
     }
+    gauges::tick(now);
 }
 
 fn handshake_name(policy: &str, result: &str, reason: &str) -> String {
     format!("postern_handshakes.policy={policy};.result={result};.reason={reason};")
 }
 
-fn add(kind: MetricType, name: String, by: i64) {
+/// Adds to a metric.
+pub(crate) fn add(kind: MetricType, name: String, by: i64) {
     if by == 0 {
         return;
     }

@@ -9,7 +9,7 @@ use proxy_wasm::types::ContextType;
 use crate::sessions::Plugin;
 use crate::sources::Fetches;
 use crate::stream::Stream;
-use crate::{host, memory, metrics, sessions, shared, sources, stream, told};
+use crate::{gauges, host, memory, metrics, sessions, shared, sources, stream, told};
 
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
@@ -60,6 +60,7 @@ impl Context for Root {
 
     fn on_done(&mut self) -> bool {
         self.fetches.give_up(host::now());
+        gauges::end(self.context_id);
         true
     }
 }
@@ -77,6 +78,7 @@ impl RootContext for Root {
                 // take it upon itself to fetch. So fetching begins with the first tick, and until
                 // then what is there serves.
                 memory::set_budget(engine.memory_budget());
+                gauges::begin(self.context_id);
                 self.fetches.begin(&engine.sources(), host::now());
                 self.engine = Some(Rc::new(engine));
                 host::set_tick_period(sessions::LATEST);
@@ -119,7 +121,7 @@ impl RootContext for Root {
         }
         memory::keep_within_budget(now);
         host::enter(self.context_id);
-        metrics::flush();
+        metrics::flush(now);
         told::on_tick(now);
     }
 

@@ -4,6 +4,7 @@ mod clusters;
 mod managers;
 mod memory;
 mod overrides;
+mod silence;
 
 use postern_config::{Config, MessageType, Path, Policy, Problem};
 use postern_engine::auth::keys::Keyring;
@@ -62,8 +63,10 @@ pub(crate) fn check(text: &[u8]) -> Judgement {
             clusters::judge(configuration, config, known, &mut findings);
         }
     }
-    for manager in found.managers.iter().filter(|manager| manager.has_postern) {
+    for (index, manager) in found.managers.iter().enumerate().filter(|(_, manager)| manager.has_postern) {
         managers::judge(manager, &mut findings);
+        let own = judged.iter().filter(|judged| judged.manager == Some(index));
+        silence::judge(manager, own.filter_map(|judged| judged.config.as_ref()), &mut findings);
     }
     findings.sort();
     findings.dedup();

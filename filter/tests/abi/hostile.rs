@@ -1,7 +1,7 @@
 //! Requests that are made to hurt. A panic ends the process that the tests are, so that none
 //! happens is part of every test here.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proxy_wasm::types::LogLevel;
 use serde_json::json;
@@ -180,6 +180,7 @@ fn a_response_that_is_not_text_is_refused_or_passed_but_never_trusted() {
         let stream = request(worker, &handshake());
         stream.answered(&with(&sound, ":status", b"\xff"));
         assert!(stream.reply().is_none());
+        worker.pass(Duration::from_millis(250));
         assert!(worker.metrics().keys().all(|name| !name.starts_with("postern_connections")));
     });
 }

@@ -13,6 +13,8 @@ use crate::frames::{
 use crate::host::{Envoy, Stream, Worker};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Gauges are told by it.
+const TICK: Duration = Duration::from_millis(250);
 const CONNECTIONS: &str = "postern_connections.policy=chat;";
 
 /// A WebSocket whose token is good for one minute; skew and grace make it 115 s.
@@ -38,6 +40,7 @@ fn an_idle_client_gets_a_close_when_its_token_ends_and_is_cut_later() {
         assert!(!stream.is_reset(), "it is cut too early");
         worker.pass(Duration::from_millis(1));
         assert!(stream.is_reset());
+        worker.pass(TICK);
         assert_eq!(worker.metrics().get(CONNECTIONS), None);
     });
 }
@@ -95,14 +98,17 @@ fn the_gauge_of_connections_returns_to_zero_however_they_end() {
         let refused = websocket(worker);
         let closed = websocket(worker);
         let declined = request(worker, &handshake());
+        worker.pass(TICK);
         assert_eq!(worker.metrics().get(CONNECTIONS), Some(&3));
         gone.end();
         refused.client_sends(b"\xff\xff");
         closed.client_sends(&from_client(CLOSE, b""));
         declined.end();
+        worker.pass(TICK);
         assert_eq!(worker.metrics().get(CONNECTIONS), Some(&2));
         worker.pass(5 * SECOND);
         assert!(refused.is_reset() && closed.is_reset());
+        worker.pass(TICK);
         assert_eq!(worker.metrics().get(CONNECTIONS), None);
     });
 }

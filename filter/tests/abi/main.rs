@@ -30,4 +30,5 @@ mod memory;
 mod messages;
 mod sharing;
 mod trailers;
+mod traps;
 mod verification;

@@ -1,6 +1,6 @@
 //! One worker: a VM on a thread of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -96,6 +96,15 @@ impl Worker {
     pub(crate) fn retire(&self) {
         let mut roots = Host::with(|host| host.roots.clone());
         roots.pop_last();
+        Self::remove(roots);
+    }
+
+    /// Takes away all roots, as Envoy does before it takes away the VM.
+    pub(crate) fn retire_all(&self) {
+        Self::remove(Host::with(|host| host.roots.clone()));
+    }
+
+    fn remove(roots: BTreeSet<u32>) {
         for root in roots {
             Host::with(|host| host.effective = root);
             exports::proxy_on_done(root);

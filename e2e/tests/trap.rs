@@ -1,0 +1,185 @@
+//! What comes of a worker whose VM traps: its sockets, those of other workers, and what is counted.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join, join_all};
+use postern_e2e::bootstrap::wasm_module;
+use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Value, json, trapping};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+/// Envoy's `idle_timeout` here, instead of the shipped one.
+const ENVOYS_IDLE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Within which the gauges are right again.
+const SOON: Duration = Duration::from_secs(10);
+
+/// How much later than due anything may come on a busy machine.
+const LATE: Duration = Duration::from_secs(3);
+
+/// What makes the module trap here: trailers, of a request that Postern does not judge.
+const TRAP: &[u8] =
+    b"POST /ws/ HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-a: b\r\n\r\n";
+
+fn scene(folder: &TempDir, policy: Value) -> Scene {
+    let module = wasm_module().unwrap_or_else(|error| panic!("{error}"));
+    Scene::new()
+        .plaintext()
+        .module(&trapping::on_trailers(&module, folder.path()))
+        .policy(policy)
+        .upstream("/ws/silent", Behaviour::Silent)
+        .change_connection_manager(|manager| {
+            manager["http_protocol_options"] = json!({"enable_trailers": true});
+            for route in manager["route_config"]["virtual_hosts"][0]["routes"].as_array_mut().expect("routes")
+            {
+                route["route"]["idle_timeout"] = json!(format!("{}s", ENVOYS_IDLE_TIMEOUT.as_secs()));
+            }
+        })
+}
+
+fn without_reload(scene: Scene) -> Scene {
+    scene.change_connection_manager(|manager| {
+        let config = &mut manager["http_filters"][0]["typed_config"]["config"];
+        config.as_object_mut().expect("a plugin").remove("failure_policy");
+    })
+}
+
+/// Clients whose sockets are open and counted.
+async fn sockets(scene: &RunningScene, path: &str, count: u32) -> Vec<RawClient> {
+    let clients = join_all((0..count).map(|_| scene.open(path))).await;
+    scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], f64::from(count)).await;
+    clients
+}
+
+/// Has a worker's VM trap.
+async fn trap(scene: &RunningScene) -> Instant {
+    let mut client = scene.connect().await;
+    client.send(TRAP).await;
+    let answer = client.try_response().await;
+    assert!(answer.as_ref().map_or(true, |answer| answer.status >= 500), "it was let through: {answer:?}");
+    let traps = scene.envoy().logged("unreachable").await;
+    assert!(!traps.is_empty());
+    Instant::now()
+}
+
+async fn echoes(client: &mut RawClient, text: &str) -> bool {
+    let frame = Frame::text(text);
+    client.try_send(frame.clone().masked().bytes()).await.is_ok()
+        && client.frame().await.is_ok_and(|answer| answer == frame)
+}
+
+/// Answers what Postern asks; whether the socket is still open after `time`.
+async fn stays(client: &mut RawClient, time: Duration) -> bool {
+    client.show_heartbeats();
+    let answers = async {
+        while let Ok(frame) = client.frame().await {
+            let pong = Frame::pong(frame.payload).masked().bytes();
+            if client.try_send(pong).await.is_err() {
+                break;
+            }
+        }
+    };
+    timeout(time, answers).await.is_err()
+}
+
+/// An open socket, as soon as the worker has a VM again.
+async fn open_again(scene: &RunningScene, trapped: Instant) -> RawClient {
+    loop {
+        let (mut client, request) = (scene.connect().await, Request::upgrade("/ws/chat"));
+        match client.ask(&request).await.status {
+            101 => return client,
+            status => assert_eq!(status, 503),
+        }
+        assert!(trapped.elapsed() < SOON, "the VM is not started anew");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The gauges become those of one socket, and of the VMs that there are.
+async fn gauges_become(scene: &RunningScene, trapped: Instant, connections: f64, vms: f64) {
+    let envoy = scene.envoy();
+    envoy.stat_becomes("postern_connections", &[("policy", "chat")], connections).await;
+    envoy.stat_becomes("postern_memory_budget_bytes", &[], vms * 268_435_456.0).await;
+    envoy.stat_becomes("postern_held_bytes", &[], 0.0).await;
+    assert!(trapped.elapsed() < SOON, "the gauges were wrong for {:?}", trapped.elapsed());
+    let memory = envoy.stats().await.sum("postern_memory_bytes", &[]);
+    assert!(memory > 0.0 && memory < vms * 16e6, "{memory}");
+}
+
+#[tokio::test]
+async fn after_a_trap_new_sockets_are_judged_the_old_ones_end_and_the_gauges_are_right() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let policy = json!({"messages": {"max_message_bytes": 100}, "liveness": {"ping_interval": "2s"}});
+    let scene = scene(&folder, policy).start().await;
+    let mut quiet = sockets(&scene, "/ws/silent", 3).await;
+    let mut holding = quiet.pop().expect("a socket");
+    holding.send(&Frame::text("held").masked().bytes()[..8]).await;
+    let mut busy = scene.open("/ws/chat").await;
+    assert!(echoes(&mut busy, "before").await);
+    let trapped = trap(&scene).await;
+
+    // The next bytes cut it, and reach nobody.
+    busy.send(Frame::text("unjudged").masked().bytes()).await;
+    let (rest, _) = busy.rest().await;
+    assert_eq!(rest, b"");
+    assert_eq!(scene.record(&busy).await.messages(), [b"before"]);
+
+    let mut welcome = open_again(&scene, trapped).await;
+    assert!(echoes(&mut welcome, "after").await);
+    let mut denied = scene.open("/ws/chat").await;
+    denied.send(Frame::binary(vec![7; 101]).masked().bytes()).await;
+    assert_eq!(denied.close().await.code(), Some(1009));
+    drop(denied);
+    gauges_become(&scene, trapped, 1.0, 2.0).await;
+
+    // Nobody pings them any more; so Envoy cuts them.
+    let cut = join_all(quiet.iter_mut().chain([&mut holding]).map(|client| client.rest()));
+    let (cut, is_welcome) = join(cut, stays(&mut welcome, ENVOYS_IDLE_TIMEOUT + LATE)).await;
+    assert!(cut.iter().all(|(rest, _)| rest.is_empty()), "{cut:?}");
+    assert!(is_welcome);
+    let by_time = scene.envoy().stats().await.sum("envoy_http_downstream_rq_idle_timeout", &[]);
+    assert_eq!(by_time, 3.0);
+}
+
+#[tokio::test]
+async fn other_workers_go_on_and_only_they_are_counted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scene = scene(&folder, json!({})).workers(2).start().await;
+    let mut clients = sockets(&scene, "/ws/chat", 24).await;
+    let trapped = trap(&scene).await;
+    let going_on = join_all(clients.iter_mut().map(|client| echoes(client, "on"))).await;
+    let alive = going_on.iter().filter(|alive| **alive).count();
+    assert!((1..24).contains(&alive), "{alive} of 24");
+    // Of the three VMs the trapped one is started anew once a stream asks for it.
+    let alive = f64::from(u32::try_from(alive).expect("few"));
+    scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], alive).await;
+    assert!(trapped.elapsed() < SOON, "{:?}", trapped.elapsed());
+}
+
+#[tokio::test]
+async fn where_envoy_starts_no_vm_anew_the_gauges_are_right_all_the_same() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scene = without_reload(scene(&folder, json!({}))).start().await;
+    let _quiet = sockets(&scene, "/ws/silent", 3).await;
+    let trapped = trap(&scene).await;
+    assert_eq!(scene.ask(&Request::upgrade("/ws/chat")).await.status, 503);
+    gauges_become(&scene, trapped, 0.0, 1.0).await;
+}
+
+#[tokio::test]
+async fn a_socket_that_postern_pings_outlives_envoys_idle_timeout_and_another_does_not() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pinged = json!({"ping_interval": "2s", "pong_timeout": "2s", "idle_timeout": "5s"});
+    let alone = json!({"ping_interval": "none", "idle_timeout": "1h"});
+    for (liveness, outlives) in [(pinged, true), (alone, false)] {
+        let scene = scene(&folder, json!({"liveness": liveness})).start().await;
+        let mut clients = sockets(&scene, "/ws/chat", 2).await;
+        clients.extend(join_all((0..2).map(|_| scene.open("/ws/silent"))).await);
+        let wait = 2 * ENVOYS_IDLE_TIMEOUT + LATE;
+        let quiet = join_all(clients.iter_mut().map(|client| stays(client, wait))).await;
+        assert_eq!(quiet, [outlives; 4], "{liveness}");
+        let cut = scene.envoy().stats().await.sum("envoy_http_downstream_rq_idle_timeout", &[]);
+        assert_eq!(cut, if outlives { 0.0 } else { 4.0 }, "{liveness}");
+    }
+}

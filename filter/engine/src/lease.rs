@@ -1,0 +1,187 @@
+//! Leases of VMs: what one has to give back, where the others find it if it dies.
+//!
+//! A VM that traps can give nothing back. So each keeps a record in a slot that all VMs of an Envoy share, and renews it
+//! every [`INTERVAL`]. Whoever sees a record renewed no more takes it out of its slot by compare-and-swap, which one of
+//! all of them does, and then gives back what it says. A VM that only stood still finds its record gone, and takes all of
+//! it anew.
+//!
+//! How long a record has stood unchanged is counted by how often it was looked at, and never by comparing clocks: one
+//! that is set, or stands while the whole machine sleeps, makes nobody old.
+
+mod record;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(crate) use record::LeaseRecord;
+pub(crate) use watch::Watch;
+
+/// How many slots there are, and so how many VMs at once that have a lease.
+pub(crate) const SLOTS: u32 = 1024;
+
+/// How often a lease is renewed, and the others are looked at. A little less than a second, so that of ticks that come
+/// every quarter of one each fourth is not missed.
+const INTERVAL: Duration = Duration::from_millis(900);
+
+/// What is to be given back: how much of what.
+pub(crate) type Parts = BTreeMap<String, u64>;
+
+/// The lease of one VM.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// What no other VM is called.
+    id: u64,
+    /// How often it was renewed.
+    serial: u64,
+    /// The slot its record is in or may be put in.
+    slot: u32,
+    is_held: bool,
+    /// What its record says.
+    recorded: Parts,
+    /// When it was last renewed.
+    renewed: Option<Duration>,
+}
+
+/// What a slot is to a lease that looked at it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum LeaseSlot {
+    /// Its record is there, or has room there.
+    Own,
+    /// Another one's record is there.
+    Taken,
+    /// Its record was there and is no more: this much has been given back in its place.
+    Lost(Parts),
+}
+
+impl Lease {
+    /// The lease of a VM that nobody else calls by this number.
+    pub(crate) fn new(id: u64) -> Self {
+        Self { id, serial: 0, slot: 0, is_held: false, recorded: Parts::new(), renewed: None }
+    }
+
+    /// The slot to look at.
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Whether its record is in a slot, as far as it knows.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Whether it is time to renew the lease, which counts as done with this. A clock that is set makes it so once.
+    pub(crate) fn is_due(&mut self, now: Duration) -> bool {
+        let passed = self.renewed.and_then(|renewed| now.checked_sub(renewed));
+        let is_due = passed.is_none_or(|passed| passed >= INTERVAL);
+        if is_due {
+            self.renewed = Some(now);
+        }
+        is_due
+    }
+
+    /// Looks at the bytes of its [`slot`](Self::slot). Where it is not to stay there, the next to look at is another.
+    pub(crate) fn look(&mut self, bytes: &[u8]) -> LeaseSlot {
+        let holder = LeaseRecord::read(bytes).map(|record| record.holder);
+        match (self.is_held, holder) {
+            (true, Some(holder)) if holder == self.id => LeaseSlot::Own,
+            (true, _) => {
+                (self.is_held, self.slot) = (false, 0);
+                LeaseSlot::Lost(std::mem::take(&mut self.recorded))
+            }
+            (false, None) => LeaseSlot::Own,
+            (false, Some(_)) => {
+                self.slot = self.slot.saturating_add(1) % SLOTS;
+                LeaseSlot::Taken
+            }
+        }
+    }
+
+    /// The record to swap in, by which `parts` would have to be given back, and how much of that it has room for.
+    pub(crate) fn record(&self, parts: &Parts) -> (Vec<u8>, Parts) {
+        LeaseRecord { holder: self.id, serial: self.serial.wrapping_add(1), parts: parts.clone() }.write()
+    }
+
+    /// The record was swapped in, and says this.
+    pub(crate) fn recorded(&mut self, parts: Parts) {
+        self.serial = self.serial.wrapping_add(1);
+        (self.is_held, self.recorded) = (true, parts);
+    }
+
+    /// The record was taken out of its slot by the VM itself.
+    pub(crate) fn released(&mut self) {
+        (self.is_held, self.slot) = (false, 0);
+        self.recorded.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(value: u64) -> Parts {
+        Parts::from([("postern_connections.policy=chat;".to_owned(), value)])
+    }
+
+    fn holding(id: u64, value: u64) -> (Lease, Vec<u8>) {
+        let mut lease = Lease::new(id);
+        assert_eq!(lease.look(b""), LeaseSlot::Own);
+        let (bytes, recorded) = lease.record(&parts(value));
+        lease.recorded(recorded);
+        (lease, bytes)
+    }
+
+    #[test]
+    fn a_lease_knows_its_own_slot_and_leaves_those_of_others() {
+        let (mut first, bytes) = holding(7, 3);
+        assert_eq!(first.look(&bytes), LeaseSlot::Own);
+        let mut second = Lease::new(8);
+        assert_eq!((second.look(&bytes), second.slot()), (LeaseSlot::Taken, 1));
+        assert_eq!((second.look(b""), second.slot()), (LeaseSlot::Own, 1));
+    }
+
+    #[test]
+    fn what_was_given_back_in_its_place_is_what_it_recorded_last() {
+        let (other, theirs) = holding(8, 1);
+        for found in [&b""[..], &theirs, b"no record"] {
+            let (mut lease, _) = holding(7, 3);
+            assert_eq!(lease.look(found), LeaseSlot::Lost(parts(3)));
+            assert!(!lease.is_held());
+            assert_ne!(lease.look(b""), LeaseSlot::Lost(parts(3)), "it is given back once");
+        }
+        assert!(other.is_held());
+    }
+
+    #[test]
+    fn where_every_slot_is_taken_it_looks_at_each_and_begins_anew() {
+        let (_, bytes) = holding(7, 3);
+        let mut lease = Lease::new(8);
+        for slot in 0..SLOTS {
+            assert_eq!((lease.slot(), lease.look(&bytes)), (slot, LeaseSlot::Taken));
+        }
+        assert_eq!(lease.slot(), 0);
+    }
+
+    #[test]
+    fn it_is_due_about_once_a_second_and_once_for_a_clock_that_is_set() {
+        let mut lease = Lease::new(7);
+        let seconds = Duration::from_secs;
+        let day = seconds(86_400);
+        let times = [
+            (day, true),
+            (day, false),
+            (day + seconds(1) / 2, false),
+            (day + seconds(1), true),
+            (seconds(5), true),
+            (seconds(5), false),
+            (day * 400, true),
+            (day * 400, false),
+            (Duration::MAX, true),
+            (Duration::MAX, false),
+            (Duration::ZERO, true),
+        ];
+        for (now, is_due) in times {
+            assert_eq!(lease.is_due(now), is_due, "{now:?}");
+        }
+    }
+}

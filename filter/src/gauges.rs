@@ -1,0 +1,73 @@
+//! The part of this VM in the gauges that are sums over all VMs.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use postern_engine::gauges::{Gauges, SharedSums};
+use proxy_wasm::types::MetricType;
+
+use crate::{host, metrics};
+
+thread_local! {
+    /// One VM has one part, whatever roots it has.
+    static GAUGES: RefCell<Gauges> = RefCell::new(Gauges::new(host::random_number().unwrap_or(1)));
+    /// The roots that have ticks.
+    static ROOTS: RefCell<BTreeSet<u32>> = RefCell::default();
+}
+
+/// The slots of the leases. As with other tables, one that comes to look otherwise has to be named otherwise.
+const LEASES: &str = "postern.leases";
+
+/// Changes the part in a gauge; the next tick tells it.
+pub(crate) fn add(name: &str, by: i64) {
+    if by != 0 {
+        GAUGES.with_borrow_mut(|gauges| gauges.add(name, by));
+    }
+}
+
+/// Sets the part in a gauge; the next tick tells it.
+pub(crate) fn set(name: &str, part: u64) {
+    GAUGES.with_borrow_mut(|gauges| gauges.set(name, part));
+}
+
+/// Tells what has changed, and takes back what VMs had added that have trapped.
+pub(crate) fn tick(now: Duration) {
+    let dead = GAUGES.with_borrow_mut(|gauges| gauges.tick(&mut Host, now));
+    if dead > 0 {
+        log::error!("postern: VMs have trapped (or stood still): {dead}; what they counted is taken back");
+    }
+}
+
+/// A root begins to have ticks.
+pub(crate) fn begin(root: u32) {
+    ROOTS.with_borrow_mut(|roots| roots.insert(root));
+}
+
+/// A root ends; the VM does so with its last one.
+pub(crate) fn end(root: u32) {
+    let is_last = ROOTS.with_borrow_mut(|roots| roots.remove(&root) && roots.is_empty());
+    if is_last {
+        GAUGES.with_borrow_mut(|gauges| gauges.give_back(&mut Host));
+    }
+}
+
+struct Host;
+
+impl SharedSums for Host {
+    fn read(&mut self, slot: u32) -> (Vec<u8>, Option<u32>) {
+        host::shared(&key(slot))
+    }
+
+    fn swap(&mut self, slot: u32, bytes: &[u8], number: Option<u32>) -> bool {
+        host::swap_shared(&key(slot), bytes, number)
+    }
+
+    fn add(&mut self, name: &str, by: i64) {
+        metrics::add(MetricType::Gauge, name.to_owned(), by);
+    }
+}
+
+fn key(slot: u32) -> String {
+    format!("{LEASES}.{slot}")
+}
