@@ -35,7 +35,7 @@ fn of_a_stream_that_is_over_there_is_only_left_to_tell_why() {
                 left[..],
                 [Output::Tell(
                     Event::Closed { reason: Reason::MemoryExceeded, .. }
-                    | Event::Refused { reason: Reason::MemoryExceeded, .. }
+                        | Event::Refused { reason: Reason::MemoryExceeded, .. }
                 )]
             ),
             "{name}: {left:?}"

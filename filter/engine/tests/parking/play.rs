@@ -259,7 +259,10 @@ impl Scene {
             assert!(told || heard.len() == due.len(), "{:?}: something else goes on", person.peer);
             reached.told_at_once += u64::from(told);
             let is_reachable = all_answer && person.ear.is_at_boundary();
-            assert!(told || !is_reachable || person.peer == Peer::Upstream, "{reason:?}: the client is not told");
+            assert!(
+                told || !is_reachable || person.peer == Peer::Upstream,
+                "{reason:?}: the client is not told"
+            );
         }
         self.is_cut();
     }

@@ -33,8 +33,7 @@ impl Traffic {
             Peer::Upstream => (policy.upstream, agreed.map(|agreed| agreed.upstream)),
         };
         let inspected = policy.compression == Some(Compression::Inspect);
-        let max_compressed =
-            limits.max_message + if inspected { most_growth(limits.max_message) } else { 0 };
+        let max_compressed = limits.max_message + if inspected { most_growth(limits.max_message) } else { 0 };
         let deflater = context.map(|context| Deflater::new(context, numbers));
         let sins = numbers.of(&[10, 40, 200]);
         Self { peer, limits, max_compressed, deflater, sins, pending: Vec::new() }
