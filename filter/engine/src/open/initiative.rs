@@ -83,6 +83,8 @@ impl Open {
             return;
         }
         if !matches!(side.flow, Flow::Passing) || self.deadlines.is_closing() {
+            // It goes on, also if it has only just begun.
+            self.parking.of(sender.other()).unpark();
             return;
         }
         let (at_boundary, withheld) = (side.at_boundary(), side.withheld());

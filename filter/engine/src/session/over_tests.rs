@@ -1,10 +1,10 @@
-//! Streams that are over while something was still to be done on them.
+//! Streams that end, or are over, while something else is still to happen on them.
 
 use serde_json::{Value, json};
 
 use super::tests::{START, Trial};
 use super::*;
-use crate::testing::from_client;
+use crate::testing::{from_client, from_upstream};
 
 /// Of what is to be done because memory was exceeded, nothing has been done yet.
 fn exceeded(mut trial: Trial) -> Trial {
@@ -40,5 +40,21 @@ fn of_a_stream_that_is_over_there_is_only_left_to_tell_why() {
             ),
             "{name}: {left:?}"
         );
+    }
+}
+
+#[test]
+fn into_a_stream_that_begins_behind_a_close_a_frame_is_put_only_if_it_was_parked() {
+    let first_message = json!({"auth": {"providers": ["edge"], "from": [{"first_message": "/token"}]}});
+    for (name, changes) in [("open", json!({})), ("waiting", first_message)] {
+        for first in [Vec::new(), from_upstream(0x82, b"greeting")] {
+            let mut trial = Trial::open(changes.clone());
+            let close = from_client(0x88, b"\x03\xe8");
+            assert_eq!(trial.client(&close), close);
+            let is_parked = trial.parks(Peer::Upstream, &first);
+            trial.input(Input::Trailers(Peer::Client), START);
+            let puts = trial.outputs.iter().any(|output| matches!(output, Output::Send(Peer::Client, _)));
+            assert_eq!(puts, is_parked, "{name}: behind {} bytes", first.len());
+        }
     }
 }
