@@ -53,7 +53,7 @@ fn configure_everything(worker: &Worker) {
 
 #[test]
 fn however_often_one_is_refused_the_log_grows_by_so_many_lines_a_second_and_all_are_counted() {
-    let second = std::time::Duration::from_secs(1);
+    let second = Duration::from_secs(1);
     Envoy::default().worker(|worker| {
         let mut document = crate::fixtures::document(json!({}));
         document["log"] = json!({"refusals_per_second": 20});
