@@ -26,7 +26,7 @@ const TRAP: &[u8] =
     b"POST /ws/ HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-a: b\r\n\r\n";
 
 fn scene(folder: &TempDir, policy: Value) -> Scene {
-    let module = wasm_module().unwrap_or_else(|error| panic!("{error}"));
+    let module = wasm_module().expect("a module");
     Scene::new()
         .plaintext()
         .module(&trapping::on_trailers(&module, folder.path()))
