@@ -18,12 +18,15 @@ const SOON: Duration = Duration::from_secs(10);
 /// How much later than due anything may come on a busy machine.
 const LATE: Duration = Duration::from_secs(3);
 
+/// The default budget of a VM, in bytes; Envoy's main thread has one VM, and each worker.
+const BUDGET: f64 = 268_435_456.0;
+
 /// What makes the module trap here: trailers, of a request that Postern does not judge.
 const TRAP: &[u8] =
     b"POST /ws/ HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-a: b\r\n\r\n";
 
 fn scene(folder: &TempDir, policy: Value) -> Scene {
-    let module = wasm_module().unwrap_or_else(|error| panic!("{error}"));
+    let module = wasm_module().expect("a module");
     Scene::new()
         .plaintext()
         .module(&trapping::on_trailers(&module, folder.path()))
@@ -100,7 +103,7 @@ async fn open_again(scene: &RunningScene, trapped: Instant) -> RawClient {
 async fn gauges_become(scene: &RunningScene, trapped: Instant, connections: f64, vms: f64) {
     let envoy = scene.envoy();
     envoy.stat_becomes("postern_connections", &[("policy", "chat")], connections).await;
-    envoy.stat_becomes("postern_memory_budget_bytes", &[], vms * 268_435_456.0).await;
+    envoy.stat_becomes("postern_memory_budget_bytes", &[], vms * BUDGET).await;
     envoy.stat_becomes("postern_held_bytes", &[], 0.0).await;
     assert!(trapped.elapsed() < SOON, "the gauges were wrong for {:?}", trapped.elapsed());
     let memory = envoy.stats().await.sum("postern_memory_bytes", &[]);
@@ -182,4 +185,34 @@ async fn a_socket_that_postern_pings_outlives_envoys_idle_timeout_and_another_do
         let cut = scene.envoy().stats().await.sum("envoy_http_downstream_rq_idle_timeout", &[]);
         assert_eq!(cut, if outlives { 0.0 } else { 4.0 }, "{liveness}");
     }
+}
+
+/// Puts another VM in the place of the one that is there, as an upgrade of the module does.
+fn replace_vm(scene: &RunningScene) {
+    let path = scene.certificate().with_file_name("filter.json");
+    let (text, draft) = (std::fs::read_to_string(&path).expect("a filter"), path.with_extension("draft"));
+    let mut filter: Value = serde_json::from_str(&text).expect("JSON");
+    filter["version_info"] = json!("another");
+    filter["resources"][0]["typed_config"]["config"]["vm_config"]["vm_id"] = json!("another");
+    std::fs::write(&draft, filter.to_string()).expect("a writable folder");
+    std::fs::rename(draft, path).expect("a writable folder");
+}
+
+#[tokio::test]
+async fn a_vm_that_another_takes_the_place_of_leaves_nothing_in_the_gauges_once_its_last_socket_has_ended() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scene = scene(&folder, json!({})).discovered().start().await;
+    let mut old = sockets(&scene, "/ws/chat", 2).await;
+    let budget = |vms: f64| vms * BUDGET;
+    scene.envoy().stat_becomes("postern_memory_budget_bytes", &[], budget(2.0)).await;
+    replace_vm(&scene);
+    // The worker's old VM serves its sockets still; that of the main thread has none.
+    scene.envoy().stat_becomes("postern_memory_budget_bytes", &[], budget(3.0)).await;
+    assert!(echoes(&mut old[0], "old").await);
+    let mut new = scene.open("/ws/chat").await;
+    scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], 3.0).await;
+    drop(old);
+    scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], 1.0).await;
+    scene.envoy().stat_becomes("postern_memory_budget_bytes", &[], budget(2.0)).await;
+    assert!(echoes(&mut new, "new").await);
 }

@@ -1,7 +1,7 @@
 //! Gauges that are sums over all VMs of an Envoy, of which each VM adds its part.
 //!
 //! The host knows the sums only, and keeps in them what a dead VM had added. So what a VM has added stands in its
-//! [lease](crate::lease), and the others take it away again. The sums are changed before the record is: a VM that finds its
+//! lease, and the others take it away again. The sums are changed before the record is: a VM that finds its
 //! record gone then knows what was taken away, which is what the record said last.
 
 use std::time::Duration;
