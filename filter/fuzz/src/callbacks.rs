@@ -100,10 +100,7 @@ impl Scene {
         if self.empty[0] {
             self.host.body(Peer::Client, b"");
         }
-        match response {
-            Response::Agrees => self.host.agree(self.extension),
-            other => self.host.respond(other),
-        }
+        self.host.respond(response, self.extension);
         if self.empty[1] && self.host.is_open() {
             self.host.body(Peer::Upstream, b"");
         }

@@ -152,7 +152,8 @@ fn is_long(peer: Peer, mut bytes: &[u8]) -> bool {
     let (mut most, mut len) = (0, 0);
     while let Some((frame, rest)) = frame(bytes) {
         if frame.header.starts_message() {
-            let growth = if frame.header.is_compressed() { 5 * (1024 + max_message_bytes(peer) / 64) } else { 0 };
+            let growth =
+                if frame.header.is_compressed() { 5 * (1024 + max_message_bytes(peer) / 64) } else { 0 };
             (most, len) = (max_message_bytes(peer) + growth, 0);
         }
         len += if frame.header.is_control() { 0 } else { frame.header.payload_len };

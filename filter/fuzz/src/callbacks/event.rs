@@ -19,18 +19,31 @@ use crate::wire::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT};
 pub(crate) enum Event {
     /// A peer says something more. So many of the last bytes that it has said are still under way; the others come in
     /// pieces of this size.
-    Says { peer: Peer, bytes: Vec<u8>, under_way: usize, piece: usize },
+    Says {
+        peer: Peer,
+        bytes: Vec<u8>,
+        under_way: usize,
+        piece: usize,
+    },
     /// A peer answers a Ping of Postern's own: the first of those that it has not answered, or the last.
-    Answers { peer: Peer, first: bool },
+    Answers {
+        peer: Peer,
+        first: bool,
+    },
     /// Time passes, and the timer may be late.
-    Waits { time: Duration, late: bool },
+    Waits {
+        time: Duration,
+        late: bool,
+    },
     /// A callback without a byte.
     Nothing(Peer),
     Trailers(Peer),
     /// The stream is over.
     Ends,
     /// All that is held has to be given back: now, or once the next callback has been performed.
-    MemoryExceeded { in_callback: bool },
+    MemoryExceeded {
+        in_callback: bool,
+    },
     Fetches(Fetch),
     Responds(Response),
     SetBack(Duration),

@@ -65,7 +65,7 @@ pub(crate) fn assert_sound(
         let Some((at, (frame, came))) = open.pop_front() else { panic!("{peer:?}: nobody said it") };
         assert!(came.starts_with(bytes), "{peer:?}: it is not as it was said");
         assert!(heard.is_whole() || rest.is_empty(), "{peer:?}: frames within a frame");
-        assert!(heard.is_whole() || !(held_whole || said.is_withheld(&frame, &open)), "it is not proved");
+        assert!(heard.is_whole() || !(held_whole || said.is_withheld(&frame)), "it is not proved");
         last = Some(at);
     }
     assert!(open.is_empty() || !held_whole, "{peer:?}: a part of a message that is judged whole has gone");
@@ -78,7 +78,7 @@ pub(crate) fn assert_nothing_but_a_close(peer: Peer, gone: &[u8], closed: Option
     assert!(own && frames.len() <= 1 && rest.is_empty(), "{peer:?}: it goes on with trailers: {gone:02x?}");
 }
 
-/// The payloads of the own Pings that have gone in the place of what `sender` says, from `start` on.
+/// The payloads of the own Pings that have gone among what `sender` says.
 pub(crate) fn own_pings(sender: Peer, gone: &[u8]) -> Vec<Vec<u8>> {
     let (frames, _) = frames(gone);
     frames.iter().filter(|heard| is_own_ping(sender, heard)).map(Frame::plain).collect()
@@ -152,7 +152,7 @@ impl<'b> Said<'b> {
     }
 
     /// Whether a frame that begins a message goes on only once it has come.
-    fn is_withheld(&self, frame: &Frame<'_>, _rest: &VecDeque<(usize, Read<'_>)>) -> bool {
+    fn is_withheld(&self, frame: &Frame<'_>) -> bool {
         self.policy.proves_text(self.peer) && frame.header.opcode == TEXT
     }
 }
@@ -183,14 +183,19 @@ fn is_own_ping(sender: Peer, heard: &Frame<'_>) -> bool {
 
 fn is_own_text(policy: &Policy, sender: Peer, heard: &Frame<'_>) -> bool {
     let speaks = policy.has_tokens() && sender == Peer::Upstream;
-    speaks && heard.header.opcode == TEXT && heard.is_whole() && heard.payload.starts_with(br#"{"postern":"token_"#)
+    speaks
+        && heard.header.opcode == TEXT
+        && heard.is_whole()
+        && heard.payload.starts_with(br#"{"postern":"token_"#)
 }
 
 fn is_own_close(sender: Peer, heard: &Frame<'_>, reason: Reason) -> bool {
     let consequence = reason.consequence();
     let own = [&consequence.close.to_be_bytes(), consequence.id.as_bytes()].concat();
     let mask = own_mask(sender);
-    heard.header.opcode == CLOSE && heard.header.mask == mask && masked(heard.payload, mask.unwrap_or_default()) == own
+    heard.header.opcode == CLOSE
+        && heard.header.mask == mask
+        && masked(heard.payload, mask.unwrap_or_default()) == own
 }
 
 fn own_mask(sender: Peer) -> Option<[u8; 4]> {

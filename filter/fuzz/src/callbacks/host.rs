@@ -13,7 +13,7 @@ use postern_engine::{
 };
 
 use super::policy::{IDLE_TIMEOUT, Policy};
-use crate::fixture::{NOW, agreement, handshake, head};
+use crate::fixture::{EXTENSIONS, NOW, agreement, handshake, head};
 
 /// How many bytes a paused stream may come to hold beyond what came, and beyond what was withheld.
 const ROOM: usize = 4096 + 256;
@@ -230,13 +230,14 @@ impl Host {
         self.input(Input::Trailers(sender));
     }
 
-    /// The upstream answers.
-    pub(crate) fn respond(&mut self, response: Response) {
+    /// The upstream answers, and if it agrees, then to this extension.
+    pub(crate) fn respond(&mut self, response: Response, extension: Option<&str>) {
         if !self.awaits_response() {
             return;
         }
+        let extension = extension.map(|extension| (EXTENSIONS.to_owned(), extension.as_bytes().to_vec()));
         let fields = match response {
-            Response::Agrees | Response::Rerouted => agreement(),
+            Response::Agrees | Response::Rerouted => agreement().into_iter().chain(extension).collect(),
             Response::Declines => vec![(":status".to_owned(), b"403".to_vec())],
             Response::Lies => agreement().into_iter().take(2).collect(),
         };
@@ -245,18 +246,6 @@ impl Host {
             self.session.handle(Input::Rerouted, self.now);
         }
         self.input(Input::Response(fields));
-    }
-
-    /// The upstream answers, and agrees to this extension.
-    pub(crate) fn agree(&mut self, extension: Option<&str>) {
-        if self.awaits_response() {
-            self.request = Request::Answered;
-            let mut fields = agreement();
-            fields.extend(
-                extension.map(|extension| (crate::fixture::EXTENSIONS.to_owned(), extension.as_bytes().to_vec())),
-            );
-            self.input(Input::Response(fields));
-        }
     }
 
     /// Time passes; the timer may be `late`.
@@ -460,7 +449,9 @@ impl Host {
                     self.session.handle(Input::Charged(outcome), self.now);
                 }
                 Output::Spend(_) => self.session.handle(Input::Spent(Spent::First), self.now),
-                Output::Admit(_) | Output::AdmitResponse(_) | Output::Tell(Event::Opened | Event::Refused { .. }) => {}
+                Output::Admit(_)
+                | Output::AdmitResponse(_)
+                | Output::Tell(Event::Opened | Event::Refused { .. }) => {}
                 Output::HoldHandshake(_) | Output::HoldRequest => pauses = true,
                 Output::ResumeRequest if self.request == Request::Held => self.request = Request::Sent,
                 Output::ResumeRequest => self.resume(Peer::Client),
@@ -499,7 +490,10 @@ impl Host {
         if passage.resume {
             self.resume(Peer::Client);
         }
-        assert!(passage.hold || self.streams[Peer::Client as usize].bytes.is_empty(), "bytes stay with the host");
+        assert!(
+            passage.hold || self.streams[Peer::Client as usize].bytes.is_empty(),
+            "bytes stay with the host"
+        );
     }
 
     /// Envoy runs a local reply through the response callbacks, unless there was a response.

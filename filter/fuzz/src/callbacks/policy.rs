@@ -6,7 +6,7 @@ use postern_config::{Compression, Config};
 use postern_engine::{Engine, Peer, most_held};
 use serde_json::{Value, json};
 
-use crate::fixture::compile;
+use crate::fixture::{SECRET, compile};
 
 /// What a policy makes of an open connection.
 #[derive(Debug)]
@@ -42,7 +42,13 @@ enum Rates {
 pub(crate) const POLICIES: [Policy; 10] = [
     Policy { utf8: [true, true], ..Policy::PLAIN },
     Policy { name: "quiet", pings: false, ..Policy::PLAIN },
-    Policy { name: "shared", utf8: [true, false], discards: [true, false], rates: Rates::Shared, ..Policy::PLAIN },
+    Policy {
+        name: "shared",
+        utf8: [true, false],
+        discards: [true, false],
+        rates: Rates::Shared,
+        ..Policy::PLAIN
+    },
     Policy { name: "pressed", backpressure: Some("close"), ..Policy::PLAIN },
     Policy {
         name: "dropping",
@@ -128,14 +134,13 @@ impl Policy {
 
     /// As an operator writes it.
     fn written(&self) -> Value {
-        let rate = |count: &str, per: &str, limit: u64, on_exceed: &str| {
-            json!({"count": count, "per": per, "limit": limit, "window": "1s", "on_exceed": on_exceed})
-        };
+        let rate = |count: &str, per: &str, limit: u64, on_exceed: &str| json!({"count": count, "per": per, "limit": limit, "window": "1s", "on_exceed": on_exceed});
         let rates = match self.rates {
             Rates::None => json!([]),
             Rates::Own => json!([rate("messages", "connection", 4, "drop")]),
             Rates::Shared => json!([
-                rate("messages", "ip", 6, "drop"), rate("bytes", "policy", 2000, "close"),
+                rate("messages", "ip", 6, "drop"),
+                rate("bytes", "policy", 2000, "close"),
                 rate("control_frames", "ip", 8, "close"),
             ]),
         };
@@ -188,7 +193,7 @@ fn document<'p>(policies: impl Iterator<Item = &'p Policy> + Clone) -> Value {
     let mut document = json!({
         "providers": {"edge": {
             "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "clock_skew": "1s",
-            "secret": {"inline": crate::fixture::SECRET},
+            "secret": {"inline": SECRET},
         }},
         "policies": {},
         "routes": policies.clone()
