@@ -43,7 +43,7 @@ pub(crate) fn note(live: &Rc<Live>, session: &Session, now: Duration) {
         forget(live);
         return;
     }
-    HOLDINGS.with_borrow_mut(|holdings| holdings.set(live.context_id, held, now));
+    HOLDINGS.with_borrow_mut(|holdings| holdings.set(live.context_id, held, session.held_at_rest(), now));
     if !live.holds.replace(true) {
         HOLDERS.with_borrow_mut(|holders| holders.insert(live.context_id, Rc::clone(live)));
     }

@@ -118,6 +118,14 @@ impl HeaderEdit {
             Self::Add(name, _) | Self::Remove(name) | Self::Set(name, _) => name,
         }
     }
+
+    /// Memory that is taken for it, in bytes.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Add(name, value) | Self::Set(name, value) => name.capacity() + value.capacity(),
+            Self::Remove(name) => name.capacity(),
+        }
+    }
 }
 
 /// Whether `bytes` is a token (RFC 9110 §5.6.2), and so may be a subprotocol name.

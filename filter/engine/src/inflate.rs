@@ -58,7 +58,6 @@ struct History {
 /// A message that is open.
 struct Message {
     decompressor: Box<DecompressorOxide>,
-    frames: u64,
     blocks: u64,
     /// Blocks with a code, for which tables are made: all but stored ones.
     coded: u64,
@@ -86,10 +85,10 @@ const BLOCKS: u64 = 1024;
 const BYTES_PER_BLOCK: u64 = 64;
 
 /// How many blocks a message may have that inflates to `len` bytes.
-/// How many blocks with a code a frame may have however short it is, as what is flushed once or twice has, and for how many
-/// bytes of input and output together it may have one more. Tables take some 4 µs. The smallest blocks of zlib hold 127
-/// symbols, each of which puts out a byte at least, and take more than a byte themselves.
-const CODED_OF_FRAME: u64 = 4;
+/// How many blocks with a code a message may have however short it is, as one that is written in a few fragments has, and
+/// for how many bytes of input and output together it may have one more. Tables take some 4 µs. The smallest blocks of zlib
+/// hold 127 symbols, each of which puts out a byte at least, and take more than a byte themselves.
+const CODED: u64 = 8;
 const BYTES_PER_CODED: u64 = 128;
 
 fn max_blocks(len: u64) -> u64 {
@@ -123,11 +122,6 @@ impl Inflater {
             self.reset();
         }
         inflated.map(|_| ())
-    }
-
-    /// A further frame of the message begins.
-    pub fn continue_message(&mut self) {
-        self.message.get_or_insert_with(Message::new).frames += 1;
     }
 
     /// Ends the message. What is pushed from here on is the next one.
@@ -225,7 +219,6 @@ impl Message {
     fn new() -> Self {
         Self {
             decompressor: Box::default(),
-            frames: 1,
             blocks: 0,
             coded: 0,
             starts_block: true,
@@ -245,7 +238,7 @@ impl Message {
             return Ok(());
         }
         self.coded += 1;
-        let most = CODED_OF_FRAME * self.frames + (self.consumed + self.produced) / BYTES_PER_CODED;
+        let most = CODED + (self.consumed + self.produced) / BYTES_PER_CODED;
         if self.coded <= most { Ok(()) } else { Err(Reason::ProtocolError) }
     }
 

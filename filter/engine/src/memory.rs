@@ -1,18 +1,25 @@
 //! What the sessions of one VM hold for their peers, against a budget.
 //!
-//! Knows no session but by its number, and ends none: it says whose turn it is to give back. Whoever holds most and has
-//! not moved for longest goes first, by the product of both, so that neither a small thing that has long been still nor a
-//! large one that is under way is ended where a large one stands still.
+//! Knows no session but by its number, and ends none: it says whose turn it is to give back.
+//!
+//! What *waits* is to be whole: parts of frames and messages, and what is said before authentication. It stands still from
+//! the time on by which an honest peer would have brought as much, whatever drips meanwhile. Of those that wait the one goes
+//! first that holds most and has stood still for longest, by the product of both. What *rests* is what an inflater knows of
+//! the past, which idle peers hold as well; of those who only hold such, the one goes first that has most and has not moved
+//! for longest. Each kind answers for more than its half of the budget: so nobody who waits can have those ended who rest.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::moment::Moment;
 
-/// For how long one who stands still has not moved.
+/// For how long one who stands still has done so.
 const STILL: Duration = Duration::from_secs(1);
 
-/// Sizes by their number of bits: within a class the one that has not moved for longest stands for all.
+/// How fast an honest peer brings at least what it has begun, in bytes per second.
+const SLOWEST: u64 = 16 * 1024;
+
+/// Sizes by their number of bits: within a class the one that has stood still for longest stands for all.
 const CLASSES: usize = u64::BITS as usize + 1;
 
 /// The holdings of all sessions of one VM.
@@ -20,24 +27,37 @@ const CLASSES: usize = u64::BITS as usize + 1;
 pub struct Holdings {
     /// In bytes.
     budget: u64,
-    /// In bytes.
-    held: u64,
     by_session: HashMap<u32, Holding>,
-    /// Those of each class, by when they last moved.
-    classes: Vec<BTreeSet<(Moment, u32)>>,
+    waiting: Ranking,
+    resting: Ranking,
 }
 
 /// What one session holds.
 #[derive(Clone, Copy, Debug)]
 struct Holding {
-    bytes: u64,
+    /// In bytes.
+    waiting: u64,
+    /// In bytes.
+    resting: u64,
+    /// When what waits began to.
+    began: Moment,
+    /// When bytes of the session last moved.
     moved: Moment,
+}
+
+/// Sessions by the size of one kind of holding, and by a time.
+#[derive(Debug)]
+struct Ranking {
+    /// In bytes.
+    total: u64,
+    classes: Vec<BTreeSet<(Moment, u32)>>,
 }
 
 impl Holdings {
     /// Nothing, against a budget of so many bytes.
     pub fn new(budget: u64) -> Self {
-        Self { budget, held: 0, by_session: HashMap::new(), classes: vec![BTreeSet::new(); CLASSES] }
+        let (waiting, resting) = (Ranking::new(), Ranking::new());
+        Self { budget, by_session: HashMap::new(), waiting, resting }
     }
 
     /// Sets the budget, in bytes.
@@ -52,18 +72,23 @@ impl Holdings {
 
     /// How much is held, in bytes.
     pub fn held(&self) -> u64 {
-        self.held
+        self.waiting.total.saturating_add(self.resting.total)
     }
 
     /// Whether more is held than there may be.
     pub fn is_exceeded(&self) -> bool {
-        self.held > self.budget
+        self.held() > self.budget
     }
 
-    /// `session` holds so many bytes now. It has moved if it held nothing before.
-    pub fn set(&mut self, session: u32, bytes: u64, now: Duration) {
-        let moved = self.take(session).map_or(now.into(), |before| before.moved);
-        self.put(session, Holding { bytes, moved });
+    /// `session` holds so many bytes now, of which `resting` rest. What waits began to wait now unless it is more than
+    /// before: then it is still the same.
+    pub fn set(&mut self, session: u32, bytes: u64, resting: u64, now: Duration) {
+        let (now, before) = (Moment::from(now), self.take(session));
+        let waiting = bytes.saturating_sub(resting);
+        let goes_on = before.filter(|before| before.waiting > 0 && waiting > before.waiting);
+        let began = goes_on.map_or(now, |before| before.began);
+        let moved = before.map_or(now, |before| before.moved);
+        self.put(session, Holding { waiting, resting: bytes.min(resting), began, moved });
     }
 
     /// Bytes of `session` have moved.
@@ -79,22 +104,18 @@ impl Holdings {
     }
 
     fn put(&mut self, session: u32, holding: Holding) {
-        if holding.bytes == 0 {
+        if holding.waiting == 0 && holding.resting == 0 {
             return;
         }
-        self.held = self.held.saturating_add(holding.bytes);
         self.by_session.insert(session, holding);
-        if let Some(class) = self.classes.get_mut(holding.class()) {
-            class.insert((holding.moved, session));
-        }
+        self.waiting.add(holding.waiting, (holding.began, session));
+        self.resting.add(holding.resting, (holding.moved, session));
     }
 
     fn take(&mut self, session: u32) -> Option<Holding> {
         let holding = self.by_session.remove(&session)?;
-        self.held = self.held.saturating_sub(holding.bytes);
-        if let Some(class) = self.classes.get_mut(holding.class()) {
-            class.remove(&(holding.moved, session));
-        }
+        self.waiting.remove(holding.waiting, (holding.began, session));
+        self.resting.remove(holding.resting, (holding.moved, session));
         Some(holding)
     }
 
@@ -103,37 +124,78 @@ impl Holdings {
         if !self.is_exceeded() {
             return None;
         }
-        self.stillest().max_by_key(|(_, holding)| holding.weight(now)).map(|(session, _)| session)
+        let first = |ranking: &Ranking, weight: fn(&Holding, Duration) -> u128| {
+            let firsts = self.firsts(ranking);
+            firsts.max_by_key(|(_, holding)| weight(holding, now)).map(|(session, _)| session)
+        };
+        let (waits, rests) =
+            (first(&self.waiting, Holding::weight), first(&self.resting, Holding::weight_at_rest));
+        if self.waiting.total > self.budget / 2 { waits.or(rests) } else { rests.or(waits) }
     }
 
-    /// Whether nobody may begin to hold: what is left of the budget is for those who do, and none of them stands still,
-    /// whose part could be had.
+    /// Whether nobody may begin to hold: what is left of the budget is for those who do, and nobody stands still whose part
+    /// could be had.
     pub fn is_full(&self, now: Duration) -> bool {
-        let is_scarce = self.held > self.budget.saturating_sub(self.budget / 16);
-        is_scarce && !self.stillest().any(|(_, holding)| holding.stands_for(now) >= STILL)
+        let is_scarce = self.held() > self.budget.saturating_sub(self.budget / 16);
+        let rests_too_much = self.waiting.total <= self.budget / 2;
+        let can_be_had = self.firsts(&self.waiting).any(|(_, holding)| holding.is_late_by(now) >= STILL)
+            || (rests_too_much
+                && self.firsts(&self.resting).any(|(_, holding)| holding.is_idle_for(now) >= STILL));
+        is_scarce && !can_be_had
     }
 
-    /// Of every class the one that has not moved for longest.
-    fn stillest(&self) -> impl Iterator<Item = (u32, Holding)> {
-        let firsts = self.classes.iter().filter_map(BTreeSet::first);
+    /// Of every class the first.
+    fn firsts(&self, ranking: &Ranking) -> impl Iterator<Item = (u32, Holding)> {
+        let firsts = ranking.classes.iter().filter_map(BTreeSet::first);
         firsts.filter_map(|(_, session)| Some((*session, *self.by_session.get(session)?)))
     }
 }
 
 impl Holding {
-    fn class(&self) -> usize {
-        (u64::BITS - self.bytes.leading_zeros()) as usize
+    /// For how long what waits has stood still.
+    fn is_late_by(&self, now: Duration) -> Duration {
+        let honest = Duration::from_millis(self.waiting.saturating_mul(1000) / SLOWEST);
+        now.saturating_sub(self.began.into()).saturating_sub(honest)
     }
 
-    /// For how long it has not moved.
-    fn stands_for(&self, now: Duration) -> Duration {
+    /// For how long nothing has moved.
+    fn is_idle_for(&self, now: Duration) -> Duration {
         now.saturating_sub(self.moved.into())
     }
 
     /// Bytes times milliseconds.
     fn weight(&self, now: Duration) -> u128 {
-        u128::from(self.bytes) * (self.stands_for(now).as_millis() + 1)
+        u128::from(self.waiting) * (self.is_late_by(now).as_millis() + 1)
     }
+
+    /// Bytes times milliseconds.
+    fn weight_at_rest(&self, now: Duration) -> u128 {
+        u128::from(self.resting) * (self.is_idle_for(now).as_millis() + 1)
+    }
+}
+
+impl Ranking {
+    fn new() -> Self {
+        Self { total: 0, classes: vec![BTreeSet::new(); CLASSES] }
+    }
+
+    fn add(&mut self, bytes: u64, place: (Moment, u32)) {
+        self.total = self.total.saturating_add(bytes);
+        if let Some(class) = self.classes.get_mut(class(bytes)).filter(|_| bytes > 0) {
+            class.insert(place);
+        }
+    }
+
+    fn remove(&mut self, bytes: u64, place: (Moment, u32)) {
+        self.total = self.total.saturating_sub(bytes);
+        if let Some(class) = self.classes.get_mut(class(bytes)) {
+            class.remove(&place);
+        }
+    }
+}
+
+fn class(bytes: u64) -> usize {
+    (u64::BITS - bytes.leading_zeros()) as usize
 }
 
 #[cfg(test)]
@@ -146,7 +208,7 @@ mod tests {
         START + Duration::from_millis(millis)
     }
 
-    /// So many are to give back, in this order, each all that it holds.
+    /// These are to give back, in this order, each all that it holds.
     fn given_back(holdings: &mut Holdings, now: Duration) -> Vec<u32> {
         let mut order = Vec::new();
         while let Some(session) = holdings.next_to_give_back(now) {
@@ -159,39 +221,80 @@ mod tests {
     #[test]
     fn nobody_gives_back_within_the_budget_and_just_enough_do_beyond_it() {
         let mut holdings = Holdings::new(1000);
-        holdings.set(1, 600, at(0));
-        holdings.set(2, 400, at(0));
+        holdings.set(1, 600, 0, at(0));
+        holdings.set(2, 400, 0, at(0));
         assert_eq!((holdings.held(), holdings.is_exceeded()), (1000, false));
         assert_eq!(given_back(&mut holdings, at(60_000)), Vec::<u32>::new());
-        holdings.set(3, 1, at(60_000));
+        holdings.set(3, 1, 0, at(60_000));
         assert_eq!(given_back(&mut holdings, at(60_000)), [1]);
         assert_eq!(holdings.held(), 401);
     }
 
     #[test]
-    fn the_largest_that_has_stood_still_for_longest_is_the_first() {
+    fn of_those_that_wait_the_largest_that_has_stood_still_for_longest_is_the_first() {
         let cases = [
-            ("of the same size, who stands still", vec![(1, 500, 9_990), (2, 500, 0), (3, 500, 9_980)], 2),
+            ("of the same size, who stands still", vec![(1, 500, 9_500), (2, 500, 0), (3, 500, 9_000)], 2),
             ("of those that stand still, the largest", vec![(1, 100, 0), (2, 900, 0), (3, 500, 0)], 2),
-            ("a large one under way stays", vec![(1, 900, 10_000), (2, 200, 0)], 2),
-            ("a small one that stands still stays", vec![(1, 5, 0), (2, 1200, 9_000)], 2),
+            ("a large one under way stays", vec![(1, 900, 9_990), (2, 200, 0)], 2),
+            ("a small one that stands still stays", vec![(1, 5, 0), (2, 1200, 8_000)], 2),
         ];
         for (name, sessions, first) in cases {
             let mut holdings = Holdings::new(1000);
-            for (session, bytes, moved) in sessions {
-                holdings.set(session, bytes, at(moved));
+            for (session, bytes, began) in sessions {
+                holdings.set(session, bytes, 0, at(began));
             }
             assert_eq!(holdings.next_to_give_back(at(10_000)), Some(first), "{name}");
         }
     }
 
     #[test]
+    fn who_drips_stands_still_and_who_brings_what_it_began_does_not() {
+        let mut holdings = Holdings::new(90_000);
+        for (drip, millis) in (0..100).map(|drip| (drip, drip * 100)) {
+            holdings.set(1, 30_000 + drip, 0, at(millis));
+            holdings.touch(1, at(millis));
+        }
+        // As slow as may be, and with a pause.
+        holdings.set(2, 20_000, 0, at(8_000));
+        holdings.set(2, 60_000, 0, at(9_900));
+        assert_eq!(given_back(&mut holdings, at(10_000)), [1]);
+    }
+
+    #[test]
+    fn what_is_held_anew_has_not_stood_still_with_what_was_before_it() {
+        let mut holdings = Holdings::new(1000);
+        holdings.set(1, 800, 0, at(0));
+        holdings.set(1, 700, 0, at(10_000));
+        holdings.set(2, 400, 0, at(8_000));
+        assert_eq!(holdings.next_to_give_back(at(10_000)), Some(2));
+    }
+
+    #[test]
+    fn each_kind_of_holding_answers_for_more_than_its_half() {
+        let mut holdings = Holdings::new(1000);
+        holdings.set(1, 300, 300, at(0));
+        holdings.set(2, 100, 100, at(0));
+        holdings.set(3, 700, 0, at(59_999));
+        assert_eq!(given_back(&mut holdings, at(60_000)), [3], "those who rest are not ended for it");
+        holdings.set(4, 400, 400, at(60_000));
+        holdings.set(5, 300, 0, at(0));
+        assert_eq!(given_back(&mut holdings, at(60_000)), [1], "who rests for longest makes room");
+        holdings.touch(2, at(120_000));
+        holdings.set(6, 400, 300, at(120_000));
+        assert_eq!(given_back(&mut holdings, at(120_000)), [4], "who moves stays");
+    }
+
+    #[test]
     fn what_a_session_holds_is_counted_once_however_often_it_changes() {
         let mut holdings = Holdings::new(1000);
-        for (step, bytes) in [100, 5000, 0, 70, 70, 0, 64].into_iter().enumerate() {
-            holdings.set(7, bytes, at(step as u64));
-            assert_eq!(holdings.held(), bytes);
-            assert_eq!(holdings.classes.iter().map(BTreeSet::len).sum::<usize>(), usize::from(bytes > 0));
+        for (step, (bytes, resting)) in
+            [(100, 0), (5000, 40), (0, 0), (70, 70), (64, 1)].into_iter().enumerate()
+        {
+            holdings.set(7, bytes, resting, at(step as u64));
+            assert_eq!((holdings.held(), holdings.resting.total), (bytes, resting));
+            let places = |ranking: &Ranking| ranking.classes.iter().map(BTreeSet::len).sum::<usize>();
+            assert_eq!(places(&holdings.waiting), usize::from(bytes > resting));
+            assert_eq!(places(&holdings.resting), usize::from(resting > 0));
         }
         holdings.remove(7);
         holdings.remove(7);
@@ -201,23 +304,23 @@ mod tests {
     #[test]
     fn nobody_begins_to_hold_while_all_that_is_left_is_under_way() {
         let mut holdings = Holdings::new(1600);
-        holdings.set(1, 1500, at(0));
+        holdings.set(1, 1500, 0, at(0));
         assert!(!holdings.is_full(at(0)), "there is room");
-        holdings.set(2, 1, at(0));
+        holdings.set(2, 1, 0, at(0));
         assert!(holdings.is_full(at(999)), "nobody stands still");
-        assert!(!holdings.is_full(at(1000)), "the part of one that stands still can be had");
-        holdings.set(1, 1501, at(1500));
-        assert!(!holdings.is_full(at(1500)), "to hold more is not to move");
-        holdings.touch(1, at(1500));
+        assert!(!holdings.is_full(at(1500)), "the part of one that stands still can be had");
         holdings.touch(2, at(1500));
-        assert!(holdings.is_full(at(1500)));
+        assert!(!holdings.is_full(at(1500)), "to drip is not to move");
+        let mut holdings = Holdings::new(1600);
+        holdings.set(1, 1600, 1600, at(0));
+        assert!(holdings.is_full(at(0)) && !holdings.is_full(at(1000)), "nor is anybody idle");
     }
 
     #[test]
     fn a_clock_that_is_set_back_makes_nobody_older() {
         let mut holdings = Holdings::new(10);
-        holdings.set(1, 8, at(5000));
-        holdings.set(2, 9, at(0));
+        holdings.set(1, 8, 0, at(5000));
+        holdings.set(2, 9, 0, at(0));
         assert_eq!(given_back(&mut holdings, Duration::ZERO), [2]);
     }
 }

@@ -365,7 +365,16 @@ impl Session {
     pub fn held(&self) -> u64 {
         match &self.phase {
             Phase::Handshake(handshake) if self.held => handshake.held(),
+            Phase::AwaitingResponse(awaiting) => awaiting.expected.held(),
             Phase::Open(open) => open.held(),
+            _ => self.page.as_ref().map_or(0, |page| page.held()),
+        }
+    }
+
+    /// The part of it that peers hold who are idle, too: what inflaters know of earlier messages.
+    pub fn held_at_rest(&self) -> u64 {
+        match &self.phase {
+            Phase::Open(open) => open.held_at_rest(),
             _ => 0,
         }
     }
@@ -374,6 +383,7 @@ impl Session {
     fn give_back(&mut self, now: Duration) {
         match &mut self.phase {
             Phase::Handshake(_) => self.refuse_held(Reason::MemoryExceeded.into()),
+            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), Reason::MemoryExceeded.into()),
             Phase::Open(open) => {
                 let refused = open.refused();
                 open.give_back(now);
@@ -381,7 +391,8 @@ impl Session {
                     self.tell_refusal();
                 }
             }
-            _ => {}
+            // Its page gets no token.
+            _ => self.page = None,
         }
     }
 

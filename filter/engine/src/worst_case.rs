@@ -15,7 +15,7 @@ const VM: u64 = (1 << 30) - (64 << 20);
 /// be room for the largest message twice more, which is copied as it grows and when it passes.
 pub fn judge_budget(budget: u64, policy: &Policy) -> Option<Problem> {
     let most = most_held(policy);
-    let taken = budget.saturating_add(most.min(budget).saturating_mul(2));
+    let taken = budget.saturating_add(most.saturating_mul(2));
     (taken > VM).then(|| {
         let what =
             format!("leaves no room for what one connection under `{}` may hold, {most} bytes", policy.name);
@@ -97,7 +97,9 @@ mod tests {
     fn policy(changes: Value) -> Policy {
         let mut policy = json!({"origins": {"allow": ["*"]}, "auth": "none"});
         policy.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        let config = Config::from_value(json!({"policies": {"chat": policy}}));
+        let edge = json!({"issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+            "secret": {"env": "SECRET"}});
+        let config = Config::from_value(json!({"providers": {"edge": edge}, "policies": {"chat": policy}}));
         config.unwrap().policies.remove("chat").unwrap()
     }
 
@@ -125,7 +127,14 @@ mod tests {
         let cases = [
             ("the default, whatever the messages", 256, json!({"messages": large.clone()}), true),
             ("more, for small messages", 896, json!({}), true),
-            ("more, for large messages", 512, json!({"messages": large}), false),
+            ("more, for large messages", 512, json!({"messages": large.clone()}), false),
+            (
+                "the default, for messages that are read whole when they are larger than a quarter of the VM",
+                256,
+                json!({"messages": large, "auth": {"providers": ["edge"], "from": [{"header": "authorization"}],
+                    "refresh": "/token"}}),
+                false,
+            ),
         ];
         for (name, mebibytes, changes, is_sound) in cases {
             assert_eq!(judge_budget(mebibytes << 20, &policy(changes)).is_none(), is_sound, "{name}");

@@ -92,21 +92,17 @@ struct Reader {
     /// What the open message has on the wire, and what it inflates to.
     wire: Vec<u8>,
     output: Vec<u8>,
-    is_open: bool,
 }
 
 impl Reader {
     fn new(context: Context) -> Self {
         let inflater = Inflater::new(context.window_bits, context.takeover);
-        Self { context, inflater, history: Vec::new(), wire: Vec::new(), output: Vec::new(), is_open: false }
+        Self { context, inflater, history: Vec::new(), wire: Vec::new(), output: Vec::new() }
     }
 
     /// What the next fragment of a message says, and whether it ends in a fault.
     fn fragment(&mut self, payload: &[u8], fin: bool, most: u64) -> (Vec<u8>, Option<Fault>) {
         let most = usize::try_from(most).unwrap_or(usize::MAX) - self.output.len();
-        if std::mem::replace(&mut self.is_open, !fin) {
-            self.inflater.continue_message();
-        }
         let mut said = Vec::new();
         for byte in payload {
             let (more, sound) = self.inflater.push(*byte);

@@ -16,6 +16,13 @@ pub(crate) struct Page {
     session: Option<Vec<u8>>,
 }
 
+impl Page {
+    /// Memory that is taken for it, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| session.capacity() as u64)
+    }
+}
+
 impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Page(…)")

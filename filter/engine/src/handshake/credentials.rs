@@ -51,6 +51,19 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// Memory that is taken for them, in bytes.
+    pub(super) fn held(&self) -> usize {
+        let token = match &self.tokens {
+            Tokens::One(token) => token.capacity(),
+            Tokens::Ambiguous | Tokens::Missing => 0,
+        };
+        let csrf: usize = self.csrf.iter().map(|token| size_of::<Vec<u8>>() + token.capacity()).sum();
+        let removals: usize = self.removals.iter().map(HeaderEdit::held).sum();
+        token + csrf + removals + self.echo.as_ref().map_or(0, Vec::capacity)
+    }
+}
+
 /// Whether a subprotocol item is a credential.
 pub(super) fn is_credential(ruleset: &Ruleset, offer: &[u8]) -> bool {
     ruleset.secret_prefixes.iter().any(|prefix| offer.starts_with(prefix))

@@ -141,7 +141,9 @@ impl Handshake {
             buckets,
             may_not_hold: false,
         };
-        if handshake.refusal.is_none() && !handshake.has_sound_offers() {
+        let offers = handshake.head.headers().list(PROTOCOL).take(subprotocol::MOST + 1).count();
+        let are_few = offers <= subprotocol::MOST;
+        if handshake.refusal.is_none() && !(are_few && handshake.has_sound_offers()) {
             handshake.refusal = Some(Reason::MalformedHandshake.into());
         }
         handshake
@@ -220,7 +222,8 @@ impl Handshake {
     pub(crate) fn held(&self) -> u64 {
         let fields = &self.head.fields;
         let texts: usize = fields.iter().map(|(name, value)| name.capacity() + value.capacity()).sum();
-        (fields.capacity() * size_of::<Field>() + texts) as u64
+        let head = fields.capacity() * size_of::<Field>() + texts;
+        (head + self.credentials.held()) as u64
     }
 
     /// Whether its connection will hold what peers send from the start.

@@ -30,6 +30,15 @@ pub(crate) struct Expected {
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 impl Expected {
+    /// Memory that is taken for it, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        let subprotocols: usize =
+            self.subprotocols.iter().map(|offer| size_of::<Vec<u8>>() + offer.capacity()).sum();
+        let extensions = self.extensions.capacity() * size_of::<Parameters>();
+        let echo = self.echo.as_ref().map_or(0, Vec::capacity);
+        (self.key.capacity() + subprotocols + extensions + echo) as u64
+    }
+
     /// What `headers` agree on, if they are those of a 101 for the request.
     pub(crate) fn agreement(&self, headers: Headers<'_>) -> Option<Agreement> {
         let agreement = extensions::agree(&self.extensions, self.client_messages_alone, headers)?;

@@ -180,6 +180,11 @@ impl Open {
         (sides + self.entrance.held() + self.late.len() + rights) as u64
     }
 
+    /// The part of it that inflaters take.
+    pub(crate) fn held_at_rest(&self) -> u64 {
+        (self.client.held_at_rest() + self.upstream.held_at_rest()) as u64
+    }
+
     /// Gives that memory back, and ends the connection if nothing has. This may be the callback of a chunk of its own, so
     /// the Closes go when that is over.
     pub(crate) fn give_back(&mut self, now: Duration) {

@@ -111,7 +111,12 @@ impl Proof {
 
     /// Memory that is taken for what the sender has sent, in bytes.
     pub(crate) fn held(&self) -> usize {
-        self.kept.0.capacity() + self.inflater.as_ref().map_or(0, |inflater| inflater.held())
+        self.kept.0.capacity() + self.held_at_rest()
+    }
+
+    /// The part of it that an inflater takes.
+    pub(crate) fn held_at_rest(&self) -> usize {
+        self.inflater.as_ref().map_or(0, |inflater| inflater.held())
     }
 
     /// Gives that memory back. Nothing more can be proved.
@@ -150,11 +155,6 @@ impl Proof {
             } else {
                 Message::Unread
             };
-        }
-        if let (Message::Compressed { .. }, Some(inflater), OpCode::CONTINUATION) =
-            (&self.message, &mut self.inflater, header.opcode)
-        {
-            inflater.continue_message();
         }
         self.frame = match (&self.message, header.opcode) {
             (_, OpCode::CLOSE) => Frame::Close(CloseBody::default()),

@@ -376,6 +376,11 @@ impl Side {
         self.withheld.held() + self.proof.held()
     }
 
+    /// The part of it that an inflater takes.
+    pub(super) fn held_at_rest(&self) -> usize {
+        self.proof.held_at_rest()
+    }
+
     /// Gives that memory back, for a side that is to end. What was in it does not go on, and nothing more of the frame that
     /// is open, unless its beginning has gone: then its rest passes.
     pub(super) fn give_back(&mut self) {

@@ -146,11 +146,6 @@ impl Side {
             return Err(Reason::FrameTooBig);
         }
         let inflated = header.compressed && self.inflater.is_some();
-        if let (Some(_), Some(inflater)) =
-            (self.message.as_ref().filter(|message| message.inflated), &mut self.inflater)
-        {
-            inflater.continue_message();
-        }
         let message = self.message.get_or_insert_with(|| Message {
             text: header.opcode == 1,
             inflated,

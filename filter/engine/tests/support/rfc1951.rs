@@ -20,9 +20,8 @@ pub(crate) struct Inflater {
     place: Place,
     last_block: bool,
     blocks: usize,
-    /// Blocks of the open message with a code, its frames, and the bytes of it that are no longer in `input`.
+    /// Blocks of the open message with a code, and the bytes of it that are no longer in `input`.
     coded: usize,
-    frames: usize,
     drained: usize,
 }
 
@@ -55,8 +54,8 @@ pub(crate) const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 const BLOCKS: usize = 1024;
 const BYTES_PER_BLOCK: usize = 64;
 
-/// How many blocks with a code each of its frames may have, and for how many bytes of input and output one more.
-const CODED_OF_FRAME: usize = 4;
+/// How many blocks with a code a message may have, and for how many bytes of input and output one more.
+const CODED: usize = 8;
 const BYTES_PER_CODED: usize = 128;
 
 /// In which order the lengths of the codes for lengths come (RFC 1951 §3.2.7).
@@ -75,14 +74,8 @@ impl Inflater {
             last_block: false,
             blocks: 0,
             coded: 0,
-            frames: 1,
             drained: 0,
         }
-    }
-
-    /// A further frame of the message begins.
-    pub(crate) fn continue_message(&mut self) {
-        self.frames += 1;
     }
 
     /// What the next byte of a message inflates to, up to a fault if there is one.
@@ -116,7 +109,7 @@ impl Inflater {
         let kept = if self.takeover { self.window.min(self.said.len()) } else { 0 };
         self.said.drain(..self.said.len() - kept);
         (self.start, self.blocks) = (kept, 0);
-        (self.coded, self.frames, self.drained) = (0, 1, 0);
+        (self.coded, self.drained) = (0, 0);
         Ok(())
     }
 
@@ -128,7 +121,7 @@ impl Inflater {
                 let kind = bits.number(2)?;
                 let consumed = self.drained + self.used.div_ceil(8);
                 let bytes = consumed + self.said.len() - self.start;
-                let most = CODED_OF_FRAME * self.frames + bytes / BYTES_PER_CODED;
+                let most = CODED + bytes / BYTES_PER_CODED;
                 if kind != 0 && self.coded >= most {
                     return Err(Stop::Broken);
                 }

@@ -1,5 +1,7 @@
 //! Tokens in the query of `:path`, and where an Envoy in front has kept that.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode;
 use postern_config::Carrier;
 
@@ -49,34 +51,44 @@ type Claimed<T> = (T, Vec<u8>);
 /// when it wants none.
 fn partition<T>(path: &[u8], claim: impl Fn(&[u8]) -> Option<T>) -> Option<(Vec<Claimed<T>>, Vec<u8>)> {
     let (before, query) = split_once(path, b'?')?;
-    let mut found = Vec::new();
-    let mut kept = Vec::new();
-    for parameters in query.split(|&b| b == b'&') {
-        let mut kept_of_these = Vec::new();
-        // Some servers still separate by semicolons as well (HTML 4.01, appendix B.2.2).
-        for parameter in parameters.split(|&b| b == b';') {
-            let (name, value) = split_once(parameter, b'=').unwrap_or((parameter, b""));
-            match claim(&decode(name)) {
-                Some(claimed) => found.push((claimed, decode(value))),
-                None => kept_of_these.push(parameter),
-            }
-        }
-        if !kept_of_these.is_empty() {
-            kept.push(kept_of_these.join(&b';'));
-        }
-    }
-    if found.is_empty() {
+    let name_and_value = |parameter| split_once(parameter, b'=').unwrap_or((parameter, b""));
+    let claim = |parameter| claim(&decode(name_and_value(parameter).0));
+    // Most have none, and there may be one for every byte.
+    if !query.split(|&b| b == b'&' || b == b';').any(|parameter| claim(parameter).is_some()) {
         return None;
     }
-    let query = kept.join(&b'&');
-    let rest = if query.is_empty() { before.to_vec() } else { [before, &query].join(&b'?') };
+    let mut found = Vec::new();
+    let mut rest = Vec::with_capacity(path.len());
+    rest.extend_from_slice(before);
+    let mut next = b'?';
+    for parameters in query.split(|&b| b == b'&') {
+        // Some servers still separate by semicolons as well (HTML 4.01, appendix B.2.2).
+        for parameter in parameters.split(|&b| b == b';') {
+            if let Some(claimed) = claim(parameter) {
+                found.push((claimed, decode(name_and_value(parameter).1).into_owned()));
+            } else {
+                rest.push(next);
+                rest.extend_from_slice(parameter);
+                next = b';';
+            }
+        }
+        if rest.len() > before.len() {
+            next = b'&';
+        }
+    }
+    if rest.len() == before.len() + 1 {
+        rest.truncate(before.len());
+    }
     Some((found, rest))
 }
 
 /// Decodes `application/x-www-form-urlencoded`, as browsers write it.
-fn decode(encoded: &[u8]) -> Vec<u8> {
+fn decode(encoded: &[u8]) -> Cow<'_, [u8]> {
+    if !encoded.contains(&b'+') {
+        return percent_decode(encoded).into();
+    }
     let spaced: Vec<u8> = encoded.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
-    percent_decode(&spaced).collect()
+    Cow::Owned(percent_decode(&spaced).collect())
 }
 
 fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
