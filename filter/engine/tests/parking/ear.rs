@@ -102,6 +102,11 @@ impl Due {
         [&self.whole[..], if passes { &self.rest } else { &[] }].concat()
     }
 
+    /// The frames of it that are whole.
+    pub(crate) fn whole(&self) -> &[u8] {
+        &self.whole
+    }
+
     /// Holds what a peer has heard against this, from where both were last found to agree.
     pub(crate) fn hold(&mut self, ear: &Ear) {
         let both = self.whole.len().min(ear.heard.len());

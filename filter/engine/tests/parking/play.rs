@@ -87,7 +87,7 @@ pub(crate) fn play(seed: u64, reached: &mut Reached) {
         scene.stays(&mut numbers);
     }
     if scene.line.fate == Fate::Open && numbers.one_in(3) {
-        scene.is_upset(&mut numbers, reached);
+        scene.is_upset(&mut numbers, all_answer, reached);
     } else {
         scene.falls_silent(&mut numbers, asks, reached);
     }
@@ -226,13 +226,11 @@ impl Scene {
     }
 
     /// The host tells of something that ends the connection, where nothing is withheld of what was said but what has to be.
-    /// Who can be reached is told at once, nothing else goes on by it, and what is left is cut in time.
-    fn is_upset(&mut self, numbers: &mut Numbers, reached: &mut Reached) {
+    /// Whoever can be reached is told at once, nothing else goes on by it, and what is left is cut in time.
+    fn is_upset(&mut self, numbers: &mut Numbers, all_answer: bool, reached: &mut Reached) {
         // Both streams are parked again once nobody says anything.
         self.pass(2 * TICK, numbers);
-        if numbers.one_in(2) {
-            self.leave_unfinished(numbers);
-        }
+        let unfinished = numbers.one_in(2).then(|| self.leave_unfinished(numbers));
         let reason = match numbers.to(2) {
             0 => {
                 self.line.exceed_memory(self.now);
@@ -249,10 +247,10 @@ impl Scene {
         self.hear(numbers);
         reached.upset += 1;
         for person in [&self.client, &self.upstream] {
-            let heard = person.ear.all();
-            let dues = [person.due.all(), person.due.all_but_an_answer()];
-            let due = dues.into_iter().find(|due| heard.starts_with(due));
-            let due = due.unwrap_or_else(|| panic!("{:?}: it is not what was said", person.peer));
+            let (heard, due) = (person.ear.all(), person.due.all());
+            // What may be an answer to an own Ping goes on once it is known to be none.
+            let due = if heard.starts_with(&due) { &due } else { person.due.whole() };
+            assert!(heard.starts_with(due), "{:?}: it is not what was said", person.peer);
             let own = Heard::first(&heard[due.len()..]);
             let told = own.as_ref().is_some_and(|close| {
                 let says = [&reason.consequence().close.to_be_bytes(), reason.id().as_bytes()].concat();
@@ -260,14 +258,22 @@ impl Scene {
             });
             assert!(told || heard.len() == due.len(), "{:?}: something else goes on", person.peer);
             reached.told_at_once += u64::from(told);
+            // The stream of who has just spoken need not be parked yet.
+            let is_quiet = unfinished != Some(Peer::Upstream);
+            let is_reachable = all_answer && is_quiet && person.ear.is_at_boundary();
+            assert!(
+                told || !is_reachable || person.peer == Peer::Upstream,
+                "{reason:?}: the client is not told"
+            );
         }
         self.is_cut();
     }
 
-    /// Somebody stops in the middle of what it says.
-    fn leave_unfinished(&mut self, numbers: &mut Numbers) {
+    /// Somebody stops in the middle of what it says. Who that is.
+    fn leave_unfinished(&mut self, numbers: &mut Numbers) -> Peer {
         let peer = numbers.of(&[Peer::Client, Peer::Upstream]);
         self.speak(peer, numbers, Mouth::say);
+        peer
     }
 
     fn is_cut(&mut self) {
