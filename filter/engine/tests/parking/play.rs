@@ -230,6 +230,10 @@ impl Scene {
     fn is_upset(&mut self, numbers: &mut Numbers, all_answer: bool, reached: &mut Reached) {
         // Both streams are parked again once nobody says anything.
         self.pass(2 * TICK, numbers);
+        if self.line.fate != Fate::Open {
+            // Whoever was asked before has answered too late.
+            return self.is_cut();
+        }
         let unfinished = numbers.one_in(2).then(|| self.leave_unfinished(numbers));
         let reason = match numbers.to(2) {
             0 => {
