@@ -115,19 +115,10 @@ impl Due {
         let heard = [&ear.heard[both..], &ear.rest].concat();
         let whole = &self.whole[both..];
         let passes = self.has_whole_header() && !self.is_proved();
-        let either = passes && self.may_answer();
+        // What may be the answer to an own Ping is looked at first, if there was one.
+        let either = passes && self.rest[0] & 0xf == 10 && self.rest[1] & 0x7f == 16;
         let due = [whole, if passes { &self.rest } else { &[] }].concat();
         assert!(heard == due || (either && heard == whole), "{heard:02x?} is heard, and not {due:02x?}");
-    }
-
-    /// The same, where what may be the answer to an own Ping is looked at first.
-    pub(crate) fn all_but_an_answer(&self) -> Vec<u8> {
-        if self.has_whole_header() && self.may_answer() { self.whole.clone() } else { self.all() }
-    }
-
-    /// Whether the frame that is not whole may be the answer to an own Ping, if there was one.
-    fn may_answer(&self) -> bool {
-        self.rest[0] & 0xf == 10 && self.rest[1] & 0x7f == 16
     }
 
     fn has_whole_header(&self) -> bool {
