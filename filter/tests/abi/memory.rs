@@ -38,6 +38,8 @@ fn over_the_budget_the_one_that_holds_most_and_has_stood_still_for_longest_is_cl
             worker.pass(Duration::from_secs(1));
         }
         assert!((88_000..=100_000).contains(&held(worker)), "{} bytes", held(worker));
+        // Longer than honest clients take for as much; to drip changes nothing.
+        worker.pass(Duration::from_secs(10));
         sockets[0].client_sends(&text[20_000..21_000]);
         let last = websocket(worker);
         last.client_sends(&text[..30_000]);
@@ -143,7 +145,7 @@ fn a_new_client_that_would_hold_is_refused_while_all_that_is_held_is_under_way()
         assert_eq!(refused.reply().map(|reply| reply.status), Some(503));
         assert_eq!(reason(&refused).as_deref(), Some("memory_exceeded"));
         // The part of one that stands still can be had.
-        worker.pass(Duration::from_secs(2));
+        worker.pass(Duration::from_secs(6));
         assert!(request(worker, &handshake()).reply().is_none());
     });
 }
@@ -213,6 +215,25 @@ fn the_memory_that_is_taken_stays_within_the_budget_whatever_is_sent() {
             assert!(ended.count() > 0, "seed {seed}: the budget was never used up");
             sockets.iter().for_each(|(stream, ..)| stream.end());
             assert_eq!(held(worker), 0, "seed {seed}: what is over is counted");
+        });
+    }
+}
+
+#[test]
+fn what_is_kept_until_the_service_answers_counts_and_few_subprotocols_may_be_offered() {
+    let offers = |count: usize| (0..count).map(|n| format!("p{n}")).collect::<Vec<_>>().join(", ");
+    for (count, is_refused) in [(64, false), (65, true), (10_000, true)] {
+        Envoy::default().worker(|worker| {
+            configure(worker, 100_000, json!({}));
+            let offering = with(&handshake(), "sec-websocket-protocol", offers(count));
+            let stream = request(worker, &offering);
+            let refused = is_refused.then_some((400, "malformed_handshake".to_owned()));
+            assert_eq!(
+                stream.reply().map(|reply| (reply.status, reason(&stream).unwrap())),
+                refused,
+                "{count}"
+            );
+            assert_eq!(held(worker) > 64 * 3, !is_refused, "{count}: {} bytes", held(worker));
         });
     }
 }

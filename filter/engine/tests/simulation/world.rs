@@ -125,9 +125,14 @@ impl<'p> World<'p> {
             assert_eq!(connection.session.poll_output(), Some(Output::HoldRequest));
         }
         if numbers.one_in(16) {
-            // Nothing is held that would have to be given back.
-            connection.session.handle(Input::MemoryExceeded, self.now);
-            assert_eq!((connection.session.held(), connection.session.poll_output()), (0, None));
+            // What the 101 has to answer is all that is held.
+            let Connection { session, .. } = &mut connection;
+            session.handle(Input::MemoryExceeded, self.now);
+            assert_eq!(session.held(), 0);
+            assert!(matches!(session.poll_output(), Some(Output::Tell(Event::Refused { .. }))));
+            assert!(matches!(session.poll_output(), Some(Output::Reply(..))));
+            assert_eq!(session.poll_output(), None);
+            return self.connect(numbers, reached);
         }
         if numbers.one_in(40) {
             let Connection { session, .. } = &mut connection;
