@@ -22,7 +22,7 @@ impl RawMemory {
         let at = at.key("budget");
         let budget = size(&written, &at, report)?;
         if budget > Memory::LARGEST {
-            report.push(&at, "is more than a worker has", "write at most \"896MiB\"");
+            report.push(&at, "is more than a worker has", "write at most \"384MiB\"");
             return None;
         }
         Some(Memory { budget })

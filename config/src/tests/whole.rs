@@ -24,7 +24,7 @@ fn smallest() -> Policy {
 fn the_budget_of_memory_is_read_and_a_quarter_of_a_gibibyte_by_default() {
     assert_eq!(whole().memory.budget, 64 << 20);
     let document = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}});
-    for (memory, budget) in [(json!({}), 256 << 20), (json!({"budget": "896MiB"}), 896 << 20)] {
+    for (memory, budget) in [(json!({}), 256 << 20), (json!({"budget": "384MiB"}), 384 << 20)] {
         let mut document = document.clone();
         document["memory"] = memory;
         assert_eq!(Config::from_value(document).unwrap().memory.budget, budget);

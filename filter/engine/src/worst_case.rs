@@ -126,7 +126,7 @@ mod tests {
         let large = json!({"max_frame_bytes": "256MiB", "max_message_bytes": "256MiB"});
         let cases = [
             ("the default, whatever the messages", 256, json!({"messages": large.clone()}), true),
-            ("more, for small messages", 896, json!({}), true),
+            ("more, for small messages", 384, json!({}), true),
             ("more, for large messages", 512, json!({"messages": large.clone()}), false),
             (
                 "the default, for messages that are read whole when they are larger than a quarter of the VM",
