@@ -380,7 +380,8 @@ impl Host {
         } else if self.session.is_waiting() {
             assert!(self.session.deadline().is_some(), "the handshake waits without a deadline");
         } else {
-            assert_eq!(held, 0, "it holds what nobody waits for");
+            // What the service's answer is held against, or whom its page is for.
+            assert!(held <= SLACK, "{held} bytes are held of which nobody waits for anything");
         }
         assert!(!self.session.has_outputs() || self.due, "nobody performs it");
     }
