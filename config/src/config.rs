@@ -31,7 +31,7 @@ pub struct Config {
     pub default_policy: DefaultPolicy,
     /// What is written to the log.
     pub log: Log,
-    /// How much the sessions of one worker may hold for their peers.
+    /// Memory that the sessions of one worker may hold for their peers.
     pub memory: Memory,
     /// The policies as written, on which [`Config::overlay`] lays overrides.
     sources: BTreeMap<String, Value>,

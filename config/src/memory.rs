@@ -1,4 +1,4 @@
-//! How much the sessions of one worker may hold for their peers.
+//! Memory that the sessions of one worker may hold for their peers.
 
 /// The object `memory`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

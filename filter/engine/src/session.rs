@@ -360,42 +360,6 @@ impl Session {
         Ok(Judged::Passage(passage))
     }
 
-    /// Memory that is taken for what the peers have sent, in bytes: what waits to be judged or to be authenticated, and
-    /// what inflaters know.
-    pub fn held(&self) -> u64 {
-        match &self.phase {
-            Phase::Handshake(handshake) if self.held => handshake.held(),
-            Phase::AwaitingResponse(awaiting) => awaiting.expected.held(),
-            Phase::Open(open) => open.held(),
-            _ => self.page.as_ref().map_or(0, |page| page.held()),
-        }
-    }
-
-    /// The part of it that peers hold who are idle, too: what inflaters know of earlier messages.
-    pub fn held_at_rest(&self) -> u64 {
-        match &self.phase {
-            Phase::Open(open) => open.held_at_rest(),
-            _ => 0,
-        }
-    }
-
-    /// Gives that memory back, and ends.
-    fn give_back(&mut self, now: Duration) {
-        match &mut self.phase {
-            Phase::Handshake(_) => self.refuse_held(Reason::MemoryExceeded.into()),
-            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), Reason::MemoryExceeded.into()),
-            Phase::Open(open) => {
-                let refused = open.refused();
-                open.give_back(now);
-                if refused.is_none() {
-                    self.tell_refusal();
-                }
-            }
-            // Its page gets no token.
-            _ => self.page = None,
-        }
-    }
-
     /// Whether the next `len` bytes from `peer` pass as they are, so that nobody need read them.
     /// If so, they count as passed.
     pub fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
@@ -404,22 +368,6 @@ impl Session {
             Phase::Unjudged { .. } => true,
             _ => false,
         }
-    }
-
-    /// Whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not, they
-    /// are to be held, and are the next input. A WebSocket has none (RFC 8441 §5).
-    pub fn passes_trailers(&self, sender: Peer) -> bool {
-        match self.phase {
-            Phase::Unjudged { .. } => true,
-            Phase::Declined | Phase::Refused => sender == Peer::Upstream,
-            _ => false,
-        }
-    }
-
-    /// What takes the headers with claims out of a client's trailers that pass: services take trailers for
-    /// headers that should not.
-    pub fn strip_trailers(&self, trailers: &[Field]) -> Vec<HeaderEdit> {
-        self.ruleset.forwarded.strip(Headers::new(trailers))
     }
 
     /// Whether all of a chunk from `peer` goes on as it came, with its stream resumed and paused again,
@@ -605,23 +553,6 @@ impl Session {
         }
     }
 
-    /// Ends the session: behind trailers nothing can come, and what is held must not go on with them.
-    fn on_trailers(&mut self, now: Duration) {
-        match &mut self.phase {
-            Phase::Handshake(_) => self.refuse_held(Reason::MalformedHandshake.into()),
-            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), Reason::MalformedHandshake.into()),
-            Phase::Open(open) => {
-                let refused = open.refused();
-                open.refuse(Reason::ProtocolError, now);
-                if refused.is_none() {
-                    self.tell_refusal();
-                }
-                self.send();
-            }
-            _ => {}
-        }
-    }
-
     fn pass_response(&mut self, upgrade: bool, edit: Option<HeaderEdit>) {
         self.outputs.push_back(Output::AdmitResponse(Vec::from_iter(edit)));
         self.phase = Phase::Unjudged { upgrade };
@@ -695,6 +626,7 @@ mod fetched;
 mod frame_tests;
 #[cfg(test)]
 mod half_frame_tests;
+mod held;
 #[cfg(test)]
 mod held_up_tests;
 #[cfg(test)]
@@ -707,5 +639,6 @@ mod tests;
 mod time_tests;
 #[cfg(test)]
 mod token_tests;
+mod trailers;
 #[cfg(test)]
 mod worst_case_tests;

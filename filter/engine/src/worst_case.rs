@@ -23,7 +23,7 @@ pub fn judge_budget(budget: u64, policy: &Policy) -> Option<Problem> {
     })
 }
 
-/// How much that is, in bytes. A policy that needs to see no payload holds single headers only, which do not count.
+/// That memory, in bytes. A policy that needs to see no payload holds single headers only, which do not count.
 pub fn most_held(policy: &Policy) -> u64 {
     let auth = policy.auth.as_ref();
     let unauthenticated =

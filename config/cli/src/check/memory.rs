@@ -1,4 +1,4 @@
-//! How much memory connections may take at worst, and whether the budget is one for that.
+//! Memory that connections may take at worst, held against the budget.
 
 use postern_config::{Config, Problem};
 use postern_engine::{judge_budget, most_held};

@@ -1,0 +1,44 @@
+//! What a session holds for its peers in memory, and how it gives that back.
+
+use std::time::Duration;
+
+use super::{Phase, Session};
+use crate::reason::Reason;
+
+impl Session {
+    /// Memory that is taken for what the peers have sent, in bytes: what waits to be judged or to be authenticated, and
+    /// what inflaters know.
+    pub fn held(&self) -> u64 {
+        match &self.phase {
+            Phase::Handshake(handshake) if self.held => handshake.held(),
+            Phase::AwaitingResponse(awaiting) => awaiting.expected.held(),
+            Phase::Open(open) => open.held(),
+            _ => self.page.as_ref().map_or(0, |page| page.held()),
+        }
+    }
+
+    /// The part of it that peers hold who are idle, too: what inflaters know of earlier messages.
+    pub fn held_at_rest(&self) -> u64 {
+        match &self.phase {
+            Phase::Open(open) => open.held_at_rest(),
+            _ => 0,
+        }
+    }
+
+    /// Gives that memory back, and ends.
+    pub(super) fn give_back(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Handshake(_) => self.refuse_held(Reason::MemoryExceeded.into()),
+            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), Reason::MemoryExceeded.into()),
+            Phase::Open(open) => {
+                let refused = open.refused();
+                open.give_back(now);
+                if refused.is_none() {
+                    self.tell_refusal();
+                }
+            }
+            // Its page gets no token.
+            _ => self.page = None,
+        }
+    }
+}

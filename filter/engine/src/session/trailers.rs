@@ -1,0 +1,43 @@
+//! Trailers, which a stream of HTTP/2 or HTTP/3 can end with, and which the host lets go on with all that it holds.
+
+use std::time::Duration;
+
+use super::{Phase, Session};
+use crate::headers::{Field, HeaderEdit, Headers};
+use crate::lane::Peer;
+use crate::reason::Reason;
+
+impl Session {
+    /// Whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not, they
+    /// are to be held, and are the next input. A WebSocket has none (RFC 8441 §5).
+    pub fn passes_trailers(&self, sender: Peer) -> bool {
+        match self.phase {
+            Phase::Unjudged { .. } => true,
+            Phase::Declined | Phase::Refused => sender == Peer::Upstream,
+            _ => false,
+        }
+    }
+
+    /// What takes the headers with claims out of a client's trailers that pass: services take trailers for
+    /// headers that should not.
+    pub fn strip_trailers(&self, trailers: &[Field]) -> Vec<HeaderEdit> {
+        self.ruleset.forwarded.strip(Headers::new(trailers))
+    }
+
+    /// Ends the session: behind trailers nothing can come, and what is held must not go on with them.
+    pub(super) fn on_trailers(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Handshake(_) => self.refuse_held(Reason::MalformedHandshake.into()),
+            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), Reason::MalformedHandshake.into()),
+            Phase::Open(open) => {
+                let refused = open.refused();
+                open.refuse(Reason::ProtocolError, now);
+                if refused.is_none() {
+                    self.tell_refusal();
+                }
+                self.send();
+            }
+            _ => {}
+        }
+    }
+}
