@@ -43,19 +43,20 @@ list_suite() {
 # and so many tests of each, as the cores can do before tests wait for each other. Each file has a group of processes of
 # its own, to be ended as one.
 run_lanes() {
-  local name file lanes=${2:-$(($(nproc) + 1))}
+  local name file running=0 lanes=${2:-$(($(nproc) + 1))}
   export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(nproc)}
   mkdir "$folder/runs"
   set -m
   while IFS=$'\t' read -r name file <&3; do
-    while [ "$(jobs -rp | wc -l)" -ge "$lanes" ]; do
-      wait -n || true
+    while [ "$running" -ge "$lanes" ]; do
+      await_run
       tell_runs
     done
     run_lane "$name" "$file" 3<&- &
+    running=$((running + 1))
   done 3<"$1"
-  while [ -n "$(jobs -rp)" ]; do
-    wait -n || true
+  while [ "$running" -gt 0 ]; do
+    await_run
     tell_runs
   done
   set +m
@@ -69,6 +70,14 @@ run_lanes() {
   rm -r "$folder/runs"
 }
 
+# Waits until one more file has ended, or all have. Between tests there is no command substitution: bash 5.2 cannot run a
+# trap while it reads one.
+await_run() {
+  local ended=0
+  wait -n || ended=$?
+  if [ "$ended" -eq 127 ]; then running=0; else running=$((running - 1)); fi
+}
+
 # Leaves what came of one file in its folder: the `log`, and when that is whole the `status`.
 run_lane() {
   local run=$folder/runs/$1 status=0
@@ -80,12 +89,13 @@ run_lane() {
 
 # Tells of the files that have ended since this was last done.
 tell_runs() {
-  local run
-  for run in "$folder"/runs/*/; do
+  local run status
+  for run in "$folder"/runs/*; do
     [ -e "$run/status" ] && [ -e "$run/log" ] || continue
     cat "$run/log"
     rm "$run/log"
-    [ "$(cat "$run/status")" = 0 ] || failed+=("$(basename "$run")")
+    read -r status <"$run/status"
+    [ "$status" = 0 ] || failed+=("${run##*/}")
   done
 }
 
