@@ -1,6 +1,7 @@
 //! The root context: takes a configuration, and keeps time.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use postern_engine::{Engine, Input, read_configuration};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -17,11 +18,13 @@ pub(crate) struct Root {
     plugin: Plugin,
     engine: Option<Rc<Engine>>,
     fetches: Fetches,
+    tick_period: Duration,
 }
 
 impl Root {
     pub(crate) fn new(context_id: u32) -> Self {
-        Self { context_id, plugin: Plugin::default(), engine: None, fetches: Fetches::default() }
+        let (plugin, fetches) = (Plugin::default(), Fetches::default());
+        Self { context_id, plugin, engine: None, fetches, tick_period: Duration::ZERO }
     }
 
     /// Sends away, one after the other, what is open under policies that go away.
@@ -41,6 +44,14 @@ impl Root {
         }
     }
 
+    /// Has the next tick come soon where more is due than was done in one.
+    fn set_tick_period(&mut self, now: Duration) {
+        let period = if sessions::is_any_due(now) { sessions::SOON } else { sessions::LATEST };
+        if std::mem::replace(&mut self.tick_period, period) != period {
+            host::set_tick_period(period);
+        }
+    }
+
     fn compile() -> Result<Engine, String> {
         let config = read_configuration(&host::configuration()).map_err(|problems| problems.to_string())?;
         let seed = shared::seed().ok_or("the host has no randomness or no shared data")?;
@@ -56,6 +67,7 @@ impl Context for Root {
         sources::tell(changed, now);
         memory::keep_within_budget(now);
         host::enter(self.context_id);
+        self.set_tick_period(now);
     }
 
     fn on_done(&mut self) -> bool {
@@ -81,7 +93,8 @@ impl RootContext for Root {
                 gauges::begin(self.context_id);
                 self.fetches.begin(&engine.sources(), host::now());
                 self.engine = Some(Rc::new(engine));
-                host::set_tick_period(sessions::LATEST);
+                self.tick_period = sessions::LATEST;
+                host::set_tick_period(self.tick_period);
                 true
             }
             Err(problems) => {
@@ -123,6 +136,7 @@ impl RootContext for Root {
         host::enter(self.context_id);
         metrics::flush(now);
         told::on_tick(now);
+        self.set_tick_period(now);
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {

@@ -124,12 +124,28 @@ pub(crate) fn scheduled() -> Vec<Rc<Live>> {
     SCHEDULED.with_borrow(|scheduled| scheduled.values().cloned().collect())
 }
 
-/// The sessions whose deadline has come. They have none until they are scheduled again.
+/// On how many streams something is done in one callback. What a host is asked of a stream it may do when the callback is
+/// over, and call back for that within; Envoy does the next behind that call, one within the other, and a VM whose stack is
+/// used up traps.
+pub(crate) const AT_ONCE: usize = 32;
+
+/// How soon a tick follows one behind which more is due.
+pub(crate) const SOON: Duration = Duration::from_millis(1);
+
+/// Whether the deadline of a session has come.
+pub(crate) fn is_any_due(now: Duration) -> bool {
+    let now = nanoseconds(now);
+    SCHEDULED.with_borrow(|scheduled| scheduled.first_key_value().is_some_and(|(key, _)| key.0 <= now))
+}
+
+/// The sessions whose deadline has come, [`AT_ONCE`] at most. They have none until they are scheduled again.
 pub(crate) fn due(now: Duration) -> Vec<Rc<Live>> {
     let now = nanoseconds(now);
     SCHEDULED.with_borrow_mut(|scheduled| {
         let mut due = Vec::new();
-        while let Some(first) = scheduled.first_entry().filter(|first| first.key().0 <= now) {
+        while due.len() < AT_ONCE
+            && let Some(first) = scheduled.first_entry().filter(|first| first.key().0 <= now)
+        {
             let live = first.remove();
             live.scheduled.set(None);
             due.push(live);

@@ -143,12 +143,20 @@ pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
     let revocable =
         changed.iter().filter(|changed| changed.anew).flat_map(|c| sessions::revocable_by(&c.source));
     let concerned: Vec<_> = revocable.chain(sessions::waiting()).collect();
+    let mut performed = 0;
     for live in concerned {
         let mut session = live.session.borrow_mut();
         session.handle(Input::Fetched, now);
         // One that waits on may do so for another time, and one that waits no more is to be left alone.
         let waits = session.is_waiting() || live.is_waiting();
-        if (session.has_outputs() || waits) && host::enter(live.context_id) {
+        if !session.has_outputs() && !waits {
+            continue;
+        }
+        performed += 1;
+        if performed > sessions::AT_ONCE {
+            // It is the turn of these in the ticks that follow.
+            live.schedule(Some(now));
+        } else if host::enter(live.context_id) {
             stream::perform(&live, &mut session, now);
         }
     }

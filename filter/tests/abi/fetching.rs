@@ -175,6 +175,7 @@ fn an_unknown_key_is_asked_for_once_in_ten_seconds() {
         assert!(streams.iter().all(|stream| reason(stream).is_none()));
         worker.pass(TICK);
         answer(worker, "200", &keys());
+        worker.pass(Duration::from_millis(1));
         for stream in &streams {
             assert_eq!(reason(stream), invalid);
         }

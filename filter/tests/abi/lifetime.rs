@@ -292,3 +292,23 @@ fn a_clock_that_is_set_back_lets_nobody_stay_who_is_gone() {
         assert!(silent.is_reset(), "it was asked again, and did not answer");
     });
 }
+
+/// Envoy does what is asked of streams in a tick one within the other: a few thousand use up a VM's stack.
+#[test]
+fn of_many_that_end_at_once_few_are_told_in_one_tick_and_all_of_them_soon() {
+    const MANY: usize = 300;
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({"liveness": {"idle_timeout": "10s", "ping_interval": "none"}}));
+        let sockets: Vec<_> = (0..MANY).map(|_| websocket(worker)).collect();
+        let told = || sockets.iter().filter(|socket| !socket.to_client().is_empty()).count();
+        worker.tick_after(10 * SECOND);
+        assert!((1..=32).contains(&told()), "{} at once", told());
+        worker.pass(Duration::from_millis(1));
+        assert_eq!(told(), MANY);
+        let cut = || sockets.iter().filter(|socket| socket.is_reset()).count();
+        worker.tick_after(5 * SECOND);
+        assert!((1..=32).contains(&cut()), "{} cut at once", cut());
+        worker.pass(Duration::from_millis(1));
+        assert_eq!(cut(), MANY);
+    });
+}

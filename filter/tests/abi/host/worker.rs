@@ -13,6 +13,9 @@ use super::exports;
 use super::state::{Call, CallAnswer, Fields, Host};
 use super::stream;
 
+/// A period of ticks that is shorter than the ordinary one.
+const SOON: Duration = Duration::from_millis(100);
+
 /// The worker that this thread is.
 pub(crate) struct Worker {
     /// A worker does not leave its thread.
@@ -45,8 +48,16 @@ impl Worker {
         taken
     }
 
-    /// Lets time pass. Every root that asked for ticks has one at the end of it.
+    /// Lets time pass. Every root that asked for ticks has one at the end of it, and more as long as one is asked for soon.
     pub(crate) fn pass(&self, time: Duration) {
+        self.tick_after(time);
+        while let Some(soon) = Host::with(|host| host.tick_period.filter(|period| *period < SOON)) {
+            self.tick_after(soon);
+        }
+    }
+
+    /// Lets time pass, at the end of which there is one tick.
+    pub(crate) fn tick_after(&self, time: Duration) {
         let roots = Host::with(|host| {
             host.now += time;
             assert!(host.tick_period.is_some(), "nobody asked for ticks");
