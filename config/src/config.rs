@@ -29,7 +29,7 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What becomes of an upgrade that no route matches.
     pub default_policy: DefaultPolicy,
-    /// What is written to the log.
+    /// Bounds of what is written to the log.
     pub log: Log,
     /// Memory that the sessions of one worker may hold for their peers.
     pub memory: Memory,

@@ -5,7 +5,7 @@ pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// Whether `text` may name a policy or a provider: one word in a log, and a label of metrics, which loses its
+/// Says whether `text` may name a policy or a provider: one word in a log, and a label of metrics, which loses its
 /// last dots in Envoy and would be empty or another one's without them.
 pub(crate) fn is_name(text: &str) -> bool {
     let is_part = |part: &str| {

@@ -8,7 +8,7 @@ pub fn folded(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().map(|b| if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'_' })
 }
 
-/// Whether a service might take the field `name` for the field `other`. The pseudo-headers of
+/// Says whether a service might take the field `name` for the field `other`. The pseudo-headers of
 /// HTTP/2 (`:path`) are fields of no gateway.
 pub fn is_same_to_a_gateway(name: &str, other: &str) -> bool {
     let is_pseudo = |name: &str| name.starts_with(':');

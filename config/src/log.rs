@@ -1,9 +1,9 @@
-//! What is written to the log.
+//! Bounds of what is written to the log.
 
 /// The `log` object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// How many lines that clients and services cause one worker may write in a second; at least 1.
+    /// Lines a second that one worker may write of what clients and services cause; at least 1.
     pub refusals_per_second: u32,
 }
 

@@ -44,7 +44,7 @@ impl Forwarded {
         nominated.then(|| HeaderEdit::Set(CONNECTION.to_owned(), b"Upgrade".to_vec()))
     }
 
-    /// Whether a service might take the field `name` for one of these; a pseudo-header is none.
+    /// Says whether a service might take the field `name` for one of these; a pseudo-header is none.
     fn has(&self, name: &str) -> bool {
         !self.0.is_empty() && !name.starts_with(':') && self.0.contains(&folded(name).collect::<Vec<_>>())
     }

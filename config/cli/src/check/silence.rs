@@ -14,7 +14,7 @@ use crate::yaml::{Member, Node};
 /// Envoy's own `stream_idle_timeout`.
 const DEFAULT: Duration = Duration::from_secs(300);
 
-/// What the shipped configuration has: more than the ten `idle_timeout`s that a service may leave a client unread.
+/// Timeout of the shipped configuration, more than the ten `idle_timeout`s that a service may leave a client unread.
 const SHIPPED: Duration = Duration::from_secs(330);
 
 /// Warns of the idle timeouts of a manager with Postern, under these configurations.
