@@ -141,6 +141,11 @@ async fn talk(scene: Arc<RunningScene>, over: Arc<AtomicBool>, echoes: Arc<Atomi
     }
 }
 
+fn seconds() -> u64 {
+    let seconds = std::env::var("POSTERN_ATTACK_SECONDS").ok();
+    seconds.map_or(SECONDS, |seconds| seconds.parse().expect("whole seconds"))
+}
+
 async fn run(attack: Attack, seconds: u64, budget: u64) {
     let Attack { name, policy, sends, holds, with_token } = attack;
     let scene = Arc::new(scene(&policy, budget).start().await);
@@ -208,10 +213,72 @@ async fn run(attack: Attack, seconds: u64, budget: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_makes_postern_hold_all_that_it_may_is_sent_away_and_nobody_else() {
-    let seconds = std::env::var("POSTERN_ATTACK_SECONDS").ok();
-    let seconds = seconds.map_or(SECONDS, |seconds| seconds.parse().expect("whole seconds"));
+    let seconds = seconds();
     let budget = if seconds > SECONDS { DEFAULT_BUDGET } else { SMALL_BUDGET };
     for attack in attacks() {
         run(attack, seconds, budget).await;
     }
+}
+
+/// How much memory the module has taken and how much of it is held, in bytes, once that is no less than `from` and no more
+/// than `to`.
+async fn memory_when_held(scene: &RunningScene, from: usize, to: usize) -> f64 {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let stats = scene.envoy().stats().await;
+        let held = stats.sum("postern_held_bytes", &[]);
+        #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+        if (from as f64..=to as f64).contains(&held) {
+            return stats.sum("postern_memory_bytes", &[]);
+        }
+        assert!(Instant::now() < deadline, "{held} bytes are held, and not {from} to {to}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_takes_the_place_of_what_was_whatever_the_sizes_of_messages() {
+    // In a long run against the default budget.
+    let scale = if seconds() > SECONDS { 8 } else { 1 };
+    let (budget, filled) = (scale * (32 << 20), scale * (24 << 20));
+    let refresh = json!({"providers": ["edge"], "from": [{"header": "authorization"}], "refresh": "/token"});
+    let messages = json!({"max_frame_bytes": "32MiB", "max_message_bytes": "32MiB"});
+    let scene = scene(&json!({"auth": refresh, "messages": messages}), budget as u64).start().await;
+    let request = || {
+        let token = Signer::edge().mint(&edge_claims("alice"));
+        Request::upgrade("/ws/greets").header("Authorization", format!("Bearer {token}"))
+    };
+    let before = memory_when_held(&scene, 0, 0).await;
+    let (mut holders, mut memory) = (Vec::new(), before);
+    for size in [150_000, 250_000, 420_000, 700_000, 1_200_000, 2_000_000, 3_300_000].map(|size| size * scale)
+    {
+        let held = |holders: &[(_, usize)]| holders.iter().map(|(_, size)| size).sum::<usize>();
+        let mut fresh = Vec::new();
+        while held(&holders) + (fresh.len() + 1) * size <= filled {
+            let mut client = scene.connect().await;
+            client.send(request().bytes()).await;
+            assert_eq!(client.response().await.status, 101);
+            fresh.push(client);
+        }
+        // By turns, so that they grow beside each other.
+        for piece in unfinished(size).chunks(100_000) {
+            for client in &mut fresh {
+                client.send(piece).await;
+            }
+        }
+        holders.extend(fresh.into_iter().map(|client| (client, size)));
+        memory = memory_when_held(&scene, held(&holders), budget).await.max(memory);
+        // Every other one goes.
+        let mut goes = false;
+        holders.retain(|_| {
+            goes = !goes;
+            !goes
+        });
+        memory_when_held(&scene, 0, held(&holders) * 5 / 4).await;
+    }
+    let taken = memory - before;
+    println!("{taken} bytes of memory for {filled} held at most, of messages of any size");
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let most = 1.25 * budget as f64;
+    assert!(taken < most, "{taken} bytes");
 }

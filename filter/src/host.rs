@@ -9,7 +9,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use postern_engine::headers::{Field, HeaderEdit};
 use postern_engine::source::Spec;
-use postern_engine::{Chunk, Connection, Entropy, Passage, Peer, Piece, Protocol, RouteFacts, Unreadable};
+use postern_engine::{
+    Blocks, Chunk, Connection, Entropy, Passage, Peer, Piece, Protocol, RouteFacts, Unreadable,
+};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
 
@@ -165,6 +167,9 @@ const DENSE_WINDOW: usize = 64 * 1024;
 const SPARSE_WINDOW: usize = 1024;
 const LONG_PAYLOAD: usize = 8 * 1024;
 
+/// How much is put into a buffer at a time: what is held in blocks is not to be there once more in one piece.
+const PART: usize = 64 * 1024;
+
 impl HostChunk {
     /// The chunk of `len` bytes from `sender`.
     pub(crate) fn new(sender: Peer, len: usize) -> Self {
@@ -174,21 +179,19 @@ impl HostChunk {
     /// Leaves of the chunk what goes on. False when the host did not.
     #[must_use]
     pub(crate) fn pass(&mut self, passage: &Passage) -> bool {
-        let buffer = buffer(self.sender);
+        let (buffer, len) = (buffer(self.sender), self.len);
         let Passage { before, keep, rest, park: _, resume: _, hold: _ } = passage;
         // Envoy's buffer takes bytes before all, behind all, or in the place of all.
-        match (before.as_slice(), *keep == self.len, rest.as_slice()) {
-            ([], true, []) => true,
-            (before, true, []) => abi::set_buffer(buffer, 0, 0, before),
-            ([], true, [Piece::Other(after)]) => abi::set_buffer(buffer, self.len, 0, after),
-            (before, _, []) if *keep == 0 => abi::set_buffer(buffer, 0, self.len, before),
-            _ => match self.window(0..self.len) {
-                Ok(chunk) => {
-                    let bytes = passage.bytes(chunk);
-                    abi::set_buffer(buffer, 0, self.len, &bytes)
-                }
-                Err(Unreadable) => false,
-            },
+        match (before.is_empty(), *keep == len, rest.as_slice()) {
+            (true, true, []) => true,
+            // The chunk need not be read.
+            (false, true, []) if before.len() <= PART => abi::set_buffer(buffer, 0, 0, &before.to_vec(0)),
+            (true, true, [Piece::Other(after)]) => write(buffer, len..len, after.len(), after.iter()),
+            (_, _, []) if *keep == 0 => write(buffer, 0..len, before.len(), before.iter()),
+            _ => {
+                let chunk = self.window(0..len);
+                chunk.is_ok_and(|chunk| write(buffer, 0..len, passage.len(), passage.pieces(chunk)))
+            }
         }
     }
 }
@@ -216,15 +219,40 @@ impl Chunk for HostChunk {
     }
 }
 
-/// Sends `frame` on the stream towards `receiver`, which is paused and empty, and lets it go on.
+/// Puts `pieces`, of `len` bytes together, in the place of the bytes of a buffer at `range`, which is all of it, or empty at
+/// its end. False when the host did not.
+fn write<'a>(
+    buffer: BufferType,
+    range: Range<usize>,
+    len: usize,
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> bool {
+    let (mut start, mut replaced) = (range.start, range.len());
+    let mut part = Vec::with_capacity(len.min(PART));
+    let mut put = |part: &mut Vec<u8>| {
+        let is_put = abi::set_buffer(buffer, start, replaced, part);
+        (start, replaced) = (start.saturating_add(part.len()), 0);
+        part.clear();
+        is_put
+    };
+    for piece in pieces {
+        if part.len().saturating_add(piece.len()) > PART && !part.is_empty() && !put(&mut part) {
+            return false;
+        }
+        part.extend_from_slice(piece);
+    }
+    put(&mut part)
+}
+
+/// Sends `frames` on the stream towards `receiver`, which is paused and empty, and lets it go on.
 /// False when the host did not.
 #[must_use]
-pub(crate) fn send_parked(receiver: Peer, frame: &[u8]) -> bool {
+pub(crate) fn send_parked(receiver: Peer, frames: &Blocks) -> bool {
     let (buffer, stream) = match receiver {
         Peer::Client => (BufferType::HttpResponseBody, StreamType::HttpResponse),
         Peer::Upstream => (BufferType::HttpRequestBody, StreamType::HttpRequest),
     };
-    abi::set_buffer(buffer, 0, 0, frame) && abi::continue_stream(stream)
+    write(buffer, 0..0, frames.len(), frames.iter()) && abi::continue_stream(stream)
 }
 
 /// Lets what `sender` sends go on, at the end of the callback that this is called in. False when

@@ -288,7 +288,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 }
             }
             Output::Send(receiver, frame) => {
-                if !host::send_parked(receiver, &frame) {
+                if !host::send_parked(receiver, &frame.as_slice().into()) {
                     let text = "the host does not let a frame into a parked stream";
                     told::line(Level::Warn, session.policy(), text);
                     session.handle(Input::NotParked, now);

@@ -7,8 +7,8 @@
 //! An [`Engine`] is a document made ready; it finds the policy of a request and starts a
 //! [`Session`], which judges the stream from its request to its end.
 
-mod append;
 pub mod auth;
+mod blocks;
 mod buckets;
 mod chunk;
 mod close;
@@ -48,6 +48,7 @@ mod testing;
 mod utf8;
 mod worst_case;
 
+pub use blocks::Blocks;
 pub use chunk::{Chunk, Unreadable};
 pub use configuration::read_configuration;
 pub use detail::Detail;

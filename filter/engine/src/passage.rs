@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use crate::blocks::Blocks;
+
 /// What goes on: `before`, then the first `keep` bytes of the chunk, then `rest`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passage {
     /// Withheld from earlier chunks.
-    pub before: Vec<u8>,
+    pub before: Blocks,
     /// How many bytes of the chunk go on as they are.
     pub keep: usize,
     /// What follows them, in order.
@@ -27,7 +29,7 @@ pub enum Piece {
     /// These bytes of the chunk.
     Chunk(Range<usize>),
     /// Bytes that are not in the chunk: withheld from earlier ones, or a frame of Postern's own.
-    Other(Vec<u8>),
+    Other(Blocks),
 }
 
 impl Passage {
@@ -55,17 +57,22 @@ impl Passage {
         self.before.len() + self.keep + rest.sum::<usize>()
     }
 
+    /// Everything that goes on, in pieces and in order, given the chunk.
+    pub fn pieces<'a>(&'a self, chunk: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let kept = chunk.get(..self.keep).unwrap_or(chunk);
+        let rest = self.rest.iter().flat_map(|piece| {
+            let (range, other) = match piece {
+                Piece::Chunk(range) => (range.clone(), None),
+                Piece::Other(other) => (0..0, Some(other)),
+            };
+            chunk.get(range).into_iter().chain(other.into_iter().flat_map(Blocks::iter))
+        });
+        self.before.iter().chain([kept]).chain(rest)
+    }
+
     /// Everything that goes on, given the chunk.
     pub fn bytes(&self, chunk: &[u8]) -> Vec<u8> {
-        let mut bytes = self.before.clone();
-        bytes.extend_from_slice(chunk.get(..self.keep).unwrap_or(chunk));
-        for piece in &self.rest {
-            match piece {
-                Piece::Chunk(range) => bytes.extend_from_slice(chunk.get(range.clone()).unwrap_or_default()),
-                Piece::Other(other) => bytes.extend_from_slice(other),
-            }
-        }
-        bytes
+        self.pieces(chunk).flatten().copied().collect()
     }
 
     /// Lets a range of the chunk go on; ranges come in order.
@@ -82,18 +89,18 @@ impl Passage {
     pub(crate) fn insert(&mut self, bytes: &[u8]) {
         match self.rest.last_mut() {
             _ if bytes.is_empty() => {}
-            None if self.keep == 0 => self.before.extend_from_slice(bytes),
-            Some(Piece::Other(last)) => last.extend_from_slice(bytes),
-            _ => self.rest.push(Piece::Other(bytes.to_vec())),
+            None if self.keep == 0 => self.before.push(bytes),
+            Some(Piece::Other(last)) => last.push(bytes),
+            _ => self.rest.push(Piece::Other(bytes.into())),
         }
     }
 
-    /// Lets withheld bytes go on, without copying them where nothing went before.
-    pub(crate) fn release(&mut self, bytes: Vec<u8>) {
+    /// Lets withheld bytes go on, without copying them.
+    pub(crate) fn release(&mut self, bytes: Blocks) {
         if self.is_empty() {
             self.before = bytes;
         } else {
-            self.insert(&bytes);
+            self.rest.push(Piece::Other(bytes));
         }
     }
 }
@@ -113,10 +120,10 @@ mod tests {
         passage.pass(6..7);
         passage.pass(7..8);
         passage.insert(b"!");
-        passage.release(b"?".to_vec());
+        passage.release(b"?"[..].into());
         passage.pass(9..10);
         assert_eq!(passage.bytes(chunk), b"ab012367!?9");
-        assert_eq!(passage.rest.len(), 3);
+        assert_eq!(passage.rest.len(), 4);
         assert!(!passage.is_whole(chunk.len()));
     }
 
@@ -132,11 +139,11 @@ mod tests {
     #[test]
     fn withheld_bytes_go_before_the_chunk_without_being_copied() {
         let mut passage = Passage::default();
-        let withheld = b"ab".to_vec();
-        let place = withheld.as_ptr();
+        let withheld = Blocks::from(&b"ab"[..]);
+        let place = withheld.iter().next().map(<[u8]>::as_ptr);
         passage.release(withheld);
         passage.pass(0..2);
-        assert_eq!(passage.before.as_ptr(), place);
+        assert_eq!(passage.before.iter().next().map(<[u8]>::as_ptr), place);
         assert_eq!(passage.bytes(b"cd"), b"abcd");
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::auth::error::TokenError;
 use crate::auth::single_use::{Spent, Ticket};
+use crate::blocks::Blocks;
 use crate::chunk::{Chunk, Unreadable};
 use crate::csrf::Page;
 use crate::detail::Detail;
@@ -118,7 +119,7 @@ pub enum Output {
     Ask(Charge),
     /// These bytes go to the client at once, on the parked stream, which then goes on. They are the
     /// upstream's, so that where they cannot go the stream is to be cut.
-    Deliver(Vec<u8>),
+    Deliver(Blocks),
     /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`]. The changes
     /// take the secrets out at once: the access log reads it also where the client does not wait.
     HoldHandshake(Vec<HeaderEdit>),
@@ -594,7 +595,7 @@ impl Session {
         let [client, upstream] = [Peer::Client, Peer::Upstream].map(|peer| of(peer).collect::<Vec<u8>>());
         match delivery {
             Some(mut held) => {
-                held.extend(client);
+                held.push(&client);
                 self.outputs.push_back(Output::Deliver(held));
             }
             None if client.is_empty() => {}

@@ -2,7 +2,7 @@
 
 use postern_config::{Compression, MessageType, Policy, Problem};
 
-use crate::append;
+use crate::blocks;
 use crate::frame::MAX_HEADER_LEN;
 use crate::inflate::{self, Inflater};
 use crate::open::MAX_WITHHELD_HEADERS;
@@ -52,7 +52,7 @@ pub fn most_held(policy: &Policy) -> u64 {
     // What the service has said before may still wait to go on when both sides say more, and a token that was heard for what
     // has to be fetched.
     let token = if client.hears { client.max_message_bytes } else { 0 };
-    held.saturating_add(append::most(unauthenticated)).saturating_add(token)
+    held.saturating_add(blocks::most(unauthenticated)).saturating_add(token)
 }
 
 /// What a policy says of one direction.
@@ -67,7 +67,7 @@ struct Direction {
 
 impl Direction {
     fn most(&self, compression: Compression) -> u64 {
-        let message = |payload: u64| append::most(payload.saturating_add(self.headers));
+        let message = |payload: u64| blocks::most(payload.saturating_add(self.headers));
         let text = match (self.hears, self.proves_text && compression != Compression::Pass) {
             // While it is heard it is there twice: as it came and as it reads.
             (true, _) => message(self.max_message_bytes).saturating_mul(2),
@@ -79,7 +79,7 @@ impl Direction {
                 // As it is on the wire, where it may not have been compressed at all, and for what is heard as it reads.
                 let wire = inflate::max_wire_bytes(self.max_message_bytes);
                 let reads = if self.hears { self.max_message_bytes } else { 0 };
-                let held = message(wire).saturating_add(append::most(reads));
+                let held = message(wire).saturating_add(blocks::most(reads));
                 held.saturating_add(Inflater::MOST_HELD)
             }
             Compression::Strip | Compression::Pass => 0,

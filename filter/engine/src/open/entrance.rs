@@ -4,7 +4,7 @@
 //! nothing of the client's goes on. A Close is an exception, both ways: it ends the wait, and
 //! whatever waited is forgotten.
 
-use crate::append::append;
+use crate::blocks::Blocks;
 use crate::chunk::{Chunk, Unreadable};
 use crate::frame::{FrameHeader, OpCode};
 use crate::lane::Peer;
@@ -28,12 +28,15 @@ pub(super) struct Unauthenticated {
     /// How many bytes may still come.
     budget: u64,
     /// What waits to go to the client.
-    held: Vec<u8>,
+    held: Blocks,
 }
 
 impl Entrance {
     pub(super) fn waiting(max_unauthenticated_bytes: u64) -> Self {
-        Self::Waiting(Box::new(Unauthenticated { budget: max_unauthenticated_bytes, held: Vec::new() }))
+        Self::Waiting(Box::new(Unauthenticated {
+            budget: max_unauthenticated_bytes,
+            held: Blocks::default(),
+        }))
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -86,12 +89,12 @@ impl Entrance {
         let Passage { before, keep, rest, .. } = std::mem::take(passage);
         if let Self::Waiting(waiting) = self {
             let held = &mut waiting.held;
-            append(held, &before);
-            append(held, chunk.window(0..keep)?);
+            before.iter().for_each(|block| held.push(block));
+            held.push(chunk.window(0..keep)?);
             for piece in rest {
                 match piece {
-                    Piece::Chunk(range) => append(held, chunk.window(range)?),
-                    Piece::Other(bytes) => append(held, &bytes),
+                    Piece::Chunk(range) => held.push(chunk.window(range)?),
+                    Piece::Other(bytes) => bytes.iter().for_each(|block| held.push(block)),
                 }
             }
         }
@@ -101,16 +104,16 @@ impl Entrance {
     /// Memory that is taken for what waits, in bytes.
     pub(super) fn held(&self) -> usize {
         match self {
-            Self::Waiting(waiting) => waiting.held.capacity(),
+            Self::Waiting(waiting) => waiting.held.held(),
             Self::Open | Self::Shut => 0,
         }
     }
 
     /// The connection is authenticated: what waited goes on.
-    pub(super) fn open(&mut self) -> Vec<u8> {
+    pub(super) fn open(&mut self) -> Blocks {
         match std::mem::replace(self, Self::Open) {
             Self::Waiting(waiting) => waiting.held,
-            Self::Open | Self::Shut => Vec::new(),
+            Self::Open | Self::Shut => Blocks::default(),
         }
     }
 

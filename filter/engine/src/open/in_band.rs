@@ -202,7 +202,7 @@ impl Open {
         let rests = self.upstream.at_boundary() && self.upstream.withheld() == 0;
         let client = self.parking.of(Peer::Client);
         if !client.is_parked() {
-            self.late = held.into();
+            self.late = held;
             return;
         }
         client.restore(rests);

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::blocks::Blocks;
 use crate::close;
 use crate::lane::Peer;
 use crate::passage::Passage;
@@ -177,7 +178,7 @@ impl Open {
     pub(crate) fn held(&self) -> u64 {
         let rights = self.rights.as_ref().map_or(0, |rights| rights.held());
         let sides = self.client.held() + self.upstream.held();
-        (sides + self.entrance.held() + self.late.len() + rights) as u64
+        (sides + self.entrance.held() + self.late.held() + rights) as u64
     }
 
     /// The part of it that inflaters take.
@@ -189,7 +190,7 @@ impl Open {
     /// the Closes go when that is over.
     pub(crate) fn give_back(&mut self, now: Duration) {
         if !self.late.is_empty() {
-            self.late = Box::default();
+            self.late = Blocks::default();
             self.upstream.diverted = true;
         }
         self.client.give_back();

@@ -31,6 +31,7 @@ use std::time::Duration;
 use crate::auth::error::TokenError;
 use crate::auth::revocation::Bearer;
 use crate::auth::single_use::{Spent, Ticket};
+use crate::blocks::Blocks;
 use crate::chunk::{Chunk, Unreadable};
 use crate::frame::OpCode;
 use crate::handshake::Deflate;
@@ -87,12 +88,12 @@ pub(crate) struct Open {
     behind: Option<Box<Behind>>,
     speech: Speech,
     /// What the upstream sent before the client was authenticated, which goes to the client at once.
-    delivery: Option<Vec<u8>>,
+    delivery: Option<Blocks>,
     /// Whether the host holds the upstream's next chunk paused, though its stream is not parked: such
     /// a delivery ended within a frame.
     paused_once: bool,
     /// The same, where its stream is not parked: it goes ahead of the next chunk.
-    late: Box<[u8]>,
+    late: Blocks,
 }
 
 /// What the handshake settled for the connection.
@@ -184,7 +185,7 @@ impl Open {
             speech: Speech::default(),
             delivery: None,
             paused_once: false,
-            late: Box::default(),
+            late: Blocks::default(),
         };
         open.begin(now);
         open
@@ -219,7 +220,7 @@ impl Open {
 
     /// What waited for the client to be authenticated, and goes to it at once, on a stream that was
     /// parked. What of [`Open::take_sends`] is for it follows.
-    pub(crate) fn take_delivery(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn take_delivery(&mut self) -> Option<Blocks> {
         self.delivery.take()
     }
 
@@ -322,7 +323,7 @@ impl Open {
         let waiting = if peer == Peer::Client { self.asking.take() } else { None };
         let Asking { mut passage, mut position, mut charged } = waiting.unwrap_or_default();
         if peer == Peer::Upstream {
-            passage.release(std::mem::take(&mut self.late).into_vec());
+            passage.release(std::mem::take(&mut self.late));
             is_paused |= std::mem::take(&mut self.paused_once);
         }
         let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };

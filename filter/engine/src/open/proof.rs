@@ -5,7 +5,7 @@
 //! size that a message may have; one that is not compressed is withheld anyway, and read there once it is whole. An
 //! inflater keeps its window.
 
-use crate::append::append;
+use crate::blocks::Blocks;
 use crate::close::CloseBody;
 use crate::frame::{FrameHeader, OpCode};
 use crate::inflate::Inflater;
@@ -29,12 +29,16 @@ pub(crate) struct Proof {
     hears: bool,
     /// Whether the open message is.
     keeps: bool,
-    kept: Kept,
+    /// What of a message is kept, if anything is: few sessions ever do.
+    kept: Option<Box<Kept>>,
 }
 
 /// A message as it reads. Its `Debug` does not show it: there may be a token in it.
-#[derive(Default)]
-struct Kept(Vec<u8>);
+enum Kept {
+    /// It is being read.
+    Parts(Blocks),
+    Whole(Vec<u8>),
+}
 
 /// What the open message has shown so far.
 #[derive(Debug)]
@@ -85,7 +89,7 @@ impl Proof {
             mask: Mask::default(),
             hears: false,
             keeps: false,
-            kept: Kept::default(),
+            kept: None,
         }
     }
 
@@ -96,12 +100,15 @@ impl Proof {
 
     /// The message that has been kept.
     pub(crate) fn kept(&self) -> &[u8] {
-        &self.kept.0
+        match self.kept.as_deref() {
+            Some(Kept::Whole(text)) => text,
+            Some(Kept::Parts(_)) | None => &[],
+        }
     }
 
     /// Keeps `text`, which is the message that was withheld.
     pub(crate) fn keep(&mut self, text: Vec<u8>) {
-        self.kept = Kept(text);
+        self.kept = Some(Box::new(Kept::Whole(text)));
     }
 
     /// Whether the message that is open is kept only once it is whole.
@@ -111,7 +118,12 @@ impl Proof {
 
     /// Memory that is taken for what the sender has sent, in bytes.
     pub(crate) fn held(&self) -> usize {
-        self.kept.0.capacity() + self.held_at_rest()
+        let kept = match self.kept.as_deref() {
+            Some(Kept::Parts(parts)) => parts.held(),
+            Some(Kept::Whole(text)) => text.capacity(),
+            None => 0,
+        };
+        kept + self.held_at_rest()
     }
 
     /// The part of it that an inflater takes.
@@ -127,7 +139,7 @@ impl Proof {
 
     /// Keeps it no longer.
     pub(crate) fn forget_kept(&mut self) {
-        self.kept = Kept::default();
+        self.kept = None;
     }
 
     /// What a text message of one frame, not compressed, has to prove by its payload and mask. One
@@ -183,8 +195,8 @@ impl Proof {
                     let room = usize::try_from(limit.saturating_sub(*inflated)).unwrap_or(usize::MAX);
                     let within = plain.get(..room).unwrap_or(plain);
                     text.as_mut().map_or(Ok(()), |text| prove(text, within, Mask::default()))?;
-                    if keeps {
-                        append(&mut kept.0, within);
+                    if keeps && let Kept::Parts(parts) = kept.get_or_insert_default().as_mut() {
+                        parts.push(within);
                     }
                     *inflated = inflated.saturating_add(plain.len() as u64);
                     if *inflated > limit { Err(Reason::MessageTooBig) } else { Ok(()) }
@@ -215,7 +227,16 @@ impl Proof {
             (Frame::Data { .. } | Frame::Unread, _) => {}
         }
         let is_kept = self.keeps && matches!(self.frame, Frame::Data { fin: true });
+        if is_kept && let Some(Kept::Parts(parts)) = self.kept.as_deref() {
+            self.keep(parts.to_vec(0));
+        }
         Ok(if is_kept { Proved::Message } else { Proved::AllSoFar })
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::Parts(Blocks::default())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::append::append;
+use crate::blocks::Blocks;
 use crate::chunk::{Chunk, Unreadable};
 use crate::frame::FrameHeader;
 use crate::mask::Mask;
@@ -15,7 +15,7 @@ use crate::passage::Passage;
 #[derive(Default)]
 pub(crate) struct Withheld {
     /// From earlier chunks, or from before a frame that went ahead.
-    earlier: Vec<u8>,
+    earlier: Blocks,
     /// In the chunk that is being judged; behind the others.
     staged: Range<usize>,
     /// Payload bytes of the frames among them, and whether a message starts there: both count when
@@ -43,7 +43,7 @@ impl Withheld {
 
     /// Takes bytes that came before the chunk.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        append(&mut self.earlier, bytes);
+        self.earlier.push(bytes);
     }
 
     /// Takes the next bytes of the chunk, which follow those it already has of it.
@@ -59,21 +59,20 @@ impl Withheld {
     pub(crate) fn stash(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
         let staged = std::mem::take(&mut self.staged);
         if !staged.is_empty() {
-            append(&mut self.earlier, chunk.window(staged)?);
+            self.earlier.push(chunk.window(staged)?);
         }
         Ok(())
     }
 
     /// Memory that is taken for it, in bytes; what is in the chunk at hand takes none.
     pub(crate) fn held(&self) -> usize {
-        self.earlier.capacity()
+        self.earlier.held()
     }
 
     /// The payload of the whole frames that it consists of, unmasked.
     pub(crate) fn payload(&self, chunk: &mut impl Chunk) -> Result<Vec<u8>, Unreadable> {
         let staged = if self.staged.is_empty() { &[][..] } else { chunk.window(self.staged.clone())? };
-        let mut bytes = Vec::with_capacity(self.earlier.len() + staged.len());
-        bytes.extend_from_slice(&self.earlier);
+        let mut bytes = self.earlier.to_vec(staged.len());
         bytes.extend_from_slice(staged);
         // Each payload is moved to the end of those before it, which is never behind its own place.
         let (mut next, mut len) = (0, 0);

@@ -150,7 +150,7 @@ impl Line {
     fn collect(&mut self) {
         for output in self.trial.outputs.drain(..) {
             match output {
-                Output::Deliver(bytes) => self.client.extend(bytes),
+                Output::Deliver(bytes) => self.client.extend(bytes.to_vec(0)),
                 Output::Send(Peer::Client, bytes) => self.client.extend(bytes),
                 Output::Send(Peer::Upstream, bytes) => self.upstream.extend(bytes),
                 Output::Tell(Event::Closed { reason, detail, .. }) => {

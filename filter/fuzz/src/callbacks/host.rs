@@ -464,7 +464,7 @@ impl Host {
                     }
                 }
                 Output::Deliver(bytes) => {
-                    if !self.put(Peer::Client, bytes) {
+                    if !self.put(Peer::Client, bytes.to_vec(0)) {
                         self.over = true;
                     }
                 }

@@ -108,7 +108,7 @@ impl Twin {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Send(receiver, bytes) => self.goes(receiver, &bytes),
-                Output::Deliver(bytes) => self.goes(Peer::Client, &bytes),
+                Output::Deliver(bytes) => self.goes(Peer::Client, &bytes.to_vec(0)),
                 Output::Reset => self.is_reset = true,
                 Output::Ask(_) => self.session.handle(taken(), now),
                 other => self.told.push(format!("{other:?}")),

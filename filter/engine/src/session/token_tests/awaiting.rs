@@ -205,7 +205,8 @@ impl Host {
     fn perform(&mut self, now: Duration) {
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Deliver(bytes) | Output::Send(Peer::Client, bytes) => self.client.extend(bytes),
+                Output::Deliver(bytes) => self.client.extend(bytes.to_vec(0)),
+                Output::Send(Peer::Client, bytes) => self.client.extend(bytes),
                 Output::Send(Peer::Upstream, bytes) => self.upstream.extend(bytes),
                 Output::Ask(_) => self.session.handle(Input::Charged(self.charge), now),
                 Output::Tell(Event::Closed { reason, detail, .. }) => {

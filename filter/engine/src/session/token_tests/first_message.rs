@@ -69,7 +69,7 @@ fn what_a_server_says_with_its_101_waits_like_the_rest() {
     trial.agree();
     assert_eq!(trial.upstream(&greeting()), b"");
     assert_eq!(trial.client(&from_client(TEXT, &first_message(&token(json!({}))))), b"");
-    assert_eq!(trial.outputs, [Output::Deliver(greeting())]);
+    assert_eq!(trial.outputs, [Output::Deliver(greeting()[..].into())]);
 }
 
 #[test]
