@@ -74,7 +74,7 @@ impl TokenError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// It begins or ends with a blank, which is no part of a field's value (RFC 9110 §5.5).
-    #[error("has a blank at an end")]
+    #[error("has a blank or an invisible character at an end")]
     Blank,
     /// It has a control character, which ends a field or is left out or replaced on the way.
     #[error("has a control character")]

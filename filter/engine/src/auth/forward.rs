@@ -17,9 +17,6 @@ use crate::headers::HeaderEdit;
 /// All integers up to this are doubles, and no two of them the same one.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// U+FEFF is no blank to Unicode, but to ECMAScript (ECMA-262 §12.2).
-const BYTE_ORDER_MARK: char = '\u{feff}';
-
 impl Claims {
     /// The edits that `forward` (header name → claim) asks for, one per header.
     ///
@@ -67,7 +64,6 @@ fn scalar(value: &Value) -> Result<String, Unfit> {
 
 /// A text that no hop cuts, trims or changes.
 fn line(text: &str) -> Result<String, Unfit> {
-    let is_blank = |c: char| c.is_whitespace() || c == BYTE_ORDER_MARK;
     if text.chars().any(char::is_control) {
         return Err(Unfit::Control);
     }
@@ -75,6 +71,15 @@ fn line(text: &str) -> Result<String, Unfit> {
         return Err(Unfit::Blank);
     }
     Ok(text.to_owned())
+}
+
+/// Whether software trims it, or shows nothing of it: U+FEFF is a blank to ECMAScript (ECMA-262 §12.2), U+180E to older
+/// versions of Unicode, and the others are format characters, of which an honest name has some within, but none at its ends.
+fn is_blank(c: char) -> bool {
+    let shows_nothing = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    c.is_whitespace() || shows_nothing
 }
 
 /// A number, which is the same however the token writes it: 7, 7.0 and 70e-1 are one user.
