@@ -5,6 +5,12 @@ pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
+/// Whether `text` may name a subprotocol: a token (RFC 6455 §4.1, item 10), or several with slashes between them, as some
+/// programs have it.
+pub(crate) fn is_subprotocol(text: &str) -> bool {
+    text.split('/').all(is_token)
+}
+
 /// Says whether `text` may name a policy or a provider: one word in a log, and a label of metrics, which loses its
 /// last dots in Envoy and would be empty or another one's without them.
 pub(crate) fn is_name(text: &str) -> bool {
@@ -34,7 +40,7 @@ mod tests {
     #[test]
     fn each_grammar_takes_its_own_words() {
         type Grammar = fn(&str) -> bool;
-        let table: [(Grammar, &[&str], &[&str]); 4] = [
+        let table: [(Grammar, &[&str], &[&str]); 5] = [
             (is_token, &["chat.v2", "x-user-id", "!#$%&'*+-.^_`|~"], &["", "a b", "a/b", "é", ":path", "a,"]),
             (
                 is_name,
@@ -43,6 +49,11 @@ mod tests {
                     "", "a b", "a/b", "é", ".", "..", ".a", "a.", "a..b", "a;b", "a=b", "a:b", "a\n", "a|b",
                     "a,b",
                 ],
+            ),
+            (
+                is_subprotocol,
+                &["chat.v2", "SPDY/3.1+portforward.k8s.io"],
+                &["", "/", "a/", "/a", "a//b", "a b", "a,b"],
             ),
             (is_variable, &["POSTERN_SECRET", "_", "a1"], &["", "1A", "A-B", "A=B", "É"]),
             (is_line, &["outbound|443||auth.example.com", "é"], &["", "a\nb", "\0"]),

@@ -42,7 +42,7 @@ pub use limits::{
 };
 pub use log::Log;
 pub use memory::Memory;
-pub use origin::{Missing, Origin, OriginPattern, OriginVerdict, Origins};
+pub use origin::{Missing, Origin, OriginHosts, OriginPattern, OriginPorts, OriginVerdict, Origins};
 pub use path::{Path, Segment};
 pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
 pub use problem::{Problem, Problems};

@@ -2,8 +2,8 @@
 
 mod parse;
 
-use crate::origin::parse::Parts;
 pub(crate) use crate::origin::parse::{Host, pattern};
+use crate::origin::parse::{Parts, Port};
 
 /// The `origins` object of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,34 +24,45 @@ pub enum Missing {
     Deny,
 }
 
-/// One allowed origin, normalised: lower case, default port filled in.
+/// Which origins an entry of `allow` lets in, normalised: lower case, default port filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OriginPattern {
-    /// `*`: every origin, the opaque one as well.
+    /// `*`: whatever one Origin field says.
     Any,
-    /// One origin.
-    Exact {
-        /// `https`, `http` or another scheme, in lower case.
-        scheme: String,
-        /// A domain in lower case and ASCII form, or an address (IPv6 in brackets).
-        host: String,
-        /// `None` only for a scheme without a default port.
-        port: Option<u16>,
-    },
     /// `null`: the opaque origin, spelled out.
     Null,
-    /// `scheme://*.parent`: one or more labels before `parent`.
-    Subdomains {
-        /// As in `Exact`.
+    /// Those of a scheme.
+    Of {
+        /// `https`, `http` or another scheme, in lower case.
         scheme: String,
-        /// The domain after `*.`.
-        parent: String,
-        /// As in `Exact`.
-        port: Option<u16>,
+        /// On which hosts.
+        host: OriginHosts,
+        /// On which ports.
+        port: OriginPorts,
     },
 }
 
-/// The origin that a request says it comes from, normalised as in [`OriginPattern::Exact`].
+/// The hosts of an [`OriginPattern`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OriginHosts {
+    /// `*`: all.
+    Any,
+    /// `*.parent`: those of one or more labels before this domain.
+    Below(String),
+    /// A domain in lower case and ASCII form, an address (IPv6 in brackets), or nothing, as in `file://`.
+    One(String),
+}
+
+/// The ports of an [`OriginPattern`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginPorts {
+    /// `*`: all.
+    Any,
+    /// One. `None` only for a scheme without a default port.
+    One(Option<u16>),
+}
+
+/// The origin that a request says it comes from, normalised as in [`OriginPattern::Of`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// `null`.
@@ -60,7 +71,7 @@ pub enum Origin {
     Tuple {
         /// In lower case.
         scheme: String,
-        /// In lower case; IPv6 in brackets.
+        /// In lower case; IPv6 in brackets. Empty only for a scheme whose origins have none.
         host: String,
         /// The scheme's own port if none was written; `None` only for a scheme without one.
         port: Option<u16>,
@@ -79,22 +90,26 @@ pub enum OriginVerdict {
 }
 
 impl Origins {
-    /// Judges the values of all Origin fields of a request.
+    /// Judges the values of all Origin fields of a request. A value with a comma, which no origin has, is that of several
+    /// fields, which proxies join (RFC 9110 §5.3).
     pub fn judge<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> OriginVerdict {
         let mut values = values.into_iter();
         match (values.next(), values.next(), self.missing) {
             (None, _, Missing::Allow) => OriginVerdict::Allowed,
             (None, _, Missing::Deny) => OriginVerdict::Missing,
-            (Some(value), None, _) if Origin::parse(value).is_some_and(|origin| self.allows(&origin)) => {
-                OriginVerdict::Allowed
-            }
+            (Some(value), None, _) if !value.contains(&b',') && self.allows(value) => OriginVerdict::Allowed,
             (Some(_), _, _) => OriginVerdict::Denied,
         }
     }
 
-    /// Whether one of the patterns matches.
-    pub fn allows(&self, origin: &Origin) -> bool {
-        self.allow.iter().any(|pattern| pattern.matches(origin))
+    /// Whether one of the patterns lets the value of an Origin field in.
+    fn allows(&self, value: &[u8]) -> bool {
+        let origin = Origin::parse(value);
+        let matches = |pattern: &OriginPattern| match &origin {
+            Some(origin) => pattern.matches(origin),
+            None => *pattern == OriginPattern::Any,
+        };
+        self.allow.iter().any(matches)
     }
 }
 
@@ -109,7 +124,14 @@ impl Origin {
             return Some(Self::Opaque);
         }
         let Parts { scheme, host, port } = parse::parts(text).ok()?;
-        Some(Self::Tuple { scheme, host: Host::parse(host)?.0, port })
+        let port = match port {
+            Port::Default => parse::default_port(&scheme),
+            Port::One(port) => Some(port),
+            Port::Any => return None,
+        };
+        let has_none = host.is_empty() && port.is_none();
+        let host = if has_none { String::new() } else { Host::parse(host)?.0 };
+        Some(Self::Tuple { scheme, host, port })
     }
 }
 
@@ -118,14 +140,21 @@ impl OriginPattern {
     pub fn matches(&self, origin: &Origin) -> bool {
         match (self, origin) {
             (Self::Any, _) | (Self::Null, Origin::Opaque) => true,
-            (Self::Exact { scheme, host, port }, Origin::Tuple { scheme: s, host: h, port: p }) => {
-                (scheme, host, port) == (s, h, p)
+            (Self::Of { scheme, host, port }, Origin::Tuple { scheme: s, host: h, port: p }) => {
+                scheme == s && host.have(h) && (*port == OriginPorts::Any || *port == OriginPorts::One(*p))
             }
-            (Self::Subdomains { scheme, parent, port }, Origin::Tuple { scheme: s, host: h, port: p }) => {
-                (scheme, port) == (s, p) && is_below(h, parent)
-            }
-            (Self::Null, Origin::Tuple { .. }) => false,
-            (Self::Exact { .. } | Self::Subdomains { .. }, Origin::Opaque) => false,
+            (Self::Null, Origin::Tuple { .. }) | (Self::Of { .. }, Origin::Opaque) => false,
+        }
+    }
+}
+
+impl OriginHosts {
+    /// Whether `host` is one of them.
+    fn have(&self, host: &str) -> bool {
+        match self {
+            Self::Any => !host.is_empty(),
+            Self::Below(parent) => is_below(host, parent),
+            Self::One(one) => one == host,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The shape of a handshake (RFC 6455 §4.2.1): what Postern refuses, and what Envoy never hands to it.
 
 use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Twins, json};
+use postern_e2e::{Attack, Frame, Request, Scene, Twins, json};
 
 const PATH: &str = "/ws/open";
 const KEY: &str = "sec-websocket-key";
@@ -52,12 +52,22 @@ async fn each_item_of_section_4_2_1_is_required() {
 async fn a_handshake_with_a_body_is_refused() {
     let twins = Twins::start(scene).await;
     let cases = [
-        ("no bytes", upgrade().header("Content-Length", "0")),
+        ("no bytes, written oddly", upgrade().header("Content-Length", "00")),
         ("five bytes", upgrade().header("Content-Length", "5").body("hello")),
     ];
     for (name, request) in cases {
         twins.assert_refused(&attack(name, request, MALFORMED)).await;
     }
+}
+
+/// Many libraries write it, and nothing stands behind it.
+#[tokio::test]
+async fn a_handshake_that_says_that_it_has_no_body_is_one() {
+    let scene = scene().start().await;
+    let mut client = scene.open_with(&upgrade().header("Content-Length", "0")).await;
+    let text = Frame::text("hello");
+    client.send(text.clone().masked().bytes()).await;
+    assert_eq!(client.frame().await, Ok(text));
 }
 
 /// Envoy takes the field away before any filter runs; what follows the head is then judged as frames.

@@ -14,7 +14,7 @@ fn scene() -> Scene {
                 "any": {},
                 "some": {"subprotocols": {"allow": ["chat.v2", "chat.v1"]}},
                 "one": {"subprotocols": {"allow": ["chat.v2", "chat.v1"], "require": true}},
-                "tunnel": {"subprotocols": {"allow": ["ssh"]}},
+                "tunnel": {"subprotocols": {"allow": ["ssh", "SPDY/3.1+portforward.k8s.io"]}},
             }),
         ))
         .upstream("/ws/some/second", Behaviour::Answer(picks_second))
@@ -29,7 +29,7 @@ fn offering(policy: &str, offers: &[&str]) -> Request {
 #[tokio::test]
 async fn an_offer_of_nothing_that_is_allowed_is_denied() {
     let twins = Twins::start(scene).await;
-    let cases: [(&str, &str, &[&str]); 10] = [
+    let cases: [(&str, &str, &[&str]); 13] = [
         ("none of those allowed", "some", &["soap"]),
         ("none of several", "some", &["soap, wamp"]),
         ("another case", "some", &["CHAT.V2"]),
@@ -39,6 +39,9 @@ async fn an_offer_of_nothing_that_is_allowed_is_denied() {
         ("noVNC", "any", &["binary, base64"]),
         ("chisel", "any", &["chisel-v3"]),
         ("Kubernetes port forwarding", "any", &["portforward.k8s.io"]),
+        ("Kubernetes port forwarding over SPDY", "any", &["SPDY/3.1+portforward.k8s.io"]),
+        ("a name with a slash", "any", &["chat/v2"]),
+        ("a name with a slash that is not allowed", "some", &["chat/v2"]),
         ("tunnels in another case, in two headers", "any", &["SSH", "Guacamole"]),
     ];
     for (name, policy, offers) in cases {
@@ -54,7 +57,7 @@ async fn an_offer_that_is_no_list_of_names_is_malformed() {
     let twins = Twins::start(scene).await;
     let cases: [(&str, &[&str]); 5] = [
         ("no token", &["chat v2"]),
-        ("a slash", &["chat/v2"]),
+        ("a slash behind nothing", &["/v2"]),
         ("quotes", &["\"chat.v2\""]),
         ("twice in a list", &["chat.v2, chat.v2"]),
         ("twice in two headers", &["chat.v2", "chat.v2"]),
@@ -70,7 +73,7 @@ async fn an_offer_that_is_no_list_of_names_is_malformed() {
 #[tokio::test]
 async fn what_is_allowed_of_an_offer_goes_up_in_the_clients_order_and_the_upstream_picks() {
     let scene = scene().start().await;
-    let cases: [(&str, &[&str], Option<&str>, Option<&str>); 9] = [
+    let cases: [(&str, &[&str], Option<&str>, Option<&str>); 10] = [
         ("some", &[], None, None),
         ("some", &["soap, chat.v1, chat.v2"], Some("chat.v1, chat.v2"), Some("chat.v1")),
         ("some", &["chat.v2"], Some("chat.v2"), Some("chat.v2")),
@@ -80,6 +83,12 @@ async fn what_is_allowed_of_an_offer_goes_up_in_the_clients_order_and_the_upstre
         ("one", &["chat.v1"], Some("chat.v1"), Some("chat.v1")),
         ("any", &["mqtt, ssh, wamp"], Some("mqtt, wamp"), Some("mqtt")),
         ("tunnel", &["ssh"], Some("ssh"), Some("ssh")),
+        (
+            "tunnel",
+            &["SPDY/3.1+portforward.k8s.io"],
+            Some("SPDY/3.1+portforward.k8s.io"),
+            Some("SPDY/3.1+portforward.k8s.io"),
+        ),
     ];
     for (path, offers, up, picked) in cases {
         let client = scene.open_with(&offering(path, offers)).await;

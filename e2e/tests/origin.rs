@@ -17,6 +17,9 @@ fn scene() -> Scene {
             "lenient": {"origins": {"allow": named, "missing": "allow"}},
             "opaque": {"origins": {"allow": ["null"], "missing": "deny"}},
             "any": {"origins": {"allow": ["*"], "missing": "deny"}},
+            "apps": {"origins": {"allow": [
+                "file://", "wss://device.example.com", "capacitor://localhost", "chrome-extension://*", "http://localhost:*",
+            ]}},
         }),
     ))
 }
@@ -29,7 +32,7 @@ fn from(policy: &str, origins: &[&[u8]]) -> Request {
 #[tokio::test]
 async fn an_origin_that_is_not_allowed_is_denied_however_near_it_comes() {
     let twins = Twins::start(scene).await;
-    let cases: [(&str, &str, &[&[u8]]); 26] = [
+    let cases: [(&str, &str, &[&[u8]]); 32] = [
         ("another site", "named", &[b"https://evil.example"]),
         ("the name as a prefix", "named", &[b"https://app.example.com.evil.example"]),
         ("the name as a suffix", "named", &[b"https://evil-app.example.com"]),
@@ -55,6 +58,12 @@ async fn an_origin_that_is_not_allowed_is_denied_however_near_it_comes() {
         ("bytes that are not text", "named", &[b"https://app.example.com\xff"]),
         ("a stranger where none is also allowed", "lenient", &[b"https://evil.example"]),
         ("a site where null is allowed", "opaque", &[b"https://app.example.com"]),
+        ("a page of another device", "apps", &[b"wss://other.example.com"]),
+        ("the socket's address where the page's is allowed", "named", &[b"wss://app.example.com"]),
+        ("a file with a host", "apps", &[b"file://evil.example"]),
+        ("another kind of extension", "apps", &[b"moz-extension://0a1b"]),
+        ("any port of another host", "apps", &[b"http://localhost.evil.example:5173"]),
+        ("a web page where apps are allowed", "apps", &[b"https://localhost"]),
         ("two headers where any one is allowed", "any", &[b"https://a.example", b"https://b.example"]),
     ];
     for (name, policy, origins) in cases {
@@ -81,7 +90,7 @@ async fn no_origin_at_all_is_denied_where_browsers_are_expected() {
 #[tokio::test]
 async fn an_allowed_origin_is_known_in_every_way_to_write_it() {
     let scene = scene().start().await;
-    let cases: [(&str, &str, &[&[u8]]); 11] = [
+    let cases: [(&str, &str, &[&[u8]]); 22] = [
         ("as named", "named", &[b"https://app.example.com"]),
         ("in upper case", "named", &[b"HTTPS://APP.Example.COM"]),
         ("with the scheme's own port", "named", &[b"https://app.example.com:443"]),
@@ -93,6 +102,17 @@ async fn an_allowed_origin_is_known_in_every_way_to_write_it() {
         ("null where it is spelled", "opaque", &[b"null"]),
         ("any site", "any", &[b"https://whoever.example"]),
         ("null among any", "any", &[b"null"]),
+        ("a file among any", "any", &[b"file://"]),
+        ("a file with a path among any", "any", &[b"file:///android_asset/www"]),
+        ("a URL with a path among any", "any", &[b"https://device.example/index.html"]),
+        ("a host and a port among any", "any", &[b"device.example:8080"]),
+        ("nothing written among any", "any", &[b""]),
+        ("a file", "apps", &[b"file://"]),
+        ("the address of the socket itself", "apps", &[b"wss://device.example.com"]),
+        ("an app", "apps", &[b"capacitor://localhost"]),
+        ("an extension", "apps", &[b"chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai"]),
+        ("the scheme's own port among any", "apps", &[b"http://localhost"]),
+        ("another port among any", "apps", &[b"http://localhost:5173"]),
     ];
     for (name, policy, origins) in cases {
         let request = from(policy, origins);
@@ -100,5 +120,18 @@ async fn an_allowed_origin_is_known_in_every_way_to_write_it() {
         let seen = scene.upstream().record(request.case()).await.head.headers.all("origin");
         let sent: Vec<_> = origins.iter().map(|origin| String::from_utf8_lossy(origin)).collect();
         assert_eq!(seen, sent, "{name}: the upstream's view of it");
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_which_origin_was_refused_and_nothing_it_says_forges_a_line() {
+    let scene = scene().start().await;
+    let forged = b"https://evil.example\"\tpostern: \xff";
+    for (origin, shown) in [
+        (&b"https://evil.example"[..], r#"detail="the origin is `https://evil.example`""#),
+        (forged, r#"detail="the origin is `https://evil.example\"\tpostern: \xff`""#),
+    ] {
+        assert_eq!(scene.ask(&from("named", &[origin])).await.status, 403);
+        assert_eq!(scene.envoy().logged(shown).await.len(), 1, "{shown}");
     }
 }

@@ -47,15 +47,19 @@ async fn without_tls_only_policies_that_do_not_ask_for_it_grant_a_socket() {
 #[tokio::test]
 async fn a_trusted_proxy_vouches_for_tls_only_where_the_policy_says_so_and_only_for_https() {
     let twins = Twins::start(|| behind_a_proxy(scene().plaintext())).await;
-    let vouched = upgrade("forwarded").header("X-Forwarded-Proto", "https");
-    assert_eq!(twins.guarded.ask(&vouched).await.status, 101);
+    for scheme in ["https", "wss", "WSS"] {
+        let vouched = upgrade("forwarded").header("X-Forwarded-Proto", scheme);
+        assert_eq!(twins.guarded.ask(&vouched).await.status, 101, "{scheme}");
+    }
     for policy in ["required", "mutual"] {
         let vouched = upgrade(policy).header("X-Forwarded-Proto", "https");
         twins.assert_refused(&refused(policy, vouched)).await;
     }
     twins.assert_refused(&refused("forwarded", upgrade("forwarded"))).await;
-    let plain = upgrade("forwarded").header("X-Forwarded-Proto", "http");
-    twins.assert_refused(&refused("forwarded", plain)).await;
+    for scheme in ["http", "ws"] {
+        let plain = upgrade("forwarded").header("X-Forwarded-Proto", scheme);
+        twins.assert_refused(&refused("forwarded", plain)).await;
+    }
 }
 
 #[tokio::test]

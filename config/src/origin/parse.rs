@@ -2,13 +2,22 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::origin::OriginPattern;
+use crate::origin::{OriginHosts, OriginPattern, OriginPorts};
 
 /// An origin taken apart; the host is not judged yet.
 pub(super) struct Parts<'a> {
     pub(super) scheme: String,
     pub(super) host: &'a str,
-    pub(super) port: Option<u16>,
+    pub(super) port: Port,
+}
+
+/// A port as it is written.
+pub(super) enum Port {
+    /// `*`
+    Any,
+    /// Not at all: it is the scheme's own.
+    Default,
+    One(u16),
 }
 
 /// Why a text has no parts.
@@ -17,11 +26,11 @@ pub(super) enum NoParts {
     Scheme,
     /// Something after the host and port, or before them.
     More,
-    /// A port that is not 1 to 65535.
+    /// A port that is neither 1 to 65535 nor `*`.
     Port,
 }
 
-/// Takes `scheme://host[:port]` apart, with the scheme's own port filled in.
+/// Takes `scheme://host[:port]` apart.
 pub(super) fn parts(text: &str) -> Result<Parts<'_>, NoParts> {
     let (scheme, authority) = text.split_once("://").ok_or(NoParts::Scheme)?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -37,13 +46,11 @@ pub(super) fn parts(text: &str) -> Result<Parts<'_>, NoParts> {
     let (host, port) = match authority.rfind(':').filter(|colon| *colon >= after_address) {
         Some(colon) => {
             let (host, port) = authority.split_at(colon);
-            (host, Some(port.strip_prefix(':').and_then(parse_port).ok_or(NoParts::Port)?))
+            (host, port.strip_prefix(':').and_then(parse_port).ok_or(NoParts::Port)?)
         }
-        None => (authority, None),
+        None => (authority, Port::Default),
     };
-    let scheme = scheme.to_ascii_lowercase();
-    let port = port.or_else(|| default_port(&scheme));
-    Ok(Parts { scheme, host, port })
+    Ok(Parts { scheme: scheme.to_ascii_lowercase(), host, port })
 }
 
 /// A host in its one form: a domain in lower case, or an address.
@@ -63,18 +70,23 @@ impl Host {
     }
 }
 
-fn default_port(scheme: &str) -> Option<u16> {
+/// The port of a scheme that has one (URL Standard §4.2), whose origins have a host then.
+pub(super) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        "ftp" => Some(21),
         _ => None,
     }
 }
 
-/// Digits without a leading zero, so that a port has one text.
-fn parse_port(text: &str) -> Option<u16> {
+/// `*`, or digits without a leading zero, so that a port has one text.
+fn parse_port(text: &str) -> Option<Port> {
+    if text == "*" {
+        return Some(Port::Any);
+    }
     let is_plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-    is_plain.then(|| text.parse().ok())?
+    is_plain.then(|| text.parse().ok().map(Port::One))?
 }
 
 /// Reads an entry of `origins.allow`; the error is what is wrong and what to do.
@@ -92,25 +104,32 @@ pub(crate) fn pattern(text: &str) -> Result<OriginPattern, (&'static str, String
             return Err(("has more than a scheme, a host and a port", remedy.to_owned()));
         }
         Err(NoParts::Port) => {
-            return Err(("has no valid port", "write a port from 1 to 65535, or none".to_owned()));
+            return Err(("has no valid port", "write a port from 1 to 65535, `*`, or none".to_owned()));
         }
     };
-    match scheme.as_str() {
-        "ws" => return Err(("is the address of a socket", page_instead("http", text))),
-        "wss" => return Err(("is the address of a socket", page_instead("https", text))),
-        _ => {}
+    let own_port = default_port(&scheme);
+    let host = match (host, host.strip_prefix("*.")) {
+        ("", _) if own_port.is_none() && matches!(port, Port::Default) => OriginHosts::One(String::new()),
+        ("*", _) => OriginHosts::Any,
+        (_, Some(parent)) => OriginHosts::Below(parent_domain(parent)?),
+        (host, None) => OriginHosts::One(domain(host)?),
+    };
+    let port = match port {
+        Port::Any => OriginPorts::Any,
+        Port::Default => OriginPorts::One(own_port),
+        Port::One(port) => OriginPorts::One(Some(port)),
+    };
+    Ok(OriginPattern::Of { scheme, host, port })
+}
+
+/// A domain that others can be below.
+fn parent_domain(text: &str) -> Result<String, (&'static str, String)> {
+    let parent = domain(text)?;
+    if parent.starts_with('[') || parent.parse::<Ipv4Addr>().is_ok() {
+        let remedy = "an address has nothing below it: write the address, or a domain after `*.`";
+        return Err(("has an address after `*.`", remedy.to_owned()));
     }
-    match host.strip_prefix("*.") {
-        Some(parent) => {
-            let parent = domain(parent)?;
-            if parent.starts_with('[') || parent.parse::<Ipv4Addr>().is_ok() {
-                let remedy = "an address has nothing below it: write the address, or a domain after `*.`";
-                return Err(("has an address after `*.`", remedy.to_owned()));
-            }
-            Ok(OriginPattern::Subdomains { scheme, parent, port })
-        }
-        None => Ok(OriginPattern::Exact { scheme, host: domain(host)?, port }),
-    }
+    Ok(parent)
 }
 
 /// The one ASCII form of a host that an operator wrote, Unicode and all (UTS 46).
@@ -136,9 +155,4 @@ fn remedy_for_bare(text: &str) -> String {
     } else {
         "write scheme, host and port, such as `https://app.example.com`, or `null` or `*`".to_owned()
     }
-}
-
-fn page_instead(scheme: &str, text: &str) -> String {
-    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
-    format!("an origin names the page that opens the socket: write `{scheme}://{rest}`")
 }

@@ -18,6 +18,14 @@ fn a_request_origin_has_one_form() {
         (b"http://[0:0::1]", tuple("http", "[::1]", Some(80))),
         (b"capacitor://localhost", tuple("capacitor", "localhost", None)),
         (b"null", Some(Origin::Opaque)),
+        (b"file://", tuple("file", "", None)),
+        (b"FILE://", tuple("file", "", None)),
+        (b"wss://App.example.com", tuple("wss", "app.example.com", Some(443))),
+        (
+            b"chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai",
+            tuple("chrome-extension", "mhjfbmdgcfjbbpaeojofohoefgiehjai", None),
+        ),
+        (b"app://localhost:8080", tuple("app", "localhost", Some(8080))),
     ] {
         assert_eq!(Origin::parse(value), expected, "{}", value.escape_ascii());
     }
@@ -33,6 +41,13 @@ fn what_no_user_agent_writes_is_no_origin() {
         b"//app.example.com",
         b"https:/app.example.com",
         b"https://",
+        b"wss://",
+        b"file:///",
+        b"file:///android_asset/index.html",
+        b"file://:80",
+        b"https://app.example.com:*",
+        b"https://*",
+        b"app.example.com:8443",
         b"https:///",
         b"https://app.example.com/",
         b"https://app.example.com/chat",
@@ -95,6 +110,29 @@ fn a_pattern_stands_for_no_more_than_it_says() {
         ("https://*.example.com", "null", false),
         ("*", "https://anything.example", true),
         ("*", "null", true),
+        ("file://", "file://", true),
+        ("file://", "file://host", false),
+        ("file://", "https://host", false),
+        ("wss://app.example.com", "wss://app.example.com", true),
+        ("wss://app.example.com", "https://app.example.com", false),
+        ("https://app.example.com", "wss://app.example.com", false),
+        ("Chrome-Extension://ABC", "chrome-extension://abc", true),
+        ("chrome-extension://*", "chrome-extension://abc", true),
+        ("chrome-extension://*", "moz-extension://abc", false),
+        ("app://*", "app://", false),
+        ("https://*", "https://anything.example", true),
+        ("https://*", "https://127.0.0.1", true),
+        ("https://*", "https://anything.example:8443", false),
+        ("https://*", "http://anything.example", false),
+        ("https://*", "null", false),
+        ("http://localhost:*", "http://localhost", true),
+        ("http://localhost:*", "http://localhost:5173", true),
+        ("http://localhost:*", "http://localhost.evil.example:5173", false),
+        ("http://localhost:*", "https://localhost:5173", false),
+        ("https://*.example.com:*", "https://a.example.com:8443", true),
+        ("https://*.example.com:*", "https://example.com:8443", false),
+        ("http://[::1]:*", "http://[::1]:9", true),
+        ("http://*:*", "http://a.example:9", true),
     ] {
         let pattern = pattern(text).unwrap();
         let origin = Origin::parse(origin.as_bytes()).unwrap();
@@ -108,18 +146,18 @@ fn a_mistaken_pattern_gets_a_remedy() {
         ("app.example.com", "write `https://app.example.com`"),
         ("localhost:8443", "write `https://localhost:8443`"),
         ("*.example.com", "write `https://*.example.com`"),
-        ("wss://app.example.com", "write `https://app.example.com`"),
-        ("ws://localhost:3000", "write `http://localhost:3000`"),
         ("https://app.example.com/", "scheme, host and port only"),
         ("https://app.example.com/chat", "scheme, host and port only"),
         ("https://user@app.example.com", "scheme, host and port only"),
         ("https://app.example.com.", "leave the last dot out"),
-        ("https://*", "or `*` alone"),
+        ("https://*a", "or `*` alone"),
+        ("http://localhost:30*", "a port from 1 to 65535, `*`, or none"),
+        ("file://:80", "write a domain or an address"),
+        ("wss://", "write a domain or an address"),
         ("https://app.*.com", "write `*.` before the whole domain"),
         ("https://*.*.com", "write `*.` before the whole domain"),
         ("https://*.127.0.0.1", "an address has nothing below it"),
         ("https://app.example.com:99999", "a port from 1 to 65535"),
-        ("https://app.example.com:*", "a port from 1 to 65535"),
         ("https://a b", "write a domain or an address"),
         ("https://", "write a domain or an address"),
         ("", "write scheme, host and port"),
@@ -145,4 +183,17 @@ fn exactly_one_origin_is_judged() {
         assert_eq!(origins(Missing::Deny).judge(values.iter().copied()), denying, "{values:?}");
         assert_eq!(origins(Missing::Allow).judge(values.iter().copied()), allowing, "{values:?}");
     }
+}
+
+#[test]
+fn a_star_lets_whatever_one_origin_field_says_in_and_two_never() {
+    let origins = Origins { allow: vec![OriginPattern::Any], missing: Missing::Deny };
+    let values: [&[u8]; 6] =
+        [b"", b"file:///android_asset/", b"https://a.example/path", b"localhost:8080", b"\xff", b"a b"];
+    for value in values {
+        assert_eq!(origins.judge([value]), OriginVerdict::Allowed, "{}", value.escape_ascii());
+        assert_eq!(origins.judge([value, value]), OriginVerdict::Denied, "{}", value.escape_ascii());
+    }
+    assert_eq!(origins.judge([&b"https://a.example,https://b.example"[..]]), OriginVerdict::Denied, "joined");
+    assert_eq!(origins.judge([]), OriginVerdict::Missing);
 }

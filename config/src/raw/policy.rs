@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::auth::{Auth, Carrier, Csrf, CsrfCarrier};
-use crate::grammar::is_token;
+use crate::grammar::is_subprotocol;
 use crate::limits::{Compression, Connections};
 use crate::path::Path;
 use crate::policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
@@ -185,8 +185,13 @@ impl RawSubprotocols {
                 None
             }
             Some(list) => distinct(list, &allow_at, report, |name, at, report| {
-                let name =
-                    string(name, is_token, "write the name of a subprotocol, such as `chat.v2`", at, report)?;
+                let name = string(
+                    name,
+                    is_subprotocol,
+                    "write the name of a subprotocol, such as `chat.v2`",
+                    at,
+                    report,
+                )?;
                 let token = token_prefix(auth, &name).map(|prefix| ("a token", prefix));
                 match token.or_else(|| csrf_prefix(csrf, &name).map(|prefix| ("a CSRF token", prefix))) {
                     Some((kind, prefix)) => {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::grammar::is_line;
-use crate::origin::{OriginPattern, pattern};
+use crate::origin::{OriginHosts, OriginPattern, pattern};
 use crate::path::Path;
 use crate::raw::list::{List, distinct, string};
 use crate::raw::reference::Names;
@@ -120,9 +120,13 @@ fn host(text: String, at: &Path, report: &mut Report) -> Option<HostPattern> {
     let can_be_asked_for = |host: &str| {
         NormalisedHost::parse(host.as_bytes()).is_ok_and(|normalised| normalised.as_str() == host)
     };
-    match read {
-        Some(OriginPattern::Exact { host, .. }) if can_be_asked_for(&host) => Some(HostPattern::Exact(host)),
-        Some(OriginPattern::Subdomains { parent, .. }) if can_be_asked_for(&parent) => {
+    let hosts = read.and_then(|pattern| match pattern {
+        OriginPattern::Of { host, .. } => Some(host),
+        OriginPattern::Any | OriginPattern::Null => None,
+    });
+    match hosts {
+        Some(OriginHosts::One(host)) if can_be_asked_for(&host) => Some(HostPattern::Exact(host)),
+        Some(OriginHosts::Below(parent)) if can_be_asked_for(&parent) => {
             Some(HostPattern::Subdomains(parent))
         }
         Some(_) | None => {

@@ -29,7 +29,7 @@ use crate::auth::error::{Cause, TokenError};
 use crate::auth::single_use::{Spent, Ticket};
 use crate::buckets::Buckets;
 use crate::csrf::error::CsrfError;
-use crate::detail::Detail;
+use crate::detail::{Detail, Shown};
 use crate::headers::{Field, HeaderEdit, Headers, Single};
 use crate::open::ping::PingKey;
 use crate::open::rates::Rates;
@@ -50,6 +50,7 @@ pub(crate) use response::Expected;
 pub(crate) use shape::Kind;
 
 const KEY: &str = "sec-websocket-key";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const PROTOCOL: &str = "sec-websocket-protocol";
 
 /// An upgrade request on its way through the rules.
@@ -101,7 +102,7 @@ pub(crate) struct Admission {
 }
 
 /// Why a handshake is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
     /// The time to the next token of a rate.
@@ -155,7 +156,7 @@ impl Handshake {
             if let Some(charge) = self.pending.front() {
                 return Next::Ask(*charge);
             }
-            if let Some(refusal) = self.refusal {
+            if let Some(refusal) = self.refusal.clone() {
                 return Next::Refuse(refusal);
             }
             if let Some(ticket) = self.admission.as_ref().and_then(|admission| admission.ticket) {
@@ -404,7 +405,11 @@ pub(crate) fn passes_unjudged(ruleset: &Ruleset, kind: Kind) -> bool {
 }
 
 fn judge_tls(tls: Tls, head: &RequestHead) -> Result<(), Reason> {
-    let forwarded = || head.headers().single("x-forwarded-proto") == Single::One(b"https");
+    // Some proxies tell the scheme of the socket (Traefik), which is the same.
+    let is_secure =
+        |scheme: &[u8]| [&b"https"[..], b"wss"].iter().any(|one| one.eq_ignore_ascii_case(scheme));
+    let forwarded =
+        || matches!(head.headers().single(FORWARDED_PROTO), Single::One(scheme) if is_secure(scheme));
     let met = match tls {
         Tls::Forwarded => head.connection.tls || forwarded(),
         Tls::Mutual => head.connection.tls && head.connection.mutual_tls,
@@ -414,10 +419,13 @@ fn judge_tls(tls: Tls, head: &RequestHead) -> Result<(), Reason> {
     if met { Ok(()) } else { Err(Reason::TlsRequired) }
 }
 
-fn judge_origin(rule: &Origins, headers: Headers<'_>) -> Result<(), Reason> {
+fn judge_origin(rule: &Origins, headers: Headers<'_>) -> Result<(), Refusal> {
     match rule.judge(headers.all("origin")) {
         OriginVerdict::Allowed => Ok(()),
-        OriginVerdict::Denied => Err(Reason::OriginDenied),
-        OriginVerdict::Missing => Err(Reason::OriginMissing),
+        OriginVerdict::Denied => {
+            let detail = Some(Detail::Origin(Shown::of(headers.all("origin"))));
+            Err(Refusal { detail, ..Reason::OriginDenied.into() })
+        }
+        OriginVerdict::Missing => Err(Reason::OriginMissing.into()),
     }
 }

@@ -55,7 +55,12 @@ pub(crate) fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, Reason> {
     if !headers.list_has("connection", b"upgrade") || !head.has_host() {
         return malformed;
     }
-    if headers.has("content-length") || headers.has("transfer-encoding") {
+    let has_body = match headers.single("content-length") {
+        Single::Absent => false,
+        Single::One(length) => length != b"0",
+        Single::Many => true,
+    };
+    if has_body || headers.has("transfer-encoding") {
         return malformed;
     }
     match headers.single("sec-websocket-version") {
@@ -112,11 +117,12 @@ mod tests {
     fn section_4_2_1_is_judged_line_by_line() {
         let base = request();
         let ok = Ok(Some(b"dGhlIHNhbXBsZSBub25jZQ==".to_vec()));
-        let twice = |name: &str, value: &[u8]| {
-            let mut head = base.clone();
+        let twice_of = |head: &RequestHead, name: &str, value: &[u8]| {
+            let mut head = head.clone();
             head.fields.push((name.to_owned(), value.to_vec()));
             head
         };
+        let twice = |name: &str, value: &[u8]| twice_of(&base, name, value);
         let http10 = {
             let mut head = base.clone();
             head.connection.protocol = Protocol::Http10;
@@ -126,7 +132,11 @@ mod tests {
         let cases = [
             ("whole", base.clone(), ok.clone()),
             ("Connection is a list", with(&base, "connection", b"keep-alive, Upgrade"), ok.clone()),
-            ("blanks around the key", with(&base, "sec-websocket-key", b" dGhlIHNhbXBsZSBub25jZQ== "), ok),
+            (
+                "blanks around the key",
+                with(&base, "sec-websocket-key", b" dGhlIHNhbXBsZSBub25jZQ== "),
+                ok.clone(),
+            ),
             (
                 "key of the RFC's example with bits left over",
                 with(&base, "sec-websocket-key", b"AQIDBAUGBwgJCgsMDQ4PEC=="),
@@ -139,7 +149,15 @@ mod tests {
             ("no host", without(&base, ":authority"), MALFORMED),
             ("no Connection", without(&base, "connection"), MALFORMED),
             ("Connection without upgrade", with(&base, "connection", b"keep-alive"), MALFORMED),
-            ("Content-Length", with(&base, "content-length", b"0"), MALFORMED),
+            ("no bytes", with(&base, "content-length", b"0"), ok.clone()),
+            (
+                "no bytes, twice",
+                twice_of(&with(&base, "content-length", b"0"), "content-length", b"0"),
+                MALFORMED,
+            ),
+            ("one byte", with(&base, "content-length", b"1"), MALFORMED),
+            ("no bytes, in another way", with(&base, "content-length", b"00"), MALFORMED),
+            ("a length that is none", with(&base, "content-length", b""), MALFORMED),
             ("Transfer-Encoding", with(&base, "transfer-encoding", b"chunked"), MALFORMED),
             ("no version", without(&base, "sec-websocket-version"), MALFORMED),
             ("two versions", twice("sec-websocket-version", b"13"), MALFORMED),

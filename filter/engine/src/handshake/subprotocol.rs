@@ -33,10 +33,11 @@ const TUNNEL_PREFIX: &[u8] = b"chisel-";
 /// times the two bytes that it may have in the request.
 pub(crate) const MOST: usize = 64;
 
-/// Whether each offer is a token, and made once (RFC 6455 §4.1, item 10).
+/// Whether each offer is a token, and made once (RFC 6455 §4.1, item 10). Some programs name theirs by tokens with slashes
+/// between them (Kubernetes: `SPDY/3.1+portforward.k8s.io`).
 pub(crate) fn are_well_formed(offers: &[&[u8]]) -> bool {
     let distinct: BTreeSet<_> = offers.iter().collect();
-    distinct.len() == offers.len() && offers.iter().all(|offer| is_token(offer))
+    distinct.len() == offers.len() && offers.iter().all(|offer| offer.split(|b| *b == b'/').all(is_token))
 }
 
 /// The offers that go up, of those left after tokens were taken out.
@@ -61,7 +62,7 @@ pub(crate) fn edit<'a>(name: &str, offers: impl Iterator<Item = &'a [u8]>) -> He
 fn allowed(rule: &Subprotocols, offer: &[u8]) -> bool {
     match &rule.allow {
         Some(allow) => allow.iter().any(|name| name.as_bytes() == offer),
-        None => !is_tunnel(offer),
+        None => is_token(offer) && !is_tunnel(offer),
     }
 }
 
@@ -80,11 +81,14 @@ mod tests {
 
     #[test]
     fn an_offer_is_a_token_made_once() {
-        let cases: [(&[&[u8]], bool); 5] = [
+        let cases: [(&[&[u8]], bool); 8] = [
             (&[], true),
             (&[b"mqtt", b"chat.v2"], true),
             (&[b"mqtt", b"chat", b"mqtt"], false),
-            (&[b"a/b"], false),
+            (&[b"SPDY/3.1+portforward.k8s.io"], true),
+            (&[b"a//b"], false),
+            (&[b"/a"], false),
+            (&[b"a b"], false),
             (&[b"\xff"], false),
         ];
         for (offers, expected) in cases {
@@ -96,7 +100,7 @@ mod tests {
     fn only_what_is_allowed_goes_up() {
         const DENIED: Result<Vec<&[u8]>, Reason> = Err(Reason::SubprotocolDenied);
         let chat = Some(&["chat.v2", "chat.v1"][..]);
-        let cases: [(&str, Subprotocols, &[&[u8]], Result<Vec<&[u8]>, Reason>); 9] = [
+        let cases: [(&str, Subprotocols, &[&[u8]], Result<Vec<&[u8]>, Reason>); 12] = [
             ("nothing offered", rule(chat, false), &[], Ok(vec![])),
             ("nothing offered, one required", rule(chat, true), &[], DENIED),
             ("one of two", rule(chat, false), &[b"soap", b"chat.v1"], Ok(vec![b"chat.v1"])),
@@ -110,6 +114,9 @@ mod tests {
             ("case matters", rule(chat, false), &[b"CHAT.V2"], DENIED),
             ("any but tunnels", rule(None, false), &[b"mqtt", b"Binary"], Ok(vec![b"mqtt"])),
             ("a tunnel alone", rule(None, false), &[b"chisel-v3"], DENIED),
+            ("a name with a slash", rule(None, false), &[b"chat/v2"], DENIED),
+            ("a name with a slash among others", rule(None, false), &[b"a/b", b"chat"], Ok(vec![b"chat"])),
+            ("a name with a slash, written out", rule(Some(&["a/b"]), true), &[b"a/b"], Ok(vec![b"a/b"])),
             ("a tunnel by name", rule(Some(&["ssh"]), false), &[b"ssh"], Ok(vec![b"ssh"])),
         ];
         for (name, rule, offers, expected) in cases {

@@ -12,7 +12,7 @@ use crate::csrf::error::CsrfError;
 use crate::reason::Reason;
 
 /// Why judging goes no further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// It is over.
     Refuse(Refusal),
