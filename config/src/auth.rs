@@ -42,10 +42,10 @@ pub struct Auth {
 
 impl Auth {
     /// Where a token is in the first message, if it may be there.
-    pub fn first_message(&self) -> Option<&JsonPointer> {
+    pub fn first_message(&self) -> Option<&FirstMessage> {
         self.from.iter().find_map(|carrier| match carrier {
-            Carrier::FirstMessage(pointer) => Some(pointer),
-            Carrier::Cookie(_) | Carrier::Header(_) | Carrier::Query(_) | Carrier::Subprotocol(_) => None,
+            Carrier::FirstMessage(place) => Some(place),
+            _ => None,
         })
     }
 }
@@ -55,14 +55,42 @@ impl Auth {
 pub enum Carrier {
     /// The cookie of this name.
     Cookie(String),
-    /// A JSON pointer into the first text message.
-    FirstMessage(JsonPointer),
+    /// A place in the first text message.
+    FirstMessage(FirstMessage),
     /// The header of this name, in lower case.
     Header(String),
     /// The query parameter of this name.
     Query(String),
     /// The item of Sec-WebSocket-Protocol with this prefix.
-    Subprotocol(String),
+    Subprotocol {
+        /// What the item begins with.
+        prefix: String,
+        /// How the token is written behind it.
+        encoding: Encoding,
+    },
+    /// The item of Sec-WebSocket-Protocol that directly follows the one of this name.
+    SubprotocolPair(String),
+}
+
+/// A token in the first text message of a client, and what may happen before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstMessage {
+    /// Where it is in the JSON.
+    pub pointer: JsonPointer,
+    /// What the message has before the JSON; most have nothing.
+    pub prefix: String,
+    /// Whether the service's messages reach the client before.
+    pub greeting: bool,
+}
+
+/// How a token is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// In base64url without padding (RFC 4648 §5).
+    Base64url,
+    /// As it is.
+    Plain,
 }
 
 /// A JSON pointer (RFC 6901), never empty; the text begins with `/`.

@@ -32,8 +32,8 @@ mod units;
 mod words;
 
 pub use auth::{
-    Auth, Carrier, ClaimPath, Csrf, CsrfCarrier, Expiry, JsonPointer, NotAPointer, Requirement, Revocation,
-    Test,
+    Auth, Carrier, ClaimPath, Csrf, CsrfCarrier, Encoding, Expiry, FirstMessage, JsonPointer, NotAPointer,
+    Requirement, Revocation, Test,
 };
 pub use config::Config;
 pub use limits::{

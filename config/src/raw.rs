@@ -6,6 +6,7 @@
 //! until then. Elements of lists are optional because a wrong one leaves a hole behind.
 
 mod auth;
+mod carriers;
 mod claim_headers;
 mod claims;
 mod csrf;

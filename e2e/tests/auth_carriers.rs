@@ -7,6 +7,8 @@
     reason = "what a test cannot go on without fails it"
 )]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use postern_e2e::token::{edge_claims, tampered};
 use postern_e2e::twins::document;
 use postern_e2e::{Answer, Attack, Behaviour, Request, Scene, Signer, Twins, Value, json};
@@ -31,6 +33,8 @@ fn scene() -> Scene {
         {"query": "access_token"},
         {"subprotocol": "bearer."},
         {"cookie": "ws_token"},
+        {"subprotocol_pair": "token"},
+        {"subprotocol": "base64url.bearer.authorization.k8s.io.", "encoding": "base64url"},
     ]);
     let mut keep = from(all.clone());
     keep["auth"]["keep_token"] = json!(true);
@@ -76,6 +80,13 @@ fn carried(policy: &str, token: &str) -> Vec<(&'static str, Request)> {
         ),
         ("cookie", upgrade().header("Cookie", format!("ws_token={token}"))),
         ("cookie between others", upgrade().header("Cookie", format!("a=1; ws_token={token}; b=2"))),
+        ("the item behind a name", upgrade().header(PROTOCOL, format!("a, token, {token}, b"))),
+        (
+            "the item behind a name, in a second header",
+            upgrade().header(PROTOCOL, "token").header(PROTOCOL, token),
+        ),
+        ("cookie with a scheme", upgrade().header("Cookie", format!("ws_token=Bearer {token}"))),
+        ("query with a scheme", query(&format!("access_token=bearer%20+{token}"))),
         ("cookie in quotes", upgrade().header("Cookie", format!("ws_token=\"{token}\""))),
     ]
 }
@@ -98,6 +109,40 @@ async fn a_good_token_is_taken_from_each_carrier_and_out_of_the_request() {
         assert_eq!((&line["status"], &line["reason"]), (&json!(101), &json!(null)), "{name}");
         assert!(!shows(line.to_string().as_bytes(), &token), "{name}: {line}");
     }
+}
+
+/// As Kubernetes has it for browsers.
+#[tokio::test]
+async fn a_token_may_be_wrapped_in_base64url() {
+    let twins = Twins::start(scene).await;
+    let offer = |token: &str| {
+        let wrapped = format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(token));
+        (Request::upgrade("/ws/all").header(PROTOCOL, format!("{wrapped}, v5.channel.k8s.io")), wrapped)
+    };
+    let (request, wrapped) = offer(&token());
+    let client = twins.guarded.open_with(&request).await;
+    assert_eq!(twins.guarded.record(&client).await.header(PROTOCOL).as_deref(), Some("v5.channel.k8s.io"));
+    drop(client);
+    let line = twins.guarded.access_line(request.case()).await.to_string();
+    assert!(!line.contains(&wrapped), "{line}");
+    let bad = offer(&tampered::signature(&token())).0;
+    let plain = format!("base64url.bearer.authorization.k8s.io.{}", token());
+    let plain = Request::upgrade("/ws/all").header(PROTOCOL, plain);
+    for (name, request) in [("another signature", bad), ("not wrapped", plain)] {
+        let attack = Attack { name, request, policy: "all", status: 401, reason: "token_invalid" };
+        twins.assert_refused(&attack).await;
+    }
+}
+
+/// Browsers fail a connection for which none of their offers is chosen.
+#[tokio::test]
+async fn a_client_that_offers_a_name_and_its_token_alone_is_answered_with_the_name() {
+    let scene = scene().start().await;
+    let request = Request::upgrade("/ws/all").header(PROTOCOL, format!("token, {}", token()));
+    let response = scene.ask(&request).await;
+    assert_eq!((response.status, response.header(PROTOCOL).as_deref()), (101, Some("token")));
+    let alone = Request::upgrade("/ws/all").header(PROTOCOL, "token");
+    assert_eq!(scene.ask(&alone).await.status, 401, "a name without a token");
 }
 
 #[tokio::test]

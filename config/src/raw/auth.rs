@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::auth::{Auth, Carrier, ClaimPath, Expiry, JsonPointer, Revocation};
-use crate::grammar::{is_line, is_token};
-use crate::header_name::{folded, is_same_to_a_gateway};
+use crate::grammar::is_line;
+use crate::header_name::is_same_to_a_gateway;
 use crate::path::Path;
 use crate::provider::Provider;
+use crate::raw::carriers::{self, RawCarrier, header_name, is_reserved};
 use crate::raw::claims::{RawRequirement, claim_path, pointer};
 use crate::raw::jwks::cluster;
 use crate::raw::list::{List, distinct, distinct_some, string};
@@ -18,7 +19,7 @@ use crate::raw::or_none::OrNone;
 use crate::raw::reference::Surroundings;
 use crate::report::Report;
 use crate::units::{Zero, duration, duration_or_none, size};
-use crate::words::{listed, shown};
+use crate::words::shown;
 
 /// The object `auth` as written.
 #[derive(Deserialize)]
@@ -42,16 +43,6 @@ pub(super) struct RawAuth {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with one carrier, such as `header: authorization`")]
-struct RawCarrier {
-    header: Option<String>,
-    subprotocol: Option<String>,
-    query: Option<String>,
-    cookie: Option<String>,
-    first_message: Option<String>,
-}
-
-#[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct RawRevocation {
     cluster: Option<String>,
@@ -63,7 +54,7 @@ impl RawAuth {
     /// The valid form.
     pub(super) fn read(self, around: &Surroundings<'_>, at: &Path, report: &mut Report) -> Option<Auth> {
         let providers = providers(self.providers, around, &at.key("providers"), report);
-        let from = carriers(self.from, &at.key("from"), report);
+        let from = carriers::read(self.from, &at.key("from"), report);
         let first_message_timeout = match &self.first_message_timeout {
             Some(value) => duration(value, Zero::Refused, &at.key("first_message_timeout"), report),
             None => Some(Duration::from_secs(5)),
@@ -152,130 +143,6 @@ fn providers(
         seen.push(provider);
     }
     Some(names)
-}
-
-fn carriers(written: Option<List<RawCarrier>>, at: &Path, report: &mut Report) -> Option<Vec<Carrier>> {
-    let list =
-        report.required(written, at, "write where a token may be, such as `[{header: authorization}]`")?;
-    let carriers = distinct_some(list, at, report, RawCarrier::read)?;
-    let prefixes: Vec<(usize, &str)> = carriers
-        .iter()
-        .enumerate()
-        .filter_map(|(i, carrier)| match carrier {
-            Carrier::Subprotocol(prefix) => Some((i, prefix.as_str())),
-            Carrier::Cookie(_) | Carrier::FirstMessage(_) | Carrier::Header(_) | Carrier::Query(_) => None,
-        })
-        .collect();
-    for (n, (i, prefix)) in prefixes.iter().enumerate() {
-        let clash = prefixes.iter().take(n).find(|(_, p)| p.starts_with(prefix) || prefix.starts_with(p));
-        if let Some((first, _)) = clash {
-            let what = format!("takes the same items as {}", at.index(*first));
-            report.push(&at.index(*i), what, "write prefixes of which none begins another");
-        }
-    }
-    let is_first_message = |carrier: &&Carrier| matches!(carrier, Carrier::FirstMessage(_));
-    let mut firsts = carriers.iter().enumerate().filter(|(_, carrier)| is_first_message(carrier));
-    if let (Some((first, _)), Some((i, _))) = (firsts.next(), firsts.next()) {
-        let what = format!("looks into the same message as {}", at.index(first));
-        report.push(&at.index(i), what, "leave one of them out");
-    }
-    Some(carriers)
-}
-
-impl RawCarrier {
-    fn read(self, at: &Path, report: &mut Report) -> Option<Carrier> {
-        const NAMES: [&str; 5] = ["header", "subprotocol", "query", "cookie", "first_message"];
-        let values = [self.header, self.subprotocol, self.query, self.cookie, self.first_message];
-        let mut written = NAMES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?)));
-        let Some((name, value)) = written.next() else {
-            if !report.is_broken_below(at) {
-                report.push(at, "names no carrier", format!("write one of {}", listed(&NAMES)));
-            }
-            return None;
-        };
-        if written.next().is_some() {
-            report.push(at, "names more than one carrier", "write each as an element of its own");
-            return None;
-        }
-        let at = at.key(name);
-        match name {
-            "header" => header(value, &at, report).map(Carrier::Header),
-            "subprotocol" => {
-                let remedy = "write the prefix of a subprotocol name, such as `bearer.`";
-                string(value, is_token, remedy, &at, report).map(Carrier::Subprotocol)
-            }
-            "query" => {
-                string(value, is_line, "write the name of a query parameter", &at, report).map(Carrier::Query)
-            }
-            "cookie" => cookie(value, &at, report).map(Carrier::Cookie),
-            _ => pointer(value, &at, report).map(Carrier::FirstMessage),
-        }
-    }
-}
-
-/// The name of a cookie (RFC 6265 §4.1.1).
-pub(super) fn cookie(name: String, at: &Path, report: &mut Report) -> Option<String> {
-    string(name, is_token, "write the name of a cookie: letters, digits and `!#$%&'*+-.^_`|~`", at, report)
-}
-
-/// Headers that frame the request, are connection's own, or have a meaning to Envoy or to Postern:
-/// neither a token nor a claim may be there, in no spelling that a gateway takes for one of them.
-fn is_reserved(name: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "connection",
-        "content-length",
-        "cookie",
-        "expect",
-        "forwarded",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "origin",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    const PREFIXES: &[&str] = &["sec-websocket-", "x-envoy-", "x-forwarded-"];
-    let begins_with = |prefix: &str| folded(name).take(prefix.len()).eq(folded(prefix));
-    NAMES.iter().any(|reserved| is_same_to_a_gateway(name, reserved))
-        || PREFIXES.iter().any(|prefix| begins_with(prefix))
-}
-
-/// The name of a header that carries a token.
-fn header(name: String, at: &Path, report: &mut Report) -> Option<String> {
-    let name = header_name(name, at, report)?;
-    if is_reserved(&name) {
-        let remedy = match name.as_str() {
-            "cookie" => "write `cookie:` and the name of the cookie in place of `header:`",
-            "sec-websocket-protocol" => "write `subprotocol:` and a prefix in place of `header:`",
-            _ => "write another header, such as `authorization`",
-        };
-        report.push(at, format!("`{name}` cannot carry a token"), remedy);
-        return None;
-    }
-    Some(name)
-}
-
-fn header_name(name: String, at: &Path, report: &mut Report) -> Option<String> {
-    if !is_token(&name) {
-        report.push(
-            at,
-            format!("{} is no header name", shown(&name)),
-            "write the name in lower case, such as `x-user-id`",
-        );
-        return None;
-    }
-    if name.bytes().any(|b| b.is_ascii_uppercase()) {
-        report.push(
-            at,
-            format!("{} has capitals", shown(&name)),
-            format!("write {}", shown(&name.to_ascii_lowercase())),
-        );
-        return None;
-    }
-    Some(name)
 }
 
 fn forward(

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::auth::{Auth, Carrier, Csrf, CsrfCarrier};
 use crate::grammar::{is_line, is_token};
 use crate::path::Path;
-use crate::raw::auth::cookie;
+use crate::raw::carriers::cookie;
 use crate::raw::list::string;
 use crate::raw::or_none::OrNone;
 use crate::raw::secret::RawSecret;
@@ -88,9 +88,15 @@ impl RawCsrf {
 impl RawFrom {
     fn read(self, auth: Option<&Auth>, at: &Path, report: &mut Report) -> Option<CsrfCarrier> {
         let (query_at, subprotocol_at) = (at.key("query"), at.key("subprotocol"));
-        let is_token_carrier = |carrier: Carrier| auth.is_some_and(|auth| auth.from.contains(&carrier));
+        let carries_token =
+            |carries: &dyn Fn(&Carrier) -> bool| auth.is_some_and(|auth| auth.from.iter().any(carries));
+        let is_token_parameter =
+            |name: &str| carries_token(&|carrier| matches!(carrier, Carrier::Query(other) if other == name));
+        let is_token_prefix = |text: &str| {
+            carries_token(&|carrier| matches!(carrier, Carrier::Subprotocol { prefix, .. } if prefix == text))
+        };
         match (self.query, self.subprotocol) {
-            (Some(name), None) if is_token_carrier(Carrier::Query(name.clone())) => {
+            (Some(name), None) if is_token_parameter(&name) => {
                 report.push(&query_at, "carries the policy's token already", "write a parameter of its own");
                 None
             }
@@ -98,7 +104,7 @@ impl RawFrom {
                 string(name, is_line, "write the name of a query parameter", &query_at, report)
                     .map(CsrfCarrier::Query)
             }
-            (None, Some(prefix)) if is_token_carrier(Carrier::Subprotocol(prefix.clone())) => {
+            (None, Some(prefix)) if is_token_prefix(&prefix) => {
                 report.push(
                     &subprotocol_at,
                     "carries the policy's token already",
@@ -132,9 +138,12 @@ impl RawFrom {
 /// The prefix of a token that begins `prefix`, or that `prefix` begins: an item would be either.
 fn overlapping<'a>(auth: Option<&'a Auth>, prefix: &str) -> Option<&'a str> {
     auth?.from.iter().find_map(|carrier| match carrier {
-        Carrier::Subprotocol(other) if other.starts_with(prefix) || prefix.starts_with(other.as_str()) => {
+        Carrier::Subprotocol { prefix: other, .. }
+            if other.starts_with(prefix) || prefix.starts_with(other.as_str()) =>
+        {
             Some(other.as_str())
         }
+        Carrier::SubprotocolPair(name) if name.starts_with(prefix) => Some(name.as_str()),
         _ => None,
     })
 }

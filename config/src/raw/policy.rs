@@ -215,7 +215,8 @@ impl RawSubprotocols {
 /// The prefix by which an item called `name` would be taken for a token.
 fn token_prefix<'a>(auth: Option<&'a Auth>, name: &str) -> Option<&'a str> {
     auth?.from.iter().find_map(|carrier| match carrier {
-        Carrier::Subprotocol(prefix) => name.starts_with(prefix.as_str()).then_some(prefix.as_str()),
+        Carrier::Subprotocol { prefix, .. } => name.starts_with(prefix.as_str()).then_some(prefix.as_str()),
+        Carrier::SubprotocolPair(pair) => (name == pair).then_some(pair.as_str()),
         Carrier::Cookie(_) | Carrier::FirstMessage(_) | Carrier::Header(_) | Carrier::Query(_) => None,
     })
 }

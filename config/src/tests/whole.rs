@@ -87,8 +87,8 @@ fn every_key_of_auth_and_csrf_is_read() {
     assert_eq!(auth.providers, ["main", "edge"]);
     assert!(matches!(
         auth.from.as_slice(),
-        [Carrier::Header(h), Carrier::Subprotocol(s), Carrier::Query(q), Carrier::Cookie(c), Carrier::FirstMessage(m)]
-            if h == "authorization" && s == "bearer." && q == "access_token" && c == "ws_token" && m.as_str() == "/token"
+        [Carrier::Header(h), Carrier::Subprotocol { prefix: s, encoding: crate::Encoding::Plain }, Carrier::Query(q), Carrier::Cookie(c), Carrier::FirstMessage(m)]
+            if h == "authorization" && s == "bearer." && q == "access_token" && c == "ws_token" && m.pointer.as_str() == "/token" && m.prefix.is_empty() && !m.greeting
     ));
     assert_eq!(auth.max_unauthenticated_bytes, 8 << 10);
     assert_eq!(auth.require[0].test, Test::Contains(json!("chat")));

@@ -23,8 +23,8 @@ pub struct Ruleset {
     pub(crate) forwarded: Rc<Forwarded>,
     /// Who is no longer good.
     pub(crate) revocation: Option<Rc<Source>>,
-    /// How the subprotocol items begin that carry tokens of either kind.
-    pub(crate) secret_prefixes: Vec<Vec<u8>>,
+    /// The carriers of tokens of either kind that are subprotocols.
+    pub(crate) secret_offers: Vec<Carrier>,
     /// By address, then by policy: whoever has used up his own bucket does not get to empty the
     /// one of all.
     pub(crate) address_rates: Vec<HandshakeRate>,
@@ -78,22 +78,10 @@ impl Ruleset {
         let forwarded = if all == **forwarded { Rc::clone(forwarded) } else { Rc::new(all) };
         let carriers = policy.auth.iter().flat_map(|auth| &auth.from);
         let carriers = carriers.chain(csrf.iter().flat_map(Guard::carriers));
-        let secret_prefixes = carriers
-            .filter_map(|carrier| match carrier {
-                Carrier::Subprotocol(prefix) => Some(prefix.clone().into_bytes()),
-                _ => None,
-            })
-            .collect();
-        Ok(Self {
-            policy,
-            providers,
-            csrf,
-            forwarded,
-            revocation,
-            secret_prefixes,
-            address_rates,
-            user_rates,
-        })
+        let is_offered =
+            |carrier: &&Carrier| matches!(carrier, Carrier::Subprotocol { .. } | Carrier::SubprotocolPair(_));
+        let secret_offers = carriers.filter(is_offered).cloned().collect();
+        Ok(Self { policy, providers, csrf, forwarded, revocation, secret_offers, address_rates, user_rates })
     }
 
     /// Whether the list at hand names `bearer`.

@@ -1,6 +1,6 @@
 //! The most memory that one connection under a policy can make Postern take for its peers.
 
-use postern_config::{Compression, MessageType, Policy, Problem};
+use postern_config::{Auth, Compression, MessageType, Policy, Problem};
 
 use crate::blocks;
 use crate::frame::MAX_HEADER_LEN;
@@ -26,8 +26,8 @@ pub fn judge_budget(budget: u64, policy: &Policy) -> Option<Problem> {
 /// That memory, in bytes. A policy that needs to see no payload holds single headers only, which do not count.
 pub fn most_held(policy: &Policy) -> u64 {
     let auth = policy.auth.as_ref();
-    let unauthenticated =
-        auth.filter(|auth| auth.first_message().is_some()).map_or(0, |auth| auth.max_unauthenticated_bytes);
+    let waits = |auth: &&Auth| auth.first_message().is_some_and(|first| !first.greeting);
+    let unauthenticated = auth.filter(waits).map_or(0, |auth| auth.max_unauthenticated_bytes);
     // A first message has to be text, whatever types there are.
     let awaits = auth.is_some_and(|auth| auth.first_message().is_some());
     let hears = awaits || auth.is_some_and(|auth| auth.refresh.is_some());

@@ -5,12 +5,14 @@
 
 use std::fmt;
 
-use postern_config::JsonPointer;
+use postern_config::{FirstMessage, JsonPointer};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Where tokens are in messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
+    /// What a message has before the JSON.
+    prefix: String,
     names: Vec<String>,
 }
 
@@ -37,12 +39,19 @@ impl Found {
 }
 
 impl Place {
+    /// The place that `pointer` points at, in messages that are JSON.
     pub(crate) fn new(pointer: &JsonPointer) -> Self {
-        Self { names: pointer.names().collect() }
+        Self { prefix: String::new(), names: pointer.names().collect() }
+    }
+
+    /// That of a first message.
+    pub(crate) fn of_first(first: &FirstMessage) -> Self {
+        Self { prefix: first.prefix.clone(), ..Self::new(&first.pointer) }
     }
 
     /// Looks into `message`.
     pub(crate) fn find(&self, message: &[u8]) -> Found {
+        let Some(message) = message.strip_prefix(self.prefix.as_bytes()) else { return Found::Nothing };
         if !self.may_be_in(message) {
             return Found::Nothing;
         }

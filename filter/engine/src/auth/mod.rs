@@ -6,6 +6,7 @@
 //! whether a subject is revoked elsewhere.
 
 pub(crate) mod admit;
+pub(crate) mod bearer;
 pub mod carrier;
 pub mod claims;
 mod compact;

@@ -10,7 +10,7 @@ mod token;
 
 use std::time::Duration;
 
-use postern_config::{Carrier, Csrf, CsrfCarrier};
+use postern_config::{Carrier, Csrf, CsrfCarrier, Encoding};
 
 use crate::auth::carrier::Candidate;
 use crate::cookies;
@@ -32,7 +32,9 @@ impl Guard {
     pub(crate) fn new(rule: &Csrf, key: CsrfKey) -> Self {
         let carrier = match &rule.from {
             CsrfCarrier::Query(name) => Carrier::Query(name.clone()),
-            CsrfCarrier::Subprotocol(prefix) => Carrier::Subprotocol(prefix.clone()),
+            CsrfCarrier::Subprotocol(prefix) => {
+                Carrier::Subprotocol { prefix: prefix.clone(), encoding: Encoding::Plain }
+            }
         };
         Self { rule: rule.clone(), key, carrier: [carrier] }
     }

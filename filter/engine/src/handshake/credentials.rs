@@ -5,6 +5,7 @@ use std::fmt;
 use postern_config::CsrfCarrier;
 
 use super::PROTOCOL;
+use crate::auth::carrier::subprotocol::{Role, Roles};
 use crate::auth::carrier::{self, Presence};
 use crate::csrf;
 use crate::headers::{HeaderEdit, Headers};
@@ -64,9 +65,10 @@ impl Credentials {
     }
 }
 
-/// Whether a subprotocol item is a credential.
-pub(super) fn is_credential(ruleset: &Ruleset, offer: &[u8]) -> bool {
-    ruleset.secret_prefixes.iter().any(|prefix| offer.starts_with(prefix))
+/// Tells of the items of one list of subprotocols, in order, which are a credential or belong to one.
+pub(super) fn are_credentials(ruleset: &Ruleset) -> impl FnMut(&[u8]) -> bool {
+    let mut roles = Roles::new(&ruleset.secret_offers);
+    move |offer| roles.of(offer) != Role::Offer
 }
 
 fn is_csrf(ruleset: &Ruleset, offer: &[u8]) -> bool {
@@ -79,10 +81,10 @@ fn is_csrf(ruleset: &Ruleset, offer: &[u8]) -> bool {
 /// The offer to choose where all are credentials. A browser fails a connection for which none of
 /// its offers is chosen (WHATWG WebSockets, "establish a WebSocket connection"), and the upstream,
 /// which never sees these, cannot choose one. Only the client that sent the item gets it back; a
-/// CSRF token is the lesser secret.
+/// CSRF token is the lesser secret, and the name before a token is none.
 fn echo(ruleset: &Ruleset, headers: Headers<'_>) -> Option<Vec<u8>> {
     // The first that is none ends this, however many there are.
-    if !headers.list(PROTOCOL).all(|offer| is_credential(ruleset, offer)) {
+    if !headers.list(PROTOCOL).all(are_credentials(ruleset)) {
         return None;
     }
     let chosen = headers.list(PROTOCOL).find(|offer| is_csrf(ruleset, offer));

@@ -41,7 +41,7 @@ use crate::request::RequestHead;
 use crate::ruleset::Ruleset;
 use crate::slots::KeySpace;
 
-use credentials::{Credentials, Tokens, is_credential};
+use credentials::{Credentials, Tokens, are_credentials};
 use extensions::Offers;
 use waiting::{Stop, Waiting};
 
@@ -250,8 +250,9 @@ impl Handshake {
         let headers = self.head.headers();
         judge_origin(&policy.origins, headers)?;
         let offers = self.offers();
+        let mut is_credential = are_credentials(&self.ruleset);
         let (credentials, offers): (Vec<_>, Vec<_>) =
-            offers.iter().map(Vec::as_slice).partition(|offer| is_credential(&self.ruleset, offer));
+            offers.iter().map(Vec::as_slice).partition(|offer| is_credential(offer));
         let allowed = subprotocol::judge(&policy.subprotocols, &offers)?;
         let mut ticket = None;
         if let Some(auth) = &policy.auth {
@@ -325,8 +326,8 @@ impl Handshake {
     /// Whether what is offered beside tokens is well formed.
     fn has_sound_offers(&self) -> bool {
         let offers = self.offers();
-        let offers: Vec<_> =
-            offers.iter().map(Vec::as_slice).filter(|offer| !is_credential(&self.ruleset, offer)).collect();
+        let mut is_credential = are_credentials(&self.ruleset);
+        let offers: Vec<_> = offers.iter().map(Vec::as_slice).filter(|offer| !is_credential(offer)).collect();
         subprotocol::are_well_formed(&offers)
     }
 
@@ -336,7 +337,7 @@ impl Handshake {
         let policy = &self.ruleset.policy;
         policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop)
             || policy.auth.as_ref().is_some_and(|auth| auth.refresh.is_some())
-            || self.awaits_first_message()
+            || (self.awaits_first_message() && !policy.auth.as_ref().is_some_and(|auth| auth.keep_token))
     }
 
     /// Whether the token is to come in the first message.

@@ -1,7 +1,7 @@
 //! What becomes of both directions before a connection is authenticated.
 //!
-//! What the upstream sends is judged like anything else, and then waits here instead of going on;
-//! nothing of the client's goes on. A Close is an exception, both ways: it ends the wait, and
+//! What the upstream sends is judged like anything else, and then waits here instead of going on, unless
+//! the policy lets it greet; nothing of the client's goes on. A Close is an exception, both ways: it ends the wait, and
 //! whatever waited is forgotten.
 
 use crate::blocks::Blocks;
@@ -17,8 +17,11 @@ use super::behind;
 pub(super) enum Entrance {
     /// It is, or need not be.
     Open,
-    /// It is not, and will not be: only a Close goes on.
-    Shut,
+    /// It is not, and will not be: only a Close goes on, and of a service that greets the frame that is under way.
+    Shut {
+        /// Whether the service greets.
+        greets: bool,
+    },
     /// Its first message is waited for.
     Waiting(Box<Unauthenticated>),
 }
@@ -27,16 +30,25 @@ pub(super) enum Entrance {
 pub(super) struct Unauthenticated {
     /// How many bytes may still come.
     budget: u64,
-    /// What waits to go to the client.
+    /// What waits to go to the client. Of a service that greets nothing does.
     held: Blocks,
+    /// Whether the service greets: its messages reach the client at once.
+    greets: bool,
 }
 
 impl Entrance {
-    pub(super) fn waiting(max_unauthenticated_bytes: u64) -> Self {
-        Self::Waiting(Box::new(Unauthenticated {
-            budget: max_unauthenticated_bytes,
-            held: Blocks::default(),
-        }))
+    pub(super) fn waiting(max_unauthenticated_bytes: u64, greets: bool) -> Self {
+        let (budget, held) = (max_unauthenticated_bytes, Blocks::default());
+        Self::Waiting(Box::new(Unauthenticated { budget, held, greets }))
+    }
+
+    /// Whether what the upstream sends does not reach the client.
+    pub(super) fn diverts(&self) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Shut { greets } => !greets,
+            Self::Waiting(waiting) => !waiting.greets,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -60,11 +72,13 @@ impl Entrance {
             Self::Open => return Ok(()),
             _ if header.opcode == OpCode::CLOSE => {
                 if peer == Peer::Upstream {
-                    *passage = Passage::default();
+                    if self.diverts() {
+                        *passage = Passage::default();
+                    }
                     self.shut();
                 }
             }
-            Self::Shut => {}
+            Self::Shut { .. } => {}
             Self::Waiting(waiting) => {
                 let len = header.payload_len.saturating_add(header.len as u64);
                 let left = waiting.budget.checked_sub(len).filter(|left| *left >= behind as u64);
@@ -105,7 +119,7 @@ impl Entrance {
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Waiting(waiting) => waiting.held.held(),
-            Self::Open | Self::Shut => 0,
+            Self::Open | Self::Shut { .. } => 0,
         }
     }
 
@@ -113,14 +127,14 @@ impl Entrance {
     pub(super) fn open(&mut self) -> Blocks {
         match std::mem::replace(self, Self::Open) {
             Self::Waiting(waiting) => waiting.held,
-            Self::Open | Self::Shut => Blocks::default(),
+            Self::Open | Self::Shut { .. } => Blocks::default(),
         }
     }
 
     /// The connection ends before it is authenticated, if it is not.
     pub(super) fn shut(&mut self) {
         if !self.is_open() {
-            *self = Self::Shut;
+            *self = Self::Shut { greets: !self.diverts() };
         }
     }
 }
@@ -129,7 +143,7 @@ impl std::fmt::Debug for Entrance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Open => "Open",
-            Self::Shut => "Shut",
+            Self::Shut { .. } => "Shut",
             Self::Waiting(_) => "Waiting",
         })
     }

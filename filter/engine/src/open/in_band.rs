@@ -39,7 +39,7 @@ impl Open {
         let Some(rights) = &self.rights else { return };
         match rights.first_message_timeout() {
             Some(timeout) => {
-                self.entrance = Entrance::waiting(rights.max_unauthenticated_bytes());
+                self.entrance = Entrance::waiting(rights.max_unauthenticated_bytes(), rights.greets());
                 self.deadlines.await_token(now.saturating_add(timeout));
             }
             None => self.be_granted(false),
@@ -73,7 +73,8 @@ impl Open {
             Err(Entry::Granted) => {
                 self.be_granted(false);
                 self.enter();
-                Heard::Taken
+                let keeps = self.rights.as_ref().is_some_and(|rights| rights.keeps_token());
+                if keeps { Heard::Ordinary } else { Heard::Taken }
             }
         };
         match heard {
@@ -93,7 +94,11 @@ impl Open {
         now: Duration,
     ) -> Result<Option<Passage>, Unreadable> {
         if behind.is_none() {
-            self.client.forget_heard();
+            if self.rights.as_ref().is_some_and(|rights| rights.keeps_token()) {
+                self.client.keep_heard(chunk)?;
+            } else {
+                self.client.forget_heard();
+            }
             self.deadlines.note_client(now);
             self.deadlines.expect_no_pong(now);
             self.deadlines.await_fetch(self.rights.as_ref().and_then(|rights| rights.pending_until()));
@@ -157,7 +162,7 @@ impl Open {
     }
 
     fn may_be_granted(&self) -> bool {
-        !matches!(self.entrance, Entrance::Shut) && !self.deadlines.is_closing()
+        !matches!(self.entrance, Entrance::Shut { .. }) && !self.deadlines.is_closing()
     }
 
     /// What a token waits for may have come, or may come no more.
@@ -196,8 +201,12 @@ impl Open {
 
     /// The client is authenticated by its first message: what the upstream has sent goes on.
     fn enter(&mut self) {
+        let greets = !self.entrance.diverts();
         let held = self.entrance.open();
         self.listen();
+        if greets {
+            return;
+        }
         // A stream stays parked only while it holds nothing, and nothing is withheld from it.
         let rests = self.upstream.at_boundary() && self.upstream.withheld() == 0;
         let client = self.parking.of(Peer::Client);
@@ -227,11 +236,14 @@ impl Open {
         let renews = self.rights.as_ref().is_some_and(|rights| rights.can_be_renewed());
         self.client.listen(match self.entrance {
             Entrance::Waiting(_) => Ear::First,
-            Entrance::Shut => Ear::Deaf,
+            Entrance::Shut { .. } => Ear::Deaf,
             Entrance::Open if renews => Ear::Texts,
             Entrance::Open => Ear::Off,
         });
-        self.upstream.diverted = !self.entrance.is_open();
+        self.upstream.diverted = self.entrance.diverts();
+        if matches!(self.entrance, Entrance::Shut { greets: true }) {
+            self.upstream.listen(Ear::Deaf);
+        }
     }
 
     /// Keeps from the client what it may not see of the upstream's chunk.
@@ -242,10 +254,11 @@ impl Open {
     ) -> Result<(), Unreadable> {
         match self.entrance {
             Entrance::Open => {}
+            Entrance::Waiting(_) | Entrance::Shut { .. } if !self.entrance.diverts() => {}
             Entrance::Waiting(_) => self.entrance.hold(passage, chunk)?,
             // What has gone then is the Close that ended the wait.
-            Entrance::Shut if matches!(self.upstream.flow, Flow::Ended) => {}
-            Entrance::Shut => {
+            Entrance::Shut { .. } if matches!(self.upstream.flow, Flow::Ended) => {}
+            Entrance::Shut { .. } => {
                 *passage = Passage::default();
                 self.listen();
             }

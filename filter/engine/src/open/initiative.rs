@@ -247,7 +247,7 @@ impl Open {
             self.backlog.mark();
             self.sends.push((Peer::Client, ping));
             self.deadlines.expect_pong(unread, now);
-        } else if client.is_expected() || (self.entrance.is_open() && client.is_asked_by_application()) {
+        } else if client.is_expected() || (!self.upstream.diverted && client.is_asked_by_application()) {
             // It was asked before, by whomever, and has not said anything since.
             self.deadlines.expect_pong(unread, now);
         } else {

@@ -461,7 +461,7 @@ impl Open {
                 Err(Stop::Refused(reason)) => {
                     side.forget_frame();
                     tally.message(peer, Err(reason));
-                    if peer == Peer::Upstream && !entrance.is_open() {
+                    if peer == Peer::Upstream && entrance.diverts() {
                         passage = Passage::default();
                     }
                     self.refuse(reason, now);

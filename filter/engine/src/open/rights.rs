@@ -10,6 +10,7 @@ use std::time::Duration;
 use postern_config::{Auth, Expiry, Per, Rate};
 
 use crate::auth::admit::{Holder, Rejected, admit};
+use crate::auth::bearer::without_scheme;
 use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
 use crate::auth::message::{Found, Place};
@@ -101,7 +102,7 @@ impl Rights {
     /// The right of whoever `claims` name, or of nobody yet.
     pub(crate) fn new(ruleset: Rc<Ruleset>, buckets: Buckets, claims: Option<&Claims>) -> Self {
         let auth = ruleset.policy.auth.as_ref();
-        let first = auth.and_then(Auth::first_message).map(Place::new);
+        let first = auth.and_then(Auth::first_message).map(Place::of_first);
         let refresh = auth.and_then(|auth| auth.refresh.as_ref()).map(Place::new);
         let times = Times::default();
         let (entering, pending) = (None, None);
@@ -122,6 +123,16 @@ impl Rights {
     /// How many bytes may be on the connection before it is authenticated.
     pub(super) fn max_unauthenticated_bytes(&self) -> u64 {
         self.auth().map_or(0, |auth| auth.max_unauthenticated_bytes)
+    }
+
+    /// Whether the service's messages reach the client before it is authenticated.
+    pub(super) fn greets(&self) -> bool {
+        self.auth().and_then(Auth::first_message).is_some_and(|first| first.greeting)
+    }
+
+    /// Whether the first message goes on once its token is accepted.
+    pub(super) fn keeps_token(&self) -> bool {
+        self.auth().is_some_and(|auth| auth.keep_token)
     }
 
     /// Whether messages may renew it.
@@ -286,7 +297,8 @@ impl Rights {
             let reason = error.map_or(Reason::TokenMissing, TokenError::reason);
             return Err(Box::new(Rejected { detail: error, ..reason.into() }));
         };
-        admit(token.as_bytes(), auth, &self.ruleset, (self.buckets.address(), self.holder.as_ref()), now)
+        let token = without_scheme(token.as_bytes());
+        admit(token, auth, &self.ruleset, (self.buckets.address(), self.holder.as_ref()), now)
     }
 
     fn grant(&mut self, claims: &Claims) {

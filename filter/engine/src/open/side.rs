@@ -440,6 +440,12 @@ impl Side {
         self.proof.forget_kept();
     }
 
+    /// Keeps the bytes of the message that is heard, which is to go on later, and of it nothing more.
+    pub(super) fn keep_heard(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+        self.proof.forget_kept();
+        self.withheld.stash(chunk)
+    }
+
     /// Lets the message that was heard go on.
     pub(super) fn release_heard(&mut self, passage: &mut Passage, tally: &mut Counts) {
         self.end_heard();

@@ -9,6 +9,8 @@ use crate::testing::{SECRET, from_client, from_upstream, request, with};
 
 mod awaiting;
 mod first_message;
+mod greeting;
+mod kept_message;
 mod memory;
 mod mute;
 mod refresh;

@@ -3,6 +3,7 @@
 use postern_config::Carrier;
 
 use super::{Extraction, put_back};
+use crate::auth::bearer::without_scheme;
 use crate::cookies;
 use crate::headers::Headers;
 
@@ -19,7 +20,7 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
             let named =
                 |carrier: &&Carrier| matches!(carrier, Carrier::Cookie(n) if n.as_bytes() == pair.name);
             match carriers.iter().find(named) {
-                Some(carrier) => out.find(carrier, pair.value.to_vec()),
+                Some(carrier) => out.find(carrier, without_scheme(pair.value)),
                 None => kept.push(pair.whole),
             }
         }

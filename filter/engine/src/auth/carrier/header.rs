@@ -32,12 +32,12 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
         let values = spellings.iter().flat_map(|spelling| headers.all(spelling));
         for value in values.map(<[u8]>::trim_ascii) {
             if !name.eq_ignore_ascii_case(AUTHORIZATION) {
-                out.find(carrier, bearer(value).unwrap_or(value).to_vec());
+                out.find(carrier, bearer(value).unwrap_or(value));
                 continue;
             }
             for credentials in split_credentials(value) {
                 match bearer(credentials) {
-                    Some(token) => out.find(carrier, token.to_vec()),
+                    Some(token) => out.find(carrier, token),
                     None => rest.push(credentials.trim_ascii()),
                 }
             }

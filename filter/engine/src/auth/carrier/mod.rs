@@ -1,13 +1,12 @@
 //! Where tokens are in a request, and how they are taken out.
 //!
-//! Owns the four carriers of a handshake: header, query, cookie and subprotocol item. Judges no
-//! token: what stands in a carrier's place is a candidate, even when it is empty or nonsense.
+//! Owns the carriers of a handshake: header, query, cookie and subprotocol items. Judges no token: what stands in a carrier's place is a candidate, even when it is empty or nonsense.
 //! Works on bytes throughout, since nothing in a request need be text.
 
 mod cookie;
 mod header;
 mod query;
-mod subprotocol;
+pub(crate) mod subprotocol;
 
 use postern_config::Carrier;
 
@@ -77,8 +76,8 @@ impl<'c> Presence<'c> {
 }
 
 impl<'c> Extraction<'c> {
-    fn find(&mut self, carrier: &'c Carrier, token: Vec<u8>) {
-        self.candidates.push(Candidate { carrier, token });
+    fn find(&mut self, carrier: &'c Carrier, token: &[u8]) {
+        self.candidates.push(Candidate { carrier, token: token.to_vec() });
     }
 }
 

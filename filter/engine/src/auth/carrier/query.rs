@@ -6,6 +6,7 @@ use percent_encoding::percent_decode;
 use postern_config::Carrier;
 
 use super::Extraction;
+use crate::auth::bearer::without_scheme;
 use crate::headers::{HeaderEdit, Headers, Single};
 
 const PATH: &str = ":path";
@@ -23,7 +24,7 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
         && let Some((found, rest)) = partition(path, carrier_of)
     {
         for (carrier, token) in found {
-            out.find(carrier, token);
+            out.find(carrier, without_scheme(&token));
         }
         out.edits.push(HeaderEdit::Set(PATH.to_owned(), rest));
     }

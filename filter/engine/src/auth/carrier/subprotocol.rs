@@ -1,26 +1,87 @@
 //! Tokens among the offered subprotocols, the only header that a browser's script can fill.
 
-use postern_config::Carrier;
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use postern_config::{Carrier, Encoding};
 
 use super::{Extraction, put_back};
+use crate::auth::bearer::without_scheme;
 use crate::headers::Headers;
 
 const SUBPROTOCOLS: &str = "sec-websocket-protocol";
 
-/// Takes the items of every [`Carrier::Subprotocol`]; the other offers stay, in order. Prefixes
-/// compare by case, as subprotocol names do (RFC 6455 §11.3.4).
+/// What an item of the list is, to some carriers.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Role<'c, 'i> {
+    /// The name before a token.
+    Name,
+    /// A subprotocol that is offered.
+    Offer,
+    /// A token.
+    Token(&'c Carrier, Cow<'i, [u8]>),
+}
+
+/// Tells what the items of one list are, which it is to be shown in order. Prefixes and names compare by case, as those of
+/// subprotocols do (RFC 6455 §11.3.4).
+#[derive(Debug)]
+pub(crate) struct Roles<'c> {
+    carriers: &'c [Carrier],
+    /// The carrier whose name was the last item.
+    named: Option<&'c Carrier>,
+}
+
+impl<'c> Roles<'c> {
+    pub(crate) fn new(carriers: &'c [Carrier]) -> Self {
+        Self { carriers, named: None }
+    }
+
+    /// What the next item is.
+    pub(crate) fn of<'i>(&mut self, item: &'i [u8]) -> Role<'c, 'i> {
+        if let Some(carrier) = self.named.take() {
+            return Role::Token(carrier, item.into());
+        }
+        for carrier in self.carriers {
+            match carrier {
+                Carrier::SubprotocolPair(name) if name.as_bytes() == item => {
+                    self.named = Some(carrier);
+                    return Role::Name;
+                }
+                Carrier::Subprotocol { prefix, encoding } => {
+                    if let Some(rest) = item.strip_prefix(prefix.as_bytes()) {
+                        return Role::Token(carrier, decode(rest, *encoding));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Role::Offer
+    }
+}
+
+/// The token; what is not written as it should be is none, and yet stands where one may be.
+fn decode(written: &[u8], encoding: Encoding) -> Cow<'_, [u8]> {
+    match encoding {
+        Encoding::Plain => written.into(),
+        Encoding::Base64url => URL_SAFE_NO_PAD.decode(written).unwrap_or_default().into(),
+    }
+}
+
+/// Takes the items of every carrier that is a subprotocol; the other offers stay, in order.
 pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut Extraction<'c>) {
     let found_before = out.candidates.len();
     let mut rest = Vec::new();
+    let mut roles = Roles::new(carriers);
     for item in headers.list(SUBPROTOCOLS) {
-        let token = carriers.iter().find_map(|carrier| match carrier {
-            Carrier::Subprotocol(prefix) => Some((carrier, item.strip_prefix(prefix.as_bytes())?)),
-            _ => None,
-        });
-        match token {
-            Some((carrier, token)) => out.find(carrier, token.to_vec()),
-            None => rest.push(item),
+        match roles.of(item) {
+            Role::Name => {}
+            Role::Offer => rest.push(item),
+            Role::Token(carrier, token) => out.find(carrier, without_scheme(&token)),
         }
+    }
+    if let Some(carrier) = roles.named {
+        out.find(carrier, b"");
     }
     if out.candidates.len() > found_before {
         out.edits.push(put_back(SUBPROTOCOLS, &rest, b", "));

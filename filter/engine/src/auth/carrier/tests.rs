@@ -1,10 +1,19 @@
-use postern_config::JsonPointer;
+use postern_config::{Encoding, FirstMessage, JsonPointer};
 
 use super::*;
 use crate::headers::Field;
 
 fn fields(pairs: &[(&str, &[u8])]) -> Vec<Field> {
     pairs.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect()
+}
+
+fn prefixed(prefix: &str) -> Carrier {
+    Carrier::Subprotocol { prefix: prefix.to_owned(), encoding: Encoding::Plain }
+}
+
+fn first_message(pointer: &str) -> Carrier {
+    let pointer = JsonPointer::new(pointer).unwrap();
+    Carrier::FirstMessage(FirstMessage { pointer, prefix: String::new(), greeting: false })
 }
 
 /// The tokens and edits that `carriers` give in a request of these fields.
@@ -216,7 +225,7 @@ fn several_cookie_fields_are_one_list() {
 fn only_the_item_with_the_prefix_leaves_the_offered_subprotocols() {
     check_field(
         "sec-websocket-protocol",
-        &[Carrier::Subprotocol("bearer.".into())],
+        &[prefixed("bearer.")],
         &[
             (b"chat.v2, bearer.abc", &[b"abc"], Some(b"chat.v2")),
             (b"bearer.a.b.c,chat.v2,chat.v1", &[b"a.b.c"], Some(b"chat.v2, chat.v1")),
@@ -230,7 +239,7 @@ fn only_the_item_with_the_prefix_leaves_the_offered_subprotocols() {
     );
     let two: &[(&str, &[u8])] =
         &[("sec-websocket-protocol", b"b, bearer.x"), ("Sec-WebSocket-Protocol", b"a")];
-    let (tokens, edits) = extracted(two, &[Carrier::Subprotocol("bearer.".into())]);
+    let (tokens, edits) = extracted(two, &[prefixed("bearer.")]);
     assert_eq!(tokens, [b"x"]);
     assert_eq!(edits, [HeaderEdit::Set("sec-websocket-protocol".into(), b"b, a".to_vec())]);
 }
@@ -240,8 +249,8 @@ fn every_carrier() -> Vec<Carrier> {
     vec![
         Carrier::Cookie("ws".into()),
         Carrier::Query("t".into()),
-        Carrier::Subprotocol("bearer.".into()),
-        Carrier::FirstMessage(JsonPointer::new("/token").unwrap()),
+        prefixed("bearer."),
+        first_message("/token"),
         Carrier::Header("authorization".into()),
     ]
 }
@@ -274,8 +283,7 @@ fn keep_token_finds_tokens_and_takes_nothing_out() {
 
 #[test]
 fn a_carrier_that_is_not_configured_is_left_alone() {
-    let elsewhere =
-        [Carrier::Header("x-token".into()), Carrier::FirstMessage(JsonPointer::new("/t").unwrap())];
+    let elsewhere = [Carrier::Header("x-token".into()), first_message("/t")];
     assert_eq!(extracted(EVERYWHERE, &elsewhere), (vec![], vec![]));
 }
 
@@ -313,4 +321,59 @@ fn a_token_does_not_hide_behind_a_semicolon() {
     let found = extract(Headers::new(&fields), &carriers, false);
     assert_eq!(found.candidates.len(), 2);
     assert_eq!(found.edits, [HeaderEdit::Set(":path".to_owned(), b"/chat?x=1;y".to_vec())]);
+}
+
+#[test]
+fn the_item_behind_a_name_is_a_token_and_goes_with_it() {
+    check_field(
+        "sec-websocket-protocol",
+        &[Carrier::SubprotocolPair("bearer".into()), prefixed("t.")],
+        &[
+            (b"bearer, abc", &[b"abc"], None),
+            (b"chat.v2, bearer, abc, chat.v1", &[b"abc"], Some(b"chat.v2, chat.v1")),
+            (b"chat.v2,bearer", &[b""], Some(b"chat.v2")),
+            (b"bearer, bearer", &[b"bearer"], None),
+            (b"bearer, t.abc", &[b"t.abc"], None),
+            (b"bearer, a, b", &[b"a"], Some(b"b")),
+            (b"bearer, a, bearer, b", &[b"a", b"b"], None),
+            (b"t.a, bearer, b", &[b"b", b"a"], None),
+            (b"Bearer, abc", &[], Some(b"Bearer, abc")),
+            (b"bearers, abc", &[], Some(b"bearers, abc")),
+        ],
+    );
+    // The list may be in two fields.
+    let two: &[(&str, &[u8])] =
+        &[("sec-websocket-protocol", b"a, bearer"), ("Sec-WebSocket-Protocol", b"x, b")];
+    let (tokens, edits) = extracted(two, &[Carrier::SubprotocolPair("bearer".into())]);
+    assert_eq!(tokens, [b"x"]);
+    assert_eq!(edits, [HeaderEdit::Set("sec-websocket-protocol".into(), b"a, b".to_vec())]);
+}
+
+#[test]
+fn what_is_no_base64url_behind_a_prefix_is_no_token_and_still_stands_for_one() {
+    let carrier = Carrier::Subprotocol { prefix: "b64.".to_owned(), encoding: Encoding::Base64url };
+    check_field(
+        "sec-websocket-protocol",
+        &[carrier],
+        &[
+            (b"b64.ZTMwLmUzMC5lMzA", &[b"e30.e30.e30"], None),
+            (b"chat, b64.QmVhcmVyIGUzMC5lMzAuZTMw", &[b"e30.e30.e30"], Some(b"chat")),
+            (b"b64.e30.e30.e30", &[b""], None),
+            (b"b64.ZTMwLmUzMC5lMzA=", &[b""], None),
+            (b"b64.ZTMw+/", &[b""], None),
+            (b"b64.", &[b""], None),
+        ],
+    );
+}
+
+#[test]
+fn the_scheme_bearer_is_taken_off_in_every_carrier_and_once() {
+    let carriers =
+        [Carrier::Cookie("t".into()), Carrier::Query("t".into()), Carrier::Header("x-token".into())];
+    let cases: [(&str, &[u8]); 3] =
+        [("cookie", b"t=Bearer  abc"), (":path", b"/ws?t=bearer%20+abc"), ("x-token", b"BEARER abc")];
+    for (field, value) in cases {
+        assert_eq!(extracted(&[(field, value)], &carriers).0, [b"abc"], "{field}");
+    }
+    assert_eq!(extracted(&[("cookie", b"t=Bearer Bearer abc")], &carriers).0, [b"Bearer abc"]);
 }

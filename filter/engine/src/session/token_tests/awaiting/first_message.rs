@@ -424,3 +424,29 @@ fn a_first_message_waits_no_longer_for_a_clock_that_is_set_back() {
     host.time(now + PATIENCE);
     host.assert_kept_out(now + PATIENCE, Reason::TokenInvalid, true);
 }
+
+#[test]
+fn a_first_message_that_is_kept_waits_for_its_key_and_goes_on_before_all_behind_it() {
+    let said = [first(), behind()].concat();
+    for size in [1, 5, 21, said.len()] {
+        for before in [first().len(), first().len() + 9, said.len()] {
+            let mut fetcher = Fetcher::new(json!({"keep_token": true}), json!({}));
+            let mut host = enter(&fetcher);
+            said[..before].chunks(size).for_each(|piece| host.client_sends(OPENED, piece));
+            host.upstream_sends(OPENED, &greeting());
+            assert!(host.session.is_waiting());
+            host.assert_nobody_has_seen_anything();
+            assert!(host.session.held() >= first().len() as u64, "what waits is counted");
+            fetcher.fetched(Kind::Keys, Some(&issuer_keys()), OPENED + s(1));
+            host.input(OPENED + s(1), Input::Fetched);
+            said[before..].chunks(size).for_each(|piece| host.client_sends(OPENED + s(2), piece));
+            assert_eq!(host.seen(), (frames(&greeting()), frames(&said)), "{before} in pieces of {size}");
+        }
+    }
+    // One whose key does not come goes nowhere.
+    let mut fetcher = Fetcher::new(json!({"keep_token": true}), json!({}));
+    let mut host = waiting(&fetcher, &behind());
+    fetcher.fetched(Kind::Keys, Some(&old_keys()), OPENED + s(1));
+    host.input(OPENED + s(1), Input::Fetched);
+    host.assert_kept_out(OPENED + s(1), Reason::TokenInvalid, true);
+}

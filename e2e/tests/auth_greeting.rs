@@ -1,0 +1,103 @@
+//! Protocols whose service speaks first, or wants the first message too: what it says reaches a client that is not
+//! authenticated, and what the client says goes up as it came, once it is.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+
+use std::time::Duration;
+
+use postern_e2e::token::edge_claims;
+use postern_e2e::twins::document;
+use postern_e2e::{Behaviour, Frame, RunningScene, Scene, Signer, json};
+
+fn greeting() -> Vec<Frame> {
+    vec![
+        Frame::text(r#"0{"sid":"0a1b","pingInterval":25000}"#),
+        Frame::binary(vec![7; 20_000]),
+        Frame::text("behind much"),
+    ]
+}
+
+async fn start() -> RunningScene {
+    let provider = json!({
+        "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+        "secret": {"env": "POSTERN_EDGE_SECRET"},
+    });
+    let place = json!({"pointer": "/token", "prefix": "40", "greeting": true});
+    let auth = json!({
+        "providers": ["edge"], "from": [{"first_message": place}], "keep_token": true,
+        "max_unauthenticated_bytes": "32KiB", "first_message_timeout": "2s",
+    });
+    let greets = greeting().iter().map(Frame::bytes).collect();
+    let floods = vec![Frame::binary(vec![7; 30_000]).bytes(), Frame::binary(vec![7; 30_000]).bytes()];
+    Scene::new()
+        .document(document(json!({"edge": provider}), json!({"first": {"auth": auth}})))
+        .upstream("/ws/first/greets", Behaviour::Chatty(greets))
+        .upstream("/ws/first/floods", Behaviour::Chatty(floods))
+        .start()
+        .await
+}
+
+fn first(token: &str) -> Frame {
+    Frame::text(&format!("40{}", json!({ "token": token })))
+}
+
+fn good() -> Frame {
+    first(&Signer::edge().mint(&edge_claims("alice")))
+}
+
+#[tokio::test]
+async fn a_service_that_speaks_first_is_heard_and_then_hears_the_first_message_as_it_came() {
+    let scene = start().await;
+    for size in [1, 7, 1000] {
+        let mut client = scene.open("/ws/first/greets").await;
+        for frame in greeting() {
+            assert_eq!(client.frame().await, Ok(frame));
+        }
+        let (good, behind) = (good(), Frame::text("behind"));
+        client
+            .send_in_pieces_of(
+                size,
+                &[good.clone().masked().bytes(), behind.clone().masked().bytes()].concat(),
+            )
+            .await;
+        assert_eq!(client.frame().await, Ok(good), "the service has it and answers, in pieces of {size}");
+        assert_eq!(client.frame().await, Ok(behind));
+    }
+}
+
+#[tokio::test]
+async fn nothing_goes_up_of_a_client_without_a_token_however_it_was_greeted() {
+    let scene = start().await;
+    let cases = [
+        ("no token", Frame::text("40{}"), 3000, "token_missing"),
+        ("without the prefix", Frame::text(&json!({"token": "x"}).to_string()), 3000, "token_missing"),
+        ("nonsense", first("nonsense"), 3000, "token_invalid"),
+    ];
+    for (name, message, code, reason) in cases {
+        let mut client = scene.open("/ws/first/greets").await;
+        for frame in greeting() {
+            assert_eq!(client.frame().await, Ok(frame), "{name}");
+        }
+        let behind = Frame::text("behind").masked().bytes();
+        client.send([message.masked().bytes(), behind].concat()).await;
+        assert_eq!(client.frame().await, Ok(Frame::closing(code, reason)), "{name}");
+        client.send(Frame::closing(1000, "").masked().bytes()).await;
+        let record = scene.record(&client).await;
+        let close = record.close().await;
+        assert_eq!((close.code(), close.reason()), (Some(code), reason.to_owned()), "{name}");
+        assert_eq!(record.frames().len(), 1, "{name}: nothing but the Close went up");
+    }
+}
+
+#[tokio::test]
+async fn a_greeting_is_bounded_by_bytes_and_by_time() {
+    let scene = start().await;
+    let mut client = scene.open("/ws/first/floods").await;
+    assert_eq!(client.frame().await, Ok(Frame::binary(vec![7; 30_000])), "it is within the limit");
+    assert_eq!(client.frame().await, Ok(Frame::closing(1009, "message_too_big")));
+    let mut client = scene.open("/ws/first/greets").await;
+    for frame in greeting() {
+        assert_eq!(client.frame().await, Ok(frame));
+    }
+    let timeout = Duration::from_secs(10);
+    assert_eq!(client.frame_within(timeout).await, Ok(Frame::closing(3008, "auth_timeout")));
+}
