@@ -52,7 +52,7 @@ mod tests {
             lines,
             [
                 "memory: `binary` holds nothing of what peers send",
-                "memory: `chat` holds up to 74 KiB of a connection; `memory.budget` of 1 MiB has room for 13 of these \
+                "memory: `chat` holds up to 69 KiB of a connection; `memory.budget` of 1 MiB has room for 14 of these \
                  in a worker",
             ]
         );
