@@ -1,14 +1,18 @@
-//! What the operator's log says of a refused handshake beside its reason. The client never learns it.
+//! What the operator's log says of a refusal beside its reason. The client never learns it.
 
 use crate::auth::error::TokenError;
 use crate::csrf::error::CsrfError;
+use crate::lane::Fault;
 
-/// What was wrong with what the client sent.
+/// What was wrong with what a peer sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Detail {
     /// With the CSRF token.
     #[error(transparent)]
     Csrf(#[from] CsrfError),
+    /// With a frame.
+    #[error(transparent)]
+    Frame(#[from] Fault),
     /// With its origin, which is this.
     #[error("the origin is {0}")]
     Origin(Shown),

@@ -4,6 +4,7 @@
 //! payload is let through. It reads no payload and knows no time; what a payload says is judged in
 //! [`proof`](crate::open::proof), rates in [`rates`](crate::open::rates).
 
+mod fault;
 mod skim;
 
 use std::ops::Range;
@@ -13,7 +14,9 @@ use postern_config::MessageType;
 use crate::chunk::{Chunk, Unreadable};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, OpCode};
 use crate::inflate;
+use crate::open::ping::PAYLOAD_LEN;
 use crate::reason::Reason;
+pub use fault::Fault;
 pub(crate) use skim::Run;
 
 /// Who sends into a lane.
@@ -84,8 +87,8 @@ pub(crate) enum Step {
     Frame(Frame),
     /// Payload of the last frame.
     Payload(Range<usize>),
-    /// A header that may not pass. The lane stands before it.
-    Violation(Reason),
+    /// A header that may not pass, and what it breaks if that is RFC 6455. The lane stands before it.
+    Violation(Reason, Option<Fault>),
 }
 
 /// The header of a frame.
@@ -176,8 +179,8 @@ impl Lane {
         let header = match FrameHeader::parse(bytes) {
             Ok(Some(header)) => header,
             Ok(None) => {
-                if let Err(reason) = self.judge_start(bytes) {
-                    return Ok(Step::Violation(reason));
+                if let Err(fault) = self.judge_start(bytes) {
+                    return Ok(fault.into());
                 }
                 // An incomplete header is shorter than a whole one, so it is always held.
                 return Ok(match Held::new(bytes) {
@@ -185,14 +188,17 @@ impl Lane {
                         self.held = held;
                         Step::End
                     }
-                    None => Step::Violation(Reason::Internal),
+                    None => Step::Violation(Reason::Internal, None),
                 });
             }
-            Err(_) => return Ok(Step::Violation(Reason::ProtocolError)),
+            Err(malformed) => return Ok(Fault::from(malformed).into()),
         };
-        let starts_message = match self.judge_start(bytes).and_then(|()| self.judge(&header)) {
+        if let Err(fault) = self.judge_start(bytes) {
+            return Ok(fault.into());
+        }
+        let starts_message = match self.judge(&header) {
             Ok(starts_message) => starts_message,
-            Err(reason) => return Ok(Step::Violation(reason)),
+            Err(reason) => return Ok(Step::Violation(reason, None)),
         };
         let end = position + header.len.saturating_sub(self.held.as_slice().len());
         self.payload_left = header.payload_len;
@@ -208,28 +214,35 @@ impl Lane {
         taken
     }
 
-    /// What the first two bytes of a header tell, as soon as they are there (§5.2, §5.4, §5.5).
-    fn judge_start(&self, header: &[u8]) -> Result<(), Reason> {
+    /// What the first two bytes of a header tell, as soon as they are there (§5.2, §5.4, §5.5). A Pong of a client's passes
+    /// without a mask if it is as long as an answer to a Ping of Postern's own: whether it is one is to be asked then.
+    fn judge_start(&self, header: &[u8]) -> Result<(), Fault> {
         let Some(first) = header.first() else { return Ok(()) };
         let opcode = OpCode::of(*first);
         let fin = first & 0x80 != 0;
         let continues = opcode == OpCode::CONTINUATION;
-        let misplaced = !opcode.is_control() && continues != self.message.is_some();
         // RSV1 marks a compressed message at its first frame, and nothing else (RFC 7692 §6).
         let rsv1 = self.limits.compressible && (opcode == OpCode::TEXT || opcode == OpCode::BINARY);
         let reserved_bits = first & if rsv1 { 0x30 } else { 0x70 };
-        if reserved_bits != 0 || opcode.is_reserved() || misplaced || (opcode.is_control() && !fin) {
-            return Err(Reason::ProtocolError);
+        match (opcode.is_control(), continues, self.message.is_some()) {
+            _ if reserved_bits != 0 => return Err(Fault::ReservedBit),
+            _ if opcode.is_reserved() => return Err(Fault::ReservedOpcode),
+            (true, ..) if !fin => return Err(Fault::LongControl),
+            (false, true, false) => return Err(Fault::Continuation),
+            (false, false, true) => return Err(Fault::Interrupted),
+            _ => {}
         }
         let Some(second) = header.get(1) else { return Ok(()) };
         let masked = second & 0x80 != 0;
         let length = second & 0x7f;
-        let too_long = opcode.is_control() && length > 125;
-        let half_a_code = opcode == OpCode::CLOSE && length == 1;
-        if masked != (self.sender == Peer::Client) || too_long || half_a_code {
-            return Err(Reason::ProtocolError);
+        let may_be_an_answer = opcode == OpCode::PONG && usize::from(length) == PAYLOAD_LEN;
+        match (self.sender, masked) {
+            (Peer::Client, false) if !may_be_an_answer => Err(Fault::NotMasked),
+            (Peer::Upstream, true) => Err(Fault::Masked),
+            _ if opcode.is_control() && length > 125 => Err(Fault::LongControl),
+            _ if opcode == OpCode::CLOSE && length == 1 => Err(Fault::HalfACode),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Judges a header that is well formed against the limits, and says whether it starts a message.
@@ -258,6 +271,19 @@ impl Lane {
         let starts_message = self.message.is_none();
         self.message = (!header.fin).then_some(OpenMessage { bytes, fragments, ..so_far });
         Ok(starts_message)
+    }
+}
+
+impl From<Fault> for Step {
+    fn from(fault: Fault) -> Self {
+        Self::Violation(Reason::ProtocolError, Some(fault))
+    }
+}
+
+impl Frame {
+    /// Whether it is a client's without a mask: no frame, unless it answers a Ping of Postern's own.
+    pub(crate) fn lacks_mask(&self, sender: Peer) -> bool {
+        sender == Peer::Client && self.header.mask.is_none()
     }
 }
 

@@ -13,7 +13,6 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::auth::error::TokenError;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::blocks::Blocks;
 use crate::chunk::{Chunk, Unreadable};
@@ -152,8 +151,8 @@ pub enum Event {
         reason: Reason,
         /// What a problem document would have named the request by.
         instance: String,
-        /// What was wrong with a token that was sent on it.
-        detail: Option<TokenError>,
+        /// What was wrong with what was sent on it.
+        detail: Option<Detail>,
     },
     /// A handshake was refused; the detail is for the log.
     Refused {
@@ -641,5 +640,7 @@ mod time_tests;
 #[cfg(test)]
 mod token_tests;
 mod trailers;
+#[cfg(test)]
+mod unmasked_tests;
 #[cfg(test)]
 mod worst_case_tests;

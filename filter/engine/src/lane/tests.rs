@@ -32,7 +32,7 @@ fn run(sender: Peer, limits: LaneLimits, bytes: &[u8], cuts: &[usize]) -> (Vec<u
                     position = range.end;
                     passed.extend_from_slice(&chunk[range]);
                 }
-                Step::Violation(reason) => return (passed, Some(reason)),
+                Step::Violation(reason, _) => return (passed, Some(reason)),
             }
         }
     }

@@ -187,7 +187,7 @@ impl Open {
     }
 
     fn refuse_token(&mut self, Refused { reason, detail }: Refused, now: Duration) {
-        self.detail = detail.map(Box::new);
+        self.detail = detail.map(|detail| Box::new(detail.into()));
         self.refuse(reason, now);
     }
 

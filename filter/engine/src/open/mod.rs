@@ -28,14 +28,14 @@ mod withheld;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::auth::error::TokenError;
 use crate::auth::revocation::Bearer;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::blocks::Blocks;
 use crate::chunk::{Chunk, Unreadable};
+use crate::detail::Detail;
 use crate::frame::OpCode;
 use crate::handshake::Deflate;
-use crate::lane::{Frame, Peer, Step};
+use crate::lane::{Fault, Frame, Peer, Step};
 use crate::passage::Passage;
 use crate::rate::{Charge, Outcome};
 use crate::reason::Reason;
@@ -75,7 +75,7 @@ pub(crate) struct Open {
     upload: Option<Box<Upload>>,
     refused: Option<Reason>,
     /// What was wrong with the token that ended it.
-    detail: Option<Box<TokenError>>,
+    detail: Option<Box<Detail>>,
     /// What goes on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
     /// The client's chunk that waits for an answer.
@@ -201,9 +201,9 @@ impl Open {
         self.rights.as_ref().and_then(|rights| rights.bearer())
     }
 
-    /// What was wrong with the token that ended the connection.
-    pub(crate) fn detail(&self) -> Option<TokenError> {
-        self.detail.as_deref().copied()
+    /// What was wrong with what ended the connection.
+    pub(crate) fn detail(&self) -> Option<Detail> {
+        self.detail.as_deref().cloned()
     }
 
     /// What was counted since this was last asked; `is_over` where it is asked for the last time.
@@ -405,7 +405,10 @@ impl Open {
                         position = frame.range.end;
                         payload_len = Some(frame.header.payload_len);
                         let behind = behind.as_ref().map_or(0, |behind| behind.len);
-                        if let Err(reason) = entrance.judge(peer, &frame.header, &mut passage, behind) {
+                        if frame.lacks_mask(peer) && !parking.of(peer).may_answer() {
+                            Err(Fault::NotMasked.into())
+                        } else if let Err(reason) = entrance.judge(peer, &frame.header, &mut passage, behind)
+                        {
                             Err(Stop::Refused(reason))
                         } else if side.is_discarded(&frame) {
                             side.discard_frame();
@@ -443,30 +446,41 @@ impl Open {
                                 continue;
                             }
                             let frame = candidate.frame(position);
-                            if peer == Peer::Client && !rates.is_empty() {
+                            if frame.lacks_mask(peer) {
+                                Err(Fault::NotMasked.into())
+                            } else if peer == Peer::Client && !rates.is_empty() {
                                 charged = Some(Charged::new(frame));
                                 continue;
+                            } else {
+                                control = Some(OpCode::PONG);
+                                side.release_candidate(&mut passage);
+                                taken
                             }
-                            control = Some(OpCode::PONG);
-                            side.release_candidate(&mut passage);
+                        } else {
+                            taken
                         }
-                        taken
                     }
-                    Step::Violation(reason) => Err(Stop::Refused(side.refusal_by(reason))),
+                    Step::Violation(_, Some(fault)) => Err(fault.into()),
+                    Step::Violation(reason, None) => Err(Stop::Refused(side.refusal_by(reason))),
                 }
             };
-            match taken {
-                Ok(()) => {}
+            let (refused, fault) = match taken {
+                Ok(()) => (None, None),
                 Err(Stop::Unreadable) => return Err(Unreadable),
-                Err(Stop::Refused(reason)) => {
-                    side.forget_frame();
-                    tally.message(peer, Err(reason));
-                    if peer == Peer::Upstream && entrance.diverts() {
-                        passage = Passage::default();
-                    }
-                    self.refuse(reason, now);
-                    continue;
+                Err(Stop::Broken(fault)) => (Some(Reason::ProtocolError), Some(fault)),
+                Err(Stop::Refused(reason)) => (Some(reason), None),
+            };
+            if let Some(reason) = refused {
+                side.forget_frame();
+                tally.message(peer, Err(reason));
+                if peer == Peer::Upstream && entrance.diverts() {
+                    passage = Passage::default();
                 }
+                if self.refused.is_none() {
+                    self.detail = fault.map(|fault| Box::new(fault.into()));
+                }
+                self.refuse(reason, now);
+                continue;
             }
             let takes_pings = side.takes(OpCode::PING);
             if side.lane.is_closed() {

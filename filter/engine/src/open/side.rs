@@ -7,7 +7,7 @@ use postern_config::{Compression, Policy};
 use crate::chunk::{Chunk, PAYLOAD_WINDOW, Unreadable};
 use crate::frame::OpCode;
 use crate::inflate::{Context, Inflater};
-use crate::lane::{Frame, Lane, LaneLimits, Peer, Run};
+use crate::lane::{Fault, Frame, Lane, LaneLimits, Peer, Run};
 use crate::passage::Passage;
 use crate::reason::Reason;
 use crate::tally::Counts;
@@ -78,6 +78,8 @@ enum Care {
 /// Why a chunk is not judged on.
 #[derive(Debug)]
 pub(super) enum Stop {
+    /// For what a header breaks of the protocol.
+    Broken(Fault),
     Refused(Reason),
     Unreadable,
 }
@@ -494,6 +496,12 @@ impl Side {
             tally.message(self.sender, Ok(true));
         }
         tally.bytes(self.sender, payload_bytes);
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Broken(fault)
     }
 }
 

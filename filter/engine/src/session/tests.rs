@@ -188,10 +188,10 @@ fn a_violation_of_the_upstream_never_reaches_the_client() {
 fn a_parked_client_is_told_at_once() {
     let mut trial = Trial::open(json!({}));
     assert!(trial.parks(Peer::Upstream, b""));
-    let up = trial.client(&from_client(0xc1, b""));
-    assert_eq!(up, masked_close(Reason::ProtocolError));
-    let told = closed(Reason::ProtocolError);
-    assert_eq!(trial.outputs, [told, Output::Send(Peer::Client, close(Reason::ProtocolError))]);
+    let up = trial.client(&from_client(0x82, &[0; 65_537]));
+    assert_eq!(up, masked_close(Reason::FrameTooBig));
+    let told = closed(Reason::FrameTooBig);
+    assert_eq!(trial.outputs, [told, Output::Send(Peer::Client, close(Reason::FrameTooBig))]);
     assert_eq!(trial.upstream(&from_upstream(0x88, &[0x03, 0xea])), b"", "nothing follows a Close");
 }
 

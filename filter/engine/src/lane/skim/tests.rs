@@ -193,7 +193,7 @@ fn nothing_is_skimmed_while_anything_is_open() {
                 Step::Frame(frame) => position = frame.range.end,
                 Step::Payload(range) => position = range.end,
                 Step::End => break,
-                Step::Violation(reason) => panic!("{what}: {reason:?}"),
+                Step::Violation(reason, _) => panic!("{what}: {reason:?}"),
             }
         }
         let run = lane.skim(&mut &binary[..], 0, Some(BEGINS_WITH_T)).unwrap();

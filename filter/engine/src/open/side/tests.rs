@@ -73,11 +73,12 @@ fn judge_chunk(
                 position = range.end;
                 side.take_payload(range, &mut chunk, passage, tally)
             }
-            Step::Violation(reason) => return (skimmed, Some(reason)),
+            Step::Violation(reason, _) => return (skimmed, Some(reason)),
         };
         match taken {
             Ok(()) => {}
             Err(Stop::Refused(reason)) => return (skimmed, Some(reason)),
+            Err(Stop::Broken(_)) => return (skimmed, Some(Reason::ProtocolError)),
             Err(Stop::Unreadable) => panic!("the chunk is at hand"),
         }
     }
