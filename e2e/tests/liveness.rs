@@ -403,6 +403,88 @@ async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arri
     assert_eq!(scene.access_line(client.case()).await["reason"], "pong_timeout");
 }
 
+/// A client that reads so many bytes at a time as it is told, and answers what it is asked.
+struct Reader {
+    client: RawClient,
+    /// What it has read of a frame that is not whole.
+    partial: Vec<u8>,
+    /// How many bytes of the application's it has read in whole frames.
+    read: usize,
+    /// How often it was asked.
+    asked: usize,
+}
+
+impl Reader {
+    async fn take(&mut self, bytes: usize) {
+        self.partial.extend(self.client.bytes(bytes).await.expect("an open connection"));
+        let mut taken = 0;
+        while let Some((frame, length)) = Frame::parse(&self.partial[taken..]) {
+            taken += length;
+            if frame.is_heartbeat() {
+                self.asked += 1;
+                answer(&mut self.client, &frame).await;
+            } else {
+                assert_eq!(frame.payload.first(), Some(&7), "{frame:?}");
+                self.read += length;
+            }
+        }
+        self.partial.drain(..taken);
+    }
+
+    /// Reads so many bytes a second for a while.
+    async fn take_slowly(&mut self, speed: usize, time: Duration) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / 8);
+        let start = Instant::now();
+        while start.elapsed() < time {
+            ticks.tick().await;
+            self.take(speed / 8).await;
+        }
+    }
+
+    /// Reads all that is left of so many bytes of the application's.
+    async fn take_all(&mut self, bytes: usize) {
+        while self.read < bytes {
+            let left = bytes.saturating_sub(self.read + self.partial.len());
+            self.take(left.clamp(1, 64 << 10)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_stays_and_one_that_reads_nothing_does_not() {
+    // For longer than a client may be silent.
+    const SLOWLY: Duration = Duration::from_secs(10);
+    const SPEED: usize = 32 << 10;
+    let scene = scene().plaintext().start().await;
+    for (size, path) in [(1_000, "/ws/beats"), (60_000, "/ws/beats"), (60_000, "/ws/beats/silent")] {
+        let client = open(&scene, path).await;
+        let record = scene.record(&client).await;
+        // As much as the sockets on the way and Envoy hold.
+        let message = Frame::binary(vec![7; size]).bytes();
+        let all = message.repeat((6 << 20) / message.len());
+        record.send(&all);
+        let mut reader = Reader { client, partial: Vec::new(), read: 0, asked: 0 };
+        reader.take_slowly(SPEED, SLOWLY).await;
+        let (read, asked) = (reader.read, reader.asked);
+        assert!(read < 1 << 20 && asked > 0, "{path} {size}: {read} bytes read, asked {asked} times");
+        reader.take_all(all.len()).await;
+        assert!(record.is_open(), "{path} {size}");
+        drop(reader);
+
+        let client = open(&scene, path).await;
+        let record = scene.record(&client).await;
+        record.send(&all);
+        let start = Instant::now();
+        record.ended().await;
+        let took = start.elapsed();
+        // A second for every 16 KiB up to the first Ping, and then as long as for any other.
+        let most = Duration::from_secs(4 + 4) + PONG_TIMEOUT + CLOSE_TIMEOUT + LATE;
+        assert!(took < most, "{path} {size}: {took:?}");
+        let reason = scene.access_line(client.case()).await["reason"].clone();
+        assert!(reason == "pong_timeout" || reason == "idle_timeout", "{path} {size}: {reason}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_it_has_seen_half() {
     let scene = scene().plaintext().start().await;

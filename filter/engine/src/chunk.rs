@@ -50,6 +50,30 @@ impl Chunk for &[u8] {
     }
 }
 
+/// The first `len` bytes of a chunk.
+#[derive(Debug)]
+pub(crate) struct Start<'c, C> {
+    chunk: &'c mut C,
+    len: usize,
+}
+
+impl<'c, C: Chunk> Start<'c, C> {
+    pub(crate) fn new(chunk: &'c mut C, len: usize) -> Self {
+        let len = len.min(chunk.len());
+        Self { chunk, len }
+    }
+}
+
+impl<C: Chunk> Chunk for Start<'_, C> {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn at_hand(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
+        if range.end > self.len { Err(Unreadable) } else { self.chunk.at_hand(range) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +88,14 @@ mod tests {
             assert_eq!(chunk.at_hand(range.clone()), Err(Unreadable), "{range:?}");
             assert_eq!(chunk.window(range.clone()), Err(Unreadable), "{range:?}");
         }
+    }
+
+    #[test]
+    fn the_start_of_a_chunk_ends_before_it() {
+        let mut chunk = &b"0123456789"[..];
+        let mut start = Start::new(&mut chunk, 6);
+        assert_eq!((start.len(), start.window(4..6)), (6, Ok(&b"45"[..])));
+        assert_eq!(start.window(5..7), Err(Unreadable));
+        assert_eq!(Start::new(&mut chunk, 60).len(), 10);
     }
 }

@@ -634,6 +634,8 @@ mod over_tests;
 #[cfg(test)]
 mod plain_tests;
 #[cfg(test)]
+mod slow_reader_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod time_tests;

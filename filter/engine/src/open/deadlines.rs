@@ -9,19 +9,13 @@ use crate::moment::Moment;
 use crate::reason::Reason;
 use crate::ruleset::Ruleset;
 
+use super::backlog::reading;
+
 /// For how long nothing may have come from the upstream before its stream is parked again.
 const QUIET: Duration = Duration::from_millis(250);
 
 /// How long a question that could not be asked waits to be tried again.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// How slowly a client may read what went before a Ping, in bytes per second: its answer is waited
-/// for so much longer.
-const SLOWEST_READER: u64 = 64 * 1024;
-
-/// How much may lie between a host and a client that still reads, in bytes: the buffers on the way
-/// hold no more.
-const MOST_UNREAD: u64 = 16 * 1024 * 1024;
 
 /// How long a client that does not answer has for the Close.
 const LAST_WORD: Duration = Duration::from_millis(500);
@@ -69,6 +63,8 @@ pub(super) struct UnderWay {
     pub(super) held_up_until: Option<Moment>,
     /// When the frame has to be whole that the client is sending.
     pub(super) frame_ends_at: Option<Moment>,
+    /// Until when the client may be reading what lies before the Ping that it is to answer.
+    pub(super) reads_until: Option<Moment>,
     /// Whether a frame of the service's is under way to the client, which cannot be asked meanwhile.
     pub(super) unaskable: bool,
 }
@@ -240,12 +236,10 @@ impl Deadlines {
         self.ping_at.zip(due_at).is_some_and(|(at, due_at)| at > due_at)
     }
 
-    /// The client has been asked, because that was due, `unread` bytes after what it is known to
-    /// have read.
-    pub(super) fn expect_pong(&mut self, unread: u64, now: Duration) {
-        let now = Moment::from(now);
-        let read_at = self.read_at.min(now.after(reading(unread.min(MOST_UNREAD)))).max(now);
-        self.pong_at = Some(read_at.after(self.liveness().pong_timeout));
+    /// The client has been asked, because that was due, and has read what lies before by then.
+    pub(super) fn expect_pong(&mut self, read_by: Moment, now: Duration) {
+        let read_by = read_by.max(now.into());
+        self.pong_at = Some(read_by.after(self.liveness().pong_timeout));
         self.ping_at = None;
     }
 
@@ -321,6 +315,26 @@ impl Deadlines {
         }
     }
 
+    /// Whether silent clients are asked.
+    pub(super) fn asks(&self) -> bool {
+        self.liveness().ping_interval.is_some()
+    }
+
+    /// How long an answer may take.
+    pub(super) fn pong_timeout(&self) -> Duration {
+        self.liveness().pong_timeout
+    }
+
+    /// When the slowest reader has read all that has gone to it.
+    pub(super) fn read_at(&self) -> Moment {
+        self.read_at
+    }
+
+    /// The client is known to have read all but so many bytes.
+    pub(super) fn note_read(&mut self, unread: u64, now: Duration) {
+        self.read_at = self.read_at.min(Moment::from(now).after(reading(unread)));
+    }
+
     /// How long the client may be idle.
     pub(super) fn idle_timeout(&self) -> Duration {
         self.liveness().idle_timeout
@@ -335,7 +349,9 @@ impl Deadlines {
     pub(super) fn note_upstream(&mut self, len: usize, now: Duration) {
         self.upstream_heard = now.into();
         let unread = u64::from(std::mem::take(&mut self.upstream_moved));
-        self.read_at = self.read_at.max(now.into()).after(reading(unread.saturating_add(len as u64)));
+        let latest = Moment::from(now).after(reading(u64::MAX));
+        let read_at = self.read_at.max(now.into()).after(reading(unread.saturating_add(len as u64)));
+        self.read_at = read_at.min(latest);
     }
 
     /// So many bytes of payload of the upstream have passed unread, at a time that is not known yet.
@@ -434,10 +450,10 @@ impl Deadlines {
     }
 
     /// When the client has been idle for too long. Bytes of a frame that does not end are no sign of life.
-    fn idle_at(&self, UnderWay { held_up_until, frame_ends_at, unaskable }: UnderWay) -> Moment {
-        let is_asked = self.liveness().ping_interval.is_some();
-        let since = if unaskable && is_asked { self.heard.max(self.upstream_heard) } else { self.heard };
+    fn idle_at(&self, UnderWay { held_up_until, frame_ends_at, reads_until, unaskable }: UnderWay) -> Moment {
+        let since = if unaskable && self.asks() { self.heard.max(self.upstream_heard) } else { self.heard };
         let at = since.after(self.liveness().idle_timeout);
+        let at = reads_until.map_or(at, |until| at.max(until));
         let at = frame_ends_at.map_or(at, |ends_at| at.min(ends_at));
         held_up_until.map_or(at, |until| at.max(until))
     }
@@ -448,9 +464,4 @@ impl Deadlines {
         let at = pong_at.max(self.heard.after(self.liveness().pong_timeout));
         Some(held_up_until.map_or(at, |until| at.max(until)))
     }
-}
-
-/// How long the slowest reader takes for so many bytes.
-fn reading(bytes: u64) -> Duration {
-    Duration::from_nanos(bytes.saturating_mul(1_000_000_000 / SLOWEST_READER))
 }

@@ -15,6 +15,7 @@ use crate::reason::Reason;
 use super::Open;
 use super::deadlines::Due;
 use super::parking::{self, Marks};
+use super::ping;
 use super::side::Flow;
 
 impl Open {
@@ -22,7 +23,8 @@ impl Open {
     pub(super) fn on_answer(&mut self, peer: Peer, read: u64, now: Duration) {
         match peer {
             Peer::Client => {
-                self.backlog.prove(read);
+                self.backlog.prove(read, now.into());
+                self.deadlines.note_read(self.backlog.unread(), now);
                 self.deadlines.expect_no_pong(now);
             }
             Peer::Upstream => {
@@ -39,13 +41,25 @@ impl Open {
     pub(super) fn on_foreign_pong(&mut self, peer: Peer, now: Duration) {
         self.parking.of(peer).note_pong();
         match peer {
-            Peer::Client => self.deadlines.expect_no_pong(now),
+            Peer::Client => {
+                self.backlog.note_answer(now.into());
+                self.deadlines.expect_no_pong(now);
+            }
             Peer::Upstream => {
                 if let Some(upload) = &mut self.upload {
                     upload.expect_no_answer();
                 }
                 self.deadlines.expect_no_upstream_pong();
             }
+        }
+    }
+
+    /// The application asks a peer, `ahead` bytes behind what has gone to it.
+    pub(super) fn on_foreign_ping(&mut self, receiver: Peer, ahead: usize, now: Duration) {
+        if self.parking.of(receiver).note_ping() && receiver == Peer::Client {
+            let position = self.backlog.position().saturating_add(ahead as u64);
+            let first = self.parking.first_awaited_of_client();
+            self.backlog.note_application(position, first, now.into());
         }
     }
 
@@ -72,6 +86,7 @@ impl Open {
                 self.parking.begin(len == 0 || self.upstream.diverted);
                 self.backlog.add(passage.len());
                 self.deadlines.note_upstream(passage.len(), now);
+                self.look_for_proof(now);
                 &self.upstream
             }
         };
@@ -90,6 +105,7 @@ impl Open {
         }
         let (at_boundary, withheld) = (side.at_boundary(), side.withheld());
         let ping_due = sender == Peer::Upstream && self.may_answer() && self.deadlines.is_ping_due(now);
+        let wants_proof = sender == Peer::Upstream && self.backlog.wants_proof();
         let expected = self.parking.of(Peer::Client).is_expected();
         let wants_mark = match sender {
             Peer::Client => self.upload.as_ref().is_some_and(|upload| upload.wants_mark()),
@@ -109,20 +125,17 @@ impl Open {
             at_boundary,
             withheld,
             diverted: side.diverted,
-            due: ping_due,
+            due: ping_due || wants_proof,
             marks,
             quiet: self.deadlines.is_quiet(now),
-            position: match sender {
-                Peer::Client => self.uploaded(),
-                Peer::Upstream => self.backlog.position(),
-            },
+            position: self.gone_to(sender.other()),
         };
         let then = self.parking.settle(chunk, now);
         passage.park = then.park;
         if let Some(ping) = then.ask {
             passage.insert(&ping);
-            self.note_asked(sender.other(), ping_due, now);
-        } else if marks != Marks::No && then.park {
+            self.note_asked(sender.other(), chunk.position, ping_due, now);
+        } else if (marks != Marks::No || wants_proof) && then.park {
             self.deadlines.mark_next(now);
         }
         if self.parking.can_park_client() {
@@ -135,13 +148,13 @@ impl Open {
         self.behind.is_none()
     }
 
-    /// An own Ping goes to `receiver`; `due` when the client's silence asked for it.
-    fn note_asked(&mut self, receiver: Peer, due: bool, now: Duration) {
+    /// An own Ping goes to `receiver` at this position; `due` when the client's silence asked for it.
+    fn note_asked(&mut self, receiver: Peer, position: u64, due: bool, now: Duration) {
         match receiver {
             Peer::Client => {
-                self.backlog.mark();
+                self.backlog.ask(position, self.first_awaited(), now.into());
                 if due {
-                    self.deadlines.expect_pong(self.backlog.unread(), now);
+                    self.deadlines.expect_pong(self.read_by(), now);
                 }
             }
             Peer::Upstream => {
@@ -151,6 +164,28 @@ impl Open {
                 self.deadlines.expect_upstream_pong(now);
             }
         }
+    }
+
+    /// Asks the client what it has read between two frames of the upstream's chunk at hand, of which `most` bytes may go
+    /// on: the next end of a chunk may be far, and within a frame. Where that is to be done next in it. A parked stream may
+    /// come to hold as [little](parking::LITTLE) more as where that is withheld.
+    pub(super) fn prove_between(
+        &mut self,
+        position: usize,
+        passage: &mut Passage,
+        most: &mut usize,
+        room: usize,
+        now: Duration,
+    ) -> Option<usize> {
+        *most = most.saturating_add(ping::MAX_LEN);
+        let has_room = *most <= room.saturating_add(parking::LITTLE);
+        if !has_room || !matches!(self.upstream.flow, Flow::Passing) || self.deadlines.is_closing() {
+            return None;
+        }
+        let gone = self.backlog.position().saturating_add(passage.len() as u64);
+        passage.insert(&self.parking.ping(Peer::Client, gone));
+        self.note_asked(Peer::Client, gone, false, now);
+        self.proof_at(position, passage.len(), now)
     }
 
     /// Ends the connection by Postern's will. What can go to a peer at once is returned by
@@ -240,16 +275,12 @@ impl Open {
 
     /// Asks a client that has been silent for long, if it can be reached.
     fn ask_client(&mut self, now: Duration) {
-        let unread = self.backlog.unread();
         let client = self.parking.of(Peer::Client);
         if client.takes_frames(self.upstream.at_boundary()) && client.may_be_asked() {
-            let ping = self.parking.ping(Peer::Client, self.backlog.position());
-            self.backlog.mark();
-            self.sends.push((Peer::Client, ping));
-            self.deadlines.expect_pong(unread, now);
+            self.send_ping(Peer::Client, true, now);
         } else if client.is_expected() || (!self.upstream.diverted && client.is_asked_by_application()) {
             // It was asked before, by whomever, and has not said anything since.
-            self.deadlines.expect_pong(unread, now);
+            self.deadlines.expect_pong(self.read_by(), now);
         } else {
             client.give_up_on_answers();
         }
@@ -261,13 +292,10 @@ impl Open {
 
     /// Asks the upstream what it has read, if it can be reached: that may be why the client is silent.
     fn ask_upstream(&mut self, now: Duration) {
-        let position = self.uploaded();
         let upstream = self.parking.of(Peer::Upstream);
         let is_open = upstream.takes_frames(self.client.at_boundary());
         if is_open && upstream.may_be_asked() && !upstream.is_expected() {
-            let ping = self.parking.ping(Peer::Upstream, position);
-            self.sends.push((Peer::Upstream, ping));
-            self.note_asked(Peer::Upstream, false, now);
+            self.send_ping(Peer::Upstream, false, now);
         }
     }
 
@@ -276,14 +304,13 @@ impl Open {
         if self.upload.as_ref().is_some_and(|upload| upload.wants_mark()) {
             self.ask_upstream(now);
         }
+        self.look_for_proof(now);
         let client = self.parking.of(Peer::Client);
         if client.takes_frames(self.upstream.at_boundary())
             && client.may_be_asked()
-            && self.backlog.wants_mark(client.is_expected())
+            && (self.backlog.wants_proof() || self.backlog.wants_mark(client.is_expected()))
         {
-            let ping = self.parking.ping(Peer::Client, self.backlog.position());
-            self.sends.push((Peer::Client, ping));
-            self.note_asked(Peer::Client, false, now);
+            self.send_ping(Peer::Client, false, now);
         }
     }
 
@@ -292,8 +319,22 @@ impl Open {
         if !self.parking.can_park_client() || !self.upstream.at_boundary() {
             return;
         }
-        let ping = self.parking.ping(Peer::Upstream, self.uploaded());
-        self.sends.push((Peer::Upstream, ping));
-        self.note_asked(Peer::Upstream, false, now);
+        self.send_ping(Peer::Upstream, false, now);
+    }
+
+    /// Puts an own Ping into the stream towards `receiver`, which is parked; `due` when the client's silence asked for it.
+    fn send_ping(&mut self, receiver: Peer, due: bool, now: Duration) {
+        let position = self.gone_to(receiver);
+        let ping = self.parking.ping(receiver, position);
+        self.sends.push((receiver, ping));
+        self.note_asked(receiver, position, due, now);
+    }
+
+    /// How many bytes have gone to a peer.
+    fn gone_to(&self, receiver: Peer) -> u64 {
+        match receiver {
+            Peer::Client => self.backlog.position(),
+            Peer::Upstream => self.uploaded(),
+        }
     }
 }

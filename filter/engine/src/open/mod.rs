@@ -31,7 +31,7 @@ use std::time::Duration;
 use crate::auth::revocation::Bearer;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::blocks::Blocks;
-use crate::chunk::{Chunk, Unreadable};
+use crate::chunk::{Chunk, Start, Unreadable};
 use crate::detail::Detail;
 use crate::frame::OpCode;
 use crate::handshake::Deflate;
@@ -236,11 +236,13 @@ impl Open {
         }
         self.note_upload(0, now);
         self.deadlines.note_time(now);
+        self.look_for_proof(now);
     }
 
     /// The clock was set back by so much.
     pub(crate) fn set_back(&mut self, by: Duration) {
         self.deadlines.set_back(by);
+        self.backlog.set_back(by);
         if let Some(rights) = &mut self.rights {
             rights.set_back(by);
         }
@@ -327,6 +329,13 @@ impl Open {
             is_paused |= std::mem::take(&mut self.paused_once);
         }
         let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
+        // How much may go on at most, but for what is put in.
+        let mut most = chunk.len().saturating_add(passage.len()).saturating_add(self.upstream.withheld());
+        // Where the client is to be asked in it what it has read; at its end that is done anyway.
+        let mut proof_at = match peer {
+            Peer::Client => None,
+            Peer::Upstream => self.proof_at(position, passage.len(), now).filter(|at| *at < chunk.len()),
+        };
         let was_within = !self.upstream.at_boundary();
         // What of this chunk and of the frame that was open is still to go to the client.
         let mut ahead = self.upstream.lane.payload_left();
@@ -352,6 +361,11 @@ impl Open {
                 }
             } else if peer == Peer::Upstream && self.speech.waits() {
                 self.speak_between(&mut passage, chunk.len(), room, now);
+            } else if proof_at.is_some_and(|at| at <= position)
+                && position < chunk.len()
+                && self.upstream.at_boundary()
+            {
+                proof_at = self.prove_between(position, &mut passage, &mut most, room, now);
             }
             let Self { client, upstream, rates, tally, parking, backlog, entrance, behind, .. } = self;
             let side = match peer {
@@ -394,7 +408,10 @@ impl Open {
                     Peer::Upstream => !backlog.is_limited(),
                 };
                 if uncounted && entrance.is_open() && position < chunk.len() && side.may_skim() {
-                    position = side.skim(position, chunk, &mut passage, tally)?;
+                    position = match proof_at {
+                        Some(at) => side.skim(position, &mut Start::new(chunk, at), &mut passage, tally)?,
+                        None => side.skim(position, chunk, &mut passage, tally)?,
+                    };
                 }
                 match side.lane.step(chunk, position)? {
                     Step::End => {
@@ -489,7 +506,7 @@ impl Open {
                 self.deadlines.close(None, now);
             }
             match control {
-                Some(OpCode::PING) if !takes_pings => self.parking.of(peer.other()).note_ping(),
+                Some(OpCode::PING) if !takes_pings => self.on_foreign_ping(peer.other(), passage.len(), now),
                 Some(OpCode::PONG) => self.on_foreign_pong(peer, now),
                 _ => {}
             }

@@ -70,7 +70,7 @@ const BULK: usize = 32 * 1024;
 
 /// How many bytes may be withheld of a stream that is parked all the same: a header, a Close or a short
 /// text, so that a client that stops in the middle of one does not put its service out of reach.
-const LITTLE: usize = 256;
+pub(super) const LITTLE: usize = 256;
 
 /// How many bytes any host lets a paused stream hold.
 pub(super) const ROOM: usize = 4096;
@@ -191,6 +191,16 @@ impl Parking {
             Peer::Client => self.started && self.client.parked,
             Peer::Upstream => self.upstream.parked,
         }
+    }
+
+    /// How much had gone to the client before the first own Ping that it is still to answer.
+    pub(super) fn first_awaited_of_client(&self) -> Option<u64> {
+        self.client.pings.first_awaited()
+    }
+
+    /// Whether the client is still to answer a Ping of the application's.
+    pub(super) fn is_client_asked_by_application(&self) -> bool {
+        self.client.asked_by_application
     }
 
     /// Whether the upstream is known to answer own Pings, by and by.
@@ -359,9 +369,14 @@ impl Reach {
         self.asked_by_application
     }
 
-    /// A Ping of the application's goes to it.
-    pub(super) fn note_ping(&mut self) {
-        self.asked_by_application = true;
+    /// How many own Pings it is still to answer.
+    pub(super) fn unanswered(&self) -> u8 {
+        self.pings.awaited()
+    }
+
+    /// A Ping of the application's goes to it. Whether it has answered the last.
+    pub(super) fn note_ping(&mut self) -> bool {
+        !std::mem::replace(&mut self.asked_by_application, true)
     }
 
     /// A Pong of its own passes. It may stand for an own Ping as well, which will then have no

@@ -55,6 +55,18 @@ impl Pings {
         self.expected
     }
 
+    /// How many an answer is to be expected to.
+    pub(super) fn awaited(&self) -> u8 {
+        if self.expected { self.unanswered } else { 0 }
+    }
+
+    /// What had gone to the receiver before the first of them.
+    pub(super) fn first_awaited(&self) -> Option<u64> {
+        let since = self.awaited().checked_sub(1)?;
+        let place = index(self.number(since));
+        self.positions.as_ref().map_or(Some(0), |positions| positions.get(place).copied())
+    }
+
     /// Whether a Pong may be the answer to one of them.
     pub(super) fn may_be_answered(&self) -> bool {
         self.known > 0
@@ -197,12 +209,15 @@ mod tests {
     fn an_answer_stands_for_all_pings_before_it_and_is_known_however_often_it_comes() {
         let mut pings = Pings::new(Peer::Client);
         let sent: Vec<_> = [10, 20, 30].map(|position| payload(&pings.frame(&KEY, position))).into();
+        assert_eq!((pings.awaited(), pings.first_awaited()), (3, Some(10)));
         assert_eq!(pings.answer(&KEY, &sent[1]), Some(20));
         assert!(pings.is_expected(), "the last is unanswered");
+        assert_eq!((pings.awaited(), pings.first_awaited()), (1, Some(30)));
         assert_eq!([pings.answer(&KEY, &sent[1]), pings.answer(&KEY, &sent[0])], [Some(20), Some(10)]);
         assert!(pings.is_expected());
         assert_eq!(pings.answer(&KEY, &sent[2]), Some(30));
         assert!(!pings.is_expected());
+        assert_eq!((pings.awaited(), pings.first_awaited()), (0, None));
     }
 
     #[test]

@@ -51,7 +51,8 @@ impl Open {
                 is_uncounted && self.behind.is_none() && !asks
             }
             Peer::Upstream => {
-                let asks = self.backlog.is_limited() || self.deadlines.is_ping_overdue();
+                let marks = self.backlog.is_limited() || self.backlog.wants_proof();
+                let asks = marks || self.deadlines.is_ping_overdue();
                 !asks && !self.paused_once && self.late.is_empty()
             }
         };

@@ -36,7 +36,7 @@ impl Ground {
             |limit: &str| json!({"max_frame_bytes": limit, "max_message_bytes": limit, "utf8": true});
         let engine = engine(&json!({
             "origins": {"allow": ["https://app.example.com"]}, "auth": "none", "rates": [],
-            "compression": terms.compression,
+            "compression": terms.compression, "liveness": {"ping_interval": "none"},
             "messages": limits("128KiB"), "upstream_messages": limits("128KiB"),
         }));
         Self { terms, engine }
