@@ -127,8 +127,10 @@ pub struct Connections {
 pub struct Liveness {
     /// The longest without a frame from the client.
     pub idle_timeout: Duration,
-    /// Time between Postern's own Pings.
+    /// Time between Postern's own Pings to the client.
     pub ping_interval: Option<Duration>,
+    /// Whether Pings of Postern's own go to the upstream.
+    pub ping_upstream: bool,
     /// The longest a Pong may take.
     pub pong_timeout: Duration,
     /// From a Close to a reset.

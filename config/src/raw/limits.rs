@@ -150,6 +150,7 @@ impl RawConnections {
 pub(super) struct RawLiveness {
     idle_timeout: Option<Value>,
     ping_interval: Option<Value>,
+    ping_upstream: Option<bool>,
     pong_timeout: Option<Value>,
     close_timeout: Option<Value>,
 }
@@ -171,6 +172,7 @@ impl RawLiveness {
         Some(Liveness {
             idle_timeout: idle_timeout?,
             ping_interval: ping_interval?,
+            ping_upstream: self.ping_upstream.unwrap_or(true),
             pong_timeout: pong_timeout?,
             close_timeout: close_timeout?,
         })

@@ -632,6 +632,8 @@ mod held_up_tests;
 #[cfg(test)]
 mod over_tests;
 #[cfg(test)]
+mod pingless_tests;
+#[cfg(test)]
 mod plain_tests;
 #[cfg(test)]
 mod slow_reader_tests;

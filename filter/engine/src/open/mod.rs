@@ -48,7 +48,7 @@ use deadlines::Deadlines;
 pub(crate) use deadlines::Ends;
 use entrance::Entrance;
 use in_band::Unheard;
-use parking::Parking;
+use parking::{MayAsk, Parking};
 use ping::PingKey;
 use rates::{Charging, Next, Rates};
 use rights::Rights;
@@ -169,7 +169,7 @@ impl Open {
             upstream: Side::upstream(policy, server),
             rates: terms.rates,
             mask: terms.mask,
-            parking: Parking::new(terms.ping_key, early == Early::Parked),
+            parking: Parking::new(terms.ping_key, early == Early::Parked, MayAsk::of(policy)),
             held_early: if early == Early::Held { 2 } else { 0 },
             deadlines: Deadlines::new(Rc::clone(ruleset), terms.ends, now),
             backlog: Backlog::new(policy.backpressure),

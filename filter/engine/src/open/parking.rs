@@ -48,6 +48,8 @@
 
 use std::time::Duration;
 
+use postern_config::Policy;
+
 use crate::lane::Peer;
 use crate::rate::{Bucket, Charged, Quota};
 use crate::tally::Heartbeats;
@@ -105,6 +107,23 @@ pub(super) struct Reach {
     mute: bool,
     /// Whether it has ever answered one.
     answers: bool,
+    /// Whether a Ping may go to it at all.
+    stands_pings: bool,
+}
+
+/// Who may be sent a Ping of Postern's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MayAsk {
+    pub(super) client: bool,
+    pub(super) upstream: bool,
+}
+
+impl MayAsk {
+    /// As `policy` has it. What a client has not read yet only its answers tell.
+    pub(super) fn of(policy: &Policy) -> Self {
+        let client = policy.liveness.ping_interval.is_some() || policy.backpressure.is_some();
+        Self { client, upstream: policy.liveness.ping_upstream }
+    }
 }
 
 /// What becomes of a stream when a chunk has been judged.
@@ -156,19 +175,21 @@ pub(super) struct Chunk {
 }
 
 impl Parking {
-    /// `upstream_parked` says whether the stream towards the upstream has been parked already.
-    pub(super) fn new(key: PingKey, upstream_parked: bool) -> Self {
-        let reach = |receiver, parked| Reach {
+    /// `upstream_parked` says whether the stream towards the upstream has been parked already, and `may_ask` who may be sent
+    /// a Ping at all.
+    pub(super) fn new(key: PingKey, upstream_parked: bool, may_ask: MayAsk) -> Self {
+        let reach = |receiver, parked, stands_pings| Reach {
             parked,
             pings: Pings::new(receiver),
             asked_by_application: false,
             mute: false,
             answers: false,
+            stands_pings,
         };
         Self {
             key,
-            client: reach(Peer::Client, false),
-            upstream: reach(Peer::Upstream, upstream_parked),
+            client: reach(Peer::Client, false, may_ask.client),
+            upstream: reach(Peer::Upstream, upstream_parked, may_ask.upstream),
             possible: false,
             started: false,
             counted: false,
@@ -314,7 +335,8 @@ impl Parking {
     /// Tells what there was to count since this was last asked: own Pings, and whether the
     /// connection has come out of reach (1), or back or to its end (-1).
     pub(super) fn count(&mut self, is_over: bool) -> Heartbeats {
-        let through_upstream = !self.upstream.mute && (self.upstream.parked || self.upstream.is_expected());
+        let may_answer = self.upstream.stands_pings && !self.upstream.mute;
+        let through_upstream = may_answer && (self.upstream.parked || self.upstream.is_expected());
         let in_reach = self.client.parked || self.client.is_expected() || through_upstream;
         // What is over stays so: a timer may still ask for the last counts.
         self.started &= !is_over;
@@ -361,7 +383,7 @@ impl Reach {
 
     /// Whether an own Ping may go to it now.
     pub(super) fn may_be_asked(&self) -> bool {
-        !self.asked_by_application && !self.mute && self.pings.has_room()
+        self.stands_pings && !self.asked_by_application && !self.mute && self.pings.has_room()
     }
 
     /// Whether a Ping of the application's went to it and is unanswered.

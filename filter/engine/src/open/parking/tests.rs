@@ -1,10 +1,12 @@
 use super::*;
 
+const BOTH: MayAsk = MayAsk { client: true, upstream: true };
+
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 /// Both streams parked, as they are at first.
 fn parked() -> Parking {
-    let mut parking = Parking::new(PingKey([5; 16]), true);
+    let mut parking = Parking::new(PingKey([5; 16]), true, BOTH);
     parking.begin(true);
     parking
 }
@@ -308,7 +310,7 @@ fn pings_that_follow_data_are_rationed() {
 
 #[test]
 fn where_the_host_does_not_park_nothing_is_asked() {
-    let mut parking = Parking::new(PingKey([5; 16]), false);
+    let mut parking = Parking::new(PingKey([5; 16]), false, BOTH);
     assert_eq!(settle(&mut parking, chunk(Peer::Upstream, 5)), Then::default());
     let mut parking = parked();
     parking.give_up();
