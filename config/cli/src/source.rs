@@ -1,14 +1,23 @@
 //! Where in a file Postern's configurations are, and what else there concerns them.
 
 pub(crate) mod envoy;
+mod gateway;
 mod istio;
+mod kubernetes;
+pub(crate) mod resource;
+mod shape;
+mod unfold;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use postern_config::{Path, Problem};
 
+pub(crate) use unfold::{Document, unfold};
+
 use crate::yaml::{Node, Position};
+use resource::Resource;
+use shape::Shape;
 
 /// A configuration of Postern.
 #[derive(Debug)]
@@ -53,54 +62,209 @@ pub(crate) struct Override<'a> {
     pub(crate) manager: Option<usize>,
 }
 
+/// A list of HTTP filters that requests go through, by where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Chain {
+    /// The place of its document in the file.
+    pub(crate) document: usize,
+    /// The manager it is a part of, by its place in [`Found::managers`].
+    pub(crate) manager: Option<usize>,
+    /// The upgrade whose own it is, by its place in [`Manager::upgrades`].
+    pub(crate) upgrade: Option<usize>,
+}
+
 /// An HttpConnectionManager.
 #[derive(Debug)]
 pub(crate) struct Manager<'a> {
     pub(crate) written: &'a Node,
-    /// Whether Postern is among its filters.
-    pub(crate) has_postern: bool,
+    /// Its `http_filters`.
+    pub(crate) chain: Chain,
+    /// The upgrades that have filters of their own.
+    pub(crate) upgrades: Vec<Upgrade<'a>>,
+}
+
+/// An upgrade that has filters of its own.
+#[derive(Debug)]
+pub(crate) struct Upgrade<'a> {
+    pub(crate) written: &'a Node,
+    /// Where the filters begin.
+    pub(crate) filters: Position,
+    pub(crate) chain: Chain,
+}
+
+/// Metadata that is meant for Postern, where Postern does not read it.
+#[derive(Debug)]
+pub(crate) struct Stray {
+    pub(crate) position: Position,
+    /// Whose metadata it is.
+    pub(crate) owner: Resource,
+    /// Whether it is among the metadata that has types.
+    pub(crate) is_typed: bool,
+}
+
+/// A filter that something switches off.
+#[derive(Debug)]
+pub(crate) struct SwitchedOff<'a> {
+    /// The name of the filter.
+    pub(crate) filter: &'a str,
+    pub(crate) position: Position,
+    /// For what.
+    pub(crate) on: Resource,
+}
+
+/// What keeps Postern from judging.
+#[derive(Debug)]
+pub(crate) enum Bypass {
+    /// Another filter stands in for it until it is discovered.
+    AnotherDefault(Position),
+    /// It is disabled in the list of filters.
+    Disabled(Position),
+    /// Its module is loaded in a role in which there is no WebSocket to judge.
+    LoadedElsewhere { position: Position, role: &'static str, remedy: &'static str },
+    /// It judges only what a matcher chooses.
+    OnlyWhereMatched(Position),
+    /// An Envoy without Wasm would go on without it.
+    Optional(Position),
+    /// A patch takes it out.
+    Removed(Position),
+    /// A matcher lets requests past it.
+    Skipped(Position),
+}
+
+/// What lets everything pass where the module cannot judge.
+#[derive(Debug)]
+pub(crate) struct OpenFailure {
+    pub(crate) position: Position,
+    pub(crate) path: String,
+    pub(crate) remedy: &'static str,
+}
+
+/// A filter that is not Postern and not disabled.
+#[derive(Debug)]
+pub(crate) struct Neighbour<'a> {
+    /// Its type.
+    pub(crate) kind: &'a str,
+    pub(crate) fields: &'a Node,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) position: Position,
+    pub(crate) chain: Chain,
+}
+
+/// A manifest that speaks of Postern and is of a kind that is not read.
+#[derive(Debug)]
+pub(crate) struct Unread<'a> {
+    pub(crate) kind: &'a str,
+    /// Where it speaks of Postern.
+    pub(crate) position: Position,
 }
 
 /// Everything of Postern in a file.
 #[derive(Debug, Default)]
 pub(crate) struct Found<'a> {
+    pub(crate) bypasses: Vec<Bypass>,
     pub(crate) configurations: Vec<Configuration<'a>>,
-    pub(crate) overrides: Vec<Override<'a>>,
-    pub(crate) managers: Vec<Manager<'a>>,
+    /// The names of the filters that are Postern.
+    pub(crate) filter_names: BTreeSet<&'a str>,
     /// Whether a filter called so is configured by discovery, elsewhere.
     pub(crate) is_discovered: bool,
+    /// Where documents begin that Envoy does not read, behind the first one of their file.
+    pub(crate) later_documents: Vec<Position>,
+    pub(crate) managers: Vec<Manager<'a>>,
+    pub(crate) neighbours: Vec<Neighbour<'a>>,
+    pub(crate) open_failures: Vec<OpenFailure>,
+    pub(crate) overrides: Vec<Override<'a>>,
+    pub(crate) strays: Vec<Stray>,
+    pub(crate) switched_off: Vec<SwitchedOff<'a>>,
+    /// How often Postern was seen among filters.
+    times_seen: usize,
+    pub(crate) unread: Vec<Unread<'a>>,
+    /// Resources of a discovery that have no type.
+    pub(crate) untyped: Vec<Position>,
+    with_postern: BTreeSet<Chain>,
 }
 
-/// The keys of a policy document.
-const POLICY_KEYS: [&str; 4] = ["default_policy", "policies", "providers", "routes"];
+impl Found<'_> {
+    /// Whether nothing of Postern was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        let has_postern = !self.configurations.is_empty() || !self.overrides.is_empty() || self.is_discovered;
+        let has_traces = !self.bypasses.is_empty() || !self.strays.is_empty() || !self.unread.is_empty();
+        !has_postern && !has_traces
+    }
+
+    /// Whether Postern is among the filters of `chain`.
+    pub(crate) fn has_postern(&self, chain: Chain) -> bool {
+        self.with_postern.contains(&chain)
+    }
+
+    /// Whether Postern is among the filters of a manager, or of one of its upgrades.
+    pub(crate) fn has_postern_somewhere(&self, manager: &Manager<'_>) -> bool {
+        self.has_postern(manager.chain)
+            || manager.upgrades.iter().any(|upgrade| self.has_postern(upgrade.chain))
+    }
+
+    fn see(&mut self, chain: Chain) {
+        self.times_seen = self.times_seen.saturating_add(1);
+        self.with_postern.insert(chain);
+    }
+}
 
 /// Looks through every document of a file.
-pub(crate) fn find(documents: &[Node]) -> Found<'_> {
+pub(crate) fn find(documents: &[Document]) -> Found<'_> {
     let mut found = Found::default();
-    for document in documents {
-        if document.get("kind").is_some() && document.get("apiVersion").is_some() {
-            istio::search(document, &mut found);
-        } else if POLICY_KEYS.iter().any(|key| document.get(key).is_some()) {
-            let written = Written::Object(document);
-            found.configurations.push(Configuration {
-                written,
-                position: document.position,
+    for (number, Document { node, shape, is_first_of_file }) in documents.iter().enumerate() {
+        let before = found.configurations.len();
+        match shape {
+            Shape::Manifest => kubernetes::search(node, number, &mut found),
+            Shape::Policy | Shape::PerhapsPolicy => found.configurations.push(Configuration {
+                written: Written::Object(node),
+                position: node.position,
                 manager: None,
                 clusters: None,
-            });
-        } else {
-            let before = found.configurations.len();
-            envoy::search(document, &mut found);
-            let clusters = envoy::clusters(document).map(Rc::new);
-            for configuration in found.configurations.iter_mut().skip(before) {
-                configuration.clusters.clone_from(&clusters);
+            }),
+            Shape::Discovery => {
+                found.untyped.extend(untyped(node));
+                envoy::search(node, Resource::Other, number, &mut found);
             }
+            Shape::Bootstrap => envoy::search(node, Resource::Other, number, &mut found),
+            Shape::Resource(resource) => search_part(node, *resource, number, &mut found),
+        }
+        if matches!(shape, Shape::Bootstrap | Shape::Discovery) && !is_first_of_file {
+            found.later_documents.push(node.position);
+        }
+        let clusters = envoy::clusters(node).map(Rc::new);
+        for configuration in found.configurations.iter_mut().skip(before) {
+            configuration.clusters.clone_from(&clusters);
         }
     }
     found
 }
 
+/// Looks at a part of an Envoy configuration, or at a list of such.
+fn search_part<'a>(node: &'a Node, resource: Resource, number: usize, found: &mut Found<'a>) {
+    if node.items().is_empty() {
+        envoy::search(node, resource, number, found);
+    }
+    for item in node.items() {
+        let resource = match shape::of(item) {
+            Shape::Resource(resource) => resource,
+            _ => Resource::Other,
+        };
+        envoy::search(item, resource, number, found);
+    }
+}
+
+/// Where the resources of a discovery are that have no type.
+fn untyped(discovery: &Node) -> impl Iterator<Item = Position> {
+    let resources = discovery.get("resources").map(Node::items).unwrap_or_default();
+    resources.iter().filter(|resource| resource.get("@type").is_none()).map(|resource| resource.position)
+}
+
 /// Whether a name, an address or a path speaks of Postern.
 fn speaks_of_postern(node: Option<&Node>) -> bool {
-    node.and_then(Node::text).is_some_and(|text| text.to_ascii_lowercase().contains("postern"))
+    node.and_then(Node::text).is_some_and(says_postern)
+}
+
+/// Whether a text does.
+fn says_postern(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("postern")
 }
