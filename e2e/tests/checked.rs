@@ -202,6 +202,22 @@ async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
 }
 
 #[tokio::test]
+async fn metadata_that_is_told_to_have_no_effect_has_none() {
+    // On a route it would name a policy that is not there, and everything would be answered with 503.
+    let told: Vec<Checked> = documents()
+        .into_iter()
+        .filter(|document| document.is_whole() && document.is_told("filter_metadata.postern: "))
+        .collect();
+    assert!(told.len() > 6, "{}", told.len());
+    let running = Running::start(&told).await;
+    let addresses = running.addresses().await;
+    for Checked { name, .. } in &told {
+        assert_eq!(running.ask(addresses[name], EVIL).await, Outcome::Refused(403), "{name}: an evil Origin");
+        assert_eq!(running.ask(addresses[name], GOOD).await, Outcome::Echoed, "{name}: a good Origin");
+    }
+}
+
+#[tokio::test]
 async fn envoy_ignores_what_is_tagged_so_and_postern_judges_beside_it() {
     let document = documents().into_iter().find(|document| document.name == "ignored_members").unwrap();
     let (files, upstream) = (Files::new(), Upstream::start(Vec::new()).await);
