@@ -149,6 +149,7 @@ fn visit<'a>(node: &'a Node, mut around: Around<'a>, found: &mut Found<'a>) {
 /// A manager begins a chain of filters, and an upgrade with filters of its own another one.
 fn note_chain<'a>(fields: &'a Node, around: &mut Around<'a>, found: &mut Found<'a>) {
     match (around.resource, around.chain.manager) {
+        _ if around.is_metadata => {}
         (Resource::Manager, _) => {
             around.chain = Chain { manager: Some(found.managers.len()), upgrade: None, ..around.chain };
             found.managers.push(Manager { written: fields, chain: around.chain, upgrades: Vec::new() });

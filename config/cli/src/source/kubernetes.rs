@@ -14,6 +14,9 @@ const IMAGES: [&str; 3] = ["image", "reference", "repository"];
 /// Keys whose text may name a module.
 const ADDRESSES: [&str; 4] = ["filename", "path", "uri", "url"];
 
+/// The most texts inside texts.
+const DEEPEST_TEXT: usize = 4;
+
 /// What a manifest says it is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind<'a> {
@@ -64,14 +67,13 @@ fn search_one<'a>(kind: Kind<'a>, manifest: &'a Node, document: usize, found: &m
     } else if kind.is("gateway.envoyproxy.io", "EnvoyPatchPolicy") {
         gateway::removals(manifest, found);
     } else {
-        let speaking = match kind.is("", "ConfigMap") {
-            // What is in `data` is read as a document of its own.
-            true => manifest.get("binaryData").and_then(key_of_postern),
-            false => {
-                let mut search = Search::default();
-                let configuring = manifest.members().iter().filter(|member| !is_description(member));
-                configuring.into_iter().find_map(|member| search.member(member))
-            }
+        let speaking = if kind.is("", "ConfigMap") {
+            // What is in `data` is read as documents of their own.
+            manifest.get("binaryData").and_then(key_of_postern)
+        } else {
+            let mut search = Search::default();
+            let mut configuring = manifest.members().iter().filter(|member| !is_description(member));
+            configuring.find_map(|member| search.member(member))
         };
         found.unread.extend(speaking.map(|position| Unread { kind: kind.name, position }));
     }
@@ -91,6 +93,8 @@ fn key_of_postern(node: &Node) -> Option<Position> {
 struct Search {
     /// Number of values of all texts that were read as documents.
     values: usize,
+    /// Number of texts around the one that is read.
+    depth: usize,
 }
 
 impl Search {
@@ -140,7 +144,13 @@ impl Search {
         let loaded = yaml::load(text.as_bytes());
         self.values = self.values.saturating_add(loaded.values);
         // What is too much to be read is not passed over in silence.
-        self.values > yaml::MOST_VALUES || loaded.documents.iter().any(has_postern)
+        if self.values > yaml::MOST_VALUES || self.depth >= DEEPEST_TEXT {
+            return true;
+        }
+        self.depth = self.depth.saturating_add(1);
+        let is_found = loaded.documents.iter().any(|own| has_postern(own) || self.inside(own).is_some());
+        self.depth = self.depth.saturating_sub(1);
+        is_found
     }
 }
 
