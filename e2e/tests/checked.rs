@@ -177,6 +177,7 @@ async fn judge(document: &Checked, running: &Running, address: SocketAddr) {
     assert_eq!(running.ask(address, EVIL).await, Outcome::Refused(403), "{name}: an evil Origin");
     let expected = match () {
         () if document.is_told(HOLDS) => Outcome::Held,
+        () if document.is_told("unless its discovered route has") => Outcome::Refused(404),
         () if document.is_told("upgrade_configs: has no `websocket`") => Outcome::Refused(403),
         () => Outcome::Echoed,
     };

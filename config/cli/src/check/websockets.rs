@@ -9,11 +9,19 @@ use crate::yaml::Node;
 /// Warns of a manager with Postern and no WebSockets, and of one with WebSockets and no Postern.
 pub(super) fn judge(manager: &Manager<'_>, found: &Found<'_>, findings: &mut Vec<Finding>) {
     let has_filters = envoy::field(manager.written, "http_filters").is_some();
+    let is_elsewhere =
+        ["rds", "scoped_routes"].iter().any(|key| envoy::field(manager.written, key).is_some());
+    let nowhere = match is_elsewhere {
+        false => "has no `websocket`, here or on a route, so that Envoy answers every WebSocket with 403",
+        true => {
+            "has no `websocket`, and Envoy answers every WebSocket with 403 unless its discovered route has"
+        }
+    };
     match (found.has_postern_somewhere(manager), is_enabled(manager.written)) {
         (true, false) => findings.push(warning(
             manager,
             "upgrade_configs",
-            "has no `websocket`, here or on a route, so that Envoy answers every WebSocket with 403",
+            nowhere,
             "write `upgrade_configs: [{upgrade_type: websocket}]` beside `http_filters`",
         )),
         (false, true) if has_filters => findings.push(warning(

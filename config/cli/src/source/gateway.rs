@@ -9,8 +9,9 @@ use super::{Bypass, Configuration, Found, OpenFailure, Written, says_postern, sp
 use crate::finding::Finding;
 use crate::yaml::{Kind, Member, Node};
 
-/// The most steps of a patch's path.
+/// The most steps of a patch's path, and of all paths of a manifest.
 const LONGEST_PATH: usize = 64;
+const MOST_STEPS: usize = 100_000;
 
 /// Looks at an EnvoyExtensionPolicy.
 pub(super) fn extension<'a>(manifest: &'a Node, found: &mut Found<'a>) {
@@ -77,6 +78,7 @@ fn operations(manifest: &Node) -> impl Iterator<Item = &Node> {
 /// The patches of an EnvoyPatchPolicy, each as the resource that has nothing but what is patched in.
 pub(super) fn patches(manifest: &Node) -> (Vec<Document>, Vec<Finding>) {
     let (mut documents, mut problems) = (Vec::new(), Vec::new());
+    let mut steps_so_far = 0_usize;
     for patch in operations(manifest) {
         let resource = patch.get("type").and_then(Node::text).and_then(Resource::of_type);
         let Some(operation) = patch.get("operation") else { continue };
@@ -84,8 +86,11 @@ pub(super) fn patches(manifest: &Node) -> (Vec<Document>, Vec<Finding>) {
         let text = |key: &str| operation.get(key).and_then(Node::text).unwrap_or_default();
         let mut steps = json_path(text("jsonPath"));
         steps.extend(json_pointer(text("path")));
-        if steps.len() > LONGEST_PATH {
-            let what = format!("has more than {LONGEST_PATH} steps");
+        steps_so_far = steps_so_far.saturating_add(steps.len());
+        if steps.len() > LONGEST_PATH || steps_so_far > MOST_STEPS {
+            let what = format!(
+                "has more than {LONGEST_PATH} steps, or all paths together have more than {MOST_STEPS}"
+            );
             let problem = Problem::new("operation.path", what, "write a path of the resource");
             problems.push(Finding::problem(operation.position, problem));
             continue;
