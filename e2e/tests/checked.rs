@@ -186,8 +186,13 @@ async fn judge(document: &Checked, running: &Running, address: SocketAddr) {
 
 #[tokio::test]
 async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
-    let bypasses =
-        ["so that Postern judges nothing", "so that it goes unjudged", "lets requests past Postern"];
+    let bypasses = [
+        "so that Postern judges nothing",
+        "so that it goes unjudged",
+        "lets requests past Postern",
+        "all else passes unjudged",
+        "stands in for Postern until",
+    ];
     let told: Vec<Checked> = documents()
         .into_iter()
         .filter(|document| bypasses.iter().any(|words| document.is_told(words)))
