@@ -93,17 +93,27 @@ impl Envoy {
         workers: u32,
         environment: &[(String, String)],
     ) -> Result<Self, EnvoyError> {
-        let (config, log) = (folder.join("envoy.json"), folder.join("envoy.log"));
-        let admin_address = folder.join("admin-address");
+        let config = folder.join("envoy.json");
         std::fs::write(&config, bootstrap.render())
             .map_err(|error| EnvoyError::Unwritable(config.clone(), error))?;
+        Self::start_file(&config, folder, workers, environment).await
+    }
+
+    /// As [`Envoy::start`], for a bootstrap that is written, in YAML or JSON, and has an admin interface.
+    pub async fn start_file(
+        config: &Path,
+        folder: &Path,
+        workers: u32,
+        environment: &[(String, String)],
+    ) -> Result<Self, EnvoyError> {
+        let log = folder.join("envoy.log");
+        let admin_address = folder.join("admin-address");
         // A file of an earlier run would name an earlier port.
         let _ = std::fs::remove_file(&admin_address);
         // Envoy appends, and what an earlier run complained of is not this one's.
         std::fs::write(&log, "").map_err(|error| EnvoyError::Unwritable(log.clone(), error))?;
         let mut arguments = vec![];
-        for (option, file) in
-            [("-c", &config), ("--log-path", &log), ("--admin-address-path", &admin_address)]
+        for (option, file) in [("-c", config), ("--log-path", &log), ("--admin-address-path", &admin_address)]
         {
             arguments.extend([option.to_owned(), file.display().to_string()]);
         }
@@ -226,6 +236,25 @@ async fn ready(admin_address: &Path) -> Option<(SocketAddr, SocketAddr)> {
     let port = u16::try_from(address.get("port_value")?.as_u64()?).ok()?;
     let ip = address.get("address").and_then(Value::as_str)?.parse().ok()?;
     Some((admin, SocketAddr::new(ip, port)))
+}
+
+/// Has Envoy load a bootstrap without serving it, and keeps its log beside it; the error is what it complained of.
+pub async fn validate(config: &Path) -> Result<(), EnvoyError> {
+    let log = config.with_extension("log");
+    let mut arguments = ["--mode", "validate", "--log-level", "warning"].map(str::to_owned).to_vec();
+    for (option, file) in [("-c", config), ("--log-path", &log)] {
+        arguments.extend([option.to_owned(), file.display().to_string()]);
+    }
+    let mut process = Process::start(find_binary, arguments, &[])?;
+    let end = Instant::now() + START;
+    loop {
+        match process.ended() {
+            Some(status) if status == "exit status: 0" => return Ok(()),
+            Some(status) => return Err(EnvoyError::Ended { status, complaint: complaint(&log) }),
+            None if Instant::now() > end => return Err(EnvoyError::NotReady { log }),
+            None => sleep(Duration::from_millis(5)).await,
+        }
+    }
 }
 
 /// Asks the admin interface at this address; `None` without an answer.

@@ -28,6 +28,7 @@ pub mod access_log;
 pub mod bootstrap;
 pub mod browser;
 mod capabilities;
+pub mod checked;
 pub mod containers;
 pub mod csrf;
 pub mod deadline;

@@ -1,17 +1,23 @@
 //! Judges everything of Postern in a file.
 
+mod buffering;
+mod bypass;
 mod clusters;
+mod failure;
 mod managers;
 mod memory;
 mod overrides;
 mod silence;
+mod strays;
+mod unread;
+mod websockets;
 
 use postern_config::{Config, MessageType, Path, Policy, Problem};
 use postern_engine::auth::keys::Keyring;
 use serde_json::Value;
 
 use crate::finding::{Finding, Severity};
-use crate::source::{self, Configuration, Written};
+use crate::source::{self, Configuration, Found, Written};
 use crate::yaml::{self, Node, Position};
 
 /// What is to be said about a file.
@@ -23,6 +29,8 @@ pub(crate) struct Judgement {
     pub(crate) sound: Vec<String>,
     /// Those without problems.
     pub(crate) configs: Vec<Config>,
+    /// Whether there was something of Postern, or something that cannot be read.
+    pub(crate) has_anything: bool,
 }
 
 /// A configuration that was judged.
@@ -42,16 +50,26 @@ fn problems_of(document: &Value) -> Result<Config, Vec<Problem>> {
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 
-/// Judges the text of a file.
+/// Judges the text of a file that is named.
 pub(crate) fn check(text: &[u8]) -> Judgement {
-    let loaded = yaml::load(text);
-    let mut findings = loaded.findings;
-    let found = source::find(&loaded.documents);
-    let is_empty = found.configurations.is_empty() && found.overrides.is_empty() && !found.is_discovered;
-    if is_empty && findings.is_empty() {
-        let remedy = "name a policy file, an Envoy configuration or an Istio manifest that has";
-        findings.push(problem(Position::START, "", "nothing of Postern is in this file", remedy));
+    let mut judgement = check_any(text, true);
+    if !judgement.has_anything {
+        let remedy = "name a policy file, an Envoy configuration or a Kubernetes manifest that has";
+        judgement.findings.push(problem(Position::START, "", "nothing of Postern is in this file", remedy));
     }
+    judgement
+}
+
+/// Judges the text of a file that is one of many, and that may have nothing of Postern.
+pub(crate) fn check_in_folder(text: &[u8]) -> Judgement {
+    check_any(text, false)
+}
+
+fn check_any(text: &[u8], is_named: bool) -> Judgement {
+    let mut findings = Vec::new();
+    let documents = source::unfold(yaml::load(text), is_named, &mut findings);
+    let found = source::find(&documents);
+    let has_anything = !found.is_empty() || !findings.is_empty();
     let judged: Vec<Judged> =
         found.configurations.iter().map(|configuration| judge(configuration, &mut findings)).collect();
     let mut overrides_judged = 0_usize;
@@ -63,29 +81,50 @@ pub(crate) fn check(text: &[u8]) -> Judgement {
             clusters::judge(configuration, config, known, &mut findings);
         }
     }
-    for (index, manager) in found.managers.iter().enumerate().filter(|(_, manager)| manager.has_postern) {
-        managers::judge(manager, &mut findings);
-        let own = judged.iter().filter(|judged| judged.manager == Some(index));
-        silence::judge(manager, own.filter_map(|judged| judged.config.as_ref()), &mut findings);
+    if has_anything {
+        judge_surroundings(&found, &judged, &mut findings);
     }
     findings.sort();
     findings.dedup();
+    let sound = sound(&found, &judged, overrides_judged, &findings);
+    let configs = judged.into_iter().filter_map(|judged| judged.config).collect();
+    Judgement { findings, sound, configs, has_anything }
+}
 
-    let mut sound = Vec::new();
-    if findings.iter().all(|finding| finding.severity == Severity::Warning) {
-        for config in judged.iter().filter_map(|judged| judged.config.as_ref()) {
-            sound.push(summary(config));
-            sound.extend(memory::worst_cases(config));
-        }
-        if overrides_judged > 0 {
-            sound.push(format!("sound: {}", counted(overrides_judged, "route override", "route overrides")));
-        }
-        if found.is_discovered {
-            sound.push("Postern is configured by discovery: check that file as well".to_owned());
+/// Judges what is around the policies.
+fn judge_surroundings(found: &Found<'_>, judged: &[Judged], findings: &mut Vec<Finding>) {
+    bypass::judge(found, findings);
+    buffering::judge(found, findings);
+    failure::judge(&found.open_failures, findings);
+    strays::judge(&found.strays, findings);
+    unread::judge(found, findings);
+    for (index, manager) in found.managers.iter().enumerate() {
+        websockets::judge(manager, found, findings);
+        if found.has_postern_somewhere(manager) {
+            managers::judge(manager, findings);
+            let own = judged.iter().filter(|judged| judged.manager == Some(index));
+            silence::judge(manager, own.filter_map(|judged| judged.config.as_ref()), findings);
         }
     }
-    let configs = judged.into_iter().filter_map(|judged| judged.config).collect();
-    Judgement { findings, sound, configs }
+}
+
+/// What is sound, where nothing is wrong.
+fn sound(found: &Found<'_>, judged: &[Judged], overrides_judged: usize, findings: &[Finding]) -> Vec<String> {
+    let mut sound = Vec::new();
+    if findings.iter().any(|finding| finding.severity == Severity::Problem) {
+        return sound;
+    }
+    for config in judged.iter().filter_map(|judged| judged.config.as_ref()) {
+        sound.push(summary(config));
+        sound.extend(memory::worst_cases(config));
+    }
+    if overrides_judged > 0 {
+        sound.push(format!("sound: {}", counted(overrides_judged, "route override", "route overrides")));
+    }
+    if found.is_discovered {
+        sound.push("Postern is configured by discovery: check that file as well".to_owned());
+    }
+    sound
 }
 
 fn judge(configuration: &Configuration<'_>, findings: &mut Vec<Finding>) -> Judged {

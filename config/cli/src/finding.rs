@@ -6,6 +6,9 @@ use postern_config::Problem;
 
 use crate::yaml::Position;
 
+/// The most characters that are shown of a name.
+const LONGEST_NAME: usize = 80;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
@@ -53,4 +56,11 @@ impl fmt::Display for Finding {
         }
         write!(f, "{what}; {remedy}")
     }
+}
+
+/// A name of the file in backticks, without anything that a terminal would act on.
+pub(crate) fn quoted(name: &str) -> String {
+    let shown: String = name.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect();
+    let is_whole = name.chars().nth(LONGEST_NAME).is_none();
+    format!("`{shown}{}`", if is_whole { "" } else { "…" })
 }

@@ -29,7 +29,7 @@ pub(crate) enum Mint {
 /// Where the policies are.
 #[derive(Args, Debug)]
 struct Source {
-    /// A policy, an Envoy configuration or an Istio manifest; `-` is the standard input.
+    /// A policy, an Envoy configuration or a Kubernetes manifest; `-` is the standard input.
     #[arg(long, value_name = "FILE")]
     policy_file: String,
 }

@@ -1,106 +1,83 @@
 //! Where in a file Postern's configurations are, and what else there concerns them.
 
 pub(crate) mod envoy;
+mod found;
+mod gateway;
 mod istio;
+mod kubernetes;
+pub(crate) mod resource;
+mod shape;
+mod unfold;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use postern_config::{Path, Problem};
+pub(crate) use found::{
+    Bypass, Chain, Configuration, Found, Manager, Neighbour, OpenFailure, Override, Stray, SwitchedOff,
+    Unread, Upgrade, Written,
+};
+pub(crate) use unfold::{Document, unfold};
 
 use crate::yaml::{Node, Position};
-
-/// A configuration of Postern.
-#[derive(Debug)]
-pub(crate) struct Configuration<'a> {
-    pub(crate) written: Written<'a>,
-    /// Where it is written.
-    pub(crate) position: Position,
-    /// The connection manager it is part of, by its place in [`Found::managers`].
-    pub(crate) manager: Option<usize>,
-    /// The clusters that its Envoy has, where the file says all of them.
-    pub(crate) clusters: Option<Rc<BTreeSet<String>>>,
-}
-
-impl Configuration<'_> {
-    /// Where `path` is written, or what is nearest above it.
-    pub(crate) fn locate(&self, path: &str) -> Position {
-        match (&self.written, Path::parse(path)) {
-            (Written::Object(node), Some(path)) => node.locate(&path, self.position),
-            _ => self.position,
-        }
-    }
-}
-
-/// How a configuration is written.
-#[derive(Debug)]
-pub(crate) enum Written<'a> {
-    /// As an object.
-    Object(&'a Node),
-    /// As JSON text in a string.
-    Text(&'a str),
-    /// In no way that can be read.
-    Wrong(Problem),
-}
-
-/// What a route lays over a policy.
-#[derive(Debug)]
-pub(crate) struct Override<'a> {
-    pub(crate) written: &'a Node,
-    /// Where its key is written.
-    pub(crate) position: Position,
-    /// As in [`Configuration::manager`].
-    pub(crate) manager: Option<usize>,
-}
-
-/// An HttpConnectionManager.
-#[derive(Debug)]
-pub(crate) struct Manager<'a> {
-    pub(crate) written: &'a Node,
-    /// Whether Postern is among its filters.
-    pub(crate) has_postern: bool,
-}
-
-/// Everything of Postern in a file.
-#[derive(Debug, Default)]
-pub(crate) struct Found<'a> {
-    pub(crate) configurations: Vec<Configuration<'a>>,
-    pub(crate) overrides: Vec<Override<'a>>,
-    pub(crate) managers: Vec<Manager<'a>>,
-    /// Whether a filter called so is configured by discovery, elsewhere.
-    pub(crate) is_discovered: bool,
-}
-
-/// The keys of a policy document.
-const POLICY_KEYS: [&str; 4] = ["default_policy", "policies", "providers", "routes"];
+use resource::Resource;
+use shape::Shape;
 
 /// Looks through every document of a file.
-pub(crate) fn find(documents: &[Node]) -> Found<'_> {
+pub(crate) fn find(documents: &[Document]) -> Found<'_> {
     let mut found = Found::default();
-    for document in documents {
-        if document.get("kind").is_some() && document.get("apiVersion").is_some() {
-            istio::search(document, &mut found);
-        } else if POLICY_KEYS.iter().any(|key| document.get(key).is_some()) {
-            let written = Written::Object(document);
-            found.configurations.push(Configuration {
-                written,
-                position: document.position,
+    for (number, Document { node, shape, is_first_of_file }) in documents.iter().enumerate() {
+        let before = found.configurations.len();
+        match shape {
+            Shape::Manifest => kubernetes::search(node, number, &mut found),
+            Shape::Policy | Shape::PerhapsPolicy => found.configurations.push(Configuration {
+                written: Written::Object(node),
+                position: node.position,
                 manager: None,
                 clusters: None,
-            });
-        } else {
-            let before = found.configurations.len();
-            envoy::search(document, &mut found);
-            let clusters = envoy::clusters(document).map(Rc::new);
-            for configuration in found.configurations.iter_mut().skip(before) {
-                configuration.clusters.clone_from(&clusters);
+            }),
+            Shape::Discovery => {
+                found.untyped.extend(untyped(node));
+                envoy::search(node, Resource::Other, number, &mut found);
             }
+            Shape::Bootstrap => envoy::search(node, Resource::Other, number, &mut found),
+            Shape::Resource(resource) => search_part(node, *resource, number, &mut found),
+        }
+        if matches!(shape, Shape::Bootstrap | Shape::Discovery) && !is_first_of_file {
+            found.later_documents.push(node.position);
+        }
+        let clusters = envoy::clusters(node).map(Rc::new);
+        for configuration in found.configurations.iter_mut().skip(before) {
+            configuration.clusters.clone_from(&clusters);
         }
     }
     found
 }
 
+/// Looks at a part of an Envoy configuration, or at a list of such.
+fn search_part<'a>(node: &'a Node, resource: Resource, number: usize, found: &mut Found<'a>) {
+    if node.items().is_empty() {
+        envoy::search(node, resource, number, found);
+    }
+    for item in node.items() {
+        let resource = match shape::of(item) {
+            Shape::Resource(resource) => resource,
+            _ => Resource::Other,
+        };
+        envoy::search(item, resource, number, found);
+    }
+}
+
+/// Where the resources of a discovery are that have no type.
+fn untyped(discovery: &Node) -> impl Iterator<Item = Position> {
+    let resources = discovery.get("resources").map(Node::items).unwrap_or_default();
+    resources.iter().filter(|resource| resource.get("@type").is_none()).map(|resource| resource.position)
+}
+
 /// Whether a name, an address or a path speaks of Postern.
 fn speaks_of_postern(node: Option<&Node>) -> bool {
-    node.and_then(Node::text).is_some_and(|text| text.to_ascii_lowercase().contains("postern"))
+    node.and_then(Node::text).is_some_and(says_postern)
+}
+
+/// Whether a text does.
+fn says_postern(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("postern")
 }

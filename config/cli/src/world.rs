@@ -1,20 +1,26 @@
 //! What the command takes from outside: files, the time, variables, and chance. Nothing else here does.
 
+mod folder;
+
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(crate) use folder::files_of;
 
 /// The most bytes of one file.
 const LONGEST_FILE: u64 = 16 << 20;
 
 /// The bytes of a file, or for `-` of the standard input; an error when there are more than 16 MiB.
-pub(crate) fn read(name: &str) -> io::Result<Vec<u8>> {
+pub(crate) fn read(name: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let more = LONGEST_FILE.saturating_add(1);
-    match name {
-        "-" => io::stdin().lock().take(more).read_to_end(&mut bytes)?,
-        path => File::open(path)?.take(more).read_to_end(&mut bytes)?,
-    };
+    if name.as_ref() == Path::new("-") {
+        io::stdin().lock().take(more).read_to_end(&mut bytes)?;
+    } else {
+        File::open(name)?.take(more).read_to_end(&mut bytes)?;
+    }
     if u64::try_from(bytes.len()).is_ok_and(|read| read <= LONGEST_FILE) {
         Ok(bytes)
     } else {

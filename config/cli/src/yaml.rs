@@ -5,7 +5,7 @@ mod load;
 use postern_config::{Path, Segment};
 use serde_json::Value;
 
-pub(crate) use load::load;
+pub(crate) use load::{Loaded, MOST_VALUES, load};
 
 /// A place in a file; both numbers count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,8 @@ pub(crate) struct Node {
     /// Whether it is a word such as `yes` without quotes: a string to YAML 1.2, and true or false
     /// to YAML 1.1, which Envoy and Kubernetes read.
     pub(crate) is_unclear: bool,
+    /// Where the text of a literal (`|`) begins, whose every line is a line of the file.
+    pub(crate) text_begins: Option<Position>,
 }
 
 /// What a value is.
@@ -57,6 +59,43 @@ impl Node {
     /// The value of the member `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.member(key).map(|member| &member.value)
+    }
+
+    /// A value that stands at `position`, written there or not.
+    pub(crate) fn at(position: Position, kind: Kind) -> Self {
+        Self { position, kind, is_unclear: false, text_begins: None }
+    }
+
+    /// Gives everything inside the places that `moved` says.
+    pub(crate) fn relocate(&mut self, moved: &impl Fn(Position) -> Position) {
+        self.position = moved(self.position);
+        self.text_begins = self.text_begins.map(moved);
+        match &mut self.kind {
+            Kind::List(items) => items.iter_mut().for_each(|item| item.relocate(moved)),
+            Kind::Object(members) => {
+                for member in members {
+                    member.position = moved(member.position);
+                    member.value.relocate(moved);
+                }
+            }
+            Kind::Scalar(_) => {}
+        }
+    }
+
+    /// Whether this is true, or its text is, which Envoy takes for it.
+    pub(crate) fn is_true(&self) -> bool {
+        match &self.kind {
+            Kind::Scalar(value) => *value == Value::Bool(true) || value.as_str() == Some("true"),
+            Kind::List(_) | Kind::Object(_) => false,
+        }
+    }
+
+    /// Whether this is false, or its text is.
+    pub(crate) fn is_false(&self) -> bool {
+        match &self.kind {
+            Kind::Scalar(value) => *value == Value::Bool(false) || value.as_str() == Some("false"),
+            Kind::List(_) | Kind::Object(_) => false,
+        }
     }
 
     /// The members of an object; none of anything else.

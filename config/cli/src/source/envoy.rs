@@ -1,26 +1,43 @@
-//! Postern in Envoy's own configuration: a bootstrap, a listener, a route configuration, a file of
-//! ECDS resources, or any part of one.
+//! Postern in Envoy's own configuration: a bootstrap, any resource, or any part of one.
 //!
 //! Fields may be written in their original or in their JSON names (`typed_config`, `typedConfig`).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use postern_config::Problem;
 
-use super::{Configuration, Found, Manager, Override, Written, speaks_of_postern};
+use super::resource::Resource;
+use super::{
+    Bypass, Chain, Configuration, Found, Manager, Neighbour, OpenFailure, Override, Stray, SwitchedOff,
+    Upgrade, Written, speaks_of_postern,
+};
 use crate::yaml::{Kind, Member, Node};
 
-const CONNECTION_MANAGER: &str =
-    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+const EXECUTE_FILTER: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.composite.v3.ExecuteFilterAction";
+const EXTENSION_WITH_MATCHER: &str =
+    "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher";
+const SKIP_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter";
 const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
 const STRUCT: &str = "type.googleapis.com/google.protobuf.Struct";
 const TYPED_STRUCTS: [&str; 2] =
     ["type.googleapis.com/udpa.type.v1.TypedStruct", "type.googleapis.com/xds.type.v3.TypedStruct"];
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
-/// Looks at `node` and at everything inside it.
-pub(super) fn search<'a>(node: &'a Node, found: &mut Found<'a>) {
-    visit(node, None, None, found);
+/// Where a module may be loaded and judges no WebSocket.
+const OTHER_LOADERS: [(&str, &str); 5] = [
+    ("envoy.extensions.access_loggers.wasm.v3.WasmAccessLog", "as an access logger"),
+    ("envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter", "as a dynamic module"),
+    ("envoy.extensions.filters.network.wasm.v3.Wasm", "as a network filter"),
+    ("envoy.extensions.stat_sinks.wasm.v3.Wasm", "as a stats sink"),
+    ("envoy.extensions.wasm.v3.WasmService", "as a service"),
+];
+
+/// Looks at `node`, which is a `resource` of the document numbered so, and at everything inside it.
+pub(super) fn search<'a>(node: &'a Node, resource: Resource, document: usize, found: &mut Found<'a>) {
+    let chain = Chain { document, manager: None, upgrade: None };
+    visit(node, Around { resource, is_metadata: false, chain, name: None }, found);
 }
 
 /// The names of the clusters of a bootstrap that has no others: none come by discovery.
@@ -50,6 +67,21 @@ fn json_name(name: &str) -> String {
     })
 }
 
+/// The original name of a field that is written in either spelling.
+fn original_name(key: &str) -> Cow<'_, str> {
+    if !key.contains(|c: char| c.is_ascii_uppercase()) {
+        return Cow::Borrowed(key);
+    }
+    let mut name = String::with_capacity(key.len().saturating_add(8));
+    for c in key.chars() {
+        if c.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    Cow::Owned(name)
+}
+
 /// The value of the member called `name`, in either spelling.
 pub(crate) fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
     member(node, name).map(|member| &member.value)
@@ -64,47 +96,192 @@ fn typed(node: &Node) -> Option<(&str, &Node)> {
     Some((field(node, "type_url")?.text()?, node.get("value")?))
 }
 
-/// `name` is that of the extension around `node`.
-fn visit<'a>(node: &'a Node, manager: Option<usize>, name: Option<&'a Node>, found: &mut Found<'a>) {
-    let mut manager = manager;
-    match typed(node) {
-        Some((WASM, fields)) => {
-            plugin(fields, manager, name, found);
-            return;
-        }
-        Some((CONNECTION_MANAGER, fields)) => {
-            manager = Some(found.managers.len());
-            found.managers.push(Manager { written: fields, has_postern: false });
-        }
-        _ => {}
-    }
-    let own_name = node.get("name");
-    if field(node, "config_discovery").is_some() && speaks_of_postern(own_name) {
-        found.is_discovered = true;
-        mark(manager, found);
-    }
-    if let Some(postern) = field(node, "filter_metadata").and_then(|filters| filters.member("postern")) {
-        found.overrides.push(Override { written: &postern.value, position: postern.position, manager });
-    }
-    match &node.kind {
-        Kind::List(items) => items.iter().for_each(|item| visit(item, manager, None, found)),
-        Kind::Object(members) => {
-            members.iter().for_each(|member| visit(&member.value, manager, own_name, found))
-        }
-        Kind::Scalar(_) => {}
+/// What is around a value.
+#[derive(Clone, Copy)]
+struct Around<'a> {
+    /// What the value is, or is a part of.
+    resource: Resource,
+    /// Whether the value is that resource's metadata.
+    is_metadata: bool,
+    chain: Chain,
+    /// The name beside the value, which is that of the extension it configures.
+    name: Option<&'a Node>,
+}
+
+impl<'a> Around<'a> {
+    /// What is around the value of `member`, which stands beside `name`.
+    fn inside(self, member: &Member, name: Option<&'a Node>) -> Self {
+        let key = original_name(&member.key);
+        let is_metadata = key == "metadata";
+        let resource = if is_metadata { self.resource } else { self.resource.inside(&key) };
+        Self { resource, is_metadata, chain: self.chain, name }
     }
 }
 
-/// Notes a Wasm filter if it is Postern: called so, loaded from such a path, or configured so.
-fn plugin<'a>(fields: &'a Node, manager: Option<usize>, name: Option<&'a Node>, found: &mut Found<'a>) {
-    let Some(config) = field(fields, "config") else { return };
+fn visit<'a>(node: &'a Node, mut around: Around<'a>, found: &mut Found<'a>) {
+    if let Kind::List(items) = &node.kind {
+        items.iter().for_each(|item| visit(item, Around { name: None, ..around }, found));
+        return;
+    }
+    let (name, fields) = typed(node).map_or((None, node), |(name, fields)| (Some(name), fields));
+    if name == Some(WASM) {
+        plugin(fields, around, found);
+        return;
+    }
+    note_other_loader(name, fields, around, found);
+    around.resource = name.and_then(Resource::of_type).unwrap_or(around.resource);
+    note_chain(fields, &mut around, found);
+    note_metadata(fields, around, found);
+    note_switched_off(fields, around, found);
+    let before = found.times_seen;
+    for member in fields.members() {
+        visit(&member.value, around.inside(member, fields.get("name")), found);
+    }
+    let has_postern = found.times_seen > before;
+    note_discovery(fields, has_postern, around, found);
+    if has_postern {
+        note_conditions(name, fields, found);
+    } else {
+        note_neighbour(fields, around, found);
+    }
+}
+
+/// A manager begins a chain of filters, and an upgrade with filters of its own another one.
+fn note_chain<'a>(fields: &'a Node, around: &mut Around<'a>, found: &mut Found<'a>) {
+    match (around.resource, around.chain.manager) {
+        _ if around.is_metadata => {}
+        (Resource::Manager, _) => {
+            around.chain = Chain { manager: Some(found.managers.len()), upgrade: None, ..around.chain };
+            found.managers.push(Manager { written: fields, chain: around.chain, upgrades: Vec::new() });
+        }
+        (Resource::Upgrade, Some(index)) => {
+            let Some(manager) = found.managers.get_mut(index) else { return };
+            let Some(filters) = member(fields, "filters") else { return };
+            around.chain.upgrade = Some(manager.upgrades.len());
+            manager.upgrades.push(Upgrade {
+                written: fields,
+                filters: filters.position,
+                chain: around.chain,
+            });
+        }
+        _ => {}
+    }
+}
+
+fn note_metadata<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
+    let postern = |key: &str| field(fields, key).and_then(|filters| filters.member("postern"));
+    let owner = Some(around.resource).filter(|_| around.is_metadata).unwrap_or(Resource::Other);
+    if let Some(postern) = postern("filter_metadata") {
+        if owner == Resource::Route {
+            let (written, position) = (&postern.value, postern.position);
+            found.overrides.push(Override { written, position, manager: around.chain.manager });
+        } else {
+            found.strays.push(Stray { position: postern.position, owner, is_typed: false });
+        }
+    }
+    if let Some(postern) = postern("typed_filter_metadata") {
+        found.strays.push(Stray { position: postern.position, owner, is_typed: true });
+    }
+}
+
+fn note_switched_off<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
+    let configs = field(fields, "typed_per_filter_config").map(Node::members).unwrap_or_default();
+    for config in configs {
+        let own = typed(&config.value).map_or(&config.value, |(_, own)| own);
+        if let Some(disabled) = member(own, "disabled").filter(|disabled| disabled.value.is_true()) {
+            let (filter, position) = (config.key.as_str(), disabled.position);
+            found.switched_off.push(SwitchedOff { filter, position, on: around.resource });
+        }
+    }
+}
+
+/// Postern by discovery, and what stands in for it until it is discovered.
+fn note_discovery<'a>(fields: &'a Node, has_postern: bool, around: Around<'a>, found: &mut Found<'a>) {
+    let Some(discovery) = field(fields, "config_discovery") else { return };
+    if !has_postern && !speaks_of_postern(fields.get("name")) {
+        return;
+    }
+    if let Some(default) = member(discovery, "default_config").filter(|_| !has_postern) {
+        found.bypasses.push(Bypass::AnotherDefault(default.position));
+    }
+    found.is_discovered = true;
+    found.see(around.chain);
+    note_conditions(None, fields, found);
+}
+
+/// What lets requests past a filter that is Postern, or has it inside.
+fn note_conditions<'a>(name: Option<&str>, fields: &'a Node, found: &mut Found<'a>) {
+    if name == Some(EXTENSION_WITH_MATCHER) {
+        let matchers = ["xds_matcher", "matcher"].into_iter().filter_map(|key| member(fields, key));
+        let skipping = matchers.filter(|matcher| has_type(&matcher.value, SKIP_FILTER));
+        found.bypasses.extend(skipping.map(|matcher| Bypass::Skipped(matcher.position)));
+    }
+    if name == Some(EXECUTE_FILTER) {
+        found.bypasses.push(Bypass::OnlyWhereMatched(fields.position));
+    }
+    if field(fields, "typed_config").is_none() && field(fields, "config_discovery").is_none() {
+        return;
+    }
+    found.filter_names.extend(fields.get("name").and_then(Node::text));
+    if let Some(disabled) = fields.member("disabled").filter(|disabled| disabled.value.is_true()) {
+        found.bypasses.push(Bypass::Disabled(disabled.position));
+    }
+    if let Some(optional) = member(fields, "is_optional").filter(|optional| optional.value.is_true()) {
+        found.bypasses.push(Bypass::Optional(optional.position));
+    }
+}
+
+fn has_type(node: &Node, name: &str) -> bool {
+    typed(node).is_some_and(|(own, _)| own == name)
+        || node.items().iter().any(|item| has_type(item, name))
+        || node.members().iter().any(|member| has_type(&member.value, name))
+}
+
+/// A filter that is not Postern.
+fn note_neighbour<'a>(filter: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
+    let is_disabled = filter.get("disabled").is_some_and(Node::is_true);
+    let Some((kind, fields)) = field(filter, "typed_config").and_then(typed) else { return };
+    if around.resource == Resource::HttpFilter && !is_disabled {
+        let name = filter.get("name").and_then(Node::text);
+        found.neighbours.push(Neighbour {
+            kind,
+            fields,
+            name,
+            position: filter.position,
+            chain: around.chain,
+        });
+    }
+}
+
+/// Postern's module where it judges no WebSocket.
+fn note_other_loader<'a>(name: Option<&str>, fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
+    let Some(name) = name.and_then(|name| name.strip_prefix("type.googleapis.com/")) else { return };
+    let Some((_, role)) = OTHER_LOADERS.iter().find(|(loader, _)| *loader == name) else { return };
+    let module = field(fields, "dynamic_module_config").and_then(|module| module.get("name"));
+    let filter = field(fields, "filter_name");
+    let config = field(fields, "config");
+    let is_postern = [around.name, module, filter].into_iter().any(speaks_of_postern)
+        || config.is_some_and(|config| names(config).into_iter().any(speaks_of_postern));
+    if is_postern {
+        let remedy = "write `\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm` in `http_filters`";
+        found.bypasses.push(Bypass::LoadedElsewhere { position: fields.position, role, remedy });
+    }
+}
+
+/// The names of a plugin, and where its module comes from.
+fn names(config: &Node) -> [Option<&Node>; 4] {
     let code = field(config, "vm_config").and_then(|vm| field(vm, "code"));
     let path = code.and_then(|code| field(code, "local")).and_then(|local| field(local, "filename"));
     let address = code
         .and_then(|code| field(code, "remote"))
         .and_then(|remote| field(remote, "http_uri"))
         .and_then(|http| field(http, "uri"));
-    let names = [name, field(config, "name"), field(config, "root_id"), path, address];
+    [field(config, "name"), field(config, "root_id"), path, address]
+}
+
+/// Notes a Wasm filter if it is Postern: called so, loaded from such a path, or configured so.
+fn plugin<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
+    let Some(config) = field(fields, "config") else { return };
     let configuration = member(config, "configuration");
     let written = match configuration {
         Some(configuration) => written(&configuration.value),
@@ -116,11 +293,29 @@ fn plugin<'a>(fields: &'a Node, manager: Option<usize>, name: Option<&'a Node>, 
         Written::Text(text) => text.contains("\"policies\""),
         Written::Wrong(..) => false,
     };
-    if has_policies || names.into_iter().any(speaks_of_postern) {
+    if has_policies || names(config).into_iter().chain([around.name]).any(speaks_of_postern) {
         let position = configuration.map_or(config.position, |configuration| configuration.position);
+        let manager = around.chain.manager;
         found.configurations.push(Configuration { written, position, manager, clusters: None });
-        mark(manager, found);
+        found.open_failures.extend(open_failure(config));
+        found.see(around.chain);
     }
+}
+
+/// The field by which Envoy lets everything pass where the module cannot judge.
+fn open_failure(config: &Node) -> Option<OpenFailure> {
+    let is_open = |policy: &Node| match &policy.kind {
+        Kind::Scalar(value) => {
+            value.as_u64() == Some(3)
+                || value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("FAIL_OPEN"))
+        }
+        Kind::List(_) | Kind::Object(_) => false,
+    };
+    let by_policy = member(config, "failure_policy").filter(|member| is_open(&member.value));
+    let by_flag = || member(config, "fail_open").filter(|member| member.value.is_true());
+    let member = by_policy.or_else(by_flag)?;
+    let remedy = "write `failure_policy: FAIL_RELOAD` in its place";
+    Some(OpenFailure { position: member.position, path: format!("config.{}", member.key), remedy })
 }
 
 fn written(any: &Node) -> Written<'_> {
@@ -140,12 +335,6 @@ fn wrong<'a>(what: &str, remedy: &str) -> Written<'a> {
     Written::Wrong(Problem::new("config.configuration", what, remedy))
 }
 
-fn mark(manager: Option<usize>, found: &mut Found<'_>) {
-    if let Some(manager) = manager.and_then(|index| found.managers.get_mut(index)) {
-        manager.has_postern = true;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +343,7 @@ mod tests {
     fn fields_are_known_by_both_their_names() {
         assert_eq!(json_name("use_remote_address"), "useRemoteAddress");
         assert_eq!(json_name("config"), "config");
+        assert_eq!(original_name("useRemoteAddress"), "use_remote_address");
+        assert_eq!(original_name("use_remote_address"), "use_remote_address");
     }
 }

@@ -1,43 +1,85 @@
-//! Postern in Kubernetes manifests: Istio's WasmPlugin and EnvoyFilter.
+//! Postern in Istio's manifests: WasmPlugin, TrafficExtension and EnvoyFilter.
 
 use postern_config::Problem;
 
-use super::{Configuration, Found, Written, envoy, speaks_of_postern};
-use crate::yaml::Node;
+use super::resource::Resource;
+use super::{Bypass, Configuration, Found, OpenFailure, Written, envoy, says_postern, speaks_of_postern};
+use crate::yaml::{Member, Node};
 
-/// Looks at one manifest, or at those of a `List`. Other kinds have nothing of Postern.
-pub(super) fn search<'a>(manifest: &'a Node, found: &mut Found<'a>) {
-    match manifest.get("kind").and_then(Node::text) {
-        Some("EnvoyFilter") => {
-            if let Some(spec) = manifest.get("spec") {
-                envoy::search(spec, found);
-            }
-        }
-        Some("List") => {
-            for item in manifest.get("items").map(Node::items).unwrap_or_default() {
-                search(item, found);
-            }
-        }
-        Some("WasmPlugin") => plugin(manifest, found),
-        _ => {}
+/// Looks at a WasmPlugin.
+pub(super) fn plugin<'a>(manifest: &'a Node, found: &mut Found<'a>) {
+    if let Some(spec) = manifest.member("spec") {
+        wasm(spec, "spec", manifest, found);
     }
 }
 
-fn plugin<'a>(manifest: &'a Node, found: &mut Found<'a>) {
-    let Some(spec) = manifest.member("spec") else { return };
+/// Looks at a TrafficExtension.
+pub(super) fn extension<'a>(manifest: &'a Node, found: &mut Found<'a>) {
+    if let Some(own) = manifest.get("spec").and_then(|spec| spec.member("wasm")) {
+        wasm(own, "spec.wasm", manifest, found);
+    }
+}
+
+/// Notes a plugin if it is Postern: called so, loaded from such an address, or configured so.
+fn wasm<'a>(written: &'a Member, path: &str, manifest: &'a Node, found: &mut Found<'a>) {
     let name = manifest.get("metadata").and_then(|metadata| metadata.get("name"));
-    let configuration = spec.value.member("pluginConfig");
+    let plugin = &written.value;
+    let configuration = plugin.member("pluginConfig");
     let has_policies = configuration.is_some_and(|member| member.value.get("policies").is_some());
-    let names = [name, spec.value.get("pluginName"), spec.value.get("url")];
+    let names = [name, plugin.get("pluginName"), plugin.get("url")];
     if !has_policies && !names.into_iter().any(speaks_of_postern) {
         return;
     }
+    found.filter_names.extend(name.and_then(Node::text));
+    let text_is =
+        |key: &str, text: &str| plugin.member(key).filter(|member| member.value.text() == Some(text));
+    if let Some(network) = text_is("type", "NETWORK") {
+        let (position, role, remedy) = (network.position, "as a network filter", "write `type: HTTP`");
+        found.bypasses.push(Bypass::LoadedElsewhere { position, role, remedy });
+    }
+    if let Some(open) = text_is("failStrategy", "FAIL_OPEN") {
+        let remedy = "write `failStrategy: FAIL_RELOAD` in its place";
+        found.open_failures.push(OpenFailure {
+            position: open.position,
+            path: format!("{path}.failStrategy"),
+            remedy,
+        });
+    }
     let (written, position) = match configuration {
         Some(configuration) => (Written::Object(&configuration.value), configuration.position),
-        None => (
-            Written::Wrong(Problem::new("spec.pluginConfig", "is missing", "write the policies under it")),
-            spec.position,
-        ),
+        None => {
+            let problem =
+                Problem::new(format!("{path}.pluginConfig"), "is missing", "write the policies under it");
+            (Written::Wrong(problem), written.position)
+        }
     };
     found.configurations.push(Configuration { written, position, manager: None, clusters: None });
+}
+
+/// Looks at the patches of an EnvoyFilter.
+pub(super) fn patches<'a>(manifest: &'a Node, document: usize, found: &mut Found<'a>) {
+    let patches = manifest.get("spec").and_then(|spec| spec.get("configPatches"));
+    for patch in patches.map(Node::items).unwrap_or_default() {
+        let resource = patch.get("applyTo").and_then(Node::text).map_or(Resource::Other, Resource::of_patch);
+        let before = found.times_seen;
+        let Some(laid) = patch.get("patch") else { continue };
+        if let Some(value) = laid.get("value") {
+            envoy::search(value, resource, document, found);
+        }
+        let operation = laid.member("operation");
+        let takes_out = |member: &&Member| matches!(member.value.text(), Some("REMOVE" | "REPLACE"));
+        let is_of_postern = patch.get("match").is_some_and(names_postern) && resource == Resource::HttpFilter;
+        if let Some(operation) =
+            operation.filter(takes_out).filter(|_| is_of_postern && found.times_seen == before)
+        {
+            found.bypasses.push(Bypass::Removed(operation.position));
+        }
+    }
+}
+
+/// Whether a name inside says Postern.
+fn names_postern(node: &Node) -> bool {
+    node.text().is_some_and(says_postern)
+        || node.items().iter().any(names_postern)
+        || node.members().iter().any(|member| names_postern(&member.value))
 }

@@ -1,9 +1,9 @@
 //! Text → documents, by the events of the YAML parser.
 //!
-//! What a file can make this cost is bounded: the depth, and the number of values with every alias
-//! written out.
+//! What a file can make this cost is bounded: the depth, and the number of values and the length of texts with every
+//! alias written out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use postern_config::{Path, Problem, Segment};
 use saphyr::{Scalar, ScalarStyle, Tag};
@@ -16,11 +16,17 @@ use crate::finding::Finding;
 /// The deepest nesting.
 pub(super) const DEEPEST: usize = 64;
 
-/// The most values of a file, those that aliases stand for as well.
-const MOST_VALUES: usize = 200_000;
+/// The most values of a file, those that aliases stand for as well; long texts count as several.
+pub(crate) const MOST_VALUES: usize = 200_000;
+
+/// As many bytes of a text count as one value more.
+const TEXT_OF_A_VALUE: usize = 256;
 
 /// The key that YAML 1.1 merges by.
 const MERGE: &str = "<<";
+
+/// The tag of a key whose member Envoy leaves out.
+const IGNORE: &str = "!ignore";
 
 /// What a file holds, and what is wrong with it as YAML.
 #[derive(Debug, Default)]
@@ -29,15 +35,31 @@ pub(crate) struct Loaded {
     /// before it.
     pub(crate) documents: Vec<Node>,
     pub(crate) findings: Vec<Finding>,
+    /// Members that Envoy leaves out (`!ignore`), and so are in no document.
+    pub(crate) ignored: Vec<Ignored>,
+    /// Number of values, with every alias written out.
+    pub(crate) values: usize,
+}
+
+/// A member that Envoy leaves out.
+#[derive(Debug)]
+pub(crate) struct Ignored {
+    /// The place of its document in [`Loaded::documents`].
+    pub(crate) document: usize,
+    /// Where its key begins.
+    pub(crate) position: Position,
+    pub(crate) path: String,
 }
 
 /// Reads every document of a file.
 pub(crate) fn load(text: &[u8]) -> Loaded {
-    let mut loader = Loader::default();
-    let read = match std::str::from_utf8(text) {
-        Ok(text) => loader.read(text.strip_prefix('\u{feff}').unwrap_or(text)),
-        Err(_) => Err(finding(Position::START, "", "is not UTF-8 text", "write YAML or JSON")),
+    let Ok(text) = std::str::from_utf8(text) else {
+        let finding = finding(Position::START, "", "is not UTF-8 text", "write YAML or JSON");
+        return Loaded { findings: vec![finding], ..Loaded::default() };
     };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut loader = Loader::default();
+    let read = loader.read(text);
     loader.loaded.findings.extend(read.err());
     loader.loaded
 }
@@ -49,21 +71,30 @@ struct Loader {
     open: Vec<Open>,
     /// Anchored values and how many values each holds.
     anchors: HashMap<usize, (Node, usize)>,
-    values: usize,
 }
 
 /// A list or an object of which the end has not been seen.
 struct Open {
     position: Position,
     anchor: usize,
-    /// [`Loader::values`] when it began.
+    /// [`Loaded::values`] when it began.
     values_before: usize,
     kind: OpenKind,
 }
 
 enum OpenKind {
     List(Vec<Node>),
-    Object { members: Vec<Member>, key: Option<(String, Position, bool)> },
+    Object { members: Vec<Member>, names: HashSet<String>, key: Option<Key> },
+}
+
+/// A key whose value comes next.
+struct Key {
+    text: String,
+    position: Position,
+    is_merge: bool,
+    is_ignored: bool,
+    /// The number of findings before its value.
+    findings_before: usize,
 }
 
 impl Loader {
@@ -85,11 +116,18 @@ impl Loader {
             // Anchors do not outlive their document.
             Event::DocumentStart(_) | Event::DocumentEnd => self.anchors.clear(),
             Event::Scalar(text, style, anchor, tag) => {
+                self.count(text.len() / TEXT_OF_A_VALUE, at)?;
+                let is_ignored = tag.as_ref().is_some_and(|tag| is_ignore(tag));
+                let findings_before = self.loaded.findings.len();
                 if let Some(key) = self.awaited_key() {
                     let is_merge = style == ScalarStyle::Plain && text == MERGE;
-                    *key = Some((text.into_owned(), at, is_merge));
+                    let text = text.into_owned();
+                    *key = Some(Key { text, position: at, is_merge, is_ignored, findings_before });
                     return Ok(());
                 }
+                self.refuse_ignored_value(is_ignored, at);
+                let text_begins = text_begins(at, style, &text);
+                let tag = tag.filter(|_| !is_ignored);
                 let is_unclear = style == ScalarStyle::Plain && tag.is_none() && is_truth_elsewhere(&text);
                 let scalar = Scalar::parse_from_cow_and_metadata(text, style, tag.as_ref());
                 let value = scalar.and_then(json).ok_or_else(|| {
@@ -100,11 +138,21 @@ impl Loader {
                     self.finding(at, what, "write a string, a number, true or false")
                 })?;
                 self.count(1, at)?;
-                self.put(Node { position: at, kind: Kind::Scalar(value), is_unclear }, 1, anchor)?;
+                let values = value.as_str().map_or(0, str::len) / TEXT_OF_A_VALUE + 1;
+                self.put(
+                    Node { position: at, kind: Kind::Scalar(value), is_unclear, text_begins },
+                    values,
+                    anchor,
+                )?;
             }
-            Event::SequenceStart(anchor, _) => self.begin(at, anchor, OpenKind::List(Vec::new()))?,
-            Event::MappingStart(anchor, _) => {
-                self.begin(at, anchor, OpenKind::Object { members: Vec::new(), key: None })?;
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_ignored_value(tag.is_some_and(|tag| is_ignore(&tag)), at);
+                self.begin(at, anchor, OpenKind::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_ignored_value(tag.is_some_and(|tag| is_ignore(&tag)), at);
+                let kind = OpenKind::Object { members: Vec::new(), names: HashSet::new(), key: None };
+                self.begin(at, anchor, kind)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end()?,
             Event::Alias(anchor) => {
@@ -132,7 +180,7 @@ impl Loader {
         if self.open.len() >= DEEPEST {
             return Err(self.finding(at, format!("nests deeper than {DEEPEST}"), "write it flatter"));
         }
-        let values_before = self.values;
+        let values_before = self.loaded.values;
         self.count(1, at)?;
         self.open.push(Open { position: at, anchor, values_before, kind });
         Ok(())
@@ -145,11 +193,8 @@ impl Loader {
             OpenKind::List(items) => Kind::List(items),
             OpenKind::Object { members, .. } => Kind::Object(members),
         };
-        self.put(
-            Node { position, kind, is_unclear: false },
-            self.values.saturating_sub(values_before),
-            anchor,
-        )
+        let values = self.loaded.values.saturating_sub(values_before);
+        self.put(Node::at(position, kind), values, anchor)
     }
 
     /// Puts a whole value where it belongs.
@@ -164,29 +209,38 @@ impl Loader {
             None if matches!(node.kind, Kind::Scalar(Value::Null)) => {}
             None => self.loaded.documents.push(node),
             Some(OpenKind::List(items)) => items.push(node),
-            Some(OpenKind::Object { members, key }) => {
-                let Some((key, position, is_merge)) = key.take() else { return Ok(()) };
-                if is_merge {
+            Some(OpenKind::Object { members, names, key }) => {
+                let Some(key) = key.take() else { return Ok(()) };
+                if key.is_ignored {
+                    let (document, position) = (self.loaded.documents.len(), key.position);
+                    self.loaded.findings.truncate(key.findings_before);
+                    self.loaded.ignored.push(Ignored { document, position, path: here });
+                } else if key.is_merge {
                     let remedy = "write the members out, or use an alias for a whole value";
                     let what = "is a merge key of YAML 1.1, which is not read";
-                    self.loaded.findings.push(finding(position, &here, what, remedy));
-                } else if members.iter().any(|member| member.key == key) {
-                    self.loaded.findings.push(finding(
-                        position,
-                        &here,
-                        "is written twice",
-                        "leave one of them",
-                    ));
+                    self.loaded.findings.push(finding(key.position, &here, what, remedy));
+                } else if names.insert(key.text.clone()) {
+                    members.push(Member { key: key.text, position: key.position, value: node });
                 } else {
-                    members.push(Member { key, position, value: node });
+                    let remedy = "leave one of them";
+                    self.loaded.findings.push(finding(key.position, &here, "is written twice", remedy));
                 }
             }
         }
         Ok(())
     }
 
+    /// Notes a tag that Envoy heeds before a key only.
+    fn refuse_ignored_value(&mut self, is_ignored: bool, at: Position) {
+        if is_ignored {
+            let what = "has `!ignore` before its value, where Envoy does not heed it";
+            let finding = self.finding(at, what, "write it before the key: `!ignore key: value`");
+            self.loaded.findings.push(finding);
+        }
+    }
+
     /// Where the next key goes, when one comes next.
-    fn awaited_key(&mut self) -> Option<&mut Option<(String, Position, bool)>> {
+    fn awaited_key(&mut self) -> Option<&mut Option<Key>> {
         match self.open.last_mut().map(|open| &mut open.kind) {
             Some(OpenKind::Object { key: key @ None, .. }) => Some(key),
             _ => None,
@@ -194,8 +248,8 @@ impl Loader {
     }
 
     fn count(&mut self, values: usize, at: Position) -> Result<(), Finding> {
-        self.values = self.values.saturating_add(values);
-        if self.values > MOST_VALUES {
+        self.loaded.values = self.loaded.values.saturating_add(values);
+        if self.loaded.values > MOST_VALUES {
             let what = format!("has more than {MOST_VALUES} values, with aliases written out");
             return Err(self.finding(at, what, "write less, or fewer aliases"));
         }
@@ -211,7 +265,7 @@ impl Loader {
     fn path(&self) -> String {
         let steps = self.open.iter().filter_map(|open| match &open.kind {
             OpenKind::List(items) => Some(Segment::Index(items.len())),
-            OpenKind::Object { key, .. } => key.as_ref().map(|(key, ..)| Segment::Key(key.clone())),
+            OpenKind::Object { key, .. } => key.as_ref().map(|key| Segment::Key(key.text.clone())),
         });
         steps.collect::<Path>().to_string()
     }
@@ -223,6 +277,17 @@ fn finding(at: Position, path: &str, what: impl Into<String>, remedy: &str) -> F
 
 fn position(marker: Marker) -> Position {
     Position { line: marker.line(), column: marker.col().saturating_add(1) }
+}
+
+/// Where the lines of a literal begin, of which the parser says where the first is that is not empty.
+fn text_begins(at: Position, style: ScalarStyle, text: &str) -> Option<Position> {
+    let empty = text.lines().position(|line| !line.is_empty())?;
+    let line = at.line.checked_sub(empty)?;
+    (style == ScalarStyle::Literal).then_some(Position { line, column: at.column })
+}
+
+fn is_ignore(tag: &Tag) -> bool {
+    tag.handle.chars().chain(tag.suffix.chars()).eq(IGNORE.chars())
 }
 
 fn shown(tag: &Tag) -> String {

@@ -92,3 +92,87 @@ fn what_is_not_written_is_located_at_the_key_above_it() {
     assert_eq!(locate("policies.chat.origins"), (2, 3));
     assert_eq!(locate("routes"), (1, 1));
 }
+
+#[test]
+fn what_envoy_ignores_is_in_no_document_and_its_anchors_are() {
+    let text = "!ignore a: &x {b: 1, b: 2}\n!<!ignore> a: 2\n\"a\": *x\nl:\n- {!ignore c: 1, d: 2}\n---\n!ignore e: 1\nf: 2\n";
+    let loaded = load(text.as_bytes());
+    assert!(loaded.findings.is_empty(), "{:?}", loaded.findings);
+    let documents: Vec<_> = loaded.documents.iter().map(Node::to_json).collect();
+    assert_eq!(documents, [json!({"a": {"b": 1}, "l": [{"d": 2}]}), json!({"f": 2})]);
+    let ignored: Vec<_> = loaded
+        .ignored
+        .iter()
+        .map(|ignored| (ignored.document, ignored.position.line, ignored.path.as_str()))
+        .collect();
+    assert_eq!(ignored, [(0, 1, "a"), (0, 2, "a"), (0, 5, "l[0].c"), (1, 7, "e")]);
+    for text in ["a: !ignore {b: 1}", "a: !ignore [1]", "a: !ignore 1"] {
+        let expected = "1:4: a: has `!ignore` before its value, where Envoy does not heed it; write it before the key: \
+                        `!ignore key: value`";
+        assert_eq!(told(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_literal_knows_where_its_lines_are_written() {
+    for (text, expected) in [
+        ("a: |\n  x: 1\n", Some((2, 3))),
+        ("a:\n  b: |-\n\n\n      x: 1\n", Some((3, 7))),
+        ("a: |2\n    x: 1\n", Some((2, 3))),
+        ("a: |\r\n  x: 1\r\n", Some((2, 3))),
+        ("a: |\n", None),
+        ("a: >\n  x: 1\n", None),
+        ("a: \"x: 1\\n\"\n", None),
+    ] {
+        let loaded = load(text.as_bytes());
+        let mut node = &loaded.documents[0];
+        while let Some(member) = node.members().first() {
+            node = &member.value;
+        }
+        let begins = node.text_begins.map(|position| (position.line, position.column));
+        assert_eq!(begins, expected, "{text:?}");
+    }
+}
+
+#[test]
+fn texts_and_keys_that_aliases_repeat_are_bounded_too() {
+    let aliases = vec!["*a"; 1000].join(", ");
+    for anchored in [format!("\"{}\"", "x".repeat(100_000)), format!("{{{}: 1}}", "x".repeat(100_000))] {
+        let text = format!("a: &a {anchored}\nb: [{aliases}]\n");
+        assert!(told(&text)[0].contains("has more than 200000 values"), "{:?}", told(&text));
+    }
+}
+
+#[test]
+fn what_is_no_plain_yaml_is_told_and_never_a_panic() {
+    for text in [
+        &b"\xff\xfea\x00"[..],
+        b"a:\n\t- b\n",
+        b"\x00",
+        b"a: \x01",
+        b"%YAML 9.9\n---\na: 1\n",
+        b"a: &",
+        b"!!",
+        b"? ",
+        b"{a: 1",
+        b"'",
+        b"a: \"\\ud800\"",
+        b"--- !<",
+        b"*",
+        b"a: |\n\x85\xe2",
+    ] {
+        let _ = load(text);
+    }
+    let crlf = load(b"\xef\xbb\xbfa: 1\r\nb:\r\n  c: 1\r\n  c: 2\r\n");
+    let told: Vec<String> = crlf.findings.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["4:3: b.c: is written twice; leave one of them"]);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it is the time that is judged")]
+fn an_object_of_very_many_members_takes_no_time_that_grows_with_their_square() {
+    let text: String = (0..150_000).map(|i| format!("k{i}: 1\n")).collect();
+    let begun = std::time::Instant::now();
+    assert_eq!(load(text.as_bytes()).documents.len(), 1);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}

@@ -1,0 +1,101 @@
+//! Whatever lets requests past Postern, or keeps it from being there.
+
+use postern_config::{Path, Problem};
+
+use crate::finding::{Finding, quoted};
+use crate::source::{Bypass, Found, Manager, SwitchedOff, envoy};
+use crate::yaml::{Node, Position};
+
+/// Problems: everything that Postern would not judge.
+pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
+    findings.extend(found.bypasses.iter().map(bypass));
+    findings.extend(found.switched_off.iter().filter_map(|switched_off| disabled_for(found, switched_off)));
+    findings.extend(found.managers.iter().flat_map(|manager| own_filters(found, manager)));
+}
+
+fn problem(position: Position, path: &str, what: impl Into<String>, remedy: &str) -> Finding {
+    Finding::problem(position, Problem::new(path, what, remedy))
+}
+
+fn bypass(bypass: &Bypass) -> Finding {
+    match bypass {
+        Bypass::AnotherDefault(position) => problem(
+            *position,
+            "config_discovery.default_config",
+            "is another filter, which stands in for Postern until that is discovered",
+            "leave it out, or write Postern's configuration",
+        ),
+        Bypass::Disabled(position) => {
+            problem(*position, "disabled", "is true, so that Postern judges nothing", "leave it out")
+        }
+        Bypass::LoadedElsewhere { position, role, remedy } => {
+            problem(*position, "", format!("loads Postern {role}, where it judges no WebSocket"), remedy)
+        }
+        Bypass::OnlyWhereMatched(position) => problem(
+            *position,
+            "",
+            "runs Postern only where a matcher says so, and all else passes unjudged",
+            "write it in `http_filters` itself; `routes` and `default_policy` say what it judges",
+        ),
+        Bypass::Optional(position) => Finding::warning(
+            *position,
+            Problem::new(
+                "is_optional",
+                "is true, so that an Envoy without Wasm goes on without Postern",
+                "leave it out",
+            ),
+        ),
+        Bypass::Removed(position) => {
+            problem(*position, "", "takes Postern out of the filters", "take this patch out")
+        }
+        Bypass::Skipped(position) => problem(
+            *position,
+            "xds_matcher",
+            "lets requests past Postern",
+            "write the filter without a matcher; `routes` and `default_policy` say what it judges",
+        ),
+    }
+}
+
+/// Postern disabled where its route says so.
+fn disabled_for(found: &Found<'_>, switched_off: &SwitchedOff<'_>) -> Option<Finding> {
+    let SwitchedOff { filter, position, on } = *switched_off;
+    // Istio and Envoy Gateway put the namespace before the name.
+    let is_called = |name: &str| {
+        filter.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with(['.', '/']))
+    };
+    let is_postern = found.filter_names.iter().any(|name| is_called(name))
+        || filter.to_ascii_lowercase().contains("postern");
+    let of = on.named().unwrap_or("what it stands on");
+    let remedy =
+        "leave it out; to let a route pass unjudged, name no policy for it and write `default_policy: pass`";
+    is_postern.then(|| {
+        let what = format!("is true, so that Postern judges nothing of {of}");
+        let path = Path::root().key("typed_per_filter_config").key(filter).key("disabled").to_string();
+        problem(position, &path, what, remedy)
+    })
+}
+
+/// Upgrades that go through filters of their own. A manager without any filters is laid over another one, which has
+/// Postern.
+fn own_filters(found: &Found<'_>, manager: &Manager<'_>) -> Vec<Finding> {
+    let is_laid_over = envoy::field(manager.written, "http_filters").is_none();
+    if !is_laid_over && !found.has_postern_somewhere(manager) {
+        return Vec::new();
+    }
+    let own = manager.upgrades.iter().filter(|upgrade| !found.has_postern(upgrade.chain));
+    own.map(|upgrade| {
+        let name = envoy::field(upgrade.written, "upgrade_type").and_then(Node::text).unwrap_or_default();
+        let what = format!(
+            "are those of an upgrade to {} and have no Postern, so that it goes unjudged",
+            quoted(name)
+        );
+        problem(
+            upgrade.filters,
+            "upgrade_configs.filters",
+            what,
+            "leave them out, or write Postern first among them",
+        )
+    })
+    .collect()
+}

@@ -1,0 +1,55 @@
+//! Whether Envoy lets WebSockets come at all, and whether some go where Postern is not.
+
+use postern_config::Problem;
+
+use crate::finding::Finding;
+use crate::source::{Found, Manager, envoy};
+use crate::yaml::Node;
+
+/// Warns of a manager with Postern and no WebSockets, and of one with WebSockets and no Postern.
+pub(super) fn judge(manager: &Manager<'_>, found: &Found<'_>, findings: &mut Vec<Finding>) {
+    let has_filters = envoy::field(manager.written, "http_filters").is_some();
+    let is_elsewhere =
+        ["rds", "scoped_routes"].iter().any(|key| envoy::field(manager.written, key).is_some());
+    let nowhere = match is_elsewhere {
+        false => "has no `websocket`, here or on a route, so that Envoy answers every WebSocket with 403",
+        true => {
+            "has no `websocket`, and Envoy answers every WebSocket with 403 unless its discovered route has"
+        }
+    };
+    match (found.has_postern_somewhere(manager), is_enabled(manager.written)) {
+        (true, false) => findings.push(warning(
+            manager,
+            "upgrade_configs",
+            nowhere,
+            "write `upgrade_configs: [{upgrade_type: websocket}]` beside `http_filters`",
+        )),
+        (false, true) if has_filters => findings.push(warning(
+            manager,
+            "http_filters",
+            "has no Postern, and this manager lets WebSockets pass",
+            "write Postern first among them, or take `websocket` out of `upgrade_configs`",
+        )),
+        _ => {}
+    }
+}
+
+fn warning(manager: &Manager<'_>, path: &str, what: &str, remedy: &str) -> Finding {
+    let key = envoy::member(manager.written, path);
+    let position = key.map_or(manager.written.position, |member| member.position);
+    Finding::warning(position, Problem::new(path, what, remedy))
+}
+
+/// Whether an upgrade to WebSocket is enabled anywhere inside.
+fn is_enabled(node: &Node) -> bool {
+    let upgrades = envoy::field(node, "upgrade_configs").map(Node::items).unwrap_or_default();
+    upgrades.iter().any(is_websocket)
+        || node.items().iter().any(is_enabled)
+        || node.members().iter().any(|member| is_enabled(&member.value))
+}
+
+fn is_websocket(upgrade: &Node) -> bool {
+    let name = envoy::field(upgrade, "upgrade_type").and_then(Node::text);
+    let is_off = upgrade.get("enabled").is_some_and(Node::is_false);
+    name.is_some_and(|name| name.eq_ignore_ascii_case("websocket")) && !is_off
+}

@@ -1,0 +1,242 @@
+//! Envoy on what `postern check` says: it loads every document that is its own, refuses an evil Origin where the document
+//! is sound, and lets it in where the document is told to let requests past Postern.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail anywhere"
+)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use postern_e2e::bootstrap::wasm_module;
+use postern_e2e::checked::{Checked, Surroundings, cluster, documents};
+use postern_e2e::{Envoy, Frame, RawClient, Request, Upstream, Value, envoy, json, place};
+use tempfile::TempDir;
+
+/// Loads at once, and takes whatever policies it is given: they are not what is loaded here.
+const IDLE_MODULE: &str = include_str!("../modules/empty.wat");
+
+const GOOD: &str = "https://app.example.com";
+const EVIL: &str = "https://evil.example.com";
+
+/// In what the filters that hold bodies are told of.
+const HOLDS: &str = "is never whole";
+
+/// How long an answer is waited for that does not come: of those that do, each takes some milliseconds.
+const HELD: Duration = Duration::from_secs(3);
+
+/// Files that documents name.
+struct Files {
+    folder: TempDir,
+    idle_module: PathBuf,
+    discovered: PathBuf,
+}
+
+impl Files {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (idle_module, discovered) = (folder.path().join("idle.wasm"), folder.path().join("ecds.yaml"));
+        std::fs::write(&idle_module, wat::parse_str(IDLE_MODULE).unwrap()).unwrap();
+        std::fs::write(&discovered, "resources: []").unwrap();
+        Self { folder, idle_module, discovered }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+#[tokio::test]
+async fn envoy_loads_every_document_that_is_its_own() {
+    let files = Files::new();
+    let service = SocketAddr::from((place::current().own(), 1));
+    let surroundings = Surroundings { module: &files.idle_module, service, discovered: &files.discovered };
+    let documents = documents();
+    assert!(documents.len() > 60, "{}", documents.len());
+    let mut complaints = Vec::new();
+    for document in documents {
+        let path = files.path(&format!("{}.yaml", document.name));
+        std::fs::write(&path, document.bootstrap(&surroundings)).unwrap();
+        let result = envoy::validate(&path).await;
+        complaints.extend(result.err().map(|error| format!("{}: {error}", document.name)));
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// The documents as listeners of one Envoy.
+struct Running {
+    envoy: Envoy,
+    upstream: Upstream,
+    _files: Files,
+}
+
+impl Running {
+    async fn start(documents: &[Checked]) -> Self {
+        let (files, upstream) = (Files::new(), Upstream::start(Vec::new()).await);
+        let module = wasm_module().unwrap_or_else(|error| panic!("{error}"));
+        let service = upstream.address();
+        let surroundings = Surroundings { module: &module, service, discovered: &files.discovered };
+        let listeners: Vec<Value> = documents
+            .iter()
+            .map(|document| {
+                let mut listener = document.listener(&surroundings);
+                listener["name"] = json!(document.name);
+                listener["address"] = anywhere();
+                listener
+            })
+            .collect();
+        let bootstrap = json!({
+            "node": {"id": "checked", "cluster": "checked"},
+            "admin": {"address": anywhere()},
+            "static_resources": {"listeners": listeners, "clusters": [cluster(service)]},
+        });
+        let envoy = start(&files.path("envoy.json"), &bootstrap.to_string()).await;
+        Self { envoy, upstream, _files: files }
+    }
+
+    /// Where each listener is.
+    async fn addresses(&self) -> BTreeMap<String, SocketAddr> {
+        let listeners = self.envoy.ask_admin("/listeners?format=json").await.json();
+        let address = |listener: &Value| {
+            let socket = listener.pointer("/local_address/socket_address")?;
+            let port = u16::try_from(socket.get("port_value")?.as_u64()?).ok()?;
+            let ip = socket.get("address")?.as_str()?.parse().ok()?;
+            Some((listener.get("name")?.as_str()?.to_owned(), SocketAddr::new(ip, port)))
+        };
+        let listeners = listeners.get("listener_statuses").and_then(Value::as_array).expect("listeners");
+        listeners.iter().filter_map(address).collect()
+    }
+
+    /// What comes of a handshake from `origin`, and of a message behind it.
+    async fn ask(&self, address: SocketAddr, origin: &str) -> Outcome {
+        let request = Request::upgrade("/").header("Origin", origin).header("X-Trusted", "yes");
+        let mut client = RawClient::connect(address, None, None).await.unwrap();
+        client.send(request.bytes()).await;
+        let response = match tokio::time::timeout(HELD, client.try_response()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => return Outcome::Cut,
+            Err(_) => return Outcome::Held,
+        };
+        if response.status != 101 {
+            assert!(!self.upstream.has_seen(request.case()), "the service has seen what is refused");
+            return Outcome::Refused(response.status);
+        }
+        client.send(Frame::text("echo").masked().bytes()).await;
+        let echoed = tokio::time::timeout(HELD, client.frame()).await;
+        if echoed.is_ok_and(|frame| frame.is_ok()) { Outcome::Echoed } else { Outcome::Held }
+    }
+}
+
+/// What comes of a WebSocket to a service that echoes.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The connection ended without an answer.
+    Cut,
+    /// A message came back.
+    Echoed,
+    /// No answer came, or no message.
+    Held,
+    /// The handshake was answered with this status, and the service has not seen it.
+    Refused(u16),
+}
+
+fn anywhere() -> Value {
+    json!({"socket_address": {"address": place::current().envoy().to_string(), "port_value": 0}})
+}
+
+async fn start(path: &Path, bootstrap: &str) -> Envoy {
+    std::fs::write(path, bootstrap).unwrap();
+    let started = Envoy::start_file(path, path.parent().unwrap(), 1, &[]).await;
+    started.unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[tokio::test]
+async fn where_a_document_is_sound_an_evil_origin_is_refused_and_a_good_one_is_not() {
+    // What Envoy ignores it ignores in YAML; that document runs below.
+    let sound: Vec<Checked> = documents()
+        .into_iter()
+        .filter(|document| document.is_sound() && !document.name.starts_with("ignored"))
+        .collect();
+    assert!(sound.len() > 35, "{}", sound.len());
+    let running = Running::start(&sound).await;
+    let addresses = running.addresses().await;
+    // Those that are held are waited for at once.
+    futures_util::future::join_all(
+        sound.iter().map(|document| judge(document, &running, addresses[&document.name])),
+    )
+    .await;
+}
+
+async fn judge(document: &Checked, running: &Running, address: SocketAddr) {
+    let name = &document.name;
+    assert_eq!(running.ask(address, EVIL).await, Outcome::Refused(403), "{name}: an evil Origin");
+    let expected = match () {
+        () if document.is_told(HOLDS) => Outcome::Held,
+        () if document.is_told("unless its discovered route has") => Outcome::Refused(404),
+        () if document.is_told("upgrade_configs: has no `websocket`") => Outcome::Refused(403),
+        () => Outcome::Echoed,
+    };
+    assert_eq!(running.ask(address, GOOD).await, expected, "{name}: a good Origin");
+}
+
+#[tokio::test]
+async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
+    let bypasses = [
+        "so that Postern judges nothing",
+        "so that it goes unjudged",
+        "lets requests past Postern",
+        "all else passes unjudged",
+        "stands in for Postern until",
+    ];
+    let told: Vec<Checked> = documents()
+        .into_iter()
+        .filter(|document| bypasses.iter().any(|words| document.is_told(words)))
+        // An upgrade to something else is not what is asked for here.
+        .filter(|document| document.name != "upgrade_filters_of_another_upgrade")
+        .collect();
+    assert!(told.len() > 8, "{}", told.len());
+    let running = Running::start(&told).await;
+    let addresses = running.addresses().await;
+    for Checked { name, .. } in &told {
+        assert_eq!(running.ask(addresses[name], EVIL).await, Outcome::Echoed, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn metadata_that_is_told_to_have_no_effect_has_none() {
+    // On a route it would name a policy that is not there, and everything would be answered with 503.
+    let told: Vec<Checked> = documents()
+        .into_iter()
+        .filter(|document| document.is_whole() && document.is_told("filter_metadata.postern: "))
+        .collect();
+    assert!(told.len() > 6, "{}", told.len());
+    let running = Running::start(&told).await;
+    let addresses = running.addresses().await;
+    for Checked { name, .. } in &told {
+        assert_eq!(running.ask(addresses[name], EVIL).await, Outcome::Refused(403), "{name}: an evil Origin");
+        assert_eq!(running.ask(addresses[name], GOOD).await, Outcome::Echoed, "{name}: a good Origin");
+    }
+}
+
+#[tokio::test]
+async fn envoy_ignores_what_is_tagged_so_and_postern_judges_beside_it() {
+    let document = documents().into_iter().find(|document| document.name == "ignored_members").unwrap();
+    let (files, upstream) = (Files::new(), Upstream::start(Vec::new()).await);
+    let module = wasm_module().unwrap_or_else(|error| panic!("{error}"));
+    let service = upstream.address();
+    let text = document.text(&Surroundings { module: &module, service, discovered: &files.discovered });
+    let envoy_address = place::current().envoy();
+    let text = text
+        .replace("address: 127.0.0.1, port_value: 0", &format!("address: {envoy_address}, port_value: 0"));
+    let admin = json!({"address": anywhere()});
+    let envoy = start(&files.path("envoy.yaml"), &format!("{text}admin: {admin}\n")).await;
+    let running = Running { envoy, upstream, _files: files };
+    let address = running.envoy.listener();
+    assert_eq!(running.ask(address, EVIL).await, Outcome::Refused(403));
+    assert_eq!(running.ask(address, GOOD).await, Outcome::Echoed);
+}
