@@ -200,6 +200,10 @@ struct Awaiting {
     parked: bool,
 }
 
+fn is_to_websocket(headers: Headers<'_>) -> bool {
+    headers.list_has("upgrade", b"websocket") || headers.has("sec-websocket-accept")
+}
+
 fn is_success(headers: Headers<'_>) -> bool {
     matches!(headers.single(":status"), Single::One([b'2', ..]))
 }
@@ -242,7 +246,8 @@ impl Session {
 
     /// Whether [`Input::Response`] has to have every field, and not only `:status`.
     pub fn reads_response(&self) -> bool {
-        self.page.is_some() || matches!(self.phase, Phase::AwaitingResponse(_))
+        self.page.is_some()
+            || matches!(self.phase, Phase::AwaitingResponse(_) | Phase::Unjudged { upgrade: true })
     }
 
     /// Takes an input at `now`, the time since the Unix epoch.
@@ -539,6 +544,10 @@ impl Session {
                 }
                 self.outputs.push_back(Output::AdmitResponse(Vec::new()));
                 self.phase = Phase::Declined;
+            }
+            // To such a service any upgrade is one to WebSocket, which nobody would judge.
+            Phase::Unjudged { upgrade: true } if switching && is_to_websocket(headers) => {
+                self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
             }
             Phase::Unjudged { upgrade } if upgrade || !switching => {
                 let guard = self.ruleset.csrf.as_ref().zip(self.page.take());
