@@ -323,4 +323,15 @@ mod tests {
         holdings.set(2, 9, 0, at(0));
         assert_eq!(given_back(&mut holdings, Duration::ZERO), [2]);
     }
+
+    #[test]
+    fn nobody_who_waits_and_stands_still_has_those_ended_who_rest() {
+        let mut holdings = Holdings::new(1000);
+        holdings.set(1, 300, 300, at(50_000));
+        holdings.set(2, 300, 300, at(50_000));
+        // For a minute: within their half, and all of it dead.
+        holdings.set(3, 200, 0, at(0));
+        holdings.set(4, 201, 0, at(0));
+        assert_eq!(given_back(&mut holdings, at(60_000)), [4]);
+    }
 }
