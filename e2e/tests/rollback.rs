@@ -43,7 +43,7 @@ async fn what_is_pushed_again_while_it_still_has_connections_is_in_force_again()
     }
     scene.envoy().logged("reason=no_policy").await;
     tokio::time::sleep(2 * SECOND).await;
-    assert_eq!(scene.envoy().log_lines_with("suppressed"), Vec::<String>::new());
+    assert_eq!(scene.envoy().log_lines_with("suppressed policy=none"), Vec::<String>::new());
     // Of the worker; the VM of Envoy's main thread has no streams.
     let stats = scene.envoy().stats().await;
     #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
