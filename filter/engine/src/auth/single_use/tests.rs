@@ -145,16 +145,3 @@ fn a_token_without_end_and_bytes_that_are_no_slot_do_no_harm() {
         assert_eq!(spend(&changed.unwrap(), &endless, START + Duration::from_secs(1)).0, Spent::Again);
     }
 }
-
-/// Two policies may take tokens of one issuer by providers that differ in how far clocks may differ.
-#[test]
-fn a_token_spent_by_one_provider_is_not_forgotten_while_another_accepts_it() {
-    let (minute, key) = (Duration::from_secs(60), |byte| EntryKey::of_bytes([byte; 16]));
-    let strict = Ticket { key: key(1), accepted_until: START + minute };
-    let lenient = Ticket { key: key(1), accepted_until: START + 2 * minute };
-    let other = Ticket { key: key(2), accepted_until: START + 10 * minute };
-    let (_, slot) = spend(b"", &strict, START);
-    let later = START + minute + DISORDER;
-    let (_, slot) = spend(&slot.unwrap(), &other, later);
-    assert_eq!(spend(&slot.unwrap(), &lenient, later).0, Spent::Again);
-}
