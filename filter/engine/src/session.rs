@@ -45,6 +45,8 @@ pub struct Session {
     opened: bool,
     /// Whether nobody could begin to hold anything when the request came.
     memory_is_full: bool,
+    /// Whether inflaters kept as much then as they may.
+    memory_rests: bool,
     /// The ordinary request whose response may be given a CSRF token.
     page: Option<Box<Page>>,
     outputs: VecDeque<Output>,
@@ -75,6 +77,8 @@ pub enum Input {
     MemoryExceeded,
     /// Nobody may begin to hold anything; ahead of the request.
     MemoryFull,
+    /// Nothing more may be kept between messages by inflaters; ahead of the request.
+    MemoryRests,
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
     /// The clock was set back by so much since it was last told.
@@ -100,6 +104,7 @@ impl fmt::Debug for Input {
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
             Self::MemoryExceeded => f.write_str("MemoryExceeded"),
             Self::MemoryFull => f.write_str("MemoryFull"),
+            Self::MemoryRests => f.write_str("MemoryRests"),
             Self::NotParked => f.write_str("NotParked"),
             Self::SetBack(by) => f.debug_tuple("SetBack").field(by).finish(),
             Self::Timer => f.write_str("Timer"),
@@ -224,6 +229,7 @@ impl Session {
             held: false,
             opened: false,
             memory_is_full: false,
+            memory_rests: false,
             page: None,
             outputs,
         }
@@ -283,6 +289,7 @@ impl Session {
             Input::Fetched => self.on_fetched(now),
             Input::MemoryExceeded => self.give_back(now),
             Input::MemoryFull => self.memory_is_full = true,
+            Input::MemoryRests => self.memory_rests = true,
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
                     open.give_up_parking(now);
@@ -446,7 +453,8 @@ impl Session {
             self.refuse(removals, Reason::UpgradeRequired.into());
             return;
         }
-        let mut handshake = Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone());
+        let mut handshake =
+            Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone(), self.memory_rests);
         if self.memory_is_full {
             handshake.forbid_holding();
         }
