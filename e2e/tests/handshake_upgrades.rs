@@ -5,7 +5,8 @@ use postern_e2e::{Answer, Attack, Behaviour, Request, Scene, Twins, json};
 
 /// Envoy is told to let `foo` pass too, as an operator would `tcp` or `CONNECT-UDP`.
 fn scene() -> Scene {
-    let switched = Answer::switching().without("upgrade").header("Upgrade", "foo");
+    let switched =
+        Answer::switching().without("upgrade").header("Upgrade", "foo").without("Sec-WebSocket-Accept");
     Scene::new()
         .document(document(
             json!({}),

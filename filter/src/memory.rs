@@ -36,6 +36,11 @@ pub(crate) fn is_full(now: Duration) -> bool {
     HOLDINGS.with_borrow(|holdings| holdings.is_full(now))
 }
 
+/// Whether as much rests as may.
+pub(crate) fn rests_enough() -> bool {
+    HOLDINGS.with_borrow(Holdings::rests_enough)
+}
+
 /// Takes note of what `session`, which is that of `live`, holds now.
 pub(crate) fn note(live: &Rc<Live>, session: &Session, now: Duration) {
     let held = session.held();

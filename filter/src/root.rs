@@ -19,19 +19,28 @@ pub(crate) struct Root {
     engine: Option<Rc<Engine>>,
     fetches: Fetches,
     tick_period: Duration,
+    configured_at: Duration,
 }
 
 impl Root {
     pub(crate) fn new(context_id: u32) -> Self {
         let (plugin, fetches) = (Plugin::default(), Fetches::default());
-        Self { context_id, plugin, engine: None, fetches, tick_period: Duration::ZERO }
+        let [tick_period, configured_at] = [Duration::ZERO; 2];
+        Self { context_id, plugin, engine: None, fetches, tick_period, configured_at }
+    }
+
+    /// Puts the configuration in force for the whole VM.
+    fn put_in_force(&self, engine: &Engine) {
+        sessions::put_in_force(&self.plugin, self.context_id);
+        told::set_limit(engine.log_limit());
+        memory::set_budget(engine.memory_budget());
+        let by = |(policy, over): (&str, _)| (policy.to_owned(), self.configured_at.saturating_add(over));
+        sessions::set_draining(&self.plugin, self.context_id, engine.draining().map(by));
     }
 
     /// Sends away, one after the other, what is open under policies that go away.
     fn drain(&self, engine: &Engine) {
-        let now = host::now();
-        let by = engine.draining().map(|(policy, over)| (policy.to_owned(), now.saturating_add(over)));
-        sessions::set_draining(&self.plugin, self.context_id, by);
+        let now = self.configured_at;
         for (policy, over) in engine.draining() {
             let open = sessions::under(&self.plugin, policy);
             let share = over / u32::try_from(open.len()).unwrap_or(u32::MAX).max(1);
@@ -84,12 +93,12 @@ impl RootContext for Root {
                 let policies: Vec<_> = engine.policies().collect();
                 log::info!("postern {}: policies {}", env!("CARGO_PKG_VERSION"), policies.join(", "));
                 self.plugin = host::plugin().into();
-                told::set_limit(engine.log_limit());
+                self.configured_at = host::now();
+                self.put_in_force(&engine);
                 self.drain(&engine);
                 // Envoy tries a configuration on a VM that it throws away at once, which must not
                 // take it upon itself to fetch. So fetching begins with the first tick, and until
                 // then what is there serves.
-                memory::set_budget(engine.memory_budget());
                 gauges::begin(self.context_id);
                 self.fetches.begin(&engine.sources(), host::now());
                 self.engine = Some(Rc::new(engine));
@@ -141,6 +150,10 @@ impl RootContext for Root {
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         let (plugin, engine) = (Rc::clone(&self.plugin), self.engine.clone());
+        // One that is pushed again while streams that began under it are open is not configured again.
+        if let Some(engine) = engine.as_ref().filter(|_| !sessions::is_in_force(&plugin, self.context_id)) {
+            self.put_in_force(engine);
+        }
         Some(Box::new(Stream::new(context_id, plugin, self.context_id, engine)))
     }
 

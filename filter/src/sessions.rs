@@ -24,6 +24,8 @@ thread_local! {
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
     /// The policies that go away, by when, and the root whose configuration says so.
     static DRAINING: RefCell<BTreeMap<(Plugin, String), (Duration, u32)>> = RefCell::default();
+    /// The root of each plugin whose configuration is in force.
+    static IN_FORCE: RefCell<BTreeMap<Plugin, u32>> = RefCell::default();
 }
 
 /// How late a deadline may be met.
@@ -175,6 +177,16 @@ pub(crate) fn set_draining(plugin: &Plugin, root: u32, policies: impl Iterator<I
         draining.retain(|(of, _), _| of != plugin);
         draining.extend(policies.map(|(policy, by)| ((Rc::clone(plugin), policy), (by, root))));
     });
+}
+
+/// The configuration of `root` is in force for new streams of `plugin`.
+pub(crate) fn put_in_force(plugin: &Plugin, root: u32) {
+    IN_FORCE.with_borrow_mut(|in_force| in_force.insert(Rc::clone(plugin), root));
+}
+
+/// Whether it is.
+pub(crate) fn is_in_force(plugin: &Plugin, root: u32) -> bool {
+    IN_FORCE.with_borrow(|in_force| in_force.get(plugin) == Some(&root))
 }
 
 impl Live {

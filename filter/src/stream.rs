@@ -171,6 +171,9 @@ impl HttpContext for Stream {
                 if memory::is_full(now) {
                     session.handle(Input::MemoryFull, now);
                 }
+                if memory::rests_enough() {
+                    session.handle(Input::MemoryRests, now);
+                }
                 session.handle(Input::Request(head), now);
                 let live = Live::new(Rc::clone(&self.plugin), self.root, self.context_id, *session);
                 let live = self.live.insert(live);

@@ -101,6 +101,13 @@ pub(crate) fn max_wire_bytes(len: u64) -> u64 {
     len.saturating_add(max_blocks(len).saturating_mul(5))
 }
 
+impl Context {
+    /// How long its window is, in bytes.
+    fn window(self) -> usize {
+        1 << self.window_bits.clamp(8, 15)
+    }
+}
+
 impl Inflater {
     /// The most memory that one takes, in bytes.
     pub(crate) const MOST_HELD: u64 = (1 << 15) + size_of::<DecompressorOxide>() as u64;
@@ -143,10 +150,16 @@ impl Inflater {
         self.message = None;
     }
 
-    /// Memory that is taken, in bytes.
+    /// Memory that is taken, in bytes, or will be by the first message and then kept.
     pub fn held(&self) -> usize {
         let message = self.message.as_ref().map_or(0, |_| size_of::<DecompressorOxide>());
-        self.history.ring.capacity() + message
+        let kept = if self.context.takeover { self.context.window() } else { 0 };
+        self.history.ring.capacity().max(kept) + message
+    }
+
+    /// The part of it that is for messages to come: all, between two of them.
+    pub fn held_at_rest(&self) -> usize {
+        if self.message.is_none() { self.held() } else { 0 }
     }
 
     fn inflate(
@@ -156,7 +169,7 @@ impl Inflater {
     ) -> Result<Place, Reason> {
         let history = &mut self.history;
         if history.ring.is_empty() {
-            history.ring = vec![0; 1 << self.context.window_bits.clamp(8, 15)];
+            history.ring = vec![0; self.context.window()];
         }
         let message = self.message.get_or_insert_with(Message::new);
         loop {

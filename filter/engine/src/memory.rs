@@ -6,7 +6,8 @@
 //! the time on by which an honest peer would have brought as much, whatever drips meanwhile. Of those that wait the one goes
 //! first that holds most and has stood still for longest, by the product of both. What *rests* is what an inflater knows of
 //! the past, which idle peers hold as well; of those who only hold such, the one goes first that has most and has not moved
-//! for longest. Each kind answers for more than its half of the budget: so nobody who waits can have those ended who rest.
+//! for longest. Each kind answers for more than its half of the budget, and once as much rests nobody else comes to: so nobody
+//! who waits can have those ended who rest.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -131,6 +132,11 @@ impl Holdings {
         let (waits, rests) =
             (first(&self.waiting, Holding::weight), first(&self.resting, Holding::weight_at_rest));
         if self.waiting.total > self.budget / 2 { waits.or(rests) } else { rests.or(waits) }
+    }
+
+    /// Whether as much rests as may: from here on no more is to be agreed on.
+    pub fn rests_enough(&self) -> bool {
+        self.resting.total >= self.budget / 2
     }
 
     /// Whether nobody may begin to hold: what is left of the budget is for those who do, and nobody stands still whose part
@@ -322,5 +328,18 @@ mod tests {
         holdings.set(1, 8, 0, at(5000));
         holdings.set(2, 9, 0, at(0));
         assert_eq!(given_back(&mut holdings, Duration::ZERO), [2]);
+    }
+
+    #[test]
+    fn nobody_who_waits_and_stands_still_has_those_ended_who_rest() {
+        let mut holdings = Holdings::new(1000);
+        assert!(!holdings.rests_enough());
+        holdings.set(1, 250, 250, at(50_000));
+        holdings.set(2, 250, 250, at(50_000));
+        assert!(holdings.rests_enough(), "so that nobody comes to rest beside them");
+        // For a minute: within their half, and all of it dead.
+        holdings.set(3, 200, 0, at(0));
+        holdings.set(4, 301, 0, at(0));
+        assert_eq!(given_back(&mut holdings, at(60_000)), [4]);
     }
 }

@@ -44,6 +44,8 @@ pub struct Session {
     opened: bool,
     /// Whether nobody could begin to hold anything when the request came.
     memory_is_full: bool,
+    /// Whether inflaters kept as much then as they may.
+    memory_rests: bool,
     /// The ordinary request whose response may be given a CSRF token.
     page: Option<Box<Page>>,
     outputs: VecDeque<Output>,
@@ -74,6 +76,8 @@ pub enum Input {
     MemoryExceeded,
     /// Nobody may begin to hold anything; ahead of the request.
     MemoryFull,
+    /// Nothing more may be kept between messages by inflaters; ahead of the request.
+    MemoryRests,
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
     /// The clock was set back by so much since it was last told.
@@ -99,6 +103,7 @@ impl fmt::Debug for Input {
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
             Self::MemoryExceeded => f.write_str("MemoryExceeded"),
             Self::MemoryFull => f.write_str("MemoryFull"),
+            Self::MemoryRests => f.write_str("MemoryRests"),
             Self::NotParked => f.write_str("NotParked"),
             Self::SetBack(by) => f.debug_tuple("SetBack").field(by).finish(),
             Self::Timer => f.write_str("Timer"),
@@ -199,6 +204,10 @@ struct Awaiting {
     parked: bool,
 }
 
+fn is_to_websocket(headers: Headers<'_>) -> bool {
+    headers.list_has("upgrade", b"websocket") || headers.has("sec-websocket-accept")
+}
+
 fn is_success(headers: Headers<'_>) -> bool {
     matches!(headers.single(":status"), Single::One([b'2', ..]))
 }
@@ -219,6 +228,7 @@ impl Session {
             held: false,
             opened: false,
             memory_is_full: false,
+            memory_rests: false,
             page: None,
             outputs,
         }
@@ -241,7 +251,8 @@ impl Session {
 
     /// Whether [`Input::Response`] has to have every field, and not only `:status`.
     pub fn reads_response(&self) -> bool {
-        self.page.is_some() || matches!(self.phase, Phase::AwaitingResponse(_))
+        self.page.is_some()
+            || matches!(self.phase, Phase::AwaitingResponse(_) | Phase::Unjudged { upgrade: true })
     }
 
     /// Takes an input at `now`, the time since the Unix epoch.
@@ -277,6 +288,7 @@ impl Session {
             Input::Fetched => self.on_fetched(now),
             Input::MemoryExceeded => self.give_back(now),
             Input::MemoryFull => self.memory_is_full = true,
+            Input::MemoryRests => self.memory_rests = true,
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
                     open.give_up_parking(now);
@@ -440,7 +452,8 @@ impl Session {
             self.refuse(removals, Reason::UpgradeRequired.into());
             return;
         }
-        let mut handshake = Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone());
+        let mut handshake =
+            Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone(), self.memory_rests);
         if self.memory_is_full {
             handshake.forbid_holding();
         }
@@ -538,6 +551,10 @@ impl Session {
                 }
                 self.outputs.push_back(Output::AdmitResponse(Vec::new()));
                 self.phase = Phase::Declined;
+            }
+            // To such a service any upgrade is one to WebSocket, which nobody would judge.
+            Phase::Unjudged { upgrade: true } if switching && is_to_websocket(headers) => {
+                self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
             }
             Phase::Unjudged { upgrade } if upgrade || !switching => {
                 let guard = self.ruleset.csrf.as_ref().zip(self.page.take());

@@ -21,6 +21,7 @@ pub struct Claims {
     provider: String,
     expires_at: Duration,
     accepted_until: Duration,
+    remembered_until: Duration,
 }
 
 impl Claims {
@@ -46,7 +47,8 @@ impl Claims {
         if not_before.is_some_and(|start| start > now.saturating_add(provider.clock_skew)) {
             return Err(Cause::NotYetValid.into());
         }
-        Ok(Self { payload, provider: provider.name.clone(), expires_at, accepted_until })
+        let remembered_until = expires_at.saturating_add(provider.longest_skew);
+        Ok(Self { payload, provider: provider.name.clone(), expires_at, accepted_until, remembered_until })
     }
 
     /// The name of the provider that the token was verified against.
@@ -87,6 +89,11 @@ impl Claims {
     /// `exp` and the provider's clock skew, since the Unix epoch: until then the token is accepted.
     pub fn accepted_until(&self) -> Duration {
         self.accepted_until
+    }
+
+    /// Until when any provider of the document would accept the token, since the Unix epoch.
+    pub(super) fn remembered_until(&self) -> Duration {
+        self.remembered_until
     }
 
     /// When a live connection must end, since the Unix epoch: `exp`, the clock skew and `grace`.

@@ -37,6 +37,8 @@ pub struct KeyedProvider {
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Keys,
     pub(super) clock_skew: Duration,
+    /// The longest of all providers of a document: another one may accept the same tokens.
+    pub(super) longest_skew: Duration,
     pub(super) max_token_bytes: u64,
     pub(super) verified: Verified,
     /// Of all providers of a document together.
@@ -62,6 +64,7 @@ impl Keyring {
         let mut problems = Vec::new();
         let (mut keyed, sources) = (BTreeMap::new(), Sources::default());
         let forgeries = Forgeries::default();
+        let longest_skew = providers.values().map(|provider| provider.clock_skew).max().unwrap_or_default();
         for provider in providers.values() {
             let keys = match &provider.keys {
                 KeySource::Inline(set) => key_set(provider, set).map(Keys::Public),
@@ -70,8 +73,8 @@ impl Keyring {
             };
             match keys {
                 Ok(keys) => {
-                    keyed
-                        .insert(provider.name.clone(), KeyedProvider::new(provider, keys, forgeries.clone()));
+                    let keyed_provider = KeyedProvider::new(provider, keys, forgeries.clone(), longest_skew);
+                    keyed.insert(provider.name.clone(), keyed_provider);
                 }
                 Err(found) => problems.extend(found),
             }
@@ -110,7 +113,7 @@ impl KeyedProvider {
         }
     }
 
-    fn new(provider: &Provider, keys: Keys, forgeries: Forgeries) -> Self {
+    fn new(provider: &Provider, keys: Keys, forgeries: Forgeries, longest_skew: Duration) -> Self {
         Self {
             name: provider.name.clone(),
             issuer: provider.issuer.clone(),
@@ -118,6 +121,7 @@ impl KeyedProvider {
             algorithms: provider.algorithms.iter().copied().map(library_algorithm).collect(),
             keys,
             clock_skew: provider.clock_skew,
+            longest_skew,
             max_token_bytes: provider.max_token_bytes,
             verified: Verified::default(),
             forgeries,

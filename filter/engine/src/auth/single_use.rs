@@ -20,7 +20,7 @@ use crate::slots::{DISORDER, EntryKey, KeySpace, Slot};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     key: EntryKey,
-    /// Since the Unix epoch; the token is accepted until then.
+    /// Since the Unix epoch; the token is accepted until then, by whichever provider.
     accepted_until: Duration,
 }
 
@@ -45,7 +45,7 @@ impl Ticket {
         let token_id = claims.token_id().filter(|id| !id.is_empty()).ok_or(Cause::NoTokenId)?;
         let issuer = claims.issuer().unwrap_or_default();
         let key = keys.entry([issuer.as_bytes(), token_id.as_bytes()], &[]);
-        Ok(Self { key, accepted_until: claims.accepted_until() })
+        Ok(Self { key, accepted_until: claims.remembered_until() })
     }
 
     /// The slot that the token's entry is in; less than [`SLOTS`](crate::slots::SLOTS).

@@ -100,6 +100,16 @@ impl Offers {
     }
 }
 
+/// How much memory the answer to one of these may have inflaters keep between messages, in bytes; `alone` as in
+/// [`agree`].
+pub(crate) fn most_at_rest(offers: &[Parameters], alone: bool) -> u64 {
+    let of = |offer: &Parameters| {
+        let client = !(alone || offer.client_no_context_takeover);
+        u64::from(client) + u64::from(!offer.server_no_context_takeover)
+    };
+    offers.iter().map(of).max().unwrap_or(0) << MAX_WINDOW_BITS
+}
+
 /// What the answer in `headers` agrees on; `None` where it does not fit what went up. With `alone`,
 /// every message of the client is to be understood without the ones before it.
 pub(crate) fn agree(offers: &[Parameters], alone: bool, headers: Headers<'_>) -> Option<Agreement> {

@@ -70,6 +70,8 @@ pub(crate) struct Handshake {
     buckets: Buckets,
     /// Whether there is no memory for what it, or its connection from the start, would hold.
     may_not_hold: bool,
+    /// Whether each message of the connection has to be understood without the ones before it.
+    messages_alone: bool,
 }
 
 /// What comes next.
@@ -112,7 +114,14 @@ pub(crate) struct Refusal {
 }
 
 impl Handshake {
-    pub(crate) fn new(ruleset: Rc<Ruleset>, head: RequestHead, kind: Kind, keys: KeySpace) -> Self {
+    /// With `forgets`, inflaters may keep nothing between the messages of the connection.
+    pub(crate) fn new(
+        ruleset: Rc<Ruleset>,
+        head: RequestHead,
+        kind: Kind,
+        keys: KeySpace,
+        forgets: bool,
+    ) -> Self {
         let credentials = Credentials::of(&ruleset, head.headers());
         let shape = match kind {
             Kind::WebSocket => shape::judge(&head),
@@ -124,7 +133,8 @@ impl Handshake {
         let refusal = shape.as_ref().err().map(|reason| Refusal::from(*reason));
         let backpressure = ruleset.policy.backpressure;
         let drops = backpressure.is_some_and(|limit| limit.on_exceed == Backlog::Drop);
-        let extensions = Offers::read(ruleset.policy.compression, drops, head.headers());
+        let messages_alone = forgets && ruleset.policy.compression == Compression::Inspect;
+        let extensions = Offers::read(ruleset.policy.compression, drops || messages_alone, head.headers());
         let refusal = refusal.or(extensions.as_ref().err().map(|reason| Refusal::from(*reason)));
         let key = shape.ok().flatten().unwrap_or_else(|| shape::fresh_key(head.entropy.key));
         let buckets = Buckets::new(keys, &ruleset, head.connection.client);
@@ -141,6 +151,7 @@ impl Handshake {
             waiting: Waiting::default(),
             buckets,
             may_not_hold: false,
+            messages_alone,
         };
         let offers = handshake.head.headers().list(PROTOCOL).take(subprotocol::MOST + 1).count();
         let are_few = offers <= subprotocol::MOST;
@@ -338,6 +349,7 @@ impl Handshake {
         policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop)
             || policy.auth.as_ref().is_some_and(|auth| auth.refresh.is_some())
             || (self.awaits_first_message() && !policy.auth.as_ref().is_some_and(|auth| auth.keep_token))
+            || self.messages_alone
     }
 
     /// Whether the token is to come in the first message.

@@ -39,6 +39,11 @@ impl Expected {
         (self.key.capacity() + subprotocols + extensions + echo) as u64
     }
 
+    /// Memory that inflaters may come to keep by its answer, in bytes.
+    pub(crate) fn held_at_rest(&self) -> u64 {
+        extensions::most_at_rest(&self.extensions, self.client_messages_alone)
+    }
+
     /// What `headers` agree on, if they are those of a 101 for the request.
     pub(crate) fn agreement(&self, headers: Headers<'_>) -> Option<Agreement> {
         let agreement = extensions::agree(&self.extensions, self.client_messages_alone, headers)?;

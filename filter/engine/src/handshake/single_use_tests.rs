@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::session::{Input, Output, Session};
-use crate::testing::{SECRET, engine, request, token, with};
+use crate::testing::{SECRET, compile, engine, request, token, with};
 
 const START: Duration = Duration::from_secs(1_800_000_000);
 const TAKEN: Outcome = Outcome::Charged(Charged::Taken);
@@ -140,4 +140,27 @@ fn a_token_is_known_again_by_name_and_issuer_whatever_else_it_says() {
     renewed["sub"] = json!("mallory");
     assert_eq!(ticket(&claims(json!("1"))), ticket(&renewed));
     assert_ne!(ticket(&claims(json!("1"))), ticket(&claims(json!("2"))));
+}
+
+/// Two policies may take tokens of one issuer by providers that differ in how far clocks may differ.
+#[test]
+fn a_spent_token_is_remembered_for_as_long_as_any_provider_accepts_it() {
+    let provider = |skew: &str| {
+        json!({"issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"inline": SECRET},
+            "clock_skew": skew})
+    };
+    let providers = json!({"strict": provider("0s"), "lenient": provider("60s")});
+    let ticket = |provider: &str| {
+        let from = json!([{"header": "authorization"}]);
+        let auth = json!({"providers": [provider], "from": from, "single_use": true});
+        let policy = json!({"origins": {"allow": ["https://app.example.com"]}, "auth": auth, "rates": []});
+        let document =
+            json!({"providers": providers, "policies": {"chat": policy}, "default_policy": "chat"});
+        let mut session = session(&compile(document), head(&claims(json!("1"))));
+        match session.poll_output() {
+            Some(Output::Spend(ticket)) => ticket,
+            output => panic!("{provider}: {output:?}"),
+        }
+    };
+    assert_eq!(ticket("strict"), ticket("lenient"));
 }

@@ -11,6 +11,8 @@ use super::ping::PAYLOAD_LEN;
 pub(super) struct Candidate {
     header: FrameHeader,
     bytes: Vec<u8>,
+    /// Whether it is one, that goes no further but is charged.
+    pub(super) is_answer: bool,
 }
 
 impl Candidate {
@@ -21,7 +23,7 @@ impl Candidate {
 
     /// Begins with the header.
     pub(super) fn new(header: FrameHeader) -> Self {
-        Self { header, bytes: Vec::with_capacity(header.len + PAYLOAD_LEN) }
+        Self { header, bytes: Vec::with_capacity(header.len + PAYLOAD_LEN), is_answer: false }
     }
 
     /// Takes the next bytes of the frame.

@@ -147,7 +147,7 @@ impl Open {
         let Renewal::Taken(renewed) = rights.renew(message, now).map_err(Entry::Refused)? else {
             return Ok(Heard::Ordinary);
         };
-        let (replies, until) = (rights.replies(), rights.pending_until());
+        let (replies, until) = (renewed && rights.replies(now), rights.pending_until());
         if renewed {
             self.be_granted(replies);
         }
@@ -178,7 +178,7 @@ impl Open {
         match rights.renew_by_pending(now) {
             Ok(false) => {}
             Ok(true) => {
-                let replies = rights.replies();
+                let replies = rights.replies(now);
                 self.be_granted(replies);
                 self.speak(now);
             }

@@ -388,6 +388,7 @@ impl Open {
                         side.discard_frame();
                         Ok(())
                     }
+                    Next::Pass if side.candidate.take_if(|pong| pong.is_answer).is_some() => Ok(()),
                     Next::Pass => {
                         control = Some(frame.frame.header.opcode);
                         if side.candidate.is_some() {
@@ -456,9 +457,19 @@ impl Open {
                     Step::Payload(range) => {
                         position = range.end;
                         let taken = side.take_payload(range, chunk, &mut passage, tally);
-                        if let Some(candidate) = side.candidate.as_ref().filter(|pong| pong.is_whole()) {
-                            if let Some(read) = parking.take_answer(peer, &candidate.payload()) {
-                                side.candidate = None;
+                        if let Some(candidate) = side.candidate.as_mut().filter(|pong| pong.is_whole()) {
+                            let payload = candidate.payload();
+                            // To say it once is free.
+                            let is_charged = peer == Peer::Client
+                                && !rates.is_empty()
+                                && parking.is_answered(peer, &payload);
+                            if let Some(read) = parking.take_answer(peer, &payload) {
+                                if is_charged {
+                                    candidate.is_answer = true;
+                                    charged = Some(Charged::new(candidate.frame(position)));
+                                } else {
+                                    side.candidate = None;
+                                }
                                 self.on_answer(peer, read, now);
                                 continue;
                             }

@@ -304,6 +304,12 @@ impl Parking {
         self.of(receiver).pings.frame(&key, position)
     }
 
+    /// Whether a Pong from `sender` answers an own Ping that has been answered.
+    pub(super) fn is_answered(&mut self, sender: Peer, payload: &[u8]) -> bool {
+        let key = self.key;
+        self.of(sender).pings.is_answered(&key, payload)
+    }
+
     /// Takes a Pong from `sender` that may be an answer to an own Ping; if it is, says up to where
     /// was read.
     pub(super) fn take_answer(&mut self, sender: Peer, payload: &[u8]) -> Option<u64> {

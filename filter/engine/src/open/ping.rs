@@ -122,6 +122,11 @@ impl Pings {
         self.positions.as_ref().map_or(Some(0), |positions| positions.get(place).copied())
     }
 
+    /// Whether the payload of a Pong answers one of the last Pings that counts as unanswered no more.
+    pub(super) fn is_answered(&self, key: &PingKey, payload: &[u8]) -> bool {
+        (self.unanswered..self.known).any(|since| self.payload(key, self.number(since)) == payload)
+    }
+
     /// Expects no answer any more. One that comes all the same is still known.
     pub(super) fn expect_none(&mut self) {
         self.expected = false;
@@ -210,7 +215,10 @@ mod tests {
         let mut pings = Pings::new(Peer::Client);
         let sent: Vec<_> = [10, 20, 30].map(|position| payload(&pings.frame(&KEY, position))).into();
         assert_eq!((pings.awaited(), pings.first_awaited()), (3, Some(10)));
+        let is_answered = |pings: &Pings| [0, 1, 2].map(|ping: usize| pings.is_answered(&KEY, &sent[ping]));
+        assert_eq!(is_answered(&pings), [false; 3]);
         assert_eq!(pings.answer(&KEY, &sent[1]), Some(20));
+        assert_eq!(is_answered(&pings), [true, true, false]);
         assert!(pings.is_expected(), "the last is unanswered");
         assert_eq!((pings.awaited(), pings.first_awaited()), (1, Some(30)));
         assert_eq!([pings.answer(&KEY, &sent[1]), pings.answer(&KEY, &sent[0])], [Some(20), Some(10)]);

@@ -123,12 +123,12 @@ impl Proof {
             Some(Kept::Whole(text)) => text.capacity(),
             None => 0,
         };
-        kept + self.held_at_rest()
+        kept + self.inflater.as_ref().map_or(0, |inflater| inflater.held())
     }
 
-    /// The part of it that an inflater takes.
+    /// The part of it that an inflater takes between two messages.
     pub(crate) fn held_at_rest(&self) -> usize {
-        self.inflater.as_ref().map_or(0, |inflater| inflater.held())
+        self.inflater.as_ref().map_or(0, |inflater| inflater.held_at_rest())
     }
 
     /// Gives that memory back. Nothing more can be proved.

@@ -17,7 +17,7 @@ use crate::auth::message::{Found, Place};
 use crate::auth::revocation::Bearer;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::buckets::Buckets;
-use crate::rate::{Charge, Charged, Outcome};
+use crate::rate::{Bucket, Charge, Charged, Outcome, Quota};
 use crate::reason::Reason;
 use crate::ruleset::Ruleset;
 use crate::strict_json::JsonError;
@@ -38,7 +38,11 @@ pub(crate) struct Rights {
     refresh: Option<Place>,
     entering: Option<Entering>,
     pending: Option<Box<Pending>>,
+    replies: Bucket,
 }
+
+/// How often the client is told that its token was accepted, in the long run and at once.
+const REPLIES: Quota = Quota::per_minute(60);
 
 /// A token that cannot be judged before something has been fetched.
 #[derive(Clone, Debug)]
@@ -106,8 +110,9 @@ impl Rights {
         let refresh = auth.and_then(|auth| auth.refresh.as_ref()).map(Place::new);
         let times = Times::default();
         let (entering, pending) = (None, None);
+        let (holder, bearer, replies) = (None, None, Bucket::default());
         let mut rights =
-            Self { ruleset, buckets, holder: None, bearer: None, times, first, refresh, entering, pending };
+            Self { ruleset, buckets, holder, bearer, times, first, refresh, entering, pending, replies };
         if let Some(claims) = claims {
             rights.grant(claims);
         }
@@ -140,9 +145,10 @@ impl Rights {
         self.refresh.is_some()
     }
 
-    /// Whether the client is told of a renewal.
-    pub(super) fn replies(&self) -> bool {
+    /// Whether the client is told of a renewal at `now`: not if it has been too often, since it may read nothing.
+    pub(super) fn replies(&mut self, now: Duration) -> bool {
         self.auth().is_some_and(|auth| auth.refresh_reply)
+            && self.replies.take(REPLIES, 1, now) == Charged::Taken
     }
 
     /// Whose it is, once that is known.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Phase, Session};
+use postern_config::Compression;
+
+use super::{Awaiting, Phase, Session};
 use crate::reason::Reason;
 
 impl Session {
@@ -11,7 +13,7 @@ impl Session {
     pub fn held(&self) -> u64 {
         match &self.phase {
             Phase::Handshake(handshake) if self.held => handshake.held(),
-            Phase::AwaitingResponse(awaiting) => awaiting.expected.held(),
+            Phase::AwaitingResponse(awaiting) => awaiting.expected.held() + self.awaited_at_rest(awaiting),
             Phase::Open(open) => open.held(),
             _ => self.page.as_ref().map_or(0, |page| page.held()),
         }
@@ -21,8 +23,14 @@ impl Session {
     pub fn held_at_rest(&self) -> u64 {
         match &self.phase {
             Phase::Open(open) => open.held_at_rest(),
+            Phase::AwaitingResponse(awaiting) => self.awaited_at_rest(awaiting),
             _ => 0,
         }
+    }
+
+    fn awaited_at_rest(&self, awaiting: &Awaiting) -> u64 {
+        let inspects = self.ruleset.policy.compression == Compression::Inspect;
+        if inspects { awaiting.expected.held_at_rest() } else { 0 }
     }
 
     /// Gives that memory back, and ends.

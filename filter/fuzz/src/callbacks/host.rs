@@ -381,6 +381,7 @@ impl Host {
             assert!(self.session.deadline().is_some(), "the handshake waits without a deadline");
         } else {
             // What the service's answer is held against, or whom its page is for.
+            let held = held - self.session.held_at_rest();
             assert!(held <= SLACK, "{held} bytes are held of which nobody waits for anything");
         }
         assert!(!self.session.has_outputs() || self.due, "nobody performs it");

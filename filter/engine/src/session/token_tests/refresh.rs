@@ -226,3 +226,15 @@ fn compressed_messages_are_heard_and_those_behind_them_stand_alone() {
         assert!(trial.outputs.contains(&Output::AdmitResponse(edits)), "{:?}", trial.outputs);
     }
 }
+
+#[test]
+fn who_refreshes_and_reads_nothing_has_the_host_keep_few_answers() {
+    let mut line = Line::open(json!({}), json!({}), json!({"rates": []}));
+    let refresh = from_client(TEXT, &refresh_message(&token(json!({}))));
+    for i in 0..10_000 {
+        line.at(START + Duration::from_millis(i), Peer::Client, &refresh);
+    }
+    // In ten seconds, and not one own Ping was answered.
+    let unread = line.client.len();
+    assert!(unread < 4096, "{unread} bytes");
+}
