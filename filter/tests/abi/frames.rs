@@ -77,23 +77,24 @@ pub(crate) fn close(masked: bool, code: u16, reason: &str) -> Frame {
     Frame { fin: true, opcode: CLOSE, masked, payload }
 }
 
-/// What a client said among the bytes that went to the upstream, and how many Pings of Postern's own are
-/// among them. Whatever is cut short at the end was said by the client.
+/// What a peer said among the bytes that went to the other, and how many Pings of Postern's own are
+/// among them. Whatever is cut short at the end was said by the peer.
 pub(crate) fn without_own_pings(bytes: &[u8]) -> (Vec<u8>, usize) {
-    /// A masked Ping whose payload has 16 bytes.
-    const HEADER: [u8; 2] = [0x80 | PING, 0x80 | 16];
+    /// A Ping whose payload has 16 bytes.
+    const HEADER: [u8; 2] = [0x80 | PING, 16];
     let (mut said, mut rest, mut pings) = (Vec::new(), bytes, 0);
     while let [_, second, ..] = rest {
-        let (long, header) = match second & 0x7f {
-            126 => (2, 8),
-            127 => (8, 14),
-            _ => (0, 6),
+        let long = match second & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
         };
+        let header = 2 + long + if second & 0x80 == 0 { 0 } else { 4 };
         let Some(long) = rest.get(2..2 + long) else { break };
         let declared = long.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
         let len = header + if long.is_empty() { usize::from(second & 0x7f) } else { declared };
         let Some(frame) = rest.get(..len) else { break };
-        let is_own = frame.starts_with(&HEADER) && read(frame)[0].payload.starts_with(b"postern:");
+        let is_own = [frame[0], second & 0x7f] == HEADER && read(frame)[0].payload.starts_with(b"postern:");
         if is_own {
             pings += 1;
         } else {

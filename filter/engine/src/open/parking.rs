@@ -43,8 +43,8 @@
 //!   none is asked while an application's Ping to it is unanswered.
 //! - *Nothing outgrows the host.* It cuts a stream whose paused bytes come to exceed the buffer
 //!   limit of its connection, which nobody tells. So a chunk of a parked stream never grows beyond
-//!   its own length, or [`ROOM`], but by what was withheld, which is little: less than what a host reads
-//!   beyond its limits anyway.
+//!   its own length, or [`ROOM`], but by what was withheld and by Pings between its frames, which is
+//!   [little](LITTLE): less than what a host reads beyond its limits anyway.
 
 use std::time::Duration;
 
