@@ -24,8 +24,16 @@ fn configuration() -> Value {
         "idle_timeout": seconds(IDLE_TIMEOUT), "ping_interval": "none", "close_timeout": seconds(CLOSE_TIMEOUT),
     });
     let proves = json!({"liveness": beats, "upstream_messages": {"utf8": true}});
-    let policies = json!({"beats": {"liveness": beats}, "waits": {"liveness": waits}, "proves": proves});
-    document(json!({}), policies)
+    let auth =
+        json!({"providers": ["edge"], "from": [{"first_message": "/token"}], "first_message_timeout": "1h"});
+    let policies = json!({
+        "beats": {"liveness": beats}, "waits": {"liveness": waits}, "proves": proves,
+        "hears": {"liveness": waits, "auth": auth},
+    });
+    let edge = json!({
+        "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "POSTERN_EDGE_SECRET"},
+    });
+    document(json!({"edge": edge}), policies)
 }
 
 fn scene() -> Scene {
@@ -522,6 +530,67 @@ async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_
             record.ended().await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_message_that_is_kept_back_is_to_be_whole_in_time_whoever_sends_it_and_however_whole_its_frames_are()
+ {
+    let scene = scene().plaintext().start().await;
+    let mut client = open(&scene, "/ws/hears").await;
+    let start = Instant::now();
+    let mut fragment = Frame::text("{").unfinished();
+    let close = loop {
+        client.send([fragment.masked().bytes(), Frame::pong("").masked().bytes()].concat()).await;
+        fragment = Frame { fin: false, ..Frame::continuation(" ") };
+        if let Ok(frame) = tokio::time::timeout(LISTENING, client.frame()).await {
+            break frame.expect("a Close");
+        }
+        assert!(start.elapsed() < IDLE_TIMEOUT + LATE, "it is kept");
+    };
+    assert!(start.elapsed() + LATE > IDLE_TIMEOUT, "{:?}", start.elapsed());
+    assert_closed(&scene, &mut client, &close, "idle_timeout").await;
+
+    // A text that its service drips, while the client answers all that it is asked.
+    let mut client = open(&scene, "/ws/proves").await;
+    let record = scene.record(&client).await;
+    let text = Frame::text(&"x".repeat(200)).bytes();
+    record.send(&text[..5]);
+    let start = Instant::now();
+    let mut rest = text[5..].iter();
+    let close = loop {
+        match tokio::time::timeout(LISTENING, client.frame()).await {
+            Ok(frame) if frame.as_ref().is_ok_and(Frame::is_heartbeat) => {
+                answer(&mut client, &frame.expect("a Ping")).await;
+            }
+            Ok(frame) => break frame.expect("a Close"),
+            Err(_) => record.send([*rest.next().expect("more of it")]),
+        }
+        assert!(start.elapsed() < Duration::from_secs(6) + LATE, "it is kept");
+    };
+    assert!(start.elapsed() + LATE > Duration::from_secs(6), "{:?}", start.elapsed());
+    assert_eq!(close, Frame::closing(3008, "idle_timeout"));
+    let up = record.close().await;
+    assert_eq!((up.code(), up.reason()), (Some(3008), "idle_timeout".to_owned()));
+}
+
+#[tokio::test]
+async fn a_frame_that_drips_behind_a_burst_that_nobody_reads_is_not_held_up() {
+    let scene = scene().plaintext().start().await;
+    let mut client = open(&scene, "/ws/beats/silent").await;
+    scene.record(&client).await.stop_reading();
+    client.send(Frame::binary(vec![7; 60_000]).masked().bytes().repeat(8)).await;
+    let frame = Frame::binary(vec![7; 900]).masked().bytes();
+    let mut bytes = frame.iter();
+    let start = Instant::now();
+    while scene.envoy().log_lines_with("reason=idle_timeout").is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(6) + LATE + LATE, "it is kept");
+        if client.try_send([*bytes.next().expect("more of it")]).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(LISTENING).await;
+    }
+    assert!(start.elapsed() + LATE > Duration::from_secs(6), "{:?}", start.elapsed());
+    assert_eq!(scene.access_line(client.case()).await["reason"], "idle_timeout");
 }
 
 #[tokio::test]

@@ -645,6 +645,8 @@ mod frame_tests;
 mod half_frame_tests;
 mod held;
 #[cfg(test)]
+mod held_message_tests;
+#[cfg(test)]
 mod held_up_tests;
 #[cfg(test)]
 mod over_tests;

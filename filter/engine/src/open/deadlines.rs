@@ -61,8 +61,12 @@ pub(super) struct Deadlines {
 pub(super) struct UnderWay {
     /// Until when the service may hold up what the client says.
     pub(super) held_up_until: Option<Moment>,
-    /// When the frame has to be whole that the client is sending.
-    pub(super) frame_ends_at: Option<Moment>,
+    /// Whether a frame of the client's is under way, behind whose end its answer has to wait.
+    pub(super) in_frame: bool,
+    /// When the frame has to be whole that the client is sending, and the message of which something is kept back.
+    pub(super) whole_by: Option<Moment>,
+    /// When the message of the service's has to be whole of which something is kept back.
+    pub(super) upstream_whole_by: Option<Moment>,
     /// Until when the client may be reading what lies before the Ping that it is to answer.
     pub(super) reads_until: Option<Moment>,
     /// Whether a frame of the service's is under way to the client, which cannot be asked meanwhile.
@@ -137,6 +141,7 @@ impl Deadlines {
             idle_at,
             self.ping_at,
             self.silent_at(under_way),
+            under_way.upstream_whole_by,
             self.upstream_pong_at,
             self.park_at,
             self.mark_at,
@@ -169,6 +174,7 @@ impl Deadlines {
             (self.ends.drain, Reason::Drain),
             (self.silent_at(under_way), Reason::PongTimeout),
             (Some(self.idle_at(under_way)), Reason::IdleTimeout),
+            (under_way.upstream_whole_by, Reason::IdleTimeout),
         ];
         let end = ends.into_iter().filter(|(at, _)| passed(*at)).min_by_key(|(at, _)| *at);
         // Of what has passed by now the first counts.
@@ -307,6 +313,11 @@ impl Deadlines {
         now.saturating_sub(self.heard.into())
     }
 
+    /// When something last came from the upstream, as far as that is known.
+    pub(super) fn upstream_heard(&self) -> Moment {
+        self.upstream_heard
+    }
+
     /// The client can be asked again, which a frame on its way to it prevented: who should have been asked
     /// meanwhile is, before it is idle.
     pub(super) fn note_askable(&mut self, now: Duration) {
@@ -318,6 +329,11 @@ impl Deadlines {
     /// Whether silent clients are asked.
     pub(super) fn asks(&self) -> bool {
         self.liveness().ping_interval.is_some()
+    }
+
+    /// When something last came of the client.
+    pub(super) fn heard(&self) -> Moment {
+        self.heard
     }
 
     /// How long an answer may take.
@@ -449,18 +465,18 @@ impl Deadlines {
         &self.ruleset.policy.liveness
     }
 
-    /// When the client has been idle for too long. Bytes of a frame that does not end are no sign of life.
-    fn idle_at(&self, UnderWay { held_up_until, frame_ends_at, reads_until, unaskable }: UnderWay) -> Moment {
-        let since = if unaskable && self.asks() { self.heard.max(self.upstream_heard) } else { self.heard };
+    /// When the client has been idle for too long. Bytes of what does not end are no sign of life.
+    fn idle_at(&self, under_way: UnderWay) -> Moment {
+        let since =
+            if under_way.unaskable && self.asks() { self.heard.max(self.upstream_heard) } else { self.heard };
         let at = since.after(self.liveness().idle_timeout);
-        let at = reads_until.map_or(at, |until| at.max(until));
-        let at = frame_ends_at.map_or(at, |ends_at| at.min(ends_at));
-        held_up_until.map_or(at, |until| at.max(until))
+        let at = [under_way.reads_until, under_way.held_up_until].into_iter().flatten().fold(at, Moment::max);
+        under_way.whole_by.map_or(at, |whole_by| at.min(whole_by))
     }
 
     /// When its answer is overdue. It cannot overtake what the client is sending, least of all a frame.
-    fn silent_at(&self, UnderWay { held_up_until, frame_ends_at, .. }: UnderWay) -> Option<Moment> {
-        let pong_at = self.pong_at.filter(|_| frame_ends_at.is_none())?;
+    fn silent_at(&self, UnderWay { held_up_until, in_frame, .. }: UnderWay) -> Option<Moment> {
+        let pong_at = self.pong_at.filter(|_| !in_frame)?;
         let at = pong_at.max(self.heard.after(self.liveness().pong_timeout));
         Some(held_up_until.map_or(at, |until| at.max(until)))
     }

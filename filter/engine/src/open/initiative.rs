@@ -23,6 +23,7 @@ impl Open {
     pub(super) fn on_answer(&mut self, peer: Peer, read: u64, now: Duration) {
         match peer {
             Peer::Client => {
+                self.excuse_upstream(now);
                 self.backlog.prove(read, now.into());
                 self.deadlines.note_read(self.backlog.unread(), now);
                 self.deadlines.expect_no_pong(now);

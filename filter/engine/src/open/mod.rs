@@ -10,6 +10,7 @@ mod behind;
 mod candidate;
 mod deadlines;
 mod entrance;
+mod hold;
 mod in_band;
 mod initiative;
 mod parking;
@@ -47,6 +48,7 @@ use candidate::Candidate;
 use deadlines::Deadlines;
 pub(crate) use deadlines::Ends;
 use entrance::Entrance;
+use hold::Holds;
 use in_band::Unheard;
 use parking::{MayAsk, Parking};
 use ping::PingKey;
@@ -54,6 +56,7 @@ use rates::{Charging, Next, Rates};
 use rights::Rights;
 pub(crate) use side::MAX_WITHHELD_HEADERS;
 use side::{Side, Stop};
+use silence::Brought;
 use speech::Speech;
 use upload::Upload;
 use waiting::Waiting;
@@ -73,6 +76,8 @@ pub(crate) struct Open {
     backlog: Backlog,
     /// What the client has sent; absent while that is nothing.
     upload: Option<Box<Upload>>,
+    /// Since when messages are kept back; absent as long as none has been.
+    holds: Option<Box<Holds>>,
     refused: Option<Reason>,
     /// What was wrong with the token that ended it.
     detail: Option<Box<Detail>>,
@@ -174,6 +179,7 @@ impl Open {
             deadlines: Deadlines::new(Rc::clone(ruleset), terms.ends, now),
             backlog: Backlog::new(policy.backpressure),
             upload: None,
+            holds: None,
             refused: None,
             detail: None,
             sends: Vec::new(),
@@ -232,7 +238,7 @@ impl Open {
     /// What has passed unread did so by `now`.
     pub(crate) fn note_time(&mut self, now: Duration) {
         if self.deadlines.has_moved() {
-            self.excuse_held_up(now);
+            self.excuse_unread(now);
         }
         self.note_upload(0, now);
         self.deadlines.note_time(now);
@@ -243,6 +249,9 @@ impl Open {
     pub(crate) fn set_back(&mut self, by: Duration) {
         self.deadlines.set_back(by);
         self.backlog.set_back(by);
+        if let Some(holds) = &mut self.holds {
+            holds.set_back(by);
+        }
         if let Some(rights) = &mut self.rights {
             rights.set_back(by);
         }
@@ -339,20 +348,19 @@ impl Open {
         let was_within = !self.upstream.at_boundary();
         // What of this chunk and of the frame that was open is still to go to the client.
         let mut ahead = self.upstream.lane.payload_left();
-        // Whether the frame began in it that is under way now, and how long its payload is.
-        let (mut begins, mut payload_len) = (false, None);
+        let mut brought = Brought { len: chunk.len(), ..Brought::default() };
         loop {
             if peer == Peer::Client && self.client.is_heard() {
                 match self.hear(held.as_deref(), &mut passage, now) {
                     Ok(()) => {}
                     Err(Unheard::Asks(question)) => {
                         let asking = Asking { passage, position, charged: None };
-                        self.note_frame(begins, payload_len, now);
+                        self.note_frame(brought, now);
                         self.wait_for_answer(was_parked, is_paused, asking);
                         return Ok(question);
                     }
                     Err(Unheard::Waits) => {
-                        self.note_frame(begins, payload_len, now);
+                        self.note_frame(brought, now);
                         if let Some(passage) = self.hold_behind(held.take(), chunk, position, now)? {
                             return Ok(Judged::Passage(passage));
                         }
@@ -372,14 +380,15 @@ impl Open {
                 Peer::Client => client,
                 Peer::Upstream => upstream,
             };
-            begins |= side.lane.is_between_frames();
+            brought.begins_frame |= side.lane.is_between_frames();
+            brought.begins_message |= side.kept_back().is_none();
             // The frame that begins to pass, if it is one that has to do with Pings.
             let mut control = None;
             let taken = if let Some(mut frame) = charged.take() {
                 match frame.decided.take().unwrap_or_else(|| rates.charge(&mut frame.charging, now)) {
                     Next::Ask(charge) => {
                         let charged = Some(frame);
-                        self.note_frame(begins, payload_len, now);
+                        self.note_frame(brought, now);
                         self.wait_for_answer(was_parked, is_paused, Asking { passage, position, charged });
                         return Ok(Judged::Ask(charge));
                     }
@@ -421,7 +430,7 @@ impl Open {
                     }
                     Step::Frame(frame) => {
                         position = frame.range.end;
-                        payload_len = Some(frame.header.payload_len);
+                        brought.payload_len = Some(frame.header.payload_len);
                         let behind = behind.as_ref().map_or(0, |behind| behind.len);
                         if frame.lacks_mask(peer) && !parking.of(peer).may_answer() {
                             Err(Fault::NotMasked.into())
@@ -523,9 +532,10 @@ impl Open {
             }
         }
         if peer == Peer::Client {
-            self.note_frame(begins, payload_len, now);
+            self.note_frame(brought, now);
         } else {
             self.keep_from_client(&mut passage, chunk)?;
+            self.note_upstream_message(brought.begins_message, now);
             if was_within && self.upstream.at_boundary() {
                 self.deadlines.note_askable(now);
             }

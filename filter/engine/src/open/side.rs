@@ -146,6 +146,12 @@ impl Side {
         self.lane.held() + candidate + self.withheld.len()
     }
 
+    /// How many bytes are kept back of a message that is not whole, and how many more of it are known of.
+    pub(super) fn kept_back(&self) -> Option<u64> {
+        let is_kept = !self.withheld.is_empty() && !self.is_heard;
+        is_kept.then(|| self.lane.payload_left().saturating_add(self.withheld.len() as u64))
+    }
+
     /// Whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts
     /// as passed.
     pub(super) fn pass_unread(&mut self, len: usize) -> bool {

@@ -22,6 +22,17 @@ const SLOWEST: u64 = 16 * 1024;
 /// counts as that.
 const PATIENCE: u32 = 10;
 
+/// For how long the client has to have said nothing for the service to have held it up meanwhile. A host that stops reading
+/// a client has much to write first.
+const LULL: Duration = Duration::from_secs(2);
+
+/// How many bytes a client that was held up has ready at least, unless that is all of a frame: as many as a host reads at
+/// once. Who drips has fewer.
+const LUMP: u64 = 16 * 1024;
+
+/// Within what time they come.
+const LUMP_TIME: Duration = Duration::from_secs(1);
+
 /// How long a service is left in peace after one of the Pings that follow bytes of the client's.
 const BETWEEN_MARKS: Duration = Duration::from_secs(1);
 
@@ -46,6 +57,18 @@ pub(super) struct Upload {
     begun_at: Option<Moment>,
     /// How long its payload is, as far as is known.
     payload_len: u64,
+    /// The last time for which the client may have been held up within it.
+    lull: Lull,
+}
+
+/// A time for which nothing came of the client, and what has come since.
+#[derive(Debug)]
+struct Lull {
+    /// How long it was. Nothing once what came has shown that the client was held up.
+    len: Duration,
+    ended_at: Moment,
+    /// How many bytes have come since.
+    bytes: u64,
 }
 
 impl Upload {
@@ -62,12 +85,18 @@ impl Upload {
             wants_mark: false,
             begun_at: None,
             payload_len: 0,
+            lull: Lull { len: Duration::ZERO, ended_at: epoch, bytes: 0 },
         }
     }
 
     /// How many bytes have gone to the service.
     pub(super) fn position(&self) -> u64 {
         self.sent
+    }
+
+    /// How many have gone since the time was last known.
+    pub(super) fn untimed(&self) -> u64 {
+        self.sent.saturating_sub(self.timed)
     }
 
     /// So many more go.
@@ -139,6 +168,24 @@ impl Upload {
         self.begun_at = None;
     }
 
+    /// So many bytes have come of a client that was last heard of at some time, and may have been held up since. If they
+    /// show that it was, for how long.
+    pub(super) fn note_lull(&mut self, bytes: u64, heard: Moment, now: Moment) -> Option<Duration> {
+        let lull = &mut self.lull;
+        let silence = Duration::from(now).saturating_sub(heard.max(lull.ended_at).into());
+        if silence >= LULL {
+            *lull = Lull { len: silence, ended_at: now, bytes: 0 };
+        }
+        lull.bytes = lull.bytes.saturating_add(bytes);
+        let is_lump = lull.bytes >= LUMP && now <= lull.ended_at.after(LUMP_TIME);
+        is_lump.then(|| std::mem::take(&mut lull.len)).filter(|len| !len.is_zero())
+    }
+
+    /// Until when what may still come shows that the client was held up, if it is due by some time otherwise.
+    pub(super) fn lump_until(&self) -> Option<Moment> {
+        (!self.lull.len.is_zero()).then(|| self.lull.ended_at.after(LUMP_TIME))
+    }
+
     /// Nobody could hear the client for so long.
     pub(super) fn excuse(&mut self, time: Duration) {
         self.begun_at = self.begun_at.map(|at| at.after(time));
@@ -153,7 +200,7 @@ impl Upload {
     /// The clock was set back by so much.
     pub(super) fn set_back(&mut self, by: Duration) {
         self.begun_at = self.begun_at.map(|at| at.before(by));
-        for at in [&mut self.asked_at, &mut self.read_at] {
+        for at in [&mut self.asked_at, &mut self.read_at, &mut self.lull.ended_at] {
             *at = at.before(by);
         }
     }
@@ -235,5 +282,19 @@ mod tests {
         assert!(!upload.wants_mark());
         upload.note_time(IDLE, at(1));
         assert!(upload.wants_mark());
+    }
+    #[test]
+    fn a_lull_is_excused_by_much_that_comes_at_once_and_not_by_what_drips() {
+        let mut upload = sent(LEAST_HELD_UP);
+        assert_eq!(upload.note_lull(LUMP - 1, at(0), at(10)), None);
+        assert_eq!(upload.lump_until(), Some(at(11)), "the rest may follow");
+        assert_eq!(upload.note_lull(1, at(10), at(10)), Some(10 * SECOND), "in whatever pieces");
+        assert_eq!((upload.note_lull(LUMP, at(10), at(11)), upload.lump_until()), (None, None), "once");
+        for second in [13, 16, 19] {
+            assert_eq!(upload.note_lull(LUMP / 2, at(second - 3), at(second)), None, "each after a lull");
+        }
+        assert_eq!(upload.note_lull(LUMP / 2, at(19), at(21)), None, "a new one");
+        upload.set_back(SECOND);
+        assert_eq!(upload.lump_until(), Some(at(21)));
     }
 }

@@ -12,7 +12,7 @@ const COMPRESSED_TEXT: u8 = 0xc1;
 const COMPRESSED_BINARY: u8 = 0xc2;
 
 /// A connection whose peers agreed on permessage-deflate as `answer` says.
-fn open(changes: Value, answer: &[u8]) -> Trial {
+pub(super) fn open(changes: Value, answer: &[u8]) -> Trial {
     let mut trial = Trial::new(changes, with(&request(), "sec-websocket-extensions", OFFER));
     let mut response = agreement();
     response.push(("sec-websocket-extensions".to_owned(), answer.to_vec()));
@@ -23,14 +23,14 @@ fn open(changes: Value, answer: &[u8]) -> Trial {
 }
 
 /// What one side sends, with a history over messages.
-struct Deflater(Compress);
+pub(super) struct Deflater(Compress);
 
 impl Deflater {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Compress::new(Compression::default(), false))
     }
 
-    fn message(&mut self, plain: &[u8]) -> Vec<u8> {
+    pub(super) fn message(&mut self, plain: &[u8]) -> Vec<u8> {
         let mut compressed = Vec::with_capacity(plain.len() + 1024);
         self.0.compress_vec(plain, &mut compressed, FlushCompress::Sync).unwrap();
         assert_eq!(compressed.split_off(compressed.len() - 4), [0, 0, 0xff, 0xff]);
