@@ -54,7 +54,7 @@ pub use configuration::read_configuration;
 pub use detail::Detail;
 pub use engine::{Engine, RouteFacts, Selection};
 pub use frame::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
-pub use lane::Peer;
+pub use lane::{Fault, Peer};
 pub use log_budget::LogBudget;
 pub use metadata::{UnreadableMetadata, of_route};
 pub use passage::{Passage, Piece};

@@ -87,7 +87,7 @@ pub(crate) fn play(seed: u64, reached: &mut Reached) {
         scene.stays(&mut numbers);
     }
     if scene.line.fate == Fate::Open && numbers.one_in(3) {
-        scene.is_upset(&mut numbers, all_answer, reached);
+        scene.is_upset(&mut numbers, all_answer && asks, reached);
     } else {
         scene.falls_silent(&mut numbers, asks, reached);
     }
@@ -227,7 +227,7 @@ impl Scene {
 
     /// The host tells of something that ends the connection, where nothing is withheld of what was said but what has to be.
     /// Whoever can be reached is told at once, nothing else goes on by it, and what is left is cut in time.
-    fn is_upset(&mut self, numbers: &mut Numbers, all_answer: bool, reached: &mut Reached) {
+    fn is_upset(&mut self, numbers: &mut Numbers, can_be_asked: bool, reached: &mut Reached) {
         // Both streams are parked again once nobody says anything.
         self.pass(2 * TICK, numbers);
         if self.line.fate != Fate::Open {
@@ -264,7 +264,7 @@ impl Scene {
             reached.told_at_once += u64::from(told);
             // The stream of who has just spoken need not be parked yet.
             let is_quiet = unfinished != Some(Peer::Upstream);
-            let is_reachable = all_answer && is_quiet && person.ear.is_at_boundary();
+            let is_reachable = can_be_asked && is_quiet && person.ear.is_at_boundary();
             assert!(
                 told || !is_reachable || person.peer == Peer::Upstream,
                 "{reason:?}: the client is not told"
@@ -307,7 +307,8 @@ impl Scene {
         let close = [0x88, 2 + u8::try_from(reason.id().len()).unwrap()];
         let heard = self.client.ear.all();
         let told = heard.len() > self.client.due.all().len();
-        if answered && at_boundary {
+        // A client that is never asked cannot be reached any more once both sides were in the middle of a frame.
+        if answered && at_boundary && asks {
             assert!(told, "{reason:?}: the client is not told, though both have answered");
         }
         if told {

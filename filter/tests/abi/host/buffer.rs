@@ -14,6 +14,8 @@ const LITTLE: usize = 256;
 #[derive(Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
+    /// How many there were when the last of them came.
+    received: usize,
     in_callback: bool,
     /// Whether the last callback paused it: outside its callback a filter reaches a buffer only
     /// then, also when it has been resumed since.
@@ -27,13 +29,14 @@ impl Buffer {
     pub(super) fn receive(&mut self, chunk: &[u8]) -> usize {
         self.bytes.extend_from_slice(chunk);
         self.in_callback = true;
-        self.bytes.len()
+        self.received = self.bytes.len();
+        self.received
     }
 
     /// The callback has returned; what goes on by that. Into a stream that was paused, and resumed
     /// outside a callback, the chunk was put like all before: only to resume it lets it go on.
     pub(super) fn returned(&mut self, action: Action) -> Vec<u8> {
-        self.in_callback = false;
+        (self.in_callback, self.received) = (false, 0);
         let stays = action == Action::Pause || (self.paused && !self.stopped);
         (self.paused, self.stopped) = (action == Action::Pause, action == Action::Pause);
         if stays { Vec::new() } else { std::mem::take(&mut self.bytes) }
@@ -64,7 +67,7 @@ impl Buffer {
         if !self.is_reachable() {
             return Status::NotFound;
         }
-        let before = self.bytes.len();
+        let before = self.bytes.len().max(self.received);
         if start == 0 && size == 0 {
             self.bytes.splice(..0, bytes.iter().copied());
         } else if start == 0 && size >= self.bytes.len() {
