@@ -46,7 +46,7 @@ pub use origin::{Missing, Origin, OriginHosts, OriginPattern, OriginPorts, Origi
 pub use path::{Path, Segment};
 pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
 pub use problem::{Problem, Problems};
-pub use provider::{Algorithm, KeySource, Provider, RemoteJwks, Secret};
+pub use provider::{Algorithm, Audiences, KeySource, Provider, RemoteJwks, Secret};
 pub use request_host::{HostFault, NormalisedHost};
 pub use request_path::{NormalisedPath, PathFault};
 pub use routes::{DefaultPolicy, HostPattern, Route, RouteMatch};

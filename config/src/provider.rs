@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::auth::ClaimPath;
+
 /// A JWS algorithm (RFC 7518 §3.1, RFC 8037) that a provider may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[allow(missing_docs, reason = "the names are those of the IANA registry")]
@@ -28,8 +30,8 @@ pub struct Provider {
     pub name: String,
     /// What `iss` must equal. Present whenever the keys are public ones.
     pub issuer: Option<String>,
-    /// `aud` must contain one of these; never empty.
-    pub audiences: Vec<String>,
+    /// For whom tokens must be.
+    pub audiences: Audiences,
     /// Never empty; HS* only with [`KeySource::Secret`], the others never with it.
     pub algorithms: Vec<Algorithm>,
     /// The keys.
@@ -38,6 +40,20 @@ pub struct Provider {
     pub clock_skew: Duration,
     /// A longer token is refused before anything in it is read.
     pub max_token_bytes: u64,
+}
+
+/// For whom a provider's tokens must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audiences {
+    /// For somebody whom a claim names, which is text or a list of texts (as `aud`, RFC 7519 §4.1.3).
+    Bound {
+        /// That claim; `aud` unless the issuer has another one.
+        claim: ClaimPath,
+        /// One of these has to be in it; never empty.
+        values: Vec<String>,
+    },
+    /// For whomever: a token that was made for another service will do.
+    Unbound,
 }
 
 /// Where a provider's keys come from.

@@ -5,6 +5,7 @@
 //! asked for on the way. Values with a grammar of their own (durations, sizes, counts) stay JSON
 //! until then. Elements of lists are optional because a wrong one leaves a hole behind.
 
+mod audiences;
 mod auth;
 mod claim_headers;
 mod claims;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::grammar::{is_line, is_name};
 use crate::path::Path;
 use crate::provider::{Algorithm, KeySource, Provider};
+use crate::raw::audiences::RawAudiences;
 use crate::raw::jwks::RawJwks;
 use crate::raw::list::{List, distinct_some, string};
 use crate::raw::secret::RawSecret;
@@ -19,7 +20,7 @@ use crate::units::{Zero, duration, size};
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct RawProvider {
     issuer: Option<String>,
-    audiences: Option<List<String>>,
+    audiences: Option<RawAudiences>,
     algorithms: Option<List<Algorithm>>,
     jwks: Option<RawJwks>,
     secret: Option<RawSecret>,
@@ -36,11 +37,7 @@ impl RawProvider {
         let audiences_at = at.key("audiences");
         let audiences = report
             .required(self.audiences, &audiences_at, "write what `aud` must contain, such as `[chat]`")
-            .and_then(|list| {
-                distinct_some(list, &audiences_at, report, |audience, at, report| {
-                    string(audience, is_line, "write a name, not empty", at, report)
-                })
-            });
+            .and_then(|written| written.read(&audiences_at, report));
         let algorithms = algorithms(self.algorithms, is_shared, at, report);
         let keys = keys(self.jwks, self.secret, at, report);
         let clock_skew = match &self.clock_skew {

@@ -128,7 +128,8 @@ impl From<TokenError> for Rejected {
             }
             error => (error, None),
         };
-        Self { detail: Some(error), awaits, ..error.reason().into() }
+        let reason = error.reason();
+        Self { detail: Some(error), awaits, ..reason.into() }
     }
 }
 

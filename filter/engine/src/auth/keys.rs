@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use postern_config::{Algorithm as Allowed, KeySource, Path, Problem, Problems, Provider, Secret};
+use postern_config::{Algorithm as Allowed, Audiences, KeySource, Path, Problem, Problems, Provider, Secret};
 use serde_json::Value;
 
 use super::error::TokenError;
@@ -33,7 +33,7 @@ pub struct KeyedProvider {
     /// The key under `providers`.
     pub name: String,
     pub(super) issuer: Option<String>,
-    pub(super) audiences: Vec<String>,
+    pub(super) audiences: Audiences,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Keys,
     pub(super) clock_skew: Duration,

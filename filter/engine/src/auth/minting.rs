@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use postern_config::{Algorithm as Allowed, KeySource, Provider, Secret};
+use postern_config::{Algorithm as Allowed, Audiences, ClaimPath, JsonPointer, KeySource, Provider, Secret};
 use serde_json::{Value, json};
 
 use super::keys::Keyring;
@@ -109,12 +109,22 @@ pub(crate) fn claims_without(name: &str) -> Value {
     claims
 }
 
+/// What binds tokens by `claim`, a name or a JSON pointer, to one of `values`.
+pub(crate) fn bound<const N: usize>(claim: &str, values: [&str; N]) -> Audiences {
+    Audiences::Bound { claim: claim_path(claim), values: values.map(str::to_owned).to_vec() }
+}
+
+/// A pointer if `text` is one, else a name.
+pub(crate) fn claim_path(text: &str) -> ClaimPath {
+    JsonPointer::new(text).map_or_else(|_| ClaimPath::Name(text.into()), ClaimPath::Pointer)
+}
+
 /// A provider called `main` with the issuer's public keys.
 pub(crate) fn public_provider() -> Provider {
     Provider {
         name: "main".into(),
         issuer: Some(ISSUER.into()),
-        audiences: vec!["chat".into(), "video".into()],
+        audiences: bound("aud", ["chat", "video"]),
         algorithms: PUBLIC.to_vec(),
         keys: KeySource::Inline(issuer_keys()),
         clock_skew: Duration::from_secs(30),

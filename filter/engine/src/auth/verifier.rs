@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::claims::Claims;
 use super::compact::Compact;
-use super::error::{Cause, Missing, TokenError};
+use super::error::{Cause, ClaimName, Missing, TokenError};
 use super::jwk::VerificationKey;
 use super::key_set::KeySet;
 use super::keys::{KeyedProvider, Keys};
@@ -87,7 +87,7 @@ fn choose_provider<'p>(payload: &Value, providers: &[&'p KeyedProvider]) -> Resu
     let issuer = match payload.get("iss") {
         None => None,
         Some(Value::String(issuer)) => Some(issuer.as_str()),
-        Some(_) => return Err(Cause::ClaimType),
+        Some(_) => return Err(Cause::ClaimType(ClaimName::of("iss"))),
     };
     let named = |provider: &&&KeyedProvider| issuer.is_some() && provider.issuer.as_deref() == issuer;
     let nameless = |provider: &&&KeyedProvider| provider.issuer.is_none();

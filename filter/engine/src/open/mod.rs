@@ -203,7 +203,7 @@ impl Open {
 
     /// What was wrong with the token that ended the connection.
     pub(crate) fn detail(&self) -> Option<TokenError> {
-        self.detail.as_deref().copied()
+        self.detail.as_deref().cloned()
     }
 
     /// What was counted since this was last asked; `is_over` where it is asked for the last time.

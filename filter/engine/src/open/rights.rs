@@ -77,7 +77,7 @@ struct Entering {
 }
 
 /// Why a message ends the connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refused {
     pub(super) reason: Reason,
     /// For the log.
@@ -283,7 +283,7 @@ impl Rights {
         let (Found::Token(token), Some(auth)) = (found, self.auth()) else {
             let ambiguous = TokenError::from(Cause::Json(JsonError::Duplicate));
             let error = (*found == Found::Ambiguous).then_some(ambiguous);
-            let reason = error.map_or(Reason::TokenMissing, TokenError::reason);
+            let reason = error.as_ref().map_or(Reason::TokenMissing, TokenError::reason);
             return Err(Box::new(Rejected { detail: error, ..reason.into() }));
         };
         admit(token.as_bytes(), auth, &self.ruleset, (self.buckets.address(), self.holder.as_ref()), now)
@@ -314,7 +314,7 @@ impl From<Reason> for Refused {
 
 impl From<&Rejected> for Refused {
     fn from(rejected: &Rejected) -> Self {
-        Self { reason: rejected.reason, detail: rejected.detail }
+        Self { reason: rejected.reason, detail: rejected.detail.clone() }
     }
 }
 

@@ -1,8 +1,8 @@
-use postern_config::{JsonPointer, Provider};
+use postern_config::Provider;
 use serde_json::json;
 
 use super::*;
-use crate::auth::minting::{self, NOW, keyring, now, public_provider};
+use crate::auth::minting::{self, NOW, claim_path, keyring, now, public_provider};
 
 /// The claims of a token that says `more` beside what it must.
 fn accepted(more: Value) -> Claims {
@@ -10,10 +10,6 @@ fn accepted(more: Value) -> Claims {
     payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let keyring = keyring([public_provider()]);
     Claims::accept(payload, keyring.providers(&["main".into()])[0], now()).unwrap()
-}
-
-fn path(text: &str) -> ClaimPath {
-    JsonPointer::new(text).map_or_else(|_| ClaimPath::Name(text.into()), ClaimPath::Pointer)
 }
 
 #[test]
@@ -36,7 +32,7 @@ fn a_claim_is_found_by_name_or_by_pointer_and_null_is_absent() {
         ("gone", None),
         ("absent", None),
     ] {
-        assert_eq!(claims.get(&path(text)), expected.as_ref(), "{text}");
+        assert_eq!(claims.get(&claim_path(text)), expected.as_ref(), "{text}");
     }
 }
 
@@ -63,7 +59,7 @@ fn contains_looks_for_a_member_of_an_array_or_a_word_of_a_string() {
         (json!([]), json!("chat"), false),
         (json!(null), json!(null), false),
     ] {
-        let line = Requirement { claim: path("claim"), test: Test::Contains(wanted.clone()) };
+        let line = Requirement { claim: claim_path("claim"), test: Test::Contains(wanted.clone()) };
         assert_eq!(accepted(json!({ "claim": claim })).meet(&[line]), holds, "{claim} contains {wanted}");
     }
 }
@@ -85,7 +81,7 @@ fn one_of_wants_the_whole_value() {
         (json!(null), false),
     ] {
         let scalars = vec![json!("gold"), json!("silver"), json!(1), json!(true)];
-        let line = Requirement { claim: path("/realm/tier"), test: Test::OneOf(scalars) };
+        let line = Requirement { claim: claim_path("/realm/tier"), test: Test::OneOf(scalars) };
         assert_eq!(accepted(json!({"realm": {"tier": claim}})).meet(&[line]), holds, "{claim}");
     }
 }
@@ -99,7 +95,7 @@ fn large_integers_are_not_rounded_into_each_other() {
 #[test]
 fn every_line_of_require_must_hold() {
     let contains =
-        |name: &str, word: &str| Requirement { claim: path(name), test: Test::Contains(word.into()) };
+        |name: &str, word: &str| Requirement { claim: claim_path(name), test: Test::Contains(word.into()) };
     let claims = accepted(json!({"scope": "chat mail"}));
     assert!(claims.meet(&[]));
     assert!(claims.meet(&[contains("scope", "chat"), contains("scope", "mail")]));

@@ -1,8 +1,9 @@
 use jsonwebtoken::{Algorithm, EncodingKey};
-use postern_config::{KeySource, Provider};
+use postern_config::{Audiences, KeySource, Provider};
 use serde_json::json;
 
 use super::*;
+use crate::auth::error::ClaimName;
 use crate::auth::forgeries::FORGERIES_A_MINUTE;
 use crate::auth::keys::Keyring;
 use crate::auth::minting::*;
@@ -72,7 +73,7 @@ fn a_kid_picks_its_key_and_says_nothing_about_a_shared_secret() {
 #[test]
 fn times_are_judged_by_the_clock_that_is_passed_in() {
     let skewed = claims();
-    let expired = Some(TokenError::Expired);
+    let expired = || Some(TokenError::Expired);
     let early = refused(Cause::NotYetValid);
     let not_before = claims_with("nbf", json!(NOW + 100));
     let fraction = claims_with("exp", json!(NOW as f64 + 0.5));
@@ -80,13 +81,13 @@ fn times_are_judged_by_the_clock_that_is_passed_in() {
         ("in force", &skewed, 0, None),
         ("at exp", &skewed, 300_000, None),
         ("within the skew", &skewed, 329_999, None),
-        ("at the end of the skew", &skewed, 330_000, expired),
-        ("long after", &skewed, 9_999_999, expired),
+        ("at the end of the skew", &skewed, 330_000, expired()),
+        ("long after", &skewed, 9_999_999, expired()),
         ("before nbf and the skew", &not_before, 69_999, early),
         ("within the skew before nbf", &not_before, 70_000, None),
         ("after nbf", &not_before, 100_000, None),
         ("fraction of exp", &fraction, 30_499, None),
-        ("past the fraction", &fraction, 30_500, expired),
+        ("past the fraction", &fraction, 30_500, expired()),
     ] {
         let at = now() + Duration::from_millis(offset_ms);
         let verdict = verdict_of([public_provider()], mint(Algorithm::EdDSA, claims), at);
@@ -121,6 +122,85 @@ fn times_beyond_all_bounds_are_numbers_like_others() {
 fn any_audience_of_the_provider_among_those_of_the_token_will_do() {
     for aud in [json!("chat"), json!("video"), json!(["chat"]), json!(["mail", "video"])] {
         assert!(verdict(mint(Algorithm::EdDSA, &claims_with("aud", aud.clone()))).is_ok(), "{aud}");
+    }
+}
+
+#[test]
+fn another_claim_says_whom_a_token_is_for_where_the_policy_names_it() {
+    let verdict = |claim: &str, more: Value| {
+        let mut claims = claims_without("aud");
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let provider = Provider { audiences: bound(claim, ["chat", "video"]), ..public_provider() };
+        verdict_of([provider], mint(Algorithm::EdDSA, &claims), now()).err()
+    };
+    let elsewhere = |claim| refused(Cause::Audience(ClaimName::of(claim)));
+    let absent = |claim| refused(Cause::NoAudience(ClaimName::of(claim)));
+    let wrong_type = |claim| refused(Cause::ClaimType(ClaimName::of(claim)));
+    for (claim, said, expected) in [
+        ("client_id", json!({"client_id": "chat"}), None),
+        ("azp", json!({"azp": "video", "aud": 7}), None),
+        ("azp", json!({"azp": ["mail", "chat"]}), None),
+        ("/client/id", json!({"client": {"id": "chat"}}), None),
+        ("client_id", json!({"client_id": "mail", "aud": "chat"}), elsewhere("client_id")),
+        ("client_id", json!({"client_id": "chat "}), elsewhere("client_id")),
+        ("client_id", json!({"client_id": []}), elsewhere("client_id")),
+        ("client_id", json!({"aud": "chat"}), absent("client_id")),
+        ("/client/id", json!({"client": {}, "/client/id": "chat"}), absent("/client/id")),
+        ("/client/id", json!({"client": "chat"}), absent("/client/id")),
+        ("client_id", json!({"client_id": null}), wrong_type("client_id")),
+        ("client_id", json!({"client_id": 7}), wrong_type("client_id")),
+        ("client_id", json!({"client_id": ["chat", 7]}), wrong_type("client_id")),
+        ("/client/id", json!({"client": {"id": {}}}), wrong_type("/client/id")),
+    ] {
+        assert_eq!(verdict(claim, said.clone()), expected, "{claim} of {said}");
+    }
+}
+
+#[test]
+fn tokens_for_anybody_pass_only_where_the_policy_says_so() {
+    let unbound = || Provider { audiences: Audiences::Unbound, ..public_provider() };
+    for claims in [claims_without("aud"), claims_with("aud", json!("mail")), claims()] {
+        assert!(verdict_of([unbound()], mint(Algorithm::EdDSA, &claims), now()).is_ok(), "{claims}");
+    }
+    let elsewhere = claims_with("iss", json!("https://evil.example/"));
+    assert_eq!(
+        verdict_of([unbound()], mint(Algorithm::EdDSA, &elsewhere), now()).err(),
+        refused(Cause::UnknownIssuer)
+    );
+}
+
+#[test]
+fn the_log_names_the_claim_that_is_wrong_and_nothing_that_it_says() {
+    let told = |audiences: Audiences, claims: Value| {
+        let provider = Provider { audiences, ..public_provider() };
+        verdict_of([provider], mint(Algorithm::EdDSA, &claims), now()).unwrap_err().to_string()
+    };
+    let by_client = || bound("client_id", ["chat"]);
+    let expires_oddly = {
+        let mut claims = claims_with("exp", json!("hidden"));
+        claims["client_id"] = json!("chat");
+        claims
+    };
+    for (audiences, claims, expected) in [
+        (
+            bound("aud", ["chat"]),
+            claims_with("aud", json!("hidden")),
+            "meant for another audience, by its claim `aud`",
+        ),
+        (
+            by_client(),
+            claims_with("client_id", json!("hidden")),
+            "meant for another audience, by its claim `client_id`",
+        ),
+        (by_client(), claims(), "its claim `client_id`, which should say whom it is for, is absent"),
+        (
+            by_client(),
+            claims_with("client_id", json!({"hidden": 1})),
+            "its claim `client_id` has the wrong type",
+        ),
+        (by_client(), expires_oddly, "its claim `exp` has the wrong type"),
+    ] {
+        assert_eq!(told(audiences, claims), format!("the token is not valid: {expected}"));
     }
 }
 
@@ -243,7 +323,7 @@ fn an_address_that_sends_forged_tokens_has_to_wait_and_honest_ones_behind_it_kee
     }
     let wait = Some(TokenError::TooManyForged(Duration::from_millis(600)));
     assert_eq!(verdict(b"a", &forged, now()).err(), wait);
-    assert_eq!(wait.map(TokenError::reason), Some(crate::reason::Reason::HandshakeRate));
+    assert_eq!(wait.as_ref().map(TokenError::reason), Some(crate::reason::Reason::HandshakeRate));
     assert_eq!(verdict(b"a", &fresh, now()).err(), wait, "nobody knows yet that it is genuine");
     assert!(verdict(b"a", &known, now()).is_ok(), "that is known");
     assert!(verdict(b"a", &secret, now()).is_ok(), "a shared secret costs nothing to speak of");
@@ -301,10 +381,12 @@ fn a_token_that_was_verified_is_judged_anew_in_all_but_its_signature() {
     assert_eq!(verdict(NOW + 329), None);
     assert_eq!(verdict(NOW + 330), Some(TokenError::Expired));
     assert_eq!(verdict(NOW), None, "also when a clock is set back");
-    let elsewhere = Provider { audiences: vec!["mail".into()], ..public_provider() };
     let mut provider = providers[0].clone();
-    provider.audiences = elsewhere.audiences;
-    assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(Cause::Audience));
+    provider.audiences = bound("aud", ["mail"]);
+    assert_eq!(
+        verify(token.as_bytes(), &[&provider], now()).err(),
+        refused(Cause::Audience(ClaimName::of("aud")))
+    );
     provider.algorithms = vec![Algorithm::RS256];
     assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(Cause::Algorithm));
     provider.max_token_bytes = 1;
