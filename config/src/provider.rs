@@ -32,6 +32,8 @@ pub struct Provider {
     pub issuer: Option<String>,
     /// For whom tokens must be.
     pub audiences: Audiences,
+    /// The claim that says who the user is.
+    pub subject: ClaimPath,
     /// Never empty; HS* only with [`KeySource::Secret`], the others never with it.
     pub algorithms: Vec<Algorithm>,
     /// The keys.

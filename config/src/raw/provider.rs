@@ -5,10 +5,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::auth::ClaimPath;
 use crate::grammar::{is_line, is_name};
 use crate::path::Path;
 use crate::provider::{Algorithm, KeySource, Provider};
 use crate::raw::audiences::RawAudiences;
+use crate::raw::claims::claim_path;
 use crate::raw::jwks::RawJwks;
 use crate::raw::list::{List, distinct_some, string};
 use crate::raw::secret::RawSecret;
@@ -21,6 +23,7 @@ use crate::units::{Zero, duration, size};
 pub(super) struct RawProvider {
     issuer: Option<String>,
     audiences: Option<RawAudiences>,
+    subject: Option<String>,
     algorithms: Option<List<Algorithm>>,
     jwks: Option<RawJwks>,
     secret: Option<RawSecret>,
@@ -38,6 +41,10 @@ impl RawProvider {
         let audiences = report
             .required(self.audiences, &audiences_at, "write what `aud` must contain, such as `[chat]`")
             .and_then(|written| written.read(&audiences_at, report));
+        let subject = match self.subject {
+            Some(text) => claim_path(text, &at.key("subject"), report),
+            None => Some(ClaimPath::Name("sub".to_owned())),
+        };
         let algorithms = algorithms(self.algorithms, is_shared, at, report);
         let keys = keys(self.jwks, self.secret, at, report);
         let clock_skew = match &self.clock_skew {
@@ -52,6 +59,7 @@ impl RawProvider {
             name: name.to_owned(),
             issuer: issuer?,
             audiences: audiences?,
+            subject: subject?,
             algorithms: algorithms?,
             keys: keys?,
             clock_skew: clock_skew?,

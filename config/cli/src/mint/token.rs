@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// The provider whose token it is.
     #[arg(long, value_name = "NAME")]
     provider: String,
-    /// Who speaks: `sub`.
+    /// Who speaks: `sub`, or the claim that the provider's `subject` names.
     #[arg(long)]
     sub: String,
     /// How long it is good for, such as 90s, 5m or 1h.
@@ -80,7 +80,7 @@ fn claims(arguments: &Arguments, provider: &Provider) -> Result<Map<String, Valu
     if let Audiences::Bound { claim, values } = &provider.audiences {
         put(&mut claims, claim, json!(values.first()));
     }
-    claims.insert("sub".to_owned(), json!(arguments.sub));
+    put(&mut claims, &provider.subject, json!(arguments.sub));
     claims.insert("iat".to_owned(), json!(now.as_secs()));
     claims.insert("exp".to_owned(), json!(now.saturating_add(arguments.ttl).as_secs()));
     let jti = match arguments.jti.as_deref() {

@@ -19,6 +19,8 @@ pub struct Claims {
     /// An object.
     payload: Value,
     provider: String,
+    /// What says who the user is.
+    subject: ClaimPath,
     expires_at: Duration,
     accepted_until: Duration,
 }
@@ -35,6 +37,9 @@ impl Claims {
                 return Err(Cause::ClaimType(ClaimName::of(name)).into());
             }
         }
+        if provider.subject.find(&payload).is_some_and(|claim| !claim.is_string()) {
+            return Err(Cause::ClaimType((&provider.subject).into()).into());
+        }
         check_audience(&payload, &provider.audiences)?;
         let expires_at = numeric_date(&payload, "exp")?.ok_or(Cause::NoExpiry)?;
         let not_before = numeric_date(&payload, "nbf")?;
@@ -46,7 +51,8 @@ impl Claims {
         if not_before.is_some_and(|start| start > now.saturating_add(provider.clock_skew)) {
             return Err(Cause::NotYetValid.into());
         }
-        Ok(Self { payload, provider: provider.name.clone(), expires_at, accepted_until })
+        let (subject, provider) = (provider.subject.clone(), provider.name.clone());
+        Ok(Self { payload, provider, subject, expires_at, accepted_until })
     }
 
     /// The name of the provider that the token was verified against.
@@ -59,9 +65,9 @@ impl Claims {
         self.text("iss")
     }
 
-    /// `sub`.
+    /// Who the user is, by the claim that the provider names: `sub` unless it names another one.
     pub fn subject(&self) -> Option<&str> {
-        self.text("sub")
+        self.subject.find(&self.payload).and_then(Value::as_str)
     }
 
     /// `jti`.

@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use postern_config::{Algorithm as Allowed, Audiences, KeySource, Path, Problem, Problems, Provider, Secret};
+use postern_config::{
+    Algorithm as Allowed, Audiences, ClaimPath, KeySource, Path, Problem, Problems, Provider, Secret,
+};
 use serde_json::Value;
 
 use super::error::TokenError;
@@ -34,6 +36,8 @@ pub struct KeyedProvider {
     pub name: String,
     pub(super) issuer: Option<String>,
     pub(super) audiences: Audiences,
+    /// The claim that says who the user is.
+    pub(super) subject: ClaimPath,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Keys,
     pub(super) clock_skew: Duration,
@@ -115,6 +119,7 @@ impl KeyedProvider {
             name: provider.name.clone(),
             issuer: provider.issuer.clone(),
             audiences: provider.audiences.clone(),
+            subject: provider.subject.clone(),
             algorithms: provider.algorithms.iter().copied().map(library_algorithm).collect(),
             keys,
             clock_skew: provider.clock_skew,

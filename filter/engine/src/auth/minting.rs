@@ -125,6 +125,7 @@ pub(crate) fn public_provider() -> Provider {
         name: "main".into(),
         issuer: Some(ISSUER.into()),
         audiences: bound("aud", ["chat", "video"]),
+        subject: claim_path("sub"),
         algorithms: PUBLIC.to_vec(),
         keys: KeySource::Inline(issuer_keys()),
         clock_skew: Duration::from_secs(30),

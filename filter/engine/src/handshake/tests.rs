@@ -334,6 +334,43 @@ fn subjects_of_two_issuers_do_not_share_a_bucket() {
 }
 
 #[test]
+fn the_claim_that_the_provider_names_says_who_the_user_is() {
+    let provider = |issuer: &str, subject: &str| {
+        json!({
+            "issuer": issuer, "audiences": ["chat"], "subject": subject, "algorithms": ["HS256"],
+            "secret": {"inline": SECRET},
+        })
+    };
+    let engine = compile(json!({
+        "providers": {"a": provider("a", "uid"), "b": provider("b", "/user/id")},
+        "policies": {"chat": {
+            "origins": {"allow": ["https://app.example.com"]},
+            "auth": {"providers": ["a", "b"], "from": [{"header": "authorization"}]},
+            "rates": [{"count": "handshakes", "per": "user", "limit": 5, "window": "1m"}],
+        }},
+        "default_policy": "chat",
+    }));
+    let key = |issuer: &str, more: Value| {
+        let mut claims = json!({"iss": issuer, "aud": "chat", "exp": START.as_secs() + 60});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let head = with(&request(), "authorization", &[b"Bearer ", &token(&claims)[..]].concat());
+        run(&engine, head, TAKEN).1.first().map(|charge| charge.key).unwrap()
+    };
+    let alice = key("a", json!({"uid": "alice", "sub": "1"}));
+    assert_eq!(alice, key("a", json!({"uid": "alice", "sub": "2"})));
+    assert_ne!(alice, key("a", json!({"uid": "bob", "sub": "1"})));
+    assert_eq!(
+        key("b", json!({"user": {"id": "alice"}})),
+        key("b", json!({"user": {"id": "alice"}, "sub": "x"}))
+    );
+    assert_ne!(alice, key("b", json!({"user": {"id": "alice"}})));
+    let nobody = key("a", json!({}));
+    assert_eq!(nobody, key("a", json!({"sub": "alice"})), "without the claim the address counts");
+    assert_eq!(nobody, key("b", json!({"sub": "alice", "uid": "alice"})));
+    assert_ne!(nobody, alice);
+}
+
+#[test]
 fn header_bytes_that_are_no_text_are_refused_and_never_read_as_text() {
     let junk = b"\xff\xfe\x80";
     let policy = || {

@@ -121,6 +121,31 @@ fn a_connection_ends_at_exp_with_skew_and_grace_and_never_overflows() {
 }
 
 #[test]
+fn the_subject_is_the_claim_that_the_provider_names_and_text() {
+    let subject = |claim: &str, more: Value| {
+        let mut payload = minting::claims();
+        payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let keyring = keyring([Provider { subject: claim_path(claim), ..public_provider() }]);
+        let claims = Claims::accept(payload, keyring.providers(&["main".into()])[0], now());
+        claims.map(|claims| claims.subject().map(str::to_owned))
+    };
+    let wrong_type = |claim| Err(Cause::ClaimType(claim).into());
+    for (claim, said, expected) in [
+        ("sub", json!({}), Ok(Some("alice".to_owned()))),
+        ("email", json!({"email": "bob@example.com"}), Ok(Some("bob@example.com".to_owned()))),
+        ("/user/id", json!({"user": {"id": "7"}}), Ok(Some("7".to_owned()))),
+        ("email", json!({}), Ok(None)),
+        ("/user/id", json!({"user": "7", "/user/id": "7"}), Ok(None)),
+        ("email", json!({"email": 7}), wrong_type(ClaimName::of("email"))),
+        ("email", json!({"email": null}), wrong_type(ClaimName::of("email"))),
+        ("/user/id", json!({"user": {"id": ["7"]}}), wrong_type(ClaimName::of("/user/id"))),
+        ("email", json!({"email": "bob@example.com", "sub": 7}), wrong_type(ClaimName::of("sub"))),
+    ] {
+        assert_eq!(subject(claim, said.clone()), expected, "{claim} of {said}");
+    }
+}
+
+#[test]
 fn debug_shows_no_claim() {
     assert!(!format!("{:?}", accepted(json!({}))).contains("alice"));
 }
