@@ -12,6 +12,7 @@ pub mod config;
 mod gate;
 mod grammar;
 pub mod header_name;
+pub mod issuer;
 pub mod limits;
 pub mod log;
 pub mod memory;
@@ -36,6 +37,7 @@ pub use auth::{
     Test,
 };
 pub use config::Config;
+pub use issuer::Issuer;
 pub use limits::{
     Backlog, Backpressure, Compression, Connections, Counted, GlobalRateLimit, Liveness, MessageType,
     Messages, OnExceed, Per, Rate, UpstreamMessages,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::auth::ClaimPath;
+use crate::issuer::Issuer;
 
 /// A JWS algorithm (RFC 7518 §3.1, RFC 8037) that a provider may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
@@ -28,8 +29,8 @@ pub enum Algorithm {
 pub struct Provider {
     /// The key under `providers`.
     pub name: String,
-    /// What `iss` must equal. Present whenever the keys are public ones.
-    pub issuer: Option<String>,
+    /// `iss` must be one of these. Empty only with [`KeySource::Secret`]: it takes tokens of any other issuer then.
+    pub issuers: Vec<Issuer>,
     /// For whom tokens must be.
     pub audiences: Audiences,
     /// The claim that says who the user is.
@@ -42,6 +43,14 @@ pub struct Provider {
     pub clock_skew: Duration,
     /// A longer token is refused before anything in it is read.
     pub max_token_bytes: u64,
+}
+
+impl Provider {
+    /// Whether some `iss` leads to both: one that is of both, or any other where neither names one.
+    pub(crate) fn shares_an_issuer(&self, other: &Self) -> bool {
+        (self.issuers.is_empty() && other.issuers.is_empty())
+            || self.issuers.iter().any(|issuer| other.issuers.iter().any(|theirs| issuer.overlaps(theirs)))
+    }
 }
 
 /// For whom a provider's tokens must be.

@@ -12,6 +12,7 @@ mod claims;
 mod csrf;
 mod document;
 mod in_band;
+mod issuer;
 mod jwks;
 mod limits;
 mod list;

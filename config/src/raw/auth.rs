@@ -137,17 +137,17 @@ fn providers(
     let names = distinct_some(list, at, report, |name, at, report| {
         around.names.resolve(name, "providers", at, report)
     })?;
-    // The provider of a token is chosen by its `iss`, so no two of a policy may share one.
+    // The provider of a token is chosen by its `iss`, so no two of a policy may take the same one.
     let mut seen: Vec<&Provider> = Vec::new();
     for (i, provider) in
         names.iter().enumerate().filter_map(|(i, name)| Some((i, around.providers.get(name)?)))
     {
-        if let Some(other) = seen.iter().find(|other| other.issuer == provider.issuer) {
-            let what = match &provider.issuer {
-                Some(_) => format!("has the issuer of `{}`", other.name),
-                None => format!("has no issuer, like `{}`", other.name),
+        if let Some(other) = seen.iter().find(|other| other.shares_an_issuer(provider)) {
+            let what = match provider.issuers.as_slice() {
+                [] => format!("has no issuer, like `{}`", other.name),
+                _ => format!("has an issuer of `{}`", other.name),
             };
-            report.push(&at.index(i), what, "give each provider of a policy an issuer of its own");
+            report.push(&at.index(i), what, "give each provider of a policy issuers of its own");
         }
         seen.push(provider);
     }

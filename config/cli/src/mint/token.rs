@@ -76,7 +76,7 @@ pub(super) fn mint(arguments: &Arguments) -> Result<String, Failure> {
 fn claims(arguments: &Arguments, provider: &Provider) -> Result<Map<String, Value>, Failure> {
     let now = world::now();
     let mut claims = Map::new();
-    claims.extend(provider.issuer.as_ref().map(|issuer| ("iss".to_owned(), json!(issuer))));
+    claims.extend(provider.issuers.first().map(|issuer| ("iss".to_owned(), json!(issuer.example()))));
     if let Audiences::Bound { claim, values } = &provider.audiences {
         put(&mut claims, claim, json!(values.first()));
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use postern_config::{
-    Algorithm as Allowed, Audiences, ClaimPath, KeySource, Path, Problem, Problems, Provider, Secret,
+    Algorithm as Allowed, Audiences, ClaimPath, Issuer, KeySource, Path, Problem, Problems, Provider, Secret,
 };
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ pub struct Keyring {
 pub struct KeyedProvider {
     /// The key under `providers`.
     pub name: String,
-    pub(super) issuer: Option<String>,
+    pub(super) issuers: Vec<Issuer>,
     pub(super) audiences: Audiences,
     /// The claim that says who the user is.
     pub(super) subject: ClaimPath,
@@ -117,7 +117,7 @@ impl KeyedProvider {
     fn new(provider: &Provider, keys: Keys, forgeries: Forgeries) -> Self {
         Self {
             name: provider.name.clone(),
-            issuer: provider.issuer.clone(),
+            issuers: provider.issuers.clone(),
             audiences: provider.audiences.clone(),
             subject: provider.subject.clone(),
             algorithms: provider.algorithms.iter().copied().map(library_algorithm).collect(),

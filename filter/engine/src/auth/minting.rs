@@ -8,7 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use postern_config::{Algorithm as Allowed, Audiences, ClaimPath, JsonPointer, KeySource, Provider, Secret};
+use postern_config::{
+    Algorithm as Allowed, Audiences, ClaimPath, Issuer, JsonPointer, KeySource, Provider, Secret,
+};
 use serde_json::{Value, json};
 
 use super::keys::Keyring;
@@ -123,7 +125,7 @@ pub(crate) fn claim_path(text: &str) -> ClaimPath {
 pub(crate) fn public_provider() -> Provider {
     Provider {
         name: "main".into(),
-        issuer: Some(ISSUER.into()),
+        issuers: vec![Issuer::exactly(ISSUER)],
         audiences: bound("aud", ["chat", "video"]),
         subject: claim_path("sub"),
         algorithms: PUBLIC.to_vec(),
@@ -137,7 +139,7 @@ pub(crate) fn public_provider() -> Provider {
 pub(crate) fn secret_provider() -> Provider {
     Provider {
         name: "edge".into(),
-        issuer: Some("edge".into()),
+        issuers: vec![Issuer::exactly("edge")],
         algorithms: vec![Allowed::HS256, Allowed::HS384, Allowed::HS512],
         keys: KeySource::Secret(Secret::Inline(SECRET.to_vec())),
         ..public_provider()

@@ -89,8 +89,10 @@ fn choose_provider<'p>(payload: &Value, providers: &[&'p KeyedProvider]) -> Resu
         Some(Value::String(issuer)) => Some(issuer.as_str()),
         Some(_) => return Err(Cause::ClaimType(ClaimName::of("iss"))),
     };
-    let named = |provider: &&&KeyedProvider| issuer.is_some() && provider.issuer.as_deref() == issuer;
-    let nameless = |provider: &&&KeyedProvider| provider.issuer.is_none();
+    let named = |provider: &&&KeyedProvider| {
+        issuer.is_some_and(|issuer| provider.issuers.iter().any(|own| own.matches(issuer)))
+    };
+    let nameless = |provider: &&&KeyedProvider| provider.issuers.is_empty();
     let chosen = providers.iter().find(named).or_else(|| providers.iter().find(nameless));
     chosen.copied().ok_or(Cause::UnknownIssuer)
 }

@@ -1,5 +1,5 @@
 use jsonwebtoken::{Algorithm, EncodingKey};
-use postern_config::{Audiences, KeySource, Provider};
+use postern_config::{Audiences, Issuer, KeySource, Provider};
 use serde_json::json;
 
 use super::*;
@@ -126,6 +126,42 @@ fn any_audience_of_the_provider_among_those_of_the_token_will_do() {
 }
 
 #[test]
+fn a_provider_takes_tokens_of_any_of_its_issuers_and_of_tenants_that_are_allowed() {
+    let document = json!({
+        "providers": {"main": {
+            "issuer": ["https://login.example.com/{tenant}/v2.0", "https://sts.example.com/{tenant}/", "https://old.example.com"],
+            "issuer_allow": {"tenant": ["one", "two"]},
+            "audiences": ["chat"], "algorithms": ["EdDSA"], "jwks": {"inline": {"keys": [issuer_keys()["keys"][3]]}},
+        }},
+        "policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}},
+    });
+    let providers = postern_config::Config::from_value(document).unwrap().providers;
+    let verdict = |iss: &str| {
+        let token = mint(Algorithm::EdDSA, &claims_with("iss", json!(iss)));
+        verdict_of(providers.values().cloned(), token, now()).map(|claims| claims.issuer().map(str::to_owned))
+    };
+    for iss in
+        ["https://login.example.com/one/v2.0", "https://sts.example.com/two/", "https://old.example.com"]
+    {
+        assert_eq!(verdict(iss), Ok(Some(iss.to_owned())));
+    }
+    for iss in [
+        "https://login.example.com/three/v2.0",
+        "https://login.example.com/{tenant}/v2.0",
+        "https://login.example.com//v2.0",
+        "https://login.example.com/one/two/v2.0",
+        "https://login.example.com/on%65/v2.0",
+        "https://login.example.com/common/v2.0",
+        "https://sts.example.com/two",
+        "https://old.example.com/",
+        "one",
+        "",
+    ] {
+        assert_eq!(verdict(iss).err(), refused(Cause::UnknownIssuer), "{iss}");
+    }
+}
+
+#[test]
 fn another_claim_says_whom_a_token_is_for_where_the_policy_names_it() {
     let verdict = |claim: &str, more: Value| {
         let mut claims = claims_without("aud");
@@ -206,7 +242,7 @@ fn the_log_names_the_claim_that_is_wrong_and_nothing_that_it_says() {
 
 #[test]
 fn a_provider_without_an_issuer_is_chosen_only_when_no_issuer_matches() {
-    let nameless = || Provider { name: "nameless".into(), issuer: None, ..secret_provider() };
+    let nameless = || Provider { name: "nameless".into(), issuers: Vec::new(), ..secret_provider() };
     let hs256 = |iss: &str| mint(Algorithm::HS256, &claims_with("iss", json!(iss)));
     let chosen = |token: String| {
         verdict_of([nameless(), public_provider(), secret_provider()], token, now())
@@ -361,7 +397,7 @@ fn no_changed_bit_of_a_token_is_accepted_or_panics() {
 fn a_key_of_another_issuer_does_not_sign_for_this_one() {
     let theirs = Provider {
         name: "theirs".into(),
-        issuer: Some("https://their.example.com/".into()),
+        issuers: vec![Issuer::exactly("https://their.example.com/")],
         keys: KeySource::Inline(json!({"keys": [jwk(&other_rsa(), Algorithm::RS256, Some("rsa"))]})),
         ..public_provider()
     };
