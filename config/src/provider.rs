@@ -46,10 +46,12 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Whether some `iss` leads to both: one that is of both, or any other where neither names one.
-    pub(crate) fn shares_an_issuer(&self, other: &Self) -> bool {
-        (self.issuers.is_empty() && other.issuers.is_empty())
-            || self.issuers.iter().any(|issuer| other.issuers.iter().any(|theirs| issuer.overlaps(theirs)))
+    /// An algorithm of tokens that could be of both: they share an issuer, or neither names one.
+    pub(crate) fn shared_algorithm(&self, other: &Self) -> Option<Algorithm> {
+        let algorithm = other.algorithms.iter().find(|algorithm| self.algorithms.contains(algorithm))?;
+        let is_shared = (self.issuers.is_empty() && other.issuers.is_empty())
+            || self.issuers.iter().any(|issuer| other.issuers.iter().any(|theirs| issuer.overlaps(theirs)));
+        is_shared.then_some(*algorithm)
     }
 }
 

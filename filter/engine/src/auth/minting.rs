@@ -80,6 +80,10 @@ pub(crate) fn encode(part: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(part)
 }
 
+pub(crate) fn decoded(part: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(part).unwrap()
+}
+
 /// Signs a header and a payload as they are, whatever they say.
 pub(crate) fn sign(header: &str, payload: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     let signed = format!("{}.{}", encode(header), encode(payload));

@@ -1,5 +1,5 @@
 use jsonwebtoken::{Algorithm, EncodingKey};
-use postern_config::{Audiences, Issuer, KeySource, Provider};
+use postern_config::{Algorithm as Allowed, Audiences, Issuer, KeySource, Provider};
 use serde_json::json;
 
 use super::*;
@@ -159,6 +159,62 @@ fn a_provider_takes_tokens_of_any_of_its_issuers_and_of_tenants_that_are_allowed
     ] {
         assert_eq!(verdict(iss).err(), refused(Cause::UnknownIssuer), "{iss}");
     }
+}
+
+#[test]
+fn of_providers_with_one_issuer_the_algorithm_chooses_and_no_secret_meets_a_public_key() {
+    let legacy = Provider {
+        name: "legacy".into(),
+        issuers: vec![Issuer::exactly(ISSUER)],
+        algorithms: vec![Allowed::HS256],
+        ..secret_provider()
+    };
+    let later = Provider { name: "later".into(), algorithms: vec![Allowed::ES256], ..public_provider() };
+    let verdict = |token: &str| {
+        // Whichever of them comes first.
+        let orders = [[legacy.clone(), later.clone()], [later.clone(), legacy.clone()]];
+        let [one, other] =
+            orders.map(|order| verdict_of(order, token, now()).map(|claims| claims.provider().to_owned()));
+        assert_eq!(one, other);
+        one
+    };
+    assert_eq!(verdict(&mint(Algorithm::HS256, &claims())), Ok("legacy".to_owned()));
+    assert_eq!(verdict(&mint(Algorithm::ES256, &claims())), Ok("later".to_owned()));
+    for algorithm in [Algorithm::HS512, Algorithm::ES384, Algorithm::RS256, Algorithm::EdDSA] {
+        assert_eq!(verdict(&mint(algorithm, &claims())).err(), refused(Cause::Algorithm), "{algorithm:?}");
+    }
+    let jwk = issuer_keys()["keys"][1].clone();
+    let text = |name: &str| jwk[name].as_str().unwrap().to_owned();
+    let point = [&[4][..], &decoded(&text("x")), &decoded(&text("y"))].concat();
+    for public in [jwk.to_string().into_bytes(), text("x").into_bytes(), decoded(&text("x")), point] {
+        let secret = EncodingKey::from_secret(&public);
+        for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"p256"}"#] {
+            let forged = sign(header, &claims().to_string(), &secret, Algorithm::HS256);
+            assert_eq!(verdict(&forged).err(), refused(Cause::Signature));
+        }
+    }
+    let by_secret = mint(Algorithm::HS256, &claims());
+    let (_, signature) = by_secret.rsplit_once('.').unwrap();
+    let renamed = format!("{}.{}.{signature}", encode(r#"{"alg":"ES256"}"#), encode(claims().to_string()));
+    assert_eq!(verdict(&renamed).err(), refused(Cause::Signature));
+}
+
+#[test]
+fn of_providers_without_an_issuer_the_algorithm_chooses_too() {
+    let nameless = |name: &str, algorithm| Provider {
+        name: name.into(),
+        issuers: Vec::new(),
+        algorithms: vec![algorithm],
+        ..secret_provider()
+    };
+    let verdict = |algorithm| {
+        let providers = [nameless("short", Allowed::HS256), nameless("long", Allowed::HS512)];
+        let token = mint(algorithm, &claims_without("iss"));
+        verdict_of(providers, token, now()).map(|claims| claims.provider().to_owned())
+    };
+    assert_eq!(verdict(Algorithm::HS256), Ok("short".to_owned()));
+    assert_eq!(verdict(Algorithm::HS512), Ok("long".to_owned()));
+    assert_eq!(verdict(Algorithm::HS384).err(), refused(Cause::Algorithm));
 }
 
 #[test]
