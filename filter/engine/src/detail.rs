@@ -1,17 +1,26 @@
-//! What the operator's log says of a refused handshake beside its reason. The client never learns it.
+//! What the operator's log says of a refused request beside its reason. The client never learns it.
 
 use crate::auth::error::TokenError;
 use crate::csrf::error::CsrfError;
+use crate::engine::InvalidPolicy;
 
-/// What was wrong with what the client sent.
+/// What was wrong with what the client sent, or with the policy it falls under.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Detail {
     /// With the CSRF token.
     #[error(transparent)]
     Csrf(#[from] CsrfError),
+    /// With what its route's metadata say.
+    #[error(transparent)]
+    Policy(#[from] InvalidPolicy),
     /// With its origin, which is this.
     #[error("the origin is {0}")]
     Origin(Shown),
+    /// With the route that Envoy chose once headers were changed.
+    #[error(
+        "with the changed headers Envoy takes a route under another policy; match no route on what Postern changes"
+    )]
+    Rerouted,
     /// With the token.
     #[error(transparent)]
     Token(#[from] TokenError),

@@ -74,6 +74,20 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
 }
 
+/// What is wrong with a document that was fetched, and what to do about it. It shows nothing of the document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {remedy}")]
+pub struct DocumentFault {
+    what: String,
+    remedy: String,
+}
+
+impl DocumentFault {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into() }
+    }
+}
+
 /// Why a fetch has failed. It never shows what was fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -91,7 +105,7 @@ pub enum FetchError {
     TooLarge,
     /// Not what was expected.
     #[error("{0}")]
-    Unusable(&'static str),
+    Unusable(DocumentFault),
 }
 
 /// How a fetch ended, for the shared record.
