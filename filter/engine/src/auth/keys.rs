@@ -69,7 +69,7 @@ impl Keyring {
         for provider in providers.values() {
             let keys = match &provider.keys {
                 KeySource::Inline(set) => key_set(provider, set).map(Keys::Public),
-                KeySource::Remote(remote) => Ok(Keys::Remote(sources.keys(remote))),
+                KeySource::Remote(remote) => Ok(Keys::Remote(sources.keys(&provider.name, remote))),
                 KeySource::Secret(secret) => shared_secret(provider, secret, env).map_err(|p| vec![p]),
             };
             match keys {

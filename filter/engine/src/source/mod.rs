@@ -13,6 +13,7 @@ mod spec;
 mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Source {
     /// The number of the document at hand; 0 without one.
     at_hand: Cell<u64>,
     content: RefCell<Content>,
+    /// The providers whose keys it has.
+    providers: RefCell<BTreeSet<String>>,
     /// Whether it is asked for out of turn.
     wanted: Cell<bool>,
     /// Whether waiting for it may have become pointless, or come to an end.
@@ -144,6 +147,7 @@ impl Source {
             record: Cell::default(),
             at_hand: Cell::default(),
             content,
+            providers: RefCell::default(),
             wanted: Cell::default(),
             stirred: Cell::default(),
         }
@@ -152,6 +156,24 @@ impl Source {
     /// What it is.
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    /// What tells it from other documents of its cluster in metrics, as labels and their values: a JWK set each of the
+    /// providers that have their keys from it, a list its path without the query.
+    pub fn labels(&self) -> Vec<(&'static str, String)> {
+        match self.spec.kind {
+            Kind::Keys => self.providers.borrow().iter().map(|name| ("provider", name.clone())).collect(),
+            Kind::Revocation => vec![("path", self.spec.bare_path().to_owned())],
+        }
+    }
+
+    /// What it is called in the log.
+    pub fn title(&self) -> String {
+        let Spec { kind, cluster, .. } = &self.spec;
+        let providers: Vec<String> = self.providers.borrow().iter().cloned().collect();
+        let of =
+            if providers.is_empty() { String::new() } else { format!(" provider={}", providers.join(",")) };
+        format!("source={} cluster={cluster}{of} uri={}", kind.name(), self.spec.shown_uri())
     }
 
     /// The key of the shared record.
