@@ -225,14 +225,15 @@ async fn without_keys_handshakes_wait_their_time_and_are_answered_503_until_ther
     join_all(asked).await;
     let told = || scene.envoy().log_lines_with("fetch failed");
     for (name, _, words) in &cases {
-        let title = format!("source=jwks cluster=auth provider={name} uri=http://auth.example.com/{name}: ");
-        let is_its = |line: &String| line.contains(&title) && words.split('|').any(|part| line.contains(part));
+        let title = format!("source=jwks cluster=auth provider={name} uri=https://auth.example.com/{name}: ");
+        let is_its =
+            |line: &String| line.contains(&title) && words.split('|').any(|part| line.contains(part));
         let is_told = || told().iter().any(is_its);
         eventually(PATIENCE, name, || is_told().then_some(())).await;
         let labels = [("source", "jwks"), ("cluster", "auth"), ("provider", name), ("result", "failed")];
         assert!(scene.envoy().stats().await.sum("postern_fetches", &labels) >= 1.0, "{name}");
     }
-    let nobody = "cluster=nobody provider=unknown uri=http://auth.example.com/unknown: Envoy does not know the cluster";
+    let nobody = "cluster=nobody provider=unknown uri=https://auth.example.com/unknown: Envoy does not know the cluster";
     scene.envoy().logged(nobody).await;
     scene.envoy().logged("cluster=hostless provider=hostless uri=").await;
 

@@ -226,7 +226,11 @@ async fn a_list_that_cannot_be_read_leaves_the_last_one_in_force() {
     for (name, served, words) in cases {
         documents.serve(PATH, served);
         settle(&documents).await;
-        let log = || scene.envoy().log_lines_with("fetch failed source=revocation cluster=auth uri=http://auth/revoked.json: ");
+        let log = || {
+            scene
+                .envoy()
+                .log_lines_with("fetch failed source=revocation cluster=auth uri=http://auth/revoked.json: ")
+        };
         let is_told = || log().iter().any(|line| line.contains(words));
         eventually(PATIENCE, name, || is_told().then_some(())).await;
         assert_eq!(outcome(&scene, json!({"jti": "t1"})).await.0, 401, "{name}");
