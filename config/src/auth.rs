@@ -130,6 +130,24 @@ pub enum ClaimPath {
     Pointer(JsonPointer),
 }
 
+impl ClaimPath {
+    /// The name or the pointer as written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Pointer(pointer) => pointer.as_str(),
+        }
+    }
+
+    /// What `payload` has there, null too.
+    pub fn find<'p>(&self, payload: &'p serde_json::Value) -> Option<&'p serde_json::Value> {
+        match self {
+            Self::Name(name) => payload.get(name),
+            Self::Pointer(pointer) => payload.pointer(pointer.as_str()),
+        }
+    }
+}
+
 /// One line of `require`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirement {

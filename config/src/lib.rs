@@ -12,6 +12,7 @@ pub mod config;
 mod gate;
 mod grammar;
 pub mod header_name;
+pub mod issuer;
 pub mod limits;
 pub mod log;
 pub mod memory;
@@ -36,6 +37,7 @@ pub use auth::{
     Requirement, Revocation, Test,
 };
 pub use config::Config;
+pub use issuer::Issuer;
 pub use limits::{
     Backlog, Backpressure, Compression, Connections, Counted, GlobalRateLimit, Liveness, MessageType,
     Messages, OnExceed, Per, Rate, UpstreamMessages,
@@ -46,7 +48,7 @@ pub use origin::{Missing, Origin, OriginHosts, OriginPattern, OriginPorts, Origi
 pub use path::{Path, Segment};
 pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
 pub use problem::{Problem, Problems};
-pub use provider::{Algorithm, KeySource, Provider, RemoteJwks, Secret};
+pub use provider::{Algorithm, Audiences, KeySource, Provider, RemoteJwks, Secret};
 pub use request_host::{HostFault, NormalisedHost};
 pub use request_path::{NormalisedPath, PathFault};
 pub use routes::{DefaultPolicy, HostPattern, Route, RouteMatch};

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::auth::ClaimPath;
+use crate::issuer::Issuer;
+
 /// A JWS algorithm (RFC 7518 §3.1, RFC 8037) that a provider may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[allow(missing_docs, reason = "the names are those of the IANA registry")]
@@ -26,10 +29,12 @@ pub enum Algorithm {
 pub struct Provider {
     /// The key under `providers`.
     pub name: String,
-    /// What `iss` must equal. Present whenever the keys are public ones.
-    pub issuer: Option<String>,
-    /// `aud` must contain one of these; never empty.
-    pub audiences: Vec<String>,
+    /// `iss` must be one of these. Empty only with [`KeySource::Secret`]: it takes tokens of any other issuer then.
+    pub issuers: Vec<Issuer>,
+    /// For whom tokens must be.
+    pub audiences: Audiences,
+    /// The claim that says who the user is.
+    pub subject: ClaimPath,
     /// Never empty; HS* only with [`KeySource::Secret`], the others never with it.
     pub algorithms: Vec<Algorithm>,
     /// The keys.
@@ -38,6 +43,30 @@ pub struct Provider {
     pub clock_skew: Duration,
     /// A longer token is refused before anything in it is read.
     pub max_token_bytes: u64,
+}
+
+impl Provider {
+    /// An algorithm of tokens that could be of both: they share an issuer, or neither names one.
+    pub(crate) fn shared_algorithm(&self, other: &Self) -> Option<Algorithm> {
+        let algorithm = other.algorithms.iter().find(|algorithm| self.algorithms.contains(algorithm))?;
+        let is_shared = (self.issuers.is_empty() && other.issuers.is_empty())
+            || self.issuers.iter().any(|issuer| other.issuers.iter().any(|theirs| issuer.overlaps(theirs)));
+        is_shared.then_some(*algorithm)
+    }
+}
+
+/// For whom a provider's tokens must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audiences {
+    /// For somebody whom a claim names, which is text or a list of texts (as `aud`, RFC 7519 §4.1.3).
+    Bound {
+        /// That claim; `aud` unless the issuer has another one.
+        claim: ClaimPath,
+        /// One of these has to be in it; never empty.
+        values: Vec<String>,
+    },
+    /// For whomever: a token that was made for another service will do.
+    Unbound,
 }
 
 /// Where a provider's keys come from.

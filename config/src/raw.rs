@@ -5,6 +5,7 @@
 //! asked for on the way. Values with a grammar of their own (durations, sizes, counts) stay JSON
 //! until then. Elements of lists are optional because a wrong one leaves a hole behind.
 
+mod audiences;
 mod auth;
 mod carriers;
 mod claim_headers;
@@ -12,6 +13,7 @@ mod claims;
 mod csrf;
 mod document;
 mod in_band;
+mod issuer;
 mod jwks;
 mod limits;
 mod list;

@@ -18,8 +18,7 @@ use postern_e2e::{Attack, Request, Response, Scene, Signer, Twins, Value, json};
 const ISSUER: &str = "https://auth.example.com/";
 
 const ALGORITHM: &str = "the token is not valid: algorithm not allowed";
-const AUDIENCE: &str = "the token is not valid: meant for another audience";
-const CLAIM_TYPE: &str = "the token is not valid: a registered claim has the wrong type";
+const AUDIENCE: &str = "the token is not valid: meant for another audience, by its claim `aud`";
 const DEEP: &str = "the token is not valid: ambiguous JSON: nested too deeply";
 const ENCODING: &str = "the token is not valid: not base64url";
 const EXPIRED: &str = "the token has expired";
@@ -28,6 +27,8 @@ const HEADER: &str = "the token is not valid: malformed header";
 const ISSUER_UNKNOWN: &str = "the token is not valid: unknown issuer";
 const KEY_MISMATCH: &str = "the token is not valid: no key fits the algorithm";
 const KEY_UNKNOWN: &str = "the token is not valid: unknown key id";
+const NO_AUDIENCE: &str =
+    "the token is not valid: its claim `aud`, which should say whom it is for, is absent";
 const NO_EXPIRY: &str = "the token is not valid: no expiry";
 const NOT_YET: &str = "the token is not valid: not valid yet";
 const PAYLOAD: &str = "the token is not valid: malformed payload";
@@ -35,6 +36,13 @@ const SHAPE: &str = "the token is not valid: not three parts";
 const SIGNATURE: &str = "the token is not valid: wrong signature";
 const TOO_LONG: &str = "the token is not valid: too long";
 const TWICE: &str = "the token is not valid: ambiguous JSON: a member occurs twice";
+
+/// What the log says of a claim of the wrong type.
+macro_rules! wrong_type {
+    ($claim:literal) => {
+        concat!("the token is not valid: its claim `", $claim, "` has the wrong type")
+    };
+}
 
 /// RFC 7515 A.4: genuine, under an algorithm that no provider may have.
 const ES512: &str = "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.\
@@ -425,47 +433,47 @@ async fn no_claim_of_another_type_or_time_or_for_somebody_else_passes() {
     };
     let tries = vec![
         ("no expiry", with(json!({"exp": null})), NO_EXPIRY),
-        ("an expiry of null", null("exp"), CLAIM_TYPE),
-        ("an expiry as text", with(json!({"exp": "99999999999"})), CLAIM_TYPE),
-        ("an expiry that is true", with(json!({"exp": true})), CLAIM_TYPE),
-        ("a list of expiries", with(json!({"exp": [99_999_999_999_u64]})), CLAIM_TYPE),
-        ("an expiry that is an object", with(json!({"exp": {"$gt": 0}})), CLAIM_TYPE),
+        ("an expiry of null", null("exp"), wrong_type!("exp")),
+        ("an expiry as text", with(json!({"exp": "99999999999"})), wrong_type!("exp")),
+        ("an expiry that is true", with(json!({"exp": true})), wrong_type!("exp")),
+        ("a list of expiries", with(json!({"exp": [99_999_999_999_u64]})), wrong_type!("exp")),
+        ("an expiry that is an object", with(json!({"exp": {"$gt": 0}})), wrong_type!("exp")),
         ("expired", with(json!({"exp": now() - 60})), EXPIRED),
         ("expired by a fraction", with(json!({"exp": now() as f64 - 60.5})), EXPIRED),
         ("expired in 1970", with(json!({"exp": 0})), EXPIRED),
         ("expired before 1970", with(json!({"exp": -1})), EXPIRED),
         ("expired long before", with(json!({"exp": i64::MIN})), EXPIRED),
         ("expired before everything", with(json!({"exp": -1e300})), EXPIRED),
-        ("a not-before as text", with(json!({"nbf": "0"})), CLAIM_TYPE),
-        ("a not-before of null", null("nbf"), CLAIM_TYPE),
+        ("a not-before as text", with(json!({"nbf": "0"})), wrong_type!("nbf")),
+        ("a not-before of null", null("nbf"), wrong_type!("nbf")),
         ("not yet", with(json!({"nbf": now() + 120})), NOT_YET),
         ("not in this age", with(json!({"nbf": u64::MAX})), NOT_YET),
         ("not in any age", with(json!({"nbf": 1e300})), NOT_YET),
-        ("issued at a text", with(json!({"iat": "0"})), CLAIM_TYPE),
-        ("issued at false", with(json!({"iat": false})), CLAIM_TYPE),
-        ("no audience", with(json!({"aud": null})), AUDIENCE),
+        ("issued at a text", with(json!({"iat": "0"})), wrong_type!("iat")),
+        ("issued at false", with(json!({"iat": false})), wrong_type!("iat")),
+        ("no audience", with(json!({"aud": null})), NO_AUDIENCE),
         ("another audience", with(json!({"aud": "mail"})), AUDIENCE),
         ("part of the audience", with(json!({"aud": "cha"})), AUDIENCE),
         ("the audience in another case", with(json!({"aud": "Chat"})), AUDIENCE),
         ("the audience and a blank", with(json!({"aud": "chat "})), AUDIENCE),
         ("audiences as words", with(json!({"aud": "chat video"})), AUDIENCE),
         ("no audiences", with(json!({"aud": []})), AUDIENCE),
-        ("audiences in a list in a list", with(json!({"aud": [["chat"]]})), CLAIM_TYPE),
-        ("an audience beside a number", with(json!({"aud": ["chat", 1]})), CLAIM_TYPE),
-        ("an audience that is an object", with(json!({"aud": {"chat": 1}})), CLAIM_TYPE),
-        ("an audience of null", null("aud"), CLAIM_TYPE),
+        ("audiences in a list in a list", with(json!({"aud": [["chat"]]})), wrong_type!("aud")),
+        ("an audience beside a number", with(json!({"aud": ["chat", 1]})), wrong_type!("aud")),
+        ("an audience that is an object", with(json!({"aud": {"chat": 1}})), wrong_type!("aud")),
+        ("an audience of null", null("aud"), wrong_type!("aud")),
         ("no issuer", with(json!({"iss": null})), ISSUER_UNKNOWN),
         ("another issuer", with(json!({"iss": "https://evil.example/"})), ISSUER_UNKNOWN),
         ("the issuer without its slash", with(json!({"iss": "https://auth.example.com"})), ISSUER_UNKNOWN),
         ("the issuer and more", with(json!({"iss": "https://auth.example.com/evil"})), ISSUER_UNKNOWN),
         ("the issuer in upper case", with(json!({"iss": ISSUER.to_uppercase()})), ISSUER_UNKNOWN),
-        ("a list of issuers", with(json!({"iss": [ISSUER]})), CLAIM_TYPE),
-        ("an issuer of null", null("iss"), CLAIM_TYPE),
-        ("a subject that is a number", with(json!({"sub": 1})), CLAIM_TYPE),
-        ("a subject that is a list", with(json!({"sub": ["alice", "root"]})), CLAIM_TYPE),
-        ("a subject of null", null("sub"), CLAIM_TYPE),
-        ("a token id that is a number", with(json!({"jti": 1})), CLAIM_TYPE),
-        ("a session id that is a list", with(json!({"sid": ["s"]})), CLAIM_TYPE),
+        ("a list of issuers", with(json!({"iss": [ISSUER]})), wrong_type!("iss")),
+        ("an issuer of null", null("iss"), wrong_type!("iss")),
+        ("a subject that is a number", with(json!({"sub": 1})), wrong_type!("sub")),
+        ("a subject that is a list", with(json!({"sub": ["alice", "root"]})), wrong_type!("sub")),
+        ("a subject of null", null("sub"), wrong_type!("sub")),
+        ("a token id that is a number", with(json!({"jti": 1})), wrong_type!("jti")),
+        ("a session id that is a list", with(json!({"sid": ["s"]})), wrong_type!("sid")),
     ];
     all_refused(&keys, &twins, tries).await;
 }

@@ -88,7 +88,7 @@ async fn keys_are_fetched_once_for_all_workers_and_handshakes_wait_for_them() {
     assert_eq!(requests.len(), 1);
     assert_eq!((requests[0].method.as_str(), requests[0].target.as_str()), ("GET", PATH));
     assert_eq!(requests[0].headers.get("host").as_deref(), Some("auth.example.com"));
-    let labels = [("source", "jwks"), ("cluster", "auth"), ("result", "good")];
+    let labels = [("source", "jwks"), ("cluster", "auth"), ("provider", "main"), ("result", "good")];
     assert_eq!(scene.envoy().stats().await.sum("postern_fetches", &labels), 1.0);
     // A socket that waited is one like any other.
     let mut client = scene.open_with(&good).await;
@@ -179,7 +179,11 @@ async fn without_keys_handshakes_wait_their_time_and_are_answered_503_until_ther
         ("garbage", Served::Answer(200, vec![0xff; 1000]), "no unambiguous JSON"),
         ("list", Served::Document(json!([])), "no JWK set"),
         ("nothing", Served::Document(json!({"keys": []})), "no key that can be used"),
-        ("useless", Served::Document(secret), "no key that can be used"),
+        (
+            "useless",
+            Served::Document(secret),
+            "no key that can be used: keys[0] (kty is not that of a public key; use RSA, EC or OKP), keys[1] (",
+        ),
         ("large", Served::Document(large), "the answer is too large"),
         ("half", Served::Half(set.clone()), "no answer"),
         ("many", Served::Document(json!({"keys": vec![signer.jwk(); 257]})), "too many keys"),
@@ -221,11 +225,17 @@ async fn without_keys_handshakes_wait_their_time_and_are_answered_503_until_ther
     join_all(asked).await;
     let told = || scene.envoy().log_lines_with("fetch failed");
     for (name, _, words) in &cases {
-        let is_told = || told().iter().any(|line| words.split('|').any(|part| line.contains(part)));
+        let title = format!("source=jwks cluster=auth provider={name} uri=https://auth.example.com/{name}: ");
+        let is_its =
+            |line: &String| line.contains(&title) && words.split('|').any(|part| line.contains(part));
+        let is_told = || told().iter().any(is_its);
         eventually(PATIENCE, name, || is_told().then_some(())).await;
+        let labels = [("source", "jwks"), ("cluster", "auth"), ("provider", name), ("result", "failed")];
+        assert!(scene.envoy().stats().await.sum("postern_fetches", &labels) >= 1.0, "{name}");
     }
-    scene.envoy().logged("cluster=nobody: Envoy does not know the cluster").await;
-    scene.envoy().logged("cluster=hostless: ").await;
+    let nobody = "cluster=nobody provider=unknown uri=https://auth.example.com/unknown: Envoy does not know the cluster";
+    scene.envoy().logged(nobody).await;
+    scene.envoy().logged("cluster=hostless provider=hostless uri=").await;
 
     for (name, ..) in &cases {
         documents.serve(&format!("/{name}"), Served::Document(set.clone()));

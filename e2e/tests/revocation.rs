@@ -226,13 +226,17 @@ async fn a_list_that_cannot_be_read_leaves_the_last_one_in_force() {
     for (name, served, words) in cases {
         documents.serve(PATH, served);
         settle(&documents).await;
-        let log = || scene.envoy().log_lines_with("fetch failed source=revocation cluster=auth: ");
+        let log = || {
+            scene
+                .envoy()
+                .log_lines_with("fetch failed source=revocation cluster=auth uri=http://auth/revoked.json: ")
+        };
         let is_told = || log().iter().any(|line| line.contains(words));
         eventually(PATIENCE, name, || is_told().then_some(())).await;
         assert_eq!(outcome(&scene, json!({"jti": "t1"})).await.0, 401, "{name}");
         assert_eq!(outcome(&scene, json!({"jti": "t2"})).await.0, 101, "{name}");
     }
-    let failed = [("source", "revocation"), ("result", "failed")];
+    let failed = [("source", "revocation"), ("path", PATH), ("result", "failed")];
     assert!(scene.envoy().stats().await.sum("postern_fetches", &failed) >= 8.0);
     documents.serve(PATH, Served::Document(json!({"jti": ["t2"]})));
     assert_eq!(client.close().await, Frame::closing(3000, "token_revoked"));

@@ -165,17 +165,25 @@ async fn metadata_that_cannot_be_followed_refuses_and_never_falls_back() {
     })
     .await;
     let cases = [
-        ("an unknown policy", "/ws/unknown"),
-        ("an unknown key", "/ws/typo"),
-        ("an impossible value", "/ws/open/value"),
-        ("a policy that is no name", "/ws/open/type"),
-        ("a key taken away", "/ws/null"),
+        ("an unknown policy", "/ws/unknown", "policies.nobody: `nobody` names no policy; allowed: "),
+        ("an unknown key", "/ws/typo", "policies.open.mesages: is an unknown key; did you mean `messages`?"),
+        ("an impossible value", "/ws/open/value", "policies.open.messages.max_message_bytes: `4 elephants` "),
+        ("a policy that is no name", "/ws/open/type", "policy: is no string; write the name of a policy"),
+        (
+            "a key taken away",
+            "/ws/null",
+            "policies.open.origins: has no value; write a value, or leave the key out",
+        ),
     ];
-    for (name, path) in cases {
+    for (name, path, cause) in cases {
         let request = Request::upgrade(path);
-        twins
-            .assert_refused(&Attack { name, request, policy: "none", status: 503, reason: "policy_invalid" })
-            .await;
+        let refused = Attack { name, request, policy: "none", status: 503, reason: "policy_invalid" };
+        let response = twins.assert_refused(&refused).await;
+        let instance =
+            response.json()["instance"].as_str().expect("an instance").replacen("urn:uuid:", "", 1);
+        let line = twins.guarded.envoy().logged(&instance).await.pop().expect("a line");
+        let told = format!("detail=\"the route's metadata make no valid policy: {cause}");
+        assert!(line.contains(&told), "{name}: {line}");
     }
     let request = Request::upgrade("/ws/nowhere");
     let nothing =

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use postern_engine::source::Source;
 use postern_engine::{Heartbeats, Messages, Reason, Tally};
 use proxy_wasm::types::MetricType;
 
@@ -62,30 +63,34 @@ pub(crate) fn single_use_table_full(policy: &str) {
 }
 
 /// A document was fetched from a cluster, or was not.
-pub(crate) fn fetched(source: &str, cluster: &str, result: &str) {
-    let cluster = label(cluster);
-    add(
-        MetricType::Counter,
-        format!("postern_fetches.source={source};.cluster={cluster};.result={result};"),
-        1,
-    );
+pub(crate) fn fetched(source: &Source, result: &str) {
+    for labels in labels_of(source) {
+        add(MetricType::Counter, format!("postern_fetches{labels}.result={result};"), 1);
+    }
 }
 
-/// The name of a cluster as a label: what begins or ends one within the name of a metric is in none, nor is a
+/// The labels that a source is counted under, each once.
+fn labels_of(source: &Source) -> impl Iterator<Item = String> {
+    let kind = source.spec().kind.name();
+    let cluster = label(&source.spec().cluster);
+    let own = source.labels().into_iter();
+    own.map(move |(name, value)| format!(".source={kind};.cluster={cluster};.{name}={};", label(&value)))
+}
+
+/// A cluster, provider or path as a label: what begins or ends one within the name of a metric is in none, nor is a
 /// last dot, which Envoy takes off.
-fn label(cluster: &str) -> String {
-    let name = cluster.trim_end_matches('.');
-    let dots = cluster.len().saturating_sub(name.len());
+fn label(value: &str) -> String {
+    let name = value.trim_end_matches('.');
+    let dots = value.len().saturating_sub(name.len());
     name.replace([';', '='], "_") + &"_".repeat(dots)
 }
 
 /// So many seconds ago the document at hand was confirmed.
-pub(crate) fn source_age(source: &str, cluster: &str, seconds: u64) {
-    let cluster = label(cluster);
-    if let Some(id) =
-        id(MetricType::Gauge, format!("postern_source_age_seconds.source={source};.cluster={cluster};"))
-    {
-        host::record_metric(id, seconds);
+pub(crate) fn source_age(source: &Source, seconds: u64) {
+    for labels in labels_of(source) {
+        if let Some(id) = id(MetricType::Gauge, format!("postern_source_age_seconds{labels}")) {
+            host::record_metric(id, seconds);
+        }
     }
 }
 

@@ -45,7 +45,7 @@ impl Fetches {
         if std::mem::replace(&mut self.told, now.as_secs()) != now.as_secs() {
             for source in sources {
                 if let Some(age) = source.age(now) {
-                    metrics::source_age(source.spec().kind.name(), &source.spec().cluster, age.as_secs());
+                    metrics::source_age(source, age.as_secs());
                 }
             }
         }
@@ -104,15 +104,14 @@ impl Fetches {
     }
 
     fn settle(&mut self, source: &Source, judged: Result<Outcome, FetchError>, body: &[u8], now: Duration) {
-        let spec = source.spec();
         let (outcome, result) = match judged {
             Ok(outcome) => (outcome, "good"),
             Err(error) => {
-                log::warn!("postern: fetch failed {}: {error}", name(source));
+                log::warn!("postern: fetch failed {}: {error}", source.title());
                 (Outcome::FAILED, "failed")
             }
         };
-        metrics::fetched(spec.kind.name(), &spec.cluster, result);
+        metrics::fetched(source, result);
         for _ in 0..ATTEMPTS {
             let (record, cas) = host::shared(source.record_key());
             let Settled::Swap { document, record } =
@@ -165,12 +164,7 @@ pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
 fn take_up(source: &Source) -> bool {
     let taken = source.take_up(&host::shared(source.document_key()).0);
     if !taken {
-        log::warn!("postern: what was fetched cannot be read {}", name(source));
+        log::warn!("postern: what was fetched cannot be read {}", source.title());
     }
     taken
-}
-
-fn name(source: &Source) -> String {
-    let spec = source.spec();
-    format!("source={} cluster={}", spec.kind.name(), spec.cluster)
 }

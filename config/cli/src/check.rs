@@ -12,7 +12,7 @@ mod strays;
 mod unread;
 mod websockets;
 
-use postern_config::{Config, MessageType, Path, Policy, Problem};
+use postern_config::{Audiences, Config, MessageType, Path, Policy, Problem, Provider};
 use postern_engine::auth::keys::Keyring;
 use serde_json::Value;
 
@@ -174,12 +174,19 @@ fn unclear_words(node: &Node, path: &Path, findings: &mut Vec<Finding>) {
 
 /// What is sound and probably not meant.
 fn warnings_of(config: &Config) -> Vec<Problem> {
-    config
+    let of_policies = config
         .policies
         .values()
-        .flat_map(|policy| [schema_warning(policy), cookie_warning(policy), forward_warning(policy)])
-        .flatten()
-        .collect()
+        .flat_map(|policy| [schema_warning(policy), cookie_warning(policy), forward_warning(policy)]);
+    config.providers.values().map(audience_warning).chain(of_policies).flatten().collect()
+}
+
+/// Any service that the issuer makes tokens for could use the ones it is shown here, and the other way round.
+fn audience_warning(provider: &Provider) -> Option<Problem> {
+    let path = Path::root().key("providers").key(provider.name.as_str()).key("audiences");
+    let what = "lets in with tokens that the issuer made for any other service";
+    let remedy = "write what `aud` must contain, or `{claim: …, values: […]}` where another claim says whom a token is for";
+    (provider.audiences == Audiences::Unbound).then(|| Problem::new(path.to_string(), what, remedy))
 }
 
 fn schema_warning(policy: &Policy) -> Option<Problem> {
@@ -254,6 +261,24 @@ mod tests {
         );
         assert!(warnings(first, json!({})).is_empty());
         assert!(warnings(json!([{"cookie": "token"}]), json!({"x-user-id": "sub"})).is_empty());
+    }
+
+    #[test]
+    fn tokens_for_anybody_are_warned_of() {
+        let warnings = |audiences: Value| {
+            let config = problems_of(&json!({
+                "providers": {"edge": {"audiences": audiences, "algorithms": ["HS256"], "secret": {"env": "SECRET"}}},
+                "policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}},
+            }));
+            warnings_of(&config.unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            warnings(json!("none")),
+            ["providers.edge.audiences: lets in with tokens that the issuer made for any other service; \
+              write what `aud` must contain, or `{claim: …, values: […]}` where another claim says whom a token is for"]
+        );
+        assert!(warnings(json!(["chat"])).is_empty());
+        assert!(warnings(json!({"claim": "client_id", "values": ["chat"]})).is_empty());
     }
 
     #[test]

@@ -75,6 +75,14 @@ fn document() -> Value {
             "absent": shared("POSTERN_TEST_ABSENT"),
             "short": shared("POSTERN_TEST_SHORT"),
             "issuerless": issuerless,
+            "odd": {
+                "issuer": ["odd", "older"], "audiences": {"claim": "/client/id", "values": ["chat"]}, "subject": "/user/id",
+                "algorithms": ["HS256"], "secret": {"env": "POSTERN_TEST_SECRET"},
+            },
+            "tenants": {
+                "issuer": "https://login.example.com/{tenant}/v2.0", "issuer_allow": {"tenant": ["one", "two"]},
+                "audiences": "none", "algorithms": ["HS256"], "secret": {"env": "POSTERN_TEST_SECRET"},
+            },
             "login": {"issuer": "login", "audiences": ["chat"], "jwks": {"inline": {"keys": keys}}},
             "single": {"issuer": "s", "audiences": ["chat"], "algorithms": ["EdDSA"], "jwks": {"inline": {"keys": keys[2..]}}},
         },
@@ -129,6 +137,10 @@ fn a_token_of_a_shared_secret_is_one_that_is_let_in() {
 
     let claims = verified("issuerless", &token(&folder, "--provider issuerless --sub bob"));
     assert_eq!((claims.issuer(), claims.token_id()), (None, None));
+    let claims = verified("odd", &token(&folder, "--provider odd --sub carol"));
+    assert_eq!((claims.issuer(), claims.subject()), (Some("odd"), Some("carol")));
+    let claims = verified("tenants", &token(&folder, "--provider tenants --sub carol"));
+    assert_eq!(claims.issuer(), Some("https://login.example.com/one/v2.0"));
     let hs512 = token(&folder, "--provider edge --sub alice --alg HS512");
     assert_eq!(verified("edge", &hs512).subject(), Some("alice"));
 }

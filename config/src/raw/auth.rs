@@ -128,17 +128,19 @@ fn providers(
     let names = distinct_some(list, at, report, |name, at, report| {
         around.names.resolve(name, "providers", at, report)
     })?;
-    // The provider of a token is chosen by its `iss`, so no two of a policy may share one.
+    // The provider of a token is chosen by its `iss` and its `alg`, so no two of a policy may take the same ones.
     let mut seen: Vec<&Provider> = Vec::new();
     for (i, provider) in
         names.iter().enumerate().filter_map(|(i, name)| Some((i, around.providers.get(name)?)))
     {
-        if let Some(other) = seen.iter().find(|other| other.issuer == provider.issuer) {
-            let what = match &provider.issuer {
-                Some(_) => format!("has the issuer of `{}`", other.name),
-                None => format!("has no issuer, like `{}`", other.name),
+        let clash = seen.iter().find_map(|other| Some((&other.name, other.shared_algorithm(provider)?)));
+        if let Some((other, algorithm)) = clash {
+            let why = match provider.issuers.as_slice() {
+                [] => format!("neither names an issuer, and both have `{algorithm:?}`"),
+                _ => format!("they have an issuer in common, and `{algorithm:?}`"),
             };
-            report.push(&at.index(i), what, "give each provider of a policy an issuer of its own");
+            let remedy = "give each provider of a policy issuers or `algorithms` of its own";
+            report.push(&at.index(i), format!("takes tokens of `{other}` too: {why}"), remedy);
         }
         seen.push(provider);
     }

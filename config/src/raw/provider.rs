@@ -5,11 +5,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::grammar::{is_line, is_name};
+use crate::auth::ClaimPath;
+use crate::grammar::is_name;
+use crate::issuer::Issuer;
 use crate::path::Path;
 use crate::provider::{Algorithm, KeySource, Provider};
+use crate::raw::audiences::RawAudiences;
+use crate::raw::claims::claim_path;
+use crate::raw::issuer::{self, RawAllow, RawIssuer};
 use crate::raw::jwks::RawJwks;
-use crate::raw::list::{List, distinct_some, string};
+use crate::raw::list::{List, distinct_some};
 use crate::raw::secret::RawSecret;
 use crate::report::Report;
 use crate::units::{Zero, duration, size};
@@ -18,8 +23,10 @@ use crate::units::{Zero, duration, size};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct RawProvider {
-    issuer: Option<String>,
-    audiences: Option<List<String>>,
+    issuer: Option<RawIssuer>,
+    issuer_allow: Option<RawAllow>,
+    audiences: Option<RawAudiences>,
+    subject: Option<String>,
     algorithms: Option<List<Algorithm>>,
     jwks: Option<RawJwks>,
     secret: Option<RawSecret>,
@@ -32,15 +39,15 @@ impl RawProvider {
     pub(super) fn read(self, name: &str, at: &Path, report: &mut Report) -> Option<Provider> {
         let named = name_is_good(name, at, report);
         let is_shared = self.secret.is_some() || report.is_broken(&at.key("secret"));
-        let issuer = issuer(self.issuer, is_shared, at, report);
+        let issuers = issuers(self.issuer, self.issuer_allow, is_shared, at, report);
         let audiences_at = at.key("audiences");
         let audiences = report
             .required(self.audiences, &audiences_at, "write what `aud` must contain, such as `[chat]`")
-            .and_then(|list| {
-                distinct_some(list, &audiences_at, report, |audience, at, report| {
-                    string(audience, is_line, "write a name, not empty", at, report)
-                })
-            });
+            .and_then(|written| written.read(&audiences_at, report));
+        let subject = match self.subject {
+            Some(text) => claim_path(text, &at.key("subject"), report),
+            None => Some(ClaimPath::Name("sub".to_owned())),
+        };
         let algorithms = algorithms(self.algorithms, is_shared, at, report);
         let keys = keys(self.jwks, self.secret, at, report);
         let clock_skew = match &self.clock_skew {
@@ -53,8 +60,9 @@ impl RawProvider {
         };
         named.then_some(Provider {
             name: name.to_owned(),
-            issuer: issuer?,
+            issuers: issuers?,
             audiences: audiences?,
+            subject: subject?,
             algorithms: algorithms?,
             keys: keys?,
             clock_skew: clock_skew?,
@@ -72,22 +80,23 @@ pub(super) fn name_is_good(name: &str, at: &Path, report: &mut Report) -> bool {
     is_name(name)
 }
 
-fn issuer(
-    written: Option<String>,
+fn issuers(
+    written: Option<RawIssuer>,
+    allow: Option<RawAllow>,
     is_shared: bool,
     at: &Path,
     report: &mut Report,
-) -> Option<Option<String>> {
-    const REMEDY: &str = "write what `iss` must equal, such as `https://auth.example.com/`";
-    let at = at.key("issuer");
-    match written {
-        Some(issuer) => string(issuer, is_line, REMEDY, &at, report).map(Some),
-        None if is_shared => Some(None),
-        None => {
-            report.missing(&at, REMEDY);
-            None
+) -> Option<Vec<Issuer>> {
+    let Some(written) = written else {
+        if !report.is_broken(&at.key("issuer")) {
+            issuer::unused(allow.as_ref(), at, report);
         }
-    }
+        if !is_shared {
+            report.missing(&at.key("issuer"), issuer::REMEDY);
+        }
+        return is_shared.then(Vec::new);
+    };
+    written.read(allow, at, report)
 }
 
 fn algorithms(

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    Backlog, Carrier, Compression, Counted, CsrfCarrier, DefaultPolicy, Expiry, HostPattern, KeySource,
-    MessageType, Missing, Mode, OnExceed, OtherUpgrades, Per, Policy, Secret, Test, Tls,
+    Audiences, Backlog, Carrier, Compression, Counted, CsrfCarrier, DefaultPolicy, Expiry, HostPattern,
+    Issuer, KeySource, MessageType, Missing, Mode, OnExceed, OtherUpgrades, Per, Policy, Provider, Secret,
+    Test, Tls,
 };
 
 fn whole() -> Config {
@@ -111,6 +112,17 @@ fn providers_routes_and_the_default_are_read() {
     assert_eq!((remote.cluster.as_str(), remote.uri.path()), ("auth", "/.well-known/jwks.json"));
     let KeySource::Secret(secret) = &config.providers["edge"].keys else { panic!("edge has a secret") };
     assert_eq!(*secret, Secret::Env("POSTERN_EDGE_SECRET".to_owned()));
+    let (main, edge) = (&config.providers["main"], &config.providers["edge"]);
+    let issuers: Vec<String> = main.issuers.iter().map(Issuer::example).collect();
+    assert_eq!(issuers, ["https://auth.example.com/", "https://login.example.com/one/v2.0"]);
+    assert!(main.issuers[1].matches("https://login.example.com/two/v2.0"));
+    assert_eq!((main.subject.as_str(), edge.subject.as_str()), ("/user/id", "sub"));
+    let of = |provider: &Provider| match &provider.audiences {
+        Audiences::Bound { claim, values } => (claim.as_str().to_owned(), values.clone()),
+        Audiences::Unbound => panic!("{} is bound", provider.name),
+    };
+    assert_eq!(of(main), ("aud".to_owned(), vec!["chat".to_owned()]));
+    assert_eq!(of(edge), ("client_id".to_owned(), vec!["chat".to_owned(), "video".to_owned()]));
     let matches = &config.routes[0].matches;
     assert_eq!(matches.host, Some(HostPattern::Subdomains("example.com".to_owned())));
     assert_eq!(matches.path_prefix.as_deref(), Some("/ws/chat"));

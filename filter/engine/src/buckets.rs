@@ -79,9 +79,15 @@ fn client_subject(client: Option<IpAddr>, ipv6_prefix: u8) -> Vec<u8> {
     }
 }
 
-/// The bytes that name a user: a subject means something only together with its issuer.
+/// The bytes that name a user: a subject means something only together with its issuer, and with the provider, which
+/// says by what claim it names its users.
 fn user_subject(claims: &Claims) -> Option<Vec<u8>> {
     let subject = claims.subject()?;
-    let issuer = claims.issuer().unwrap_or_default();
-    Some([&(issuer.len() as u64).to_be_bytes(), issuer.as_bytes(), subject.as_bytes()].concat())
+    let mut name = Vec::new();
+    for part in [claims.provider(), claims.issuer().unwrap_or_default()] {
+        name.extend((part.len() as u64).to_be_bytes());
+        name.extend(part.as_bytes());
+    }
+    name.extend(subject.as_bytes());
+    Some(name)
 }

@@ -2,9 +2,10 @@
 
 use crate::auth::error::TokenError;
 use crate::csrf::error::CsrfError;
+use crate::engine::InvalidPolicy;
 use crate::lane::Fault;
 
-/// What was wrong with what a peer sent.
+/// What was wrong with what a peer sent, or with the policy it falls under.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Detail {
     /// With the CSRF token.
@@ -13,9 +14,17 @@ pub enum Detail {
     /// With a frame.
     #[error(transparent)]
     Frame(#[from] Fault),
+    /// With what its route's metadata say.
+    #[error(transparent)]
+    Policy(#[from] InvalidPolicy),
     /// With its origin, which is this.
     #[error("the origin is {0}")]
     Origin(Shown),
+    /// With the route that Envoy chose once headers were changed.
+    #[error(
+        "with the changed headers Envoy takes a route under another policy; match no route on what Postern changes"
+    )]
+    Rerouted,
     /// With the token.
     #[error(transparent)]
     Token(#[from] TokenError),

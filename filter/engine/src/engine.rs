@@ -1,18 +1,21 @@
 //! A whole document made ready, and which of its policies a request falls under.
 
+mod invalid_policy;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, NormalisedPath, Problems, RouteMatch,
+    Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, NormalisedPath, Problem, Problems, RouteMatch,
 };
 use serde_json::{Map, Value};
 
 use crate::auth::carrier::without_parameters;
 use crate::auth::keys::Keyring;
 use crate::auth::secret::Variables;
+use crate::detail::Detail;
 use crate::forwarded::Forwarded;
 use crate::handshake::Kind;
 use crate::headers::{Field, HeaderEdit, Headers};
@@ -26,6 +29,8 @@ use crate::slots::KeySpace;
 use crate::source::Source;
 use crate::worst_case::judge_budget;
 
+pub use invalid_policy::InvalidPolicy;
+
 /// How many different overrides by route metadata are kept ready. An Envoy with more pays for
 /// reading them anew.
 const MAX_OVERLAYS: usize = 4096;
@@ -38,13 +43,23 @@ pub struct Engine {
     /// Those that policies name; an override can name no others.
     variables: Variables,
     rulesets: BTreeMap<String, Rc<Ruleset>>,
-    /// By policy and metadata; `None` where the override is not valid.
-    overlays: RefCell<HashMap<(String, Vec<u8>), Option<Rc<Ruleset>>>>,
+    /// By policy and metadata.
+    overlays: RefCell<HashMap<(String, Vec<u8>), Overlay>>,
     keys: KeySpace,
     /// The headers that any policy forwards claims in.
     forwarded: Rc<Forwarded>,
     /// The query parameters in which any policy takes tokens, of either kind.
     token_parameters: Vec<String>,
+}
+
+/// A policy with an override over it, or why it is none.
+type Overlay = Result<Rc<Ruleset>, InvalidPolicy>;
+
+/// Why no policy is known for a request.
+struct Unruled {
+    reason: Reason,
+    /// For the log.
+    detail: Option<Detail>,
 }
 
 /// What Envoy knows of the request's route.
@@ -138,8 +153,8 @@ impl Engine {
         match self.ruleset(head, route) {
             Ok(Some(ruleset)) => Selection::Judge(Box::new(Session::new(ruleset, self.keys.clone()))),
             Ok(None) if is_plain || head.has_host() => Selection::Pass(self.strip_forwarded(head, route)),
-            Ok(None) => Selection::Refuse(self.refuse(head, Reason::MalformedHandshake)),
-            Err(reason) if is_plain => match reason {
+            Ok(None) => Selection::Refuse(self.refuse(head, Reason::MalformedHandshake.into())),
+            Err(unruled) if is_plain => match unruled.reason {
                 // Ordinary HTTP that no policy speaks of is none of Postern's business, but for the
                 // headers that services trust to be Postern's.
                 Reason::NoPolicy => Selection::Pass(self.strip_forwarded(head, route)),
@@ -147,9 +162,9 @@ impl Engine {
                 Reason::MalformedHandshake if !self.may_be_upgrade_only(route) => {
                     Selection::Pass(self.strip_forwarded(head, route))
                 }
-                reason => Selection::Refuse(self.refuse(head, reason)),
+                _ => Selection::Refuse(self.refuse(head, unruled)),
             },
-            Err(reason) => Selection::Refuse(self.refuse(head, reason)),
+            Err(unruled) => Selection::Refuse(self.refuse(head, unruled)),
         }
     }
 
@@ -163,39 +178,45 @@ impl Engine {
     pub fn after_passing(&self, head: &RequestHead, route: &RouteFacts) -> Vec<Output> {
         match self.select(head, route) {
             Selection::Pass(_) => Vec::new(),
-            Selection::Judge(_) | Selection::Refuse(_) => self.refuse(head, Reason::PolicyInvalid),
+            Selection::Judge(_) | Selection::Refuse(_) => {
+                self.refuse(head, Unruled { detail: Some(Detail::Rerouted), ..Reason::PolicyInvalid.into() })
+            }
         }
     }
 
-    fn ruleset(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<Rc<Ruleset>>, Reason> {
+    fn ruleset(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<Rc<Ruleset>>, Unruled> {
         let Some((metadata, mut overrides)) = annotation(route)? else {
-            return self.routed(head, route).map(|name| name.and_then(|name| self.named(&name)));
+            return Ok(self.routed(head, route)?.and_then(|name| self.named(&name)));
         };
+        let of_policy = |what, remedy| InvalidPolicy::from(Problem::new("policy", what, remedy));
         let name = match overrides.remove("policy") {
             Some(Value::String(name)) => name,
-            Some(_) => return Err(Reason::PolicyInvalid),
+            Some(_) => return Err(of_policy("is no string", "write the name of a policy").into()),
             // An override of nothing has no meaning, so it cannot be followed.
-            None => self.routed(head, route)?.ok_or(Reason::PolicyInvalid)?,
+            None => self.routed(head, route)?.ok_or_else(|| {
+                let what = "is missing, and no policy is the route's otherwise";
+                of_policy(what, "write the name of one, or match the route in `routes`")
+            })?,
         };
-        if overrides.is_empty() {
-            return self.named(&name).map(Some).ok_or(Reason::PolicyInvalid);
-        }
-        self.overlaid(name, metadata, &Value::Object(overrides)).map(Some).ok_or(Reason::PolicyInvalid)
+        let known = if overrides.is_empty() { self.named(&name) } else { None };
+        let overlaid = known.map_or_else(|| self.overlaid(name, metadata, &Value::Object(overrides)), Ok);
+        Ok(Some(overlaid?))
     }
 
     fn named(&self, name: &str) -> Option<Rc<Ruleset>> {
         self.rulesets.get(name).map(Rc::clone)
     }
 
-    fn overlaid(&self, name: String, metadata: &[u8], overrides: &Value) -> Option<Rc<Ruleset>> {
+    fn overlaid(&self, name: String, metadata: &[u8], overrides: &Value) -> Overlay {
         let key = (name, metadata.to_vec());
         if let Some(known) = self.overlays.borrow().get(&key) {
             return known.clone();
         }
-        let policy = self.config.overlay(&key.0, overrides).ok();
-        let ruleset = policy
-            .and_then(|policy| Ruleset::new(policy, &self.keyring, &self.variables, &self.forwarded).ok());
-        let ruleset = ruleset.map(Rc::new);
+        let policy =
+            self.config.overlay(&key.0, overrides).map_err(|problems| InvalidPolicy::of(&problems.0));
+        let ruleset = policy.and_then(|policy| {
+            Ok(Rc::new(Ruleset::new(policy, &self.keyring, &self.variables, &self.forwarded)?))
+        });
         let mut overlays = self.overlays.borrow_mut();
         if overlays.len() >= MAX_OVERLAYS {
             overlays.clear();
@@ -258,24 +279,39 @@ impl Engine {
 
     /// A refusal where no policy says in which carriers a token may be: what any policy would
     /// take out of the path does not reach the access log.
-    fn refuse(&self, head: &RequestHead, reason: Reason) -> Vec<Output> {
+    fn refuse(&self, head: &RequestHead, Unruled { reason, detail }: Unruled) -> Vec<Output> {
         let names: Vec<_> = self.token_parameters.iter().map(String::as_str).collect();
         let edits = without_parameters(head.headers(), &names);
         let instance = Instance::of(head);
-        let told = Event::Refused { reason, instance: instance.to_string(), detail: None };
+        let told = Event::Refused { reason, instance: instance.to_string(), detail };
         vec![Output::Tell(told), Output::Reply(edits, Reply::refusal(reason, &instance, None))]
     }
 }
 
 /// What the metadata of `route` say under `postern`, if anything, and those metadata.
-fn annotation(route: &RouteFacts) -> Result<Option<(&[u8], Map<String, Value>)>, Reason> {
+fn annotation(route: &RouteFacts) -> Result<Option<(&[u8], Map<String, Value>)>, InvalidPolicy> {
     let Some(metadata) = route.metadata.as_deref().filter(|metadata| !metadata.is_empty()) else {
         return Ok(None);
     };
     match metadata::of_route(metadata) {
         Ok(None) => Ok(None),
         Ok(Some(Value::Object(said))) => Ok(Some((metadata, said))),
-        Ok(Some(_)) | Err(_) => Err(Reason::PolicyInvalid),
+        Ok(Some(_)) | Err(_) => {
+            let what = "Envoy hands them over in a form that cannot be read";
+            Err(Problem::new("", what, "update Envoy or Postern").into())
+        }
+    }
+}
+
+impl From<Reason> for Unruled {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: None }
+    }
+}
+
+impl From<InvalidPolicy> for Unruled {
+    fn from(invalid: InvalidPolicy) -> Self {
+        Self { reason: Reason::PolicyInvalid, detail: Some(invalid.into()) }
     }
 }
 

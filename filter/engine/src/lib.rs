@@ -52,7 +52,7 @@ pub use blocks::Blocks;
 pub use chunk::{Chunk, Unreadable};
 pub use configuration::read_configuration;
 pub use detail::Detail;
-pub use engine::{Engine, RouteFacts, Selection};
+pub use engine::{Engine, InvalidPolicy, RouteFacts, Selection};
 pub use frame::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
 pub use lane::{Fault, Peer};
 pub use log_budget::LogBudget;

@@ -299,7 +299,10 @@ impl Session {
                 Phase::Open(open) => open.set_back(by),
                 _ => {}
             },
-            Input::Rerouted => self.refuse(Vec::new(), Reason::PolicyInvalid.into()),
+            Input::Rerouted => {
+                let detail = Some(Detail::Rerouted);
+                self.refuse(Vec::new(), handshake::Refusal { detail, ..Reason::PolicyInvalid.into() });
+            }
             Input::Timer => self.on_time(now),
             Input::Trailers(_) => self.on_trailers(now),
         }

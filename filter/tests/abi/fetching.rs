@@ -15,9 +15,9 @@ use crate::host::{Envoy, Fields, Stream, Worker, value_of};
 const TICK: Duration = Duration::from_millis(250);
 const SECOND: Duration = Duration::from_secs(1);
 const ISSUER: &str = "https://auth.example.com/";
-const GOOD: &str = "postern_fetches.source=jwks;.cluster=auth;.result=good;";
-const AGE: &str = "postern_source_age_seconds.source=jwks;.cluster=auth;";
-const FAILED: &str = "postern_fetches.source=jwks;.cluster=auth;.result=failed;";
+const GOOD: &str = "postern_fetches.source=jwks;.cluster=auth;.provider=main;.result=good;";
+const AGE: &str = "postern_source_age_seconds.source=jwks;.cluster=auth;.provider=main;";
+const FAILED: &str = "postern_fetches.source=jwks;.cluster=auth;.provider=main;.result=failed;";
 
 /// PKCS #8 of the Ed25519 key whose seed is all sevens (RFC 8410 §7).
 fn key() -> EncodingKey {
@@ -339,9 +339,68 @@ fn a_cluster_of_any_name_is_one_label() {
             worker.pass(TICK);
             let names: Vec<_> =
                 worker.metrics().into_keys().filter(|name| name.contains("fetches")).collect();
-            assert_eq!(names, [format!("postern_fetches.source=jwks;.cluster={label};.result=failed;")]);
+            assert_eq!(
+                names,
+                [format!("postern_fetches.source=jwks;.cluster={label};.provider=main;.result=failed;")]
+            );
         });
     }
+}
+
+#[test]
+fn documents_of_one_cluster_are_told_apart_by_provider_and_by_path() {
+    let remote = |path: &str| {
+        let uri = format!("https://auth.example.com/realms/{path}?key=hidden");
+        json!({
+            "issuer": format!("https://auth.example.com/{path}"), "audiences": ["chat"],
+            "jwks": {"remote": {"cluster": "auth", "uri": uri}},
+        })
+    };
+    let mut whole = document(json!({}));
+    let mut twin = remote("b");
+    twin["issuer"] = json!("https://twin.example.com");
+    whole["providers"] = json!({"a": remote("a"), "b": remote("b"), "twin": twin});
+    let policy = whole["policies"]["chat"].clone();
+    for (name, path) in [("one", "/one.json?key=hidden"), ("two", "/lists/two;.cluster=x.json")] {
+        let mut revoking = policy.clone();
+        revoking["auth"] = json!({
+            "providers": ["a", "b", "twin"], "from": [{"header": "authorization"}],
+            "revocation": {"cluster": "auth", "path": path},
+        });
+        whole["policies"][name] = revoking;
+    }
+    whole["policies"]["chat"]["auth"] = json!("none");
+    Envoy::default().worker(|worker| {
+        assert!(worker.configure(whole.to_string().as_bytes()));
+        worker.pass(TICK);
+        for call in worker.calls() {
+            let path = value_of(&call.fields, ":path").unwrap();
+            let body = if path.ends_with(b"realms/a?key=hidden") { keys() } else { b"{\"keys\": []}".to_vec() };
+            worker.answer(&call, "200", &body);
+        }
+        worker.pass(2 * SECOND);
+        let mut told: Vec<_> = worker.metrics().into_keys().collect();
+        told.retain(|name| name.starts_with("postern_fetches") || name.starts_with("postern_source"));
+        told.sort();
+        assert_eq!(
+            told,
+            [
+                "postern_fetches.source=jwks;.cluster=auth;.provider=a;.result=good;",
+                "postern_fetches.source=jwks;.cluster=auth;.provider=b;.result=failed;",
+                "postern_fetches.source=jwks;.cluster=auth;.provider=twin;.result=failed;",
+                "postern_fetches.source=revocation;.cluster=auth;.path=/lists/two_.cluster_x.json;.result=failed;",
+                "postern_fetches.source=revocation;.cluster=auth;.path=/one.json;.result=failed;",
+                "postern_source_age_seconds.source=jwks;.cluster=auth;.provider=a;",
+            ]
+        );
+        let log = worker.log(LogLevel::Warn);
+        let told = |part: &str| log.iter().filter(|line| line.contains(part)).count();
+        let failed = "postern: fetch failed source=jwks cluster=auth provider=b,twin uri=https://auth.example.com/realms/b?…: no key that can be used";
+        assert_eq!(told(failed), 1, "{log:#?}");
+        let failed = "postern: fetch failed source=revocation cluster=auth uri=http://auth/one.json?…: a member that is not";
+        assert_eq!(told(failed), 1, "{log:#?}");
+        assert_eq!(told("hidden"), 0, "what a query says may be a secret");
+    });
 }
 
 #[test]
@@ -352,12 +411,13 @@ fn a_call_that_cannot_be_made_or_is_cut_or_answered_badly_has_failed_and_is_made
             worker.pass(TICK);
         }
         // After 0, 1, 3 and 7 s.
-        let failed = worker.metrics().get("postern_fetches.source=jwks;.cluster=nobody;.result=failed;").copied();
+        let failed = worker.metrics().get("postern_fetches.source=jwks;.cluster=nobody;.provider=main;.result=failed;").copied();
         assert_eq!(failed, Some(4));
         let log = worker.log(LogLevel::Warn);
         assert_eq!(
             log[0],
-            "postern: fetch failed source=jwks cluster=nobody: Envoy does not know the cluster, or cannot call it now"
+            "postern: fetch failed source=jwks cluster=nobody provider=main uri=https://auth.example.com/keys?…: \
+             Envoy does not know the cluster, or cannot call it now"
         );
         assert_eq!(log.len(), 4, "{log:#?}");
         assert_eq!(reason(&request(worker, &bearing(worker, "a"))), Some((503, b"keys_unavailable".to_vec())));

@@ -145,6 +145,12 @@ fn what_no_policy_covers_is_counted_under_none() {
             assert_eq!(stream.reply().map(|reply| reply.status), Some(status), "{name}");
             let counted = format!("postern_handshakes.policy=none;.result=refused;.reason={reason};");
             assert_eq!(worker.metrics().into_iter().collect::<Vec<_>>(), [(counted, 1)], "{name}");
+            let log = worker.log(LogLevel::Info).concat();
+            assert_eq!(
+                log.contains(" detail=\"the route's metadata make no valid policy: "),
+                status == 503,
+                "{log}"
+            );
         });
     }
 }
@@ -396,6 +402,11 @@ fn a_route_under_another_policy_is_refused_whatever_tells_the_policies_apart() {
             stream.answered(&agreement(&went_up));
             assert_eq!(stream.reply().map(|reply| reply.status), Some(503), "{by}");
             assert_eq!(stream.property(REASON), Some(b"policy_invalid".to_vec()), "{by}");
+            let log = worker.log(LogLevel::Info).concat();
+            assert!(
+                log.contains("detail=\"with the changed headers Envoy takes a route under another policy"),
+                "{log}"
+            );
         });
     }
 }

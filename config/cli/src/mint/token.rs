@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use postern_config::{KeySource, Path, Provider, parse_duration};
+use postern_config::{Audiences, ClaimPath, KeySource, Path, Provider, parse_duration};
 use serde_json::{Map, Value, json};
 
 use super::{Failure, Source, resolve};
@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// The provider whose token it is.
     #[arg(long, value_name = "NAME")]
     provider: String,
-    /// Who speaks: `sub`.
+    /// Who speaks: `sub`, or the claim that the provider's `subject` names.
     #[arg(long)]
     sub: String,
     /// How long it is good for, such as 90s, 5m or 1h.
@@ -76,9 +76,11 @@ pub(super) fn mint(arguments: &Arguments) -> Result<String, Failure> {
 fn claims(arguments: &Arguments, provider: &Provider) -> Result<Map<String, Value>, Failure> {
     let now = world::now();
     let mut claims = Map::new();
-    claims.extend(provider.issuer.as_ref().map(|issuer| ("iss".to_owned(), json!(issuer))));
-    claims.extend(provider.audiences.first().map(|audience| ("aud".to_owned(), json!(audience))));
-    claims.insert("sub".to_owned(), json!(arguments.sub));
+    claims.extend(provider.issuers.first().map(|issuer| ("iss".to_owned(), json!(issuer.example()))));
+    if let Audiences::Bound { claim, values } = &provider.audiences {
+        put(&mut claims, claim, json!(values.first()));
+    }
+    put(&mut claims, &provider.subject, json!(arguments.sub));
     claims.insert("iat".to_owned(), json!(now.as_secs()));
     claims.insert("exp".to_owned(), json!(now.saturating_add(arguments.ttl).as_secs()));
     let jti = match arguments.jti.as_deref() {
@@ -91,6 +93,22 @@ fn claims(arguments: &Arguments, provider: &Provider) -> Result<Map<String, Valu
     claims.extend(jti.map(|jti| ("jti".to_owned(), json!(jti))));
     claims.extend(arguments.claims.iter().cloned());
     Ok(claims)
+}
+
+/// Puts a claim where `path` points to, in objects that are made on the way.
+fn put(claims: &mut Map<String, Value>, path: &ClaimPath, value: Value) {
+    let names: Vec<String> = match path {
+        ClaimPath::Name(name) => vec![name.clone()],
+        ClaimPath::Pointer(pointer) => pointer.names().collect(),
+    };
+    let Some((last, parents)) = names.split_last() else { return };
+    let mut place = claims;
+    for name in parents {
+        let member = place.entry(name.clone()).or_insert_with(|| json!({}));
+        let Value::Object(inner) = member else { return };
+        place = inner;
+    }
+    place.insert(last.clone(), value);
 }
 
 /// With what it is signed.

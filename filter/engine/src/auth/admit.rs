@@ -128,12 +128,50 @@ impl From<TokenError> for Rejected {
             }
             error => (error, None),
         };
-        Self { detail: Some(error), awaits, ..error.reason().into() }
+        let reason = error.reason();
+        Self { detail: Some(error), awaits, ..reason.into() }
     }
 }
 
 impl From<TokenError> for Box<Rejected> {
     fn from(error: TokenError) -> Self {
         Self::new(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_config::Provider;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::auth::minting::{self, claim_path, keyring, now, public_provider};
+    use crate::auth::revocation::RevocationList;
+
+    /// The claims of a token of the issuer's, whose users the claim `uid` names.
+    fn accepted(more: Value) -> Claims {
+        let mut payload = minting::claims();
+        payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let keyring = keyring([Provider { subject: claim_path("uid"), ..public_provider() }]);
+        Claims::accept(payload, keyring.providers(&["main".into()])[0], now()).unwrap()
+    }
+
+    #[test]
+    fn a_holder_is_whom_the_claim_names_that_the_provider_says() {
+        let holder = Holder::of(&accepted(json!({"uid": "alice", "sub": "1"})));
+        assert!(holder.has(&accepted(json!({"uid": "alice", "sub": "2"}))));
+        assert!(!holder.has(&accepted(json!({"uid": "bob", "sub": "1"}))));
+        assert!(!holder.has(&accepted(json!({"sub": "1"}))));
+        let nobody = accepted(json!({"sub": "alice"}));
+        assert!(!Holder::of(&nobody).has(&nobody), "of two without the claim nobody knows");
+    }
+
+    #[test]
+    fn a_list_names_subjects_by_the_claim_that_the_provider_says() {
+        let list = RevocationList::read(br#"{"sub": {"alice": 5000000000}}"#).unwrap();
+        let names = |more: Value| list.names(&Bearer::of(&accepted(more)));
+        assert!(names(json!({"uid": "alice", "sub": "bob"})));
+        assert!(!names(json!({"uid": "bob", "sub": "alice"})));
+        assert!(!names(json!({"sub": "alice"})));
     }
 }

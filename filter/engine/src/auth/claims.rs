@@ -7,10 +7,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use postern_config::{ClaimPath, Requirement, Test};
+use postern_config::{Audiences, ClaimPath, Requirement, Test};
 use serde_json::{Number, Value};
 
-use super::error::{Cause, TokenError};
+use super::error::{Cause, ClaimName, TokenError};
 use super::keys::KeyedProvider;
 
 /// The claims of a token that was accepted. Its `Debug` shows none of them.
@@ -19,6 +19,8 @@ pub struct Claims {
     /// An object.
     payload: Value,
     provider: String,
+    /// What says who the user is.
+    subject: ClaimPath,
     expires_at: Duration,
     accepted_until: Duration,
     remembered_until: Duration,
@@ -33,8 +35,11 @@ impl Claims {
     ) -> Result<Self, TokenError> {
         for name in ["sub", "jti", "sid"] {
             if payload.get(name).is_some_and(|claim| !claim.is_string()) {
-                return Err(Cause::ClaimType.into());
+                return Err(Cause::ClaimType(ClaimName::of(name)).into());
             }
+        }
+        if provider.subject.find(&payload).is_some_and(|claim| !claim.is_string()) {
+            return Err(Cause::ClaimType((&provider.subject).into()).into());
         }
         check_audience(&payload, &provider.audiences)?;
         let expires_at = numeric_date(&payload, "exp")?.ok_or(Cause::NoExpiry)?;
@@ -48,7 +53,8 @@ impl Claims {
             return Err(Cause::NotYetValid.into());
         }
         let remembered_until = expires_at.saturating_add(provider.longest_skew);
-        Ok(Self { payload, provider: provider.name.clone(), expires_at, accepted_until, remembered_until })
+        let (subject, provider) = (provider.subject.clone(), provider.name.clone());
+        Ok(Self { payload, provider, subject, expires_at, accepted_until, remembered_until })
     }
 
     /// The name of the provider that the token was verified against.
@@ -61,9 +67,9 @@ impl Claims {
         self.text("iss")
     }
 
-    /// `sub`.
+    /// Who the user is, by the claim that the provider names: `sub` unless it names another one.
     pub fn subject(&self) -> Option<&str> {
-        self.text("sub")
+        self.subject.find(&self.payload).and_then(Value::as_str)
     }
 
     /// `jti`.
@@ -103,11 +109,7 @@ impl Claims {
 
     /// The claim at `path`; a claim that is null counts as absent.
     pub fn get(&self, path: &ClaimPath) -> Option<&Value> {
-        let claim = match path {
-            ClaimPath::Name(name) => self.payload.get(name),
-            ClaimPath::Pointer(pointer) => self.payload.pointer(pointer.as_str()),
-        };
-        claim.filter(|value| !value.is_null())
+        path.find(&self.payload).filter(|value| !value.is_null())
     }
 
     /// Whether every line of `require` holds.
@@ -131,30 +133,33 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// `aud` (RFC 7519 §4.1.3): a string, or an array of strings, with one that is ours.
-fn check_audience(payload: &Value, ours: &[String]) -> Result<(), Cause> {
-    let audiences = match payload.get("aud") {
-        None => return Err(Cause::Audience),
+/// The claim that says whom a token is for: as `aud` (RFC 7519 §4.1.3) a string, or an array of strings, with one
+/// that is ours.
+fn check_audience(payload: &Value, ours: &Audiences) -> Result<(), Cause> {
+    let Audiences::Bound { claim, values } = ours else { return Ok(()) };
+    let audiences = match claim.find(payload) {
+        None => return Err(Cause::NoAudience(claim.into())),
         Some(Value::Array(audiences)) => audiences.as_slice(),
         Some(audience) => std::slice::from_ref(audience),
     };
     let mut meant_for_us = false;
     for audience in audiences {
-        let audience = audience.as_str().ok_or(Cause::ClaimType)?;
-        meant_for_us |= ours.iter().any(|our| our == audience);
+        let audience = audience.as_str().ok_or_else(|| Cause::ClaimType(claim.into()))?;
+        meant_for_us |= values.iter().any(|our| our == audience);
     }
-    if meant_for_us { Ok(()) } else { Err(Cause::Audience) }
+    if meant_for_us { Ok(()) } else { Err(Cause::Audience(claim.into())) }
 }
 
 /// A NumericDate (RFC 7519 §2): seconds since the Unix epoch, perhaps with a fraction. Times
 /// before the epoch become the epoch, times beyond [`Duration::MAX`] become that.
-fn numeric_date(payload: &Value, name: &str) -> Result<Option<Duration>, Cause> {
+fn numeric_date(payload: &Value, name: &'static str) -> Result<Option<Duration>, Cause> {
     let Some(claim) = payload.get(name) else { return Ok(None) };
-    let number = claim.as_number().ok_or(Cause::ClaimType)?;
+    let wrong_type = || Cause::ClaimType(ClaimName::of(name));
+    let number = claim.as_number().ok_or_else(wrong_type)?;
     if let Some(seconds) = number.as_u64() {
         return Ok(Some(Duration::from_secs(seconds)));
     }
-    let seconds = number.as_f64().ok_or(Cause::ClaimType)?.max(0.0);
+    let seconds = number.as_f64().ok_or_else(wrong_type)?.max(0.0);
     Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
 }
 

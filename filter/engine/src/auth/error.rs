@@ -3,13 +3,17 @@
 //! Owns the causes and their wording. A cause is for the operator's log; the client learns the
 //! reason only. No cause carries bytes of a token.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
+
+use postern_config::ClaimPath;
 
 use crate::reason::Reason;
 use crate::strict_json::JsonError;
 
 /// The outcome of a token that does not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// `token_expired`: genuine in every respect, but past its `exp` and the clock skew.
     #[error("the token has expired")]
@@ -51,15 +55,15 @@ impl Missing {
 
 impl TokenError {
     /// After what time it is worth trying again, where that is known.
-    pub(crate) fn wait(self) -> Option<Duration> {
+    pub(crate) fn wait(&self) -> Option<Duration> {
         match self {
-            Self::TooManyForged(wait) => Some(wait),
+            Self::TooManyForged(wait) => Some(*wait),
             _ => None,
         }
     }
 
     /// What the client learns.
-    pub fn reason(self) -> Reason {
+    pub fn reason(&self) -> Reason {
         match self {
             Self::Expired => Reason::TokenExpired,
             Self::Invalid(_) => Reason::TokenInvalid,
@@ -93,18 +97,41 @@ pub enum Unfit {
     Structure,
 }
 
+/// The name of a claim, or a JSON pointer to it, as a standard or the policy has it: never a token's own word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimName(Cow<'static, str>);
+
+impl ClaimName {
+    /// That of a claim that a standard names.
+    pub(crate) const fn of(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
+}
+
+impl From<&ClaimPath> for ClaimName {
+    fn from(path: &ClaimPath) -> Self {
+        Self(Cow::Owned(path.as_str().to_owned()))
+    }
+}
+
+impl fmt::Display for ClaimName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0)
+    }
+}
+
 /// What is wrong with a token that is not valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// `alg` is absent, unknown, `none`, or not one of the provider's.
     #[error("algorithm not allowed")]
     Algorithm,
-    /// No audience of the provider is in `aud`.
-    #[error("meant for another audience")]
-    Audience,
-    /// A registered claim is of the wrong type.
-    #[error("a registered claim has the wrong type")]
-    ClaimType,
+    /// The claim that says whom it is for names no audience of the provider.
+    #[error("meant for another audience, by its claim {0}")]
+    Audience(ClaimName),
+    /// A claim that has to be of one type is of another.
+    #[error("its claim {0} has the wrong type")]
+    ClaimType(ClaimName),
     /// `crit` or `b64` is in the header (RFC 7515 §4.1.11, RFC 7797): no extension is understood.
     #[error("demands an extension")]
     Extension,
@@ -129,6 +156,9 @@ pub enum Cause {
     /// No key of the provider has the token's `kid`.
     #[error("unknown key id")]
     KeyUnknown,
+    /// The claim that says whom it is for is missing.
+    #[error("its claim {0}, which should say whom it is for, is absent")]
+    NoAudience(ClaimName),
     /// `exp` is missing.
     #[error("no expiry")]
     NoExpiry,

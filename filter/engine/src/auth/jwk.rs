@@ -47,7 +47,7 @@ pub(super) struct Unusable {
 }
 
 impl Unusable {
-    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { what: what.into(), remedy: remedy.into() }
     }
 }
@@ -101,11 +101,11 @@ impl VerificationKey {
 /// `use` and `key_ops` (RFC 7517 §4.2, §4.3) must allow verifying, where they are present.
 fn check_use(members: &Map<String, Value>) -> Result<(), Unusable> {
     if members.get("use").is_some_and(|usage| usage != "sig") {
-        return Err(Unusable::new("use is not \"sig\"", "leave out keys for encryption"));
+        return Err(Unusable::new("use is not 'sig'", "leave out keys for encryption"));
     }
     let verifies = |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
     if members.get("key_ops").is_some_and(|ops| !verifies(ops)) {
-        return Err(Unusable::new("key_ops does not include \"verify\"", "leave out keys for other uses"));
+        return Err(Unusable::new("key_ops does not include 'verify'", "leave out keys for other uses"));
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error::{Missing, TokenError};
-use super::jwk::VerificationKey;
-use crate::source::{Content, Source};
+use super::jwk::{Unusable, VerificationKey};
+use crate::source::{Content, DocumentFault, Source};
 use crate::strict_json;
 
 /// How deep a set may nest.
@@ -18,6 +18,9 @@ const MAX_DEPTH: usize = 16;
 
 /// The most keys of a set. To read one costs far more than its bytes.
 const MAX_KEYS: usize = 256;
+
+/// How many causes are told of keys that cannot be used.
+const MOST_CAUSES: usize = 3;
 
 /// Keys that can be used; at least one.
 #[derive(Debug)]
@@ -27,16 +30,32 @@ pub(crate) struct KeySet {
 
 impl KeySet {
     /// Reads a set.
-    pub(crate) fn read(document: &[u8]) -> Result<Self, &'static str> {
-        let Ok(set) = strict_json::parse(document, MAX_DEPTH) else { return Err("no unambiguous JSON") };
-        let Some(members) = set.get("keys").and_then(Value::as_array) else { return Err("no JWK set") };
+    pub(crate) fn read(document: &[u8]) -> Result<Self, DocumentFault> {
+        const REMEDY: &str = "have `uri` name a JWK set (RFC 7517)";
+        let mut set = strict_json::parse(document, MAX_DEPTH)
+            .map_err(|error| DocumentFault::new(format!("no unambiguous JSON: {error}"), REMEDY))?;
+        let members = match set.get_mut("keys").map(Value::take) {
+            Some(Value::Array(members)) => members,
+            _ if set.get("jwks_uri").is_some() => {
+                let remedy = "write the address that they have as `jwks_uri`";
+                return Err(DocumentFault::new("no JWK set, but the issuer's metadata", remedy));
+            }
+            _ => return Err(DocumentFault::new("no JWK set: it has no list `keys`", REMEDY)),
+        };
         if members.len() > MAX_KEYS {
-            return Err("too many keys");
+            let remedy = format!("have the issuer publish {MAX_KEYS} at most");
+            return Err(DocumentFault::new(format!("too many keys: {}", members.len()), remedy));
         }
         let mut keys: Vec<VerificationKey> = Vec::new();
-        // What a private key signs that everybody can read proves nothing.
-        let public = members.iter().filter(|jwk| jwk.get("d").is_none());
-        for key in public.filter_map(|jwk| VerificationKey::from_jwk(jwk).ok()) {
+        let mut idle: Vec<(usize, Unusable)> = Vec::new();
+        for (i, jwk) in members.into_iter().enumerate() {
+            let key = match read_key(jwk) {
+                Ok(key) => key,
+                Err(unusable) => {
+                    idle.push((i, unusable));
+                    continue;
+                }
+            };
             // Of two keys that a token cannot tell apart the first counts.
             let is_named_alike = |other: &VerificationKey| {
                 key.kid.is_some()
@@ -47,7 +66,7 @@ impl KeySet {
                 keys.push(key);
             }
         }
-        if keys.is_empty() { Err("no key that can be used") } else { Ok(Self { keys }) }
+        if keys.is_empty() { Err(no_key(&idle)) } else { Ok(Self { keys }) }
     }
 
     /// The set at hand.
@@ -64,6 +83,37 @@ impl KeySet {
     }
 }
 
+/// A key of a set. A member that is null counts as absent: some programs write those they have no value for.
+fn read_key(mut jwk: Value) -> Result<VerificationKey, Unusable> {
+    if let Value::Object(members) = &mut jwk {
+        members.retain(|_, member| !member.is_null());
+    }
+    if jwk.get("d").is_some() {
+        // What it signs proves nothing.
+        let remedy = "publish its public half only, and replace it";
+        return Err(Unusable::new("it is a private key that everybody can read", remedy));
+    }
+    VerificationKey::from_jwk(&jwk)
+}
+
+/// Why none of the keys that are `idle` can be used: every cause once, with the first key that has it.
+fn no_key(idle: &[(usize, Unusable)]) -> DocumentFault {
+    const REMEDY: &str = "have the issuer publish public keys for signatures";
+    if idle.is_empty() {
+        return DocumentFault::new("no key that can be used: `keys` is empty", REMEDY);
+    }
+    let mut told: Vec<&str> = Vec::new();
+    let mut causes = String::new();
+    for (i, Unusable { what, remedy }) in idle {
+        if told.len() < MOST_CAUSES && !told.contains(&what.as_str()) {
+            told.push(what);
+            let comma = if causes.is_empty() { "" } else { ", " };
+            causes.push_str(&format!("{comma}keys[{i}] ({what}; {remedy})"));
+        }
+    }
+    DocumentFault::new(format!("no key that can be used: {causes}"), REMEDY)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -71,7 +121,7 @@ mod tests {
     use super::*;
     use crate::auth::minting::issuer_keys;
 
-    fn read(set: &Value) -> Result<KeySet, &'static str> {
+    fn read(set: &Value) -> Result<KeySet, DocumentFault> {
         KeySet::read(set.to_string().as_bytes())
     }
 
@@ -128,20 +178,87 @@ mod tests {
     }
 
     #[test]
-    fn what_would_lock_everybody_out_is_no_set() {
-        let key = issuer_keys()["keys"][0].clone();
-        for (set, why) in [
-            (json!([key]), "no JWK set"),
-            (json!({"keys": {"a": key}}), "no JWK set"),
-            (json!({}), "no JWK set"),
-            (json!({"keys": []}), "no key that can be used"),
-            (json!({"keys": [{"kty": "oct", "k": "AA"}]}), "no key that can be used"),
-            (json!({"keys": vec![key; MAX_KEYS + 1]}), "too many keys"),
-        ] {
-            assert_eq!(read(&set).err(), Some(why));
+    fn members_of_a_key_that_are_null_are_absent() {
+        let mut set = issuer_keys();
+        let keys = set["keys"].as_array_mut().unwrap();
+        for key in &mut *keys {
+            for name in ["use", "key_ops", "alg", "d", "x5c", "x5t#S256"] {
+                key[name] = json!(null);
+            }
         }
-        for bytes in [&b""[..], b"{", b"\xff", b"{\"keys\":[],\"keys\":[]}"] {
-            assert_eq!(KeySet::read(bytes).err(), Some("no unambiguous JSON"));
+        keys[0]["kid"] = json!(null);
+        let count = keys.len();
+        let read = read(&set).unwrap();
+        assert_eq!(read.keys().len(), count);
+        assert_eq!(read.keys()[0].kid, None);
+        set["keys"].as_array_mut().unwrap().truncate(1);
+        set["keys"][0]["n"] = json!(null);
+        assert_eq!(
+            KeySet::read(set.to_string().as_bytes()).unwrap_err().to_string(),
+            "no key that can be used: keys[0] (n is missing or not a string; copy the key again from its issuer); \
+             have the issuer publish public keys for signatures"
+        );
+    }
+
+    #[test]
+    fn what_would_lock_everybody_out_is_no_set_and_the_log_says_why_and_what_to_do() {
+        let key = issuer_keys()["keys"][0].clone();
+        let changed = |name: &str, value: Value| {
+            let mut key = key.clone();
+            key[name] = value;
+            key
+        };
+        let none = "no JWK set: it has no list `keys`; have `uri` name a JWK set (RFC 7517)";
+        for (set, why) in [
+            (json!([key]), none),
+            (json!({"keys": {"a": key}}), none),
+            (json!({}), none),
+            (
+                json!({"issuer": "https://hidden.example.com/", "jwks_uri": "https://hidden.example.com/keys"}),
+                "no JWK set, but the issuer's metadata; write the address that they have as `jwks_uri`",
+            ),
+            (
+                json!({"keys": []}),
+                "no key that can be used: `keys` is empty; have the issuer publish public keys for signatures",
+            ),
+            (
+                json!({"keys": [{"kty": "oct", "k": "aGlkZGVu"}]}),
+                "no key that can be used: keys[0] (kty is not that of a public key; use RSA, EC or OKP); \
+                 have the issuer publish public keys for signatures",
+            ),
+            (
+                json!({"keys": [changed("d", json!("hidden"))]}),
+                "no key that can be used: keys[0] (it is a private key that everybody can read; publish its public half only, \
+                 and replace it); have the issuer publish public keys for signatures",
+            ),
+            (
+                json!({"keys": [changed("use", json!("enc")), changed("use", json!("enc")), {"kty": "hidden"}, changed("alg", json!("hidden"))]}),
+                "no key that can be used: keys[0] (use is not 'sig'; leave out keys for encryption), \
+                 keys[2] (kty is not that of a public key; use RSA, EC or OKP), \
+                 keys[3] (alg does not name a signature algorithm that fits this key; correct alg, or leave it out); \
+                 have the issuer publish public keys for signatures",
+            ),
+            (
+                json!({"keys": vec![json!({"kty": "hidden"}); 9]}),
+                "no key that can be used: keys[0] (kty is not that of a public key; use RSA, EC or OKP); \
+                 have the issuer publish public keys for signatures",
+            ),
+            (
+                json!({"keys": vec![key.clone(); MAX_KEYS + 1]}),
+                "too many keys: 257; have the issuer publish 256 at most",
+            ),
+        ] {
+            let told = read(&set).unwrap_err().to_string();
+            assert_eq!(told, why);
+        }
+        for (bytes, why) in [
+            (&b""[..], "not JSON"),
+            (b"<html>hidden</html>", "not JSON"),
+            (b"\xff", "not JSON"),
+            (b"{\"keys\":[],\"keys\":[]}", "a member occurs twice"),
+        ] {
+            let expected = format!("no unambiguous JSON: {why}; have `uri` name a JWK set (RFC 7517)");
+            assert_eq!(KeySet::read(bytes).unwrap_err().to_string(), expected);
         }
     }
 }

@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use postern_config::{Algorithm as Allowed, KeySource, Path, Problem, Problems, Provider, Secret};
+use postern_config::{
+    Algorithm as Allowed, Audiences, ClaimPath, Issuer, KeySource, Path, Problem, Problems, Provider, Secret,
+};
 use serde_json::Value;
 
 use super::error::TokenError;
@@ -32,8 +34,10 @@ pub struct Keyring {
 pub struct KeyedProvider {
     /// The key under `providers`.
     pub name: String,
-    pub(super) issuer: Option<String>,
-    pub(super) audiences: Vec<String>,
+    pub(super) issuers: Vec<Issuer>,
+    pub(super) audiences: Audiences,
+    /// The claim that says who the user is.
+    pub(super) subject: ClaimPath,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Keys,
     pub(super) clock_skew: Duration,
@@ -68,7 +72,7 @@ impl Keyring {
         for provider in providers.values() {
             let keys = match &provider.keys {
                 KeySource::Inline(set) => key_set(provider, set).map(Keys::Public),
-                KeySource::Remote(remote) => Ok(Keys::Remote(sources.keys(remote))),
+                KeySource::Remote(remote) => Ok(Keys::Remote(sources.keys(&provider.name, remote))),
                 KeySource::Secret(secret) => shared_secret(provider, secret, env).map_err(|p| vec![p]),
             };
             match keys {
@@ -116,8 +120,9 @@ impl KeyedProvider {
     fn new(provider: &Provider, keys: Keys, forgeries: Forgeries, longest_skew: Duration) -> Self {
         Self {
             name: provider.name.clone(),
-            issuer: provider.issuer.clone(),
+            issuers: provider.issuers.clone(),
             audiences: provider.audiences.clone(),
+            subject: provider.subject.clone(),
             algorithms: provider.algorithms.iter().copied().map(library_algorithm).collect(),
             keys,
             clock_skew: provider.clock_skew,

@@ -8,7 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use postern_config::{Algorithm as Allowed, KeySource, Provider, Secret};
+use postern_config::{
+    Algorithm as Allowed, Audiences, ClaimPath, Issuer, JsonPointer, KeySource, Provider, Secret,
+};
 use serde_json::{Value, json};
 
 use super::keys::Keyring;
@@ -78,6 +80,10 @@ pub(crate) fn encode(part: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(part)
 }
 
+pub(crate) fn decoded(part: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(part).unwrap()
+}
+
 /// Signs a header and a payload as they are, whatever they say.
 pub(crate) fn sign(header: &str, payload: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     let signed = format!("{}.{}", encode(header), encode(payload));
@@ -109,12 +115,23 @@ pub(crate) fn claims_without(name: &str) -> Value {
     claims
 }
 
+/// What binds tokens by `claim`, a name or a JSON pointer, to one of `values`.
+pub(crate) fn bound<const N: usize>(claim: &str, values: [&str; N]) -> Audiences {
+    Audiences::Bound { claim: claim_path(claim), values: values.map(str::to_owned).to_vec() }
+}
+
+/// A pointer if `text` is one, else a name.
+pub(crate) fn claim_path(text: &str) -> ClaimPath {
+    JsonPointer::new(text).map_or_else(|_| ClaimPath::Name(text.into()), ClaimPath::Pointer)
+}
+
 /// A provider called `main` with the issuer's public keys.
 pub(crate) fn public_provider() -> Provider {
     Provider {
         name: "main".into(),
-        issuer: Some(ISSUER.into()),
-        audiences: vec!["chat".into(), "video".into()],
+        issuers: vec![Issuer::exactly(ISSUER)],
+        audiences: bound("aud", ["chat", "video"]),
+        subject: claim_path("sub"),
         algorithms: PUBLIC.to_vec(),
         keys: KeySource::Inline(issuer_keys()),
         clock_skew: Duration::from_secs(30),
@@ -126,7 +143,7 @@ pub(crate) fn public_provider() -> Provider {
 pub(crate) fn secret_provider() -> Provider {
     Provider {
         name: "edge".into(),
-        issuer: Some("edge".into()),
+        issuers: vec![Issuer::exactly("edge")],
         algorithms: vec![Allowed::HS256, Allowed::HS384, Allowed::HS512],
         keys: KeySource::Secret(Secret::Inline(SECRET.to_vec())),
         ..public_provider()

@@ -9,10 +9,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::claims::Claims;
+use crate::source::DocumentFault;
 use crate::strict_json;
 
 /// How deep a list nests.
 const DEPTH: usize = 2;
+
+/// What a list looks like.
+const REMEDY: &str =
+    r#"serve a list such as {"jti": ["4f7a"], "sub": {"alice": 1767225600}, "sid": ["9c21"]}"#;
 
 /// A revocation list: `{"jti": […], "sub": {"alice": <issued before, seconds>}, "sid": […]}`.
 /// Members may be missing. Its `Debug` names nobody.
@@ -36,7 +41,11 @@ pub(crate) struct Bearer {
 impl RevocationList {
     /// Reads a list. One with anything in it that is not understood is none: what it is meant to
     /// revoke would not be.
-    pub(crate) fn read(document: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn read(document: &[u8]) -> Result<Self, DocumentFault> {
+        Self::parse(document).map_err(|what| DocumentFault::new(what, REMEDY))
+    }
+
+    fn parse(document: &[u8]) -> Result<Self, &'static str> {
         let Ok(Value::Object(members)) = strict_json::parse(document, DEPTH) else {
             return Err("no unambiguous JSON object");
         };
@@ -120,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    fn list(document: &Value) -> Result<RevocationList, &'static str> {
+    fn list(document: &Value) -> Result<RevocationList, DocumentFault> {
         RevocationList::read(document.to_string().as_bytes())
     }
 

@@ -1,6 +1,6 @@
 //! Whether a token is genuine, meant for us, and in force (RFC 7519, RFC 8725).
 //!
-//! Owns the order of the checks: size, form, provider, algorithm, key, signature, and only then
+//! Owns the order of the checks: size, form, provider (by issuer and algorithm), key, signature, and only then
 //! what the claims say. So nothing but a token that its issuer signed is ever called expired. The
 //! signature of a token that was verified before is not verified again while its key is one of the
 //! provider's; one by a shared secret is, which costs no more than to look.
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::claims::Claims;
 use super::compact::Compact;
-use super::error::{Cause, Missing, TokenError};
+use super::error::{Cause, ClaimName, Missing, TokenError};
 use super::jwk::VerificationKey;
 use super::key_set::KeySet;
 use super::keys::{KeyedProvider, Keys};
@@ -25,8 +25,8 @@ pub const MAX_KEYS_TRIED: usize = 4;
 
 /// Verifies `token` against the providers of a policy; `now` is the time since the Unix epoch.
 ///
-/// The provider is the first one whose issuer is the token's `iss`, or else the first one
-/// without an issuer.
+/// The provider is one that has the token's `iss` among its issuers, or else one without an issuer, and the token's
+/// `alg` among its algorithms.
 pub fn verify(token: &[u8], providers: &[&KeyedProvider], now: Duration) -> Result<Claims, TokenError> {
     verify_from(None, token, providers, now)
 }
@@ -44,12 +44,9 @@ pub(super) fn verify_from(
         return Err(Cause::TooLong.into());
     }
     let parsed = Compact::parse(token)?;
-    let provider = choose_provider(&parsed.payload, providers)?;
+    let provider = choose_provider(&parsed, providers)?;
     if length > provider.max_token_bytes {
         return Err(Cause::TooLong.into());
-    }
-    if !provider.algorithms.contains(&parsed.algorithm) {
-        return Err(Cause::Algorithm.into());
     }
     let fetched;
     let candidates = match &provider.keys {
@@ -83,16 +80,29 @@ pub(super) fn verify_from(
     Ok(claims)
 }
 
-fn choose_provider<'p>(payload: &Value, providers: &[&'p KeyedProvider]) -> Result<&'p KeyedProvider, Cause> {
-    let issuer = match payload.get("iss") {
+/// The provider whose token it may be: one that has its issuer, or else one without an issuer, and of those the one
+/// with its algorithm, which is the only one (as a policy's providers are). A provider that has the issuer is never
+/// passed over for one without an issuer.
+fn choose_provider<'p>(
+    token: &Compact<'_>,
+    providers: &[&'p KeyedProvider],
+) -> Result<&'p KeyedProvider, Cause> {
+    let issuer = match token.payload.get("iss") {
         None => None,
         Some(Value::String(issuer)) => Some(issuer.as_str()),
-        Some(_) => return Err(Cause::ClaimType),
+        Some(_) => return Err(Cause::ClaimType(ClaimName::of("iss"))),
     };
-    let named = |provider: &&&KeyedProvider| issuer.is_some() && provider.issuer.as_deref() == issuer;
-    let nameless = |provider: &&&KeyedProvider| provider.issuer.is_none();
-    let chosen = providers.iter().find(named).or_else(|| providers.iter().find(nameless));
-    chosen.copied().ok_or(Cause::UnknownIssuer)
+    let named = |provider: &&&KeyedProvider| {
+        issuer.is_some_and(|issuer| provider.issuers.iter().any(|own| own.matches(issuer)))
+    };
+    let nameless = |provider: &&&KeyedProvider| provider.issuers.is_empty();
+    let mut of_issuer: Vec<_> = providers.iter().filter(named).collect();
+    if of_issuer.is_empty() {
+        of_issuer = providers.iter().filter(nameless).collect();
+    }
+    let mut candidates = of_issuer.into_iter().copied().peekable();
+    candidates.peek().ok_or(Cause::UnknownIssuer)?;
+    candidates.find(|provider| provider.algorithms.contains(&token.algorithm)).ok_or(Cause::Algorithm)
 }
 
 /// The one of `candidates` that signed the token.

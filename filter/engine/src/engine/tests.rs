@@ -153,6 +153,75 @@ fn a_routes_metadata_name_and_change_the_policy() {
     assert_eq!(selected(&engine, &request(), &garbage), "policy_invalid");
 }
 
+/// What the log says of a refusal beside its reason.
+fn told(engine: &Engine, route: &RouteFacts) -> Option<String> {
+    match engine.select(&request(), route) {
+        Selection::Refuse(outputs) => match &outputs[..] {
+            [Output::Tell(Event::Refused { detail, .. }), _] => detail.as_ref().map(ToString::to_string),
+            outputs => panic!("{outputs:?}"),
+        },
+        selection => panic!("{selection:?}"),
+    }
+}
+
+#[test]
+fn the_log_names_the_key_of_a_routes_metadata_that_makes_no_valid_policy_and_what_to_do() {
+    let engine = two_policies(json!([{"match": {"path_prefix": "/chat"}, "policy": "chat"}]), "deny");
+    let cases = [
+        (json!({"policy": "nope"}), "policies.nope: `nope` names no policy; allowed: `chat` and `feed`"),
+        (
+            json!({"policy": "nope", "upgrade_only": true}),
+            "policies.nope: `nope` names no policy; allowed: `chat` and `feed`",
+        ),
+        (json!({"policy": 7}), "policy: is no string; write the name of a policy"),
+        (
+            json!({"policy": "feed", "messages": {"max_message_bytes": -1, "types": 7}}),
+            "policies.feed.messages.max_message_bytes: -1.0 is negative; write whole bytes, such as 4096, or a \
+             string such as '64KiB', '1MiB' or '1GiB', and 1 more problem",
+        ),
+        (
+            json!({"messages": {"types": ["smoke \"signals\""]}}),
+            "policies.chat.messages.types[0]: `smoke \\'signals\\'` is unknown; allowed: `binary` and `text`",
+        ),
+    ];
+    for (postern, expected) in cases {
+        let route = RouteFacts { name: None, metadata: metadata(&postern) };
+        for again in ["first", "again"] {
+            let expected = format!("the route's metadata make no valid policy: {expected}");
+            assert_eq!(told(&engine, &route).as_deref(), Some(expected.as_str()), "{again}");
+        }
+    }
+    let elsewhere = two_policies(json!([]), "pass");
+    let route = RouteFacts { name: None, metadata: metadata(&json!({"upgrade_only": true})) };
+    let expected = "the route's metadata make no valid policy: policy: is missing, and no policy is the route's otherwise; \
+                    write the name of one, or match the route in `routes`";
+    assert_eq!(told(&elsewhere, &route).as_deref(), Some(expected));
+    let garbage = RouteFacts { name: None, metadata: Some(b"\x0a\xff\xff".to_vec()) };
+    let expected = "the route's metadata make no valid policy: Envoy hands them over in a form that cannot be read; \
+                    update Envoy or Postern";
+    assert_eq!(told(&engine, &garbage).as_deref(), Some(expected));
+    let many: Map<String, Value> = (0..50).map(|i| (format!("{i}").repeat(200), json!(1))).collect();
+    let route = RouteFacts { name: None, metadata: metadata(&json!({"policy": "chat", "auth": many})) };
+    let told = told(&engine, &route).unwrap();
+    assert!(told.len() < 700, "{} bytes: {told}", told.len());
+}
+
+#[test]
+fn the_log_shows_no_secret_of_a_routes_metadata() {
+    let engine = two_policies(json!([]), "deny");
+    for secret in [
+        json!({"inline": "hunter2"}),
+        json!("hunter2"),
+        json!({"env": "hunter 2"}),
+        json!({"inline": ["hunter2"]}),
+    ] {
+        let csrf = json!({"secret": secret, "session_cookie": "sid", "from": {"query": "t"}});
+        let route = RouteFacts { name: None, metadata: metadata(&json!({"policy": "chat", "csrf": csrf})) };
+        let told = told(&engine, &route).unwrap();
+        assert!(told.contains("policies.chat.csrf.secret") && !told.contains("hunter"), "{told}");
+    }
+}
+
 #[test]
 fn an_override_lies_over_the_policy_it_names() {
     let engine = two_policies(json!([]), "deny");

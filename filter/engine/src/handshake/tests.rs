@@ -1,6 +1,8 @@
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::minting;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::request::Protocol;
 use crate::session::{Input, Output};
@@ -331,6 +333,67 @@ fn subjects_of_two_issuers_do_not_share_a_bucket() {
     assert_ne!(key(of("a")), key(of("b")));
     let nameless = json!({"iss": "a", "aud": "chat", "exp": START.as_secs() + 60});
     assert_ne!(key(nameless), key(of("a")), "without a subject the address counts");
+}
+
+#[test]
+fn users_of_two_providers_of_one_issuer_do_not_share_a_bucket() {
+    let provider = |algorithm: &str| json!({"issuer": "a", "audiences": ["chat"], "algorithms": [algorithm], "secret": {"inline": SECRET}});
+    let engine = compile(json!({
+        "providers": {"short": provider("HS256"), "long": provider("HS512")},
+        "policies": {"chat": {
+            "origins": {"allow": ["https://app.example.com"]},
+            "auth": {"providers": ["short", "long"], "from": [{"header": "authorization"}]},
+            "rates": [{"count": "handshakes", "per": "user", "limit": 5, "window": "1m"}],
+        }},
+        "default_policy": "chat",
+    }));
+    let key = |algorithm| {
+        let claims = json!({"iss": "a", "aud": "chat", "sub": "alice", "exp": START.as_secs() + 60});
+        let secret = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+        let header = json!({ "alg": algorithm }).to_string();
+        let token = minting::sign(&header, &claims.to_string(), &secret, algorithm);
+        let head = with(&request(), "authorization", format!("Bearer {token}").as_bytes());
+        run(&engine, head, TAKEN).1.first().map(|charge| charge.key).unwrap()
+    };
+    assert_eq!(key(Algorithm::HS256), key(Algorithm::HS256));
+    assert_ne!(key(Algorithm::HS256), key(Algorithm::HS512));
+}
+
+#[test]
+fn the_claim_that_the_provider_names_says_who_the_user_is() {
+    let provider = |issuer: &str, subject: &str| {
+        json!({
+            "issuer": issuer, "audiences": ["chat"], "subject": subject, "algorithms": ["HS256"],
+            "secret": {"inline": SECRET},
+        })
+    };
+    let engine = compile(json!({
+        "providers": {"a": provider("a", "uid"), "b": provider("b", "/user/id")},
+        "policies": {"chat": {
+            "origins": {"allow": ["https://app.example.com"]},
+            "auth": {"providers": ["a", "b"], "from": [{"header": "authorization"}]},
+            "rates": [{"count": "handshakes", "per": "user", "limit": 5, "window": "1m"}],
+        }},
+        "default_policy": "chat",
+    }));
+    let key = |issuer: &str, more: Value| {
+        let mut claims = json!({"iss": issuer, "aud": "chat", "exp": START.as_secs() + 60});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let head = with(&request(), "authorization", &[b"Bearer ", &token(&claims)[..]].concat());
+        run(&engine, head, TAKEN).1.first().map(|charge| charge.key).unwrap()
+    };
+    let alice = key("a", json!({"uid": "alice", "sub": "1"}));
+    assert_eq!(alice, key("a", json!({"uid": "alice", "sub": "2"})));
+    assert_ne!(alice, key("a", json!({"uid": "bob", "sub": "1"})));
+    assert_eq!(
+        key("b", json!({"user": {"id": "alice"}})),
+        key("b", json!({"user": {"id": "alice"}, "sub": "x"}))
+    );
+    assert_ne!(alice, key("b", json!({"user": {"id": "alice"}})));
+    let nobody = key("a", json!({}));
+    assert_eq!(nobody, key("a", json!({"sub": "alice"})), "without the claim the address counts");
+    assert_eq!(nobody, key("b", json!({"sub": "alice", "uid": "alice"})));
+    assert_ne!(nobody, alice);
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl From<Cause> for Stop {
 impl From<Rejected> for Stop {
     fn from(rejected: Rejected) -> Self {
         let Rejected { reason, detail, awaits, claims: _ } = rejected;
-        let wait = detail.and_then(TokenError::wait);
+        let wait = detail.as_ref().and_then(TokenError::wait);
         let refusal = Refusal { reason, wait, detail: detail.map(Into::into) };
         match awaits {
             Some((what, patience)) => Self::Await(what, patience, refusal),

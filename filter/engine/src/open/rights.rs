@@ -82,7 +82,7 @@ struct Entering {
 }
 
 /// Why a message ends the connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refused {
     pub(super) reason: Reason,
     /// For the log.
@@ -300,7 +300,7 @@ impl Rights {
         let (Found::Token(token), Some(auth)) = (found, self.auth()) else {
             let ambiguous = TokenError::from(Cause::Json(JsonError::Duplicate));
             let error = (*found == Found::Ambiguous).then_some(ambiguous);
-            let reason = error.map_or(Reason::TokenMissing, TokenError::reason);
+            let reason = error.as_ref().map_or(Reason::TokenMissing, TokenError::reason);
             return Err(Box::new(Rejected { detail: error, ..reason.into() }));
         };
         let token = without_scheme(token.as_bytes());
@@ -332,7 +332,7 @@ impl From<Reason> for Refused {
 
 impl From<&Rejected> for Refused {
     fn from(rejected: &Rejected) -> Self {
-        Self { reason: rejected.reason, detail: rejected.detail }
+        Self { reason: rejected.reason, detail: rejected.detail.clone() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Kind;
+use super::{DocumentFault, Kind};
 use crate::auth::key_set::KeySet;
 use crate::auth::revocation::RevocationList;
 
@@ -25,7 +25,7 @@ impl Content {
     }
 
     /// Reads a document.
-    pub(super) fn read(kind: Kind, document: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn read(kind: Kind, document: &[u8]) -> Result<Self, DocumentFault> {
         Ok(match kind {
             Kind::Keys => Self::Keys(Some(Rc::new(KeySet::read(document)?))),
             Kind::Revocation => Self::Revocation(Some(Rc::new(RevocationList::read(document)?))),

@@ -13,6 +13,7 @@ mod spec;
 mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Source {
     /// The number of the document at hand; 0 without one.
     at_hand: Cell<u64>,
     content: RefCell<Content>,
+    /// The providers whose keys it has.
+    providers: RefCell<BTreeSet<String>>,
     /// Whether it is asked for out of turn.
     wanted: Cell<bool>,
     /// Whether waiting for it may have become pointless, or come to an end.
@@ -74,6 +77,20 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
 }
 
+/// What is wrong with a document that was fetched, and what to do about it. It shows nothing of the document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {remedy}")]
+pub struct DocumentFault {
+    what: String,
+    remedy: String,
+}
+
+impl DocumentFault {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into() }
+    }
+}
+
 /// Why a fetch has failed. It never shows what was fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -91,7 +108,7 @@ pub enum FetchError {
     TooLarge,
     /// Not what was expected.
     #[error("{0}")]
-    Unusable(&'static str),
+    Unusable(DocumentFault),
 }
 
 /// How a fetch ended, for the shared record.
@@ -130,6 +147,7 @@ impl Source {
             record: Cell::default(),
             at_hand: Cell::default(),
             content,
+            providers: RefCell::default(),
             wanted: Cell::default(),
             stirred: Cell::default(),
         }
@@ -138,6 +156,24 @@ impl Source {
     /// What it is.
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    /// What tells it from other documents of its cluster in metrics, as labels and their values: a JWK set each of the
+    /// providers that have their keys from it, a list its path without the query.
+    pub fn labels(&self) -> Vec<(&'static str, String)> {
+        match self.spec.kind {
+            Kind::Keys => self.providers.borrow().iter().map(|name| ("provider", name.clone())).collect(),
+            Kind::Revocation => vec![("path", self.spec.bare_path().to_owned())],
+        }
+    }
+
+    /// What it is called in the log.
+    pub fn title(&self) -> String {
+        let Spec { kind, cluster, .. } = &self.spec;
+        let providers: Vec<String> = self.providers.borrow().iter().cloned().collect();
+        let of =
+            if providers.is_empty() { String::new() } else { format!(" provider={}", providers.join(",")) };
+        format!("source={} cluster={cluster}{of} uri={}", kind.name(), self.spec.shown_uri())
     }
 
     /// The key of the shared record.

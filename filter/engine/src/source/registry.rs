@@ -13,9 +13,11 @@ use super::{Source, Spec};
 pub(crate) struct Sources(Rc<RefCell<BTreeMap<Spec, Rc<Source>>>>);
 
 impl Sources {
-    /// The JWK set of a provider.
-    pub(crate) fn keys(&self, remote: &RemoteJwks) -> Rc<Source> {
-        self.get(Spec::keys(remote))
+    /// The JWK set of the provider of this name.
+    pub(crate) fn keys(&self, provider: &str, remote: &RemoteJwks) -> Rc<Source> {
+        let source = self.get(Spec::keys(remote));
+        source.providers.borrow_mut().insert(provider.to_owned());
+        source
     }
 
     /// The revocation list of a policy.

@@ -94,6 +94,20 @@ impl Spec {
         }
     }
 
+    /// Where the document is, without what its query says, which may be a secret.
+    pub fn shown_uri(&self) -> String {
+        let Self { scheme, authority, path, .. } = self;
+        match path.split_once('?') {
+            Some((path, _)) => format!("{scheme}://{authority}{path}?…"),
+            None => format!("{scheme}://{authority}{path}"),
+        }
+    }
+
+    /// The path without the query.
+    pub(super) fn bare_path(&self) -> &str {
+        self.path.split_once('?').map_or(self.path.as_str(), |(path, _)| path)
+    }
+
     /// What all of this document is shared under: whoever asks for it, however often.
     pub(super) fn identity(&self) -> String {
         let Self { kind, cluster, scheme, authority, path, .. } = self;

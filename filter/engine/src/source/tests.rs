@@ -309,6 +309,8 @@ fn only_a_good_answer_is_taken() {
     all[0].tick(&mut shared, START);
     all[0].answered(&mut shared, b"200", &good(), START).unwrap();
     let large = vec![b' '; Kind::Keys.max_bytes() + 1];
+    let unusable = |what: &str, remedy: &str| FetchError::Unusable(DocumentFault::new(what, remedy));
+    let no_set = "have `uri` name a JWK set (RFC 7517)";
     let cases: [(&[u8], &[u8], FetchError); 9] = [
         (b"", b"", FetchError::NoAnswer),
         (b"2OO", &other(), FetchError::NoAnswer),
@@ -316,9 +318,20 @@ fn only_a_good_answer_is_taken() {
         (b"301", &other(), FetchError::Status(301)),
         (b"503", &other(), FetchError::Status(503)),
         (b"200", &large, FetchError::TooLarge),
-        (b"200", b"", FetchError::Unusable("no unambiguous JSON")),
-        (b"200", b"{\"keys\": [], \"keys\": []}", FetchError::Unusable("no unambiguous JSON")),
-        (b"200", b"{\"keys\": []}", FetchError::Unusable("no key that can be used")),
+        (b"200", b"", unusable("no unambiguous JSON: not JSON", no_set)),
+        (
+            b"200",
+            b"{\"keys\": [], \"keys\": []}",
+            unusable("no unambiguous JSON: a member occurs twice", no_set),
+        ),
+        (
+            b"200",
+            b"{\"keys\": []}",
+            unusable(
+                "no key that can be used: `keys` is empty",
+                "have the issuer publish public keys for signatures",
+            ),
+        ),
     ];
     for (i, (status, body, error)) in (1..).zip(cases) {
         let now = START + s(10 * i);

@@ -1,8 +1,8 @@
-use postern_config::{JsonPointer, Provider};
+use postern_config::Provider;
 use serde_json::json;
 
 use super::*;
-use crate::auth::minting::{self, NOW, keyring, now, public_provider};
+use crate::auth::minting::{self, NOW, claim_path, keyring, now, public_provider};
 
 /// The claims of a token that says `more` beside what it must.
 fn accepted(more: Value) -> Claims {
@@ -10,10 +10,6 @@ fn accepted(more: Value) -> Claims {
     payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let keyring = keyring([public_provider()]);
     Claims::accept(payload, keyring.providers(&["main".into()])[0], now()).unwrap()
-}
-
-fn path(text: &str) -> ClaimPath {
-    JsonPointer::new(text).map_or_else(|_| ClaimPath::Name(text.into()), ClaimPath::Pointer)
 }
 
 #[test]
@@ -36,7 +32,7 @@ fn a_claim_is_found_by_name_or_by_pointer_and_null_is_absent() {
         ("gone", None),
         ("absent", None),
     ] {
-        assert_eq!(claims.get(&path(text)), expected.as_ref(), "{text}");
+        assert_eq!(claims.get(&claim_path(text)), expected.as_ref(), "{text}");
     }
 }
 
@@ -63,7 +59,7 @@ fn contains_looks_for_a_member_of_an_array_or_a_word_of_a_string() {
         (json!([]), json!("chat"), false),
         (json!(null), json!(null), false),
     ] {
-        let line = Requirement { claim: path("claim"), test: Test::Contains(wanted.clone()) };
+        let line = Requirement { claim: claim_path("claim"), test: Test::Contains(wanted.clone()) };
         assert_eq!(accepted(json!({ "claim": claim })).meet(&[line]), holds, "{claim} contains {wanted}");
     }
 }
@@ -85,7 +81,7 @@ fn one_of_wants_the_whole_value() {
         (json!(null), false),
     ] {
         let scalars = vec![json!("gold"), json!("silver"), json!(1), json!(true)];
-        let line = Requirement { claim: path("/realm/tier"), test: Test::OneOf(scalars) };
+        let line = Requirement { claim: claim_path("/realm/tier"), test: Test::OneOf(scalars) };
         assert_eq!(accepted(json!({"realm": {"tier": claim}})).meet(&[line]), holds, "{claim}");
     }
 }
@@ -99,7 +95,7 @@ fn large_integers_are_not_rounded_into_each_other() {
 #[test]
 fn every_line_of_require_must_hold() {
     let contains =
-        |name: &str, word: &str| Requirement { claim: path(name), test: Test::Contains(word.into()) };
+        |name: &str, word: &str| Requirement { claim: claim_path(name), test: Test::Contains(word.into()) };
     let claims = accepted(json!({"scope": "chat mail"}));
     assert!(claims.meet(&[]));
     assert!(claims.meet(&[contains("scope", "chat"), contains("scope", "mail")]));
@@ -122,6 +118,31 @@ fn a_connection_ends_at_exp_with_skew_and_grace_and_never_overflows() {
     let provider = keyring.providers(&["main".into()])[0];
     let payload = minting::claims_with("nbf", json!(u64::MAX));
     assert_eq!(Claims::accept(payload, provider, now()).unwrap().ends(second(1)), Duration::MAX);
+}
+
+#[test]
+fn the_subject_is_the_claim_that_the_provider_names_and_text() {
+    let subject = |claim: &str, more: Value| {
+        let mut payload = minting::claims();
+        payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let keyring = keyring([Provider { subject: claim_path(claim), ..public_provider() }]);
+        let claims = Claims::accept(payload, keyring.providers(&["main".into()])[0], now());
+        claims.map(|claims| claims.subject().map(str::to_owned))
+    };
+    let wrong_type = |claim| Err(Cause::ClaimType(claim).into());
+    for (claim, said, expected) in [
+        ("sub", json!({}), Ok(Some("alice".to_owned()))),
+        ("email", json!({"email": "bob@example.com"}), Ok(Some("bob@example.com".to_owned()))),
+        ("/user/id", json!({"user": {"id": "7"}}), Ok(Some("7".to_owned()))),
+        ("email", json!({}), Ok(None)),
+        ("/user/id", json!({"user": "7", "/user/id": "7"}), Ok(None)),
+        ("email", json!({"email": 7}), wrong_type(ClaimName::of("email"))),
+        ("email", json!({"email": null}), wrong_type(ClaimName::of("email"))),
+        ("/user/id", json!({"user": {"id": ["7"]}}), wrong_type(ClaimName::of("/user/id"))),
+        ("email", json!({"email": "bob@example.com", "sub": 7}), wrong_type(ClaimName::of("sub"))),
+    ] {
+        assert_eq!(subject(claim, said.clone()), expected, "{claim} of {said}");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 use jsonwebtoken::{Algorithm, EncodingKey};
-use postern_config::{KeySource, Provider};
+use postern_config::{Algorithm as Allowed, Audiences, Issuer, KeySource, Provider};
 use serde_json::json;
 
 use super::*;
+use crate::auth::error::ClaimName;
 use crate::auth::forgeries::FORGERIES_A_MINUTE;
 use crate::auth::keys::Keyring;
 use crate::auth::minting::*;
@@ -72,7 +73,7 @@ fn a_kid_picks_its_key_and_says_nothing_about_a_shared_secret() {
 #[test]
 fn times_are_judged_by_the_clock_that_is_passed_in() {
     let skewed = claims();
-    let expired = Some(TokenError::Expired);
+    let expired = || Some(TokenError::Expired);
     let early = refused(Cause::NotYetValid);
     let not_before = claims_with("nbf", json!(NOW + 100));
     let fraction = claims_with("exp", json!(NOW as f64 + 0.5));
@@ -80,13 +81,13 @@ fn times_are_judged_by_the_clock_that_is_passed_in() {
         ("in force", &skewed, 0, None),
         ("at exp", &skewed, 300_000, None),
         ("within the skew", &skewed, 329_999, None),
-        ("at the end of the skew", &skewed, 330_000, expired),
-        ("long after", &skewed, 9_999_999, expired),
+        ("at the end of the skew", &skewed, 330_000, expired()),
+        ("long after", &skewed, 9_999_999, expired()),
         ("before nbf and the skew", &not_before, 69_999, early),
         ("within the skew before nbf", &not_before, 70_000, None),
         ("after nbf", &not_before, 100_000, None),
         ("fraction of exp", &fraction, 30_499, None),
-        ("past the fraction", &fraction, 30_500, expired),
+        ("past the fraction", &fraction, 30_500, expired()),
     ] {
         let at = now() + Duration::from_millis(offset_ms);
         let verdict = verdict_of([public_provider()], mint(Algorithm::EdDSA, claims), at);
@@ -125,8 +126,179 @@ fn any_audience_of_the_provider_among_those_of_the_token_will_do() {
 }
 
 #[test]
+fn a_provider_takes_tokens_of_any_of_its_issuers_and_of_tenants_that_are_allowed() {
+    let document = json!({
+        "providers": {"main": {
+            "issuer": ["https://login.example.com/{tenant}/v2.0", "https://sts.example.com/{tenant}/", "https://old.example.com"],
+            "issuer_allow": {"tenant": ["one", "two"]},
+            "audiences": ["chat"], "algorithms": ["EdDSA"], "jwks": {"inline": {"keys": [issuer_keys()["keys"][3]]}},
+        }},
+        "policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}},
+    });
+    let providers = postern_config::Config::from_value(document).unwrap().providers;
+    let verdict = |iss: &str| {
+        let token = mint(Algorithm::EdDSA, &claims_with("iss", json!(iss)));
+        verdict_of(providers.values().cloned(), token, now()).map(|claims| claims.issuer().map(str::to_owned))
+    };
+    for iss in
+        ["https://login.example.com/one/v2.0", "https://sts.example.com/two/", "https://old.example.com"]
+    {
+        assert_eq!(verdict(iss), Ok(Some(iss.to_owned())));
+    }
+    for iss in [
+        "https://login.example.com/three/v2.0",
+        "https://login.example.com/{tenant}/v2.0",
+        "https://login.example.com//v2.0",
+        "https://login.example.com/one/two/v2.0",
+        "https://login.example.com/on%65/v2.0",
+        "https://login.example.com/common/v2.0",
+        "https://sts.example.com/two",
+        "https://old.example.com/",
+        "one",
+        "",
+    ] {
+        assert_eq!(verdict(iss).err(), refused(Cause::UnknownIssuer), "{iss}");
+    }
+}
+
+#[test]
+fn of_providers_with_one_issuer_the_algorithm_chooses_and_no_secret_meets_a_public_key() {
+    let legacy = Provider {
+        name: "legacy".into(),
+        issuers: vec![Issuer::exactly(ISSUER)],
+        algorithms: vec![Allowed::HS256],
+        ..secret_provider()
+    };
+    let later = Provider { name: "later".into(), algorithms: vec![Allowed::ES256], ..public_provider() };
+    let verdict = |token: &str| {
+        // Whichever of them comes first.
+        let orders = [[legacy.clone(), later.clone()], [later.clone(), legacy.clone()]];
+        let [one, other] =
+            orders.map(|order| verdict_of(order, token, now()).map(|claims| claims.provider().to_owned()));
+        assert_eq!(one, other);
+        one
+    };
+    assert_eq!(verdict(&mint(Algorithm::HS256, &claims())), Ok("legacy".to_owned()));
+    assert_eq!(verdict(&mint(Algorithm::ES256, &claims())), Ok("later".to_owned()));
+    for algorithm in [Algorithm::HS512, Algorithm::ES384, Algorithm::RS256, Algorithm::EdDSA] {
+        assert_eq!(verdict(&mint(algorithm, &claims())).err(), refused(Cause::Algorithm), "{algorithm:?}");
+    }
+    let jwk = issuer_keys()["keys"][1].clone();
+    let text = |name: &str| jwk[name].as_str().unwrap().to_owned();
+    let point = [&[4][..], &decoded(&text("x")), &decoded(&text("y"))].concat();
+    for public in [jwk.to_string().into_bytes(), text("x").into_bytes(), decoded(&text("x")), point] {
+        let secret = EncodingKey::from_secret(&public);
+        for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"p256"}"#] {
+            let forged = sign(header, &claims().to_string(), &secret, Algorithm::HS256);
+            assert_eq!(verdict(&forged).err(), refused(Cause::Signature));
+        }
+    }
+    let by_secret = mint(Algorithm::HS256, &claims());
+    let (_, signature) = by_secret.rsplit_once('.').unwrap();
+    let renamed = format!("{}.{}.{signature}", encode(r#"{"alg":"ES256"}"#), encode(claims().to_string()));
+    assert_eq!(verdict(&renamed).err(), refused(Cause::Signature));
+}
+
+#[test]
+fn of_providers_without_an_issuer_the_algorithm_chooses_too() {
+    let nameless = |name: &str, algorithm| Provider {
+        name: name.into(),
+        issuers: Vec::new(),
+        algorithms: vec![algorithm],
+        ..secret_provider()
+    };
+    let verdict = |algorithm| {
+        let providers = [nameless("short", Allowed::HS256), nameless("long", Allowed::HS512)];
+        let token = mint(algorithm, &claims_without("iss"));
+        verdict_of(providers, token, now()).map(|claims| claims.provider().to_owned())
+    };
+    assert_eq!(verdict(Algorithm::HS256), Ok("short".to_owned()));
+    assert_eq!(verdict(Algorithm::HS512), Ok("long".to_owned()));
+    assert_eq!(verdict(Algorithm::HS384).err(), refused(Cause::Algorithm));
+}
+
+#[test]
+fn another_claim_says_whom_a_token_is_for_where_the_policy_names_it() {
+    let verdict = |claim: &str, more: Value| {
+        let mut claims = claims_without("aud");
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let provider = Provider { audiences: bound(claim, ["chat", "video"]), ..public_provider() };
+        verdict_of([provider], mint(Algorithm::EdDSA, &claims), now()).err()
+    };
+    let elsewhere = |claim| refused(Cause::Audience(ClaimName::of(claim)));
+    let absent = |claim| refused(Cause::NoAudience(ClaimName::of(claim)));
+    let wrong_type = |claim| refused(Cause::ClaimType(ClaimName::of(claim)));
+    for (claim, said, expected) in [
+        ("client_id", json!({"client_id": "chat"}), None),
+        ("azp", json!({"azp": "video", "aud": 7}), None),
+        ("azp", json!({"azp": ["mail", "chat"]}), None),
+        ("/client/id", json!({"client": {"id": "chat"}}), None),
+        ("client_id", json!({"client_id": "mail", "aud": "chat"}), elsewhere("client_id")),
+        ("client_id", json!({"client_id": "chat "}), elsewhere("client_id")),
+        ("client_id", json!({"client_id": []}), elsewhere("client_id")),
+        ("client_id", json!({"aud": "chat"}), absent("client_id")),
+        ("/client/id", json!({"client": {}, "/client/id": "chat"}), absent("/client/id")),
+        ("/client/id", json!({"client": "chat"}), absent("/client/id")),
+        ("client_id", json!({"client_id": null}), wrong_type("client_id")),
+        ("client_id", json!({"client_id": 7}), wrong_type("client_id")),
+        ("client_id", json!({"client_id": ["chat", 7]}), wrong_type("client_id")),
+        ("/client/id", json!({"client": {"id": {}}}), wrong_type("/client/id")),
+    ] {
+        assert_eq!(verdict(claim, said.clone()), expected, "{claim} of {said}");
+    }
+}
+
+#[test]
+fn tokens_for_anybody_pass_only_where_the_policy_says_so() {
+    let unbound = || Provider { audiences: Audiences::Unbound, ..public_provider() };
+    for claims in [claims_without("aud"), claims_with("aud", json!("mail")), claims()] {
+        assert!(verdict_of([unbound()], mint(Algorithm::EdDSA, &claims), now()).is_ok(), "{claims}");
+    }
+    let elsewhere = claims_with("iss", json!("https://evil.example/"));
+    assert_eq!(
+        verdict_of([unbound()], mint(Algorithm::EdDSA, &elsewhere), now()).err(),
+        refused(Cause::UnknownIssuer)
+    );
+}
+
+#[test]
+fn the_log_names_the_claim_that_is_wrong_and_nothing_that_it_says() {
+    let told = |audiences: Audiences, claims: Value| {
+        let provider = Provider { audiences, ..public_provider() };
+        verdict_of([provider], mint(Algorithm::EdDSA, &claims), now()).unwrap_err().to_string()
+    };
+    let by_client = || bound("client_id", ["chat"]);
+    let expires_oddly = {
+        let mut claims = claims_with("exp", json!("hidden"));
+        claims["client_id"] = json!("chat");
+        claims
+    };
+    for (audiences, claims, expected) in [
+        (
+            bound("aud", ["chat"]),
+            claims_with("aud", json!("hidden")),
+            "meant for another audience, by its claim `aud`",
+        ),
+        (
+            by_client(),
+            claims_with("client_id", json!("hidden")),
+            "meant for another audience, by its claim `client_id`",
+        ),
+        (by_client(), claims(), "its claim `client_id`, which should say whom it is for, is absent"),
+        (
+            by_client(),
+            claims_with("client_id", json!({"hidden": 1})),
+            "its claim `client_id` has the wrong type",
+        ),
+        (by_client(), expires_oddly, "its claim `exp` has the wrong type"),
+    ] {
+        assert_eq!(told(audiences, claims), format!("the token is not valid: {expected}"));
+    }
+}
+
+#[test]
 fn a_provider_without_an_issuer_is_chosen_only_when_no_issuer_matches() {
-    let nameless = || Provider { name: "nameless".into(), issuer: None, ..secret_provider() };
+    let nameless = || Provider { name: "nameless".into(), issuers: Vec::new(), ..secret_provider() };
     let hs256 = |iss: &str| mint(Algorithm::HS256, &claims_with("iss", json!(iss)));
     let chosen = |token: String| {
         verdict_of([nameless(), public_provider(), secret_provider()], token, now())
@@ -243,7 +415,7 @@ fn an_address_that_sends_forged_tokens_has_to_wait_and_honest_ones_behind_it_kee
     }
     let wait = Some(TokenError::TooManyForged(Duration::from_millis(600)));
     assert_eq!(verdict(b"a", &forged, now()).err(), wait);
-    assert_eq!(wait.map(TokenError::reason), Some(crate::reason::Reason::HandshakeRate));
+    assert_eq!(wait.as_ref().map(TokenError::reason), Some(crate::reason::Reason::HandshakeRate));
     assert_eq!(verdict(b"a", &fresh, now()).err(), wait, "nobody knows yet that it is genuine");
     assert!(verdict(b"a", &known, now()).is_ok(), "that is known");
     assert!(verdict(b"a", &secret, now()).is_ok(), "a shared secret costs nothing to speak of");
@@ -281,7 +453,7 @@ fn no_changed_bit_of_a_token_is_accepted_or_panics() {
 fn a_key_of_another_issuer_does_not_sign_for_this_one() {
     let theirs = Provider {
         name: "theirs".into(),
-        issuer: Some("https://their.example.com/".into()),
+        issuers: vec![Issuer::exactly("https://their.example.com/")],
         keys: KeySource::Inline(json!({"keys": [jwk(&other_rsa(), Algorithm::RS256, Some("rsa"))]})),
         ..public_provider()
     };
@@ -301,10 +473,12 @@ fn a_token_that_was_verified_is_judged_anew_in_all_but_its_signature() {
     assert_eq!(verdict(NOW + 329), None);
     assert_eq!(verdict(NOW + 330), Some(TokenError::Expired));
     assert_eq!(verdict(NOW), None, "also when a clock is set back");
-    let elsewhere = Provider { audiences: vec!["mail".into()], ..public_provider() };
     let mut provider = providers[0].clone();
-    provider.audiences = elsewhere.audiences;
-    assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(Cause::Audience));
+    provider.audiences = bound("aud", ["mail"]);
+    assert_eq!(
+        verify(token.as_bytes(), &[&provider], now()).err(),
+        refused(Cause::Audience(ClaimName::of("aud")))
+    );
     provider.algorithms = vec![Algorithm::RS256];
     assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(Cause::Algorithm));
     provider.max_token_bytes = 1;

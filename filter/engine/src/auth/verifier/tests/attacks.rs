@@ -242,15 +242,15 @@ fn no_form_but_three_parts_of_base64url_is_a_token() {
 
 #[test]
 fn no_json_that_two_readers_read_differently_is_believed() {
-    let duplicate = Cause::Json(JsonError::Duplicate);
+    let duplicate = || Cause::Json(JsonError::Duplicate);
     let deep = |depth: usize| format!(r#"{{"alg":"EdDSA","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let claims_then = |more: &str| claims().to_string().replacen('{', &format!("{{{more},"), 1);
     all_refused([
-        ("alg twice", with_header(r#"{"alg":"none","alg":"EdDSA"}"#), duplicate),
-        ("alg twice, escaped", with_header(r#"{"alg":"EdDSA","\u0061lg":"none"}"#), duplicate),
-        ("sub twice", with_payload(&claims_then(r#""sub":"root""#)), duplicate),
-        ("exp twice", with_payload(&claims_then(r#""e\u0078p":9e9"#)), duplicate),
-        ("twice, within", with_payload(&claims_then(r#""realm":{"tier":1,"tier":2}"#)), duplicate),
+        ("alg twice", with_header(r#"{"alg":"none","alg":"EdDSA"}"#), duplicate()),
+        ("alg twice, escaped", with_header(r#"{"alg":"EdDSA","\u0061lg":"none"}"#), duplicate()),
+        ("sub twice", with_payload(&claims_then(r#""sub":"root""#)), duplicate()),
+        ("exp twice", with_payload(&claims_then(r#""e\u0078p":9e9"#)), duplicate()),
+        ("twice, within", with_payload(&claims_then(r#""realm":{"tier":1,"tier":2}"#)), duplicate()),
         ("deep header", with_header(&deep(32)), Cause::Json(JsonError::TooDeep)),
         ("deep payload", with_payload(&deep(32)), Cause::Json(JsonError::TooDeep)),
         ("abysmal payload", with_payload(&"[".repeat(3000)), Cause::Json(JsonError::TooDeep)),
@@ -272,37 +272,39 @@ fn no_json_that_two_readers_read_differently_is_believed() {
 #[test]
 fn no_claim_of_another_type_or_for_somebody_else_passes() {
     let without = |name| mint(Algorithm::EdDSA, &claims_without(name));
+    let wrong_type = |name| Cause::ClaimType(ClaimName::of(name));
+    let elsewhere = || Cause::Audience(ClaimName::of("aud"));
     all_refused([
         ("no exp", without("exp"), Cause::NoExpiry),
-        ("exp as text", with_claim("exp", json!("4000000000")), Cause::ClaimType),
-        ("exp true", with_claim("exp", json!(true)), Cause::ClaimType),
-        ("exp null", with_claim("exp", json!(null)), Cause::ClaimType),
-        ("exp as a list", with_claim("exp", json!([4_000_000_000_u64])), Cause::ClaimType),
-        ("nbf as text", with_claim("nbf", json!("0")), Cause::ClaimType),
-        ("nbf null", with_claim("nbf", json!(null)), Cause::ClaimType),
+        ("exp as text", with_claim("exp", json!("4000000000")), wrong_type("exp")),
+        ("exp true", with_claim("exp", json!(true)), wrong_type("exp")),
+        ("exp null", with_claim("exp", json!(null)), wrong_type("exp")),
+        ("exp as a list", with_claim("exp", json!([4_000_000_000_u64])), wrong_type("exp")),
+        ("nbf as text", with_claim("nbf", json!("0")), wrong_type("nbf")),
+        ("nbf null", with_claim("nbf", json!(null)), wrong_type("nbf")),
         ("nbf to come", with_claim("nbf", json!(NOW + 31)), Cause::NotYetValid),
-        ("iat as text", with_claim("iat", json!("0")), Cause::ClaimType),
-        ("iat false", with_claim("iat", json!(false)), Cause::ClaimType),
-        ("no aud", without("aud"), Cause::Audience),
-        ("aud of others", with_claim("aud", json!("mail")), Cause::Audience),
-        ("part of an aud", with_claim("aud", json!("cha")), Cause::Audience),
-        ("aud in another case", with_claim("aud", json!("Chat")), Cause::Audience),
-        ("aud and a blank", with_claim("aud", json!("chat ")), Cause::Audience),
-        ("auds as words", with_claim("aud", json!("chat video")), Cause::Audience),
-        ("empty aud", with_claim("aud", json!([])), Cause::Audience),
-        ("aud in a list in a list", with_claim("aud", json!([["chat"]])), Cause::ClaimType),
-        ("aud among others", with_claim("aud", json!(["chat", 1])), Cause::ClaimType),
-        ("aud as an object", with_claim("aud", json!({"chat": 1})), Cause::ClaimType),
-        ("aud null", with_claim("aud", json!(null)), Cause::ClaimType),
+        ("iat as text", with_claim("iat", json!("0")), wrong_type("iat")),
+        ("iat false", with_claim("iat", json!(false)), wrong_type("iat")),
+        ("no aud", without("aud"), Cause::NoAudience(ClaimName::of("aud"))),
+        ("aud of others", with_claim("aud", json!("mail")), elsewhere()),
+        ("part of an aud", with_claim("aud", json!("cha")), elsewhere()),
+        ("aud in another case", with_claim("aud", json!("Chat")), elsewhere()),
+        ("aud and a blank", with_claim("aud", json!("chat ")), elsewhere()),
+        ("auds as words", with_claim("aud", json!("chat video")), elsewhere()),
+        ("empty aud", with_claim("aud", json!([])), elsewhere()),
+        ("aud in a list in a list", with_claim("aud", json!([["chat"]])), wrong_type("aud")),
+        ("aud among others", with_claim("aud", json!(["chat", 1])), wrong_type("aud")),
+        ("aud as an object", with_claim("aud", json!({"chat": 1})), wrong_type("aud")),
+        ("aud null", with_claim("aud", json!(null)), wrong_type("aud")),
         ("no iss", without("iss"), Cause::UnknownIssuer),
         ("unknown iss", with_claim("iss", json!("https://evil.example/")), Cause::UnknownIssuer),
         ("iss without its slash", with_claim("iss", json!("https://auth.example.com")), Cause::UnknownIssuer),
         ("iss and more", with_claim("iss", json!("https://auth.example.com/evil")), Cause::UnknownIssuer),
-        ("iss as a list", with_claim("iss", json!([ISSUER])), Cause::ClaimType),
-        ("iss null", with_claim("iss", json!(null)), Cause::ClaimType),
-        ("sub as a number", with_claim("sub", json!(1)), Cause::ClaimType),
-        ("sub null", with_claim("sub", json!(null)), Cause::ClaimType),
-        ("jti as a number", with_claim("jti", json!(1)), Cause::ClaimType),
-        ("sid as a list", with_claim("sid", json!(["s"])), Cause::ClaimType),
+        ("iss as a list", with_claim("iss", json!([ISSUER])), wrong_type("iss")),
+        ("iss null", with_claim("iss", json!(null)), wrong_type("iss")),
+        ("sub as a number", with_claim("sub", json!(1)), wrong_type("sub")),
+        ("sub null", with_claim("sub", json!(null)), wrong_type("sub")),
+        ("jti as a number", with_claim("jti", json!(1)), wrong_type("jti")),
+        ("sid as a list", with_claim("sid", json!(["s"])), wrong_type("sid")),
     ]);
 }

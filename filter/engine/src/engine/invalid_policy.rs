@@ -1,0 +1,45 @@
+//! Why a route's metadata make no valid policy, as a line of the log may have it.
+
+use std::rc::Rc;
+
+use postern_config::Problem;
+
+/// What is wrong first, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the route's metadata make no valid policy: {0}")]
+pub struct InvalidPolicy(Rc<str>);
+
+impl InvalidPolicy {
+    /// The most characters of it. There is one for every different override that is kept.
+    const MOST: usize = 512;
+
+    /// The first of `problems`, and how many more there are.
+    pub(super) fn of(problems: &[Problem]) -> Self {
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        let mut text: String = first
+            .chars()
+            .map(|c| match c {
+                // The log has it between quotes.
+                '"' => '\'',
+                c if c.is_control() => ' ',
+                c => c,
+            })
+            .take(Self::MOST)
+            .collect();
+        if first.chars().nth(Self::MOST).is_some() {
+            text.push('…');
+        }
+        match problems.len() {
+            0 | 1 => {}
+            2 => text.push_str(", and 1 more problem"),
+            count => text.push_str(&format!(", and {} more problems", count.saturating_sub(1))),
+        }
+        Self(text.into())
+    }
+}
+
+impl From<Problem> for InvalidPolicy {
+    fn from(problem: Problem) -> Self {
+        Self::of(&[problem])
+    }
+}
