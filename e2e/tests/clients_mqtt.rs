@@ -1,7 +1,7 @@
 //! MQTT over WebSockets: paho-mqtt, whose answers to Pings have no mask, and mosquitto.
 //!
 //! `POSTERN_MQTT_IDLE_SECONDS` has a client idle for so long under the default `liveness` besides.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail anywhere")]
 #![allow(clippy::print_stdout, reason = "how long a client idled is worth seeing")]
 
 use std::net::SocketAddr;
@@ -92,8 +92,13 @@ async fn visit(scene: &RunningScene, idle: Duration) -> Option<Value> {
     Some(serde_json::from_str(&outcome.stdout).expect("a report in JSON"))
 }
 
+/// The client says where it goes to when it is asked where it comes from.
 fn policy(liveness: &Value) -> Value {
-    json!({"subprotocols": {"allow": ["mqtt"]}, "messages": {"types": ["binary"]}, "liveness": liveness})
+    let own = format!("https://{}:*", place::current().host());
+    json!({
+        "origins": {"allow": [own], "missing": "deny"}, "subprotocols": {"allow": ["mqtt"], "require": true},
+        "messages": {"types": ["binary"]}, "liveness": liveness,
+    })
 }
 
 async fn pings(scene: &RunningScene) -> f64 {
