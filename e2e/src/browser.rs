@@ -1,4 +1,5 @@
-//! A real browser: headless Chromium, which opens a page of a chosen origin and reports what its WebSockets saw.
+//! A real browser: headless Chromium, which opens a page of a chosen origin, or one in a file, and reports what its
+//! WebSockets saw.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -22,9 +23,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Around the test's script: `report(value)` ends the test, and so does an error.
+/// Around the test's script: `report(value)` ends the test, and so does an error. `{home}` stands for where reports go.
 const PAGE_START: &str = "<!doctype html><meta charset=utf-8><title>Postern</title><script type=module>
-const report = (value) => fetch('/report', {method: 'POST', body: JSON.stringify(value)});
+const report = (value) => fetch('{home}/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify(value)});
 // Opens a socket, sends each message once it is open, and resolves with all that was seen when it has closed.
 const visit = (url, {protocols = [], messages = [], closeAfter = Infinity} = {}) => new Promise((resolve) => {
   const seen = {opened: false, protocol: '', messages: [], code: null, reason: null, clean: null};
@@ -46,22 +47,46 @@ pub struct Page {
     listener: TcpListener,
     host: String,
     certificate: Certificate,
+    source: PageSource,
+}
+
+/// Where the browser has the page from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PageSource {
+    Server,
+    File,
+    /// In a browser that lets files read files, as those of which apps are made do.
+    FileOfApp,
 }
 
 impl Page {
     /// A page at `https://<host>:<free port>`, whatever name `host` is. `None`, after saying so loudly, when there is
     /// no Chromium (`$CHROMIUM`, or a usual name on the path); with `CI=true` that is a failure.
     pub async fn at(host: &str) -> Option<Self> {
+        Self::new(host, PageSource::Server).await
+    }
+
+    /// A page in a file of this machine; `None` as for [`Page::at`].
+    pub async fn in_file() -> Option<Self> {
+        Self::new("localhost", PageSource::File).await
+    }
+
+    /// The same in a browser that lets files read files, as those of which apps are made do.
+    pub async fn in_file_of_app() -> Option<Self> {
+        Self::new("localhost", PageSource::FileOfApp).await
+    }
+
+    async fn new(host: &str, source: PageSource) -> Option<Self> {
         let Some(chromium) = find() else {
             not_run("there is no Chromium to test with; install one, or name it in CHROMIUM");
             return None;
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let certificate = Certificate::self_signed(&[host]);
-        Some(Self { chromium, listener, host: host.to_owned(), certificate })
+        Some(Self { chromium, listener, host: host.to_owned(), certificate, source })
     }
 
-    /// The page's origin, as the browser writes it.
+    /// The page's origin, as the browser writes it, unless it is in a file.
     pub fn origin(&self) -> String {
         let port = self.listener.local_addr().expect("the port just bound").port();
         format!("https://{}:{port}", self.host)
@@ -72,7 +97,15 @@ impl Page {
     /// closed with `{opened, protocol, messages, code, reason, clean}`.
     pub async fn run(self, script: &str) -> Value {
         let profile = tempfile::tempdir().expect("a temporary folder");
-        let url = format!("{}/", self.origin());
+        let page = format!("{PAGE_START}{script}{PAGE_END}").replace("{home}", &self.origin());
+        let file = profile.path().join("page.html");
+        std::fs::write(&file, &page).expect("a writable folder");
+        let url = match self.source {
+            PageSource::Server => format!("{}/", self.origin()),
+            PageSource::File | PageSource::FileOfApp => format!("file://{}", file.display()),
+        };
+        let leave: &[&str] =
+            if self.source == PageSource::FileOfApp { &["--allow-file-access-from-files"] } else { &[] };
         let mut browser = Command::new(&self.chromium)
             .args([
                 "--headless=new",
@@ -83,6 +116,7 @@ impl Page {
             ])
             .args(["--disable-dev-shm-usage", "--host-resolver-rules=MAP * 127.0.0.1"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
+            .args(leave)
             .arg(url)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -90,9 +124,7 @@ impl Page {
             .kill_on_drop(true)
             .spawn()
             .expect("Chromium to start");
-        let report =
-            within(LIMIT, "the report of a page", self.serve(format!("{PAGE_START}{script}{PAGE_END}")))
-                .await;
+        let report = within(LIMIT, "the report of a page", self.serve(page)).await;
         browser.kill().await.expect("Chromium to end");
         report
     }

@@ -1,8 +1,11 @@
-//! Libraries of Python that know nothing of this project: `websockets`, a client and a server, and PyJWT, an issuer.
+//! Libraries of Python that know nothing of this project: clients, servers and an issuer; `e2e/python-requirements.txt`
+//! names them.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -16,19 +19,9 @@ use crate::place;
 /// Starting an interpreter on a busy machine takes its time.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What scripts import.
-const LIBRARIES: [&str; 3] = ["cryptography", "jwt", "websockets"];
-
-/// Whether the Python of this place takes the libraries, some of which were built for one in particular.
-static IMPORTABLE: LazyLock<Result<(), String>> = LazyLock::new(|| {
-    let mut python = std::process::Command::new("python3");
-    python.args(["-c", &format!("import {}", LIBRARIES.join(", "))]);
-    let output = python.env("PYTHONPATH", workspace().join(".tools/python")).output();
-    let output = output.map_err(|error| format!("python3 does not start: {error}"))?;
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last = complaint.lines().last().unwrap_or_default();
-    if output.status.success() { Ok(()) } else { Err(format!("python3 cannot use its libraries: {last}")) }
-});
+/// What became of importing what a script does, by its import statements: some libraries were built for one Python in
+/// particular, and this place may have another.
+static IMPORTS: LazyLock<Mutex<HashMap<String, Result<(), String>>>> = LazyLock::new(Mutex::default);
 
 /// What a script printed and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,12 +34,17 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-/// Runs a Python script that may import these libraries, with these arguments. `None`, after saying so loudly, when one
-/// of them is not there; with `CI=true` that is a failure.
+/// Runs a Python script, each of whose import statements stands on a line of its own, with these arguments. `None`, after
+/// saying so loudly, when one of its libraries is not there; with `CI=true` that is a failure.
 pub async fn run(script: &str, arguments: &[&str]) -> Option<Outcome> {
+    run_for(LIMIT, script, arguments).await
+}
+
+/// As [`run`], for scripts that take their time, but no more than `limit`.
+pub async fn run_for(limit: Duration, script: &str, arguments: &[&str]) -> Option<Outcome> {
     let mut command = command(script)?;
     command.args(arguments).stdin(Stdio::null());
-    let output = within(LIMIT, "a Python script", command.output()).await.expect("python3 to start");
+    let output = within(limit, "a Python script", command.output()).await.expect("python3 to start");
     Some(Outcome {
         success: output.status.success(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -83,16 +81,33 @@ pub async fn serve(script: &str) -> Option<Service> {
 }
 
 fn command(script: &str) -> Option<Command> {
-    let libraries = workspace().join(".tools/python");
-    if let Some(missing) = LIBRARIES.iter().find(|library| !libraries.join(library).is_dir()) {
-        not_run(&format!("the Python library {missing} is missing; `make python` fetches it"));
-        return None;
-    }
-    if let Err(why) = &*IMPORTABLE {
-        not_run(why);
+    let statement = |line: &&str| line.starts_with("import ") || line.starts_with("from ");
+    let imports = script.lines().filter(statement).collect::<Vec<_>>().join("\n");
+    let mut known = IMPORTS.lock().expect("a lock that no panic has poisoned");
+    let outcome = known.entry(imports).or_insert_with_key(|imports| import(imports)).clone();
+    drop(known);
+    if let Err(why) = outcome {
+        not_run(&why);
         return None;
     }
     let mut command = Command::new("python3");
-    command.args(["-c", script]).env("PYTHONPATH", libraries).kill_on_drop(true);
+    command.args(["-c", script]).env("PYTHONPATH", libraries()).kill_on_drop(true);
     Some(command)
+}
+
+fn libraries() -> PathBuf {
+    workspace().join(".tools/python")
+}
+
+/// Executes import statements, and nothing else.
+fn import(statements: &str) -> Result<(), String> {
+    let mut python = std::process::Command::new("python3");
+    let output = python.args(["-c", statements]).env("PYTHONPATH", libraries()).output();
+    let output = output.map_err(|error| format!("python3 does not start: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last = complaint.lines().last().unwrap_or_default();
+    Err(format!("python3 cannot use its libraries, which `make python` fetches: {last}"))
 }

@@ -166,3 +166,54 @@ async fn a_page_that_only_listens_stays_open() {
     let records = scene.upstream().records();
     assert_eq!(records[0].messages(), [b"still here"]);
 }
+
+/// Both kinds of pages in a file, under a policy that allows this origin and no other.
+#[tokio::test]
+async fn a_page_in_a_file_is_of_the_origin_null_and_one_of_an_app_of_file_and_each_is_let_in_by_that_alone() {
+    let script = |scene: &RunningScene| {
+        format!("report(await visit('{}', {{messages: ['hi'], closeAfter: 1}}))", scene.url("/ws/chat"))
+    };
+    for (app, origin, other) in [(false, "null", "file://"), (true, "file://", "null")] {
+        for (allowed, opened) in [(origin, true), (other, false), ("https://*", false)] {
+            let page = if app { Page::in_file_of_app().await } else { Page::in_file().await };
+            let Some(page) = page else { return };
+            let policy = json!({"origins": {"allow": [allowed], "missing": "deny"}});
+            let scene = Scene::new().policy(policy).start().await;
+            let seen = page.run(&script(&scene)).await;
+            assert_eq!(seen["opened"], opened, "{origin} where {allowed} is allowed: {seen}");
+            let reason = [("reason", if opened { "none" } else { "origin_denied" })];
+            scene.envoy().stat_becomes("postern_handshakes", &reason, 1.0).await;
+            let records = scene.upstream().records();
+            let seen = records.first().and_then(|record| record.header("origin"));
+            assert_eq!(seen.as_deref(), opened.then_some(origin), "where {allowed} is allowed");
+        }
+    }
+}
+
+/// A browser opens a WebSocket on a connection of HTTP/2 that it has already (RFC 8441).
+#[tokio::test]
+async fn over_http2_a_page_of_an_allowed_origin_talks_and_one_of_another_does_not() {
+    for (host, opened, reason) in
+        [("app.example.com", true, None), ("evil.example", false, Some("origin_denied"))]
+    {
+        let Some(page) = Page::at(host).await else { return };
+        let origins = json!({"allow": ["https://app.example.com:*"], "missing": "deny"});
+        let scene = Scene::new().policy(json!({"origins": origins})).change_connection_manager(|hcm| {
+            let format = hcm.pointer_mut("/access_log/0/typed_config/log_format/json_format");
+            let format = format.expect("the access log of a scene");
+            format["case"] = json!("%REQ(:PATH)%");
+            format["protocol"] = json!("%PROTOCOL%");
+        });
+        let scene = scene.start().await;
+        let (https, url) = (scene.url("/page").replace("wss:", "https:"), scene.url("/ws/chat"));
+        let script = format!(
+            "await fetch('{https}', {{mode: 'no-cors', credentials: 'include'}});
+             report(await visit('{url}', {{messages: ['hi'], closeAfter: 1}}))"
+        );
+        let seen = page.run(&script).await;
+        let messages = if opened { json!(["hi"]) } else { json!([]) };
+        assert_eq!((&seen["opened"], &seen["messages"]), (&json!(opened), &messages), "{seen}");
+        let line = scene.access_line("/ws/chat").await;
+        assert_eq!((&line["protocol"], &line["reason"]), (&json!("HTTP/2"), &json!(reason)), "{line}");
+    }
+}
