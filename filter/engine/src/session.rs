@@ -9,12 +9,9 @@
 //! [`Session::judge`], which answers with what goes on.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::auth::single_use::{Spent, Ticket};
-use crate::blocks::Blocks;
 use crate::chunk::{Chunk, Unreadable};
 use crate::csrf::Page;
 use crate::detail::Detail;
@@ -24,13 +21,14 @@ use crate::lane::Peer;
 pub use crate::open::Judged;
 use crate::open::{Early, Open, Terms};
 use crate::passage::Passage;
-use crate::rate::{Charge, Outcome};
 use crate::reason::Reason;
 use crate::reply::{Instance, Reply};
 use crate::request::{Protocol, RequestHead};
 use crate::ruleset::Ruleset;
 use crate::slots::KeySpace;
 use crate::tally::Tally;
+pub use input::Input;
+pub use output::{Event, Output};
 
 /// One stream under one policy.
 #[derive(Debug)]
@@ -49,127 +47,6 @@ pub struct Session {
     /// The ordinary request whose response may be given a CSRF token.
     page: Option<Box<Page>>,
     outputs: VecDeque<Output>,
-}
-
-/// What happens to a session.
-pub enum Input {
-    /// The answer to [`Output::Ask`], or to [`Judged::Ask`].
-    Charged(Outcome),
-    /// The request, once.
-    Request(RequestHead),
-    /// Envoy chose another route once the request was changed, under another policy than the
-    /// one that judged it; before the response.
-    Rerouted,
-    /// The response, once: its fields, `:status` included. The others are needed only where
-    /// [`Session::reads_response`] says so.
-    Response(Vec<Field>),
-    /// The answer to [`Output::Spend`].
-    Spent(Spent),
-    /// The policy goes away: the connection is to end by this time, since the Unix epoch.
-    Drain(Duration),
-    /// The stream is over. The last counts are asked for before. Of what was still to be done only [`Output::Tell`] is left.
-    Ended,
-    /// A source that the session may wait for, or be ended by, has something new or has failed.
-    Fetched,
-    /// What is held for peers by all sessions is more than it may be, and this one is to give back its part. From
-    /// [`Holdings::next_to_give_back`](crate::memory::Holdings::next_to_give_back).
-    MemoryExceeded,
-    /// Nobody may begin to hold anything; ahead of the request.
-    MemoryFull,
-    /// Nothing more may be kept between messages by inflaters; ahead of the request.
-    MemoryRests,
-    /// The host did not put a frame into a stream that should have been parked.
-    NotParked,
-    /// The clock was set back by so much since it was last told.
-    SetBack(Duration),
-    /// Time has passed.
-    Timer,
-    /// Trailers of this peer's, which HTTP/2 and HTTP/3 can have, where [`Session::passes_trailers`]
-    /// says no: they stay with the host.
-    Trailers(Peer),
-}
-
-impl fmt::Debug for Input {
-    /// Shows no value of a field: it may be a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Charged(outcome) => f.debug_tuple("Charged").field(outcome).finish(),
-            Self::Request(head) => f.debug_tuple("Request").field(head).finish(),
-            Self::Rerouted => f.write_str("Rerouted"),
-            Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
-            Self::Spent(spent) => f.debug_tuple("Spent").field(spent).finish(),
-            Self::Ended => f.write_str("Ended"),
-            Self::Fetched => f.write_str("Fetched"),
-            Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
-            Self::MemoryExceeded => f.write_str("MemoryExceeded"),
-            Self::MemoryFull => f.write_str("MemoryFull"),
-            Self::MemoryRests => f.write_str("MemoryRests"),
-            Self::NotParked => f.write_str("NotParked"),
-            Self::SetBack(by) => f.debug_tuple("SetBack").field(by).finish(),
-            Self::Timer => f.write_str("Timer"),
-            Self::Trailers(sender) => f.debug_tuple("Trailers").field(sender).finish(),
-        }
-    }
-}
-
-/// What is to be done.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Output {
-    /// The request goes up with these changes.
-    Admit(Vec<HeaderEdit>),
-    /// The response goes down with these changes.
-    AdmitResponse(Vec<HeaderEdit>),
-    /// A bucket is to be charged.
-    Ask(Charge),
-    /// These bytes go to the client at once, on the parked stream, which then goes on. They are the
-    /// upstream's, so that where they cannot go the stream is to be cut.
-    Deliver(Blocks),
-    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`]. The changes
-    /// take the secrets out at once: the access log reads it also where the client does not wait.
-    HoldHandshake(Vec<HeaderEdit>),
-    /// The chunk from the client stays with Envoy, which has it next to all that follow.
-    HoldRequest,
-    /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
-    /// goes on.
-    ReleaseRequest(usize),
-    /// The handshake is answered in the upstream's place. The changes to the request come first:
-    /// the access log reads it.
-    Reply(Vec<HeaderEdit>, Reply),
-    /// The stream is to be cut.
-    Reset,
-    /// The stream towards the upstream goes on, which was held, or parked and empty.
-    ResumeRequest,
-    /// These bytes go to this receiver at once, on the parked stream, which then goes on.
-    Send(Peer, Vec<u8>),
-    /// A token that opens one connection only is to be spent.
-    Spend(Ticket),
-    /// For metrics, log and access log.
-    Tell(Event),
-}
-
-/// Something worth telling.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// An open connection was ended.
-    Closed {
-        /// Why.
-        reason: Reason,
-        /// What a problem document would have named the request by.
-        instance: String,
-        /// What was wrong with what was sent on it.
-        detail: Option<Detail>,
-    },
-    /// A handshake was refused; the detail is for the log.
-    Refused {
-        /// Why.
-        reason: Reason,
-        /// The `instance` of the problem document.
-        instance: String,
-        /// What was wrong with a token.
-        detail: Option<Detail>,
-    },
-    /// The upstream agreed: frames are judged from here on.
-    Opened,
 }
 
 #[derive(Debug)]
@@ -651,6 +528,8 @@ mod held;
 mod held_message_tests;
 #[cfg(test)]
 mod held_up_tests;
+mod input;
+mod output;
 #[cfg(test)]
 mod over_tests;
 #[cfg(test)]

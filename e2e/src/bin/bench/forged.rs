@@ -1,4 +1,5 @@
-//! What a handshake costs Envoy's CPU that is refused for its token, whatever is wrong with that.
+//! What a handshake costs Envoy's CPU that is refused: for its token, whatever is wrong with that, or without one, whatever
+//! else it carries.
 
 use postern_e2e::token::{edge_claims, tampered};
 use postern_e2e::{Request, Scene, Signer, Value, json};
@@ -23,11 +24,24 @@ const LONGEST: usize = 8 * 1024;
 
 const ISSUER: &str = "https://auth.example.com/";
 
-/// A token that is refused, and whose keys it is judged by.
+/// The most that a request has in one field, in bytes: Envoy takes 60 KiB of all.
+const LONGEST_FIELD: usize = 54_000;
+
+/// The policy that takes tokens from everywhere.
+const EVERYWHERE: &str = "everywhere";
+
+/// A handshake that is refused.
 struct Row {
     name: String,
-    provider: String,
-    token: String,
+    request: Request,
+}
+
+impl Row {
+    /// One that is refused for its token, by the keys of a provider.
+    fn of_token(name: String, provider: &str, token: &str) -> Self {
+        let request = Request::upgrade(&format!("/ws/{provider}"));
+        Self { name, request: request.header("Authorization", format!("Bearer {token}")) }
+    }
 }
 
 /// Sends every token, and prints what a handshake with it costs.
@@ -35,6 +49,7 @@ pub(crate) async fn run(rounds: usize) -> Result<(), BenchError> {
     let families = families();
     let mut rows: Vec<Row> = families.iter().flat_map(signatures).collect();
     rows.extend(shapes(&families));
+    rows.extend(without_token());
     let scene = Scene::new().service(echo::start()?).plaintext().document(document(&families));
     let envoy = Envoy::start(scene).await?;
     println!(
@@ -63,14 +78,12 @@ pub(crate) async fn run(rounds: usize) -> Result<(), BenchError> {
 }
 
 async fn measure(envoy: &Envoy, row: &Row, client: &mut u32) -> Result<f64, BenchError> {
-    let request = Request::upgrade(&format!("/ws/{}", row.provider))
-        .header("Authorization", format!("Bearer {}", row.token));
     let before = envoy.cpu.settled().await?;
     for _ in 0..HANDSHAKES {
         *client += 1;
         let [_, high, middle, low] = client.to_be_bytes();
-        let status = envoy.scene.connect_from([127, 1 + high, middle, low]).await.ask(&request).await.status;
-        if status != 401 {
+        let status = envoy.scene.connect_from([127, 1 + high, middle, low]).await.ask(&row.request).await.status;
+        if !matches!(status, 400 | 401) {
             return Err(BenchError::Refused(status));
         }
     }
@@ -110,15 +123,13 @@ fn signatures(family: &Family) -> Vec<Row> {
     let nameless = tampered::signature(&family.signer.clone().without_kid().mint(&claims));
     let long = json!({"iss": ISSUER, "aud": "chat", "exp": 4_000_000_000_u64, "long": "x".repeat(4500)});
     let long = tampered::signature(&family.signer.clone().without_kid().mint(&long));
-    let row = |what: &str, token| Row {
-        name: format!("{}, {what}", family.name),
-        provider: family.name.to_owned(),
-        token,
+    let row = |what: &str, token: &str| {
+        Row::of_token(format!("{}, {what}", family.name), family.name, token)
     };
     vec![
-        row("a key by name", named),
-        row(&format!("no name, {KEYS} keys"), nameless),
-        row(&format!("no name, {KEYS} keys, a long token"), long),
+        row("a key by name", &named),
+        row(&format!("no name, {KEYS} keys"), &nameless),
+        row(&format!("no name, {KEYS} keys, a long token"), &long),
     ]
 }
 
@@ -156,7 +167,7 @@ fn shapes(families: &[Family]) -> Vec<Row> {
         .into_iter()
         .map(|(name, text)| {
             let token = tampered::signature(&signer.sign_text(&text));
-            Row { name: format!("RS256-2048, {name}"), provider: provider.clone(), token }
+            Row::of_token(format!("RS256-2048, {name}"), &provider, &token)
         })
         .collect();
     let odd = [
@@ -166,12 +177,30 @@ fn shapes(families: &[Family]) -> Vec<Row> {
         ("an unknown issuer", Signer::edge().mint(&edge_claims(&"x".repeat(4000)))),
         ("HS256", Signer::edge().mint(&json!({"iss": ISSUER, "aud": "chat", "exp": 4_000_000_000_u64}))),
     ];
-    rows.extend(odd.into_iter().map(|(name, token)| Row {
-        name: name.to_owned(),
-        provider: provider.clone(),
-        token,
-    }));
+    rows.extend(odd.into_iter().map(|(name, token)| Row::of_token(name.to_owned(), &provider, &token)));
     rows
+}
+
+/// Requests as long as they may be, in which there is no token anywhere it may be.
+fn without_token() -> Vec<Row> {
+    let path = format!("/ws/{EVERYWHERE}");
+    let many = |piece: &str| piece.repeat(LONGEST_FIELD / piece.len());
+    let query = |piece: &str| Request::upgrade(&format!("{path}?{}", many(piece)));
+    let field = |name: &str, piece: &str| Request::upgrade(&path).header(name, many(piece));
+    let distinct: Vec<_> = (0..LONGEST_FIELD / 6).map(|number| format!("{number:04x}")).collect();
+    let rows = [
+        ("a query of separators", query("&")),
+        ("a query of parameters", query("a=1&")),
+        ("a query of escapes", query("%61")),
+        ("cookies", field("Cookie", "a=1;")),
+        ("cookies without names", field("Cookie", ";")),
+        ("offers, all the same", field("Sec-WebSocket-Protocol", "a,")),
+        ("offers", Request::upgrade(&path).header("Sec-WebSocket-Protocol", distinct.join(", "))),
+        ("extensions", field("Sec-WebSocket-Extensions", "permessage-deflate,")),
+        ("credentials of other schemes", field("Authorization", "Basic a,")),
+        ("protocols in Upgrade", field("Upgrade", "websocket,")),
+    ];
+    rows.map(|(name, request)| Row { name: name.to_owned(), request }).into()
 }
 
 /// One provider, policy and route for each family.
@@ -192,8 +221,17 @@ fn document(families: &[Family]) -> Value {
         families.iter().map(|family| (family.name.to_owned(), value(family))).collect()
     };
     let route = |name: &str| json!({"match": {"path_prefix": format!("/ws/{name}")}, "policy": name});
+    let mut policies = of(&|family| policy(family.name));
+    let mut everywhere = policy(families.first().map_or("", |family| family.name));
+    if let Some(auth) = everywhere.get_mut("auth") {
+        auth["from"] = json!([
+            {"header": "authorization"}, {"query": "token"}, {"cookie": "token"}, {"subprotocol": "bearer."},
+            {"subprotocol_pair": "token"},
+        ]);
+    }
+    policies.insert(EVERYWHERE.to_owned(), everywhere);
+    let names = families.iter().map(|family| family.name).chain([EVERYWHERE]);
     json!({
-        "providers": of(&provider), "policies": of(&|family| policy(family.name)),
-        "routes": families.iter().map(|family| route(family.name)).collect::<Vec<_>>(),
+        "providers": of(&provider), "policies": policies, "routes": names.map(route).collect::<Vec<_>>(),
     })
 }

@@ -7,6 +7,7 @@ use crate::auth::minting::{ISSUER, encode, issuer_keys, key, sign};
 use crate::close;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::rate::Charged;
+use crate::rate::Outcome;
 use crate::request::RequestHead;
 use crate::source::{Answer, Kind, Outcome as Fetch, Settled, Step};
 use crate::testing::{compile, request, with};

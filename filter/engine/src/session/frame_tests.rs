@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::tests::{START, Trial, close, masked_close};
 use super::*;
+use crate::rate::Outcome;
 use crate::testing::{from_client, from_upstream};
 
 const TEXT: u8 = 0x81;

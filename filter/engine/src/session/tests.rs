@@ -3,7 +3,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::engine::{RouteFacts, Selection};
+use crate::rate::Charge;
 use crate::rate::Charged;
+use crate::rate::Outcome;
 use crate::testing::{engine, from_client, from_upstream, request, with};
 
 pub(super) const START: Duration = Duration::from_secs(1_800_000_000);

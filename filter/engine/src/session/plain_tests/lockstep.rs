@@ -4,6 +4,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::single_use::Spent;
+use crate::rate::Outcome;
 use crate::session::tests::agreement;
 use crate::testing::{SECRET, request, token, with};
 

@@ -4,8 +4,10 @@ use jsonwebtoken::Algorithm;
 
 use super::*;
 use crate::auth::minting::{ISSUER, issuer_keys, key, sign};
+use crate::auth::single_use::Spent;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::rate::Charged;
+use crate::rate::Outcome;
 use crate::session::fetch_tests::fetch;
 use crate::source::Kind;
 use crate::testing::compile;

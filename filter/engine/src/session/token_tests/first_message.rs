@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::rate::Charged;
+use crate::rate::Outcome;
 
 #[test]
 fn a_first_message_with_a_good_token_lets_both_sides_speak_at_every_split() {

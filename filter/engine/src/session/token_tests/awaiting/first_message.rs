@@ -1,6 +1,7 @@
 //! A first message waits where it is, and what the client sends behind it waits with the host.
 
 use super::*;
+use crate::rate::Outcome;
 
 fn first() -> Vec<u8> {
     first_of(&new("ed", json!({})))

@@ -1,0 +1,70 @@
+//! What a session asks its host to do.
+
+use crate::auth::single_use::Ticket;
+use crate::blocks::Blocks;
+use crate::detail::Detail;
+use crate::headers::HeaderEdit;
+use crate::lane::Peer;
+use crate::rate::Charge;
+use crate::reason::Reason;
+use crate::reply::Reply;
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The request goes up with these changes.
+    Admit(Vec<HeaderEdit>),
+    /// The response goes down with these changes.
+    AdmitResponse(Vec<HeaderEdit>),
+    /// A bucket is to be charged.
+    Ask(Charge),
+    /// These bytes go to the client at once, on the parked stream, which then goes on. They are the
+    /// upstream's, so that where they cannot go the stream is to be cut.
+    Deliver(Blocks),
+    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`]. The changes
+    /// take the secrets out at once: the access log reads it also where the client does not wait.
+    HoldHandshake(Vec<HeaderEdit>),
+    /// The chunk from the client stays with Envoy, which has it next to all that follow.
+    HoldRequest,
+    /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
+    /// goes on.
+    ReleaseRequest(usize),
+    /// The handshake is answered in the upstream's place. The changes to the request come first:
+    /// the access log reads it.
+    Reply(Vec<HeaderEdit>, Reply),
+    /// The stream is to be cut.
+    Reset,
+    /// The stream towards the upstream goes on, which was held, or parked and empty.
+    ResumeRequest,
+    /// These bytes go to this receiver at once, on the parked stream, which then goes on.
+    Send(Peer, Vec<u8>),
+    /// A token that opens one connection only is to be spent.
+    Spend(Ticket),
+    /// For metrics, log and access log.
+    Tell(Event),
+}
+
+/// Something worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An open connection was ended.
+    Closed {
+        /// Why.
+        reason: Reason,
+        /// What a problem document would have named the request by.
+        instance: String,
+        /// What was wrong with what was sent on it.
+        detail: Option<Detail>,
+    },
+    /// A handshake was refused; the detail is for the log.
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// The `instance` of the problem document.
+        instance: String,
+        /// What was wrong with a token.
+        detail: Option<Detail>,
+    },
+    /// The upstream agreed: frames are judged from here on.
+    Opened,
+}
