@@ -82,19 +82,23 @@ impl Node {
         }
     }
 
-    /// Whether this is true, or its text is, which Envoy takes for it.
+    /// Whether this is true, or its text is, or a word that Envoy and Kubernetes take for it.
     pub(crate) fn is_true(&self) -> bool {
-        match &self.kind {
-            Kind::Scalar(value) => *value == Value::Bool(true) || value.as_str() == Some("true"),
-            Kind::List(_) | Kind::Object(_) => false,
-        }
+        self.is_truth(true, &["on", "y", "yes"])
     }
 
-    /// Whether this is false, or its text is.
+    /// Whether this is false, or its text is, or such a word.
     pub(crate) fn is_false(&self) -> bool {
+        self.is_truth(false, &["n", "no", "off"])
+    }
+
+    fn is_truth(&self, truth: bool, words: &[&str]) -> bool {
+        let is_word =
+            |text: &str| self.is_unclear && words.iter().any(|word| word.eq_ignore_ascii_case(text));
         match &self.kind {
-            Kind::Scalar(value) => *value == Value::Bool(false) || value.as_str() == Some("false"),
-            Kind::List(_) | Kind::Object(_) => false,
+            Kind::Scalar(Value::Bool(value)) => *value == truth,
+            Kind::Scalar(Value::String(text)) => *text == truth.to_string() || is_word(text),
+            Kind::List(_) | Kind::Object(_) | Kind::Scalar(_) => false,
         }
     }
 

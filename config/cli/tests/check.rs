@@ -185,6 +185,55 @@ fn texts_in_manifests_cannot_make_a_small_file_cost_much() {
 }
 
 #[test]
+fn a_file_that_does_nothing_but_disable_postern_is_no_other_file_of_a_folder() {
+    let disabled = "{\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true}";
+    let discovered = format!(
+        "name: ws\nvirtual_hosts:\n  - name: ws\n    domains: ['*']\n    typed_per_filter_config: {{postern: {disabled}}}\n"
+    );
+    let patch = format!(
+        "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nspec: {{configPatches: [{{applyTo: HTTP_ROUTE, \
+         patch: {{operation: MERGE, value: {{typed_per_filter_config: {{istio-ingress.postern: {disabled}}}}}}}}}]}}\n"
+    );
+    for text in [discovered, patch] {
+        let told = check_folder(folder_of(&[("a.yaml", SOUND), ("b.yaml", &text)]).path());
+        assert!(told.starts_with("1\n! folder/b.yaml:"), "{told}");
+        assert!(told.contains("so that Postern judges nothing of "), "{told}");
+    }
+    let other =
+        "name: ws\nvirtual_hosts: [{domains: ['*'], typed_per_filter_config: {buffer: {disabled: true}}}]\n";
+    let told = check_folder(folder_of(&[("a.yaml", SOUND), ("b.yaml", other)]).path());
+    assert!(told.contains("nothing of Postern is in 1 file of 2"), "{told}");
+}
+
+#[test]
+fn json_on_one_line_of_a_manifest_is_read_as_any_other_text() {
+    let policies = r#"{"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}}"#;
+    let manifest = format!("apiVersion: v1\nkind: Secret\nstringData: {{envoy.json: '{policies}'}}\n");
+    let told = check_folder(folder_of(&[("a.yaml", SOUND), ("b.yaml", &manifest)]).path());
+    assert!(told.starts_with("1\n! folder/b.yaml:3:"), "{told}");
+}
+
+#[test]
+fn texts_inside_texts_of_manifests_end_however_many_there_are() {
+    let mut nested = String::new();
+    for depth in 0..400 {
+        let indent = " ".repeat(depth);
+        nested += &format!("{indent}kind: A\n{indent}spec: |\n");
+    }
+    nested += &format!("{0}policies\n{0}x\n", " ".repeat(400));
+    let told = check_folder(folder_of(&[("a.yaml", &nested)]).path());
+    assert!(told.starts_with("1\n! folder/a.yaml:2:1: "), "{told}");
+}
+
+#[test]
+fn long_keys_are_not_told_for_everything_below_them() {
+    let key = "k".repeat(1 << 16);
+    let text = format!("? {key}\n:\n{}", "  a: 1\n".repeat(2000));
+    let told = check_folder(folder_of(&[("a.yaml", &text)]).path());
+    assert!(told.len() < 4 << 20, "{}", told.len());
+}
+
+#[test]
 fn a_folder_of_too_much_is_wrong_use() {
     let names: Vec<String> = (0..1001).map(|i| format!("{i}.yaml")).collect();
     let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "a: 1\n")).collect();

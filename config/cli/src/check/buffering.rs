@@ -20,10 +20,8 @@ pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn warning(neighbour: &Neighbour<'_>) -> Option<Finding> {
-    let (what, remedy) = holds(
-        neighbour.kind.strip_prefix("type.googleapis.com/envoy.extensions.filters.http.")?,
-        neighbour.fields,
-    )?;
+    let (what, remedy) =
+        holds(neighbour.kind.strip_prefix("envoy.extensions.filters.http.")?, neighbour.fields)?;
     let name = quoted(neighbour.name.unwrap_or_default());
     let what = format!("{name} {what}, and a WebSocket's is never whole: nothing passes");
     let off = "or write `disabled: true` and enable it on the routes that have no WebSockets";

@@ -28,6 +28,12 @@ fn bypass(bypass: &Bypass) -> Finding {
         Bypass::Disabled(position) => {
             problem(*position, "disabled", "is true, so that Postern judges nothing", "leave it out")
         }
+        Bypass::Incapable { position, missing } => problem(
+            *position,
+            "config.capability_restriction_config.allowed_capabilities",
+            format!("leaves out `{missing}`, so that what it brings passes Postern unjudged"),
+            "add it, or leave `capability_restriction_config` out",
+        ),
         Bypass::LoadedElsewhere { position, role, remedy } => {
             problem(*position, "", format!("loads Postern {role}, where it judges no WebSocket"), remedy)
         }

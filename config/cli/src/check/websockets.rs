@@ -2,7 +2,7 @@
 
 use postern_config::Problem;
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::source::{Found, Manager, envoy};
 use crate::yaml::Node;
 
@@ -17,13 +17,26 @@ pub(super) fn judge(manager: &Manager<'_>, found: &Found<'_>, findings: &mut Vec
             "has no `websocket`, and Envoy answers every WebSocket with 403 unless its discovered route has"
         }
     };
-    match (found.has_postern_somewhere(manager), is_enabled(manager.written)) {
+    let has_postern = found.has_postern_somewhere(manager);
+    // Where WebSockets have filters of their own, it is those that are to have Postern.
+    let have_own = manager.upgrades.iter().any(|upgrade| is_websocket(upgrade.written));
+    let is_judged = if have_own { has_postern } else { found.has_postern(manager.chain) };
+    match (has_postern, is_enabled(manager.written)) {
         (true, false) => findings.push(warning(
             manager,
             "upgrade_configs",
             nowhere,
             "write `upgrade_configs: [{upgrade_type: websocket}]` beside `http_filters`",
         )),
+        (true, true) if !is_judged => findings.push(Finding {
+            severity: Severity::Problem,
+            ..warning(
+                manager,
+                "http_filters",
+                "has no Postern, and a WebSocket has no filters of its own, so that it goes unjudged",
+                "write Postern first among them",
+            )
+        }),
         (false, true) if has_filters => findings.push(warning(
             manager,
             "http_filters",

@@ -14,16 +14,23 @@ use super::{
 };
 use crate::yaml::{Kind, Member, Node};
 
-const EXECUTE_FILTER: &str =
-    "type.googleapis.com/envoy.extensions.filters.http.composite.v3.ExecuteFilterAction";
-const EXTENSION_WITH_MATCHER: &str =
-    "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher";
-const SKIP_FILTER: &str = "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter";
-const STRING_VALUE: &str = "type.googleapis.com/google.protobuf.StringValue";
-const STRUCT: &str = "type.googleapis.com/google.protobuf.Struct";
-const TYPED_STRUCTS: [&str; 2] =
-    ["type.googleapis.com/udpa.type.v1.TypedStruct", "type.googleapis.com/xds.type.v3.TypedStruct"];
-const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const EXECUTE_FILTER: &str = "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction";
+const EXTENSION_WITH_MATCHER: &str = "envoy.extensions.common.matching.v3.ExtensionWithMatcher";
+const STRING_VALUE: &str = "google.protobuf.StringValue";
+const STRUCT: &str = "google.protobuf.Struct";
+const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
+const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// What Envoy calls, where a module may not be called for everything (`capability_restriction_config`), for a WebSocket to
+/// be judged.
+const CALLBACKS: [&str; 6] = [
+    "proxy_on_request_body",
+    "proxy_on_request_headers",
+    "proxy_on_request_trailers",
+    "proxy_on_response_body",
+    "proxy_on_response_headers",
+    "proxy_on_response_trailers",
+];
 
 /// Where a module may be loaded and judges no WebSocket.
 const OTHER_LOADERS: [(&str, &str); 5] = [
@@ -89,11 +96,16 @@ pub(crate) fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
 
 /// The type of an `Any`, and the node that has its fields.
 fn typed(node: &Node) -> Option<(&str, &Node)> {
-    let name = node.get("@type")?.text()?;
+    let name = type_name(node.get("@type")?.text()?);
     if !TYPED_STRUCTS.contains(&name) {
         return Some((name, node));
     }
-    Some((field(node, "type_url")?.text()?, node.get("value")?))
+    Some((type_name(field(node, "type_url")?.text()?), node.get("value")?))
+}
+
+/// The type that an address ends in: Envoy heeds nothing before it.
+pub(super) fn type_name(url: &str) -> &str {
+    url.rsplit_once('/').map_or(url, |(_, name)| name)
 }
 
 /// What is around a value.
@@ -211,10 +223,12 @@ fn note_discovery<'a>(fields: &'a Node, has_postern: bool, around: Around<'a>, f
 
 /// What lets requests past a filter that is Postern, or has it inside.
 fn note_conditions<'a>(name: Option<&str>, fields: &'a Node, found: &mut Found<'a>) {
-    if name == Some(EXTENSION_WITH_MATCHER) {
-        let matchers = ["xds_matcher", "matcher"].into_iter().filter_map(|key| member(fields, key));
-        let skipping = matchers.filter(|matcher| has_type(&matcher.value, SKIP_FILTER));
-        found.bypasses.extend(skipping.map(|matcher| Bypass::Skipped(matcher.position)));
+    let is_told = matches!(found.bypasses.last(), Some(Bypass::OnlyWhereMatched(_)));
+    if name == Some(EXTENSION_WITH_MATCHER) && !is_told {
+        // Without one of its own Envoy skips the filter for everything, and a route may bring another.
+        let matcher = ["xds_matcher", "matcher"].into_iter().find_map(|key| member(fields, key));
+        let position = matcher.map_or(fields.position, |matcher| matcher.position);
+        found.bypasses.push(Bypass::Skipped(position));
     }
     if name == Some(EXECUTE_FILTER) {
         found.bypasses.push(Bypass::OnlyWhereMatched(fields.position));
@@ -229,12 +243,6 @@ fn note_conditions<'a>(name: Option<&str>, fields: &'a Node, found: &mut Found<'
     if let Some(optional) = member(fields, "is_optional").filter(|optional| optional.value.is_true()) {
         found.bypasses.push(Bypass::Optional(optional.position));
     }
-}
-
-fn has_type(node: &Node, name: &str) -> bool {
-    typed(node).is_some_and(|(own, _)| own == name)
-        || node.items().iter().any(|item| has_type(item, name))
-        || node.members().iter().any(|member| has_type(&member.value, name))
 }
 
 /// A filter that is not Postern.
@@ -255,8 +263,7 @@ fn note_neighbour<'a>(filter: &'a Node, around: Around<'a>, found: &mut Found<'a
 
 /// Postern's module where it judges no WebSocket.
 fn note_other_loader<'a>(name: Option<&str>, fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
-    let Some(name) = name.and_then(|name| name.strip_prefix("type.googleapis.com/")) else { return };
-    let Some((_, role)) = OTHER_LOADERS.iter().find(|(loader, _)| *loader == name) else { return };
+    let Some((_, role)) = OTHER_LOADERS.iter().find(|(loader, _)| Some(*loader) == name) else { return };
     let module = field(fields, "dynamic_module_config").and_then(|module| module.get("name"));
     let filter = field(fields, "filter_name");
     let config = field(fields, "config");
@@ -298,8 +305,18 @@ fn plugin<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
         let manager = around.chain.manager;
         found.configurations.push(Configuration { written, position, manager, clusters: None });
         found.open_failures.extend(open_failure(config));
+        found.bypasses.extend(incapable(config));
         found.see(around.chain);
     }
+}
+
+/// Where the module may not be called for all that it judges by.
+fn incapable(config: &Node) -> Option<Bypass> {
+    let restriction = field(config, "capability_restriction_config")?;
+    let allowed =
+        member(restriction, "allowed_capabilities").filter(|allowed| !allowed.value.members().is_empty())?;
+    let missing = CALLBACKS.into_iter().find(|callback| allowed.value.get(callback).is_none())?;
+    Some(Bypass::Incapable { position: allowed.position, missing })
 }
 
 /// The field by which Envoy lets everything pass where the module cannot judge.
@@ -320,7 +337,7 @@ fn open_failure(config: &Node) -> Option<OpenFailure> {
 
 fn written(any: &Node) -> Written<'_> {
     let value = any.get("value");
-    match (any.get("@type").and_then(Node::text), value, value.and_then(Node::text)) {
+    match (any.get("@type").and_then(Node::text).map(type_name), value, value.and_then(Node::text)) {
         (Some(STRUCT), Some(value), _) => Written::Object(value),
         (Some(STRING_VALUE), _, Some(text)) => Written::Text(text),
         (Some(STRUCT | STRING_VALUE), _, _) => wrong("has no `value`", "write the policies under `value`"),

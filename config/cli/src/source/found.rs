@@ -6,6 +6,7 @@ use std::rc::Rc;
 use postern_config::{Path, Problem};
 
 use super::resource::Resource;
+use super::says_postern;
 use crate::yaml::{Node, Position};
 
 /// A configuration of Postern.
@@ -108,6 +109,8 @@ pub(crate) enum Bypass {
     AnotherDefault(Position),
     /// It is disabled in the list of filters.
     Disabled(Position),
+    /// Envoy may not call its module for something that it judges by.
+    Incapable { position: Position, missing: &'static str },
     /// Its module is loaded in a role in which there is no WebSocket to judge.
     LoadedElsewhere { position: Position, role: &'static str, remedy: &'static str },
     /// It judges only what a matcher chooses.
@@ -116,7 +119,7 @@ pub(crate) enum Bypass {
     Optional(Position),
     /// A patch takes it out.
     Removed(Position),
-    /// A matcher lets requests past it.
+    /// A matcher decides what goes past it.
     Skipped(Position),
 }
 
@@ -178,7 +181,8 @@ impl Found<'_> {
     pub(crate) fn is_empty(&self) -> bool {
         let has_postern = !self.configurations.is_empty() || !self.overrides.is_empty() || self.is_discovered;
         let has_traces = !self.bypasses.is_empty() || !self.strays.is_empty() || !self.unread.is_empty();
-        !has_postern && !has_traces
+        let is_switched_off = self.switched_off.iter().any(|switched_off| says_postern(switched_off.filter));
+        !has_postern && !has_traces && !is_switched_off
     }
 
     /// Whether Postern is among the filters of `chain`.

@@ -69,8 +69,10 @@ pub(super) fn patches<'a>(manifest: &'a Node, document: usize, found: &mut Found
         let operation = laid.member("operation");
         let takes_out = |member: &&Member| matches!(member.value.text(), Some("REMOVE" | "REPLACE"));
         let is_of_postern = patch.get("match").is_some_and(names_postern) && resource == Resource::HttpFilter;
+        // What a removal has for a value is not put in its place.
+        let puts_in = |member: &&Member| found.times_seen > before && member.value.text() != Some("REMOVE");
         if let Some(operation) =
-            operation.filter(takes_out).filter(|_| is_of_postern && found.times_seen == before)
+            operation.filter(takes_out).filter(|member| is_of_postern && !puts_in(member))
         {
             found.bypasses.push(Bypass::Removed(operation.position));
         }

@@ -52,10 +52,21 @@ fn each_of<'a>(manifest: &'a Node, of_list: Option<Kind<'a>>, take: &mut impl Fn
 
 /// Looks at a manifest, or at those of a list.
 pub(super) fn search<'a>(manifest: &'a Node, document: usize, found: &mut Found<'a>) {
-    each(manifest, &mut |kind, manifest| search_one(kind, manifest, document, found));
+    search_within(manifest, document, &mut Search::default(), found);
 }
 
-fn search_one<'a>(kind: Kind<'a>, manifest: &'a Node, document: usize, found: &mut Found<'a>) {
+/// The same for what may be in a text of another manifest, of which `search` knows how many there are.
+fn search_within<'a>(manifest: &'a Node, document: usize, search: &mut Search, found: &mut Found<'a>) {
+    each(manifest, &mut |kind, manifest| search_one(kind, manifest, document, search, found));
+}
+
+fn search_one<'a>(
+    kind: Kind<'a>,
+    manifest: &'a Node,
+    document: usize,
+    search: &mut Search,
+    found: &mut Found<'a>,
+) {
     if kind.is("extensions.istio.io", "WasmPlugin") {
         istio::plugin(manifest, found);
     } else if kind.is("extensions.istio.io", "TrafficExtension") {
@@ -71,7 +82,6 @@ fn search_one<'a>(kind: Kind<'a>, manifest: &'a Node, document: usize, found: &m
             // What is in `data` is read as documents of their own.
             manifest.get("binaryData").and_then(key_of_postern)
         } else {
-            let mut search = Search::default();
             let mut configuring = manifest.members().iter().filter(|member| !is_description(member));
             configuring.find_map(|member| search.member(member))
         };
@@ -133,7 +143,7 @@ impl Search {
 
     /// Whether a text names Postern's image or module, or is a document of its own that has Postern.
     fn text(&mut self, key: &str, text: &str) -> bool {
-        if !text.contains('\n') {
+        if !text.contains('\n') && !text.trim_start().starts_with('{') {
             let is_module = text.starts_with("oci://") || text.ends_with(".wasm");
             let is_loaded = IMAGES.contains(&key) || (ADDRESSES.contains(&key) && is_module);
             return is_loaded && says_postern(text);
@@ -148,18 +158,18 @@ impl Search {
             return true;
         }
         self.depth = self.depth.saturating_add(1);
-        let is_found = loaded.documents.iter().any(|own| has_postern(own) || self.inside(own).is_some());
+        let is_found = loaded.documents.iter().any(|own| self.has_postern(own) || self.inside(own).is_some());
         self.depth = self.depth.saturating_sub(1);
         is_found
     }
-}
 
-fn has_postern(document: &Node) -> bool {
-    let mut found = Found::default();
-    let shape = shape::of(document);
-    match shape {
-        Shape::Manifest => search(document, 0, &mut found),
-        _ => envoy::search(document, Resource::Other, 0, &mut found),
+    fn has_postern(&mut self, document: &Node) -> bool {
+        let mut found = Found::default();
+        let shape = shape::of(document);
+        match shape {
+            Shape::Manifest => search_within(document, 0, self, &mut found),
+            _ => envoy::search(document, Resource::Other, 0, &mut found),
+        }
+        shape == Shape::Policy || !found.is_empty()
     }
-    shape == Shape::Policy || !found.is_empty()
 }

@@ -1,7 +1,6 @@
 //! The resources of Envoy's configuration, by the keys and types that lead to them.
 
-/// The prefix of every type that Envoy knows.
-const TYPES: &str = "type.googleapis.com/";
+use super::envoy::type_name;
 
 /// A resource, or a part of one that has metadata or filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub(crate) enum Resource {
 impl Resource {
     /// The resource of this type, if it is one of these.
     pub(crate) fn of_type(name: &str) -> Option<Self> {
-        Some(match name.strip_prefix(TYPES)? {
+        Some(match type_name(name) {
             "envoy.config.cluster.v3.Cluster" => Self::Cluster,
             "envoy.config.endpoint.v3.ClusterLoadAssignment" => Self::Endpoint,
             "envoy.config.listener.v3.FilterChain" => Self::FilterChain,

@@ -22,6 +22,9 @@ pub(crate) const MOST_VALUES: usize = 200_000;
 /// As many bytes of a text count as one value more.
 const TEXT_OF_A_VALUE: usize = 256;
 
+/// The most characters that are told of a key.
+const LONGEST_KEY: usize = 256;
+
 /// The key that YAML 1.1 merges by.
 const MERGE: &str = "<<";
 
@@ -128,7 +131,7 @@ impl Loader {
                 self.refuse_ignored_value(is_ignored, at);
                 let text_begins = text_begins(at, style, &text);
                 let tag = tag.filter(|_| !is_ignored);
-                let is_unclear = style == ScalarStyle::Plain && tag.is_none() && is_truth_elsewhere(&text);
+                let is_unclear = style == ScalarStyle::Plain && is_truth_elsewhere(&text);
                 let scalar = Scalar::parse_from_cow_and_metadata(text, style, tag.as_ref());
                 let value = scalar.and_then(json).ok_or_else(|| {
                     let what = match tag {
@@ -204,7 +207,12 @@ impl Loader {
             self.count(values, node.position)?;
             self.anchors.insert(anchor, (node.clone(), values));
         }
-        let here = self.path();
+        let is_told =
+            |names: &HashSet<String>, key: &Key| key.is_ignored || key.is_merge || names.contains(&key.text);
+        let here = match self.open.last().map(|open| &open.kind) {
+            Some(OpenKind::Object { names, key: Some(key), .. }) if is_told(names, key) => self.path(),
+            _ => String::new(),
+        };
         match self.open.last_mut().map(|open| &mut open.kind) {
             None if matches!(node.kind, Kind::Scalar(Value::Null)) => {}
             None => self.loaded.documents.push(node),
@@ -265,7 +273,9 @@ impl Loader {
     fn path(&self) -> String {
         let steps = self.open.iter().filter_map(|open| match &open.kind {
             OpenKind::List(items) => Some(Segment::Index(items.len())),
-            OpenKind::Object { key, .. } => key.as_ref().map(|key| Segment::Key(key.text.clone())),
+            OpenKind::Object { key, .. } => {
+                key.as_ref().map(|key| Segment::Key(key.text.chars().take(LONGEST_KEY).collect()))
+            }
         });
         steps.collect::<Path>().to_string()
     }

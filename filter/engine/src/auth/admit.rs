@@ -164,6 +164,8 @@ mod tests {
         assert!(!holder.has(&accepted(json!({"sub": "1"}))));
         let nobody = accepted(json!({"sub": "alice"}));
         assert!(!Holder::of(&nobody).has(&nobody), "of two without the claim nobody knows");
+        let nameless = accepted(json!({"uid": "", "sub": "alice"}));
+        assert!(!Holder::of(&nameless).has(&nameless), "nor of two whose claim says nothing");
     }
 
     #[test]

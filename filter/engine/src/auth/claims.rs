@@ -67,9 +67,9 @@ impl Claims {
         self.text("iss")
     }
 
-    /// Who the user is, by the claim that the provider names: `sub` unless it names another one.
+    /// Who the user is, by the claim that the provider names: `sub` unless it names another one. An empty text names nobody.
     pub fn subject(&self) -> Option<&str> {
-        self.subject.find(&self.payload).and_then(Value::as_str)
+        self.subject.find(&self.payload).and_then(Value::as_str).filter(|name| !name.is_empty())
     }
 
     /// `jti`.
