@@ -6,6 +6,7 @@ mod clusters;
 mod failure;
 mod managers;
 mod memory;
+mod narrowed;
 mod overrides;
 mod silence;
 mod strays;
@@ -96,6 +97,7 @@ fn judge_surroundings(found: &Found<'_>, judged: &[Judged], findings: &mut Vec<F
     bypass::judge(found, findings);
     buffering::judge(found, findings);
     failure::judge(&found.open_failures, findings);
+    narrowed::judge(&found.narrowed, findings);
     strays::judge(&found.strays, findings);
     unread::judge(found, findings);
     for (index, manager) in found.managers.iter().enumerate() {

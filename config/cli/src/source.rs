@@ -12,8 +12,8 @@ mod unfold;
 use std::rc::Rc;
 
 pub(crate) use found::{
-    Bypass, Chain, Configuration, Found, Manager, Neighbour, OpenFailure, Override, Stray, SwitchedOff,
-    Unread, Upgrade, Written,
+    Bypass, Chain, Configuration, Found, Manager, Narrowed, Neighbour, OpenFailure, Override, Stray,
+    SwitchedOff, Unread, Upgrade, Written,
 };
 pub(crate) use unfold::{Document, unfold};
 

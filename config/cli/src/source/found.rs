@@ -131,6 +131,13 @@ pub(crate) struct OpenFailure {
     pub(crate) remedy: &'static str,
 }
 
+/// What leaves some requests of a workload to no policy: a plugin that is bound to some ports or one direction.
+#[derive(Debug)]
+pub(crate) struct Narrowed {
+    pub(crate) position: Position,
+    pub(crate) path: String,
+}
+
 /// A filter that is not Postern and not disabled.
 #[derive(Debug)]
 pub(crate) struct Neighbour<'a> {
@@ -164,6 +171,7 @@ pub(crate) struct Found<'a> {
     pub(crate) managers: Vec<Manager<'a>>,
     pub(crate) neighbours: Vec<Neighbour<'a>>,
     pub(crate) open_failures: Vec<OpenFailure>,
+    pub(crate) narrowed: Vec<Narrowed>,
     pub(crate) overrides: Vec<Override<'a>>,
     pub(crate) strays: Vec<Stray>,
     pub(crate) switched_off: Vec<SwitchedOff<'a>>,

@@ -3,7 +3,9 @@
 use postern_config::Problem;
 
 use super::resource::Resource;
-use super::{Bypass, Configuration, Found, OpenFailure, Written, envoy, says_postern, speaks_of_postern};
+use super::{
+    Bypass, Configuration, Found, Narrowed, OpenFailure, Written, envoy, says_postern, speaks_of_postern,
+};
 use crate::yaml::{Member, Node};
 
 /// Looks at a WasmPlugin.
@@ -44,6 +46,9 @@ fn wasm<'a>(written: &'a Member, path: &str, manifest: &'a Node, found: &mut Fou
             path: format!("{path}.failStrategy"),
             remedy,
         });
+    }
+    if let Some(bound) = plugin.member("match") {
+        found.narrowed.push(Narrowed { position: bound.position, path: format!("{path}.match") });
     }
     let (written, position) = match configuration {
         Some(configuration) => (Written::Object(&configuration.value), configuration.position),
