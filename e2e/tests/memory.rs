@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use postern_e2e::token::edge_claims;
 use postern_e2e::twins::document;
-use postern_e2e::{Behaviour, Frame, Request, RunningScene, Scene, Signer, Value, json};
+use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -125,13 +125,30 @@ async fn hold_on(scene: Arc<RunningScene>, request: Request, sends: Arc<Vec<u8>>
     }
 }
 
+/// Opens an honest socket. That Envoy does not reach the service, which has thousands of sockets at this time, is not
+/// Postern's doing.
+async fn open_honest(scene: &RunningScene) -> RawClient {
+    let deadline = Instant::now() + ECHO;
+    loop {
+        let mut client = scene.connect().await;
+        let response = client.ask(&Request::upgrade("/ws/honest")).await;
+        if response.status == 101 {
+            return client;
+        }
+        let text = response.text();
+        assert!(text.contains("upstream connect error"), "an honest client is refused: {text}");
+        assert!(Instant::now() < deadline, "the service is not reached: {text}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Talks as honest clients do, on an old socket and on new ones. How often it was answered.
 async fn talk(scene: Arc<RunningScene>, over: Arc<AtomicBool>, echoes: Arc<AtomicU64>) {
     let text = Frame::text(&"honest ".repeat(600));
     let bytes = text.clone().masked().bytes();
-    let mut old = scene.open("/ws/honest").await;
+    let mut old = open_honest(&scene).await;
     while !over.load(Ordering::SeqCst) {
-        let mut new = scene.open("/ws/honest").await;
+        let mut new = open_honest(&scene).await;
         for client in [&mut old, &mut new] {
             client.send_in_pieces_of(1500, &bytes).await;
             assert_eq!(client.frame_within(ECHO).await, Ok(text.clone()), "an honest client is not served");
