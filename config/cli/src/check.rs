@@ -30,7 +30,7 @@ pub(crate) struct Judgement {
     pub(crate) sound: Vec<String>,
     /// Those without problems.
     pub(crate) configs: Vec<Config>,
-    /// Whether there was something of Postern, or something that cannot be read.
+    /// Says whether there was something of Postern, or something that cannot be read.
     pub(crate) has_anything: bool,
 }
 
@@ -110,7 +110,7 @@ fn judge_surroundings(found: &Found<'_>, judged: &[Judged], findings: &mut Vec<F
     }
 }
 
-/// What is sound, where nothing is wrong.
+/// The line on what is sound, where nothing is wrong.
 fn sound(found: &Found<'_>, judged: &[Judged], overrides_judged: usize, findings: &[Finding]) -> Vec<String> {
     let mut sound = Vec::new();
     if findings.iter().any(|finding| finding.severity == Severity::Problem) {

@@ -28,7 +28,7 @@ fn warning(neighbour: &Neighbour<'_>) -> Option<Finding> {
     Some(Finding::warning(neighbour.position, Problem::new("http_filters", what, format!("{remedy}, {off}"))))
 }
 
-/// What of a body a filter holds, and what to do.
+/// A warning's words: how much of a body a filter holds, and what to do.
 fn holds(kind: &str, fields: &Node) -> Option<(&'static str, &'static str)> {
     Some(match kind {
         "aws_request_signing.v3.AwsRequestSigning" if !is_true(fields, "use_unsigned_payload") => {
@@ -79,7 +79,7 @@ fn takes_any_type(filter: &Node, rules: &str) -> bool {
     field(filter, rules).is_some_and(|rules| is_true(rules, "allow_empty_content_type"))
 }
 
-/// Whether any script inside calls the function; what files a script is in is not known.
+/// Looks for a call of the function in every script inside; a script in a file of its own is not known.
 fn reads_body(node: &Node) -> bool {
     match &node.kind {
         Kind::List(items) => items.iter().any(reads_body),

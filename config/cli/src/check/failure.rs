@@ -1,4 +1,4 @@
-//! What becomes of requests that the module cannot judge.
+//! The fate of requests that the module cannot judge.
 
 use postern_config::Problem;
 

@@ -1,4 +1,4 @@
-//! What a plugin is bound to, so that Postern does not see the rest.
+//! Plugins that are bound to a part of the traffic, so that Postern does not see the rest.
 
 use postern_config::Problem;
 

@@ -1,4 +1,4 @@
-//! What speaks of Postern and reaches nobody: kinds of manifest that are not read, documents and resources that Envoy
+//! Documents that speak of Postern and reach nobody: kinds of manifest that are not read, documents and resources that Envoy
 //! does not load.
 
 use postern_config::Problem;

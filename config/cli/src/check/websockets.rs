@@ -1,4 +1,4 @@
-//! Whether Envoy lets WebSockets come at all, and whether some go where Postern is not.
+//! Judges whether Envoy lets WebSockets come at all, and whether some go where Postern is not.
 
 use postern_config::Problem;
 
