@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use postern_e2e::deadline::{PATIENCE, within};
+use postern_e2e::deadline::{PATIENCE, eventually, within};
 use postern_e2e::frames::opcode;
 use postern_e2e::not_run::not_run;
 use postern_e2e::{Behaviour, Frame, RunningScene, Scene, Value, json, place, python};
@@ -118,16 +118,25 @@ async fn what_it_publishes_comes_back_also_after_more_pings_than_silence_is_allo
     assert_eq!(scene.envoy().stats().await.sum("postern_closes", &[]), 0.0);
 }
 
-/// What the test above is about, as far as the client goes.
+/// What the test above is about, as far as the client goes. It waits for an answer to its CONNECT meanwhile: a client
+/// that ended could take the Pong with it.
 #[tokio::test]
 async fn the_client_answers_a_ping_without_a_mask() {
-    let ping = Behaviour::Chatty(vec![Frame::ping("a ping").bytes()]);
-    let scene = Scene::new().bare().upstream("/ws/mqtt", ping).start().await;
-    let Some(_) = visit(&scene, Duration::ZERO).await else { return };
-    let records = scene.upstream().records();
-    let frames = records[0].frames();
-    let pong = frames.iter().find(|frame| frame.opcode == opcode::PONG).expect("a Pong");
-    assert_eq!((pong.mask, pong.payload.as_slice()), (None, &b"a ping"[..]));
+    let scene = Scene::new().bare().upstream("/ws/mqtt", Behaviour::Silent).start().await;
+    let answer = async {
+        let record = eventually(PATIENCE, "the client", || scene.upstream().records().pop()).await;
+        record.frames_when(1).await;
+        record.send_pieces([Frame::ping("a ping").bytes()]).await;
+        record.frames_when(2).await.remove(1)
+    };
+    let pong = tokio::select! {
+        pong = answer => pong,
+        seen = visit(&scene, Duration::ZERO) => match seen {
+            Some(seen) => panic!("the client ended: {seen}"),
+            None => return,
+        },
+    };
+    assert_eq!((pong.opcode, pong.mask, pong.payload.as_slice()), (opcode::PONG, None, &b"a ping"[..]));
 }
 
 #[tokio::test]
