@@ -4,6 +4,8 @@ ENVOY_VERSION := 1.40.0
 # Of each minor version the last that is packaged with V8, which 1.38.3 is not.
 ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
 PYTHON_LIBRARIES := e2e/python-requirements.txt
+# How many random schedules are compared.
+ANSWERS ?= 100000
 # How long each fuzz target runs, in seconds.
 FUZZ_SECONDS ?= 10
 # How often each workload is measured.
@@ -35,7 +37,7 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python run test test-versions lint licences check fuzz bench-engine bench-envoy \
+.PHONY: help build imports envoy python run test test-versions lint licences check answers fuzz bench-engine bench-envoy \
 	bench-floor bench-idle bench-handshake bench-worst soak attack image images e2e-compose clean
 
 help: ## list the targets
@@ -106,6 +108,13 @@ check: ## check the policies in envoy.yaml
 
 bench-engine: ## measure what judging a frame and charging a bucket cost the engine, natively
 	cargo bench --locked -p postern-engine --bench frames --bench charges
+
+# Run it in two trees, and compare the files: a line for each schedule that is answered in another way.
+answers: ## write down what the filter answers to ANSWERS random schedules, a hash a line, in .run/answers
+	@mkdir -p .run
+	RUSTFLAGS='--cfg getrandom_backend="custom"' CARGO_PROFILE_DEV_OPT_LEVEL=2 \
+		POSTERN_ANSWERS=$$PWD/.run/answers POSTERN_ANSWERS_RUNS=$(ANSWERS) \
+		cargo test --locked -p postern-filter --test answers --target-dir $(TARGET_DIR)/answers
 
 fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 	filter/fuzz/run.sh $(FUZZ_SECONDS)

@@ -164,7 +164,8 @@ impl<'w> Stream<'w> {
         self.worker
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether its context is deleted.
+    pub(crate) fn is_over(&self) -> bool {
         self.state(|state| state.over)
     }
 
