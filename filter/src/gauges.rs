@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use postern_engine::gauges::{Gauges, SharedSums};
+use postern_engine::metrics::gauges::{Gauges, SharedSums};
 use proxy_wasm::types::MetricType;
 
 use crate::{host, metrics};

@@ -7,10 +7,10 @@
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
-use postern_engine::headers::{Field, HeaderEdit};
-use postern_engine::source::Spec;
+use postern_engine::http::headers::{Field, HeaderEdit};
+use postern_engine::remote::Spec;
 use postern_engine::{
-    Blocks, Chunk, Connection, Entropy, Passage, Peer, Piece, Protocol, RouteFacts, Unreadable,
+    Blocks, Chunk, ConnectionFacts, Entropy, Passage, Peer, Piece, Protocol, RouteFacts, Unreadable,
 };
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
@@ -313,9 +313,9 @@ pub(crate) fn record_metric(id: u32, value: u64) {
 }
 
 /// What Envoy knows of the downstream connection.
-pub(crate) fn connection() -> Connection {
+pub(crate) fn connection() -> ConnectionFacts {
     let tls = property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty());
-    Connection {
+    ConnectionFacts {
         tls,
         mutual_tls: tls && property(&["connection", "mtls"]).is_some_and(|flag| flag == [1]),
         protocol: match property(&["request", "protocol"]).as_deref() {

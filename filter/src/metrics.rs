@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use postern_engine::source::Source;
+use postern_engine::remote::Source;
 use postern_engine::{Heartbeats, Messages, Reason, Tally};
 use proxy_wasm::types::MetricType;
 

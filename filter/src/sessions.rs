@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_engine::Session;
-use postern_engine::source::Source;
+use postern_engine::remote::Source;
 
 thread_local! {
     /// Those that have a deadline, by it and by their contexts: each has one place, and leaves it when

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_engine::Input;
-use postern_engine::source::{Answer, FetchError, Outcome, Settled, Source, Step};
+use postern_engine::remote::{Answer, FetchError, Outcome, Settled, Source, Step};
 
 use crate::{host, metrics, sessions, stream};
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use log::Level;
 use postern_engine::auth::single_use::{Spent, Ticket};
-use postern_engine::headers::{Field, HeaderEdit};
+use postern_engine::http::headers::{Field, HeaderEdit};
 use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
-    Connection, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
+    ConnectionFacts, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
     Selection, Session, Unreadable, is_upgrade,
 };
 use proxy_wasm::traits::{Context, HttpContext};
@@ -49,7 +49,7 @@ impl Stream {
             return false;
         }
         let fields = host::fields(Message::Request);
-        let head = RequestHead { fields, connection: Connection::default(), entropy: Entropy::NONE };
+        let head = RequestHead { fields, connection: ConnectionFacts::default(), entropy: Entropy::NONE };
         !engine.still_applies(session, &head, &route)
     }
 
@@ -65,7 +65,7 @@ impl Stream {
             return Action::Continue;
         }
         let fields = host::fields(Message::Request);
-        let head = RequestHead { fields, connection: Connection::default(), entropy: Entropy::NONE };
+        let head = RequestHead { fields, connection: ConnectionFacts::default(), entropy: Entropy::NONE };
         let mut action = Action::Continue;
         for output in engine.after_passing(&head, &route) {
             action = perform_one(NO_POLICY, output).unwrap_or(action);
@@ -149,7 +149,7 @@ impl HttpContext for Stream {
             return Action::Pause;
         };
         let fields = host::fields(Message::Request);
-        let connection = if is_upgrade(&fields) { host::connection() } else { Connection::default() };
+        let connection = if is_upgrade(&fields) { host::connection() } else { ConnectionFacts::default() };
         let head = RequestHead { fields, connection, entropy };
         let route = self.route.insert(Box::new(host::route()));
         match engine.select(&head, route) {

@@ -19,7 +19,7 @@ use postern_engine::auth::keys::Keyring;
 use postern_engine::auth::verifier;
 use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{
-    Connection, Engine, Entropy, Event, Input, Output, Protocol, RequestHead, RouteFacts, Selection,
+    ConnectionFacts, Engine, Entropy, Event, Input, Output, Protocol, RequestHead, RouteFacts, Selection,
 };
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde::Deserialize;
@@ -197,7 +197,7 @@ fn request(token: &str) -> RequestHead {
     ];
     RequestHead {
         fields: fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec(),
-        connection: Connection {
+        connection: ConnectionFacts {
             tls: true,
             mutual_tls: false,
             protocol: Protocol::Http11,

@@ -15,19 +15,20 @@ use serde_json::{Map, Value};
 use crate::auth::carrier::without_parameters;
 use crate::auth::keys::Keyring;
 use crate::auth::secret::Variables;
-use crate::detail::Detail;
-use crate::forwarded::Forwarded;
+use crate::configuration;
+
+use crate::decision::detail::Detail;
+use crate::decision::reason::Reason;
 use crate::handshake::Kind;
-use crate::headers::{Field, HeaderEdit, Headers};
-use crate::metadata;
-use crate::reason::Reason;
-use crate::reply::{Instance, Reply};
-use crate::request::RequestHead;
+use crate::http::forwarded::Forwarded;
+use crate::http::headers::{Field, HeaderEdit, Headers};
+use crate::http::reply::{Instance, Reply};
+use crate::http::request::RequestHead;
+use crate::memory::worst_case::judge_budget;
+use crate::rate::slots::KeySpace;
+use crate::remote::Source;
 use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
-use crate::slots::KeySpace;
-use crate::source::Source;
-use crate::worst_case::judge_budget;
 
 pub use invalid_policy::InvalidPolicy;
 
@@ -293,7 +294,7 @@ fn annotation(route: &RouteFacts) -> Result<Option<(&[u8], Map<String, Value>)>,
     let Some(metadata) = route.metadata.as_deref().filter(|metadata| !metadata.is_empty()) else {
         return Ok(None);
     };
-    match metadata::of_route(metadata) {
+    match configuration::of_route(metadata) {
         Ok(None) => Ok(None),
         Ok(Some(Value::Object(said))) => Ok(Some((metadata, said))),
         Ok(Some(_)) | Err(_) => {

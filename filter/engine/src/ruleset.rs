@@ -6,12 +6,12 @@ use std::time::Duration;
 use postern_config::{Carrier, Counted, Path, Per, Policy, Problem, Rate};
 
 use crate::auth::keys::{KeyedProvider, Keyring};
-use crate::auth::revocation::Bearer;
+use crate::auth::revocation::RevocationSubject;
 use crate::auth::secret::Variables;
 use crate::csrf::{CsrfKey, Guard};
-use crate::forwarded::Forwarded;
+use crate::http::forwarded::Forwarded;
 use crate::rate::Quota;
-use crate::source::{Content, Source};
+use crate::remote::{Content, Source};
 
 /// A policy with its keys and its handshake rates at hand.
 #[derive(Clone, Debug)]
@@ -84,10 +84,10 @@ impl Ruleset {
         Ok(Self { policy, providers, csrf, forwarded, revocation, secret_offers, address_rates, user_rates })
     }
 
-    /// Whether the list at hand names `bearer`.
-    pub(crate) fn has_revoked(&self, bearer: &Bearer, now: Duration) -> bool {
+    /// Whether the list at hand names `revocation_subject`.
+    pub(crate) fn has_revoked(&self, revocation_subject: &RevocationSubject, now: Duration) -> bool {
         let list = self.revocation.as_ref().and_then(|source| source.content(now, Content::revocation));
-        list.is_some_and(|list| list.names(bearer))
+        list.is_some_and(|list| list.names(revocation_subject))
     }
 
     /// The policy's name, which labels everything that is counted or logged.

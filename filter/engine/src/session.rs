@@ -12,21 +12,21 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::chunk::{Chunk, Unreadable};
+pub use crate::connection::Judged;
+use crate::connection::Passage;
+use crate::connection::{Connection, Early, Terms};
 use crate::csrf::Page;
-use crate::detail::Detail;
+use crate::decision::detail::Detail;
+use crate::decision::reason::Reason;
 use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next};
-use crate::headers::{Field, HeaderEdit, Headers, Single};
-use crate::lane::Peer;
-pub use crate::open::Judged;
-use crate::open::{Early, Open, Terms};
-use crate::passage::Passage;
-use crate::reason::Reason;
-use crate::reply::{Instance, Reply};
-use crate::request::{Protocol, RequestHead};
+use crate::http::headers::{Field, HeaderEdit, Headers, Single};
+use crate::http::reply::{Instance, Reply};
+use crate::http::request::{Protocol, RequestHead};
+use crate::metrics::tally::Tally;
+use crate::rate::slots::KeySpace;
 use crate::ruleset::Ruleset;
-use crate::slots::KeySpace;
-use crate::tally::Tally;
+use crate::websocket::frame_reader::Peer;
+use crate::websocket::{Chunk, Unreadable};
 pub use input::Input;
 pub use output::{Event, Output};
 
@@ -58,7 +58,7 @@ enum Phase {
     /// The request went up as a WebSocket handshake.
     AwaitingResponse(Box<Awaiting>),
     /// An open WebSocket.
-    Open(Box<Open>),
+    Open(Box<Connection>),
     /// Ordinary HTTP, or an upgrade that the policy does not judge: bytes pass.
     Unjudged { upgrade: bool },
     /// The upstream declined a WebSocket. Its answer passes; nothing of the client's does, which the
@@ -394,8 +394,11 @@ impl Session {
                     self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
                     return;
                 };
-                let bearer = awaiting.terms.rights.as_ref().and_then(|rights| rights.bearer());
-                if bearer.is_some_and(|bearer| self.ruleset.has_revoked(bearer, now)) {
+                let revocation_subject =
+                    awaiting.terms.grant.as_ref().and_then(|grant| grant.revocation_subject());
+                if revocation_subject
+                    .is_some_and(|revocation_subject| self.ruleset.has_revoked(revocation_subject, now))
+                {
                     self.refuse(Vec::new(), Reason::TokenRevoked.into());
                     return;
                 }
@@ -412,7 +415,7 @@ impl Session {
                     (0, true) => Early::Parked,
                     (0, false) => Early::Flowing,
                 };
-                let open = Open::new(&self.ruleset, awaiting.terms, deflate, early, now);
+                let open = Connection::new(&self.ruleset, awaiting.terms, deflate, early, now);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
                 if awaiting.held_bytes > 0 {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::auth::minting;
 use crate::engine::Engine;
-use crate::request::{Connection, Entropy, Protocol, RequestHead};
+use crate::http::request::{ConnectionFacts, Entropy, Protocol, RequestHead};
 
 /// The secret of the provider `edge`.
 pub(crate) const SECRET: &str = "a secret of the tests, thirty-two bytes or more";
@@ -95,7 +95,7 @@ pub(crate) fn request() -> RequestHead {
     ];
     RequestHead {
         fields: fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
-        connection: Connection {
+        connection: ConnectionFacts {
             tls: true,
             mutual_tls: false,
             protocol: Protocol::Http11,

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use postern_config::Config;
-use postern_engine::source::{Answer, Settled, Step};
+use postern_engine::remote::{Answer, Settled, Step};
 use serde_json::json;
 
 use crate::fixture::{NOW, compile};

@@ -5,7 +5,7 @@
 //! several fields is what is said in one, and no answer is believed that was not asked for.
 
 use postern_config::Config;
-use postern_engine::headers::{Field, Headers};
+use postern_engine::http::headers::{Field, Headers};
 use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{Engine, Input, Output, Reason, RouteFacts, Selection, Session};
 use serde_json::json;

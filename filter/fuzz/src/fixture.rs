@@ -7,10 +7,10 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use postern_config::{Compression, Config};
 use postern_engine::auth::keys::Keyring;
 use postern_engine::auth::single_use::Spent;
-use postern_engine::headers::Field;
+use postern_engine::http::headers::Field;
 use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{
-    Connection, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
+    ConnectionFacts, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
 };
 use serde_json::{Value, json};
 
@@ -222,7 +222,7 @@ pub(crate) fn head(fields: Vec<Field>, flags: u8) -> RequestHead {
     };
     RequestHead {
         fields,
-        connection: Connection { tls: flags & 1 != 0, mutual_tls: flags & 2 != 0, protocol, client },
+        connection: ConnectionFacts { tls: flags & 1 != 0, mutual_tls: flags & 2 != 0, protocol, client },
         entropy: Entropy { key: [7; 16], mask: MASK, ping: [5; 16], instance: [9; 16] },
     }
 }

@@ -7,7 +7,7 @@
 
 use arbitrary::Unstructured;
 use postern_engine::Reason;
-use postern_engine::inflate::{Context, Inflater};
+use postern_engine::websocket::inflate::{Context, Inflater};
 
 const LIMIT: usize = 64 * 1024;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postern_engine::auth::single_use::Spent;
-use postern_engine::headers::Headers;
+use postern_engine::http::headers::Headers;
 use postern_engine::rate::{self, Charge, Outcome};
 use postern_engine::{Event, Input, Judged, Messages, Output, Peer, Reason, Session, Tally};
 

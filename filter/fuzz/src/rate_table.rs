@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use postern_engine::rate::{Charge, Charged, Outcome, charge};
-use postern_engine::slots::{SLOTS, WAYS};
+use postern_engine::rate::slots::{SLOTS, WAYS};
 use postern_engine::{Input, Output, RequestHead, Selection};
 
 use crate::fixture::{NOW, ORDINARY, handshake, head, route, with_engine};

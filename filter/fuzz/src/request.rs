@@ -9,7 +9,7 @@ use postern_config::header_name::is_same_to_a_gateway;
 use postern_config::{Carrier, Config};
 use postern_engine::auth::carrier::extract;
 use postern_engine::auth::single_use::Spent;
-use postern_engine::headers::{Field, HeaderEdit, Headers};
+use postern_engine::http::headers::{Field, HeaderEdit, Headers};
 use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{Input, Output, Reply, Selection, Session, is_upgrade};
 

@@ -5,7 +5,7 @@
 //! very handshake opens a connection.
 
 use arbitrary::Unstructured;
-use postern_engine::headers::{Headers, Single};
+use postern_engine::http::headers::{Headers, Single};
 use postern_engine::{Input, Output, Peer};
 
 use crate::fixture::{NOW, admitted, agreement, fields};

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use postern_config::Config;
 use postern_engine::auth::verifier::verify;
-use postern_engine::headers::HeaderEdit;
+use postern_engine::http::headers::HeaderEdit;
 use serde_json::{Value, json};
 
 use crate::fixture::{ISSUER, NOW, document, key, with_keys};

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use postern_engine::slots::SLOTS;
+use postern_engine::rate::slots::SLOTS;
 use serde_json::{Value, json};
 
 use crate::fixtures::{PROPERTIES, auth, configure, handshake, request, token, with};

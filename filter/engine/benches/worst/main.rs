@@ -27,7 +27,7 @@ mod numbers;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use postern_engine::inflate::{Context, Inflater};
+use postern_engine::websocket::inflate::{Context, Inflater};
 use postern_engine::{Input, Judged, Peer, Session};
 use serde_json::json;
 

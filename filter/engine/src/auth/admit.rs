@@ -10,15 +10,15 @@ use postern_config::Auth;
 
 use super::claims::Claims;
 use super::error::{Cause, TokenError};
-use super::revocation::Bearer;
+use super::revocation::RevocationSubject;
 use super::verifier;
-use crate::reason::Reason;
+use crate::decision::reason::Reason;
+use crate::remote::Content;
 use crate::ruleset::Ruleset;
-use crate::source::Content;
 
 /// Whose token opened a connection. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Holder {
+pub(crate) struct TokenOwner {
     provider: String,
     issuer: Option<String>,
     subject: Option<String>,
@@ -44,12 +44,12 @@ pub(crate) enum Awaited {
 }
 
 /// Judges `token` by the policy's `auth`; `now` is the time since the Unix epoch. `client` is the
-/// address that it came from. On a connection that somebody holds already, it has to be the holder's.
+/// address that it came from. On a connection that somebody holds already, it has to be the token_owner's.
 pub(crate) fn admit(
     token: &[u8],
     auth: &Auth,
     ruleset: &Ruleset,
-    (client, holder): (&[u8], Option<&Holder>),
+    (client, token_owner): (&[u8], Option<&TokenOwner>),
     now: Duration,
 ) -> Result<Claims, Box<Rejected>> {
     let providers: Vec<_> = ruleset.providers.iter().collect();
@@ -62,7 +62,7 @@ pub(crate) fn admit(
     }
     let reason = if !claims.meet(&auth.require) {
         Reason::ClaimsDenied
-    } else if holder.is_some_and(|holder| !holder.has(&claims)) {
+    } else if token_owner.is_some_and(|token_owner| !token_owner.has(&claims)) {
         Reason::SubjectChanged
     } else {
         return Ok(claims);
@@ -89,10 +89,10 @@ fn list(ruleset: &Ruleset, now: Duration) -> Result<Option<impl Fn(&Claims) -> b
         let awaits = source.patience(now).map(|patience| (Awaited::RevocationList, patience));
         return Err(Box::new(Rejected { awaits, ..Reason::RevocationUnavailable.into() }));
     };
-    Ok(Some(move |claims: &Claims| list.names(&Bearer::of(claims))))
+    Ok(Some(move |claims: &Claims| list.names(&RevocationSubject::of(claims))))
 }
 
-impl Holder {
+impl TokenOwner {
     pub(crate) fn of(claims: &Claims) -> Self {
         Self {
             provider: claims.provider().to_owned(),
@@ -101,16 +101,16 @@ impl Holder {
         }
     }
 
-    /// Whether a token with these claims is this holder's. Of two tokens without a subject nobody
+    /// Whether a token with these claims is this token_owner's. Of two tokens without a subject nobody
     /// knows that.
     fn has(&self, claims: &Claims) -> bool {
         self.subject.is_some() && *self == Self::of(claims)
     }
 }
 
-impl std::fmt::Debug for Holder {
+impl std::fmt::Debug for TokenOwner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Holder").field("provider", &self.provider).finish_non_exhaustive()
+        f.debug_struct("TokenOwner").field("provider", &self.provider).finish_non_exhaustive()
     }
 }
 
@@ -158,20 +158,20 @@ mod tests {
 
     #[test]
     fn a_holder_is_whom_the_claim_names_that_the_provider_says() {
-        let holder = Holder::of(&accepted(json!({"uid": "alice", "sub": "1"})));
-        assert!(holder.has(&accepted(json!({"uid": "alice", "sub": "2"}))));
-        assert!(!holder.has(&accepted(json!({"uid": "bob", "sub": "1"}))));
-        assert!(!holder.has(&accepted(json!({"sub": "1"}))));
+        let token_owner = TokenOwner::of(&accepted(json!({"uid": "alice", "sub": "1"})));
+        assert!(token_owner.has(&accepted(json!({"uid": "alice", "sub": "2"}))));
+        assert!(!token_owner.has(&accepted(json!({"uid": "bob", "sub": "1"}))));
+        assert!(!token_owner.has(&accepted(json!({"sub": "1"}))));
         let nobody = accepted(json!({"sub": "alice"}));
-        assert!(!Holder::of(&nobody).has(&nobody), "of two without the claim nobody knows");
+        assert!(!TokenOwner::of(&nobody).has(&nobody), "of two without the claim nobody knows");
         let nameless = accepted(json!({"uid": "", "sub": "alice"}));
-        assert!(!Holder::of(&nameless).has(&nameless), "nor of two whose claim says nothing");
+        assert!(!TokenOwner::of(&nameless).has(&nameless), "nor of two whose claim says nothing");
     }
 
     #[test]
     fn a_list_names_subjects_by_the_claim_that_the_provider_says() {
         let list = RevocationList::read(br#"{"sub": {"alice": 5000000000}}"#).unwrap();
-        let names = |more: Value| list.names(&Bearer::of(&accepted(more)));
+        let names = |more: Value| list.names(&RevocationSubject::of(&accepted(more)));
         assert!(names(json!({"uid": "alice", "sub": "bob"})));
         assert!(!names(json!({"uid": "bob", "sub": "alice"})));
         assert!(!names(json!({"sub": "alice"})));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use postern_config::ClaimPath;
 
-use crate::reason::Reason;
+use crate::decision::reason::Reason;
 use crate::strict_json::JsonError;
 
 /// The outcome of a token that does not pass.

@@ -12,7 +12,7 @@ use serde_json::{Number, Value};
 
 use super::claims::Claims;
 use super::error::{Cause, Unfit};
-use crate::headers::HeaderEdit;
+use crate::http::headers::HeaderEdit;
 
 /// All integers up to this are doubles, and no two of them the same one.
 const EXACT: f64 = 9_007_199_254_740_992.0;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::{Missing, TokenError};
 use super::jwk::{Unusable, VerificationKey};
-use crate::source::{Content, DocumentFault, Source};
+use crate::remote::{Content, DocumentFault, Source};
 use crate::strict_json;
 
 /// How deep a set may nest.

@@ -19,7 +19,7 @@ use super::jwk::{Unusable, VerificationKey};
 use super::key_set::KeySet;
 use super::secret::{self, Environment};
 use super::verified::Verified;
-use crate::source::{Source, Sources};
+use crate::remote::{Source, Sources};
 
 /// Every provider of a document with its keys.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::claims::Claims;
-use crate::source::DocumentFault;
+use crate::remote::DocumentFault;
 use crate::strict_json;
 
 /// How deep a list nests.
@@ -31,7 +31,7 @@ pub(crate) struct RevocationList {
 
 /// Whom a connection belongs to, as far as a list can name it. Its `Debug` does not say.
 #[derive(Clone, Default)]
-pub(crate) struct Bearer {
+pub(crate) struct RevocationSubject {
     token_id: Option<Box<str>>,
     subject: Option<Box<str>>,
     session: Option<Box<str>>,
@@ -72,9 +72,9 @@ impl RevocationList {
         Ok(list)
     }
 
-    /// Whether `bearer` is named.
-    pub(crate) fn names(&self, bearer: &Bearer) -> bool {
-        let Bearer { token_id, subject, session, issued_at } = bearer;
+    /// Whether `subject` is named.
+    pub(crate) fn names(&self, subject: &RevocationSubject) -> bool {
+        let RevocationSubject { token_id, subject, session, issued_at } = subject;
         let before = subject.as_ref().and_then(|subject| self.subjects.get(&**subject));
         token_id.as_ref().is_some_and(|id| self.token_ids.contains(&**id))
             || session.as_ref().is_some_and(|id| self.sessions.contains(&**id))
@@ -82,7 +82,7 @@ impl RevocationList {
     }
 }
 
-impl Bearer {
+impl RevocationSubject {
     /// Whoever shows a token with these claims.
     pub(crate) fn of(claims: &Claims) -> Self {
         Self {
@@ -100,9 +100,9 @@ impl fmt::Debug for RevocationList {
     }
 }
 
-impl fmt::Debug for Bearer {
+impl fmt::Debug for RevocationSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bearer(…)")
+        f.write_str("RevocationSubject(…)")
     }
 }
 
@@ -133,8 +133,13 @@ mod tests {
         RevocationList::read(document.to_string().as_bytes())
     }
 
-    fn bearer(jti: Option<&str>, sub: Option<&str>, sid: Option<&str>, iat: Option<u64>) -> Bearer {
-        Bearer {
+    fn subject_of(
+        jti: Option<&str>,
+        sub: Option<&str>,
+        sid: Option<&str>,
+        iat: Option<u64>,
+    ) -> RevocationSubject {
+        RevocationSubject {
             token_id: jti.map(Into::into),
             subject: sub.map(Into::into),
             session: sid.map(Into::into),
@@ -147,31 +152,31 @@ mod tests {
         let list =
             list(&json!({"jti": ["t"], "sub": {"alice": 100, "bob": 99.5, "eve": 0}, "sid": ["s"]})).unwrap();
         let cases = [
-            (bearer(Some("t"), None, None, None), true),
-            (bearer(Some("s"), Some("t"), Some("t"), Some(1)), false),
-            (bearer(None, None, Some("s"), None), true),
-            (bearer(None, Some("alice"), None, Some(99)), true),
-            (bearer(None, Some("alice"), None, Some(100)), false),
-            (bearer(None, Some("alice"), None, None), true),
-            (bearer(None, Some("bob"), None, Some(99)), true),
-            (bearer(None, Some("bob"), None, Some(100)), false),
-            (bearer(None, Some("eve"), None, Some(0)), false),
-            (bearer(None, Some("Alice"), None, None), false),
-            (bearer(None, None, None, None), false),
+            (subject_of(Some("t"), None, None, None), true),
+            (subject_of(Some("s"), Some("t"), Some("t"), Some(1)), false),
+            (subject_of(None, None, Some("s"), None), true),
+            (subject_of(None, Some("alice"), None, Some(99)), true),
+            (subject_of(None, Some("alice"), None, Some(100)), false),
+            (subject_of(None, Some("alice"), None, None), true),
+            (subject_of(None, Some("bob"), None, Some(99)), true),
+            (subject_of(None, Some("bob"), None, Some(100)), false),
+            (subject_of(None, Some("eve"), None, Some(0)), false),
+            (subject_of(None, Some("Alice"), None, None), false),
+            (subject_of(None, None, None, None), false),
         ];
-        for (i, (bearer, named)) in cases.iter().enumerate() {
-            assert_eq!(list.names(bearer), *named, "{i}");
+        for (i, (subject, named)) in cases.iter().enumerate() {
+            assert_eq!(list.names(subject), *named, "{i}");
         }
     }
 
     #[test]
     fn members_may_be_missing_or_empty() {
-        let someone = bearer(Some("t"), Some("alice"), Some("s"), None);
+        let someone = subject_of(Some("t"), Some("alice"), Some("s"), None);
         for sound in [json!({}), json!({"jti": []}), json!({"sub": {}, "sid": []})] {
             assert!(!list(&sound).unwrap().names(&someone));
         }
         let far = list(&json!({"sub": {"alice": 1e300}})).unwrap();
-        assert!(far.names(&bearer(None, Some("alice"), None, Some(u64::MAX / 2))));
+        assert!(far.names(&subject_of(None, Some("alice"), None, Some(u64::MAX / 2))));
     }
 
     #[test]
@@ -202,7 +207,7 @@ mod tests {
     #[test]
     fn nobody_is_named_where_things_are_shown() {
         let list = list(&json!({"jti": ["token"], "sub": {"alice": 1}})).unwrap();
-        let shown = format!("{list:?} {:?}", bearer(Some("token"), Some("alice"), None, None));
+        let shown = format!("{list:?} {:?}", subject_of(Some("token"), Some("alice"), None, None));
         assert!(!shown.contains("token") && !shown.contains("alice"), "{shown}");
     }
 }

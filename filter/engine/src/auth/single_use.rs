@@ -6,15 +6,15 @@
 //! remembered for as long as it would be accepted. Memory is bounded by [`SLOTS`] times [`WAYS`]
 //! entries of 16 bytes (48 MiB); a slot of which no entry may be forgotten lets no token in.
 //!
-//! [`SLOTS`]: crate::slots::SLOTS
-//! [`WAYS`]: crate::slots::WAYS
+//! [`SLOTS`]: crate::rate::slots::SLOTS
+//! [`WAYS`]: crate::rate::slots::WAYS
 
 use std::time::Duration;
 
 use super::claims::Claims;
 use super::error::Cause;
-use crate::reason::Reason;
-use crate::slots::{DISORDER, EntryKey, KeySpace, Slot};
+use crate::decision::reason::Reason;
+use crate::rate::slots::{DISORDER, EntryKey, KeySpace, Slot};
 
 /// The question to spend a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Ticket {
         Ok(Self { key, accepted_until: claims.remembered_until() })
     }
 
-    /// The slot that the token's entry is in; less than [`SLOTS`](crate::slots::SLOTS).
+    /// The slot that the token's entry is in; less than [`SLOTS`](crate::rate::slots::SLOTS).
     pub fn slot(&self) -> u32 {
         self.key.slot()
     }

@@ -17,7 +17,7 @@ use super::jwk::VerificationKey;
 use super::key_set::KeySet;
 use super::keys::{KeyedProvider, Keys};
 use super::verified::Fingerprint;
-use crate::source::Source;
+use crate::remote::Source;
 
 /// How many keys are tried for a token without `kid`. Whoever sends tokens must not choose how many
 /// verifications are done.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Guard;
-use crate::cookies;
-use crate::headers::{HeaderEdit, Headers, Single};
+use crate::http::cookies;
+use crate::http::headers::{HeaderEdit, Headers, Single};
 
 const SET_COOKIE: &str = "set-cookie";
 

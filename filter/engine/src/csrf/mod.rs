@@ -13,8 +13,8 @@ use std::time::Duration;
 use postern_config::{Carrier, Csrf, CsrfCarrier, Encoding};
 
 use crate::auth::carrier::Candidate;
-use crate::cookies;
-use crate::headers::Headers;
+use crate::http::cookies;
+use crate::http::headers::Headers;
 use error::CsrfError;
 
 pub(crate) use issue::Page;

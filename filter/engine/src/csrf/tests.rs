@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::{Engine, RouteFacts, Selection};
-use crate::headers::{Field, HeaderEdit};
+use crate::http::headers::{Field, HeaderEdit};
 use crate::session::{Input, Output, Session};
 use crate::testing::{SECRET, engine, request, with, without};
 

@@ -8,7 +8,7 @@ use super::PROTOCOL;
 use crate::auth::carrier::subprotocol::{Role, Roles};
 use crate::auth::carrier::{self, Presence};
 use crate::csrf;
-use crate::headers::{HeaderEdit, Headers};
+use crate::http::headers::{HeaderEdit, Headers};
 use crate::ruleset::Ruleset;
 
 /// Everything secret in a request. Its `Debug` shows nothing of it.

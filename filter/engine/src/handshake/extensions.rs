@@ -9,16 +9,16 @@ use std::{mem, slice};
 
 use postern_config::Compression;
 
-use crate::headers::{HeaderEdit, Headers, is_token};
-use crate::inflate::Context;
-use crate::reason::Reason;
+use crate::decision::reason::Reason;
+use crate::http::headers::{HeaderEdit, Headers, is_token};
+use crate::websocket::inflate::Context;
 
 /// The name of the field.
 pub(crate) const EXTENSIONS: &str = "sec-websocket-extensions";
 
 const PERMESSAGE_DEFLATE: &[u8] = b"permessage-deflate";
 const CLIENT_NO_CONTEXT_TAKEOVER: &[u8] = b"client_no_context_takeover";
-/// The window of a side that no parameter bounds (RFC 7692 §7.1.2).
+/// The window of a direction that no parameter bounds (RFC 7692 §7.1.2).
 const MAX_WINDOW_BITS: u8 = 15;
 
 /// What goes up of a client's offers.

@@ -27,19 +27,19 @@ use crate::auth::admit::{self, admit};
 use crate::auth::claims::Claims;
 use crate::auth::error::{Cause, TokenError};
 use crate::auth::single_use::{Spent, Ticket};
-use crate::buckets::Buckets;
+use crate::connection::grant::Grant;
+use crate::connection::ping::PingKey;
+use crate::connection::rates::Rates;
+use crate::connection::{Ends, Terms};
 use crate::csrf::error::CsrfError;
-use crate::detail::{Detail, Shown};
-use crate::headers::{Field, HeaderEdit, Headers, Single};
-use crate::open::ping::PingKey;
-use crate::open::rates::Rates;
-use crate::open::rights::Rights;
-use crate::open::{Ends, Terms};
+use crate::decision::detail::{Detail, Shown};
+use crate::decision::reason::Reason;
+use crate::http::headers::{Field, HeaderEdit, Headers, Single};
+use crate::http::request::RequestHead;
+use crate::rate::bucket_keys::Buckets;
+use crate::rate::slots::KeySpace;
 use crate::rate::{Charge, Charged, Outcome};
-use crate::reason::Reason;
-use crate::request::RequestHead;
 use crate::ruleset::Ruleset;
-use crate::slots::KeySpace;
 
 use credentials::{Credentials, Tokens, are_credentials};
 use extensions::Offers;
@@ -306,9 +306,9 @@ impl Handshake {
             extensions: self.extensions.left.clone(),
             client_messages_alone: self.takes_messages_out(),
         };
-        let rights = policy.auth.as_ref().map(|_| {
+        let grant = policy.auth.as_ref().map(|_| {
             let buckets = self.buckets.clone();
-            Box::new(Rights::new(Rc::clone(&self.ruleset), buckets, claims.as_ref()))
+            Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, claims.as_ref()))
         });
         // Before a user is known nobody is charged for him.
         let known = |rate: &&Rate| rate.per != Per::User || !self.awaits_first_message();
@@ -319,7 +319,7 @@ impl Handshake {
         let ends =
             Ends { session: session.map(|longest| now.saturating_add(longest).into()), ..Ends::default() };
         let entropy = &self.head.entropy;
-        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, rights };
+        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, grant };
         Ok(Admission { edits, expected, terms, ticket })
     }
 

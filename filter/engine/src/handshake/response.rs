@@ -8,7 +8,7 @@ use sha1::{Digest, Sha1};
 
 use super::PROTOCOL;
 use super::extensions::{self, Agreement, Parameters};
-use crate::headers::{HeaderEdit, Headers, Single};
+use crate::http::headers::{HeaderEdit, Headers, Single};
 
 /// What a 101 must say. Its `Debug` shows no subprotocol: it may be a token.
 #[derive(Clone)]
@@ -88,7 +88,7 @@ impl fmt::Debug for Expected {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::headers::Field;
+    use crate::http::headers::Field;
 
     fn response(changes: &[(&str, Option<&str>)]) -> Vec<Field> {
         let mut fields = vec![

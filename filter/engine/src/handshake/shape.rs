@@ -5,9 +5,9 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::headers::{Headers, Single};
-use crate::reason::Reason;
-use crate::request::{Protocol, RequestHead};
+use crate::decision::reason::Reason;
+use crate::http::headers::{Headers, Single};
+use crate::http::request::{Protocol, RequestHead};
 
 /// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

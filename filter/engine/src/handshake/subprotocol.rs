@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use postern_config::Subprotocols;
 
-use crate::headers::{HeaderEdit, is_token};
-use crate::reason::Reason;
+use crate::decision::reason::Reason;
+use crate::http::headers::{HeaderEdit, is_token};
 
 /// Names under which known programs carry another protocol inside a WebSocket: websockify and
 /// noVNC (`binary`, `base64`), Guacamole, Kubernetes port forwarding, chisel, wstunnel, and plain

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::minting;
 use crate::engine::{Engine, RouteFacts, Selection};
-use crate::request::Protocol;
+use crate::http::request::Protocol;
 use crate::session::{Input, Output};
 use crate::testing::{SECRET, compile, engine, request, with, without};
 

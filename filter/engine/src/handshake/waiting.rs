@@ -9,7 +9,7 @@ use super::Refusal;
 use crate::auth::admit::{Awaited, Rejected};
 use crate::auth::error::{Cause, TokenError};
 use crate::csrf::error::CsrfError;
-use crate::reason::Reason;
+use crate::decision::reason::Reason;
 
 /// Why judging goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]

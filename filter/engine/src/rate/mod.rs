@@ -1,9 +1,11 @@
-//! How often: token buckets, and the table of those that all workers share.
+//! How often: token buckets, the tables that all workers share, and leases of what a VM holds in them.
 
 mod bucket;
+pub(crate) mod bucket_keys;
+pub(crate) mod lease;
+pub mod slots;
 mod table;
 
+pub(crate) use bucket::Bucket;
 pub use bucket::{Charged, Quota};
 pub use table::{Charge, Outcome, charge};
-
-pub(crate) use bucket::Bucket;

@@ -1,13 +1,13 @@
 //! The table of buckets that all workers of an Envoy share.
 //!
-//! Memory is bounded by [`SLOTS`](crate::slots::SLOTS) times [`WAYS`](crate::slots::WAYS) entries
+//! Memory is bounded by [`SLOTS`](crate::rate::slots::SLOTS) times [`WAYS`](crate::rate::slots::WAYS) entries
 //! of 24 bytes (72 MiB). A bucket is forgotten only when it is full again by the clock of every
 //! worker, where that loses nothing; a slot of which every bucket is in use refuses.
 
 use std::time::Duration;
 
 use super::bucket::{Bucket, Charged, Quota};
-use crate::slots::{DISORDER, EntryKey, KeySpace, Slot};
+use crate::rate::slots::{DISORDER, EntryKey, KeySpace, Slot};
 
 /// A question to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

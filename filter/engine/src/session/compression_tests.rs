@@ -22,7 +22,7 @@ pub(super) fn open(changes: Value, answer: &[u8]) -> Trial {
     trial
 }
 
-/// What one side sends, with a history over messages.
+/// What one direction sends, with a history over messages.
 pub(super) struct Deflater(Compress);
 
 impl Deflater {

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::auth::minting::{ISSUER, encode, issuer_keys, key, sign};
-use crate::close;
 use crate::engine::{Engine, RouteFacts, Selection};
+use crate::http::request::RequestHead;
 use crate::rate::Charged;
 use crate::rate::Outcome;
-use crate::request::RequestHead;
-use crate::source::{Answer, Kind, Outcome as Fetch, Settled, Step};
+use crate::remote::{Answer, Kind, Outcome as Fetch, Settled, Step};
 use crate::testing::{compile, request, with};
+use crate::websocket::close;
 use jsonwebtoken::Algorithm;
 
 const START: Duration = Duration::from_secs(1_800_000_000);

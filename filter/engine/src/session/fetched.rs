@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Phase, Session};
+use crate::decision::reason::Reason;
 use crate::handshake;
-use crate::reason::Reason;
-use crate::source::Source;
+use crate::remote::Source;
 
 impl Session {
     /// Whether the request is held, or a token waits, until something has been fetched.
@@ -33,7 +33,10 @@ impl Session {
         if open.refused().is_some() {
             return;
         }
-        if open.bearer().is_some_and(|bearer| self.ruleset.has_revoked(bearer, now)) {
+        if open
+            .revocation_subject()
+            .is_some_and(|revocation_subject| self.ruleset.has_revoked(revocation_subject, now))
+        {
             open.refuse(Reason::TokenRevoked, now);
         } else {
             open.look_again(now);

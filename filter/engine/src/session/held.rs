@@ -5,7 +5,7 @@ use std::time::Duration;
 use postern_config::Compression;
 
 use super::{Awaiting, Phase, Session};
-use crate::reason::Reason;
+use crate::decision::reason::Reason;
 
 impl Session {
     /// Memory that is taken for what the peers have sent, in bytes: what waits to be judged or to be authenticated, and

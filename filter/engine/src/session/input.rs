@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::auth::single_use::Spent;
-use crate::headers::{Field, Headers};
-use crate::lane::Peer;
+use crate::http::headers::{Field, Headers};
+use crate::http::request::RequestHead;
 use crate::rate::Outcome;
-use crate::request::RequestHead;
+use crate::websocket::frame_reader::Peer;
 
 #[cfg(doc)]
 use super::{Judged, Output, Session};

@@ -1,13 +1,13 @@
 //! What a session asks its host to do.
 
 use crate::auth::single_use::Ticket;
-use crate::blocks::Blocks;
-use crate::detail::Detail;
-use crate::headers::HeaderEdit;
-use crate::lane::Peer;
+use crate::decision::detail::Detail;
+use crate::decision::reason::Reason;
+use crate::http::headers::HeaderEdit;
+use crate::http::reply::Reply;
+use crate::memory::blocks::Blocks;
 use crate::rate::Charge;
-use crate::reason::Reason;
-use crate::reply::Reply;
+use crate::websocket::frame_reader::Peer;
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]

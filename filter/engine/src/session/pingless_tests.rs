@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::tests::{START, Trial};
 use super::*;
-use crate::frame::OpCode;
 use crate::testing::{from_client, from_upstream};
+use crate::websocket::OpCode;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::tests::START;
 use super::time_tests::{at, parked};
 use super::*;
-use crate::frame::FrameHeader;
 use crate::session::held_up_tests::own_ping;
 use crate::session::tests::Trial;
 use crate::testing::{from_client, from_upstream};
+use crate::websocket::FrameHeader;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(250);

@@ -127,12 +127,12 @@ fn closed(reason: Reason) -> Output {
 
 /// The Close that the client is to see.
 pub(super) fn close(reason: Reason) -> Vec<u8> {
-    crate::close::to_client(reason)
+    crate::websocket::close::to_client(reason)
 }
 
 /// The Close that the upstream is to see, under the mask of the request in `testing`.
 pub(super) fn masked_close(reason: Reason) -> Vec<u8> {
-    crate::close::to_upstream(reason, [1, 2, 3, 4])
+    crate::websocket::close::to_upstream(reason, [1, 2, 3, 4])
 }
 
 #[test]

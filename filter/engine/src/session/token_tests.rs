@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::tests::{START, Trial, agreement};
 use super::*;
-use crate::frame::FrameHeader;
 use crate::testing::{SECRET, from_client, from_upstream, request, with};
+use crate::websocket::FrameHeader;
 
 mod awaiting;
 mod first_message;
@@ -25,7 +25,7 @@ const PONG: u8 = 0x8a;
 /// What a peer has seen: the first byte and the payload of every frame.
 type Frames = Vec<(u8, Vec<u8>)>;
 
-/// A connection, and every byte that each side has seen.
+/// A connection, and every byte that each direction has seen.
 struct Line {
     trial: Trial,
     client: Vec<u8>,

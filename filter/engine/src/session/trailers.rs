@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Phase, Session};
-use crate::headers::{Field, HeaderEdit, Headers};
-use crate::lane::Peer;
-use crate::reason::Reason;
+use crate::decision::reason::Reason;
+use crate::http::headers::{Field, HeaderEdit, Headers};
+use crate::websocket::frame_reader::Peer;
 
 impl Session {
     /// Whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not, they

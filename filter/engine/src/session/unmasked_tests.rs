@@ -5,8 +5,8 @@ use serde_json::json;
 use super::tests::{START, Trial, masked_close};
 use super::time_tests::{at, parked};
 use super::*;
-use crate::lane::Fault;
 use crate::testing::{from_client, from_upstream};
+use crate::websocket::frame_reader::Fault;
 
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use postern_engine::headers::HeaderEdit;
+use postern_engine::http::headers::HeaderEdit;
 use postern_engine::rate::{self, Charged, Outcome};
 use postern_engine::{Engine, Event, Input, Judged, Output, Passage, Peer, Session, Tally};
 use serde_json::json;

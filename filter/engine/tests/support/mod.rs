@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use postern_config::Config;
-use postern_engine::headers::Field;
+use postern_engine::http::headers::Field;
 use postern_engine::{
-    Connection, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
+    ConnectionFacts, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
 };
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ pub(crate) fn admitted(engine: &Engine, client: IpAddr, more: &[(&str, &str)]) -
     ];
     let head = RequestHead {
         fields: fields(&[&sound, more].concat()),
-        connection: Connection {
+        connection: ConnectionFacts {
             tls: true,
             mutual_tls: false,
             protocol: Protocol::Http11,

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_engine::auth::single_use::Spent;
-use postern_engine::headers::Field;
+use postern_engine::http::headers::Field;
 use postern_engine::rate::{self, Charge, Outcome};
-use postern_engine::source::{self, Answer, Settled, Source, Step};
+use postern_engine::remote::{self, Answer, Settled, Source, Step};
 use postern_engine::{
     Engine, Event, Input, Judged, Output, Passage, Peer, Reason, RouteFacts, Selection, Session,
 };
@@ -292,7 +292,7 @@ impl Host {
             Fetch::NamesTheUser => br#"{"sub": {"alice": 9999999999}}"#,
         };
         let answer = Answer { status: b"200", len: body.len(), body };
-        let outcome = source.judge(&answer).unwrap_or(source::Outcome::FAILED);
+        let outcome = source.judge(&answer).unwrap_or(remote::Outcome::FAILED);
         let settled = source.settle(&claimed, outcome, body, 1, self.now);
         let Settled::Swap { document, record } = settled else { return };
         self.shared = record;

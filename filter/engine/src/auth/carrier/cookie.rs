@@ -4,8 +4,8 @@ use postern_config::Carrier;
 
 use super::{Extraction, put_back};
 use crate::auth::bearer::without_scheme;
-use crate::cookies;
-use crate::headers::Headers;
+use crate::http::cookies;
+use crate::http::headers::Headers;
 
 const COOKIE: &str = "cookie";
 

@@ -6,7 +6,7 @@ use postern_config::Carrier;
 use postern_config::header_name::is_same_to_a_gateway;
 
 use super::{Extraction, put_back};
-use crate::headers::{HeaderEdit, Headers};
+use crate::http::headers::{HeaderEdit, Headers};
 
 const AUTHORIZATION: &str = "authorization";
 

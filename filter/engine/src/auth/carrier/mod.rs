@@ -10,7 +10,7 @@ pub(crate) mod subprotocol;
 
 use postern_config::Carrier;
 
-use crate::headers::{HeaderEdit, Headers};
+use crate::http::headers::{HeaderEdit, Headers};
 
 pub use query::without_parameters;
 

@@ -7,7 +7,7 @@ use postern_config::Carrier;
 
 use super::Extraction;
 use crate::auth::bearer::without_scheme;
-use crate::headers::{HeaderEdit, Headers, Single};
+use crate::http::headers::{HeaderEdit, Headers, Single};
 
 const PATH: &str = ":path";
 

@@ -8,7 +8,7 @@ use postern_config::{Carrier, Encoding};
 
 use super::{Extraction, put_back};
 use crate::auth::bearer::without_scheme;
-use crate::headers::Headers;
+use crate::http::headers::Headers;
 
 const SUBPROTOCOLS: &str = "sec-websocket-protocol";
 

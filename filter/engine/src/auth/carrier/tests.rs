@@ -1,7 +1,7 @@
 use postern_config::{Encoding, FirstMessage, JsonPointer};
 
 use super::*;
-use crate::headers::Field;
+use crate::http::headers::Field;
 
 fn fields(pairs: &[(&str, &[u8])]) -> Vec<Field> {
     pairs.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect()

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::slots::WAYS;
-use crate::slots::testing::{Host, Play, Random, crowd, interleave};
+use crate::rate::slots::WAYS;
+use crate::rate::slots::testing::{Host, Play, Random, crowd, interleave};
 
 const START: Duration = Duration::from_secs(1_800_000_000);
 

@@ -415,7 +415,7 @@ fn an_address_that_sends_forged_tokens_has_to_wait_and_honest_ones_behind_it_kee
     }
     let wait = Some(TokenError::TooManyForged(Duration::from_millis(600)));
     assert_eq!(verdict(b"a", &forged, now()).err(), wait);
-    assert_eq!(wait.as_ref().map(TokenError::reason), Some(crate::reason::Reason::HandshakeRate));
+    assert_eq!(wait.as_ref().map(TokenError::reason), Some(crate::decision::reason::Reason::HandshakeRate));
     assert_eq!(verdict(b"a", &fresh, now()).err(), wait, "nobody knows yet that it is genuine");
     assert!(verdict(b"a", &known, now()).is_ok(), "that is known");
     assert!(verdict(b"a", &secret, now()).is_ok(), "a shared secret costs nothing to speak of");

@@ -1,7 +1,7 @@
 //! A client's own copies of headers that carry claims, on every request that passes.
 
 use super::*;
-use crate::headers::Field;
+use crate::http::headers::Field;
 use crate::session::Input;
 use crate::testing::SECRET;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::headers::Field;
+use crate::http::headers::Field;
 
 /// Fields of these values.
 fn fields(values: &[&[u8]]) -> Vec<Field> {

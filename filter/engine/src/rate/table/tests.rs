@@ -1,8 +1,8 @@
 use postern_config::{Counted, OnExceed, Per, Rate};
 
 use super::*;
-use crate::slots::WAYS;
-use crate::slots::testing::Host;
+use crate::rate::slots::WAYS;
+use crate::rate::slots::testing::Host;
 
 mod interleaving;
 

@@ -8,8 +8,8 @@ use crate::auth::single_use::Spent;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::rate::Charged;
 use crate::rate::Outcome;
+use crate::remote::Kind;
 use crate::session::fetch_tests::fetch;
-use crate::source::Kind;
 use crate::testing::compile;
 
 mod first_message;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::slots::testing::{Play, Random, crowd, interleave};
+use crate::rate::slots::testing::{Play, Random, crowd, interleave};
 
 /// A bucket that nothing is taken out of the table for, and what was taken from it.
 #[derive(Default)]

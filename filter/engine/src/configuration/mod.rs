@@ -1,0 +1,75 @@
+//! Reads the plugin's configuration in whichever form Envoy hands it over.
+//!
+//! A `google.protobuf.StringValue` arrives as its text, which is JSON. A `google.protobuf.Struct`
+//! arrives as JSON by Envoy's documentation, and serialised as it is from the releases that
+//! leave that out.
+
+mod metadata;
+mod structure;
+
+use postern_config::{Config, Problems};
+use prost::Message as _;
+
+pub use metadata::{UnreadableMetadata, of_route};
+
+/// Reads `configuration`, JSON text or a serialised Struct, into a document.
+pub fn read_configuration(configuration: &[u8]) -> Result<Config, Problems> {
+    // No text is both: a serialised Struct with anything in it has control characters where JSON
+    // has none.
+    if serde_json::from_slice::<serde::de::IgnoredAny>(configuration).is_err()
+        && !configuration.is_empty()
+        && let Ok(document) = prost_types::Struct::decode(configuration)
+    {
+        return Config::from_value(structure::object(document));
+    }
+    Config::from_json(configuration)
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::value::Kind;
+
+    use super::*;
+
+    const POLICY: &str = r#"{"origins": {"allow": ["https://app.example.com"]}, "auth": "none"}"#;
+
+    fn string(text: &str) -> prost_types::Value {
+        prost_types::Value { kind: Some(Kind::StringValue(text.to_owned())) }
+    }
+
+    fn list(values: Vec<prost_types::Value>) -> prost_types::Value {
+        prost_types::Value { kind: Some(Kind::ListValue(prost_types::ListValue { values })) }
+    }
+
+    fn structure(fields: Vec<(&str, prost_types::Value)>) -> prost_types::Value {
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        prost_types::Value { kind: Some(Kind::StructValue(prost_types::Struct { fields })) }
+    }
+
+    #[test]
+    fn json_is_read_also_when_it_begins_with_the_first_byte_of_a_struct() {
+        let text = format!("\n{{\n\"policies\": {{\"chat\": {POLICY}}}, \"default_policy\": \"chat\"}}");
+        let config = read_configuration(text.as_bytes()).unwrap();
+        assert!(config.policies.contains_key("chat"));
+    }
+
+    #[test]
+    fn a_struct_is_read_as_it_is_serialised() {
+        let origins = structure(vec![("allow", list(vec![string("https://app.example.com")]))]);
+        let policy = structure(vec![("origins", origins), ("auth", string("none"))]);
+        let document =
+            vec![("policies", structure(vec![("chat", policy)])), ("default_policy", string("pass"))];
+        let fields = document.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let config = read_configuration(&prost_types::Struct { fields }.encode_to_vec()).unwrap();
+        assert!(config.policies.contains_key("chat"));
+        assert_eq!(config.default_policy, postern_config::DefaultPolicy::Pass);
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_as_json() {
+        for garbage in [&b""[..], b"{", b"\x0a\xff", b"policies: {}"] {
+            let problems = read_configuration(garbage).unwrap_err().to_string();
+            assert!(problems.contains("is not JSON"), "{problems}");
+        }
+    }
+}

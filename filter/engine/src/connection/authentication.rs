@@ -1,0 +1,150 @@
+//! What becomes of both directions before a connection is authenticated.
+//!
+//! What the upstream sends is judged like anything else, and then waits here instead of going on, unless
+//! the policy lets it greet; nothing of the client's goes on. A Close is an exception, both ways: it ends the wait, and
+//! whatever waited is forgotten.
+
+use crate::connection::{Passage, Piece};
+use crate::decision::reason::Reason;
+use crate::memory::blocks::Blocks;
+use crate::websocket::frame_reader::Peer;
+use crate::websocket::{Chunk, Unreadable};
+use crate::websocket::{FrameHeader, OpCode};
+
+use super::queued_input;
+
+/// Whether a connection is authenticated.
+pub(super) enum Authentication {
+    /// It is, or need not be.
+    Open,
+    /// It is not, and will not be: only a Close goes on, and of a service that greets the frame that is under way.
+    Shut {
+        /// Whether the service greets.
+        greets: bool,
+    },
+    /// Its first message is waited for.
+    Waiting(Box<Unauthenticated>),
+}
+
+/// What a connection has before it is authenticated.
+pub(super) struct Unauthenticated {
+    /// How many bytes may still come.
+    budget: u64,
+    /// What waits to go to the client. Of a service that greets nothing does.
+    held: Blocks,
+    /// Whether the service greets: its messages reach the client at once.
+    greets: bool,
+}
+
+impl Authentication {
+    pub(super) fn waiting(max_unauthenticated_bytes: u64, greets: bool) -> Self {
+        let (budget, held) = (max_unauthenticated_bytes, Blocks::default());
+        Self::Waiting(Box::new(Unauthenticated { budget, held, greets }))
+    }
+
+    /// Whether what the upstream sends does not reach the client.
+    pub(super) fn diverts(&self) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Shut { greets } => !greets,
+            Self::Waiting(waiting) => !waiting.greets,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+
+    /// Judges a frame of `peer` by its header; `passage` is what goes on ahead of it. Frames count
+    /// whole, as soon as that is declared, and so do the bytes that wait `behind` the first message.
+    pub(super) fn judge(
+        &mut self,
+        peer: Peer,
+        header: &FrameHeader,
+        passage: &mut Passage,
+        behind: usize,
+    ) -> Result<(), Reason> {
+        match self {
+            Self::Open => return Ok(()),
+            _ if header.opcode == OpCode::CLOSE => {
+                if peer == Peer::Upstream {
+                    if self.diverts() {
+                        *passage = Passage::default();
+                    }
+                    self.shut();
+                }
+            }
+            Self::Shut { .. } => {}
+            Self::Waiting(waiting) => {
+                let len = header.payload_len.saturating_add(header.len as u64);
+                let left = waiting.budget.checked_sub(len).filter(|left| *left >= behind as u64);
+                waiting.budget = left.ok_or(Reason::MessageTooBig)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges how many bytes wait behind the first message.
+    pub(super) fn judge_behind(&self, len: usize) -> Result<(), Reason> {
+        match self {
+            Self::Waiting(waiting) if len > queued_input::MAX_LEN || len as u64 > waiting.budget => {
+                Err(Reason::MessageTooBig)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps what would go on of the upstream's chunk.
+    pub(super) fn hold(&mut self, passage: &mut Passage, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+        let Passage { before, keep, rest, .. } = std::mem::take(passage);
+        if let Self::Waiting(waiting) = self {
+            let held = &mut waiting.held;
+            before.iter().for_each(|block| held.push(block));
+            held.push(chunk.window(0..keep)?);
+            for piece in rest {
+                match piece {
+                    Piece::Chunk(range) => held.push(chunk.window(range)?),
+                    Piece::Other(bytes) => bytes.iter().for_each(|block| held.push(block)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Memory that is taken for what waits, in bytes.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Waiting(waiting) => waiting.held.held(),
+            Self::Open | Self::Shut { .. } => 0,
+        }
+    }
+
+    /// The connection is authenticated: what waited goes on.
+    pub(super) fn open(&mut self) -> Blocks {
+        match std::mem::replace(self, Self::Open) {
+            Self::Waiting(waiting) => waiting.held,
+            Self::Open | Self::Shut { .. } => Blocks::default(),
+        }
+    }
+
+    /// The connection ends before it is authenticated, if it is not.
+    pub(super) fn shut(&mut self) {
+        if !self.is_open() {
+            *self = Self::Shut { greets: !self.diverts() };
+        }
+    }
+}
+
+impl std::fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "Open",
+            Self::Shut { .. } => "Shut",
+            Self::Waiting(_) => "Waiting",
+        })
+    }
+}

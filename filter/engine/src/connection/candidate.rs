@@ -1,0 +1,61 @@
+//! A Pong that may answer a Ping of Postern's own, collected until its payload tells.
+
+use crate::websocket::frame_reader::Frame;
+use crate::websocket::mask::Mask;
+use crate::websocket::{FrameHeader, OpCode};
+
+use super::ping::PAYLOAD_LEN;
+
+/// Its bytes as they came.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    header: FrameHeader,
+    bytes: Vec<u8>,
+    /// Whether it is one, that goes no further but is charged.
+    pub(super) is_answer: bool,
+}
+
+impl Candidate {
+    /// Whether a frame with this header may be one.
+    pub(super) fn fits(header: &FrameHeader) -> bool {
+        header.opcode == OpCode::PONG && header.payload_len == PAYLOAD_LEN as u64
+    }
+
+    /// Begins with the header.
+    pub(super) fn new(header: FrameHeader) -> Self {
+        Self { header, bytes: Vec::with_capacity(header.len + PAYLOAD_LEN), is_answer: false }
+    }
+
+    /// Takes the next bytes of the frame.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// How much of it is there.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether all of it is there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.bytes.len() == self.header.len + PAYLOAD_LEN
+    }
+
+    /// What it says, once it is whole.
+    pub(super) fn payload(&self) -> [u8; PAYLOAD_LEN] {
+        let mut plain = [0; PAYLOAD_LEN];
+        let mask = self.header.mask.map(Mask::new).unwrap_or_default();
+        mask.remove(self.bytes.get(self.header.len..).unwrap_or_default(), &mut plain);
+        plain
+    }
+
+    /// It as a frame that ends at `position` of the chunk.
+    pub(super) fn frame(&self, position: usize) -> Frame {
+        Frame { header: self.header, starts_message: false, range: position..position }
+    }
+
+    /// Its bytes.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}

@@ -1,0 +1,527 @@
+//! One direction of an open WebSocket: what a peer sends, and how far it still goes.
+
+use std::ops::Range;
+
+use postern_config::{Compression, Policy};
+
+use crate::connection::Passage;
+use crate::decision::reason::Reason;
+use crate::metrics::tally::Counts;
+use crate::websocket::OpCode;
+use crate::websocket::frame_reader::{Fault, Frame, FrameLimits, FrameReader, Peer, Run};
+use crate::websocket::inflate::{Context, Inflater};
+use crate::websocket::{Chunk, PAYLOAD_WINDOW, Unreadable};
+
+use super::candidate::Candidate;
+use super::proof::{Proof, Proved};
+use super::withheld::Withheld;
+
+/// What a peer sends, and how far it still goes.
+#[derive(Debug)]
+pub(super) struct Direction {
+    sender: Peer,
+    pub(super) reader: FrameReader,
+    pub(super) flow: Flow,
+    proof: Proof,
+    withheld: Withheld,
+    /// The Pong that is open, if it may answer a Ping of Postern's own.
+    pub(super) candidate: Option<Box<Candidate>>,
+    /// What becomes of the frame that is open.
+    disposition: Disposition,
+    /// Whether the message that is open is being discarded.
+    discarding: bool,
+    /// Whether the message that began last was one frame, as the next may be then.
+    whole: bool,
+    capture: Capture,
+    /// Whether the last message is whole and to be heard.
+    is_heard: bool,
+    /// Whether what passes waits elsewhere, so that nothing of it has gone on.
+    pub(super) diverted: bool,
+}
+
+/// What Postern listens for in what a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Capture {
+    /// Nothing, and only a Close goes on.
+    Ended,
+    /// The first message. Nothing else but a Close goes on.
+    First,
+    /// Nothing.
+    Off,
+    /// Any text message may be meant for Postern.
+    Texts,
+}
+
+/// How far the bytes of a direction still go.
+#[derive(Debug)]
+pub(super) enum Flow {
+    /// To its next frame boundary, where this Close takes their place.
+    Closing(Vec<u8>),
+    /// No further: a Close has gone.
+    Ended,
+    /// On.
+    Passing,
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disposition {
+    Discard,
+    /// It is collected, to see whether it goes on at all.
+    Examine,
+    /// It passes, and nobody reads its payload.
+    Pass,
+    /// It is read, and passes once it is proved.
+    Withhold,
+}
+
+/// Why a chunk is not judged on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// For what a header breaks of the protocol.
+    Broken(Fault),
+    Refused(Reason),
+    Unreadable,
+}
+
+/// How many bytes of headers a withheld message of the upstream may have, whose fragments no rule
+/// counts.
+pub(crate) const MAX_WITHHELD_HEADERS: u64 = 16 * 1024;
+
+impl Direction {
+    pub(super) fn client(policy: &Policy, deflate: Option<Context>) -> Self {
+        let limits = FrameLimits::client(&policy.messages);
+        Self::new(Peer::Client, limits, policy.messages.utf8, policy.compression, deflate)
+    }
+
+    pub(super) fn upstream(policy: &Policy, deflate: Option<Context>) -> Self {
+        let limits = FrameLimits::upstream(&policy.upstream_messages);
+        Self::new(Peer::Upstream, limits, policy.upstream_messages.utf8, policy.compression, deflate)
+    }
+
+    fn new(
+        sender: Peer,
+        limits: FrameLimits,
+        utf8: bool,
+        compression: Compression,
+        deflate: Option<Context>,
+    ) -> Self {
+        let inflater = deflate.filter(|_| compression == Compression::Inspect).map(Inflater::new);
+        let limits = FrameLimits { compressible: deflate.is_some(), inflated: inflater.is_some(), ..limits };
+        // Where compressed text passes unread, text that is not compressed proves nothing either.
+        let utf8 = utf8 && compression != Compression::Pass;
+        let proof = Proof::new(utf8, limits.max_message_bytes, inflater);
+        Self {
+            sender,
+            reader: FrameReader::new(sender, limits),
+            flow: Flow::Passing,
+            proof,
+            withheld: Withheld::default(),
+            candidate: None,
+            disposition: Disposition::Pass,
+            discarding: false,
+            whole: true,
+            capture: Capture::Off,
+            is_heard: false,
+            diverted: false,
+        }
+    }
+
+    /// Whether what went on ends with a whole frame, so that one of Postern's own may follow.
+    pub(super) fn at_boundary(&self) -> bool {
+        self.diverted || self.reader.at_boundary() || self.disposition != Disposition::Pass
+    }
+
+    /// Whether what went on ends with a whole message, so that one of Postern's own may follow.
+    pub(super) fn may_be_followed(&self) -> bool {
+        matches!(self.flow, Flow::Passing) && self.reader.is_between_messages()
+    }
+
+    /// How many of the bytes that came have neither gone on nor been discarded.
+    pub(super) fn withheld(&self) -> usize {
+        if self.diverted {
+            return 0;
+        }
+        let candidate = self.candidate.as_ref().map_or(0, |candidate| candidate.len());
+        self.reader.held() + candidate + self.withheld.len()
+    }
+
+    /// How many bytes are kept back of a message that is not whole, and how many more of it are known of.
+    pub(super) fn kept_back(&self) -> Option<u64> {
+        let is_kept = !self.withheld.is_empty() && !self.is_heard;
+        is_kept.then(|| self.reader.payload_left().saturating_add(self.withheld.len() as u64))
+    }
+
+    /// Whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts
+    /// as passed.
+    pub(super) fn pass_unread(&mut self, len: usize) -> bool {
+        let passes = len > 0
+            && matches!(self.flow, Flow::Passing)
+            && self.disposition == Disposition::Pass
+            && self.reader.within_payload(len);
+        if passes {
+            self.reader.skip_payload(len);
+        }
+        passes
+    }
+
+    /// Ends what goes on with `close`, at the next boundary.
+    pub(super) fn end_with(&mut self, close: Vec<u8>) {
+        if matches!(self.flow, Flow::Passing) {
+            self.flow = Flow::Closing(close);
+        }
+    }
+
+    /// The Close that was to go at the next boundary, which goes now.
+    pub(super) fn take_close(&mut self) -> Option<Vec<u8>> {
+        match std::mem::replace(&mut self.flow, Flow::Ended) {
+            Flow::Closing(close) => {
+                self.end();
+                Some(close)
+            }
+            flow => {
+                self.flow = flow;
+                None
+            }
+        }
+    }
+
+    /// Whether nothing more goes on; if this is the boundary where a Close was to go, it goes,
+    /// unless then more than `room` bytes would go.
+    pub(super) fn ends_here(&mut self, passage: &mut Passage, room: usize) -> bool {
+        let at_boundary = self.at_boundary();
+        match &self.flow {
+            Flow::Passing => false,
+            Flow::Ended => true,
+            Flow::Closing(close) if at_boundary && passage.len() + close.len() > room => true,
+            Flow::Closing(close) if at_boundary => {
+                passage.insert(close);
+                self.end();
+                true
+            }
+            Flow::Closing(_) => false,
+        }
+    }
+
+    /// Lets nothing more go on.
+    pub(super) fn end(&mut self) {
+        self.flow = Flow::Ended;
+        self.withheld.discard();
+    }
+
+    /// Whether `frame` goes the way of the message that is open, which is being discarded.
+    pub(super) fn is_discarded(&self, frame: &Frame) -> bool {
+        self.discarding && !frame.starts_message && !frame.header.opcode.is_control()
+    }
+
+    /// Takes the header of a frame that is to be discarded, with its message.
+    pub(super) fn discard_frame(&mut self) {
+        self.reader.release_held(|_| ());
+        self.discarding = true;
+        self.disposition = Disposition::Discard;
+    }
+
+    /// Takes the header of a Pong that may answer a Ping of Postern's own.
+    pub(super) fn examine_frame(&mut self, frame: Frame, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+        self.withheld.stash(chunk)?;
+        let candidate = self.candidate.insert(Box::new(Candidate::new(frame.header)));
+        self.reader.release_held(|held| candidate.push(held));
+        candidate.push(chunk.window(frame.range)?);
+        self.disposition = Disposition::Examine;
+        Ok(())
+    }
+
+    /// Lets a Pong go on that answers something else. It goes ahead of what is withheld.
+    pub(super) fn release_candidate(&mut self, passage: &mut Passage) {
+        if let Some(candidate) = self.candidate.take()
+            && !self.takes(OpCode::PONG)
+        {
+            passage.insert(&candidate.into_bytes());
+        }
+    }
+
+    /// Whether there may be something to skim: a look that finds nothing costs time.
+    pub(super) fn may_skim(&self) -> bool {
+        self.whole && self.reader.is_between_messages()
+    }
+
+    /// Lets the messages at `position` go on that are plainly fine, as far as they follow each
+    /// other, and says where they end. For a direction none of whose frames is charged.
+    pub(super) fn skim(
+        &mut self,
+        position: usize,
+        chunk: &mut impl Chunk,
+        passage: &mut Passage,
+        tally: &mut Counts,
+    ) -> Result<usize, Unreadable> {
+        let run = self.run(position, chunk)?;
+        if run.messages > 0 {
+            passage.pass(position..run.end);
+            self.count_run(run, tally);
+        }
+        Ok(run.end)
+    }
+
+    /// Whether all of a chunk, which is not empty, may go on as [`Direction::skim`] would let it. If not,
+    /// nothing has been done.
+    pub(super) fn skim_all(&self, chunk: &mut impl Chunk, tally: &mut Counts) -> Result<bool, Unreadable> {
+        let run = self.run(0, chunk)?;
+        let is_all = run.end == chunk.len();
+        if is_all {
+            self.count_run(run, tally);
+        }
+        Ok(is_all)
+    }
+
+    /// The messages at `position` that are plainly fine.
+    // The loop over frames wants the registers for itself.
+    #[inline(never)]
+    fn run(&self, position: usize, chunk: &mut impl Chunk) -> Result<Run, Unreadable> {
+        if !matches!(self.flow, Flow::Passing) || !self.withheld.is_empty() {
+            return Ok(Run { end: position, messages: 0, payload_bytes: 0 });
+        }
+        self.reader.skim(chunk, position, self.proof.of_text())
+    }
+
+    fn count_run(&self, run: Run, tally: &mut Counts) {
+        tally.allowed(self.sender, run.messages);
+        tally.bytes(self.sender, run.payload_bytes);
+    }
+
+    /// Takes the header of a frame that may pass. `position` is where its payload begins; it moves
+    /// past what the chunk has of one that nobody reads.
+    pub(super) fn begin_frame(
+        &mut self,
+        frame: Frame,
+        chunk: &mut impl Chunk,
+        position: &mut usize,
+        passage: &mut Passage,
+        tally: &mut Counts,
+    ) -> Result<(), Stop> {
+        let Frame { header, starts_message, range } = frame;
+        if starts_message {
+            (self.discarding, self.whole) = (false, header.fin);
+        }
+        if self.capture == Capture::First && header.opcode == OpCode::BINARY {
+            return Err(Reason::TokenMissing.into());
+        }
+        if self.takes(header.opcode) {
+            self.withheld.stash(chunk)?;
+            self.reader.release_held(|_| ());
+            self.disposition = Disposition::Discard;
+            return Ok(());
+        }
+        if self.proof.begin(&header, starts_message) {
+            self.disposition = Disposition::Withhold;
+            if header.opcode.is_control() {
+                // A Close. What is withheld of a message will never be whole.
+                self.withheld.discard();
+            }
+            self.reader.release_held(|held| self.withheld.push(held));
+            self.withheld.stage(range);
+            if self.sender == Peer::Upstream && self.withheld.header_bytes() > MAX_WITHHELD_HEADERS {
+                return Err(Reason::TooManyFragments.into());
+            }
+            if !header.opcode.is_control() {
+                self.withheld.starts_message |= starts_message;
+                self.withheld.payload_bytes += header.payload_len;
+            }
+        } else {
+            self.disposition = Disposition::Pass;
+            self.withheld.stash(chunk)?;
+            self.reader.release_held(|held| passage.insert(held));
+            *position += self.reader.take_payload(chunk.len().saturating_sub(*position));
+            passage.pass(range.start..*position);
+            if !header.opcode.is_control() {
+                self.count(starts_message, header.payload_len, tally);
+            }
+        }
+        if header.payload_len == 0 && self.disposition == Disposition::Withhold {
+            return self.end_frame(chunk, passage, tally);
+        }
+        Ok(())
+    }
+
+    /// Takes payload of the frame that is open.
+    pub(super) fn take_payload(
+        &mut self,
+        range: Range<usize>,
+        chunk: &mut impl Chunk,
+        passage: &mut Passage,
+        tally: &mut Counts,
+    ) -> Result<(), Stop> {
+        match self.disposition {
+            Disposition::Discard => {}
+            Disposition::Examine => {
+                if let Some(candidate) = &mut self.candidate {
+                    candidate.push(chunk.window(range)?);
+                }
+            }
+            Disposition::Pass => passage.pass(range),
+            Disposition::Withhold => {
+                let mut start = range.start;
+                while start < range.end {
+                    let end = range.end.min(start + PAYLOAD_WINDOW);
+                    self.proof.push(chunk.window(start..end)?)?;
+                    start = end;
+                }
+                self.withheld.stage(range);
+                if self.reader.at_boundary() {
+                    return self.end_frame(chunk, passage, tally);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what the chunk has of a frame or message that is not proved yet.
+    pub(super) fn end_chunk(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+        self.withheld.stash(chunk)
+    }
+
+    /// Memory that is taken for what has come and has not gone on, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.withheld.held() + self.proof.held()
+    }
+
+    /// The part of it that an inflater takes.
+    pub(super) fn held_at_rest(&self) -> usize {
+        self.proof.held_at_rest()
+    }
+
+    /// Gives that memory back, for a direction that is to end. What was in it does not go on, and nothing more of the frame that
+    /// is open, unless its beginning has gone: then its rest passes.
+    pub(super) fn give_back(&mut self) {
+        if self.diverted || self.disposition != Disposition::Pass {
+            self.forget_frame();
+            self.disposition = Disposition::Discard;
+        }
+        self.withheld.discard();
+        self.proof.give_back();
+    }
+
+    /// Stands where it stood before the frame that was refused.
+    pub(super) fn forget_frame(&mut self) {
+        self.reader.forget_frame();
+        self.withheld.discard();
+        self.candidate = None;
+        self.end_heard();
+    }
+
+    /// Listens for this from the next frame on.
+    pub(super) fn listen(&mut self, capture: Capture) {
+        self.capture = capture;
+        self.proof.listen(matches!(capture, Capture::First | Capture::Texts));
+    }
+
+    /// Whether a frame with this opcode goes no further, whatever it says.
+    pub(super) fn takes(&self, opcode: OpCode) -> bool {
+        match self.capture {
+            Capture::Ended => opcode != OpCode::CLOSE,
+            Capture::First => opcode.is_control() && opcode != OpCode::CLOSE,
+            Capture::Off | Capture::Texts => false,
+        }
+    }
+
+    /// Why a frame is refused whose header the reader refuses for `reason`. A first message has to be
+    /// text, whatever types messages may have.
+    pub(super) fn refusal_by(&self, reason: Reason) -> Reason {
+        match reason {
+            Reason::TypeDenied if self.capture == Capture::First => Reason::TokenMissing,
+            reason => reason,
+        }
+    }
+
+    /// Whether a message is to be heard, before anything else is done.
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard
+    }
+
+    /// The message that is to be heard.
+    pub(super) fn heard(&self) -> &[u8] {
+        self.proof.kept()
+    }
+
+    /// Forgets the bytes of the message that is heard: what is needed of it has been taken.
+    pub(super) fn forget_heard(&mut self) {
+        self.withheld.discard();
+        self.proof.forget_kept();
+    }
+
+    /// Keeps the bytes of the message that is heard, which is to go on later, and of it nothing more.
+    pub(super) fn keep_heard(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+        self.proof.forget_kept();
+        self.withheld.stash(chunk)
+    }
+
+    /// Lets the message that was heard go on.
+    pub(super) fn release_heard(&mut self, passage: &mut Passage, tally: &mut Counts) {
+        self.end_heard();
+        self.release(passage, tally);
+    }
+
+    /// Takes the message that was heard out.
+    pub(super) fn take_heard(&mut self, tally: &mut Counts) {
+        self.end_heard();
+        self.withheld.discard();
+        tally.consumed(self.sender);
+    }
+
+    fn end_heard(&mut self) {
+        self.is_heard = false;
+        self.proof.forget_kept();
+    }
+
+    /// Ends a frame that is being proved.
+    fn end_frame(
+        &mut self,
+        chunk: &mut impl Chunk,
+        passage: &mut Passage,
+        tally: &mut Counts,
+    ) -> Result<(), Stop> {
+        match self.proof.end_frame()? {
+            Proved::AllSoFar => self.release(passage, tally),
+            Proved::Message => {
+                if self.proof.keeps_when_whole() {
+                    self.proof.keep(self.withheld.payload(chunk)?);
+                }
+                self.is_heard = true;
+            }
+            Proved::Nothing => {}
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, passage: &mut Passage, tally: &mut Counts) {
+        self.count(self.withheld.starts_message, self.withheld.payload_bytes, tally);
+        self.withheld.release(passage);
+    }
+
+    fn count(&self, starts_message: bool, payload_bytes: u64, tally: &mut Counts) {
+        if starts_message {
+            tally.message(self.sender, Ok(true));
+        }
+        tally.bytes(self.sender, payload_bytes);
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Broken(fault)
+    }
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl From<Unreadable> for Stop {
+    fn from(Unreadable: Unreadable) -> Self {
+        Self::Unreadable
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,357 @@
+//! By what right a connection is open: whose token, until when, and where the next one comes from.
+//!
+//! Knows no frames. What a message of the client comes to is decided here; what is done about it,
+//! in [`in_band`](super::in_band).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use postern_config::{Auth, Expiry, Per, Rate};
+
+use crate::auth::admit::{Rejected, TokenOwner, admit};
+use crate::auth::bearer::without_scheme;
+use crate::auth::claims::Claims;
+use crate::auth::error::{Cause, TokenError};
+use crate::auth::message::{Found, Place};
+use crate::auth::revocation::RevocationSubject;
+use crate::auth::single_use::{Spent, Ticket};
+use crate::decision::reason::Reason;
+use crate::rate::bucket_keys::Buckets;
+use crate::rate::{Bucket, Charge, Charged, Outcome, Quota};
+use crate::ruleset::Ruleset;
+use crate::strict_json::JsonError;
+
+use super::rates::Rates;
+
+/// The right to one connection, under a policy that asks for tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    ruleset: Rc<Ruleset>,
+    buckets: Buckets,
+    /// Absent before the first token.
+    token_owner: Option<TokenOwner>,
+    /// How a revocation list would name him.
+    revocation_subject: Option<RevocationSubject>,
+    times: Times,
+    first: Option<Place>,
+    refresh: Option<Place>,
+    entering: Option<Entering>,
+    pending: Option<Box<Pending>>,
+    replies: Bucket,
+}
+
+/// How often the client is told that its token was accepted, in the long run and at once.
+const REPLIES: Quota = Quota::per_minute(60);
+
+/// A token that cannot be judged before something has been fetched.
+#[derive(Clone, Debug)]
+struct Pending {
+    found: Found,
+    /// So long that is waited for, however often it is looked at again.
+    until: Duration,
+}
+
+/// What a later message comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewal {
+    /// It was not meant for Postern.
+    Ordinary,
+    /// It was. Whether a token has renewed the right, be it its own or the one that waited.
+    Taken(bool),
+}
+
+/// When the last token ends, since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Times {
+    /// Its `exp`.
+    pub(super) expires_at: Duration,
+    /// When the connection ends with it.
+    pub(super) end: Option<Duration>,
+    /// When the client is told.
+    pub(super) notice: Option<Duration>,
+}
+
+/// A first message that was judged, while its user is charged.
+#[derive(Clone, Debug)]
+struct Entering {
+    verdict: Result<Claims, Refused>,
+    pending: VecDeque<Charge>,
+    /// What is to be spent before it is let in.
+    ticket: Option<Ticket>,
+}
+
+/// Why a message ends the connection.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) reason: Reason,
+    /// For the log.
+    pub(super) detail: Option<TokenError>,
+}
+
+/// What a first message comes to.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// A bucket has to be asked; its answer goes to [`Grant::answer`].
+    Ask(Charge),
+    Granted,
+    Refused(Refused),
+    /// The token has to be spent; the answer goes to [`Grant::spent`].
+    Spend(Ticket),
+    /// It cannot be judged yet, and waits.
+    Wait,
+}
+
+impl Grant {
+    /// The right of whoever `claims` name, or of nobody yet.
+    pub(crate) fn new(ruleset: Rc<Ruleset>, buckets: Buckets, claims: Option<&Claims>) -> Self {
+        let auth = ruleset.policy.auth.as_ref();
+        let first = auth.and_then(Auth::first_message).map(Place::of_first);
+        let refresh = auth.and_then(|auth| auth.refresh.as_ref()).map(Place::new);
+        let times = Times::default();
+        let (entering, pending) = (None, None);
+        let (token_owner, revocation_subject, replies) = (None, None, Bucket::default());
+        let mut grant = Self {
+            ruleset,
+            buckets,
+            token_owner,
+            revocation_subject,
+            times,
+            first,
+            refresh,
+            entering,
+            pending,
+            replies,
+        };
+        if let Some(claims) = claims {
+            grant.grant(claims);
+        }
+        grant
+    }
+
+    /// How long the first message may take, where the token is to come in it.
+    pub(super) fn first_message_timeout(&self) -> Option<Duration> {
+        let is_awaited = self.token_owner.is_none() && self.first.is_some();
+        self.auth().filter(|_| is_awaited).map(|auth| auth.first_message_timeout)
+    }
+
+    /// How many bytes may be on the connection before it is authenticated.
+    pub(super) fn max_unauthenticated_bytes(&self) -> u64 {
+        self.auth().map_or(0, |auth| auth.max_unauthenticated_bytes)
+    }
+
+    /// Whether the service's messages reach the client before it is authenticated.
+    pub(super) fn greets(&self) -> bool {
+        self.auth().and_then(Auth::first_message).is_some_and(|first| first.greeting)
+    }
+
+    /// Whether the first message goes on once its token is accepted.
+    pub(super) fn keeps_token(&self) -> bool {
+        self.auth().is_some_and(|auth| auth.keep_token)
+    }
+
+    /// Whether messages may renew it.
+    pub(super) fn can_be_renewed(&self) -> bool {
+        self.refresh.is_some()
+    }
+
+    /// Whether the client is told of a renewal at `now`: not if it has been too often, since it may read nothing.
+    pub(super) fn replies(&mut self, now: Duration) -> bool {
+        self.auth().is_some_and(|auth| auth.refresh_reply)
+            && self.replies.take(REPLIES, 1, now) == Charged::Taken
+    }
+
+    /// Whose it is, once that is known.
+    pub(crate) fn revocation_subject(&self) -> Option<&RevocationSubject> {
+        self.revocation_subject.as_ref()
+    }
+
+    pub(super) fn times(&self) -> Times {
+        self.times
+    }
+
+    /// Judges the client's first message, and grants the right if it has an acceptable token. To be
+    /// asked again after each answer, and when what it waits for may have come.
+    pub(super) fn enter(&mut self, message: &[u8], rates: &mut Rates, now: Duration) -> Entry {
+        let mut entering = match self.entering.take() {
+            Some(entering) => entering,
+            None => match self.begin_to_enter(message, now) {
+                Some(entering) => entering,
+                None => return Entry::Wait,
+            },
+        };
+        if let Some(charge) = entering.pending.pop_front() {
+            self.entering = Some(entering);
+            return Entry::Ask(charge);
+        }
+        if let Some(ticket) = entering.ticket.take_if(|_| entering.verdict.is_ok()) {
+            self.entering = Some(entering);
+            return Entry::Spend(ticket);
+        }
+        match entering.verdict {
+            Err(refused) => Entry::Refused(refused),
+            Ok(claims) => {
+                self.grant(&claims);
+                let of_users = |rate: &&Rate| rate.per == Per::User;
+                rates.add(self.ruleset.policy.rates.iter().filter(of_users), |rate, quota| {
+                    self.buckets.key(rate.count, rate.per, quota, Some(&claims))
+                });
+                Entry::Granted
+            }
+        }
+    }
+
+    /// Takes the answer of the bucket that [`Grant::enter`] named.
+    pub(super) fn answer(&mut self, outcome: Outcome) {
+        if let Some(entering) = &mut self.entering
+            && outcome != Outcome::Charged(Charged::Taken)
+            && entering.verdict.is_ok()
+        {
+            entering.pending.clear();
+            entering.verdict = Err(Reason::HandshakeRate.into());
+        }
+    }
+
+    /// Takes the answer to the ticket that [`Grant::enter`] gave out.
+    pub(super) fn spent(&mut self, spent: Spent) {
+        if let (Some(entering), Some(reason)) = (&mut self.entering, spent.refusal()) {
+            entering.verdict = Err(reason.into());
+        }
+    }
+
+    /// Judges a later message. Its token may have to wait, and then the right is what it was.
+    pub(super) fn renew(&mut self, message: &[u8], now: Duration) -> Result<Renewal, Refused> {
+        let found = self.refresh.as_ref().map_or(Found::Nothing, |place| place.find(message));
+        if found == Found::Nothing {
+            return Ok(Renewal::Ordinary);
+        }
+        let renewed = self.renew_by_pending(now)?;
+        // One waits at a time: this one takes its place, and waits no longer than that would have.
+        let until = self.pending.take().map(|pending| pending.until);
+        Ok(Renewal::Taken(self.renew_by(found, until, now)? || renewed))
+    }
+
+    /// Judges the token that waits, if there is one, once more. Whether it has renewed the right.
+    pub(super) fn renew_by_pending(&mut self, now: Duration) -> Result<bool, Refused> {
+        let Some(pending) = self.pending.take() else { return Ok(false) };
+        self.renew_by(pending.found, Some(pending.until), now)
+    }
+
+    /// Memory that is taken for the token that waits, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.found.held())
+    }
+
+    /// Forgets the token that waits.
+    pub(super) fn give_back(&mut self) {
+        self.pending = None;
+    }
+
+    /// The clock was set back by so much.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        if let Some(pending) = &mut self.pending {
+            pending.until = pending.until.saturating_sub(by);
+        }
+    }
+
+    /// Until when a token waits, if one does.
+    pub(super) fn pending_until(&self) -> Option<Duration> {
+        self.pending.as_ref().map(|pending| pending.until)
+    }
+
+    /// Judges a token, which has waited `until` now if it has at all. Whether it has renewed the
+    /// right; if not, it waits.
+    fn renew_by(&mut self, found: Found, until: Option<Duration>, now: Duration) -> Result<bool, Refused> {
+        match self.judge(&found, now) {
+            Ok(claims) => {
+                self.grant(&claims);
+                Ok(true)
+            }
+            Err(rejected) => match Pending::of(found, &rejected, until, now) {
+                None => Err(Refused::from(&*rejected)),
+                pending => {
+                    self.pending = pending;
+                    Ok(false)
+                }
+            },
+        }
+    }
+
+    fn begin_to_enter(&mut self, message: &[u8], now: Duration) -> Option<Entering> {
+        let (found, until) = match self.pending.take() {
+            Some(pending) => (pending.found, Some(pending.until)),
+            None => (self.first.as_ref().map_or(Found::Nothing, |place| place.find(message)), None),
+        };
+        let judged = self.judge(&found, now);
+        if let Err(rejected) = &judged {
+            self.pending = Pending::of(found, rejected, until, now);
+            if self.pending.is_some() {
+                return None;
+            }
+        }
+        // A user is known, and counted, also where the claims are not enough.
+        let genuine = match &judged {
+            Ok(claims) => Some(claims),
+            Err(rejected) => rejected.claims.as_ref(),
+        };
+        let pending = genuine.map(|claims| self.buckets.handshake(&self.ruleset.user_rates, Some(claims)));
+        let is_spent = self.auth().is_some_and(|auth| auth.single_use);
+        let ticket = judged.as_ref().ok().filter(|_| is_spent);
+        let ticket = ticket.map(|claims| self.buckets.ticket(claims)).transpose();
+        let verdict = judged.as_ref().map(Claims::clone).map_err(|rejected| Refused::from(&**rejected));
+        let (verdict, ticket) = match ticket {
+            Ok(ticket) => (verdict, ticket),
+            Err(cause) => (Err(Refused::from(&Rejected::from(TokenError::from(cause)))), None),
+        };
+        Some(Entering { verdict, pending: pending.unwrap_or_default(), ticket })
+    }
+
+    fn judge(&self, found: &Found, now: Duration) -> Result<Claims, Box<Rejected>> {
+        let (Found::Token(token), Some(auth)) = (found, self.auth()) else {
+            let ambiguous = TokenError::from(Cause::Json(JsonError::Duplicate));
+            let error = (*found == Found::Ambiguous).then_some(ambiguous);
+            let reason = error.as_ref().map_or(Reason::TokenMissing, TokenError::reason);
+            return Err(Box::new(Rejected { detail: error, ..reason.into() }));
+        };
+        let token = without_scheme(token.as_bytes());
+        admit(token, auth, &self.ruleset, (self.buckets.address(), self.token_owner.as_ref()), now)
+    }
+
+    fn grant(&mut self, claims: &Claims) {
+        let Some(auth) = self.ruleset.policy.auth.as_ref() else { return };
+        let expires_at = claims.expires_at();
+        self.times = Times {
+            expires_at,
+            end: (auth.expiry == Expiry::Close).then(|| claims.ends(auth.expiry_grace)),
+            notice: auth.expiry_notice.map(|notice| expires_at.saturating_sub(notice)),
+        };
+        self.token_owner = Some(TokenOwner::of(claims));
+        self.revocation_subject = Some(RevocationSubject::of(claims));
+    }
+
+    fn auth(&self) -> Option<&Auth> {
+        self.ruleset.policy.auth.as_ref()
+    }
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: None }
+    }
+}
+
+impl From<&Rejected> for Refused {
+    fn from(rejected: &Rejected) -> Self {
+        Self { reason: rejected.reason, detail: rejected.detail.clone() }
+    }
+}
+
+impl Pending {
+    /// What was found, if it is worth waiting for what would change that it was rejected. It was
+    /// waited for `until` then, if it was before.
+    fn of(found: Found, rejected: &Rejected, until: Option<Duration>, now: Duration) -> Option<Box<Self>> {
+        let (_, patience) = rejected.awaits?;
+        let until = until.unwrap_or_else(|| now.saturating_add(patience));
+        (until > now).then(|| Box::new(Self { found, until }))
+    }
+}

@@ -1,0 +1,313 @@
+//! What the client says to Postern itself, and what Postern says to it by text: the first message,
+//! refreshes, and the answers.
+//!
+//! Owns how a connection becomes authenticated, is renewed and is told so. What a message comes to
+//! is decided in [`grant`](super::grant), what happens before in [`authentication`](super::authentication).
+
+use std::time::Duration;
+
+use crate::connection::Passage;
+use crate::websocket::frame_reader::Peer;
+use crate::websocket::{Chunk, Unreadable};
+
+use super::authentication::Authentication;
+use super::direction::{Capture, Flow};
+use super::grant::{Entry, Refused, Renewal};
+use super::queued_input::QueuedInput;
+use super::{Connection, Judged, notices};
+
+/// Why it is not known yet what becomes of a message that was heard.
+pub(super) enum Unheard {
+    /// Something has to be asked.
+    Asks(Judged),
+    /// Something has to be fetched.
+    Waits,
+}
+
+/// What becomes of a message that was heard.
+enum Heard {
+    /// It goes on.
+    Ordinary,
+    /// It was meant for Postern.
+    Taken,
+}
+
+impl Connection {
+    /// Begins as the right to the connection has it: the client is authenticated, or its first
+    /// message is waited for.
+    pub(super) fn begin(&mut self, now: Duration) {
+        let Some(grant) = &self.grant else { return };
+        match grant.first_message_timeout() {
+            Some(timeout) => {
+                self.authentication =
+                    Authentication::waiting(grant.max_unauthenticated_bytes(), grant.greets());
+                self.deadlines.await_token(now.saturating_add(timeout));
+            }
+            None => self.be_granted(false),
+        }
+        self.listen();
+    }
+
+    /// Hears the client's message that is whole, with what the host held `behind` it. Before it is
+    /// known what becomes of it this may have to be called again.
+    pub(super) fn hear(
+        &mut self,
+        queued: Option<&QueuedInput>,
+        passage: &mut Passage,
+        now: Duration,
+    ) -> Result<(), Unheard> {
+        // One that waits is not judged for every chunk.
+        if queued.is_some_and(|queued| !queued.released) && self.authentication.is_waiting() {
+            return Err(Unheard::Waits);
+        }
+        let heard = match self.judge_heard(now) {
+            Ok(heard) => heard,
+            Err(Entry::Ask(charge)) => return Err(Unheard::Asks(Judged::Ask(charge))),
+            Err(Entry::Spend(ticket)) => return Err(Unheard::Asks(Judged::Spend(ticket))),
+            Err(Entry::Wait) => return Err(Unheard::Waits),
+            Err(Entry::Refused(refused)) => {
+                self.client.forget_frame();
+                self.tally.message(Peer::Client, Err(refused.reason));
+                self.refuse_token(refused, now);
+                return Ok(());
+            }
+            Err(Entry::Granted) => {
+                self.be_granted(false);
+                self.enter();
+                let keeps = self.grant.as_ref().is_some_and(|grant| grant.keeps_token());
+                if keeps { Heard::Ordinary } else { Heard::Taken }
+            }
+        };
+        match heard {
+            Heard::Ordinary => self.client.release_heard(passage, &mut self.tally),
+            Heard::Taken => self.client.take_heard(&mut self.tally),
+        }
+        Ok(())
+    }
+
+    /// Leaves what the chunk has from `start` on with the host, behind a first message that waits,
+    /// and what it held `behind` it before. Nothing is left there if the wait is over.
+    pub(super) fn hold_behind(
+        &mut self,
+        queued: Option<Box<QueuedInput>>,
+        chunk: &mut impl Chunk,
+        start: usize,
+        now: Duration,
+    ) -> Result<Option<Passage>, Unreadable> {
+        if queued.is_none() {
+            if self.grant.as_ref().is_some_and(|grant| grant.keeps_token()) {
+                self.client.keep_heard(chunk)?;
+            } else {
+                self.client.forget_heard();
+            }
+            self.deadlines.note_client(now);
+            self.deadlines.expect_no_pong(now);
+            self.deadlines.await_fetch(self.grant.as_ref().and_then(|grant| grant.pending_until()));
+        }
+        let mut queued = queued.unwrap_or_default();
+        let len = chunk.len().saturating_sub(start);
+        if let Err(reason) = self.authentication.judge_behind(len) {
+            self.client.forget_frame();
+            self.tally.message(Peer::Client, Err(reason));
+            self.refuse(reason, now);
+            return Ok(None);
+        }
+        if queued.closes(chunk, start)? {
+            self.shut();
+            return Ok(None);
+        }
+        if len > queued.len {
+            self.deadlines.note_client(now);
+        }
+        (queued.len, queued.due, queued.released) = (len, false, false);
+        self.queued = Some(queued);
+        // It is held until it is released, and in the next callback again.
+        self.held_early = 2;
+        let mut passage = Passage { hold: true, ..Passage::default() };
+        passage.pass(start..chunk.len());
+        Ok(Some(passage))
+    }
+
+    /// How many bytes of the client's the host holds that are to be judged now.
+    pub(crate) fn take_release(&mut self) -> Option<usize> {
+        let queued = self.queued.as_mut().filter(|queued| queued.due)?;
+        (queued.due, queued.released) = (false, true);
+        Some(queued.len)
+    }
+
+    fn judge_heard(&mut self, now: Duration) -> Result<Heard, Entry> {
+        let Some(grant) = &mut self.grant else { return Ok(Heard::Ordinary) };
+        let message = self.client.heard();
+        if self.authentication.is_waiting() {
+            return Err(grant.enter(message, &mut self.rates, now));
+        }
+        if !self.authentication.is_open() {
+            // It began before the server's Close.
+            return Ok(Heard::Taken);
+        }
+        let Renewal::Taken(renewed) = grant.renew(message, now).map_err(Entry::Refused)? else {
+            return Ok(Heard::Ordinary);
+        };
+        let (replies, until) = (renewed && grant.replies(now), grant.pending_until());
+        if renewed {
+            self.be_granted(replies);
+        }
+        self.deadlines.await_fetch(until);
+        Ok(Heard::Taken)
+    }
+
+    /// Whether a token waits for something that is fetched.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let pending_until = self.grant.as_ref().and_then(|grant| grant.pending_until());
+        pending_until.is_some() && self.may_be_granted()
+    }
+
+    fn may_be_granted(&self) -> bool {
+        !matches!(self.authentication, Authentication::Shut { .. }) && !self.deadlines.is_closing()
+    }
+
+    /// What a token waits for may have come, or may come no more.
+    pub(crate) fn look_again(&mut self, now: Duration) {
+        if !self.may_be_granted() {
+            return;
+        }
+        if let Some(queued) = &mut self.queued {
+            queued.due = true;
+            return;
+        }
+        let Some(grant) = &mut self.grant else { return };
+        match grant.renew_by_pending(now) {
+            Ok(false) => {}
+            Ok(true) => {
+                let replies = grant.replies(now);
+                self.be_granted(replies);
+                self.speak(now);
+            }
+            Err(refused) => self.refuse_token(refused, now),
+        }
+    }
+
+    fn refuse_token(&mut self, Refused { reason, detail }: Refused, now: Duration) {
+        self.detail = detail.map(|detail| Box::new(detail.into()));
+        self.refuse(reason, now);
+    }
+
+    /// The times of a token that has just been accepted hold from now on.
+    fn be_granted(&mut self, replies: bool) {
+        let Some(grant) = &self.grant else { return };
+        let times = grant.times();
+        self.deadlines.renew(times.end, times.notice);
+        self.notices.renew(times.expires_at, replies);
+    }
+
+    /// The client is authenticated by its first message: what the upstream has sent goes on.
+    fn enter(&mut self) {
+        let greets = !self.authentication.diverts();
+        let held = self.authentication.open();
+        self.listen();
+        if greets {
+            return;
+        }
+        // A stream stays parked only while it holds nothing, and nothing is withheld from it.
+        let rests = self.upstream.at_boundary() && self.upstream.withheld() == 0;
+        let client = self.parking.of(Peer::Client);
+        if !client.is_parked() {
+            self.late = held;
+            return;
+        }
+        client.restore(rests);
+        self.paused_once = !rests;
+        if !held.is_empty() {
+            self.backlog.add(held.len());
+            self.delivery = Some(held);
+        }
+    }
+
+    /// The connection ends before it is authenticated, if it is not.
+    pub(super) fn shut(&mut self) {
+        self.authentication.shut();
+        if let Some(queued) = &mut self.queued {
+            queued.due = true;
+        }
+        self.listen();
+    }
+
+    /// Both sides behave as the authentication has it.
+    fn listen(&mut self) {
+        let renews = self.grant.as_ref().is_some_and(|grant| grant.can_be_renewed());
+        self.client.listen(match self.authentication {
+            Authentication::Waiting(_) => Capture::First,
+            Authentication::Shut { .. } => Capture::Ended,
+            Authentication::Open if renews => Capture::Texts,
+            Authentication::Open => Capture::Off,
+        });
+        self.upstream.diverted = self.authentication.diverts();
+        if matches!(self.authentication, Authentication::Shut { greets: true }) {
+            self.upstream.listen(Capture::Ended);
+        }
+    }
+
+    /// Keeps from the client what it may not see of the upstream's chunk.
+    pub(super) fn keep_from_client(
+        &mut self,
+        passage: &mut Passage,
+        chunk: &mut impl Chunk,
+    ) -> Result<(), Unreadable> {
+        match self.authentication {
+            Authentication::Open => {}
+            Authentication::Waiting(_) | Authentication::Shut { .. } if !self.authentication.diverts() => {}
+            Authentication::Waiting(_) => self.authentication.hold(passage, chunk)?,
+            // What has gone then is the Close that ended the wait.
+            Authentication::Shut { .. } if matches!(self.upstream.flow, Flow::Ended) => {}
+            Authentication::Shut { .. } => {
+                *passage = Passage::default();
+                self.listen();
+            }
+        }
+        Ok(())
+    }
+
+    /// The client's token ends soon.
+    pub(super) fn give_notice(&mut self, now: Duration) {
+        self.notices.give_notice();
+        self.speak(now);
+    }
+
+    /// Says what waits to be said, if the stream towards the client is parked, and no message is open
+    /// on it.
+    pub(super) fn speak(&mut self, now: Duration) {
+        if self.may_speak() && self.parking.of(Peer::Client).is_parked() {
+            let words = self.notices.take(now);
+            self.backlog.add(words.len());
+            self.sends.push((Peer::Client, words));
+        }
+    }
+
+    /// Says it between two messages of the upstream's chunk at hand, if it has `room`.
+    pub(super) fn speak_between(
+        &mut self,
+        passage: &mut Passage,
+        chunk_len: usize,
+        room: usize,
+        now: Duration,
+    ) {
+        if self.may_speak() && chunk_len.saturating_add(notices::MAX_LEN) <= room {
+            passage.insert(&self.notices.take(now));
+        }
+    }
+
+    /// What could not be said in the chunk at hand is said as soon as it has gone.
+    pub(super) fn speak_later(&mut self, now: Duration) {
+        if self.may_speak() && self.parking.of(Peer::Client).is_parked() {
+            self.deadlines.speak_next(now);
+        }
+    }
+
+    fn may_speak(&self) -> bool {
+        self.notices.waits()
+            && self.authentication.is_open()
+            && !self.deadlines.is_closing()
+            && self.late.is_empty()
+            && self.upstream.may_be_followed()
+    }
+}

@@ -1,0 +1,108 @@
+//! What Postern says to the client by text: that its token was accepted, and that it ends soon.
+//!
+//! Knows what waits to be said and how it reads; where it may stand is decided elsewhere.
+
+use std::time::Duration;
+
+use crate::moment::Moment;
+
+/// What waits to be said. Of two things of a kind only the later one is.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    accepted: bool,
+    expiring: bool,
+    /// When the token ends; absent where there is none.
+    expires_at: Option<Moment>,
+}
+
+/// How long all of it is at most: two frames with headers of two bytes.
+pub(super) const MAX_LEN: usize = 2 * (2 + 0x7d);
+
+impl Notices {
+    /// A token that ends at `expires_at` has taken the place of the one before; `reply` says whether
+    /// the client is told.
+    pub(super) fn renew(&mut self, expires_at: Duration, reply: bool) {
+        *self = Self { accepted: reply, expiring: false, expires_at: Some(expires_at.into()) };
+    }
+
+    /// The token ends soon.
+    pub(super) fn give_notice(&mut self) {
+        self.expiring = true;
+    }
+
+    /// Whether anything waits.
+    pub(super) fn waits(&self) -> bool {
+        self.accepted || self.expiring
+    }
+
+    /// The frames, each a message, as they read at `now`. Nothing waits any more.
+    pub(super) fn take(&mut self, now: Duration) -> Vec<u8> {
+        let words = [
+            (std::mem::take(&mut self.accepted), "token_accepted"),
+            (std::mem::take(&mut self.expiring), "token_expiring"),
+        ];
+        let left = self.expires_at.map(Duration::from).unwrap_or_default().saturating_sub(now);
+        let seconds = left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0));
+        let said = words.into_iter().filter(|(waits, _)| *waits);
+        said.flat_map(|(_, word)| text(&format!("{{\"postern\":\"{word}\",\"expires_in\":{seconds}}}")))
+            .collect()
+    }
+}
+
+/// A text message of one frame, not masked.
+fn text(message: &str) -> Vec<u8> {
+    // The longest is far shorter than the 125 bytes of a short length (RFC 6455 §5.2).
+    let len = u8::try_from(message.len()).unwrap_or(0);
+    [&[0x81, len], message.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_800_000_000);
+
+    fn said(notices: &mut Notices, now: Duration) -> Vec<u8> {
+        assert!(notices.waits());
+        let said = notices.take(now);
+        assert!(!notices.waits() && notices.take(now).is_empty(), "said once");
+        said
+    }
+
+    #[test]
+    fn a_renewal_and_an_end_near_are_told_with_the_whole_seconds_left() {
+        let mut notices = Notices::default();
+        assert!(!notices.waits());
+        notices.renew(NOW + Duration::from_secs(300), true);
+        let accepted = br#"{"postern":"token_accepted","expires_in":300}"#;
+        assert_eq!(said(&mut notices, NOW), [&[0x81, 45][..], accepted].concat());
+        notices.give_notice();
+        let expiring = br#"{"postern":"token_expiring","expires_in":60}"#;
+        let now = NOW + Duration::from_millis(240_900);
+        assert_eq!(said(&mut notices, now), [&[0x81, 44][..], expiring].concat());
+    }
+
+    #[test]
+    fn what_is_left_is_never_less_than_nothing_and_always_fits() {
+        let mut notices = Notices::default();
+        notices.renew(NOW, true);
+        let late = said(&mut notices, NOW + Duration::from_secs(10));
+        assert!(late.ends_with(br#""expires_in":0}"#));
+        notices.renew(Duration::MAX, true);
+        notices.give_notice();
+        let both = said(&mut notices, Duration::ZERO);
+        assert!(both.len() <= MAX_LEN && usize::from(both[1]) * 2 + 4 == both.len(), "{both:?}");
+    }
+
+    #[test]
+    fn a_newer_token_takes_back_what_was_not_said_of_the_older() {
+        let mut notices = Notices::default();
+        notices.renew(NOW, true);
+        notices.give_notice();
+        notices.renew(NOW + Duration::from_secs(7), false);
+        assert!(!notices.waits());
+        notices.renew(NOW + Duration::from_secs(8), true);
+        notices.renew(NOW + Duration::from_secs(9), true);
+        assert!(said(&mut notices, NOW).ends_with(br#""expires_in":9}"#));
+    }
+}

@@ -1,0 +1,342 @@
+//! What Postern says by itself on an open connection: Pings, and Closes. QueuedInput what passes, into
+//! parked streams, and at its deadlines.
+//!
+//! Says when; how the streams stand is known by [`parking`](super::parking), and the times by
+//! [`deadlines`](super::deadlines).
+
+use std::time::Duration;
+
+use crate::connection::Passage;
+use crate::decision::reason::Reason;
+use crate::memory::blocks::Blocks;
+use crate::websocket::close;
+use crate::websocket::frame_reader::Peer;
+
+use super::Connection;
+use super::deadlines::Due;
+use super::direction::Flow;
+use super::parking::{self, Marks};
+use super::ping;
+
+impl Connection {
+    /// A peer has answered a Ping of Postern's own, and so has read this much.
+    pub(super) fn on_answer(&mut self, peer: Peer, read: u64, now: Duration) {
+        match peer {
+            Peer::Client => {
+                self.excuse_upstream(now);
+                self.backlog.prove(read, now.into());
+                self.deadlines.note_read(self.backlog.unread(), now);
+                self.deadlines.expect_no_pong(now);
+            }
+            Peer::Upstream => {
+                self.end_hold_up(now);
+                if let Some(upload) = &mut self.upload {
+                    upload.prove(read, now.into());
+                }
+                self.deadlines.expect_no_upstream_pong();
+            }
+        }
+    }
+
+    /// A peer has answered a Ping of the application's, or says by itself that it is there.
+    pub(super) fn on_foreign_pong(&mut self, peer: Peer, now: Duration) {
+        self.parking.of(peer).note_pong();
+        match peer {
+            Peer::Client => {
+                self.backlog.note_answer(now.into());
+                self.deadlines.expect_no_pong(now);
+            }
+            Peer::Upstream => {
+                if let Some(upload) = &mut self.upload {
+                    upload.expect_no_answer();
+                }
+                self.deadlines.expect_no_upstream_pong();
+            }
+        }
+    }
+
+    /// The application asks a peer, `ahead` bytes behind what has gone to it.
+    pub(super) fn on_foreign_ping(&mut self, receiver: Peer, ahead: usize, now: Duration) {
+        if self.parking.of(receiver).note_ping() && receiver == Peer::Client {
+            let position = self.backlog.position().saturating_add(ahead as u64);
+            let first = self.parking.first_awaited_of_client();
+            self.backlog.note_application(position, first, now.into());
+        }
+    }
+
+    /// Sees to the stream of a chunk of which this goes on: an own Ping may follow, or it is
+    /// parked.
+    pub(super) fn settle(
+        &mut self,
+        sender: Peer,
+        len: usize,
+        (was_parked, room): (bool, usize),
+        passage: &mut Passage,
+        now: Duration,
+    ) {
+        let direction = match sender {
+            Peer::Client => {
+                if len > 0 {
+                    self.note_upload(passage.len(), now);
+                    self.deadlines.note_client(now);
+                }
+                &self.client
+            }
+            Peer::Upstream => {
+                // Where the upstream speaks at once, the host tells of its first bytes only.
+                self.parking.begin(len == 0 || self.upstream.diverted);
+                self.backlog.add(passage.len());
+                self.deadlines.note_upstream(passage.len(), now);
+                self.look_for_proof(now);
+                &self.upstream
+            }
+        };
+        let closing = matches!(direction.flow, Flow::Closing(_)) && direction.at_boundary();
+        if closing && was_parked {
+            // It has to wait until the chunk has gone.
+            self.parking.of(sender.other()).restore(true);
+            passage.park = true;
+            self.deadlines.speak_next(now);
+            return;
+        }
+        if !matches!(direction.flow, Flow::Passing) || self.deadlines.is_closing() {
+            // It goes on, also if it has only just begun.
+            self.parking.of(sender.other()).unpark();
+            return;
+        }
+        let (at_boundary, withheld) = (direction.at_boundary(), direction.withheld());
+        let ping_due = sender == Peer::Upstream && self.may_answer() && self.deadlines.is_ping_due(now);
+        let wants_proof = sender == Peer::Upstream && self.backlog.wants_proof();
+        let expected = self.parking.of(Peer::Client).is_expected();
+        let wants_mark = match sender {
+            Peer::Client => self.upload.as_ref().is_some_and(|upload| upload.wants_mark()),
+            Peer::Upstream => self.backlog.wants_mark(expected),
+        };
+        let marks = match wants_mark {
+            false => Marks::No,
+            true if sender == Peer::Upstream && self.deadlines.is_mark_overdue() => Marks::Overdue,
+            true => Marks::Due,
+        };
+        let chunk = parking::Chunk {
+            sender,
+            was_parked,
+            len,
+            passes: passage.len(),
+            room,
+            at_boundary,
+            withheld,
+            diverted: direction.diverted,
+            due: ping_due || wants_proof,
+            marks,
+            quiet: self.deadlines.is_quiet(now),
+            position: self.gone_to(sender.other()),
+        };
+        let then = self.parking.settle(chunk, now);
+        passage.park = then.park;
+        if let Some(ping) = then.ask {
+            passage.insert(&ping);
+            self.note_asked(sender.other(), chunk.position, ping_due, now);
+        } else if (marks != Marks::No || wants_proof) && then.park {
+            self.deadlines.mark_next(now);
+        }
+        if self.parking.can_park_client() {
+            self.deadlines.park_when_quiet(now);
+        }
+    }
+
+    /// Whether an answer of the client's would be heard: it may wait behind its first message.
+    fn may_answer(&self) -> bool {
+        self.queued.is_none()
+    }
+
+    /// An own Ping goes to `receiver` at this position; `due` when the client's silence asked for it.
+    fn note_asked(&mut self, receiver: Peer, position: u64, due: bool, now: Duration) {
+        match receiver {
+            Peer::Client => {
+                self.backlog.ask(position, self.first_awaited(), now.into());
+                if due {
+                    self.deadlines.expect_pong(self.read_by(), now);
+                }
+            }
+            Peer::Upstream => {
+                if let Some(upload) = &mut self.upload {
+                    upload.ask(now.into());
+                }
+                self.deadlines.expect_upstream_pong(now);
+            }
+        }
+    }
+
+    /// Asks the client what it has read between two frames of the upstream's chunk at hand, of which `most` bytes may go
+    /// on: the next end of a chunk may be far, and within a frame. Where that is to be done next in it. A parked stream may
+    /// come to hold as [little](parking::LITTLE) more as where that is withheld.
+    pub(super) fn prove_between(
+        &mut self,
+        position: usize,
+        passage: &mut Passage,
+        most: &mut usize,
+        room: usize,
+        now: Duration,
+    ) -> Option<usize> {
+        *most = most.saturating_add(ping::MAX_LEN);
+        let has_room = *most <= room.saturating_add(parking::LITTLE);
+        if !has_room || !matches!(self.upstream.flow, Flow::Passing) || self.deadlines.is_closing() {
+            return None;
+        }
+        let gone = self.backlog.position().saturating_add(passage.len() as u64);
+        passage.insert(&self.parking.ping(Peer::Client, gone));
+        self.note_asked(Peer::Client, gone, false, now);
+        self.proof_at(position, passage.len(), now)
+    }
+
+    /// Ends the connection by Postern's will. What can go to a peer at once is returned by
+    /// [`Connection::take_sends`].
+    pub(crate) fn refuse(&mut self, reason: Reason, now: Duration) {
+        if self.begin_to_refuse(reason, now) {
+            self.send_closes();
+        }
+    }
+
+    /// Ends both directions at their next boundaries. Whether nothing had refused the connection before.
+    fn begin_to_refuse(&mut self, reason: Reason, now: Duration) -> bool {
+        if self.refused.is_some() {
+            return false;
+        }
+        self.refused = Some(reason);
+        self.shut();
+        self.deadlines.close(Some(reason), now);
+        self.client.end_with(close::to_upstream(reason, self.mask));
+        self.upstream.end_with(close::to_client(reason));
+        true
+    }
+
+    /// Memory that is taken for what the peers have sent, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        let grant = self.grant.as_ref().map_or(0, |grant| grant.held());
+        let sides = self.client.held() + self.upstream.held();
+        (sides + self.authentication.held() + self.late.held() + grant) as u64
+    }
+
+    /// The part of it that inflaters take.
+    pub(crate) fn held_at_rest(&self) -> u64 {
+        (self.client.held_at_rest() + self.upstream.held_at_rest()) as u64
+    }
+
+    /// Gives that memory back, and ends the connection if nothing has. This may be the callback of a chunk of its own, so
+    /// the Closes go when that is over.
+    pub(crate) fn give_back(&mut self, now: Duration) {
+        if !self.late.is_empty() {
+            self.late = Blocks::default();
+            self.upstream.diverted = true;
+        }
+        self.client.give_back();
+        self.upstream.give_back();
+        if let Some(grant) = &mut self.grant {
+            grant.give_back();
+        }
+        if self.begin_to_refuse(Reason::MemoryExceeded, now) {
+            self.deadlines.speak_next(now);
+        }
+    }
+
+    /// Does what is due at `now`. Whether whatever is left is to be cut.
+    pub(crate) fn on_time(&mut self, now: Duration) -> bool {
+        while let Some(due) = self.deadlines.due(self.under_way(), now) {
+            match due {
+                Due::Cut => return true,
+                Due::End(reason) => self.refuse(reason, now),
+                Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
+                Due::AskClient if !self.may_answer() => {}
+                Due::AskClient => self.ask_client(now),
+                Due::Mark => self.mark(now),
+                Due::ParkClient => self.park_client(now),
+                Due::LookAgain => self.look_again(now),
+                Due::GiveNotice => self.give_notice(now),
+                Due::Speak => {
+                    self.send_closes();
+                    self.speak(now);
+                }
+            }
+        }
+        false
+    }
+
+    /// Lets the Closes go that parked streams can carry.
+    fn send_closes(&mut self) {
+        for (receiver, direction) in [(Peer::Client, &mut self.upstream), (Peer::Upstream, &mut self.client)]
+        {
+            let reach = self.parking.of(receiver);
+            if reach.takes_frames(direction.at_boundary())
+                && let Some(close) = direction.take_close()
+            {
+                reach.unpark();
+                self.sends.push((receiver, close));
+            }
+        }
+    }
+
+    /// Asks a client that has been silent for long, if it can be reached.
+    fn ask_client(&mut self, now: Duration) {
+        let client = self.parking.of(Peer::Client);
+        if client.takes_frames(self.upstream.at_boundary()) && client.may_be_asked() {
+            self.send_ping(Peer::Client, true, now);
+        } else if client.is_expected() || (!self.upstream.diverted && client.is_asked_by_application()) {
+            // It was asked before, by whomever, and has not said anything since.
+            self.deadlines.expect_pong(self.read_by(), now);
+        } else {
+            client.give_up_on_answers();
+        }
+        if self.upload.as_ref().is_some_and(|upload| upload.is_much()) {
+            self.ask_upstream(now);
+        }
+        self.park_client(now);
+    }
+
+    /// Asks the upstream what it has read, if it can be reached: that may be why the client is silent.
+    fn ask_upstream(&mut self, now: Duration) {
+        let upstream = self.parking.of(Peer::Upstream);
+        let is_open = upstream.takes_frames(self.client.at_boundary());
+        if is_open && upstream.may_be_asked() && !upstream.is_expected() {
+            self.send_ping(Peer::Upstream, false, now);
+        }
+    }
+
+    /// Asks the peers what they have read, if they can be reached and nothing else has asked them.
+    fn mark(&mut self, now: Duration) {
+        if self.upload.as_ref().is_some_and(|upload| upload.wants_mark()) {
+            self.ask_upstream(now);
+        }
+        self.look_for_proof(now);
+        let client = self.parking.of(Peer::Client);
+        if client.takes_frames(self.upstream.at_boundary())
+            && client.may_be_asked()
+            && (self.backlog.wants_proof() || self.backlog.wants_mark(client.is_expected()))
+        {
+            self.send_ping(Peer::Client, false, now);
+        }
+    }
+
+    /// Asks the upstream, so that its answer parks the stream towards the client.
+    fn park_client(&mut self, now: Duration) {
+        if !self.parking.can_park_client() || !self.upstream.at_boundary() {
+            return;
+        }
+        self.send_ping(Peer::Upstream, false, now);
+    }
+
+    /// Puts an own Ping into the stream towards `receiver`, which is parked; `due` when the client's silence asked for it.
+    fn send_ping(&mut self, receiver: Peer, due: bool, now: Duration) {
+        let position = self.gone_to(receiver);
+        let ping = self.parking.ping(receiver, position);
+        self.sends.push((receiver, ping));
+        self.note_asked(receiver, position, due, now);
+    }
+
+    /// How many bytes have gone to a peer.
+    fn gone_to(&self, receiver: Peer) -> u64 {
+        match receiver {
+            Peer::Client => self.backlog.position(),
+            Peer::Upstream => self.uploaded(),
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! How Postern can speak on a quiet connection.
+//!
+//! The host changes bytes only in the callback that brings them, and those of a stream that is
+//! paused. So a stream is *parked*: paused while it holds nothing. Into a parked stream a frame
+//! can be put at any time, from a timer too, and the stream resumed so that it goes on.
+//!
+//! Both streams are parked at their start, but for that towards the client of an upstream that speaks
+//! with its very 101. A chunk that ends with a whole frame goes on, and its
+//! stream is paused again in the same callback. So does, towards the client, one that ends within a
+//! frame if it is short, as where a server writes header and payload apart. Any other lets its stream go on for good; then it is parked again at the
+//! next callback of which nothing goes on, which on a quiet connection is one that brings only the
+//! Pong to a Ping of Postern's own. A Ping needs no parked stream where bytes pass: it follows
+//! them.
+//!
+//! | event | its stream |
+//! | --- | --- |
+//! | start | parked |
+//! | a chunk that ends with a whole frame | as before |
+//! | a chunk that ends within a frame, to the client: at most [`ROOM`] bytes, [`PIECES`] a second | as before |
+//! | a longer one, while the upstream is not known to answer Pings, [`PIECES`] a second | as before |
+//! | one of more than [`BULK`] bytes, while the other can be reached, by answers if it is the upstream | goes on |
+//! | one that waits in the filter, for a client that is not authenticated | parked |
+//! | any other that ends within a frame, or of which more than [`LITTLE`] bytes are withheld | goes on |
+//! | a chunk of which nothing goes on, and no more is withheld | parked |
+//! | an own frame is put in | as before |
+//!
+//! A quiet connection can be spoken on as long as a stream is parked or an own Ping is expected
+//! to be answered: the one that is parked carries a Ping, and its answer parks the other. When a
+//! chunk would end that, an own Ping follows it. So what is needed are peers that answer Pings, as
+//! they must (§5.5.2). Whether an upstream does is found out before its stream is let go on for good. Where
+//! one does not, Postern speaks by the next chunk, and cuts at its deadlines.
+//!
+//! Why nobody notices:
+//! - *Nothing is delayed.* A parked stream holds nothing with the host, and here only what would not go on
+//!   either if it were not parked; any chunk lets it go on.
+//! - *Nothing is reordered or split.* A frame is put in only at a frame boundary of what has gone
+//!   to that receiver: behind a chunk that ends there, or into a stream that holds nothing and has
+//!   ended there ([`Reach::takes_frames`]). Between fragments of a message a control frame may
+//!   stand (§5.4).
+//! - *Nothing is altered or swallowed.* What is taken out is a Pong whose payload answers an own
+//!   Ping, which no application has sent. Any other Pong passes.
+//! - *No answer is displaced.* A receiver may answer only the last of several Pings (§5.5.3), so
+//!   none is asked while an application's Ping to it is unanswered.
+//! - *Nothing outgrows the host.* It cuts a stream whose paused bytes come to exceed the buffer
+//!   limit of its connection, which nobody tells. So a chunk of a parked stream never grows beyond
+//!   its own length, or [`ROOM`], but by what was withheld and by Pings between its frames, which is
+//!   [little](LITTLE): less than what a host reads beyond its limits anyway.
+
+use std::time::Duration;
+
+use postern_config::Policy;
+
+use crate::metrics::tally::Heartbeats;
+use crate::rate::{Bucket, Charged, Quota};
+use crate::websocket::frame_reader::Peer;
+
+use super::ping::{self, PingKey, Pings};
+
+/// How many Pings may follow chunks of the application's in the long run, per second and at once.
+/// Who says more than that in turns is not quiet.
+const FOLLOWING: Quota = Quota::per_second(256);
+
+/// How many chunks that end within a frame may leave the stream parked, per second and at once.
+/// Each costs what an unread chunk does not.
+const PIECES: Quota = Quota::per_second(256);
+
+/// How long a chunk may be whose stream stays or is parked, in bytes, unless it is the last in reach:
+/// behind a longer one even more
+/// may come at once, and a host cuts a paused stream whose next chunk is beyond the buffer limit of
+/// its connection. Envoy reads 16 KiB at a time, so this is two reads.
+const BULK: usize = 32 * 1024;
+
+/// How many bytes may be withheld of a stream that is parked all the same: a header, a Close or a short
+/// text, so that a client that stops in the middle of one does not put its service out of reach.
+pub(super) const LITTLE: usize = 256;
+
+/// How many bytes any host lets a paused stream hold.
+pub(super) const ROOM: usize = 4096;
+
+/// Both streams, as Postern's own frames see them.
+#[derive(Debug)]
+pub(super) struct Parking {
+    key: PingKey,
+    client: Reach,
+    upstream: Reach,
+    /// Whether the host parks streams at all, as far as is known.
+    possible: bool,
+    /// Whether the stream towards the client has started.
+    started: bool,
+    /// Whether the connection was out of reach when that was last asked.
+    counted: bool,
+    /// Whether a stream has stayed parked since it is not known whether the upstream answers Pings.
+    unsure: bool,
+    following: Bucket,
+    pieces: Bucket,
+}
+
+/// How a receiver can be reached.
+#[derive(Debug)]
+pub(super) struct Reach {
+    /// Whether the stream towards it is paused and holds nothing.
+    parked: bool,
+    pings: Pings,
+    /// Whether an application's Ping went to it and is unanswered.
+    asked_by_application: bool,
+    /// Whether it leaves Pings unanswered.
+    mute: bool,
+    /// Whether it has ever answered one.
+    answers: bool,
+    /// Whether a Ping may go to it at all.
+    stands_pings: bool,
+}
+
+/// Who may be sent a Ping of Postern's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MayAsk {
+    pub(super) client: bool,
+    pub(super) upstream: bool,
+}
+
+impl MayAsk {
+    /// As `policy` has it. What a client has not read yet only its answers tell.
+    pub(super) fn of(policy: &Policy) -> Self {
+        let client = policy.liveness.ping_interval.is_some() || policy.backpressure.is_some();
+        Self { client, upstream: policy.liveness.ping_upstream }
+    }
+}
+
+/// What becomes of a stream when a chunk has been judged.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Then {
+    /// An own Ping follows what goes on of it.
+    pub(super) ask: Option<Vec<u8>>,
+    /// It is parked.
+    pub(super) park: bool,
+}
+
+/// Whether the receiver of a chunk is to be asked what it has read of what has gone to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marks {
+    /// It need not.
+    No,
+    /// With this chunk or soon after it.
+    Due,
+    /// It could not be with an earlier chunk, nor since.
+    Overdue,
+}
+
+/// A chunk that has been judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk {
+    pub(super) sender: Peer,
+    /// Whether its stream was parked.
+    pub(super) was_parked: bool,
+    /// How long it was.
+    pub(super) len: usize,
+    /// How many bytes go on of it.
+    pub(super) passes: usize,
+    /// How many may.
+    pub(super) room: usize,
+    /// Whether what has gone to the receiver ends with a whole frame.
+    pub(super) at_boundary: bool,
+    /// How much has not gone on yet, of it and of what came before.
+    pub(super) withheld: usize,
+    /// Whether all of it waits in the filter for now, so that nothing of it ever went on.
+    pub(super) diverted: bool,
+    /// Whether the receiver is to be asked in any case.
+    pub(super) due: bool,
+    /// Whether it is to be asked what it has read.
+    pub(super) marks: Marks,
+    /// Whether nothing has come from the upstream for a while.
+    pub(super) quiet: bool,
+    /// How much has gone to the receiver so far.
+    pub(super) position: u64,
+}
+
+impl Parking {
+    /// `upstream_parked` says whether the stream towards the upstream has been parked already, and `may_ask` who may be sent
+    /// a Ping at all.
+    pub(super) fn new(key: PingKey, upstream_parked: bool, may_ask: MayAsk) -> Self {
+        let reach = |receiver, parked, stands_pings| Reach {
+            parked,
+            pings: Pings::new(receiver),
+            asked_by_application: false,
+            mute: false,
+            answers: false,
+            stands_pings,
+        };
+        Self {
+            key,
+            client: reach(Peer::Client, false, may_ask.client),
+            upstream: reach(Peer::Upstream, upstream_parked, may_ask.upstream),
+            possible: false,
+            started: false,
+            counted: false,
+            unsure: false,
+            following: Bucket::default(),
+            pieces: Bucket::default(),
+        }
+    }
+
+    pub(super) fn of(&mut self, receiver: Peer) -> &mut Reach {
+        match receiver {
+            Peer::Client => &mut self.client,
+            Peer::Upstream => &mut self.upstream,
+        }
+    }
+
+    /// Whether the stream towards `receiver` is parked, and has begun.
+    pub(super) fn has_parked(&self, receiver: Peer) -> bool {
+        match receiver {
+            Peer::Client => self.started && self.client.parked,
+            Peer::Upstream => self.upstream.parked,
+        }
+    }
+
+    /// How much had gone to the client before the first own Ping that it is still to answer.
+    pub(super) fn first_awaited_of_client(&self) -> Option<u64> {
+        self.client.pings.first_awaited()
+    }
+
+    /// Whether the client is still to answer a Ping of the application's.
+    pub(super) fn is_client_asked_by_application(&self) -> bool {
+        self.client.asked_by_application
+    }
+
+    /// Whether the upstream is known to answer own Pings, by and by.
+    pub(super) fn upstream_answers(&self) -> bool {
+        self.upstream.answers
+    }
+
+    /// The stream towards the client begins, and is parked by that if it is `empty`. If not, the host
+    /// can be seen to park streams by the other one.
+    pub(super) fn begin(&mut self, empty: bool) {
+        if !std::mem::replace(&mut self.started, true) {
+            self.possible = empty || self.upstream.parked;
+            self.client.parked = empty;
+        }
+    }
+
+    /// The host would not do what only a parked stream allows. What was to be put there may have been
+    /// a Ping, which nobody answers.
+    pub(super) fn give_up(&mut self) {
+        self.possible = false;
+        for reach in [&mut self.client, &mut self.upstream] {
+            reach.parked = false;
+            reach.pings.expect_none();
+        }
+    }
+
+    /// Decides what follows a chunk. Until then its stream is not parked.
+    pub(super) fn settle(&mut self, chunk: Chunk, now: Duration) -> Then {
+        if !self.possible {
+            return Then::default();
+        }
+        let receiver = chunk.sender.other();
+        if !chunk.at_boundary {
+            let is_long = chunk.passes > ROOM;
+            let stays = receiver == Peer::Client
+                && chunk.was_parked
+                && chunk.withheld == 0
+                && !(is_long && self.upstream.answers)
+                && chunk.marks == Marks::No
+                && self.pieces.take(PIECES, 1, now) == Charged::Taken;
+            self.unsure |= stays && is_long;
+            self.of(receiver).parked = stays;
+            return Then { ask: None, park: stays };
+        }
+        let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
+        // QueuedInput what goes on of a stream that is not parked there is always room.
+        let needs_room = chunk.marks == Marks::Overdue && !has_room;
+        let is_bulk = chunk.len > BULK && !chunk.diverted && !self.is_adrift();
+        // What an upstream does not answer would never bring its stream back.
+        let is_last = receiver == Peer::Client && !self.upstream.answers;
+        self.unsure |= is_bulk && is_last && chunk.was_parked;
+        let is_bulk = is_bulk && !is_last;
+        let fits = chunk.withheld <= LITTLE && !needs_room && !is_bulk;
+        let park = fits && (chunk.was_parked || chunk.passes == 0);
+        let due = chunk.due || chunk.marks != Marks::No;
+        let wanted = due
+            || match (chunk.passes, receiver) {
+                // The client's answer: pass the question on, so that the other stream is parked.
+                (0, Peer::Upstream) => chunk.quiet && !self.client.parked && !self.upstream.is_expected(),
+                (0, Peer::Client) => false,
+                _ => !park && self.is_adrift(),
+            };
+        let following = &mut self.following;
+        let mut within = || due || following.take(FOLLOWING, 1, now) == Charged::Taken;
+        let reach = match receiver {
+            Peer::Client => &mut self.client,
+            Peer::Upstream => &mut self.upstream,
+        };
+        let asks = wanted && has_room && reach.may_be_asked() && within();
+        let ask = asks.then(|| reach.pings.frame(&self.key, chunk.position));
+        // What is asked in the place of an answer lets its stream go on.
+        reach.parked = park && (chunk.was_parked || ask.is_none());
+        Then { ask, park: reach.parked }
+    }
+
+    /// An own Ping, to follow the first `position` bytes to `receiver`.
+    pub(super) fn ping(&mut self, receiver: Peer, position: u64) -> Vec<u8> {
+        let key = self.key;
+        self.unsure &= receiver == Peer::Client;
+        self.of(receiver).pings.frame(&key, position)
+    }
+
+    /// Whether a Pong from `sender` answers an own Ping that has been answered.
+    pub(super) fn is_answered(&mut self, sender: Peer, payload: &[u8]) -> bool {
+        let key = self.key;
+        self.of(sender).pings.is_answered(&key, payload)
+    }
+
+    /// Takes a Pong from `sender` that may be an answer to an own Ping; if it is, says up to where
+    /// was read.
+    pub(super) fn take_answer(&mut self, sender: Peer, payload: &[u8]) -> Option<u64> {
+        let key = self.key;
+        let reach = self.of(sender);
+        let position = reach.pings.answer(&key, payload)?;
+        (reach.mute, reach.answers) = (false, true);
+        Some(position)
+    }
+
+    /// Whether the stream towards the client wants parking, or may want it, and the upstream can be asked
+    /// for it.
+    pub(super) fn can_park_client(&self) -> bool {
+        self.possible
+            && (!self.client.parked || self.unsure)
+            && self.upstream.parked
+            && !self.upstream.is_expected()
+            && self.upstream.may_be_asked()
+    }
+
+    /// Whether no stream is parked, and none will be before the application says something.
+    pub(super) fn is_adrift(&self) -> bool {
+        let silent = |reach: &Reach| !reach.parked && !reach.is_expected();
+        silent(&self.client) && silent(&self.upstream)
+    }
+}
+
+impl Parking {
+    /// Tells what there was to count since this was last asked: own Pings, and whether the
+    /// connection has come out of reach (1), or back or to its end (-1).
+    pub(super) fn count(&mut self, is_over: bool) -> Heartbeats {
+        let may_answer = self.upstream.stands_pings && !self.upstream.mute;
+        let through_upstream = may_answer && (self.upstream.parked || self.upstream.is_expected());
+        let in_reach = self.client.parked || self.client.is_expected() || through_upstream;
+        // What is over stays so: a timer may still ask for the last counts.
+        self.started &= !is_over;
+        let out_of_reach = self.started && !in_reach;
+        let before = std::mem::replace(&mut self.counted, out_of_reach);
+        Heartbeats {
+            to_client: self.client.pings.take_count(),
+            to_upstream: self.upstream.pings.take_count(),
+            out_of_reach: i64::from(out_of_reach) - i64::from(before),
+        }
+    }
+}
+
+impl Reach {
+    pub(super) fn is_parked(&self) -> bool {
+        self.parked
+    }
+
+    /// Whether a frame can be put in; `at_boundary` says whether what has gone to the receiver ends
+    /// with a whole one.
+    pub(super) fn takes_frames(&self, at_boundary: bool) -> bool {
+        self.parked && at_boundary
+    }
+
+    /// The stream is not parked, or no longer. Whether it was.
+    pub(super) fn unpark(&mut self) -> bool {
+        std::mem::take(&mut self.parked)
+    }
+
+    /// The stream is as it was.
+    pub(super) fn restore(&mut self, parked: bool) {
+        self.parked = parked;
+    }
+
+    /// Whether an answer to an own Ping will come.
+    pub(super) fn is_expected(&self) -> bool {
+        self.pings.is_expected() && !self.mute
+    }
+
+    /// Whether a Pong from it may be the answer to an own Ping.
+    pub(super) fn may_answer(&self) -> bool {
+        self.pings.may_be_answered()
+    }
+
+    /// Whether an own Ping may go to it now.
+    pub(super) fn may_be_asked(&self) -> bool {
+        self.stands_pings && !self.asked_by_application && !self.mute && self.pings.has_room()
+    }
+
+    /// Whether a Ping of the application's went to it and is unanswered.
+    pub(super) fn is_asked_by_application(&self) -> bool {
+        self.asked_by_application
+    }
+
+    /// How many own Pings it is still to answer.
+    pub(super) fn unanswered(&self) -> u8 {
+        self.pings.awaited()
+    }
+
+    /// A Ping of the application's goes to it. Whether it has answered the last.
+    pub(super) fn note_ping(&mut self) -> bool {
+        !std::mem::replace(&mut self.asked_by_application, true)
+    }
+
+    /// A Pong of its own passes. It may stand for an own Ping as well, which will then have no
+    /// answer (§5.5.3).
+    pub(super) fn note_pong(&mut self) {
+        self.asked_by_application = false;
+        self.pings.expect_none();
+    }
+
+    /// It has left an own Ping, or the application's, unanswered for too long.
+    pub(super) fn give_up_on_answers(&mut self) {
+        self.mute |= self.pings.is_expected();
+        self.asked_by_application = false;
+        self.pings.make_room();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What goes on of one chunk of an upgraded stream.
+
+use std::ops::Range;
+
+use crate::memory::blocks::Blocks;
+
+/// What goes on: `before`, then the first `keep` bytes of the chunk, then `rest`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// Withheld from earlier chunks.
+    pub before: Blocks,
+    /// How many bytes of the chunk go on as they are.
+    pub keep: usize,
+    /// What follows them, in order.
+    pub rest: Vec<Piece>,
+    /// The stream was parked, and is to be resumed within the callback: what is put into a paused
+    /// stream stays there otherwise, also after an earlier frame has gone on from there.
+    pub resume: bool,
+    /// The stream is to be parked: paused, now that it holds nothing.
+    pub park: bool,
+    /// Nothing goes on after all: it stays with the host, which pauses the stream and has it next to
+    /// all that follows.
+    pub hold: bool,
+}
+
+/// A part of what goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// These bytes of the chunk.
+    Chunk(Range<usize>),
+    /// Bytes that are not in the chunk: withheld from earlier ones, or a frame of Postern's own.
+    Other(Blocks),
+}
+
+impl Passage {
+    /// All of a chunk of `len` bytes goes on.
+    pub(crate) fn whole(len: usize) -> Self {
+        Self { keep: len, ..Self::default() }
+    }
+
+    /// Whether a chunk of `len` bytes goes on exactly as it came.
+    pub fn is_whole(&self, len: usize) -> bool {
+        self.before.is_empty() && self.keep == len && self.rest.is_empty()
+    }
+
+    /// Whether nothing goes on.
+    pub fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.keep == 0 && self.rest.is_empty()
+    }
+
+    /// How many bytes go on.
+    pub fn len(&self) -> usize {
+        let rest = self.rest.iter().map(|piece| match piece {
+            Piece::Chunk(range) => range.len(),
+            Piece::Other(other) => other.len(),
+        });
+        self.before.len() + self.keep + rest.sum::<usize>()
+    }
+
+    /// Everything that goes on, in pieces and in order, given the chunk.
+    pub fn pieces<'a>(&'a self, chunk: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let kept = chunk.get(..self.keep).unwrap_or(chunk);
+        let rest = self.rest.iter().flat_map(|piece| {
+            let (range, other) = match piece {
+                Piece::Chunk(range) => (range.clone(), None),
+                Piece::Other(other) => (0..0, Some(other)),
+            };
+            chunk.get(range).into_iter().chain(other.into_iter().flat_map(Blocks::iter))
+        });
+        self.before.iter().chain([kept]).chain(rest)
+    }
+
+    /// Everything that goes on, given the chunk.
+    pub fn bytes(&self, chunk: &[u8]) -> Vec<u8> {
+        self.pieces(chunk).flatten().copied().collect()
+    }
+
+    /// Lets a range of the chunk go on; ranges come in order.
+    pub(crate) fn pass(&mut self, range: Range<usize>) {
+        match self.rest.last_mut() {
+            None if range.start == self.keep => self.keep = range.end,
+            Some(Piece::Chunk(last)) if last.end == range.start => last.end = range.end,
+            _ if range.is_empty() => {}
+            _ => self.rest.push(Piece::Chunk(range)),
+        }
+    }
+
+    /// Lets bytes go on that are not in the chunk.
+    pub(crate) fn insert(&mut self, bytes: &[u8]) {
+        match self.rest.last_mut() {
+            _ if bytes.is_empty() => {}
+            None if self.keep == 0 => self.before.push(bytes),
+            Some(Piece::Other(last)) => last.push(bytes),
+            _ => self.rest.push(Piece::Other(bytes.into())),
+        }
+    }
+
+    /// Lets withheld bytes go on, without copying them.
+    pub(crate) fn release(&mut self, bytes: Blocks) {
+        if self.is_empty() {
+            self.before = bytes;
+        } else {
+            self.rest.push(Piece::Other(bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_passed_is_gone_and_the_rest_keeps_its_order() {
+        let chunk = b"0123456789";
+        let mut passage = Passage::default();
+        passage.insert(b"ab");
+        passage.pass(0..3);
+        passage.pass(3..4);
+        assert_eq!((passage.keep, passage.rest.len()), (4, 0));
+        passage.pass(6..7);
+        passage.pass(7..8);
+        passage.insert(b"!");
+        passage.release(b"?"[..].into());
+        passage.pass(9..10);
+        assert_eq!(passage.bytes(chunk), b"ab012367!?9");
+        assert_eq!(passage.rest.len(), 4);
+        assert!(!passage.is_whole(chunk.len()));
+    }
+
+    #[test]
+    fn a_chunk_passed_in_pieces_is_whole() {
+        let mut passage = Passage::default();
+        passage.pass(0..1);
+        passage.pass(1..1);
+        passage.pass(1..4);
+        assert!(passage.is_whole(4));
+    }
+
+    #[test]
+    fn withheld_bytes_go_before_the_chunk_without_being_copied() {
+        let mut passage = Passage::default();
+        let withheld = Blocks::from(&b"ab"[..]);
+        let place = withheld.iter().next().map(<[u8]>::as_ptr);
+        passage.release(withheld);
+        passage.pass(0..2);
+        assert_eq!(passage.before.iter().next().map(<[u8]>::as_ptr), place);
+        assert_eq!(passage.bytes(b"cd"), b"abcd");
+    }
+}

@@ -1,0 +1,62 @@
+//! Chunks of which nothing is to be decided: short ones, of whole messages that are plainly fine, on a
+//! stream that is parked.
+//!
+//! Most chunks of a conversation are such. What [`Connection::on_bytes`] would make of one is known before:
+//! it goes on as it came, its stream is parked again, and what happened needs no time but that of the
+//! next look at the clock. So a host is spared that look, and all questions about what is to follow.
+//! Whatever is in doubt is left to [`Connection::on_bytes`], of which nothing has been done then.
+
+use super::Connection;
+use crate::websocket::frame_reader::Peer;
+use crate::websocket::{Chunk, Unreadable};
+
+/// How long such a chunk may be, in bytes: of a longer one all this is little of the cost, and its
+/// end is more often that of a read than of a message.
+const LONGEST: usize = 4096;
+
+impl Connection {
+    /// Whether all of a chunk from `peer` goes on as it came, with its stream, which was parked,
+    /// resumed and parked again, and nothing else is to be done for it. If so, it counts as passed.
+    pub(crate) fn pass_plain(&mut self, peer: Peer, chunk: &mut impl Chunk) -> Result<bool, Unreadable> {
+        let len = chunk.len();
+        if len == 0 || len > LONGEST || !self.takes_plain(peer) {
+            return Ok(false);
+        }
+        let direction = match peer {
+            Peer::Client => &mut self.client,
+            Peer::Upstream => &mut self.upstream,
+        };
+        let passes = direction.may_skim() && direction.skim_all(chunk, &mut self.tally)?;
+        if passes {
+            match peer {
+                Peer::Client => self.note_unread(len),
+                Peer::Upstream => {
+                    self.backlog.add(len);
+                    self.deadlines.note_upstream_unread(len);
+                }
+            }
+        }
+        Ok(passes)
+    }
+
+    /// Whether nothing but the chunk itself can ask for more than that it passes.
+    fn takes_plain(&self, peer: Peer) -> bool {
+        let is_parked = self.parking.has_parked(peer.other());
+        let is_settled =
+            self.authentication.is_open() && !self.notices.waits() && !self.deadlines.is_closing();
+        let is_alone = match peer {
+            Peer::Client => {
+                let is_uncounted = self.rates.is_empty() && self.held_early == 0 && !self.asking.holds();
+                let marks = self.upload.as_ref().is_some_and(|upload| upload.wants_mark());
+                let asks = marks || (self.parking.can_park_client() && !self.deadlines.awaits_quiet());
+                is_uncounted && self.queued.is_none() && !asks
+            }
+            Peer::Upstream => {
+                let marks = self.backlog.is_limited() || self.backlog.wants_proof();
+                let asks = marks || self.deadlines.is_ping_overdue();
+                !asks && !self.paused_once && self.late.is_empty()
+            }
+        };
+        is_parked && is_settled && is_alone
+    }
+}

@@ -1,0 +1,143 @@
+//! The most memory that one connection under a policy can make Postern take for its peers.
+
+use postern_config::{Auth, Compression, MessageType, Policy, Problem};
+
+use crate::connection::MAX_WITHHELD_HEADERS;
+use crate::memory::blocks;
+use crate::websocket::MAX_HEADER_LEN;
+use crate::websocket::inflate::{self, Inflater};
+
+/// How much memory there is for what peers send and for copies of it, in bytes: what Envoy lets a VM take, but for what the
+/// VM needs for itself.
+const VM: u64 = (1 << 30) - (64 << 20);
+
+/// Problem of a budget of `budget` bytes for connections under `policy`, if there is one: within a VM of 1 GiB there has to
+/// be room for the largest message twice more, which is copied as it grows and when it passes.
+pub fn judge_budget(budget: u64, policy: &Policy) -> Option<Problem> {
+    let most = most_held(policy);
+    let taken = budget.saturating_add(most.saturating_mul(2));
+    (taken > VM).then(|| {
+        let what =
+            format!("leaves no room for what one connection under `{}` may hold, {most} bytes", policy.name);
+        Problem::new("memory.budget", what, "write less, or smaller limits of frames and messages")
+    })
+}
+
+/// That memory, in bytes. A policy that needs to see no payload holds single headers only, which do not count.
+pub fn most_held(policy: &Policy) -> u64 {
+    let auth = policy.auth.as_ref();
+    let waits = |auth: &&Auth| auth.first_message().is_some_and(|first| !first.greeting);
+    let unauthenticated = auth.filter(waits).map_or(0, |auth| auth.max_unauthenticated_bytes);
+    // A first message has to be text, whatever types there are.
+    let awaits = auth.is_some_and(|auth| auth.first_message().is_some());
+    let hears = awaits || auth.is_some_and(|auth| auth.refresh.is_some());
+    let has_text = awaits || policy.messages.types.contains(&MessageType::Text);
+    let messages = &policy.messages;
+    let client = Direction {
+        max_frame_bytes: messages.max_frame_bytes,
+        max_message_bytes: messages.max_message_bytes,
+        proves_text: messages.utf8 && has_text,
+        hears: hears && has_text,
+        headers: u64::from(messages.max_fragments).saturating_mul(MAX_HEADER_LEN as u64),
+    };
+    let messages = &policy.upstream_messages;
+    let upstream = Direction {
+        max_frame_bytes: messages.max_frame_bytes,
+        max_message_bytes: messages.max_message_bytes,
+        proves_text: messages.utf8,
+        hears: false,
+        headers: MAX_WITHHELD_HEADERS,
+    };
+    let held = client.most(policy.compression).saturating_add(upstream.most(policy.compression));
+    // What the service has said before may still wait to go on when both sides say more, and a token that was heard for what
+    // has to be fetched.
+    let token = if client.hears { client.max_message_bytes } else { 0 };
+    held.saturating_add(blocks::most(unauthenticated)).saturating_add(token)
+}
+
+/// What a policy says of one direction.
+struct Direction {
+    max_frame_bytes: u64,
+    max_message_bytes: u64,
+    proves_text: bool,
+    hears: bool,
+    /// The most bytes of headers that are held with a message.
+    headers: u64,
+}
+
+impl Direction {
+    fn most(&self, compression: Compression) -> u64 {
+        let message = |payload: u64| blocks::most(payload.saturating_add(self.headers));
+        let text = match (self.hears, self.proves_text && compression != Compression::Pass) {
+            // While it is heard it is there twice: as it came and as it reads.
+            (true, _) => message(self.max_message_bytes).saturating_mul(2),
+            (false, true) => message(self.max_frame_bytes.min(self.max_message_bytes)),
+            (false, false) => 0,
+        };
+        let inspected = match compression {
+            Compression::Inspect => {
+                // As it is on the wire, where it may not have been compressed at all, and for what is heard as it reads.
+                let wire = inflate::max_wire_bytes(self.max_message_bytes);
+                let reads = if self.hears { self.max_message_bytes } else { 0 };
+                let held = message(wire).saturating_add(blocks::most(reads));
+                held.saturating_add(Inflater::MOST_HELD)
+            }
+            Compression::Strip | Compression::Pass => 0,
+        };
+        text.max(inspected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postern_config::Config;
+    use serde_json::{Value, json};
+
+    fn policy(changes: Value) -> Policy {
+        let mut policy = json!({"origins": {"allow": ["*"]}, "auth": "none"});
+        policy.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let edge = json!({"issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+            "secret": {"env": "SECRET"}});
+        let config = Config::from_value(json!({"providers": {"edge": edge}, "policies": {"chat": policy}}));
+        config.unwrap().policies.remove("chat").unwrap()
+    }
+
+    const KIB: u64 = 1024;
+
+    #[test]
+    fn a_policy_holds_at_worst_what_its_limits_let_it() {
+        let cases = [
+            ("no text is proved", json!({"messages": {"utf8": false}}), 0..=0),
+            ("nothing is text", json!({"messages": {"types": ["binary"]}}), 0..=0),
+            ("one text frame", json!({}), 64 * KIB..=76 * KIB),
+            ("one small text", json!({"messages": {"max_frame_bytes": 1024}}), KIB..=4 * KIB),
+            ("what a service says", json!({"upstream_messages": {"utf8": true}}), 1088 * KIB..=1280 * KIB),
+            ("both inflaters", json!({"compression": "inspect"}), 1172 * KIB..=1500 * KIB),
+        ];
+        for (name, changes, expected) in cases {
+            let most = most_held(&policy(changes));
+            assert!(expected.contains(&most), "{name}: {most}");
+        }
+    }
+
+    #[test]
+    fn a_budget_leaves_room_for_copies_of_the_largest_message() {
+        let large = json!({"max_frame_bytes": "256MiB", "max_message_bytes": "256MiB"});
+        let cases = [
+            ("the default, whatever the messages", 256, json!({"messages": large.clone()}), true),
+            ("more, for small messages", 384, json!({}), true),
+            ("more, for large messages", 512, json!({"messages": large.clone()}), false),
+            (
+                "the default, for messages that are read whole when they are larger than a quarter of the VM",
+                256,
+                json!({"messages": large, "auth": {"providers": ["edge"], "from": [{"header": "authorization"}],
+                    "refresh": "/token"}}),
+                false,
+            ),
+        ];
+        for (name, mebibytes, changes, is_sound) in cases {
+            assert_eq!(judge_budget(mebibytes << 20, &policy(changes)).is_none(), is_sound, "{name}");
+        }
+    }
+}

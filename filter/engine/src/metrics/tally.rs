@@ -1,0 +1,127 @@
+//! What went through, counted without a host call.
+
+use crate::decision::reason::Reason;
+use crate::websocket::frame_reader::Peer;
+
+/// What became of messages in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// They began to pass.
+    pub allowed: u64,
+    /// They were meant for Postern, and it took them.
+    pub consumed: u64,
+    /// They were discarded.
+    pub dropped: u64,
+    /// They ended the connection.
+    pub refused: u64,
+    /// Payload bytes of frames that passed, as their headers declare them.
+    pub bytes: u64,
+}
+
+/// What Postern says by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heartbeats {
+    /// Own Pings to the client.
+    pub to_client: u64,
+    /// Own Pings to the upstream.
+    pub to_upstream: u64,
+    /// By how many there are more open connections on which Postern cannot speak before a peer
+    /// does.
+    pub out_of_reach: i64,
+}
+
+/// Both directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// From the client.
+    pub client: Messages,
+    /// From the upstream.
+    pub upstream: Messages,
+    /// The most bytes that the client had not yet read, as far as is known, where the policy limits
+    /// them.
+    pub backlog: Option<u64>,
+    /// What Postern itself said.
+    pub heartbeats: Heartbeats,
+}
+
+/// A tally that takes room only once something was counted, and then keeps it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts(Option<Box<Tally>>);
+
+impl Counts {
+    /// What was counted since this was last asked.
+    pub(crate) fn take(&mut self) -> Tally {
+        self.0.as_deref_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn message(&mut self, sender: Peer, verdict: Result<bool, Reason>) {
+        let messages = self.room().of(sender);
+        match verdict {
+            Ok(true) => messages.allowed += 1,
+            Ok(false) => messages.dropped += 1,
+            Err(_) => messages.refused += 1,
+        }
+    }
+
+    /// A message was meant for Postern.
+    pub(crate) fn consumed(&mut self, sender: Peer) {
+        self.room().of(sender).consumed += 1;
+    }
+
+    /// So many messages began to pass.
+    pub(crate) fn allowed(&mut self, sender: Peer, messages: u64) {
+        self.room().of(sender).allowed += messages;
+    }
+
+    pub(crate) fn bytes(&mut self, sender: Peer, len: u64) {
+        if len == 0 {
+            return;
+        }
+        let messages = self.room().of(sender);
+        messages.bytes = messages.bytes.saturating_add(len);
+    }
+
+    fn room(&mut self) -> &mut Tally {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Tally {
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds another count to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.client.add(&other.client);
+        self.upstream.add(&other.upstream);
+        self.backlog = self.backlog.max(other.backlog);
+        let Heartbeats { to_client, to_upstream, out_of_reach } = other.heartbeats;
+        self.heartbeats.to_client = self.heartbeats.to_client.saturating_add(to_client);
+        self.heartbeats.to_upstream = self.heartbeats.to_upstream.saturating_add(to_upstream);
+        self.heartbeats.out_of_reach = self.heartbeats.out_of_reach.saturating_add(out_of_reach);
+    }
+
+    fn of(&mut self, sender: Peer) -> &mut Messages {
+        match sender {
+            Peer::Client => &mut self.client,
+            Peer::Upstream => &mut self.upstream,
+        }
+    }
+}
+
+impl Messages {
+    fn add(&mut self, other: &Self) {
+        let Self { allowed, consumed, dropped, refused, bytes } = other;
+        for (sum, more) in [
+            (&mut self.allowed, allowed),
+            (&mut self.consumed, consumed),
+            (&mut self.dropped, dropped),
+            (&mut self.refused, refused),
+            (&mut self.bytes, bytes),
+        ] {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The names of the buckets that one connection shares with others.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use postern_config::{Counted, Per};
+
+use crate::auth::claims::Claims;
+use crate::auth::error::Cause;
+use crate::auth::single_use::Ticket;
+use crate::rate::slots::{EntryKey, KeySpace};
+use crate::rate::{Charge, Quota};
+use crate::ruleset::{HandshakeRate, Ruleset};
+
+/// What the names are made of, but for the user.
+#[derive(Clone, Debug)]
+pub(crate) struct Buckets {
+    keys: KeySpace,
+    policy: String,
+    address: Vec<u8>,
+}
+
+impl Buckets {
+    /// Those of a connection of `client` under `ruleset`.
+    pub(crate) fn new(keys: KeySpace, ruleset: &Ruleset, client: Option<IpAddr>) -> Self {
+        let address = client_subject(client, ruleset.policy.ipv6_prefix);
+        Self { keys, policy: ruleset.name().to_owned(), address }
+    }
+
+    /// The bytes of the client's address, or of its network.
+    pub(crate) fn address(&self) -> &[u8] {
+        &self.address
+    }
+
+    /// The bucket of a rule; `claims` name the user.
+    pub(crate) fn key(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> EntryKey {
+        let counted: &[u8] = match counted {
+            Counted::Bytes => b"bytes",
+            Counted::ControlFrames => b"control frames",
+            Counted::Handshakes => b"handshakes",
+            Counted::Messages => b"messages",
+        };
+        let address = || self.address.clone();
+        let (per, subject) = match (per, claims.and_then(user_subject)) {
+            (Per::User, Some(user)) => (b"user".as_slice(), user),
+            (Per::Policy, _) => (b"policy".as_slice(), Vec::new()),
+            (Per::User, None) => (b"user without a subject".as_slice(), address()),
+            (Per::Ip | Per::Connection, _) => (b"ip".as_slice(), address()),
+        };
+        self.keys.key(&[counted, self.policy.as_bytes(), per], quota, &subject)
+    }
+
+    /// What spends a token that opens one connection.
+    pub(crate) fn ticket(&self, claims: &Claims) -> Result<Ticket, Cause> {
+        Ticket::of(claims, &self.keys)
+    }
+
+    /// What a handshake costs by `rates`.
+    pub(crate) fn handshake(&self, rates: &[HandshakeRate], claims: Option<&Claims>) -> VecDeque<Charge> {
+        let charge = |rate: &HandshakeRate| {
+            let key = self.key(Counted::Handshakes, rate.per, &rate.quota, claims);
+            Charge { key, quota: rate.quota, tokens: 1 }
+        };
+        rates.iter().map(charge).collect()
+    }
+}
+
+/// The bytes that name a client among addresses: an IPv6 client by its network.
+fn client_subject(client: Option<IpAddr>, ipv6_prefix: u8) -> Vec<u8> {
+    match client.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => address.octets().to_vec(),
+        Some(IpAddr::V6(address)) => {
+            let host_bits = 128_u32.saturating_sub(u32::from(ipv6_prefix));
+            let network = address.to_bits().checked_shr(host_bits).unwrap_or(0);
+            network.to_be_bytes().to_vec()
+        }
+        // Peers without an address, as on a Unix socket, share one bucket.
+        None => Vec::new(),
+    }
+}
+
+/// The bytes that name a user: a subject means something only together with its issuer, and with the provider, which
+/// says by what claim it names its users.
+fn user_subject(claims: &Claims) -> Option<Vec<u8>> {
+    let subject = claims.subject()?;
+    let mut name = Vec::new();
+    for part in [claims.provider(), claims.issuer().unwrap_or_default()] {
+        name.extend((part.len() as u64).to_be_bytes());
+        name.extend(part.as_bytes());
+    }
+    name.extend(subject.as_bytes());
+    Some(name)
+}

@@ -1,0 +1,355 @@
+//! One direction of an upgraded stream: finds the frames in its bytes and judges their headers.
+//!
+//! A reader reads each header once, holds back an incomplete one, and decides before a byte of the
+//! payload is let through. It reads no payload and knows no time; what a payload says is judged in
+//! [`proof`](crate::connection::proof), rates in [`rates`](crate::connection::rates).
+
+mod fault;
+mod skim;
+
+use std::ops::Range;
+
+use postern_config::MessageType;
+
+use crate::connection::ping::PAYLOAD_LEN;
+use crate::decision::reason::Reason;
+use crate::websocket::inflate;
+use crate::websocket::{Chunk, Unreadable};
+use crate::websocket::{FrameHeader, MAX_HEADER_LEN, OpCode};
+pub use fault::Fault;
+pub(crate) use skim::Run;
+
+/// Who sends into a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Its frames are masked.
+    Client,
+    /// Its frames are not.
+    Upstream,
+}
+
+impl Peer {
+    /// The one that it talks to.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Upstream,
+            Self::Upstream => Self::Client,
+        }
+    }
+}
+
+/// What a reader lets through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameLimits {
+    /// Whether permessage-deflate was agreed on, so that RSV1 has a meaning (RFC 7692 §6).
+    pub(crate) compressible: bool,
+    /// Whether the size of a compressed message is that of what it inflates to.
+    pub(crate) inflated: bool,
+    pub(crate) text: bool,
+    pub(crate) binary: bool,
+    pub(crate) max_frame_bytes: u64,
+    pub(crate) max_message_bytes: u64,
+    pub(crate) max_fragments: u32,
+}
+
+/// One direction.
+#[derive(Clone, Debug)]
+pub(crate) struct FrameReader {
+    sender: Peer,
+    limits: FrameLimits,
+    held: Held,
+    payload_left: u64,
+    message: Option<OpenMessage>,
+    closed: bool,
+}
+
+/// A message of which not all frames have come.
+#[derive(Clone, Copy, Debug)]
+struct OpenMessage {
+    bytes: u64,
+    fragments: u32,
+    compressed: bool,
+}
+
+/// Bytes of a header that is not complete yet; always fewer than a whole one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    bytes: [u8; MAX_HEADER_LEN - 1],
+    len: u8,
+}
+
+/// What came next in a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The chunk is used up; what was left of it is held.
+    End,
+    /// A frame that may pass as far as its header tells. Its payload follows.
+    Frame(Frame),
+    /// Payload of the last frame.
+    Payload(Range<usize>),
+    /// A header that may not pass, and what it breaks if that is RFC 6455. The reader stands before it.
+    Violation(Reason, Option<Fault>),
+}
+
+/// The header of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) header: FrameHeader,
+    pub(crate) starts_message: bool,
+    /// Where it is in the chunk, but for what [`FrameReader::release_held`] gives.
+    pub(crate) range: Range<usize>,
+}
+
+impl FrameReader {
+    pub(crate) fn new(sender: Peer, limits: FrameLimits) -> Self {
+        Self { sender, limits, held: Held::default(), payload_left: 0, message: None, closed: false }
+    }
+
+    /// Whether the reader stands between two frames, or in a header that was held back: whether a
+    /// frame of Postern's own may follow what went on.
+    pub(crate) fn at_boundary(&self) -> bool {
+        self.payload_left == 0
+    }
+
+    /// Whether no byte of a frame has come that is not whole.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.payload_left == 0 && self.held.is_empty()
+    }
+
+    /// Whether a Close has passed, payload and all.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed && self.payload_left == 0
+    }
+
+    /// How many bytes it holds of the start of a header.
+    pub(crate) fn held(&self) -> usize {
+        self.held.as_slice().len()
+    }
+
+    /// How much of the payload of the open frame is to come.
+    pub(crate) fn payload_left(&self) -> u64 {
+        self.payload_left
+    }
+
+    /// Whether the next `len` bytes are all payload of a judged frame, and do not end it.
+    pub(crate) fn within_payload(&self, len: usize) -> bool {
+        self.payload_left > len as u64
+    }
+
+    /// Goes past `len` bytes of payload that nobody read.
+    pub(crate) fn skip_payload(&mut self, len: usize) {
+        self.payload_left = self.payload_left.saturating_sub(len as u64);
+    }
+
+    /// Gives the first bytes of the last header to `take`, if earlier chunks brought any. To be
+    /// asked once for each frame, before the next step.
+    pub(crate) fn release_held(&mut self, take: impl FnOnce(&[u8])) {
+        // A copy of so few bytes costs more than all else that is done for a frame.
+        if !self.held.is_empty() {
+            take(self.held.as_slice());
+            self.held.len = 0;
+        }
+    }
+
+    /// Stands at a boundary again after a frame of which nothing passed.
+    pub(crate) fn forget_frame(&mut self) {
+        self.payload_left = 0;
+        self.closed = false;
+        self.held.len = 0;
+    }
+
+    /// What comes at `position` of `chunk`. The position to ask for next is the end of the range
+    /// that is returned. Held bytes come before the first chunk that is asked about.
+    pub(crate) fn step(&mut self, chunk: &mut impl Chunk, position: usize) -> Result<Step, Unreadable> {
+        let available = chunk.len().saturating_sub(position);
+        if available == 0 {
+            return Ok(Step::End);
+        }
+        if self.payload_left > 0 {
+            return Ok(Step::Payload(position..position + self.take_payload(available)));
+        }
+        let rest = chunk.window(position..position + available.min(MAX_HEADER_LEN))?;
+        let mut joined;
+        let bytes = if self.held.is_empty() {
+            rest
+        } else {
+            joined = [0; 2 * MAX_HEADER_LEN];
+            join(&mut joined, self.held.as_slice(), rest)
+        };
+        let header = match FrameHeader::parse(bytes) {
+            Ok(Some(header)) => header,
+            Ok(None) => {
+                if let Err(fault) = self.judge_start(bytes) {
+                    return Ok(fault.into());
+                }
+                // An incomplete header is shorter than a whole one, so it is always held.
+                return Ok(match Held::new(bytes) {
+                    Some(held) => {
+                        self.held = held;
+                        Step::End
+                    }
+                    None => Step::Violation(Reason::Internal, None),
+                });
+            }
+            Err(malformed) => return Ok(Fault::from(malformed).into()),
+        };
+        if let Err(fault) = self.judge_start(bytes) {
+            return Ok(fault.into());
+        }
+        let starts_message = match self.judge(&header) {
+            Ok(starts_message) => starts_message,
+            Err(reason) => return Ok(Step::Violation(reason, None)),
+        };
+        let end = position + header.len.saturating_sub(self.held.as_slice().len());
+        self.payload_left = header.payload_len;
+        self.closed = header.opcode == OpCode::CLOSE;
+        Ok(Step::Frame(Frame { header, starts_message, range: position..end }))
+    }
+
+    /// Goes past as much of `available` as is payload of the last frame, and says how much that is.
+    pub(crate) fn take_payload(&mut self, available: usize) -> usize {
+        // What is left fits a usize whenever it is the smaller of the two.
+        let taken = usize::try_from(self.payload_left).map_or(available, |left| left.min(available));
+        self.payload_left -= taken as u64;
+        taken
+    }
+
+    /// What the first two bytes of a header tell, as soon as they are there (§5.2, §5.4, §5.5). A Pong of a client's passes
+    /// without a mask if it is as long as an answer to a Ping of Postern's own: whether it is one is to be asked then.
+    fn judge_start(&self, header: &[u8]) -> Result<(), Fault> {
+        let Some(first) = header.first() else { return Ok(()) };
+        let opcode = OpCode::of(*first);
+        let fin = first & 0x80 != 0;
+        let continues = opcode == OpCode::CONTINUATION;
+        // RSV1 marks a compressed message at its first frame, and nothing else (RFC 7692 §6).
+        let rsv1 = self.limits.compressible && (opcode == OpCode::TEXT || opcode == OpCode::BINARY);
+        let reserved_bits = first & if rsv1 { 0x30 } else { 0x70 };
+        match (opcode.is_control(), continues, self.message.is_some()) {
+            _ if reserved_bits != 0 => return Err(Fault::ReservedBit),
+            _ if opcode.is_reserved() => return Err(Fault::ReservedOpcode),
+            (true, ..) if !fin => return Err(Fault::LongControl),
+            (false, true, false) => return Err(Fault::Continuation),
+            (false, false, true) => return Err(Fault::Interrupted),
+            _ => {}
+        }
+        let Some(second) = header.get(1) else { return Ok(()) };
+        let masked = second & 0x80 != 0;
+        let length = second & 0x7f;
+        let may_be_an_answer = opcode == OpCode::PONG && usize::from(length) == PAYLOAD_LEN;
+        match (self.sender, masked) {
+            (Peer::Client, false) if !may_be_an_answer => Err(Fault::NotMasked),
+            (Peer::Upstream, true) => Err(Fault::Masked),
+            _ if opcode.is_control() && length > 125 => Err(Fault::LongControl),
+            _ if opcode == OpCode::CLOSE && length == 1 => Err(Fault::HalfACode),
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges a header that is well formed against the limits, and says whether it starts a message.
+    fn judge(&mut self, header: &FrameHeader) -> Result<bool, Reason> {
+        if header.opcode.is_control() {
+            return Ok(false);
+        }
+        let denied = (header.opcode == OpCode::TEXT && !self.limits.text)
+            || (header.opcode == OpCode::BINARY && !self.limits.binary);
+        if denied {
+            return Err(Reason::TypeDenied);
+        }
+        if header.payload_len > self.limits.max_frame_bytes {
+            return Err(Reason::FrameTooBig);
+        }
+        let compressed = header.is_compressed();
+        let so_far = self.message.unwrap_or(OpenMessage { bytes: 0, fragments: 0, compressed });
+        let bytes = so_far.bytes.saturating_add(header.payload_len);
+        if bytes > self.limits.max_wire_bytes(so_far.compressed) {
+            return Err(Reason::MessageTooBig);
+        }
+        let fragments = so_far.fragments.saturating_add(1);
+        if fragments > self.limits.max_fragments {
+            return Err(Reason::TooManyFragments);
+        }
+        let starts_message = self.message.is_none();
+        self.message = (!header.fin).then_some(OpenMessage { bytes, fragments, ..so_far });
+        Ok(starts_message)
+    }
+}
+
+impl From<Fault> for Step {
+    fn from(fault: Fault) -> Self {
+        Self::Violation(Reason::ProtocolError, Some(fault))
+    }
+}
+
+impl Frame {
+    /// Whether it is a client's without a mask: no frame, unless it answers a Ping of Postern's own.
+    pub(crate) fn lacks_mask(&self, sender: Peer) -> bool {
+        sender == Peer::Client && self.header.mask.is_none()
+    }
+}
+
+impl FrameLimits {
+    pub(crate) fn client(messages: &postern_config::Messages) -> Self {
+        Self {
+            compressible: false,
+            inflated: false,
+            text: messages.types.contains(&MessageType::Text),
+            binary: messages.types.contains(&MessageType::Binary),
+            max_frame_bytes: messages.max_frame_bytes,
+            max_message_bytes: messages.max_message_bytes,
+            max_fragments: messages.max_fragments,
+        }
+    }
+
+    pub(crate) fn upstream(messages: &postern_config::UpstreamMessages) -> Self {
+        Self {
+            compressible: false,
+            inflated: false,
+            text: true,
+            binary: true,
+            max_frame_bytes: messages.max_frame_bytes,
+            max_message_bytes: messages.max_message_bytes,
+            max_fragments: u32::MAX,
+        }
+    }
+
+    /// How long a message may be on the wire.
+    fn max_wire_bytes(&self, compressed: bool) -> u64 {
+        if compressed && self.inflated {
+            inflate::max_wire_bytes(self.max_message_bytes)
+        } else {
+            self.max_message_bytes
+        }
+    }
+}
+
+impl Held {
+    /// The bytes, or `None` when there are more than an incomplete header has.
+    fn new(bytes: &[u8]) -> Option<Self> {
+        let mut held = Self { len: u8::try_from(bytes.len()).ok()?, ..Self::default() };
+        held.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(held)
+    }
+
+    /// The bytes in order.
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// The held bytes and as many of the chunk's as any header needs.
+fn join<'a>(joined: &'a mut [u8; 2 * MAX_HEADER_LEN], held: &[u8], rest: &[u8]) -> &'a [u8] {
+    let rest = rest.get(..MAX_HEADER_LEN).unwrap_or(rest);
+    let mut len = 0;
+    for (place, byte) in joined.iter_mut().zip(held.iter().chain(rest)) {
+        *place = *byte;
+        len += 1;
+    }
+    joined.get(..len).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
