@@ -48,8 +48,8 @@ pub(crate) fn connections(policy: &str, change: i64) {
 }
 
 /// A shared bucket had no room.
-pub(crate) fn bucket_table_full(policy: &str) {
-    add(MetricType::Counter, format!("postern_rate_table_full.policy={policy};"), 1);
+pub(crate) fn bucket_table_full(policy: &str, times: i64) {
+    add(MetricType::Counter, format!("postern_rate_table_full.policy={policy};"), times);
 }
 
 /// The host did not verify a signature, and the module did.
@@ -58,8 +58,8 @@ pub(crate) fn verification_fallback() {
 }
 
 /// There was no room to remember a token that opens one connection only.
-pub(crate) fn single_use_table_full(policy: &str) {
-    add(MetricType::Counter, format!("postern_single_use_table_full.policy={policy};"), 1);
+pub(crate) fn single_use_table_full(policy: &str, times: i64) {
+    add(MetricType::Counter, format!("postern_single_use_table_full.policy={policy};"), times);
 }
 
 /// A document was fetched from a cluster, or was not.

@@ -47,7 +47,11 @@ impl Root {
             log::info!("postern: policy={policy} goes away, and {} connections with it", open.len());
             for (live, turn) in open.iter().zip(1..) {
                 let mut session = live.session.borrow_mut();
-                session.handle(Input::Drain(now.saturating_add(share.saturating_mul(turn))), now);
+                shared::handle(
+                    &mut session,
+                    Input::Drain(now.saturating_add(share.saturating_mul(turn))),
+                    now,
+                );
                 live.schedule(session.deadline());
             }
         }
@@ -124,7 +128,7 @@ impl RootContext for Root {
         if let Some(by) = sessions::set_back(now) {
             for live in sessions::scheduled() {
                 let mut session = live.session.borrow_mut();
-                session.handle(Input::SetBack(by), now);
+                shared::handle(&mut session, Input::SetBack(by), now);
                 live.schedule(session.deadline());
             }
         }
@@ -137,7 +141,7 @@ impl RootContext for Root {
         for live in sessions::due(now) {
             if host::enter(live.context_id) {
                 let mut session = live.session.borrow_mut();
-                session.handle(Input::Timer, now);
+                shared::handle(&mut session, Input::Timer, now);
                 stream::perform(&live, &mut session, now);
             }
         }

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use postern_engine::auth::single_use::{self, Spent, Ticket};
-use postern_engine::rate::{self, Charge, Outcome};
+use postern_engine::rate::{self, BucketRequest, Outcome, Shared};
+use postern_engine::{Input, Session};
 
-use crate::host;
+use crate::{host, metrics};
 
 /// How often a swap is tried. Each failure is another worker's success, so this many in a row
 /// mean something else; what was asked is refused then.
@@ -28,14 +29,48 @@ pub(crate) fn seed() -> Option<[u8; 16]> {
     host::shared(SEED_KEY).0.try_into().ok()
 }
 
-/// Takes tokens from a shared bucket.
-pub(crate) fn charge(question: &Charge, now: Duration) -> Outcome {
-    change(BUCKETS, question.key.slot(), |slot| rate::charge(slot, question, now)).unwrap_or(Outcome::Full)
+/// The tables, as a session is given them.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    /// How often no bucket could be had.
+    full_of_buckets: i64,
+    /// How often a token could not be spent.
+    full_of_tokens: i64,
 }
 
-/// Spends a token.
-pub(crate) fn spend(ticket: &Ticket, now: Duration) -> Spent {
-    change(TOKENS, ticket.slot(), |slot| single_use::spend(slot, ticket, now)).unwrap_or(Spent::Full)
+impl Tables {
+    /// Counts, for `policy`, how often a table was full.
+    pub(crate) fn count(&self, policy: &str) {
+        if self.full_of_buckets > 0 {
+            metrics::bucket_table_full(policy, self.full_of_buckets);
+        }
+        if self.full_of_tokens > 0 {
+            metrics::single_use_table_full(policy, self.full_of_tokens);
+        }
+    }
+}
+
+impl Shared for Tables {
+    fn charge(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        let decide = |slot: &[u8]| rate::charge(slot, request, now);
+        let outcome = change(BUCKETS, request.key.slot(), decide).unwrap_or(Outcome::Full);
+        self.full_of_buckets += i64::from(outcome == Outcome::Full);
+        outcome
+    }
+
+    fn spend(&mut self, ticket: &Ticket, now: Duration) -> Spent {
+        let decide = |slot: &[u8]| single_use::spend(slot, ticket, now);
+        let spent = change(TOKENS, ticket.slot(), decide).unwrap_or(Spent::Full);
+        self.full_of_tokens += i64::from(spent == Spent::Full);
+        spent
+    }
+}
+
+/// Hands `input` to a session, with the tables.
+pub(crate) fn handle(session: &mut Session, input: Input, now: Duration) {
+    let mut tables = Tables::default();
+    session.handle(input, &mut tables, now);
+    tables.count(session.policy());
 }
 
 /// What `decide` makes of a slot of `table`, once what becomes of the slot by that is in force.

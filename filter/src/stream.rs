@@ -4,18 +4,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use log::Level;
-use postern_engine::auth::single_use::{Spent, Ticket};
+use postern_engine::cause::HostFault;
 use postern_engine::http::headers::{Field, HeaderEdit};
-use postern_engine::rate::{Charge, Outcome};
 use postern_engine::{
-    ConnectionFacts, Engine, Entropy, Event, Input, Judged, Output, Peer, Reply, RequestHead, RouteFacts,
-    Selection, Session, Unreadable, is_upgrade,
+    ConnectionFacts, Engine, Entropy, Event, Input, Output, Peer, Reply, RequestHead, RouteFacts, Selection,
+    Session, Unreadable, Violation, fail_without_engine, is_upgrade,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::host::{self, HostChunk, Message};
 use crate::sessions::{Live, Plugin};
+use crate::shared::Tables;
 use crate::{memory, metrics, sessions, shared, told};
 
 /// The label of what is counted where no policy applies.
@@ -82,17 +82,22 @@ impl Stream {
             return Action::Continue;
         }
         let mut chunk = HostChunk::new(sender, len);
-        match session.pass_plain(sender, &mut chunk) {
-            Ok(true) if host::resume(sender) => {
-                memory::touch(live, sessions::last_tick());
-                live.note_traffic();
-                return Action::Pause;
-            }
-            Ok(false) => {}
-            Ok(true) | Err(Unreadable) => return cut(session.policy()),
+        let plain = session.pass_plain(sender, &mut chunk);
+        if plain == Ok(true) && host::resume(sender) {
+            memory::touch(live, sessions::last_tick());
+            live.note_traffic();
+            return Action::Pause;
         }
         let now = host::now();
-        let Some(pauses) = judge(&mut session, sender, chunk, now) else { return cut(session.policy()) };
+        let judged = match plain {
+            Ok(false) => judge(&mut session, sender, chunk, now),
+            Ok(true) => Err(HostFault::NotResumed),
+            Err(Unreadable) => Err(HostFault::Chunk),
+        };
+        let pauses = judged.unwrap_or_else(|fault| {
+            shared::handle(&mut session, Input::HostFailed(fault), now);
+            true
+        });
         let action = perform(live, &mut session, now);
         drop(session);
         memory::touch(live, now);
@@ -115,7 +120,7 @@ impl Stream {
             return Action::Continue;
         }
         let now = host::now();
-        session.handle(Input::Trailers(sender), now);
+        shared::handle(&mut session, Input::Trailers(sender), now);
         perform(live, &mut session, now);
         Action::Pause
     }
@@ -130,7 +135,7 @@ impl Context for Stream {
             let mut session = live.session.borrow_mut();
             let tally = session.take_last_tally();
             metrics::tally(session.policy(), &tally);
-            session.handle(Input::Ended, host::now());
+            shared::handle(&mut session, Input::Ended, host::now());
             while let Some(output) = session.poll_output() {
                 perform_one(session.policy(), output);
             }
@@ -144,13 +149,15 @@ impl Context for Stream {
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        let (Some(engine), Some(entropy)) = (&self.engine, host::entropy()) else {
-            host::reply(500, &[], b"");
-            return Action::Pause;
-        };
         let fields = host::fields(Message::Request);
         let connection = if is_upgrade(&fields) { host::connection() } else { ConnectionFacts::default() };
-        let head = RequestHead { fields, connection, entropy };
+        let entropy = host::entropy();
+        let head = RequestHead { fields, connection, entropy: entropy.unwrap_or(Entropy::NONE) };
+        let engine = match (&self.engine, entropy) {
+            (Some(engine), Some(_)) => engine,
+            (Some(engine), None) => return refuse(engine.fail(&head, HostFault::NoRandomness)),
+            (None, _) => return refuse(fail_without_engine(&head)),
+        };
         let route = self.route.insert(Box::new(host::route()));
         match engine.select(&head, route) {
             Selection::Pass(edits) => {
@@ -160,21 +167,16 @@ impl HttpContext for Stream {
                 host::edit(Message::Request, &edits);
                 Action::Continue
             }
-            Selection::Refuse(outputs) => {
-                for output in outputs {
-                    perform_one(NO_POLICY, output);
-                }
-                Action::Pause
-            }
+            Selection::Refuse(outputs) => refuse(outputs),
             Selection::Judge(mut session) => {
                 let now = host::now();
                 if memory::is_full(now) {
-                    session.handle(Input::MemoryFull, now);
+                    shared::handle(&mut session, Input::MemoryFull, now);
                 }
                 if memory::rests_enough() {
-                    session.handle(Input::MemoryRests, now);
+                    shared::handle(&mut session, Input::MemoryRests, now);
                 }
-                session.handle(Input::Request(head), now);
+                shared::handle(&mut session, Input::Request(head), now);
                 let live = Live::new(Rc::clone(&self.plugin), self.root, self.context_id, *session);
                 let live = self.live.insert(live);
                 let action = perform(live, &mut live.session.borrow_mut(), now);
@@ -204,11 +206,11 @@ impl HttpContext for Stream {
         let switches = fields.iter().any(|(name, value)| name == STATUS && value == b"101");
         let now = host::now();
         if switches && self.is_rerouted(&session) {
-            session.handle(Input::Rerouted, now);
+            shared::handle(&mut session, Input::Rerouted, now);
         }
         // Nobody asks for it again, and there are many sessions.
         self.route = None;
-        session.handle(Input::Response(fields), now);
+        shared::handle(&mut session, Input::Response(fields), now);
         perform(live, &mut session, now)
     }
 
@@ -222,41 +224,35 @@ impl HttpContext for Stream {
 }
 
 /// Judges a chunk, leaves of it what goes on and says whether its stream is paused, with that or
-/// empty. `None` where the host does not let that be done.
-fn judge(session: &mut Session, sender: Peer, mut chunk: HostChunk, now: Duration) -> Option<bool> {
-    loop {
-        match session.judge(sender, &mut chunk, now) {
-            Ok(Judged::Passage(passage)) => {
-                let goes_on = !passage.resume || host::resume(sender);
-                return (chunk.pass(&passage) && goes_on).then_some(passage.park || passage.hold);
-            }
-            Ok(Judged::Ask(charge)) => {
-                let outcome = charge_shared(session, &charge, now);
-                session.handle(Input::Charged(outcome), now);
-            }
-            Ok(Judged::Spend(ticket)) => {
-                let spent = spend_shared(session, &ticket, now);
-                session.handle(Input::Spent(spent), now);
-            }
-            Err(Unreadable) => return None,
-        }
+/// empty.
+///
+/// # Errors
+/// The host did not let that be done.
+fn judge(
+    session: &mut Session,
+    sender: Peer,
+    mut chunk: HostChunk,
+    now: Duration,
+) -> Result<bool, HostFault> {
+    let mut tables = Tables::default();
+    let judged = session.judge(sender, &mut chunk, &mut tables, now);
+    tables.count(session.policy());
+    let passage = judged.map_err(|Unreadable| HostFault::Chunk)?;
+    if passage.resume && !host::resume(sender) {
+        return Err(HostFault::NotResumed);
     }
+    if !chunk.pass(&passage) {
+        return Err(HostFault::Chunk);
+    }
+    Ok(passage.park || passage.hold)
 }
 
-fn charge_shared(session: &Session, charge: &Charge, now: Duration) -> Outcome {
-    let outcome = shared::charge(charge, now);
-    if outcome == Outcome::Full {
-        metrics::bucket_table_full(session.policy());
+/// Answers a request that no session judges.
+fn refuse(outputs: Vec<Output>) -> Action {
+    for output in outputs {
+        perform_one(NO_POLICY, output);
     }
-    outcome
-}
-
-fn spend_shared(session: &Session, ticket: &Ticket, now: Duration) -> Spent {
-    let spent = shared::spend(ticket, now);
-    if spent == Spent::Full {
-        metrics::single_use_table_full(session.policy());
-    }
-    spent
+    Action::Pause
 }
 
 /// Makes the changes to a client's trailers that `edits` finds.
@@ -265,47 +261,38 @@ fn edit_trailers(edits: impl FnOnce(&[Field]) -> Vec<HeaderEdit>) {
     host::edit(Message::RequestTrailers, &edits(&trailers));
 }
 
-/// Ends a stream whose bytes cannot be changed as they must be: nothing more of them goes on.
-fn cut(policy: &str) -> Action {
-    told::line(Level::Error, policy, "the host did not hand over or take back a chunk; the stream is cut");
-    host::reset();
-    Action::Pause
-}
-
 /// Performs all that a session asks for, and says what its callback is to return.
 pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> Action {
     let mut action = Action::Continue;
     while let Some(output) = session.poll_output() {
         match output {
-            Output::Ask(charge) => {
-                let outcome = charge_shared(session, &charge, now);
-                session.handle(Input::Charged(outcome), now);
-            }
-            Output::Spend(ticket) => {
-                let spent = spend_shared(session, &ticket, now);
-                session.handle(Input::Spent(spent), now);
-            }
             Output::ReleaseRequest(len) => {
-                if judge(session, Peer::Client, HostChunk::new(Peer::Client, len), now).is_none() {
-                    host::reset();
+                if let Err(fault) = judge(session, Peer::Client, HostChunk::new(Peer::Client, len), now) {
+                    shared::handle(session, Input::HostFailed(fault), now);
+                }
+            }
+            Output::ResumeRequest => {
+                if !host::resume(Peer::Client) {
+                    shared::handle(session, Input::HostFailed(HostFault::NotResumed), now);
                 }
             }
             Output::Send(receiver, frame) => {
                 if !host::send_parked(receiver, &frame.as_slice().into()) {
                     let text = "the host does not let a frame into a parked stream";
                     told::line(Level::Warn, session.policy(), text);
-                    session.handle(Input::NotParked, now);
+                    shared::handle(session, Input::NotParked, now);
                 }
             }
             Output::Tell(Event::Opened) => {
                 perform_one(session.policy(), Output::Tell(Event::Opened));
                 if let Some(by) = live.drains_by(session) {
-                    session.handle(Input::Drain(by), now);
+                    shared::handle(session, Input::Drain(by), now);
                 }
             }
             Output::Deliver(bytes) => {
                 if !host::send_parked(Peer::Client, &bytes) {
-                    action = cut(session.policy());
+                    shared::handle(session, Input::HostFailed(HostFault::Delivery), now);
+                    action = Action::Pause;
                 }
             }
             output => {
@@ -333,11 +320,7 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
         // `perform` answers these, which only a session gives out.
-        Output::Ask(_)
-        | Output::Deliver(_)
-        | Output::ReleaseRequest(_)
-        | Output::Send(..)
-        | Output::Spend(_) => {}
+        Output::Deliver(_) | Output::ReleaseRequest(_) | Output::ResumeRequest | Output::Send(..) => {}
         Output::HoldHandshake(edits) => {
             host::edit(Message::Request, &edits);
             return Some(Action::Pause);
@@ -350,11 +333,6 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
             return Some(Action::Pause);
         }
         Output::Reset => host::reset(),
-        Output::ResumeRequest => {
-            if !host::resume(Peer::Client) {
-                host::reset();
-            }
-        }
         Output::Tell(event) => tell(policy, event),
     }
     None
@@ -362,30 +340,25 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
 
 fn tell(policy: &str, event: Event) {
     match event {
-        Event::Closed { reason, instance, detail } => {
-            host::set_reason(reason.id());
-            metrics::closed(policy, reason);
-            let detail = shown(detail);
-            let text =
-                format_args!("closed policy={policy} reason={} request={instance}{detail}", reason.id());
-            told::line(Level::Info, policy, text);
+        Event::Closed { violation, instance } => {
+            metrics::closed(policy, violation.reason);
+            tell_violation("closed", policy, &violation, &instance);
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);
             metrics::connections(policy, 1);
         }
-        Event::Refused { reason, instance, detail } => {
-            host::set_reason(reason.id());
-            metrics::handshake_refused(policy, reason);
-            let detail = shown(detail);
-            let text =
-                format_args!("refused policy={policy} reason={} request={instance}{detail}", reason.id());
-            told::line(Level::Info, policy, text);
+        Event::Refused { violation, instance } => {
+            metrics::handshake_refused(policy, violation.reason);
+            tell_violation("refused", policy, &violation, &instance);
         }
     }
 }
 
-/// What was wrong with a token, for a line of the log.
-fn shown(detail: Option<impl std::fmt::Display>) -> String {
-    detail.map(|detail| format!(" detail=\"{detail}\"")).unwrap_or_default()
+/// Has access log and log say why a stream was `ended`.
+fn tell_violation(ended: &str, policy: &str, violation: &Violation, instance: &str) {
+    let reason = violation.reason.id();
+    host::set_reason(reason);
+    let text = format_args!("{ended} policy={policy} reason={reason} request={instance} {violation}");
+    told::line(Level::Info, policy, text);
 }

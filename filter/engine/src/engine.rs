@@ -1,7 +1,5 @@
 //! A whole document made ready, and which of its policies a request falls under.
 
-mod invalid_policy;
-
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -16,9 +14,9 @@ use crate::auth::carrier::without_parameters;
 use crate::auth::keys::Keyring;
 use crate::auth::secret::Variables;
 use crate::configuration;
-
-use crate::decision::detail::Detail;
+use crate::decision::cause::{HandshakeFault, HostFault, InvalidPolicy};
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
 use crate::handshake::Kind;
 use crate::http::forwarded::Forwarded;
 use crate::http::headers::{Field, HeaderEdit, Headers};
@@ -29,8 +27,6 @@ use crate::rate::slots::KeySpace;
 use crate::remote::Source;
 use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
-
-pub use invalid_policy::InvalidPolicy;
 
 /// How many different overrides by route metadata are kept ready. An Envoy with more pays for
 /// reading them anew.
@@ -55,13 +51,6 @@ pub struct Engine {
 
 /// A policy with an override over it, or why it is none.
 type Overlay = Result<Rc<Ruleset>, InvalidPolicy>;
-
-/// Why no policy is known for a request.
-struct Unruled {
-    reason: Reason,
-    /// For the log.
-    detail: Option<Detail>,
-}
 
 /// What Envoy knows of the request's route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,8 +143,8 @@ impl Engine {
         match self.ruleset(head, route) {
             Ok(Some(ruleset)) => Selection::Judge(Box::new(Session::new(ruleset, self.keys.clone()))),
             Ok(None) if is_plain || head.has_host() => Selection::Pass(self.strip_forwarded(head, route)),
-            Ok(None) => Selection::Refuse(self.refuse(head, Reason::MalformedHandshake.into())),
-            Err(unruled) if is_plain => match unruled.reason {
+            Ok(None) => Selection::Refuse(self.refuse(head, HandshakeFault::Host.into())),
+            Err(violation) if is_plain => match violation.reason {
                 // Ordinary HTTP that no policy speaks of is none of Postern's business, but for the
                 // headers that services trust to be Postern's.
                 Reason::NoPolicy => Selection::Pass(self.strip_forwarded(head, route)),
@@ -163,9 +152,9 @@ impl Engine {
                 Reason::MalformedHandshake if !self.may_be_upgrade_only(route) => {
                     Selection::Pass(self.strip_forwarded(head, route))
                 }
-                _ => Selection::Refuse(self.refuse(head, unruled)),
+                _ => Selection::Refuse(self.refuse(head, violation)),
             },
-            Err(unruled) => Selection::Refuse(self.refuse(head, unruled)),
+            Err(violation) => Selection::Refuse(self.refuse(head, violation)),
         }
     }
 
@@ -179,13 +168,16 @@ impl Engine {
     pub fn after_passing(&self, head: &RequestHead, route: &RouteFacts) -> Vec<Output> {
         match self.select(head, route) {
             Selection::Pass(_) => Vec::new(),
-            Selection::Judge(_) | Selection::Refuse(_) => {
-                self.refuse(head, Unruled { detail: Some(Detail::Rerouted), ..Reason::PolicyInvalid.into() })
-            }
+            Selection::Judge(_) | Selection::Refuse(_) => self.refuse(head, Violation::rerouted()),
         }
     }
 
-    fn ruleset(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<Rc<Ruleset>>, Unruled> {
+    /// What is to be done with a request that cannot be judged, since the host lacks what that takes.
+    pub fn fail(&self, head: &RequestHead, fault: HostFault) -> Vec<Output> {
+        self.refuse(head, fault.into())
+    }
+
+    fn ruleset(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<Rc<Ruleset>>, Violation> {
         let Some((metadata, mut overrides)) = annotation(route)? else {
             return Ok(self.routed(head, route)?.and_then(|name| self.named(&name)));
         };
@@ -227,18 +219,18 @@ impl Engine {
     }
 
     /// The name of the policy that `routes` and `default_policy` give; `None` lets it pass.
-    fn routed(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<String>, Reason> {
+    fn routed(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<String>, Violation> {
         let any = |asks: fn(&RouteMatch) -> bool| self.config.routes.iter().any(|line| asks(&line.matches));
         let on_hosts = any(|line| !matches!(line.host, None | Some(HostPattern::Any)));
         let on_paths = any(|line| line.path_prefix.is_some());
         let host = match head.host() {
             Ok(host) => host,
-            Err(_) if on_hosts => return Err(Reason::MalformedHandshake),
+            Err(_) if on_hosts => return Err(HandshakeFault::Host.into()),
             Err(_) => None,
         };
         let path = match NormalisedPath::parse(head.path()) {
             Ok(path) => Some(path),
-            Err(_) if on_paths => return Err(Reason::MalformedHandshake),
+            Err(_) if on_paths => return Err(HandshakeFault::Path.into()),
             Err(_) => None,
         };
         let found = self
@@ -250,7 +242,7 @@ impl Engine {
             (Some(line), _) => Ok(Some(line.policy.clone())),
             (None, DefaultPolicy::Policy(name)) => Ok(Some(name.clone())),
             (None, DefaultPolicy::Pass) => Ok(None),
-            (None, DefaultPolicy::Deny) => Err(Reason::NoPolicy),
+            (None, DefaultPolicy::Deny) => Err(Violation::new(Rule::DefaultPolicy, Reason::NoPolicy)),
         }
     }
 
@@ -280,13 +272,23 @@ impl Engine {
 
     /// A refusal where no policy says in which carriers a token may be: what any policy would
     /// take out of the path does not reach the access log.
-    fn refuse(&self, head: &RequestHead, Unruled { reason, detail }: Unruled) -> Vec<Output> {
+    fn refuse(&self, head: &RequestHead, violation: Violation) -> Vec<Output> {
         let names: Vec<_> = self.token_parameters.iter().map(String::as_str).collect();
         let edits = without_parameters(head.headers(), &names);
-        let instance = Instance::of(head);
-        let told = Event::Refused { reason, instance: instance.to_string(), detail };
-        vec![Output::Tell(told), Output::Reply(edits, Reply::refusal(reason, &instance, None))]
+        refuse(head, edits, violation)
     }
+}
+
+/// What is to be done with a request of a host that has no engine.
+pub fn fail_without_engine(head: &RequestHead) -> Vec<Output> {
+    refuse(head, Vec::new(), HostFault::NoConfiguration.into())
+}
+
+fn refuse(head: &RequestHead, edits: Vec<HeaderEdit>, violation: Violation) -> Vec<Output> {
+    let instance = Instance::of(head);
+    let reply = Reply::refusal(violation.reason, &instance, None);
+    let told = Event::Refused { violation, instance: instance.to_string() };
+    vec![Output::Tell(told), Output::Reply(edits, reply)]
 }
 
 /// What the metadata of `route` say under `postern`, if anything, and those metadata.
@@ -301,18 +303,6 @@ fn annotation(route: &RouteFacts) -> Result<Option<(&[u8], Map<String, Value>)>,
             let what = "Envoy hands them over in a form that cannot be read";
             Err(Problem::new("", what, "update Envoy or Postern").into())
         }
-    }
-}
-
-impl From<Reason> for Unruled {
-    fn from(reason: Reason) -> Self {
-        Self { reason, detail: None }
-    }
-}
-
-impl From<InvalidPolicy> for Unruled {
-    fn from(invalid: InvalidPolicy) -> Self {
-        Self { reason: Reason::PolicyInvalid, detail: Some(invalid.into()) }
     }
 }
 

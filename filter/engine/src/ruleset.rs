@@ -35,6 +35,8 @@ pub struct Ruleset {
 /// A rule that counts handshakes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HandshakeRate {
+    /// Where it is in `rates` of the policy.
+    pub(crate) index: usize,
     pub(crate) per: Per,
     pub(crate) quota: Quota,
 }
@@ -64,12 +66,14 @@ impl Ruleset {
         let revocation = policy.auth.as_ref().and_then(|auth| auth.revocation.as_ref());
         let revocation = revocation.map(|revocation| keyring.sources.revocation(revocation));
         let of = |per: Per| {
-            let counts = move |rate: &&Rate| rate.count == Counted::Handshakes && rate.per == per;
-            policy
-                .rates
-                .iter()
-                .filter(counts)
-                .map(|rate| HandshakeRate { per: rate.per, quota: Quota::new(rate) })
+            let counts =
+                move |(_, rate): &(usize, &Rate)| rate.count == Counted::Handshakes && rate.per == per;
+            let rule = |(index, rate): (usize, &Rate)| HandshakeRate {
+                index,
+                per: rate.per,
+                quota: Quota::new(rate),
+            };
+            policy.rates.iter().enumerate().filter(counts).map(rule)
         };
         let address_rates = of(Per::Ip).chain(of(Per::Policy)).collect();
         let user_rates = of(Per::User).collect();

@@ -3,29 +3,29 @@
 //! [`Session::handle`] takes an input with the time; [`Session::poll_output`] gives out what is to
 //! be done about it, until it gives `None`. A session holds no clock and performs nothing.
 //!
-//! After a request the outputs are questions to tables that all workers share, each of which wants
-//! its answer as the next input, and then one of [`Output::Admit`] and [`Output::Reply`], which come
-//! later where something has to be fetched first ([`Output::HoldHandshake`]). Bytes are judged by
-//! [`Session::judge`], which answers with what goes on.
+//! After a request comes one of [`Output::Admit`] and [`Output::Reply`], later where something has to be fetched
+//! first ([`Output::HoldHandshake`]). Bytes are judged by [`Session::judge`], which answers with what goes on.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use crate::connection::Judged;
+use crate::auth::admit::revoked;
 use crate::connection::Passage;
 use crate::connection::{Connection, Early, Terms};
 use crate::csrf::Page;
-use crate::decision::detail::Detail;
+use crate::decision::cause::{HandshakeFault, HostFault, ResponseFault};
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
 use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next};
 use crate::http::headers::{Field, HeaderEdit, Headers, Single};
 use crate::http::reply::{Instance, Reply};
 use crate::http::request::{Protocol, RequestHead};
 use crate::metrics::tally::Tally;
+use crate::peer::Peer;
+use crate::rate::Shared;
 use crate::rate::slots::KeySpace;
 use crate::ruleset::Ruleset;
-use crate::websocket::frame_reader::Peer;
 use crate::websocket::{Chunk, Unreadable};
 pub use input::Input;
 pub use output::{Event, Output};
@@ -133,25 +133,9 @@ impl Session {
     }
 
     /// Takes an input at `now`, the time since the Unix epoch.
-    pub fn handle(&mut self, input: Input, now: Duration) {
+    pub fn handle(&mut self, input: Input, shared: &mut dyn Shared, now: Duration) {
         match input {
-            Input::Request(head) => self.on_request(head, now),
-            Input::Charged(outcome) => match &mut self.phase {
-                Phase::Handshake(handshake) => {
-                    handshake.answer(outcome);
-                    self.advance_handshake(now);
-                }
-                Phase::Open(open) => open.answer(outcome),
-                _ => {}
-            },
-            Input::Spent(spent) => match &mut self.phase {
-                Phase::Handshake(handshake) => {
-                    handshake.spent(spent);
-                    self.advance_handshake(now);
-                }
-                Phase::Open(open) => open.spent(spent),
-                _ => {}
-            },
+            Input::Request(head) => self.on_request(head, shared, now),
             Input::Response(fields) => self.on_response(&fields, now),
             Input::Drain(at) => {
                 if let Phase::Open(open) = &mut self.phase {
@@ -162,7 +146,8 @@ impl Session {
                 self.phase = Phase::Ended;
                 self.outputs.retain(|output| matches!(output, Output::Tell(_)));
             }
-            Input::Fetched => self.on_fetched(now),
+            Input::Fetched => self.on_fetched(shared, now),
+            Input::HostFailed(fault) => self.fail(fault),
             Input::MemoryExceeded => self.give_back(now),
             Input::MemoryFull => self.memory_is_full = true,
             Input::MemoryRests => self.memory_rests = true,
@@ -177,11 +162,10 @@ impl Session {
                 _ => {}
             },
             Input::Rerouted => {
-                let detail = Some(Detail::Rerouted);
-                self.refuse(Vec::new(), handshake::Refusal { detail, ..Reason::PolicyInvalid.into() });
+                self.refuse(Vec::new(), Violation::rerouted().into());
             }
-            Input::Timer => self.on_time(now),
-            Input::Trailers(_) => self.on_trailers(now),
+            Input::Timer => self.on_time(shared, now),
+            Input::Trailers(sender) => self.on_trailers(sender, now),
         }
     }
 
@@ -204,19 +188,20 @@ impl Session {
     ///
     /// # Errors
     /// [`Unreadable`] when bytes that have to be judged cannot be read: the stream is to be cut.
-    pub fn judge(&mut self, peer: Peer, chunk: &mut impl Chunk, now: Duration) -> Result<Judged, Unreadable> {
+    pub fn judge(
+        &mut self,
+        peer: Peer,
+        chunk: &mut impl Chunk,
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) -> Result<Passage, Unreadable> {
         let passage = match &mut self.phase {
             Phase::Open(open) => {
-                let refused = open.refused();
-                let judged = open.on_bytes(peer, chunk, now);
-                if refused.is_none() {
-                    self.tell_refusal();
-                }
-                // What goes while a question is open would not be one piece with what follows.
-                if !matches!(judged, Ok(Judged::Ask(_) | Judged::Spend(_))) {
-                    self.send();
-                }
-                return judged;
+                let was_ended = open.violation().is_some();
+                let passage = open.on_bytes(peer, chunk, shared, now)?;
+                self.tell_violation(was_ended);
+                self.send();
+                return Ok(passage);
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
             Phase::Refused | Phase::Declined if peer == Peer::Upstream => Passage::whole(chunk.len()),
@@ -226,7 +211,7 @@ impl Session {
             }
             // And what came before would go on with the request, unjudged.
             Phase::Handshake(_) if peer == Peer::Client => {
-                self.refuse_held(Reason::MalformedHandshake.into());
+                self.refuse_held(HandshakeFault::EarlyBytes);
                 Passage { park: true, ..Passage::default() }
             }
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client && chunk.is_empty() => {
@@ -235,8 +220,8 @@ impl Session {
             }
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client => {
                 if chunk.len() > MAX_EARLY_BYTES {
-                    self.refuse(Vec::new(), Reason::MalformedHandshake.into());
-                    return Ok(Judged::Passage(Passage::default()));
+                    self.refuse(Vec::new(), Violation::from(HandshakeFault::EarlyBytes).into());
+                    return Ok(Passage::default());
                 }
                 (awaiting.held_bytes, awaiting.parked) = (chunk.len(), false);
                 self.outputs.push_back(Output::HoldRequest);
@@ -249,7 +234,7 @@ impl Session {
             | Phase::Refused
             | Phase::Ended => Passage::default(),
         };
-        Ok(Judged::Passage(passage))
+        Ok(passage)
     }
 
     /// Whether the next `len` bytes from `peer` pass as they are, so that nobody need read them.
@@ -308,14 +293,14 @@ impl Session {
         }
     }
 
-    fn on_request(&mut self, head: RequestHead, now: Duration) {
+    fn on_request(&mut self, head: RequestHead, shared: &mut dyn Shared, now: Duration) {
         let Phase::Fresh(keys) = &self.phase else { return };
         self.instance = Instance::of(&head);
         let kind = Kind::of(head.headers());
         let unjudged = handshake::passes_unjudged(&self.ruleset, kind);
         if unjudged && !head.has_host() {
             let removals = handshake::removals(&self.ruleset, head.headers());
-            self.refuse(removals, Reason::MalformedHandshake.into());
+            self.refuse(removals, Violation::from(HandshakeFault::Host).into());
             return;
         }
         if (kind == Kind::Plain && !self.ruleset.policy.upgrade_only) || unjudged {
@@ -329,7 +314,8 @@ impl Session {
         }
         if kind == Kind::Plain {
             let removals = handshake::removals(&self.ruleset, head.headers());
-            self.refuse(removals, Reason::UpgradeRequired.into());
+            let violation = Violation::by(Peer::Client, Rule::UpgradeOnly, Reason::UpgradeRequired);
+            self.refuse(removals, violation.into());
             return;
         }
         let mut handshake =
@@ -338,26 +324,17 @@ impl Session {
             handshake.forbid_holding();
         }
         self.phase = Phase::Handshake(Box::new(handshake));
-        self.advance_handshake(now);
+        self.advance_handshake(shared, now);
     }
 
-    fn advance_handshake(&mut self, now: Duration) {
+    fn advance_handshake(&mut self, shared: &mut dyn Shared, now: Duration) {
         let Phase::Handshake(handshake) = &mut self.phase else { return };
-        let next = handshake.next(now);
-        let question = match next {
-            Next::Ask(charge) => Some(Output::Ask(charge)),
-            Next::Spend(ticket) => Some(Output::Spend(ticket)),
-            Next::Wait => {
-                if !std::mem::replace(&mut self.held, true) {
-                    let removals = handshake.removals().to_vec();
-                    self.outputs.push_back(Output::HoldHandshake(removals));
-                }
-                return;
+        let next = handshake.next(shared, now);
+        if let Next::Wait = next {
+            if !std::mem::replace(&mut self.held, true) {
+                let removals = handshake.removals().to_vec();
+                self.outputs.push_back(Output::HoldHandshake(removals));
             }
-            Next::Admit(_) | Next::Refuse(_) => None,
-        };
-        if let Some(question) = question {
-            self.outputs.push_back(question);
             return;
         }
         let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) else {
@@ -365,10 +342,10 @@ impl Session {
         };
         let (head, removals) = handshake.into_parts();
         match next {
-            Next::Ask(_) | Next::Spend(_) | Next::Wait => {}
+            Next::Wait => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
             Next::Admit(admission) => {
-                let Admission { edits, expected, terms, ticket: _ } = *admission;
+                let Admission { edits, expected, terms, .. } = *admission;
                 self.outputs.push_back(Output::Admit(edits));
                 if self.held {
                     self.outputs.push_back(Output::ResumeRequest);
@@ -390,16 +367,13 @@ impl Session {
         match std::mem::replace(&mut self.phase, Phase::Refused) {
             Phase::Refused => {}
             Phase::AwaitingResponse(awaiting) if switching => {
-                let Some(Agreement { deflate, edit }) = awaiting.expected.agreement(headers) else {
-                    self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
-                    return;
+                let Agreement { deflate, edit } = match awaiting.expected.agreement(headers) {
+                    Ok(agreement) => agreement,
+                    Err(fault) => return self.refuse(Vec::new(), Violation::from(fault).into()),
                 };
-                let revocation_subject =
-                    awaiting.terms.grant.as_ref().and_then(|grant| grant.revocation_subject());
-                if revocation_subject
-                    .is_some_and(|revocation_subject| self.ruleset.has_revoked(revocation_subject, now))
-                {
-                    self.refuse(Vec::new(), Reason::TokenRevoked.into());
+                let subject = awaiting.terms.grant.as_ref().and_then(|grant| grant.revocation_subject());
+                if subject.is_some_and(|subject| self.ruleset.has_revoked(subject, now)) {
+                    self.refuse(Vec::new(), revoked().into());
                     return;
                 }
                 let mut edits = Vec::from_iter(edit);
@@ -426,7 +400,7 @@ impl Session {
             Phase::AwaitingResponse(awaiting)
                 if awaiting.protocol == Protocol::Multiplexed && is_success(headers) =>
             {
-                self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
+                self.refuse(Vec::new(), Violation::from(ResponseFault::Tunnel).into());
             }
             Phase::AwaitingResponse(awaiting) => {
                 if awaiting.parked {
@@ -437,7 +411,7 @@ impl Session {
             }
             // To such a service any upgrade is one to WebSocket, which nobody would judge.
             Phase::Unjudged { upgrade: true } if switching && is_to_websocket(headers) => {
-                self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into());
+                self.refuse(Vec::new(), Violation::from(ResponseFault::WebSocket).into());
             }
             Phase::Unjudged { upgrade } if upgrade || !switching => {
                 let guard = self.ruleset.csrf.as_ref().zip(self.page.take());
@@ -445,10 +419,10 @@ impl Session {
                 self.pass_response(upgrade, edit);
             }
             // A 101 that nobody asked for.
-            Phase::Unjudged { .. } => self.refuse(Vec::new(), Reason::UpstreamHandshakeInvalid.into()),
-            Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Declined | Phase::Ended => {
-                self.outputs.push_back(Output::Reset);
-                self.phase = Phase::Ended;
+            Phase::Unjudged { .. } => self.refuse(Vec::new(), Violation::from(ResponseFault::Unasked).into()),
+            Phase::Ended => self.outputs.push_back(Output::Reset),
+            Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Declined => {
+                self.fail(HostFault::Response);
             }
         }
     }
@@ -458,28 +432,46 @@ impl Session {
         self.phase = Phase::Unjudged { upgrade };
     }
 
-    fn on_time(&mut self, now: Duration) {
+    fn on_time(&mut self, shared: &mut dyn Shared, now: Duration) {
         if self.is_waiting() {
-            self.advance_handshake(now);
+            self.advance_handshake(shared, now);
         }
         let Phase::Open(open) = &mut self.phase else { return };
-        let refused = open.refused();
+        let was_ended = open.violation().is_some();
         if open.on_time(now) {
             self.outputs.push_back(Output::Reset);
             self.phase = Phase::Ended;
-        } else if refused.is_none() {
-            self.tell_refusal();
         }
+        self.tell_violation(was_ended);
         self.send();
     }
 
-    /// Tells why an open connection has just been refused, if it has.
-    fn tell_refusal(&mut self) {
+    /// Has something done to the open connection, if it is one.
+    fn act(&mut self, act: impl FnOnce(&mut Connection)) {
         let Phase::Open(open) = &mut self.phase else { return };
-        let Some(reason) = open.refused() else { return };
-        let instance = self.instance.to_string();
-        let detail = open.detail();
-        self.outputs.push_back(Output::Tell(Event::Closed { reason, instance, detail }));
+        let was_ended = open.violation().is_some();
+        act(open);
+        self.tell_violation(was_ended);
+    }
+
+    /// Tells what has just ended the open connection, if something has.
+    fn tell_violation(&mut self, was_ended: bool) {
+        let Phase::Open(open) = &self.phase else { return };
+        let Some(violation) = open.violation().filter(|_| !was_ended) else { return };
+        let (violation, instance) = (violation.clone(), self.instance.to_string());
+        self.outputs.push_back(Output::Tell(Event::Closed { violation, instance }));
+    }
+
+    /// Cuts the stream: the host has not done what it had to.
+    fn fail(&mut self, fault: HostFault) {
+        let (violation, instance) = (Violation::from(fault), self.instance.to_string());
+        let event = match self.opened {
+            true => Event::Closed { violation, instance },
+            false => Event::Refused { violation, instance },
+        };
+        self.outputs.push_back(Output::Tell(event));
+        self.outputs.push_back(Output::Reset);
+        self.phase = Phase::Ended;
     }
 
     /// Lets what Postern says by itself go.
@@ -509,10 +501,11 @@ impl Session {
     }
 
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {
-        let handshake::Refusal { reason, wait, detail } = refusal;
+        let handshake::Refusal { violation, wait } = refusal;
         let instance = self.instance.to_string();
-        self.outputs.push_back(Output::Tell(Event::Refused { reason, instance, detail }));
-        self.outputs.push_back(Output::Reply(edits, Reply::refusal(reason, &self.instance, wait)));
+        let reply = Reply::refusal(violation.reason, &self.instance, wait);
+        self.outputs.push_back(Output::Tell(Event::Refused { violation, instance }));
+        self.outputs.push_back(Output::Reply(edits, reply));
         self.phase = Phase::Refused;
     }
 }

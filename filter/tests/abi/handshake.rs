@@ -147,7 +147,7 @@ fn what_no_policy_covers_is_counted_under_none() {
             assert_eq!(worker.metrics().into_iter().collect::<Vec<_>>(), [(counted, 1)], "{name}");
             let log = worker.log(LogLevel::Info).concat();
             assert_eq!(
-                log.contains(" detail=\"the route's metadata make no valid policy: "),
+                log.contains(" cause=\"the route's metadata make no valid policy: "),
                 status == 503,
                 "{log}"
             );
@@ -404,7 +404,7 @@ fn a_route_under_another_policy_is_refused_whatever_tells_the_policies_apart() {
             assert_eq!(stream.property(REASON), Some(b"policy_invalid".to_vec()), "{by}");
             let log = worker.log(LogLevel::Info).concat();
             assert!(
-                log.contains("detail=\"with the changed headers Envoy takes a route under another policy"),
+                log.contains("cause=\"with the changed headers Envoy takes a route under another policy"),
                 "{log}"
             );
         });

@@ -118,7 +118,7 @@ fn a_bad_token_is_told_of_in_the_log_with_what_was_wrong_and_without_the_token()
         assert_eq!(told(&stream), [(0x8, close(false, 3000, "token_invalid").payload)]);
         assert_eq!(stream.property(REASON), Some(b"token_invalid".to_vec()));
         let log = worker.log(LogLevel::Info).join("\n");
-        assert!(log.contains("reason=token_invalid") && log.contains("detail="), "{log}");
+        assert!(log.contains("reason=token_invalid") && log.contains("cause="), "{log}");
         assert!(!log.contains("secret"), "{log}");
     });
 }

@@ -9,10 +9,12 @@ use std::time::Duration;
 use postern_config::Auth;
 
 use super::claims::Claims;
-use super::error::{Cause, TokenError};
 use super::revocation::RevocationSubject;
 use super::verifier;
+use crate::decision::cause::{InvalidToken, TokenError};
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::peer::Peer;
 use crate::remote::Content;
 use crate::ruleset::Ruleset;
 
@@ -27,9 +29,9 @@ pub(crate) struct TokenOwner {
 /// A token that is not accepted.
 #[derive(Debug)]
 pub(crate) struct Rejected {
-    pub(crate) reason: Reason,
-    /// For the log.
-    pub(crate) detail: Option<TokenError>,
+    pub(crate) violation: Violation,
+    /// After what time it is worth trying again, where that is known.
+    pub(crate) wait: Option<Duration>,
     /// What it says, if it is genuine, in force and not revoked all the same.
     pub(crate) claims: Option<Claims>,
     /// What may change that once it has been fetched, and how long that is worth waiting for.
@@ -55,19 +57,19 @@ pub(crate) fn admit(
     let providers: Vec<_> = ruleset.providers.iter().collect();
     let claims = verifier::verify_from(Some(client), token, &providers, now)?;
     if list(ruleset, now)?.is_some_and(|is_named| is_named(&claims)) {
-        return Err(Box::new(Reason::TokenRevoked.into()));
+        return Err(Box::new(revoked().into()));
     }
     if auth.single_use && claims.token_id().is_none_or(str::is_empty) {
-        return Err(Box::new(TokenError::from(Cause::NoTokenId).into()));
+        return Err(Box::new(TokenError::from(InvalidToken::NoTokenId).into()));
     }
-    let reason = if !claims.meet(&auth.require) {
-        Reason::ClaimsDenied
+    let violation = if let Some(line) = claims.lacks(&auth.require) {
+        Violation::by(Peer::Client, Rule::AuthRequire(line), Reason::ClaimsDenied)
     } else if token_owner.is_some_and(|token_owner| !token_owner.has(&claims)) {
-        Reason::SubjectChanged
+        Violation::by(Peer::Client, Rule::AuthRefresh, Reason::SubjectChanged)
     } else {
         return Ok(claims);
     };
-    Err(Box::new(Rejected { claims: Some(claims), ..reason.into() }))
+    Err(Box::new(Rejected { claims: Some(claims), ..violation.into() }))
 }
 
 /// Whether a token that is still to come could be judged: by the keys of one provider at least, and
@@ -87,7 +89,8 @@ fn list(ruleset: &Ruleset, now: Duration) -> Result<Option<impl Fn(&Claims) -> b
     let Some(source) = &ruleset.revocation else { return Ok(None) };
     let Some(list) = source.content(now, Content::revocation) else {
         let awaits = source.patience(now).map(|patience| (Awaited::RevocationList, patience));
-        return Err(Box::new(Rejected { awaits, ..Reason::RevocationUnavailable.into() }));
+        let violation = Violation::new(Rule::AuthRevocation, Reason::RevocationUnavailable);
+        return Err(Box::new(Rejected { awaits, ..violation.into() }));
     };
     Ok(Some(move |claims: &Claims| list.names(&RevocationSubject::of(claims))))
 }
@@ -114,9 +117,14 @@ impl std::fmt::Debug for TokenOwner {
     }
 }
 
-impl From<Reason> for Rejected {
-    fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, claims: None, awaits: None }
+/// The token is on the policy's list.
+pub(crate) fn revoked() -> Violation {
+    Violation::by(Peer::Client, Rule::AuthRevocation, Reason::TokenRevoked)
+}
+
+impl From<Violation> for Rejected {
+    fn from(violation: Violation) -> Self {
+        Self { violation, wait: None, claims: None, awaits: None }
     }
 }
 
@@ -128,8 +136,7 @@ impl From<TokenError> for Rejected {
             }
             error => (error, None),
         };
-        let reason = error.reason();
-        Self { detail: Some(error), awaits, ..reason.into() }
+        Self { wait: error.wait(), awaits, ..Violation::from(error).into() }
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use postern_config::{Audiences, ClaimPath, Requirement, Test};
 use serde_json::{Number, Value};
 
-use super::error::{Cause, ClaimName, TokenError};
 use super::keys::KeyedProvider;
+use crate::decision::cause::{ClaimName, InvalidToken, TokenError};
 
 /// The claims of a token that was accepted. Its `Debug` shows none of them.
 #[derive(Clone)]
@@ -35,14 +35,14 @@ impl Claims {
     ) -> Result<Self, TokenError> {
         for name in ["sub", "jti", "sid"] {
             if payload.get(name).is_some_and(|claim| !claim.is_string()) {
-                return Err(Cause::ClaimType(ClaimName::of(name)).into());
+                return Err(InvalidToken::ClaimType(ClaimName::of(name)).into());
             }
         }
         if provider.subject.find(&payload).is_some_and(|claim| !claim.is_string()) {
-            return Err(Cause::ClaimType((&provider.subject).into()).into());
+            return Err(InvalidToken::ClaimType((&provider.subject).into()).into());
         }
         check_audience(&payload, &provider.audiences)?;
-        let expires_at = numeric_date(&payload, "exp")?.ok_or(Cause::NoExpiry)?;
+        let expires_at = numeric_date(&payload, "exp")?.ok_or(InvalidToken::NoExpiry)?;
         let not_before = numeric_date(&payload, "nbf")?;
         numeric_date(&payload, "iat")?;
         let accepted_until = expires_at.saturating_add(provider.clock_skew);
@@ -50,7 +50,7 @@ impl Claims {
             return Err(TokenError::Expired);
         }
         if not_before.is_some_and(|start| start > now.saturating_add(provider.clock_skew)) {
-            return Err(Cause::NotYetValid.into());
+            return Err(InvalidToken::NotYetValid.into());
         }
         let remembered_until = expires_at.saturating_add(provider.longest_skew);
         let (subject, provider) = (provider.subject.clone(), provider.name.clone());
@@ -112,10 +112,10 @@ impl Claims {
         path.find(&self.payload).filter(|value| !value.is_null())
     }
 
-    /// Whether every line of `require` holds.
-    pub fn meet(&self, require: &[Requirement]) -> bool {
-        require.iter().all(|line| {
-            self.get(&line.claim).is_some_and(|claim| match &line.test {
+    /// The first line of `require` that does not hold.
+    pub fn lacks(&self, require: &[Requirement]) -> Option<usize> {
+        require.iter().position(|line| {
+            !self.get(&line.claim).is_some_and(|claim| match &line.test {
                 Test::Contains(wanted) => contains(claim, wanted),
                 Test::OneOf(scalars) => scalars.iter().any(|scalar| equal(claim, scalar)),
             })
@@ -135,26 +135,26 @@ impl fmt::Debug for Claims {
 
 /// The claim that says whom a token is for: as `aud` (RFC 7519 §4.1.3) a string, or an array of strings, with one
 /// that is ours.
-fn check_audience(payload: &Value, ours: &Audiences) -> Result<(), Cause> {
+fn check_audience(payload: &Value, ours: &Audiences) -> Result<(), InvalidToken> {
     let Audiences::Bound { claim, values } = ours else { return Ok(()) };
     let audiences = match claim.find(payload) {
-        None => return Err(Cause::NoAudience(claim.into())),
+        None => return Err(InvalidToken::NoAudience(claim.into())),
         Some(Value::Array(audiences)) => audiences.as_slice(),
         Some(audience) => std::slice::from_ref(audience),
     };
     let mut meant_for_us = false;
     for audience in audiences {
-        let audience = audience.as_str().ok_or_else(|| Cause::ClaimType(claim.into()))?;
+        let audience = audience.as_str().ok_or_else(|| InvalidToken::ClaimType(claim.into()))?;
         meant_for_us |= values.iter().any(|our| our == audience);
     }
-    if meant_for_us { Ok(()) } else { Err(Cause::Audience(claim.into())) }
+    if meant_for_us { Ok(()) } else { Err(InvalidToken::Audience(claim.into())) }
 }
 
 /// A NumericDate (RFC 7519 §2): seconds since the Unix epoch, perhaps with a fraction. Times
 /// before the epoch become the epoch, times beyond [`Duration::MAX`] become that.
-fn numeric_date(payload: &Value, name: &'static str) -> Result<Option<Duration>, Cause> {
+fn numeric_date(payload: &Value, name: &'static str) -> Result<Option<Duration>, InvalidToken> {
     let Some(claim) = payload.get(name) else { return Ok(None) };
-    let wrong_type = || Cause::ClaimType(ClaimName::of(name));
+    let wrong_type = || InvalidToken::ClaimType(ClaimName::of(name));
     let number = claim.as_number().ok_or_else(wrong_type)?;
     if let Some(seconds) = number.as_u64() {
         return Ok(Some(Duration::from_secs(seconds)));

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
-use super::error::Cause;
+use crate::decision::cause::InvalidToken;
 use crate::strict_json::{self, JsonError};
 
 /// How deep JSON in a token may nest; claims of real issuers need about five levels.
@@ -34,48 +34,48 @@ impl<'t> Compact<'t> {
     ///
     /// `jku`, `jwk`, `x5u`, `x5c` and the like are ignored, as RFC 7515 §4.1 allows: keys come
     /// from the policy alone, and sound issuers do put `jku` or `x5t` into every token.
-    pub(super) fn parse(token: &'t [u8]) -> Result<Self, Cause> {
+    pub(super) fn parse(token: &'t [u8]) -> Result<Self, InvalidToken> {
         let mut parts = token.split(|&b| b == b'.');
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(Cause::Shape);
+            return Err(InvalidToken::Shape);
         };
-        let signed = token.get(..header.len() + 1 + payload.len()).ok_or(Cause::Shape)?;
-        let (algorithm, kid) = read_header(&json(header, Cause::Header)?)?;
-        let payload = json(payload, Cause::Payload)?;
-        if URL_SAFE_NO_PAD.decode(signature).map_err(|_| Cause::Encoding)?.is_empty() {
-            return Err(Cause::Signature);
+        let signed = token.get(..header.len() + 1 + payload.len()).ok_or(InvalidToken::Shape)?;
+        let (algorithm, kid) = read_header(&json(header, InvalidToken::Header)?)?;
+        let payload = json(payload, InvalidToken::Payload)?;
+        if URL_SAFE_NO_PAD.decode(signature).map_err(|_| InvalidToken::Encoding)?.is_empty() {
+            return Err(InvalidToken::Signature);
         }
-        let signature = std::str::from_utf8(signature).map_err(|_| Cause::Encoding)?;
+        let signature = std::str::from_utf8(signature).map_err(|_| InvalidToken::Encoding)?;
         Ok(Self { signed, signature, algorithm, kid, payload })
     }
 }
 
 /// The header parameters that count.
-fn read_header(header: &Value) -> Result<(Algorithm, Option<String>), Cause> {
+fn read_header(header: &Value) -> Result<(Algorithm, Option<String>), InvalidToken> {
     if header.get("crit").is_some() || header.get("b64").is_some() {
-        return Err(Cause::Extension);
+        return Err(InvalidToken::Extension);
     }
     let algorithm = match header.get("alg") {
         // `none` is no algorithm of the library's, in whatever case.
-        Some(Value::String(name)) => name.parse().map_err(|_| Cause::Algorithm)?,
-        Some(_) => return Err(Cause::Header),
-        None => return Err(Cause::Algorithm),
+        Some(Value::String(name)) => name.parse().map_err(|_| InvalidToken::Algorithm)?,
+        Some(_) => return Err(InvalidToken::Header),
+        None => return Err(InvalidToken::Algorithm),
     };
     match header.get("kid") {
         None => Ok((algorithm, None)),
         Some(Value::String(kid)) => Ok((algorithm, Some(kid.clone()))),
-        Some(_) => Err(Cause::Header),
+        Some(_) => Err(InvalidToken::Header),
     }
 }
 
 /// The JSON object that `part` encodes; `malformed` when it encodes none.
-fn json(part: &[u8], malformed: Cause) -> Result<Value, Cause> {
-    let text = URL_SAFE_NO_PAD.decode(part).map_err(|_| Cause::Encoding)?;
+fn json(part: &[u8], malformed: InvalidToken) -> Result<Value, InvalidToken> {
+    let text = URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Encoding)?;
     match strict_json::parse(&text, MAX_DEPTH) {
         Ok(object @ Value::Object(_)) => Ok(object),
         Ok(_) | Err(JsonError::Malformed) => Err(malformed),
-        Err(ambiguous) => Err(Cause::Json(ambiguous)),
+        Err(ambiguous) => Err(InvalidToken::Json(ambiguous)),
     }
 }

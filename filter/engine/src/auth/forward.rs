@@ -11,7 +11,7 @@ use postern_config::ClaimPath;
 use serde_json::{Number, Value};
 
 use super::claims::Claims;
-use super::error::{Cause, Unfit};
+use crate::decision::cause::{InvalidToken, Unfit};
 use crate::http::headers::HeaderEdit;
 
 /// All integers up to this are doubles, and no two of them the same one.
@@ -23,13 +23,14 @@ impl Claims {
     /// Strings stand as they are, in UTF-8; integers in digits, other numbers and booleans as JSON; arrays
     /// of these joined by commas. An absent claim removes the header. An object, a nested array or a null
     /// in an array is refused: to leave it out would look like a token without the claim.
-    pub fn forward(&self, forward: &BTreeMap<String, ClaimPath>) -> Result<Vec<HeaderEdit>, Cause> {
+    pub fn forward(&self, forward: &BTreeMap<String, ClaimPath>) -> Result<Vec<HeaderEdit>, InvalidToken> {
         let edit = |(header, claim): (&String, &ClaimPath)| {
             Ok(match self.get(claim) {
                 None => HeaderEdit::Remove(header.clone()),
-                Some(claim) => {
-                    HeaderEdit::Set(header.clone(), header_value(claim).map_err(Cause::Forward)?.into_bytes())
-                }
+                Some(claim) => HeaderEdit::Set(
+                    header.clone(),
+                    header_value(claim).map_err(InvalidToken::Forward)?.into_bytes(),
+                ),
             })
         };
         forward.iter().map(edit).collect()

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::error::{Missing, TokenError};
 use super::jwk::{Unusable, VerificationKey};
+use crate::decision::cause::{Missing, TokenError};
 use crate::remote::{Content, DocumentFault, Source};
 use crate::strict_json;
 

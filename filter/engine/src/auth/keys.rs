@@ -13,12 +13,12 @@ use postern_config::{
 };
 use serde_json::Value;
 
-use super::error::TokenError;
 use super::forgeries::Forgeries;
 use super::jwk::{Unusable, VerificationKey};
 use super::key_set::KeySet;
 use super::secret::{self, Environment};
 use super::verified::Verified;
+use crate::decision::cause::TokenError;
 use crate::remote::{Source, Sources};
 
 /// Every provider of a document with its keys.

@@ -10,7 +10,6 @@ pub(crate) mod bearer;
 pub mod carrier;
 pub mod claims;
 mod compact;
-pub mod error;
 pub mod forgeries;
 mod forward;
 mod jwk;

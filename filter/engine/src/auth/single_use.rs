@@ -12,8 +12,10 @@
 use std::time::Duration;
 
 use super::claims::Claims;
-use super::error::Cause;
+use crate::decision::cause::InvalidToken;
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::peer::Peer;
 use crate::rate::slots::{DISORDER, EntryKey, KeySpace, Slot};
 
 /// The question to spend a token.
@@ -41,8 +43,8 @@ impl Ticket {
     ///
     /// # Errors
     /// It has no `jti`, so nobody could tell whether it was used before.
-    pub(crate) fn of(claims: &Claims, keys: &KeySpace) -> Result<Self, Cause> {
-        let token_id = claims.token_id().filter(|id| !id.is_empty()).ok_or(Cause::NoTokenId)?;
+    pub(crate) fn of(claims: &Claims, keys: &KeySpace) -> Result<Self, InvalidToken> {
+        let token_id = claims.token_id().filter(|id| !id.is_empty()).ok_or(InvalidToken::NoTokenId)?;
         let issuer = claims.issuer().unwrap_or_default();
         let key = keys.entry([issuer.as_bytes(), token_id.as_bytes()], &[]);
         Ok(Self { key, accepted_until: claims.remembered_until() })
@@ -56,12 +58,13 @@ impl Ticket {
 
 impl Spent {
     /// Why the token lets nobody in, if it does not.
-    pub(crate) fn refusal(self) -> Option<Reason> {
-        match self {
-            Self::First => None,
-            Self::Again => Some(Reason::TokenReplayed),
-            Self::Full => Some(Reason::HandshakeRate),
-        }
+    pub(crate) fn refusal(self) -> Option<Violation> {
+        let reason = match self {
+            Self::First => return None,
+            Self::Again => Reason::TokenReplayed,
+            Self::Full => Reason::HandshakeRate,
+        };
+        Some(Violation::by(Peer::Client, Rule::AuthSingleUse, reason))
     }
 }
 

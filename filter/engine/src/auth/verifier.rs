@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use super::claims::Claims;
 use super::compact::Compact;
-use super::error::{Cause, ClaimName, Missing, TokenError};
 use super::jwk::VerificationKey;
 use super::key_set::KeySet;
 use super::keys::{KeyedProvider, Keys};
 use super::verified::Fingerprint;
+use crate::decision::cause::{ClaimName, InvalidToken, Missing, TokenError};
 use crate::remote::Source;
 
 /// How many keys are tried for a token without `kid`. Whoever sends tokens must not choose how many
@@ -41,12 +41,12 @@ pub(super) fn verify_from(
 ) -> Result<Claims, TokenError> {
     let length = token.len() as u64;
     if !providers.iter().any(|provider| length <= provider.max_token_bytes) {
-        return Err(Cause::TooLong.into());
+        return Err(InvalidToken::TooLong.into());
     }
     let parsed = Compact::parse(token)?;
     let provider = choose_provider(&parsed, providers)?;
     if length > provider.max_token_bytes {
-        return Err(Cause::TooLong.into());
+        return Err(InvalidToken::TooLong.into());
     }
     let fetched;
     let candidates = match &provider.keys {
@@ -72,7 +72,8 @@ pub(super) fn verify_from(
         if let Some(client) = client {
             provider.forgeries.charge(client, tried.len(), now);
         }
-        let cause = if tried.len() < candidates.len() { Cause::KeyIdMissing } else { Cause::Signature };
+        let cause =
+            if tried.len() < candidates.len() { InvalidToken::KeyIdMissing } else { InvalidToken::Signature };
         return Err(cause.into());
     };
     let claims = Claims::accept(parsed.payload, provider, now)?;
@@ -86,11 +87,11 @@ pub(super) fn verify_from(
 fn choose_provider<'p>(
     token: &Compact<'_>,
     providers: &[&'p KeyedProvider],
-) -> Result<&'p KeyedProvider, Cause> {
+) -> Result<&'p KeyedProvider, InvalidToken> {
     let issuer = match token.payload.get("iss") {
         None => None,
         Some(Value::String(issuer)) => Some(issuer.as_str()),
-        Some(_) => return Err(Cause::ClaimType(ClaimName::of("iss"))),
+        Some(_) => return Err(InvalidToken::ClaimType(ClaimName::of("iss"))),
     };
     let named = |provider: &&&KeyedProvider| {
         issuer.is_some_and(|issuer| provider.issuers.iter().any(|own| own.matches(issuer)))
@@ -101,19 +102,22 @@ fn choose_provider<'p>(
         of_issuer = providers.iter().filter(nameless).collect();
     }
     let mut candidates = of_issuer.into_iter().copied().peekable();
-    candidates.peek().ok_or(Cause::UnknownIssuer)?;
-    candidates.find(|provider| provider.algorithms.contains(&token.algorithm)).ok_or(Cause::Algorithm)
+    candidates.peek().ok_or(InvalidToken::UnknownIssuer)?;
+    candidates.find(|provider| provider.algorithms.contains(&token.algorithm)).ok_or(InvalidToken::Algorithm)
 }
 
 /// The one of `candidates` that signed the token.
-fn signer<'k>(token: &Compact<'_>, candidates: &[&'k VerificationKey]) -> Result<&'k VerificationKey, Cause> {
+fn signer<'k>(
+    token: &Compact<'_>,
+    candidates: &[&'k VerificationKey],
+) -> Result<&'k VerificationKey, InvalidToken> {
     let verifies = |key: &&&VerificationKey| key.verifies(token.algorithm, token.signed, token.signature);
-    candidates.iter().find(verifies).copied().ok_or(Cause::Signature)
+    candidates.iter().find(verifies).copied().ok_or(InvalidToken::Signature)
 }
 
 /// A key that is not known may be a new one.
-fn or_refetch(cause: Cause, source: &Source, now: Duration) -> TokenError {
-    let patience = if cause == Cause::KeyUnknown { source.want(now) } else { None };
+fn or_refetch(cause: InvalidToken, source: &Source, now: Duration) -> TokenError {
+    let patience = if cause == InvalidToken::KeyUnknown { source.want(now) } else { None };
     patience.map_or(cause.into(), |patience| TokenError::AwaitsKeys(Missing::Key, patience))
 }
 
@@ -123,16 +127,16 @@ fn candidates<'k>(
     token: &Compact<'_>,
     keys: &'k [VerificationKey],
     provider: &KeyedProvider,
-) -> Result<Vec<&'k VerificationKey>, Cause> {
+) -> Result<Vec<&'k VerificationKey>, InvalidToken> {
     let fits = |key: &&VerificationKey| key.algorithms.contains(&token.algorithm);
     if token.kid.is_some() {
         let mut named = keys.iter().filter(|key| key.kid == token.kid).peekable();
-        named.peek().ok_or(Cause::KeyUnknown)?;
-        return named.find(fits).map(|key| vec![key]).ok_or(Cause::KeyMismatch);
+        named.peek().ok_or(InvalidToken::KeyUnknown)?;
+        return named.find(fits).map(|key| vec![key]).ok_or(InvalidToken::KeyMismatch);
     }
     let mut fitting: Vec<_> = keys.iter().filter(fits).collect();
     fitting.sort_by_key(|key| provider.verified.since(&key.key));
-    if fitting.is_empty() { Err(Cause::KeyMismatch) } else { Ok(fitting) }
+    if fitting.is_empty() { Err(InvalidToken::KeyMismatch) } else { Ok(fitting) }
 }
 
 #[cfg(test)]

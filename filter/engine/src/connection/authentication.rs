@@ -5,9 +5,11 @@
 //! whatever waited is forgotten.
 
 use crate::connection::{Passage, Piece};
+use crate::decision::cause::{LimitExceeded, Measure};
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
 use crate::memory::blocks::Blocks;
-use crate::websocket::frame_reader::Peer;
+use crate::peer::Peer;
 use crate::websocket::{Chunk, Unreadable};
 use crate::websocket::{FrameHeader, OpCode};
 
@@ -67,7 +69,7 @@ impl Authentication {
         header: &FrameHeader,
         passage: &mut Passage,
         behind: usize,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Violation> {
         match self {
             Self::Open => return Ok(()),
             _ if header.opcode == OpCode::CLOSE => {
@@ -82,17 +84,18 @@ impl Authentication {
             Self::Waiting(waiting) => {
                 let len = header.payload_len.saturating_add(header.len as u64);
                 let left = waiting.budget.checked_sub(len).filter(|left| *left >= behind as u64);
-                waiting.budget = left.ok_or(Reason::MessageTooBig)?;
+                waiting.budget = left.ok_or_else(|| too_much(peer, len, waiting.budget))?;
             }
         }
         Ok(())
     }
 
     /// Judges how many bytes wait behind the first message.
-    pub(super) fn judge_behind(&self, len: usize) -> Result<(), Reason> {
+    pub(super) fn judge_behind(&self, len: usize) -> Result<(), Violation> {
         match self {
             Self::Waiting(waiting) if len > queued_input::MAX_LEN || len as u64 > waiting.budget => {
-                Err(Reason::MessageTooBig)
+                let limit = waiting.budget.min(queued_input::MAX_LEN as u64);
+                Err(too_much(Peer::Client, len as u64, limit))
             }
             _ => Ok(()),
         }
@@ -137,6 +140,12 @@ impl Authentication {
             *self = Self::Shut { greets: !self.diverts() };
         }
     }
+}
+
+/// A frame of this length, or so many bytes that wait, where only so many more may be.
+fn too_much(peer: Peer, value: u64, limit: u64) -> Violation {
+    let exceeded = LimitExceeded { measure: Measure::UnauthenticatedBytes, value, limit };
+    Violation::by(peer, Rule::AuthMaxUnauthenticatedBytes, Reason::MessageTooBig).because(exceeded)
 }
 
 impl std::fmt::Debug for Authentication {

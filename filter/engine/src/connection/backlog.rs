@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use postern_config::{Backlog as OnExceed, Backpressure};
 
+use crate::decision::cause::{LimitExceeded, Measure};
 use crate::moment::Moment;
 use crate::websocket::FrameHeader;
 
@@ -77,7 +78,7 @@ pub(super) enum NoRoom {
     /// Its message is discarded.
     Discard,
     /// It ends the connection.
-    Close,
+    Close(LimitExceeded),
 }
 
 impl Backlog {
@@ -172,11 +173,15 @@ impl Backlog {
             return Ok(());
         };
         let frame = header.payload_len.saturating_add(header.len as u64);
-        if self.unread().saturating_add(ahead).saturating_add(frame) <= limited.limit.max_backlog_bytes {
+        let value = self.unread().saturating_add(ahead).saturating_add(frame);
+        let limit = limited.limit.max_backlog_bytes;
+        if value <= limit {
             return Ok(());
         }
         match limited.limit.on_exceed {
-            OnExceed::Close => Err(NoRoom::Close),
+            OnExceed::Close => {
+                Err(NoRoom::Close(LimitExceeded { measure: Measure::UnreadBytes, value, limit }))
+            }
             OnExceed::Drop if starts_message => Err(NoRoom::Discard),
             // Of a message that has begun to pass the rest cannot be discarded.
             OnExceed::Drop => Ok(()),

@@ -11,8 +11,6 @@ use super::ping::PAYLOAD_LEN;
 pub(super) struct Candidate {
     header: FrameHeader,
     bytes: Vec<u8>,
-    /// Whether it is one, that goes no further but is charged.
-    pub(super) is_answer: bool,
 }
 
 impl Candidate {
@@ -23,7 +21,7 @@ impl Candidate {
 
     /// Begins with the header.
     pub(super) fn new(header: FrameHeader) -> Self {
-        Self { header, bytes: Vec::with_capacity(header.len + PAYLOAD_LEN), is_answer: false }
+        Self { header, bytes: Vec::with_capacity(header.len + PAYLOAD_LEN) }
     }
 
     /// Takes the next bytes of the frame.
@@ -49,7 +47,7 @@ impl Candidate {
         plain
     }
 
-    /// It as a frame that ends at `position` of the chunk.
+    /// The collected Pong as a frame that ends at `position` of the chunk.
     pub(super) fn frame(&self, position: usize) -> Frame {
         Frame { header: self.header, starts_message: false, range: position..position }
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use postern_config::Liveness;
 
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
 use crate::moment::Moment;
+use crate::peer::Peer;
 use crate::ruleset::Ruleset;
 
 use super::backlog::reading;
@@ -87,12 +89,12 @@ pub(crate) struct Ends {
 }
 
 /// What is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     /// Whatever is left is to be cut.
     Cut,
     /// The connection is over.
-    End(Reason),
+    End(Violation),
     /// The client is to be asked whether it is there.
     AskClient,
     /// A peer is to be asked what it has read.
@@ -167,24 +169,25 @@ impl Deadlines {
             return (cut_at <= now).then_some(Due::Cut);
         }
         self.ask_before_idle(under_way, now);
+        let client = Some(Peer::Client);
         let ends = [
-            (self.ends.authentication, Reason::AuthTimeout),
-            (self.ends.expiry, Reason::TokenExpired),
-            (self.ends.session, Reason::SessionLimit),
-            (self.ends.drain, Reason::Drain),
-            (self.silent_at(under_way), Reason::PongTimeout),
-            (Some(self.idle_at(under_way)), Reason::IdleTimeout),
-            (under_way.upstream_whole_by, Reason::IdleTimeout),
+            (self.ends.authentication, Rule::AuthFirstMessageTimeout, Reason::AuthTimeout, client),
+            (self.ends.expiry, Rule::AuthExpiry, Reason::TokenExpired, client),
+            (self.ends.session, Rule::AuthMaxSession, Reason::SessionLimit, None),
+            (self.ends.drain, Rule::Drain, Reason::Drain, None),
+            (self.silent_at(under_way), Rule::PongTimeout, Reason::PongTimeout, client),
+            (Some(self.idle_at(under_way)), Rule::IdleTimeout, Reason::IdleTimeout, client),
+            (under_way.upstream_whole_by, Rule::IdleTimeout, Reason::IdleTimeout, Some(Peer::Upstream)),
         ];
-        let end = ends.into_iter().filter(|(at, _)| passed(*at)).min_by_key(|(at, _)| *at);
+        let end = ends.into_iter().filter(|(at, ..)| passed(*at)).min_by_key(|(at, ..)| *at);
         // Of what has passed by now the first counts.
         let is_first =
-            |at: &mut Moment| *at <= now && end.is_none_or(|(end, _)| end.is_none_or(|end| *at <= end));
+            |at: &mut Moment| *at <= now && end.is_none_or(|(end, ..)| end.is_none_or(|end| *at <= end));
         if self.fetch_at.take_if(is_first).is_some() {
             return Some(Due::LookAgain);
         }
-        if let Some((_, reason)) = end {
-            return Some(Due::End(reason));
+        if let Some((_, rule, reason, side)) = end {
+            return Some(Due::End(Violation { side, ..Violation::new(rule, reason) }));
         }
         if self.notice_at.take_if(|at| *at <= now).is_some() {
             return Some(Due::GiveNotice);

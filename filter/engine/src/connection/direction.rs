@@ -5,15 +5,18 @@ use std::ops::Range;
 use postern_config::{Compression, Policy};
 
 use crate::connection::Passage;
+use crate::decision::cause::FrameFault;
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
 use crate::metrics::tally::Counts;
+use crate::peer::Peer;
 use crate::websocket::OpCode;
-use crate::websocket::frame_reader::{Fault, Frame, FrameLimits, FrameReader, Peer, Run};
+use crate::websocket::frame_reader::{Frame, FrameLimits, FrameReader, Run};
 use crate::websocket::inflate::{Context, Inflater};
 use crate::websocket::{Chunk, PAYLOAD_WINDOW, Unreadable};
 
 use super::candidate::Candidate;
-use super::proof::{Proof, Proved};
+use super::proof::{Proof, Proved, Unproved};
 use super::withheld::Withheld;
 
 /// What a peer sends, and how far it still goes.
@@ -78,10 +81,8 @@ enum Disposition {
 /// Why a chunk is not judged on.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// For what a header breaks of the protocol.
-    Broken(Fault),
-    Refused(Reason),
     Unreadable,
+    Violated(Box<Violation>),
 }
 
 /// How many bytes of headers a withheld message of the upstream may have, whose fragments no rule
@@ -303,7 +304,7 @@ impl Direction {
             (self.discarding, self.whole) = (false, header.fin);
         }
         if self.capture == Capture::First && header.opcode == OpCode::BINARY {
-            return Err(Reason::TokenMissing.into());
+            return Err(self.no_token().into());
         }
         if self.takes(header.opcode) {
             self.withheld.stash(chunk)?;
@@ -320,7 +321,7 @@ impl Direction {
             self.reader.release_held(|held| self.withheld.push(held));
             self.withheld.stage(range);
             if self.sender == Peer::Upstream && self.withheld.header_bytes() > MAX_WITHHELD_HEADERS {
-                return Err(Reason::TooManyFragments.into());
+                return Err(self.violation(Rule::MaxFragments(self.sender), Reason::TooManyFragments).into());
             }
             if !header.opcode.is_control() {
                 self.withheld.starts_message |= starts_message;
@@ -362,7 +363,7 @@ impl Direction {
                 let mut start = range.start;
                 while start < range.end {
                     let end = range.end.min(start + PAYLOAD_WINDOW);
-                    self.proof.push(chunk.window(start..end)?)?;
+                    self.proof.push(chunk.window(start..end)?).map_err(|unproved| self.unproved(unproved))?;
                     start = end;
                 }
                 self.withheld.stage(range);
@@ -423,13 +424,37 @@ impl Direction {
         }
     }
 
-    /// Why a frame is refused whose header the reader refuses for `reason`. A first message has to be
-    /// text, whatever types messages may have.
-    pub(super) fn refusal_by(&self, reason: Reason) -> Reason {
-        match reason {
-            Reason::TypeDenied if self.capture == Capture::First => Reason::TokenMissing,
-            reason => reason,
+    /// The violation for which a frame is refused whose header the reader refuses by `violation`. A first message
+    /// has to be text, whatever types messages may have.
+    pub(super) fn refusal_by(&self, violation: Box<Violation>) -> Box<Violation> {
+        if violation.reason == Reason::TypeDenied && self.capture == Capture::First {
+            return Box::new(self.no_token());
         }
+        violation
+    }
+
+    /// A violation of the protocol.
+    pub(super) fn broken(&self, fault: FrameFault) -> Violation {
+        let rule = if fault == FrameFault::Text { Rule::Utf8(self.sender) } else { Rule::Protocol };
+        self.violation(rule, fault.reason()).because(fault)
+    }
+
+    fn unproved(&self, unproved: Unproved) -> Violation {
+        match unproved {
+            Unproved::Broken(fault) => self.broken(fault),
+            Unproved::TooBig(exceeded) => {
+                let rule = Rule::MaxMessageBytes(self.sender);
+                self.violation(rule, Reason::MessageTooBig).because(exceeded)
+            }
+        }
+    }
+
+    fn no_token(&self) -> Violation {
+        self.violation(Rule::Auth, Reason::TokenMissing)
+    }
+
+    fn violation(&self, rule: Rule, reason: Reason) -> Violation {
+        Violation::by(self.sender, rule, reason)
     }
 
     /// Whether a message is to be heard, before anything else is done.
@@ -479,7 +504,7 @@ impl Direction {
         passage: &mut Passage,
         tally: &mut Counts,
     ) -> Result<(), Stop> {
-        match self.proof.end_frame()? {
+        match self.proof.end_frame().map_err(|fault| self.broken(fault))? {
             Proved::AllSoFar => self.release(passage, tally),
             Proved::Message => {
                 if self.proof.keeps_when_whole() {
@@ -499,21 +524,15 @@ impl Direction {
 
     fn count(&self, starts_message: bool, payload_bytes: u64, tally: &mut Counts) {
         if starts_message {
-            tally.message(self.sender, Ok(true));
+            tally.allowed(self.sender, 1);
         }
         tally.bytes(self.sender, payload_bytes);
     }
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Broken(fault)
-    }
-}
-
-impl From<Reason> for Stop {
-    fn from(reason: Reason) -> Self {
-        Self::Refused(reason)
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Violated(Box::new(violation))
     }
 }
 

@@ -3,7 +3,6 @@
 //! Knows no frames. What a message of the client comes to is decided here; what is done about it,
 //! in [`in_band`](super::in_band).
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,13 +11,14 @@ use postern_config::{Auth, Expiry, Per, Rate};
 use crate::auth::admit::{Rejected, TokenOwner, admit};
 use crate::auth::bearer::without_scheme;
 use crate::auth::claims::Claims;
-use crate::auth::error::{Cause, TokenError};
 use crate::auth::message::{Found, Place};
 use crate::auth::revocation::RevocationSubject;
-use crate::auth::single_use::{Spent, Ticket};
+use crate::decision::cause::{InvalidToken, TokenError};
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::peer::Peer;
 use crate::rate::bucket_keys::Buckets;
-use crate::rate::{Bucket, Charge, Charged, Outcome, Quota};
+use crate::rate::{Bucket, Charged, Outcome, Quota, Shared};
 use crate::ruleset::Ruleset;
 use crate::strict_json::JsonError;
 
@@ -36,7 +36,6 @@ pub(crate) struct Grant {
     times: Times,
     first: Option<Place>,
     refresh: Option<Place>,
-    entering: Option<Entering>,
     pending: Option<Box<Pending>>,
     replies: Bucket,
 }
@@ -72,32 +71,11 @@ pub(super) struct Times {
     pub(super) notice: Option<Duration>,
 }
 
-/// A first message that was judged, while its user is charged.
-#[derive(Clone, Debug)]
-struct Entering {
-    verdict: Result<Claims, Refused>,
-    pending: VecDeque<Charge>,
-    /// What is to be spent before it is let in.
-    ticket: Option<Ticket>,
-}
-
-/// Why a message ends the connection.
-#[derive(Clone, Debug)]
-pub(super) struct Refused {
-    pub(super) reason: Reason,
-    /// For the log.
-    pub(super) detail: Option<TokenError>,
-}
-
 /// What a first message comes to.
 #[derive(Debug)]
 pub(super) enum Entry {
-    /// A bucket has to be asked; its answer goes to [`Grant::answer`].
-    Ask(Charge),
     Granted,
-    Refused(Refused),
-    /// The token has to be spent; the answer goes to [`Grant::spent`].
-    Spend(Ticket),
+    Refused(Violation),
     /// It cannot be judged yet, and waits.
     Wait,
 }
@@ -109,7 +87,6 @@ impl Grant {
         let first = auth.and_then(Auth::first_message).map(Place::of_first);
         let refresh = auth.and_then(|auth| auth.refresh.as_ref()).map(Place::new);
         let times = Times::default();
-        let (entering, pending) = (None, None);
         let (token_owner, revocation_subject, replies) = (None, None, Bucket::default());
         let mut grant = Self {
             ruleset,
@@ -119,12 +96,11 @@ impl Grant {
             times,
             first,
             refresh,
-            entering,
-            pending,
+            pending: None,
             replies,
         };
         if let Some(claims) = claims {
-            grant.grant(claims);
+            grant.renew_times(claims);
         }
         grant
     }
@@ -171,56 +147,88 @@ impl Grant {
     }
 
     /// Judges the client's first message, and grants the right if it has an acceptable token. To be
-    /// asked again after each answer, and when what it waits for may have come.
-    pub(super) fn enter(&mut self, message: &[u8], rates: &mut Rates, now: Duration) -> Entry {
-        let mut entering = match self.entering.take() {
-            Some(entering) => entering,
-            None => match self.begin_to_enter(message, now) {
-                Some(entering) => entering,
-                None => return Entry::Wait,
-            },
+    /// called again when what it waits for may have come.
+    pub(super) fn enter(
+        &mut self,
+        message: &[u8],
+        rates: &mut Rates,
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) -> Entry {
+        let Some(judged) = self.judge_first(message, now) else { return Entry::Wait };
+        // A user is known, and counted, also where the claims are not enough.
+        let genuine = match &judged {
+            Ok(claims) => Some(claims),
+            Err(rejected) => rejected.claims.as_ref(),
         };
-        if let Some(charge) = entering.pending.pop_front() {
-            self.entering = Some(entering);
-            return Entry::Ask(charge);
+        let exceeded = genuine.and_then(|claims| self.charge_user(claims, judged.is_ok(), shared, now));
+        let claims = match judged {
+            Ok(claims) => claims,
+            Err(rejected) => return Entry::Refused(rejected.violation),
+        };
+        if let Some(violation) = exceeded.or_else(|| self.spend(&claims, shared, now)) {
+            return Entry::Refused(violation);
         }
-        if let Some(ticket) = entering.ticket.take_if(|_| entering.verdict.is_ok()) {
-            self.entering = Some(entering);
-            return Entry::Spend(ticket);
-        }
-        match entering.verdict {
-            Err(refused) => Entry::Refused(refused),
-            Ok(claims) => {
-                self.grant(&claims);
-                let of_users = |rate: &&Rate| rate.per == Per::User;
-                rates.add(self.ruleset.policy.rates.iter().filter(of_users), |rate, quota| {
-                    self.buckets.key(rate.count, rate.per, quota, Some(&claims))
-                });
-                Entry::Granted
+        self.renew_times(&claims);
+        let of_users = |(_, rate): &(usize, &Rate)| rate.per == Per::User;
+        let all = self.ruleset.policy.rates.iter().enumerate();
+        rates.add(all.filter(of_users), |rate, quota| {
+            self.buckets.key(rate.count, rate.per, quota, Some(&claims))
+        });
+        Entry::Granted
+    }
+
+    /// Judges the token of the first message, unless that has to wait.
+    fn judge_first(&mut self, message: &[u8], now: Duration) -> Option<Result<Claims, Box<Rejected>>> {
+        let (found, until) = match self.pending.take() {
+            Some(pending) => (pending.found, Some(pending.until)),
+            None => (self.first.as_ref().map_or(Found::Nothing, |place| place.find(message)), None),
+        };
+        let judged = self.judge(&found, now);
+        if let Err(rejected) = &judged {
+            self.pending = Pending::of(found, rejected, until, now);
+            if self.pending.is_some() {
+                return None;
             }
         }
+        Some(judged)
     }
 
-    /// Takes the answer of the bucket that [`Grant::enter`] named.
-    pub(super) fn answer(&mut self, outcome: Outcome) {
-        if let Some(entering) = &mut self.entering
-            && outcome != Outcome::Charged(Charged::Taken)
-            && entering.verdict.is_ok()
-        {
-            entering.pending.clear();
-            entering.verdict = Err(Reason::HandshakeRate.into());
+    /// Charges a user for a handshake, by all rates where it is refused anyhow.
+    fn charge_user(
+        &self,
+        claims: &Claims,
+        is_accepted: bool,
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) -> Option<Violation> {
+        let mut exceeded = None;
+        for rate in &self.ruleset.user_rates {
+            let request = self.buckets.of_handshake(rate, Some(claims));
+            if shared.charge(&request, now) == Outcome::Charged(Charged::Taken) {
+                continue;
+            }
+            exceeded = Some(Violation::by(Peer::Client, Rule::Rates(rate.index), Reason::HandshakeRate));
+            if is_accepted {
+                break;
+            }
         }
+        exceeded
     }
 
-    /// Takes the answer to the ticket that [`Grant::enter`] gave out.
-    pub(super) fn spent(&mut self, spent: Spent) {
-        if let (Some(entering), Some(reason)) = (&mut self.entering, spent.refusal()) {
-            entering.verdict = Err(reason.into());
+    /// Spends a token, where that may open one connection only.
+    fn spend(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
+        if !self.auth().is_some_and(|auth| auth.single_use) {
+            return None;
+        }
+        match self.buckets.ticket(claims) {
+            Ok(ticket) => shared.spend(&ticket, now).refusal(),
+            Err(invalid) => Some(TokenError::from(invalid).into()),
         }
     }
 
     /// Judges a later message. Its token may have to wait, and then the right is what it was.
-    pub(super) fn renew(&mut self, message: &[u8], now: Duration) -> Result<Renewal, Refused> {
+    pub(super) fn renew(&mut self, message: &[u8], now: Duration) -> Result<Renewal, Violation> {
         let found = self.refresh.as_ref().map_or(Found::Nothing, |place| place.find(message));
         if found == Found::Nothing {
             return Ok(Renewal::Ordinary);
@@ -232,7 +240,7 @@ impl Grant {
     }
 
     /// Judges the token that waits, if there is one, once more. Whether it has renewed the right.
-    pub(super) fn renew_by_pending(&mut self, now: Duration) -> Result<bool, Refused> {
+    pub(super) fn renew_by_pending(&mut self, now: Duration) -> Result<bool, Violation> {
         let Some(pending) = self.pending.take() else { return Ok(false) };
         self.renew_by(pending.found, Some(pending.until), now)
     }
@@ -261,14 +269,14 @@ impl Grant {
 
     /// Judges a token, which has waited `until` now if it has at all. Whether it has renewed the
     /// right; if not, it waits.
-    fn renew_by(&mut self, found: Found, until: Option<Duration>, now: Duration) -> Result<bool, Refused> {
+    fn renew_by(&mut self, found: Found, until: Option<Duration>, now: Duration) -> Result<bool, Violation> {
         match self.judge(&found, now) {
             Ok(claims) => {
-                self.grant(&claims);
+                self.renew_times(&claims);
                 Ok(true)
             }
             Err(rejected) => match Pending::of(found, &rejected, until, now) {
-                None => Err(Refused::from(&*rejected)),
+                None => Err(rejected.violation),
                 pending => {
                     self.pending = pending;
                     Ok(false)
@@ -277,47 +285,18 @@ impl Grant {
         }
     }
 
-    fn begin_to_enter(&mut self, message: &[u8], now: Duration) -> Option<Entering> {
-        let (found, until) = match self.pending.take() {
-            Some(pending) => (pending.found, Some(pending.until)),
-            None => (self.first.as_ref().map_or(Found::Nothing, |place| place.find(message)), None),
-        };
-        let judged = self.judge(&found, now);
-        if let Err(rejected) = &judged {
-            self.pending = Pending::of(found, rejected, until, now);
-            if self.pending.is_some() {
-                return None;
-            }
-        }
-        // A user is known, and counted, also where the claims are not enough.
-        let genuine = match &judged {
-            Ok(claims) => Some(claims),
-            Err(rejected) => rejected.claims.as_ref(),
-        };
-        let pending = genuine.map(|claims| self.buckets.handshake(&self.ruleset.user_rates, Some(claims)));
-        let is_spent = self.auth().is_some_and(|auth| auth.single_use);
-        let ticket = judged.as_ref().ok().filter(|_| is_spent);
-        let ticket = ticket.map(|claims| self.buckets.ticket(claims)).transpose();
-        let verdict = judged.as_ref().map(Claims::clone).map_err(|rejected| Refused::from(&**rejected));
-        let (verdict, ticket) = match ticket {
-            Ok(ticket) => (verdict, ticket),
-            Err(cause) => (Err(Refused::from(&Rejected::from(TokenError::from(cause)))), None),
-        };
-        Some(Entering { verdict, pending: pending.unwrap_or_default(), ticket })
-    }
-
     fn judge(&self, found: &Found, now: Duration) -> Result<Claims, Box<Rejected>> {
         let (Found::Token(token), Some(auth)) = (found, self.auth()) else {
-            let ambiguous = TokenError::from(Cause::Json(JsonError::Duplicate));
-            let error = (*found == Found::Ambiguous).then_some(ambiguous);
-            let reason = error.as_ref().map_or(Reason::TokenMissing, TokenError::reason);
-            return Err(Box::new(Rejected { detail: error, ..reason.into() }));
+            let ambiguous = TokenError::from(InvalidToken::Json(JsonError::Duplicate));
+            let missing = || Violation::by(Peer::Client, Rule::Auth, Reason::TokenMissing);
+            let violation = if *found == Found::Ambiguous { ambiguous.into() } else { missing() };
+            return Err(Box::new(violation.into()));
         };
         let token = without_scheme(token.as_bytes());
         admit(token, auth, &self.ruleset, (self.buckets.address(), self.token_owner.as_ref()), now)
     }
 
-    fn grant(&mut self, claims: &Claims) {
+    fn renew_times(&mut self, claims: &Claims) {
         let Some(auth) = self.ruleset.policy.auth.as_ref() else { return };
         let expires_at = claims.expires_at();
         self.times = Times {
@@ -331,18 +310,6 @@ impl Grant {
 
     fn auth(&self) -> Option<&Auth> {
         self.ruleset.policy.auth.as_ref()
-    }
-}
-
-impl From<Reason> for Refused {
-    fn from(reason: Reason) -> Self {
-        Self { reason, detail: None }
-    }
-}
-
-impl From<&Rejected> for Refused {
-    fn from(rejected: &Rejected) -> Self {
-        Self { reason: rejected.reason, detail: rejected.detail.clone() }
     }
 }
 

@@ -7,22 +7,19 @@
 use std::time::Duration;
 
 use crate::connection::Passage;
-use crate::websocket::frame_reader::Peer;
+use crate::decision::Violation;
+use crate::peer::Peer;
+use crate::rate::Shared;
 use crate::websocket::{Chunk, Unreadable};
 
 use super::authentication::Authentication;
 use super::direction::{Capture, Flow};
-use super::grant::{Entry, Refused, Renewal};
+use super::grant::{Entry, Renewal};
 use super::queued_input::QueuedInput;
-use super::{Connection, Judged, notices};
+use super::{Connection, notices};
 
-/// Why it is not known yet what becomes of a message that was heard.
-pub(super) enum Unheard {
-    /// Something has to be asked.
-    Asks(Judged),
-    /// Something has to be fetched.
-    Waits,
-}
+/// What a message that was heard waits for has to be fetched.
+pub(super) struct Waits;
 
 /// What becomes of a message that was heard.
 enum Heard {
@@ -48,27 +45,23 @@ impl Connection {
         self.listen();
     }
 
-    /// Hears the client's message that is whole, with what the host held `behind` it. Before it is
-    /// known what becomes of it this may have to be called again.
+    /// Hears the client's message that is whole, with what the host held `behind` it.
     pub(super) fn hear(
         &mut self,
         queued: Option<&QueuedInput>,
         passage: &mut Passage,
+        shared: &mut dyn Shared,
         now: Duration,
-    ) -> Result<(), Unheard> {
+    ) -> Result<(), Waits> {
         // One that waits is not judged for every chunk.
         if queued.is_some_and(|queued| !queued.released) && self.authentication.is_waiting() {
-            return Err(Unheard::Waits);
+            return Err(Waits);
         }
-        let heard = match self.judge_heard(now) {
+        let heard = match self.judge_heard(shared, now) {
             Ok(heard) => heard,
-            Err(Entry::Ask(charge)) => return Err(Unheard::Asks(Judged::Ask(charge))),
-            Err(Entry::Spend(ticket)) => return Err(Unheard::Asks(Judged::Spend(ticket))),
-            Err(Entry::Wait) => return Err(Unheard::Waits),
-            Err(Entry::Refused(refused)) => {
-                self.client.forget_frame();
-                self.tally.message(Peer::Client, Err(refused.reason));
-                self.refuse_token(refused, now);
+            Err(Entry::Wait) => return Err(Waits),
+            Err(Entry::Refused(violation)) => {
+                self.refuse_message(violation, now);
                 return Ok(());
             }
             Err(Entry::Granted) => {
@@ -106,10 +99,8 @@ impl Connection {
         }
         let mut queued = queued.unwrap_or_default();
         let len = chunk.len().saturating_sub(start);
-        if let Err(reason) = self.authentication.judge_behind(len) {
-            self.client.forget_frame();
-            self.tally.message(Peer::Client, Err(reason));
-            self.refuse(reason, now);
+        if let Err(violation) = self.authentication.judge_behind(len) {
+            self.refuse_message(violation, now);
             return Ok(None);
         }
         if queued.closes(chunk, start)? {
@@ -135,11 +126,11 @@ impl Connection {
         Some(queued.len)
     }
 
-    fn judge_heard(&mut self, now: Duration) -> Result<Heard, Entry> {
+    fn judge_heard(&mut self, shared: &mut dyn Shared, now: Duration) -> Result<Heard, Entry> {
         let Some(grant) = &mut self.grant else { return Ok(Heard::Ordinary) };
         let message = self.client.heard();
         if self.authentication.is_waiting() {
-            return Err(grant.enter(message, &mut self.rates, now));
+            return Err(grant.enter(message, &mut self.rates, shared, now));
         }
         if !self.authentication.is_open() {
             // It began before the server's Close.
@@ -183,13 +174,15 @@ impl Connection {
                 self.be_granted(replies);
                 self.speak(now);
             }
-            Err(refused) => self.refuse_token(refused, now),
+            Err(violation) => self.refuse(violation, now),
         }
     }
 
-    fn refuse_token(&mut self, Refused { reason, detail }: Refused, now: Duration) {
-        self.detail = detail.map(|detail| Box::new(detail.into()));
-        self.refuse(reason, now);
+    /// Ends the connection for a message of the client's that is not whole, or was heard.
+    fn refuse_message(&mut self, violation: Violation, now: Duration) {
+        self.client.forget_frame();
+        self.tally.refused(Peer::Client);
+        self.refuse(violation, now);
     }
 
     /// The times of a token that has just been accepted hold from now on.

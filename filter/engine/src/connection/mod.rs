@@ -10,9 +10,11 @@ mod backlog;
 mod candidate;
 mod deadlines;
 mod direction;
+mod gates;
 pub(crate) mod grant;
 mod hold;
 mod in_band;
+mod judge;
 mod notices;
 mod own_frames;
 mod parking;
@@ -24,43 +26,33 @@ mod queued_input;
 pub(crate) mod rates;
 mod silence;
 mod upload;
-mod waiting;
 mod withheld;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::revocation::RevocationSubject;
-use crate::auth::single_use::{Spent, Ticket};
-use crate::decision::detail::Detail;
-use crate::decision::reason::Reason;
+use crate::decision::Violation;
 use crate::handshake::Deflate;
 use crate::memory::blocks::Blocks;
 use crate::metrics::tally::{Counts, Tally};
-use crate::rate::{Charge, Outcome};
+use crate::peer::Peer;
 use crate::ruleset::Ruleset;
-use crate::websocket::OpCode;
-use crate::websocket::frame_reader::{Fault, Frame, Peer, Step};
-use crate::websocket::{Chunk, Start, Unreadable};
 use authentication::Authentication;
-use backlog::{Backlog, NoRoom};
-use candidate::Candidate;
+use backlog::Backlog;
 use deadlines::Deadlines;
 pub(crate) use deadlines::Ends;
+use direction::Direction;
 pub(crate) use direction::MAX_WITHHELD_HEADERS;
-use direction::{Direction, Stop};
 use grant::Grant;
 use hold::Holds;
-use in_band::Unheard;
 use notices::Notices;
 use parking::{MayAsk, Parking};
 pub use passage::{Passage, Piece};
 use ping::PingKey;
 use queued_input::QueuedInput;
-use rates::{Charging, Next, Rates};
-use silence::Brought;
+use rates::Rates;
 use upload::Upload;
-use waiting::Waiting;
 
 /// Both directions of an upgraded stream.
 #[derive(Debug)]
@@ -79,13 +71,10 @@ pub(crate) struct Connection {
     upload: Option<Box<Upload>>,
     /// Since when messages are kept back; absent as long as none has been.
     holds: Option<Box<Holds>>,
-    refused: Option<Reason>,
-    /// What was wrong with the token that ended it.
-    detail: Option<Box<Detail>>,
+    /// What ended it, if Postern has.
+    violation: Option<Box<Violation>>,
     /// What goes on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
-    /// The client's chunk that waits for an answer.
-    asking: Waiting<Asking>,
     tally: Counts,
     /// By what right it is open, under a policy that asks for one.
     grant: Option<Box<Grant>>,
@@ -117,15 +106,6 @@ pub(crate) struct Terms {
     pub(crate) grant: Option<Box<Grant>>,
 }
 
-/// A chunk of the client as far as it was judged.
-#[derive(Debug, Default)]
-struct Asking {
-    passage: Passage,
-    position: usize,
-    /// The frame that is being charged; without one it is a message that is heard.
-    charged: Option<Charged>,
-}
-
 /// What has become of the stream towards the upstream before it agreed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Early {
@@ -136,27 +116,6 @@ pub(crate) enum Early {
     Held,
     /// It is paused and holds nothing.
     Parked,
-}
-
-/// A frame of the client on its way through the rates.
-#[derive(Debug)]
-struct Charged {
-    frame: Frame,
-    charging: Charging,
-    /// Set by an answer that decides.
-    decided: Option<Next>,
-}
-
-/// What became of a chunk.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Judged {
-    /// This goes on of it.
-    Passage(Passage),
-    /// A bucket is to be charged. Its answer is the next input, and then the same chunk is judged
-    /// on.
-    Ask(Charge),
-    /// A token is to be spent. Its answer is the next input, and then the same chunk is judged on.
-    Spend(Ticket),
 }
 
 impl Connection {
@@ -181,10 +140,8 @@ impl Connection {
             backlog: Backlog::new(policy.backpressure),
             upload: None,
             holds: None,
-            refused: None,
-            detail: None,
+            violation: None,
             sends: Vec::new(),
-            asking: Waiting::default(),
             tally: Counts::default(),
             grant: terms.grant,
             authentication: Authentication::Open,
@@ -198,19 +155,14 @@ impl Connection {
         open
     }
 
-    /// Why the connection was refused, once it was.
-    pub(crate) fn refused(&self) -> Option<Reason> {
-        self.refused
+    /// What ended the connection, once Postern has.
+    pub(crate) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_deref()
     }
 
     /// Whose connection it is, once that is known.
     pub(crate) fn revocation_subject(&self) -> Option<&RevocationSubject> {
         self.grant.as_ref().and_then(|grant| grant.revocation_subject())
-    }
-
-    /// What was wrong with what ended the connection.
-    pub(crate) fn detail(&self) -> Option<Detail> {
-        self.detail.as_deref().cloned()
     }
 
     /// What was counted since this was last asked; `is_over` where it is asked for the last time.
@@ -295,275 +247,5 @@ impl Connection {
                 passes
             }
         }
-    }
-
-    /// Takes the answer of the bucket that [`Judged::Ask`] named.
-    pub(crate) fn answer(&mut self, outcome: Outcome) {
-        if let Some(charged) = self.asking.as_mut().and_then(|asking| asking.charged.as_mut()) {
-            charged.decided = self.rates.answer(&mut charged.charging, outcome);
-        } else if let Some(grant) = &mut self.grant {
-            grant.answer(outcome);
-        }
-    }
-
-    /// Takes the answer to the ticket that [`Judged::Spend`] gave out.
-    pub(crate) fn spent(&mut self, spent: Spent) {
-        if let Some(grant) = &mut self.grant {
-            grant.spent(spent);
-        }
-    }
-
-    /// Judges a chunk from `peer`.
-    pub(crate) fn on_bytes(
-        &mut self,
-        peer: Peer,
-        chunk: &mut impl Chunk,
-        now: Duration,
-    ) -> Result<Judged, Unreadable> {
-        let was_parked = self.parking.of(peer.other()).unpark();
-        // What a parked stream may come to hold.
-        let mut is_paused = was_parked;
-        let mut held = if peer == Peer::Client { self.queued.take() } else { None };
-        if held.as_ref().is_some_and(|held| !held.released) {
-            // The host has given back what it held, so that the chunk behind this one is its own.
-            self.held_early = 1;
-        }
-        if peer == Peer::Client && self.held_early > 0 {
-            self.held_early -= 1;
-            is_paused = true;
-        }
-        let waiting = if peer == Peer::Client { self.asking.take() } else { None };
-        let Asking { mut passage, mut position, mut charged } = waiting.unwrap_or_default();
-        if peer == Peer::Upstream {
-            passage.release(std::mem::take(&mut self.late));
-            is_paused |= std::mem::take(&mut self.paused_once);
-        }
-        let room = if is_paused { chunk.len().max(parking::ROOM) } else { usize::MAX };
-        // How much may go on at most, but for what is put in.
-        let mut most = chunk.len().saturating_add(passage.len()).saturating_add(self.upstream.withheld());
-        // Where the client is to be asked in it what it has read; at its end that is done anyway.
-        let mut proof_at = match peer {
-            Peer::Client => None,
-            Peer::Upstream => self.proof_at(position, passage.len(), now).filter(|at| *at < chunk.len()),
-        };
-        let was_within = !self.upstream.at_boundary();
-        // What of this chunk and of the frame that was open is still to go to the client.
-        let mut ahead = self.upstream.reader.payload_left();
-        let mut brought = Brought { len: chunk.len(), ..Brought::default() };
-        loop {
-            if peer == Peer::Client && self.client.is_heard() {
-                match self.hear(held.as_deref(), &mut passage, now) {
-                    Ok(()) => {}
-                    Err(Unheard::Asks(question)) => {
-                        let asking = Asking { passage, position, charged: None };
-                        self.note_frame(brought, now);
-                        self.wait_for_answer(was_parked, is_paused, asking);
-                        return Ok(question);
-                    }
-                    Err(Unheard::Waits) => {
-                        self.note_frame(brought, now);
-                        if let Some(passage) = self.hold_behind(held.take(), chunk, position, now)? {
-                            return Ok(Judged::Passage(passage));
-                        }
-                        continue;
-                    }
-                }
-            } else if peer == Peer::Upstream && self.notices.waits() {
-                self.speak_between(&mut passage, chunk.len(), room, now);
-            } else if proof_at.is_some_and(|at| at <= position)
-                && position < chunk.len()
-                && self.upstream.at_boundary()
-            {
-                proof_at = self.prove_between(position, &mut passage, &mut most, room, now);
-            }
-            let Self { client, upstream, rates, tally, parking, backlog, authentication, queued, .. } = self;
-            let direction = match peer {
-                Peer::Client => client,
-                Peer::Upstream => upstream,
-            };
-            brought.begins_frame |= direction.reader.is_between_frames();
-            brought.begins_message |= direction.kept_back().is_none();
-            // The frame that begins to pass, if it is one that has to do with Pings.
-            let mut control = None;
-            let taken = if let Some(mut frame) = charged.take() {
-                match frame.decided.take().unwrap_or_else(|| rates.charge(&mut frame.charging, now)) {
-                    Next::Ask(charge) => {
-                        let charged = Some(frame);
-                        self.note_frame(brought, now);
-                        self.wait_for_answer(was_parked, is_paused, Asking { passage, position, charged });
-                        return Ok(Judged::Ask(charge));
-                    }
-                    Next::Discard => {
-                        tally.message(peer, Ok(false));
-                        direction.discard_frame();
-                        Ok(())
-                    }
-                    Next::Pass if direction.candidate.take_if(|pong| pong.is_answer).is_some() => Ok(()),
-                    Next::Pass => {
-                        control = Some(frame.frame.header.opcode);
-                        if direction.candidate.is_some() {
-                            direction.release_candidate(&mut passage);
-                            Ok(())
-                        } else {
-                            direction.begin_frame(frame.frame, chunk, &mut position, &mut passage, tally)
-                        }
-                    }
-                    Next::Refuse(reason) => Err(Stop::Refused(reason)),
-                }
-            } else {
-                if direction.ends_here(&mut passage, room) {
-                    break;
-                }
-                let uncounted = match peer {
-                    Peer::Client => rates.is_empty(),
-                    Peer::Upstream => !backlog.is_limited(),
-                };
-                if uncounted && authentication.is_open() && position < chunk.len() && direction.may_skim() {
-                    position = match proof_at {
-                        Some(at) => {
-                            direction.skim(position, &mut Start::new(chunk, at), &mut passage, tally)?
-                        }
-                        None => direction.skim(position, chunk, &mut passage, tally)?,
-                    };
-                }
-                match direction.reader.step(chunk, position)? {
-                    Step::End => {
-                        direction.end_chunk(chunk)?;
-                        break;
-                    }
-                    Step::Frame(frame) => {
-                        position = frame.range.end;
-                        brought.payload_len = Some(frame.header.payload_len);
-                        let queued = queued.as_ref().map_or(0, |queued| queued.len);
-                        if frame.lacks_mask(peer) && !parking.of(peer).may_answer() {
-                            Err(Fault::NotMasked.into())
-                        } else if let Err(reason) =
-                            authentication.judge(peer, &frame.header, &mut passage, queued)
-                        {
-                            Err(Stop::Refused(reason))
-                        } else if direction.is_discarded(&frame) {
-                            direction.discard_frame();
-                            Ok(())
-                        } else if Candidate::fits(&frame.header) && parking.of(peer).may_answer() {
-                            direction.examine_frame(frame, chunk)?;
-                            Ok(())
-                        } else if peer == Peer::Client && !rates.is_empty() {
-                            charged = Some(Charged::new(frame));
-                            continue;
-                        } else if peer == Peer::Upstream
-                            && let Err(no_room) = backlog.judge(&frame.header, frame.starts_message, ahead)
-                        {
-                            match no_room {
-                                NoRoom::Close => Err(Stop::Refused(Reason::BacklogExceeded)),
-                                NoRoom::Discard => {
-                                    tally.message(peer, Ok(false));
-                                    direction.discard_frame();
-                                    Ok(())
-                                }
-                            }
-                        } else {
-                            ahead = ahead.saturating_add(frame.header.payload_len + frame.header.len as u64);
-                            control = Some(frame.header.opcode);
-                            direction.begin_frame(frame, chunk, &mut position, &mut passage, tally)
-                        }
-                    }
-                    Step::Payload(range) => {
-                        position = range.end;
-                        let taken = direction.take_payload(range, chunk, &mut passage, tally);
-                        if let Some(candidate) = direction.candidate.as_mut().filter(|pong| pong.is_whole()) {
-                            let payload = candidate.payload();
-                            // To say it once is free.
-                            let is_charged = peer == Peer::Client
-                                && !rates.is_empty()
-                                && parking.is_answered(peer, &payload);
-                            if let Some(read) = parking.take_answer(peer, &payload) {
-                                if is_charged {
-                                    candidate.is_answer = true;
-                                    charged = Some(Charged::new(candidate.frame(position)));
-                                } else {
-                                    direction.candidate = None;
-                                }
-                                self.on_answer(peer, read, now);
-                                continue;
-                            }
-                            let frame = candidate.frame(position);
-                            if frame.lacks_mask(peer) {
-                                Err(Fault::NotMasked.into())
-                            } else if peer == Peer::Client && !rates.is_empty() {
-                                charged = Some(Charged::new(frame));
-                                continue;
-                            } else {
-                                control = Some(OpCode::PONG);
-                                direction.release_candidate(&mut passage);
-                                taken
-                            }
-                        } else {
-                            taken
-                        }
-                    }
-                    Step::Violation(_, Some(fault)) => Err(fault.into()),
-                    Step::Violation(reason, None) => Err(Stop::Refused(direction.refusal_by(reason))),
-                }
-            };
-            let (refused, fault) = match taken {
-                Ok(()) => (None, None),
-                Err(Stop::Unreadable) => return Err(Unreadable),
-                Err(Stop::Broken(fault)) => (Some(Reason::ProtocolError), Some(fault)),
-                Err(Stop::Refused(reason)) => (Some(reason), None),
-            };
-            if let Some(reason) = refused {
-                direction.forget_frame();
-                tally.message(peer, Err(reason));
-                if peer == Peer::Upstream && authentication.diverts() {
-                    passage = Passage::default();
-                }
-                if self.refused.is_none() {
-                    self.detail = fault.map(|fault| Box::new(fault.into()));
-                }
-                self.refuse(reason, now);
-                continue;
-            }
-            let takes_pings = direction.takes(OpCode::PING);
-            if direction.reader.is_closed() {
-                direction.end();
-                self.shut();
-                self.deadlines.close(None, now);
-            }
-            match control {
-                Some(OpCode::PING) if !takes_pings => self.on_foreign_ping(peer.other(), passage.len(), now),
-                Some(OpCode::PONG) => self.on_foreign_pong(peer, now),
-                _ => {}
-            }
-        }
-        if peer == Peer::Client {
-            self.note_frame(brought, now);
-        } else {
-            self.keep_from_client(&mut passage, chunk)?;
-            self.note_upstream_message(brought.begins_message, now);
-            if was_within && self.upstream.at_boundary() {
-                self.deadlines.note_askable(now);
-            }
-        }
-        self.settle(peer, chunk.len(), (was_parked, room), &mut passage, now);
-        match peer {
-            Peer::Client => self.speak(now),
-            Peer::Upstream => self.speak_later(now),
-        }
-        passage.resume = is_paused && !passage.is_empty();
-        Ok(Judged::Passage(passage))
-    }
-
-    /// Has the client's chunk wait for an answer.
-    fn wait_for_answer(&mut self, was_parked: bool, is_paused: bool, asking: Asking) {
-        self.parking.of(Peer::Upstream).restore(was_parked);
-        self.held_early += u8::from(is_paused && !was_parked);
-        self.asking.put(asking);
-    }
-}
-
-impl Charged {
-    fn new(frame: Frame) -> Self {
-        let charging = Charging::new(frame.header.opcode, frame.starts_message, frame.header.payload_len);
-        Self { frame, charging, decided: None }
     }
 }

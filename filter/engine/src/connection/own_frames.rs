@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use crate::connection::Passage;
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
 use crate::memory::blocks::Blocks;
+use crate::peer::Peer;
 use crate::websocket::close;
-use crate::websocket::frame_reader::Peer;
 
 use super::Connection;
 use super::deadlines::Due;
@@ -191,18 +192,19 @@ impl Connection {
 
     /// Ends the connection by Postern's will. What can go to a peer at once is returned by
     /// [`Connection::take_sends`].
-    pub(crate) fn refuse(&mut self, reason: Reason, now: Duration) {
-        if self.begin_to_refuse(reason, now) {
+    pub(crate) fn refuse(&mut self, violation: Violation, now: Duration) {
+        if self.begin_to_refuse(violation, now) {
             self.send_closes();
         }
     }
 
     /// Ends both directions at their next boundaries. Whether nothing had refused the connection before.
-    fn begin_to_refuse(&mut self, reason: Reason, now: Duration) -> bool {
-        if self.refused.is_some() {
+    fn begin_to_refuse(&mut self, violation: Violation, now: Duration) -> bool {
+        if self.violation.is_some() {
             return false;
         }
-        self.refused = Some(reason);
+        let reason = violation.reason;
+        self.violation = Some(Box::new(violation));
         self.shut();
         self.deadlines.close(Some(reason), now);
         self.client.end_with(close::to_upstream(reason, self.mask));
@@ -234,7 +236,7 @@ impl Connection {
         if let Some(grant) = &mut self.grant {
             grant.give_back();
         }
-        if self.begin_to_refuse(Reason::MemoryExceeded, now) {
+        if self.begin_to_refuse(Violation::new(Rule::MemoryBudget, Reason::MemoryExceeded), now) {
             self.deadlines.speak_next(now);
         }
     }
@@ -244,7 +246,7 @@ impl Connection {
         while let Some(due) = self.deadlines.due(self.under_way(), now) {
             match due {
                 Due::Cut => return true,
-                Due::End(reason) => self.refuse(reason, now),
+                Due::End(violation) => self.refuse(violation, now),
                 Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
                 Due::AskClient if !self.may_answer() => {}
                 Due::AskClient => self.ask_client(now),

@@ -51,8 +51,8 @@ use std::time::Duration;
 use postern_config::Policy;
 
 use crate::metrics::tally::Heartbeats;
+use crate::peer::Peer;
 use crate::rate::{Bucket, Charged, Quota};
-use crate::websocket::frame_reader::Peer;
 
 use super::ping::{self, PingKey, Pings};
 

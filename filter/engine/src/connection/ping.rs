@@ -8,7 +8,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
-use crate::websocket::frame_reader::Peer;
+use crate::peer::Peer;
 use crate::websocket::mask::Mask;
 
 /// How long the payload of every own Ping is.

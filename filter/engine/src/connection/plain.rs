@@ -7,7 +7,7 @@
 //! Whatever is in doubt is left to [`Connection::on_bytes`], of which nothing has been done then.
 
 use super::Connection;
-use crate::websocket::frame_reader::Peer;
+use crate::peer::Peer;
 use crate::websocket::{Chunk, Unreadable};
 
 /// How long such a chunk may be, in bytes: of a longer one all this is little of the cost, and its
@@ -46,7 +46,7 @@ impl Connection {
             self.authentication.is_open() && !self.notices.waits() && !self.deadlines.is_closing();
         let is_alone = match peer {
             Peer::Client => {
-                let is_uncounted = self.rates.is_empty() && self.held_early == 0 && !self.asking.holds();
+                let is_uncounted = self.rates.is_empty() && self.held_early == 0;
                 let marks = self.upload.as_ref().is_some_and(|upload| upload.wants_mark());
                 let asks = marks || (self.parking.can_park_client() && !self.deadlines.awaits_quiet());
                 is_uncounted && self.queued.is_none() && !asks

@@ -5,7 +5,7 @@
 //! size that a message may have; one that is not compressed is withheld anyway, and read there once it is whole. An
 //! inflater keeps its window.
 
-use crate::decision::reason::Reason;
+use crate::decision::cause::{FrameFault, LimitExceeded, Measure};
 use crate::memory::blocks::Blocks;
 use crate::websocket::close::CloseBody;
 use crate::websocket::inflate::Inflater;
@@ -73,6 +73,15 @@ pub(crate) enum Proved {
     Message,
     /// Nothing yet: the rest of the message is needed.
     Nothing,
+}
+
+/// Why a payload does not prove what it has to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unproved {
+    /// By RFC 6455 or RFC 7692.
+    Broken(FrameFault),
+    /// It inflates to more than a message may have.
+    TooBig(LimitExceeded),
 }
 
 /// How much is unmasked at a time to be inflated. The place for it is cleared for every chunk.
@@ -178,16 +187,16 @@ impl Proof {
     }
 
     /// Reads more of the payload of the open frame, as it is on the wire.
-    pub(crate) fn push(&mut self, payload: &[u8]) -> Result<(), Reason> {
+    pub(crate) fn push(&mut self, payload: &[u8]) -> Result<(), Unproved> {
         let mask = self.mask;
         self.mask = mask.after(payload.len());
         match (&mut self.frame, &mut self.message) {
-            (Frame::Close(body), _) => body.push(payload, mask),
+            (Frame::Close(body), _) => Ok(body.push(payload, mask)?),
             (Frame::Data { .. }, Message::Plain(text)) => {
-                text.as_mut().map_or(Ok(()), |text| prove(text, payload, mask))
+                Ok(text.as_mut().map_or(Ok(()), |text| prove(text, payload, mask))?)
             }
             (Frame::Data { .. }, Message::Compressed { text, inflated }) => {
-                let Some(inflater) = &mut self.inflater else { return Err(Reason::Internal) };
+                let Some(inflater) = &mut self.inflater else { return Err(FrameFault::Deflate.into()) };
                 let limit = self.max_message_bytes;
                 let (keeps, kept) = (self.keeps, &mut self.kept);
                 let mut judge = |plain: &[u8]| {
@@ -199,7 +208,11 @@ impl Proof {
                         parts.push(within);
                     }
                     *inflated = inflated.saturating_add(plain.len() as u64);
-                    if *inflated > limit { Err(Reason::MessageTooBig) } else { Ok(()) }
+                    if *inflated <= limit {
+                        return Ok(());
+                    }
+                    let measure = Measure::InflatedBytes;
+                    Err(Unproved::TooBig(LimitExceeded { measure, value: *inflated, limit }))
                 };
                 let mut mask = mask;
                 let mut scratch = [0; BLOCK];
@@ -214,12 +227,12 @@ impl Proof {
     }
 
     /// Ends the open frame.
-    pub(crate) fn end_frame(&mut self) -> Result<Proved, Reason> {
+    pub(crate) fn end_frame(&mut self) -> Result<Proved, FrameFault> {
         match (&self.frame, &self.message) {
             (Frame::Close(body), _) => body.end()?,
             (Frame::Data { fin: true }, Message::Plain(text)) => end_text(text.as_ref())?,
             (Frame::Data { fin: true }, Message::Compressed { text, .. }) => {
-                self.inflater.as_mut().map_or(Err(Reason::Internal), |inflater| inflater.finish())?;
+                self.inflater.as_mut().map_or(Err(FrameFault::Deflate), |inflater| inflater.finish())?;
                 end_text(text.as_ref())?;
             }
             (Frame::Data { fin: false }, Message::Compressed { .. }) => return Ok(Proved::Nothing),
@@ -246,10 +259,16 @@ impl std::fmt::Debug for Kept {
     }
 }
 
-fn prove(text: &mut Utf8, bytes: &[u8], mask: Mask) -> Result<(), Reason> {
-    text.push(bytes, mask).map_err(|InvalidUtf8| Reason::InvalidUtf8)
+impl From<FrameFault> for Unproved {
+    fn from(fault: FrameFault) -> Self {
+        Self::Broken(fault)
+    }
 }
 
-fn end_text(text: Option<&Utf8>) -> Result<(), Reason> {
-    if text.is_none_or(Utf8::is_complete) { Ok(()) } else { Err(Reason::InvalidUtf8) }
+fn prove(text: &mut Utf8, bytes: &[u8], mask: Mask) -> Result<(), FrameFault> {
+    text.push(bytes, mask).map_err(|InvalidUtf8| FrameFault::Text)
+}
+
+fn end_text(text: Option<&Utf8>) -> Result<(), FrameFault> {
+    if text.is_none_or(Utf8::is_complete) { Ok(()) } else { Err(FrameFault::Text) }
 }

@@ -1,28 +1,33 @@
 //! How much a client may send: the rules that count messages, bytes and control frames.
 //!
 //! A rule per connection keeps its bucket here; the others share theirs with all connections of
-//! the same address, user or policy, so that charging them is a question to the host.
+//! the same address, user or policy.
 
 use std::time::Duration;
 
-use postern_config::{Counted, OnExceed, Per, Rate};
+use postern_config::{Counted as Count, OnExceed, Per, Rate};
 
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::peer::Peer;
 use crate::rate::slots::EntryKey;
-use crate::rate::{Bucket, Charge, Charged, Outcome, Quota};
+use crate::rate::{Bucket, BucketRequest, Charged, Outcome, Quota, Shared};
 use crate::websocket::OpCode;
+use crate::websocket::frame_reader::Frame;
 
 /// The rules of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rates {
     /// Messages first, then bytes, then control frames: a message that is discarded costs no
     /// bytes.
-    rules: Vec<Rule>,
+    rules: Vec<Limit>,
 }
 
 #[derive(Clone, Debug)]
-struct Rule {
-    counted: Counted,
+struct Limit {
+    /// Where it is in `rates` of the policy.
+    index: usize,
+    counted: Count,
     quota: Quota,
     on_exceed: OnExceed,
     bucket: Place,
@@ -35,34 +40,30 @@ enum Place {
     Shared(EntryKey),
 }
 
-/// A frame on its way through the rules.
-#[derive(Debug)]
-pub(crate) struct Charging {
+/// A frame, as far as rules count it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
     opcode: OpCode,
     starts_message: bool,
     payload_len: u64,
-    /// How many rules have been seen to.
-    seen_to: usize,
 }
 
-/// What comes next for a frame.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// A shared bucket has to be asked.
-    Ask(Charge),
-    /// The frame passes.
+/// What becomes of a frame by its rates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It passes.
     Pass,
     /// Its message is discarded.
     Discard,
     /// It ends the connection.
-    Refuse(Reason),
+    Refuse(Violation),
 }
 
 impl Rates {
-    /// The rules among `rates` that count what a client sends. `key` names the bucket of a rule
+    /// The rules among `rates`, each with its place in the policy, that count what a client sends. `key` names the bucket of a rule
     /// that is not per connection.
     pub(crate) fn new<'r>(
-        rates: impl IntoIterator<Item = &'r Rate>,
+        rates: impl IntoIterator<Item = (usize, &'r Rate)>,
         key: impl Fn(&Rate, &Quota) -> EntryKey,
     ) -> Self {
         let mut all = Self::default();
@@ -70,25 +71,26 @@ impl Rates {
         all
     }
 
-    /// Adds rules; not while a frame is on its way through them.
+    /// Adds rules.
     pub(crate) fn add<'r>(
         &mut self,
-        rates: impl IntoIterator<Item = &'r Rate>,
+        rates: impl IntoIterator<Item = (usize, &'r Rate)>,
         key: impl Fn(&Rate, &Quota) -> EntryKey,
     ) {
-        let added = rates.into_iter().filter(|rate| rate.count != Counted::Handshakes).map(|rate| {
+        let of_frames = |(_, rate): &(usize, &Rate)| rate.count != Count::Handshakes;
+        let added = rates.into_iter().filter(of_frames).map(|(index, rate)| {
             let quota = Quota::new(rate);
             let bucket = match rate.per {
                 Per::Connection => Place::Own(Bucket::default()),
                 Per::Ip | Per::Policy | Per::User => Place::Shared(key(rate, &quota)),
             };
-            Rule { counted: rate.count, quota, on_exceed: rate.on_exceed, bucket }
+            Limit { index, counted: rate.count, quota, on_exceed: rate.on_exceed, bucket }
         });
         self.rules.extend(added);
         self.rules.sort_by_key(|rule| match rule.counted {
-            Counted::Handshakes | Counted::Messages => 0,
-            Counted::Bytes => 1,
-            Counted::ControlFrames => 2,
+            Count::Handshakes | Count::Messages => 0,
+            Count::Bytes => 1,
+            Count::ControlFrames => 2,
         });
     }
 
@@ -97,59 +99,54 @@ impl Rates {
         self.rules.is_empty()
     }
 
-    /// Charges the rules that are left, until one has to be asked or all have agreed. The answer
-    /// to a question goes to [`Rates::answer`], and then this goes on.
-    pub(crate) fn charge(&mut self, frame: &mut Charging, now: Duration) -> Next {
-        while let Some(rule) = self.rules.get_mut(frame.seen_to) {
+    /// Charges every rule for a frame, until one refuses it.
+    pub(crate) fn charge(&mut self, frame: Counted, shared: &mut dyn Shared, now: Duration) -> Verdict {
+        for rule in &mut self.rules {
             let tokens = frame.tokens(rule.counted);
-            let charged = match &mut rule.bucket {
-                _ if tokens == 0 => Charged::Taken,
-                Place::Own(bucket) => bucket.take(rule.quota, tokens, now),
-                Place::Shared(key) => return Next::Ask(Charge { key: *key, quota: rule.quota, tokens }),
+            let outcome = match &mut rule.bucket {
+                _ if tokens == 0 => continue,
+                Place::Own(bucket) => Outcome::Charged(bucket.take(rule.quota, tokens, now)),
+                Place::Shared(key) => {
+                    shared.charge(&BucketRequest { key: *key, quota: rule.quota, tokens }, now)
+                }
             };
-            if let Some(end) = self.see_to(frame, Outcome::Charged(charged)) {
-                return end;
+            if outcome != Outcome::Charged(Charged::Taken) {
+                return rule.exceeded_by(frame);
             }
         }
-        Next::Pass
-    }
-
-    /// Takes the answer of the bucket that was asked; `None` where the other rules are left.
-    pub(crate) fn answer(&mut self, frame: &mut Charging, outcome: Outcome) -> Option<Next> {
-        self.see_to(frame, outcome)
-    }
-
-    fn see_to(&self, frame: &mut Charging, outcome: Outcome) -> Option<Next> {
-        let rule = self.rules.get(frame.seen_to)?;
-        frame.seen_to += 1;
-        if outcome == Outcome::Charged(Charged::Taken) {
-            return None;
-        }
-        // Of a message that has begun to pass the rest cannot be discarded.
-        if rule.on_exceed == OnExceed::Drop && frame.starts_message {
-            return Some(Next::Discard);
-        }
-        Some(Next::Refuse(match rule.counted {
-            Counted::Bytes => Reason::ByteRate,
-            Counted::ControlFrames => Reason::ControlRate,
-            Counted::Handshakes | Counted::Messages => Reason::MessageRate,
-        }))
+        Verdict::Pass
     }
 }
 
-impl Charging {
-    pub(crate) fn new(opcode: OpCode, starts_message: bool, payload_len: u64) -> Self {
-        Self { opcode, starts_message, payload_len, seen_to: 0 }
+impl Limit {
+    fn exceeded_by(&self, frame: Counted) -> Verdict {
+        // Of a message that has begun to pass the rest cannot be discarded.
+        if self.on_exceed == OnExceed::Drop && frame.starts_message {
+            return Verdict::Discard;
+        }
+        let reason = match self.counted {
+            Count::Bytes => Reason::ByteRate,
+            Count::ControlFrames => Reason::ControlRate,
+            Count::Handshakes | Count::Messages => Reason::MessageRate,
+        };
+        Verdict::Refuse(Violation::by(Peer::Client, Rule::Rates(self.index), reason))
+    }
+}
+
+impl Counted {
+    pub(crate) fn of(frame: &Frame) -> Self {
+        let Frame { header, starts_message, .. } = frame;
+        Self { opcode: header.opcode, starts_message: *starts_message, payload_len: header.payload_len }
     }
 
-    fn tokens(&self, counted: Counted) -> u64 {
+    fn tokens(self, counted: Count) -> u64 {
         let is_control = self.opcode.is_control();
         match counted {
-            Counted::Handshakes => 0,
-            Counted::Messages => u64::from(self.starts_message),
-            Counted::Bytes if is_control => 0,
-            Counted::Bytes => self.payload_len,
-            Counted::ControlFrames => u64::from(is_control && self.opcode != OpCode::CLOSE),
+            Count::Handshakes => 0,
+            Count::Messages => u64::from(self.starts_message),
+            Count::Bytes if is_control => 0,
+            Count::Bytes => self.payload_len,
+            Count::ControlFrames => u64::from(is_control && self.opcode != OpCode::CLOSE),
         }
     }
 }
@@ -166,7 +163,7 @@ mod tests {
     }
 
     fn rates(rates: &[Rate]) -> Rates {
-        Rates::new(rates, |rate, quota| {
+        Rates::new(rates.iter().enumerate(), |rate, quota| {
             KeySpace::new([1; 16]).key(&[format!("{:?}", rate.per).as_bytes()], quota, b"")
         })
     }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::moment::Moment;
-use crate::websocket::frame_reader::Peer;
+use crate::peer::Peer;
 
 use super::Connection;
 use super::deadlines::UnderWay;

@@ -4,7 +4,6 @@
 //! for that. A token says when it was issued and proves that whoever issued it knew the secret and
 //! the session, so nothing has to be remembered.
 
-pub mod error;
 mod issue;
 mod token;
 
@@ -13,9 +12,9 @@ use std::time::Duration;
 use postern_config::{Carrier, Csrf, CsrfCarrier, Encoding};
 
 use crate::auth::carrier::Candidate;
+use crate::decision::cause::CsrfError;
 use crate::http::cookies;
 use crate::http::headers::Headers;
-use error::CsrfError;
 
 pub(crate) use issue::Page;
 pub use token::CsrfKey;

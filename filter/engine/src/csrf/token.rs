@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::error::CsrfError;
+use crate::decision::cause::CsrfError;
 
 /// How far in the future a token may have been issued: the clock of who mints it is another one.
 const SKEW: Duration = Duration::from_secs(30);

@@ -1,10 +1,14 @@
 //! What is decided, and what follows from it.
 //!
-//! Owns the reasons, each with its consequence for the two sides, and what the log says of a refusal.
-//! Knows nothing of what is judged.
+//! Owns the rules by their ids, the reasons with their consequences for the two sides, the causes that the log tells, and the
+//! violation that is made of one of each. Knows nothing of what is judged.
 
-pub(crate) mod detail;
+pub mod cause;
 pub(crate) mod reason;
+pub(crate) mod rule;
+mod violation;
 
-pub use detail::Detail;
+pub use cause::Cause;
 pub use reason::{Consequence, Reason};
+pub use rule::Rule;
+pub use violation::Violation;

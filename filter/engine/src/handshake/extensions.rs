@@ -9,7 +9,7 @@ use std::{mem, slice};
 
 use postern_config::Compression;
 
-use crate::decision::reason::Reason;
+use crate::decision::cause::HandshakeFault;
 use crate::http::headers::{HeaderEdit, Headers, is_token};
 use crate::websocket::inflate::Context;
 
@@ -69,7 +69,11 @@ pub(crate) struct Agreement {
 impl Offers {
     /// Reads the offers of a request. Without compression they are all taken out, whatever they are.
     /// With `alone`, every message of the server is to be understood without the ones before it.
-    pub(crate) fn read(compression: Compression, alone: bool, headers: Headers<'_>) -> Result<Self, Reason> {
+    pub(crate) fn read(
+        compression: Compression,
+        alone: bool,
+        headers: Headers<'_>,
+    ) -> Result<Self, HandshakeFault> {
         if !headers.has(EXTENSIONS) {
             return Ok(Self::default());
         }
@@ -77,7 +81,7 @@ impl Offers {
         if compression == Compression::Strip {
             return Ok(Self { edit: Some(none), left: Vec::new() });
         }
-        let list = List::read(headers).ok_or(Reason::MalformedHandshake)?;
+        let list = List::read(headers).ok_or(HandshakeFault::Extensions)?;
         let (mut left, raw): (Vec<_>, Vec<_>) = list.sound.into_iter().unzip();
         let mut raw: Vec<Vec<u8>> = raw.into_iter().map(<[u8]>::to_vec).collect();
         let mut changed = false;

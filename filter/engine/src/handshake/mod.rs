@@ -15,7 +15,6 @@ mod subprotocol;
 mod tests;
 mod waiting;
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,21 +24,21 @@ use postern_config::{
 
 use crate::auth::admit::{self, admit};
 use crate::auth::claims::Claims;
-use crate::auth::error::{Cause, TokenError};
-use crate::auth::single_use::{Spent, Ticket};
+use crate::auth::single_use::Ticket;
 use crate::connection::grant::Grant;
 use crate::connection::ping::PingKey;
 use crate::connection::rates::Rates;
 use crate::connection::{Ends, Terms};
-use crate::csrf::error::CsrfError;
-use crate::decision::detail::{Detail, Shown};
+use crate::decision::cause::{HandshakeFault, Shown};
 use crate::decision::reason::Reason;
+use crate::decision::{Cause, Rule, Violation};
 use crate::http::headers::{Field, HeaderEdit, Headers, Single};
 use crate::http::request::RequestHead;
+use crate::peer::Peer;
 use crate::rate::bucket_keys::Buckets;
 use crate::rate::slots::KeySpace;
-use crate::rate::{Charge, Charged, Outcome};
-use crate::ruleset::Ruleset;
+use crate::rate::{Charged, Outcome, Shared};
+use crate::ruleset::{HandshakeRate, Ruleset};
 
 use credentials::{Credentials, Tokens, are_credentials};
 use extensions::Offers;
@@ -64,8 +63,8 @@ pub(crate) struct Handshake {
     /// What goes up of the extensions that the client offers.
     extensions: Offers,
     refusal: Option<Refusal>,
-    pending: VecDeque<Charge>,
-    admission: Option<Box<Admission>>,
+    /// Whether the rates by address have been charged.
+    is_charged: bool,
     waiting: Waiting,
     buckets: Buckets,
     /// Whether there is no memory for what it, or its connection from the start, would hold.
@@ -79,12 +78,8 @@ pub(crate) struct Handshake {
 pub(crate) enum Next {
     /// The request may go up.
     Admit(Box<Admission>),
-    /// A bucket has to be asked; its answer goes to [`Handshake::answer`].
-    Ask(Charge),
     /// The request is refused.
     Refuse(Refusal),
-    /// The token has to be spent; the answer goes to [`Handshake::spent`].
-    Spend(Ticket),
     /// What it is judged by has to be fetched. To be asked again when something has come, and at
     /// [`Handshake::waits_until`] at the latest.
     Wait,
@@ -100,17 +95,15 @@ pub(crate) struct Admission {
     /// What holds for the connection.
     pub(crate) terms: Terms,
     /// What is to be spent before.
-    pub(crate) ticket: Option<Ticket>,
+    ticket: Option<Ticket>,
 }
 
 /// Why a handshake is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    pub(crate) reason: Reason,
+    pub(crate) violation: Violation,
     /// The time to the next token of a rate.
     pub(crate) wait: Option<Duration>,
-    /// For the log.
-    pub(crate) detail: Option<Detail>,
 }
 
 impl Handshake {
@@ -124,21 +117,25 @@ impl Handshake {
     ) -> Self {
         let credentials = Credentials::of(&ruleset, head.headers());
         let shape = match kind {
-            Kind::WebSocket => shape::judge(&head),
-            Kind::OtherUpgrade | Kind::Plain => Err(Reason::UpgradeDenied),
+            Kind::WebSocket => shape::judge(&head).map_err(Violation::from),
+            Kind::OtherUpgrade | Kind::Plain => {
+                let protocol = Shown::of(head.headers().all("upgrade"));
+                Err(HandshakeFault::OtherProtocol(protocol).into())
+            }
         };
         let shape = judge_tls(ruleset.policy.tls, &head).and(shape);
         // Whatever is wrong with it, the client should try elsewhere.
-        let shape = if ruleset.policy.drain.is_some() { Err(Reason::Draining) } else { shape };
-        let refusal = shape.as_ref().err().map(|reason| Refusal::from(*reason));
+        let is_draining = ruleset.policy.drain.is_some();
+        let shape = if is_draining { Err(Violation::new(Rule::Drain, Reason::Draining)) } else { shape };
+        let refusal = shape.as_ref().err().map(|violation| Refusal::from(violation.clone()));
         let backpressure = ruleset.policy.backpressure;
         let drops = backpressure.is_some_and(|limit| limit.on_exceed == Backlog::Drop);
         let messages_alone = forgets && ruleset.policy.compression == Compression::Inspect;
         let extensions = Offers::read(ruleset.policy.compression, drops || messages_alone, head.headers());
-        let refusal = refusal.or(extensions.as_ref().err().map(|reason| Refusal::from(*reason)));
+        let refusal =
+            refusal.or(extensions.as_ref().err().map(|fault| Violation::from(fault.clone()).into()));
         let key = shape.ok().flatten().unwrap_or_else(|| shape::fresh_key(head.entropy.key));
         let buckets = Buckets::new(keys, &ruleset, head.connection.client);
-        let pending = buckets.handshake(&ruleset.address_rates, None);
         let mut handshake = Self {
             ruleset,
             head,
@@ -146,8 +143,7 @@ impl Handshake {
             credentials,
             extensions: extensions.unwrap_or_default(),
             refusal,
-            pending,
-            admission: None,
+            is_charged: false,
             waiting: Waiting::default(),
             buckets,
             may_not_hold: false,
@@ -156,62 +152,75 @@ impl Handshake {
         let offers = handshake.head.headers().list(PROTOCOL).take(subprotocol::MOST + 1).count();
         let are_few = offers <= subprotocol::MOST;
         if handshake.refusal.is_none() && !(are_few && handshake.has_sound_offers()) {
-            handshake.refusal = Some(Reason::MalformedHandshake.into());
+            handshake.refusal = Some(Violation::from(HandshakeFault::Offers).into());
         }
         handshake
     }
 
-    /// What is to be done next, at `now`.
-    pub(crate) fn next(&mut self, now: Duration) -> Next {
-        loop {
-            if let Some(charge) = self.pending.front() {
-                return Next::Ask(*charge);
-            }
-            if let Some(refusal) = self.refusal.clone() {
-                return Next::Refuse(refusal);
-            }
-            if let Some(ticket) = self.admission.as_ref().and_then(|admission| admission.ticket) {
-                return Next::Spend(ticket);
-            }
-            if let Some(admission) = self.admission.take() {
-                return Next::Admit(admission);
-            }
-            let mut claims = None;
-            match self.judge(&mut claims, now) {
-                Ok(admission) => self.admission = Some(Box::new(admission)),
-                Err(stop) => match self.waiting.judge(stop, now) {
-                    Ok(()) if self.may_not_hold => self.refusal = Some(Reason::MemoryExceeded.into()),
-                    Ok(()) => return Next::Wait,
-                    Err(refusal) => self.refusal = Some(refusal),
-                },
-            }
-            // A user is known, and counted, also where the claims are not enough.
-            if claims.is_some() || (self.admission.is_some() && !self.awaits_first_message()) {
-                self.pending = self.buckets.handshake(&self.ruleset.user_rates, claims.as_ref());
-            }
+    /// What becomes of it at `now`. To be asked again where it waits.
+    pub(crate) fn next(&mut self, shared: &mut dyn Shared, now: Duration) -> Next {
+        if !std::mem::replace(&mut self.is_charged, true) {
+            let ruleset = Rc::clone(&self.ruleset);
+            self.charge(&ruleset.address_rates, None, shared, now);
         }
-    }
-
-    /// Takes the answer to the bucket that [`Handshake::next`] asked for.
-    pub(crate) fn answer(&mut self, outcome: Outcome) {
-        self.pending.pop_front();
-        let wait = match outcome {
-            Outcome::Charged(Charged::Taken) => return,
-            Outcome::Charged(Charged::Wait(wait)) => Some(wait),
-            Outcome::Full => None,
+        if let Some(refusal) = self.refusal.clone() {
+            return Next::Refuse(refusal);
+        }
+        let mut claims = None;
+        let judged = self.judge(&mut claims, now);
+        let admission = match judged {
+            Ok(admission) => Some(admission),
+            Err(stop) => match self.waiting.judge(stop, now) {
+                Ok(()) if self.may_not_hold => {
+                    self.refusal = Some(no_memory().into());
+                    None
+                }
+                Ok(()) => return Next::Wait,
+                Err(refusal) => {
+                    self.refusal = Some(refusal);
+                    None
+                }
+            },
         };
-        if self.refusal.is_none() {
-            self.pending.clear();
-            self.refusal = Some(Refusal { wait, ..Reason::HandshakeRate.into() });
+        // A user is known, and counted, also where the claims are not enough.
+        if claims.is_some() || (admission.is_some() && !self.awaits_first_message()) {
+            let ruleset = Rc::clone(&self.ruleset);
+            self.charge(&ruleset.user_rates, claims.as_ref(), shared, now);
+        }
+        match (self.refusal.clone(), admission) {
+            (None, Some(admission)) => self.spend(admission, shared, now),
+            (refusal, _) => Next::Refuse(refusal.unwrap_or_else(|| no_memory().into())),
         }
     }
 
-    /// Takes the answer to the ticket that [`Handshake::next`] gave out, which is the last
-    /// question: what is refused for anything else leaves its token unspent.
-    pub(crate) fn spent(&mut self, spent: Spent) {
-        if let Some(admission) = &mut self.admission {
-            admission.ticket = None;
-            self.refusal = spent.refusal().map(Refusal::from);
+    /// Charges `rates`: all of them where it is refused anyhow, and up to the first that has no token left where it is not.
+    fn charge(
+        &mut self,
+        rates: &[HandshakeRate],
+        claims: Option<&Claims>,
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) {
+        for rate in rates {
+            let request = self.buckets.of_handshake(rate, claims);
+            let wait = match shared.charge(&request, now) {
+                Outcome::Charged(Charged::Taken) => continue,
+                Outcome::Charged(Charged::Wait(wait)) => Some(wait),
+                Outcome::Full => None,
+            };
+            if self.refusal.is_none() {
+                let violation = Violation::by(Peer::Client, Rule::Rates(rate.index), Reason::HandshakeRate);
+                self.refusal = Some(Refusal { violation, wait });
+                break;
+            }
+        }
+    }
+
+    /// Spends the token, which is the last question: what is refused for anything else leaves it unspent.
+    fn spend(&mut self, admission: Admission, shared: &mut dyn Shared, now: Duration) -> Next {
+        match admission.ticket.and_then(|ticket| shared.spend(&ticket, now).refusal()) {
+            Some(violation) => Next::Refuse(violation.into()),
+            None => Next::Admit(Box::new(admission)),
         }
     }
 
@@ -278,7 +287,7 @@ impl Handshake {
         }
 
         if self.may_not_hold && self.would_hold() {
-            return Err(Reason::MemoryExceeded.into());
+            return Err(no_memory().into());
         }
         let mut edits = self.credentials.removals.clone();
         if allowed.len() != offers.len() {
@@ -311,8 +320,8 @@ impl Handshake {
             Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, claims.as_ref()))
         });
         // Before a user is known nobody is charged for him.
-        let known = |rate: &&Rate| rate.per != Per::User || !self.awaits_first_message();
-        let rates = Rates::new(policy.rates.iter().filter(known), |rate, quota| {
+        let known = |(_, rate): &(usize, &Rate)| rate.per != Per::User || !self.awaits_first_message();
+        let rates = Rates::new(policy.rates.iter().enumerate().filter(known), |rate, quota| {
             self.buckets.key(rate.count, rate.per, quota, claims.as_ref())
         });
         let session = policy.auth.as_ref().and_then(|auth| auth.max_session);
@@ -365,8 +374,8 @@ impl Handshake {
             Tokens::Missing if self.awaits_first_message() => {
                 return admit::is_prepared(&self.ruleset, now).map_err(|rejected| Stop::from(*rejected));
             }
-            Tokens::Missing => return Err(Reason::TokenMissing.into()),
-            Tokens::Ambiguous => return Err(Reason::TokenAmbiguous.into()),
+            Tokens::Missing => return Err(of_token(Reason::TokenMissing).into()),
+            Tokens::Ambiguous => return Err(of_token(Reason::TokenAmbiguous).into()),
             Tokens::One(token) => token,
         };
         match admit(token, auth, &self.ruleset, (self.buckets.address(), None), now) {
@@ -382,29 +391,20 @@ impl Handshake {
     }
 }
 
-impl From<Cause> for Refusal {
-    fn from(cause: Cause) -> Self {
-        TokenError::Invalid(cause).into()
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        Self { violation, wait: None }
     }
 }
 
-impl From<Reason> for Refusal {
-    fn from(reason: Reason) -> Self {
-        Self { reason, wait: None, detail: None }
-    }
+/// A violation by what the client shows, or does not, in the place of a token.
+fn of_token(reason: Reason) -> Violation {
+    Violation::by(Peer::Client, Rule::Auth, reason)
 }
 
-impl From<TokenError> for Refusal {
-    fn from(error: TokenError) -> Self {
-        Self { reason: error.reason(), wait: error.wait(), detail: Some(error.into()) }
-    }
-}
-
-impl From<CsrfError> for Refusal {
-    fn from(error: CsrfError) -> Self {
-        let reason = if error == CsrfError::Missing { Reason::CsrfMissing } else { Reason::CsrfInvalid };
-        Self { reason, wait: None, detail: Some(error.into()) }
-    }
+/// Nobody may hold anything.
+pub(crate) fn no_memory() -> Violation {
+    Violation::new(Rule::MemoryBudget, Reason::MemoryExceeded)
 }
 
 /// What takes the secrets out of a request that is answered before it is judged.
@@ -417,7 +417,7 @@ pub(crate) fn passes_unjudged(ruleset: &Ruleset, kind: Kind) -> bool {
     kind == Kind::OtherUpgrade && ruleset.policy.other_upgrades == OtherUpgrades::Pass
 }
 
-fn judge_tls(tls: Tls, head: &RequestHead) -> Result<(), Reason> {
+fn judge_tls(tls: Tls, head: &RequestHead) -> Result<(), Violation> {
     // Some proxies tell the scheme of the socket (Traefik), which is the same.
     let is_secure =
         |scheme: &[u8]| [&b"https"[..], b"wss"].iter().any(|one| one.eq_ignore_ascii_case(scheme));
@@ -429,16 +429,17 @@ fn judge_tls(tls: Tls, head: &RequestHead) -> Result<(), Reason> {
         Tls::Optional => true,
         Tls::Required => head.connection.tls,
     };
-    if met { Ok(()) } else { Err(Reason::TlsRequired) }
+    if met { Ok(()) } else { Err(Violation::by(Peer::Client, Rule::Tls, Reason::TlsRequired)) }
 }
 
-fn judge_origin(rule: &Origins, headers: Headers<'_>) -> Result<(), Refusal> {
+fn judge_origin(rule: &Origins, headers: Headers<'_>) -> Result<(), Violation> {
+    let violation = |reason| Violation::by(Peer::Client, Rule::Origins, reason);
     match rule.judge(headers.all("origin")) {
         OriginVerdict::Allowed => Ok(()),
         OriginVerdict::Denied => {
-            let detail = Some(Detail::Origin(Shown::of(headers.all("origin"))));
-            Err(Refusal { detail, ..Reason::OriginDenied.into() })
+            let origin = Shown::of(headers.all("origin"));
+            Err(violation(Reason::OriginDenied).because(Cause::Origin(origin)))
         }
-        OriginVerdict::Missing => Err(Reason::OriginMissing.into()),
+        OriginVerdict::Missing => Err(violation(Reason::OriginMissing)),
     }
 }

@@ -8,6 +8,7 @@ use sha1::{Digest, Sha1};
 
 use super::PROTOCOL;
 use super::extensions::{self, Agreement, Parameters};
+use crate::decision::cause::ResponseFault;
 use crate::http::headers::{HeaderEdit, Headers, Single};
 
 /// What a 101 must say. Its `Debug` shows no subprotocol: it may be a token.
@@ -45,9 +46,10 @@ impl Expected {
     }
 
     /// What `headers` agree on, if they are those of a 101 for the request.
-    pub(crate) fn agreement(&self, headers: Headers<'_>) -> Option<Agreement> {
-        let agreement = extensions::agree(&self.extensions, self.client_messages_alone, headers)?;
-        self.is_met_by(headers).then_some(agreement)
+    pub(crate) fn agreement(&self, headers: Headers<'_>) -> Result<Agreement, ResponseFault> {
+        self.judge(headers)?;
+        let agreement = extensions::agree(&self.extensions, self.client_messages_alone, headers);
+        agreement.ok_or(ResponseFault::Extensions)
     }
 
     /// What makes the 101 one that every client takes.
@@ -56,22 +58,26 @@ impl Expected {
         Some(HeaderEdit::Set(PROTOCOL.to_owned(), echo.clone()))
     }
 
-    /// Whether all but the extensions fits.
-    fn is_met_by(&self, headers: Headers<'_>) -> bool {
+    /// Judges all but the extensions.
+    fn judge(&self, headers: Headers<'_>) -> Result<(), ResponseFault> {
         let mut upgrade = headers.list("upgrade");
-        let to_websocket = upgrade.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"))
-            && upgrade.next().is_none()
-            && headers.list_has("connection", b"upgrade");
-        let accepted = match headers.single("sec-websocket-accept") {
-            Single::One(accept) => accept.trim_ascii() == self.accept().as_bytes(),
-            Single::Absent | Single::Many => false,
-        };
-        let subprotocol_offered = match headers.single(PROTOCOL) {
+        let to_websocket = upgrade.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"));
+        if !to_websocket || upgrade.next().is_some() {
+            return Err(ResponseFault::Protocol);
+        }
+        if !headers.list_has("connection", b"upgrade") {
+            return Err(ResponseFault::Connection);
+        }
+        match headers.single("sec-websocket-accept") {
+            Single::One(accept) if accept.trim_ascii() == self.accept().as_bytes() => {}
+            Single::One(_) | Single::Absent | Single::Many => return Err(ResponseFault::Accept),
+        }
+        let is_offered = match headers.single(PROTOCOL) {
             Single::Absent => true,
             Single::One(name) => self.subprotocols.iter().any(|offer| offer == name.trim_ascii()),
             Single::Many => false,
         };
-        to_websocket && accepted && subprotocol_offered
+        if is_offered { Ok(()) } else { Err(ResponseFault::Subprotocol) }
     }
 
     fn accept(&self) -> String {
@@ -137,10 +143,10 @@ mod tests {
         ];
         for (name, changes, fits) in cases {
             let agreement = expected.agreement(Headers::new(&response(changes)));
-            assert_eq!(agreement, fits.then(Agreement::default), "{name}");
+            assert_eq!(agreement.ok(), fits.then(Agreement::default), "{name}");
         }
         let mut twice = response(&[]);
         twice.extend_from_slice(&response(&[]));
-        assert_eq!(expected.agreement(Headers::new(&twice)), None, "two accepts");
+        assert_eq!(expected.agreement(Headers::new(&twice)), Err(ResponseFault::Protocol), "two of each");
     }
 }

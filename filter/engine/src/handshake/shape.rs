@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::decision::reason::Reason;
+use crate::decision::cause::{HandshakeFault, Shown};
 use crate::http::headers::{Headers, Single};
 use crate::http::request::{Protocol, RequestHead};
 
@@ -42,18 +42,23 @@ impl Kind {
 
 /// Judges the shape of a WebSocket handshake. `Ok` holds the client's key, `None` in an extended
 /// CONNECT, which carries none.
-pub(crate) fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, Reason> {
+pub(crate) fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, HandshakeFault> {
     let headers = head.headers();
-    let malformed = Err(Reason::MalformedHandshake);
-    if headers.single(":method") != Single::One(b"GET") || head.connection.protocol == Protocol::Http10 {
-        return malformed;
+    if headers.single(":method") != Single::One(b"GET") {
+        return Err(HandshakeFault::Method);
+    }
+    if head.connection.protocol == Protocol::Http10 {
+        return Err(HandshakeFault::Http10);
     }
     // A list would leave it to each server which of the protocols it takes.
     if headers.list("upgrade").nth(1).is_some() {
-        return malformed;
+        return Err(HandshakeFault::ManyProtocols);
     }
-    if !headers.list_has("connection", b"upgrade") || !head.has_host() {
-        return malformed;
+    if !headers.list_has("connection", b"upgrade") {
+        return Err(HandshakeFault::Connection);
+    }
+    if !head.has_host() {
+        return Err(HandshakeFault::Host);
     }
     let has_body = match headers.single("content-length") {
         Single::Absent => false,
@@ -61,19 +66,21 @@ pub(crate) fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, Reason> {
         Single::Many => true,
     };
     if has_body || headers.has("transfer-encoding") {
-        return malformed;
+        return Err(HandshakeFault::Body);
     }
     match headers.single("sec-websocket-version") {
         Single::One(version) if version.trim_ascii() == b"13" => {}
-        Single::One(_) => return Err(Reason::VersionUnsupported),
-        Single::Absent | Single::Many => return malformed,
+        Single::One(version) => {
+            return Err(HandshakeFault::OtherVersion(Shown::of([version].into_iter())));
+        }
+        Single::Absent | Single::Many => return Err(HandshakeFault::Version),
     }
     if head.connection.protocol == Protocol::Multiplexed {
         return Ok(None);
     }
     match headers.single("sec-websocket-key") {
         Single::One(key) if is_key(key.trim_ascii()) => Ok(Some(key.trim_ascii().to_vec())),
-        Single::One(_) | Single::Absent | Single::Many => malformed,
+        Single::One(_) | Single::Absent | Single::Many => Err(HandshakeFault::Key),
     }
 }
 

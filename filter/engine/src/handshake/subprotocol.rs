@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use postern_config::Subprotocols;
 
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
 use crate::http::headers::{HeaderEdit, is_token};
+use crate::peer::Peer;
 
 /// Names under which known programs carry another protocol inside a WebSocket: websockify and
 /// noVNC (`binary`, `base64`), Guacamole, Kubernetes port forwarding, chisel, wstunnel, and plain
@@ -41,10 +43,10 @@ pub(crate) fn are_well_formed(offers: &[&[u8]]) -> bool {
 }
 
 /// The offers that go up, of those left after tokens were taken out.
-pub(crate) fn judge<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Reason> {
+pub(crate) fn judge<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Violation> {
     let left: Vec<_> = offers.iter().copied().filter(|offer| allowed(rule, offer)).collect();
     if left.is_empty() && (rule.require || !offers.is_empty()) {
-        return Err(Reason::SubprotocolDenied);
+        return Err(Violation::by(Peer::Client, Rule::Subprotocols, Reason::SubprotocolDenied));
     }
     Ok(left)
 }

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use super::Refusal;
 use crate::auth::admit::{Awaited, Rejected};
-use crate::auth::error::{Cause, TokenError};
-use crate::csrf::error::CsrfError;
-use crate::decision::reason::Reason;
+use crate::decision::Violation;
+use crate::decision::cause::{CsrfError, InvalidToken, TokenError};
 
 /// Why judging goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,35 +61,28 @@ impl Waiting {
     }
 }
 
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refuse(refusal)
-    }
-}
-
-impl From<Reason> for Stop {
-    fn from(reason: Reason) -> Self {
-        Refusal::from(reason).into()
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Refuse(violation.into())
     }
 }
 
 impl From<CsrfError> for Stop {
     fn from(error: CsrfError) -> Self {
-        Refusal::from(error).into()
+        Violation::from(error).into()
     }
 }
 
-impl From<Cause> for Stop {
-    fn from(cause: Cause) -> Self {
-        Refusal::from(cause).into()
+impl From<InvalidToken> for Stop {
+    fn from(invalid: InvalidToken) -> Self {
+        Violation::from(TokenError::from(invalid)).into()
     }
 }
 
 impl From<Rejected> for Stop {
     fn from(rejected: Rejected) -> Self {
-        let Rejected { reason, detail, awaits, claims: _ } = rejected;
-        let wait = detail.as_ref().and_then(TokenError::wait);
-        let refusal = Refusal { reason, wait, detail: detail.map(Into::into) };
+        let Rejected { violation, wait, awaits, claims: _ } = rejected;
+        let refusal = Refusal { violation, wait };
         match awaits {
             Some((what, patience)) => Self::Await(what, patience, refusal),
             None => Self::Refuse(refusal),

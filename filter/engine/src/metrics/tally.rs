@@ -1,7 +1,6 @@
 //! What went through, counted without a host call.
 
-use crate::decision::reason::Reason;
-use crate::websocket::frame_reader::Peer;
+use crate::peer::Peer;
 
 /// What became of messages in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,13 +53,14 @@ impl Counts {
         self.0.as_deref_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    pub(crate) fn message(&mut self, sender: Peer, verdict: Result<bool, Reason>) {
-        let messages = self.room().of(sender);
-        match verdict {
-            Ok(true) => messages.allowed += 1,
-            Ok(false) => messages.dropped += 1,
-            Err(_) => messages.refused += 1,
-        }
+    /// A message ended the connection.
+    pub(crate) fn refused(&mut self, sender: Peer) {
+        self.room().of(sender).refused += 1;
+    }
+
+    /// A message was discarded.
+    pub(crate) fn dropped(&mut self, sender: Peer) {
+        self.room().of(sender).dropped += 1;
     }
 
     /// A message was meant for Postern.

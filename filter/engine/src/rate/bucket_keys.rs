@@ -1,15 +1,14 @@
 //! The names of the buckets that one connection shares with others.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use postern_config::{Counted, Per};
 
 use crate::auth::claims::Claims;
-use crate::auth::error::Cause;
 use crate::auth::single_use::Ticket;
+use crate::decision::cause::InvalidToken;
 use crate::rate::slots::{EntryKey, KeySpace};
-use crate::rate::{Charge, Quota};
+use crate::rate::{BucketRequest, Quota};
 use crate::ruleset::{HandshakeRate, Ruleset};
 
 /// What the names are made of, but for the user.
@@ -51,17 +50,14 @@ impl Buckets {
     }
 
     /// What spends a token that opens one connection.
-    pub(crate) fn ticket(&self, claims: &Claims) -> Result<Ticket, Cause> {
+    pub(crate) fn ticket(&self, claims: &Claims) -> Result<Ticket, InvalidToken> {
         Ticket::of(claims, &self.keys)
     }
 
-    /// What a handshake costs by `rates`.
-    pub(crate) fn handshake(&self, rates: &[HandshakeRate], claims: Option<&Claims>) -> VecDeque<Charge> {
-        let charge = |rate: &HandshakeRate| {
-            let key = self.key(Counted::Handshakes, rate.per, &rate.quota, claims);
-            Charge { key, quota: rate.quota, tokens: 1 }
-        };
-        rates.iter().map(charge).collect()
+    /// What a handshake takes by `rate`.
+    pub(crate) fn of_handshake(&self, rate: &HandshakeRate, claims: Option<&Claims>) -> BucketRequest {
+        let key = self.key(Counted::Handshakes, rate.per, &rate.quota, claims);
+        BucketRequest { key, quota: rate.quota, tokens: 1 }
     }
 }
 

@@ -3,9 +3,11 @@
 mod bucket;
 pub(crate) mod bucket_keys;
 pub(crate) mod lease;
+mod shared;
 pub mod slots;
 mod table;
 
 pub(crate) use bucket::Bucket;
 pub use bucket::{Charged, Quota};
-pub use table::{Charge, Outcome, charge};
+pub use shared::Shared;
+pub use table::{BucketRequest, Outcome, charge};

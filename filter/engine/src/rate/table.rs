@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::bucket::{Bucket, Charged, Quota};
 use crate::rate::slots::{DISORDER, EntryKey, KeySpace, Slot};
 
-/// A question to the table.
+/// Tokens to be taken from a bucket of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Charge {
+pub struct BucketRequest {
     /// Whose bucket.
     pub key: EntryKey,
     /// How it fills.
@@ -38,7 +38,7 @@ impl KeySpace {
 
 /// Takes tokens from a bucket of `slot`, and returns the slot's new bytes where they change.
 /// Bytes that are no slot count as an empty one.
-pub fn charge(slot: &[u8], question: &Charge, now: Duration) -> (Outcome, Option<Vec<u8>>) {
+pub fn charge(slot: &[u8], question: &BucketRequest, now: Duration) -> (Outcome, Option<Vec<u8>>) {
     // Another worker may have read the clock a little earlier, and would find it fuller than it is.
     let earlier = now.saturating_sub(DISORDER);
     let slot = Slot::read(slot, question.key, |numbers| bucket_of(*numbers).is_full(earlier));

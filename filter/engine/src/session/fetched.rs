@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Phase, Session};
-use crate::decision::reason::Reason;
-use crate::handshake;
+use crate::auth::admit::revoked;
+use crate::decision::Violation;
+use crate::rate::Shared;
 use crate::remote::Source;
 
 impl Session {
@@ -25,31 +26,28 @@ impl Session {
     }
 
     /// Looks again at what was waited for, and at whom a list names.
-    pub(super) fn on_fetched(&mut self, now: Duration) {
+    pub(super) fn on_fetched(&mut self, shared: &mut dyn Shared, now: Duration) {
         if self.is_waiting() {
-            self.advance_handshake(now);
+            self.advance_handshake(shared, now);
         }
-        let Phase::Open(open) = &mut self.phase else { return };
-        if open.refused().is_some() {
+        let Phase::Open(open) = &self.phase else { return };
+        if open.violation().is_some() {
             return;
         }
-        if open
-            .revocation_subject()
-            .is_some_and(|revocation_subject| self.ruleset.has_revoked(revocation_subject, now))
-        {
-            open.refuse(Reason::TokenRevoked, now);
-        } else {
-            open.look_again(now);
-        }
-        self.tell_refusal();
+        let is_revoked =
+            open.revocation_subject().is_some_and(|subject| self.ruleset.has_revoked(subject, now));
+        self.act(|open| match is_revoked {
+            true => open.refuse(revoked(), now),
+            false => open.look_again(now),
+        });
         self.send();
     }
 
     /// Refuses a handshake that waits.
-    pub(super) fn refuse_held(&mut self, refusal: handshake::Refusal) {
+    pub(super) fn refuse_held(&mut self, violation: impl Into<Violation>) {
         if let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) {
             let (_, removals) = handshake.into_parts();
-            self.refuse(removals, refusal);
+            self.refuse(removals, violation.into().into());
         }
     }
 }

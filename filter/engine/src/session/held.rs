@@ -5,7 +5,7 @@ use std::time::Duration;
 use postern_config::Compression;
 
 use super::{Awaiting, Phase, Session};
-use crate::decision::reason::Reason;
+use crate::handshake;
 
 impl Session {
     /// Memory that is taken for what the peers have sent, in bytes: what waits to be judged or to be authenticated, and
@@ -36,15 +36,9 @@ impl Session {
     /// Gives that memory back, and ends.
     pub(super) fn give_back(&mut self, now: Duration) {
         match &mut self.phase {
-            Phase::Handshake(_) => self.refuse_held(Reason::MemoryExceeded.into()),
-            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), Reason::MemoryExceeded.into()),
-            Phase::Open(open) => {
-                let refused = open.refused();
-                open.give_back(now);
-                if refused.is_none() {
-                    self.tell_refusal();
-                }
-            }
+            Phase::Handshake(_) => self.refuse_held(handshake::no_memory()),
+            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), handshake::no_memory().into()),
+            Phase::Open(_) => self.act(|open| open.give_back(now)),
             // Its page gets no token.
             _ => self.page = None,
         }

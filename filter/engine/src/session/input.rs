@@ -3,19 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::auth::single_use::Spent;
+use crate::decision::cause::HostFault;
 use crate::http::headers::{Field, Headers};
 use crate::http::request::RequestHead;
-use crate::rate::Outcome;
-use crate::websocket::frame_reader::Peer;
+use crate::peer::Peer;
 
 #[cfg(doc)]
-use super::{Judged, Output, Session};
+use super::{Output, Session};
 
 /// What happens to a session.
 pub enum Input {
-    /// The answer to [`Output::Ask`], or to [`Judged::Ask`].
-    Charged(Outcome),
     /// The request, once.
     Request(RequestHead),
     /// Envoy chose another route once the request was changed, under another policy than the
@@ -24,8 +21,8 @@ pub enum Input {
     /// The response, once: its fields, `:status` included. The others are needed only where
     /// [`Session::reads_response`] says so.
     Response(Vec<Field>),
-    /// The answer to [`Output::Spend`].
-    Spent(Spent),
+    /// The host did not do what it was asked, or has to do: nothing can be judged on.
+    HostFailed(HostFault),
     /// The policy goes away: the connection is to end by this time, since the Unix epoch.
     Drain(Duration),
     /// The stream is over. The last counts are asked for before. Of what was still to be done only [`Output::Tell`] is left.
@@ -54,11 +51,10 @@ impl fmt::Debug for Input {
     /// Shows no value of a field: it may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Charged(outcome) => f.debug_tuple("Charged").field(outcome).finish(),
             Self::Request(head) => f.debug_tuple("Request").field(head).finish(),
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
-            Self::Spent(spent) => f.debug_tuple("Spent").field(spent).finish(),
+            Self::HostFailed(fault) => f.debug_tuple("HostFailed").field(fault).finish(),
             Self::Ended => f.write_str("Ended"),
             Self::Fetched => f.write_str("Fetched"),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),

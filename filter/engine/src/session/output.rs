@@ -1,13 +1,10 @@
 //! What a session asks its host to do.
 
-use crate::auth::single_use::Ticket;
-use crate::decision::detail::Detail;
-use crate::decision::reason::Reason;
+use crate::decision::Violation;
 use crate::http::headers::HeaderEdit;
 use crate::http::reply::Reply;
 use crate::memory::blocks::Blocks;
-use crate::rate::Charge;
-use crate::websocket::frame_reader::Peer;
+use crate::peer::Peer;
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,8 +13,6 @@ pub enum Output {
     Admit(Vec<HeaderEdit>),
     /// The response goes down with these changes.
     AdmitResponse(Vec<HeaderEdit>),
-    /// A bucket is to be charged.
-    Ask(Charge),
     /// These bytes go to the client at once, on the parked stream, which then goes on. They are the
     /// upstream's, so that where they cannot go the stream is to be cut.
     Deliver(Blocks),
@@ -38,8 +33,6 @@ pub enum Output {
     ResumeRequest,
     /// These bytes go to this receiver at once, on the parked stream, which then goes on.
     Send(Peer, Vec<u8>),
-    /// A token that opens one connection only is to be spent.
-    Spend(Ticket),
     /// For metrics, log and access log.
     Tell(Event),
 }
@@ -50,21 +43,17 @@ pub enum Event {
     /// An open connection was ended.
     Closed {
         /// Why.
-        reason: Reason,
-        /// What a problem document would have named the request by.
+        violation: Violation,
+        /// The `instance` that a problem document would have named the request by.
         instance: String,
-        /// What was wrong with what was sent on it.
-        detail: Option<Detail>,
-    },
-    /// A handshake was refused; the detail is for the log.
-    Refused {
-        /// Why.
-        reason: Reason,
-        /// The `instance` of the problem document.
-        instance: String,
-        /// What was wrong with a token.
-        detail: Option<Detail>,
     },
     /// The upstream agreed: frames are judged from here on.
     Opened,
+    /// A handshake was refused.
+    Refused {
+        /// Why.
+        violation: Violation,
+        /// The `instance` of the problem document.
+        instance: String,
+    },
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{Phase, Session};
-use crate::decision::reason::Reason;
+use crate::decision::cause::{FrameFault, HandshakeFault};
+use crate::decision::{Rule, Violation};
 use crate::http::headers::{Field, HeaderEdit, Headers};
-use crate::websocket::frame_reader::Peer;
+use crate::peer::Peer;
 
 impl Session {
     /// Whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not, they
@@ -25,16 +26,16 @@ impl Session {
     }
 
     /// Ends the session: behind trailers nothing can come, and what is held must not go on with them.
-    pub(super) fn on_trailers(&mut self, now: Duration) {
+    pub(super) fn on_trailers(&mut self, sender: Peer, now: Duration) {
         match &mut self.phase {
-            Phase::Handshake(_) => self.refuse_held(Reason::MalformedHandshake.into()),
-            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), Reason::MalformedHandshake.into()),
-            Phase::Open(open) => {
-                let refused = open.refused();
-                open.refuse(Reason::ProtocolError, now);
-                if refused.is_none() {
-                    self.tell_refusal();
-                }
+            Phase::Handshake(_) => self.refuse_held(HandshakeFault::Trailers),
+            Phase::AwaitingResponse(_) => {
+                self.refuse(Vec::new(), Violation::from(HandshakeFault::Trailers).into())
+            }
+            Phase::Open(_) => {
+                let fault = FrameFault::Trailers;
+                let violation = Violation::by(sender, Rule::Protocol, fault.reason()).because(fault);
+                self.act(|open| open.refuse(violation, now));
                 self.send();
             }
             _ => {}

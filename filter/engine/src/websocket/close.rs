@@ -1,5 +1,6 @@
 //! Close frames (RFC 6455 §5.5.1): those of Postern's own, and the bodies of the peers'.
 
+use crate::decision::cause::FrameFault;
 use crate::decision::reason::Reason;
 use crate::websocket::mask::Mask;
 use crate::websocket::utf8::{InvalidUtf8, Utf8};
@@ -15,7 +16,7 @@ pub(crate) struct CloseBody {
 
 impl CloseBody {
     /// Reads more of the body, which `mask` is on.
-    pub(crate) fn push(&mut self, masked: &[u8], mask: Mask) -> Result<(), Reason> {
+    pub(crate) fn push(&mut self, masked: &[u8], mask: Mask) -> Result<(), FrameFault> {
         let mut code_bytes = 0;
         for (byte, key) in masked.iter().zip(mask.bytes()) {
             if self.has_code {
@@ -25,18 +26,18 @@ impl CloseBody {
             match self.half_a_code.take() {
                 None if may_begin_a_code(byte ^ key) => self.half_a_code = Some(byte ^ key),
                 Some(high) if may_be_sent(u16::from_be_bytes([high, byte ^ key])) => self.has_code = true,
-                _ => return Err(Reason::ProtocolError),
+                _ => return Err(FrameFault::CloseCode),
             }
         }
         let reason = masked.get(code_bytes..).unwrap_or_default();
-        self.reason.push(reason, mask.after(code_bytes)).map_err(|InvalidUtf8| Reason::InvalidUtf8)
+        self.reason.push(reason, mask.after(code_bytes)).map_err(|InvalidUtf8| FrameFault::CloseReason)
     }
 
     /// Judges the body once all of it has come.
-    pub(crate) fn end(&self) -> Result<(), Reason> {
+    pub(crate) fn end(&self) -> Result<(), FrameFault> {
         match (self.half_a_code, self.reason.is_complete()) {
-            (Some(_), _) => Err(Reason::ProtocolError),
-            (None, false) => Err(Reason::InvalidUtf8),
+            (Some(_), _) => Err(FrameFault::HalfACode),
+            (None, false) => Err(FrameFault::CloseReason),
             (None, true) => Ok(()),
         }
     }
@@ -80,7 +81,7 @@ fn frame(reason: Reason, key: Option<[u8; 4]>) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn judge(body: &[u8], piece: usize) -> Result<(), Reason> {
+    fn judge(body: &[u8], piece: usize) -> Result<(), FrameFault> {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         let mut masked = vec![0; body.len()];
         Mask::new(key).remove(body, &mut masked);
@@ -96,15 +97,15 @@ mod tests {
         let body = |code: u16, reason: &[u8]| [&code.to_be_bytes(), reason].concat();
         for piece in [1, 2, 3, 200] {
             assert_eq!(judge(b"", piece), Ok(()), "no body");
-            assert_eq!(judge(&[3], piece), Err(Reason::ProtocolError), "half a code");
+            assert_eq!(judge(&[3], piece), Err(FrameFault::HalfACode), "half a code");
             for code in 0..=u16::MAX {
                 let defined = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
-                let expected = if defined { Ok(()) } else { Err(Reason::ProtocolError) };
+                let expected = if defined { Ok(()) } else { Err(FrameFault::CloseCode) };
                 assert_eq!(judge(&body(code, b"bye"), piece), expected, "{code}");
             }
             assert_eq!(judge(&body(1000, "ἀντίο".as_bytes()), piece), Ok(()));
-            assert_eq!(judge(&body(1000, b"\xce"), piece), Err(Reason::InvalidUtf8), "an end too soon");
-            assert_eq!(judge(&body(1000, b"\xce\x20"), piece), Err(Reason::InvalidUtf8));
+            assert_eq!(judge(&body(1000, b"\xce"), piece), Err(FrameFault::CloseReason), "an end too soon");
+            assert_eq!(judge(&body(1000, b"\xce\x20"), piece), Err(FrameFault::CloseReason));
         }
     }
 
@@ -112,7 +113,7 @@ mod tests {
     fn a_code_is_refused_at_its_first_byte_where_that_decides() {
         for high in 0..=u8::MAX {
             let hopeless = (0..=u8::MAX).all(|low| !may_be_sent(u16::from_be_bytes([high, low])));
-            let expected = if hopeless { Err(Reason::ProtocolError) } else { Ok(()) };
+            let expected = if hopeless { Err(FrameFault::CloseCode) } else { Ok(()) };
             assert_eq!(CloseBody::default().push(&[high], Mask::default()), expected, "{high:#04x}");
         }
     }

@@ -4,7 +4,6 @@
 //! payload is let through. It reads no payload and knows no time; what a payload says is judged in
 //! [`proof`](crate::connection::proof), rates in [`rates`](crate::connection::rates).
 
-mod fault;
 mod skim;
 
 use std::ops::Range;
@@ -12,31 +11,14 @@ use std::ops::Range;
 use postern_config::MessageType;
 
 use crate::connection::ping::PAYLOAD_LEN;
+use crate::decision::cause::{FrameFault, LimitExceeded, Measure};
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::peer::Peer;
 use crate::websocket::inflate;
 use crate::websocket::{Chunk, Unreadable};
-use crate::websocket::{FrameHeader, MAX_HEADER_LEN, OpCode};
-pub use fault::Fault;
+use crate::websocket::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
 pub(crate) use skim::Run;
-
-/// Who sends into a reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// Its frames are masked.
-    Client,
-    /// Its frames are not.
-    Upstream,
-}
-
-impl Peer {
-    /// The one that it talks to.
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Upstream,
-            Self::Upstream => Self::Client,
-        }
-    }
-}
 
 /// What a reader lets through.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +69,8 @@ pub(crate) enum Step {
     Frame(Frame),
     /// Payload of the last frame.
     Payload(Range<usize>),
-    /// A header that may not pass, and what it breaks if that is RFC 6455. The reader stands before it.
-    Violation(Reason, Option<Fault>),
+    /// A header that may not pass. The reader stands before it.
+    Violation(Box<Violation>),
 }
 
 /// The header of a frame.
@@ -180,7 +162,7 @@ impl FrameReader {
             Ok(Some(header)) => header,
             Ok(None) => {
                 if let Err(fault) = self.judge_start(bytes) {
-                    return Ok(fault.into());
+                    return Ok(self.broken(fault));
                 }
                 // An incomplete header is shorter than a whole one, so it is always held.
                 return Ok(match Held::new(bytes) {
@@ -188,17 +170,20 @@ impl FrameReader {
                         self.held = held;
                         Step::End
                     }
-                    None => Step::Violation(Reason::Internal, None),
+                    None => Step::Violation(Box::new(Violation::new(Rule::Protocol, Reason::Internal))),
                 });
             }
-            Err(malformed) => return Ok(Fault::from(malformed).into()),
+            Err(MalformedHeader::LengthNotMinimal) => {
+                return Ok(self.broken(FrameFault::LengthNotMinimal));
+            }
+            Err(MalformedHeader::LengthTopBit) => return Ok(self.broken(FrameFault::LengthTopBit)),
         };
         if let Err(fault) = self.judge_start(bytes) {
-            return Ok(fault.into());
+            return Ok(self.broken(fault));
         }
         let starts_message = match self.judge(&header) {
             Ok(starts_message) => starts_message,
-            Err(reason) => return Ok(Step::Violation(reason, None)),
+            Err(violation) => return Ok(Step::Violation(violation)),
         };
         let end = position + header.len.saturating_sub(self.held.as_slice().len());
         self.payload_left = header.payload_len;
@@ -216,7 +201,7 @@ impl FrameReader {
 
     /// What the first two bytes of a header tell, as soon as they are there (§5.2, §5.4, §5.5). A Pong of a client's passes
     /// without a mask if it is as long as an answer to a Ping of Postern's own: whether it is one is to be asked then.
-    fn judge_start(&self, header: &[u8]) -> Result<(), Fault> {
+    fn judge_start(&self, header: &[u8]) -> Result<(), FrameFault> {
         let Some(first) = header.first() else { return Ok(()) };
         let opcode = OpCode::of(*first);
         let fin = first & 0x80 != 0;
@@ -225,11 +210,11 @@ impl FrameReader {
         let rsv1 = self.limits.compressible && (opcode == OpCode::TEXT || opcode == OpCode::BINARY);
         let reserved_bits = first & if rsv1 { 0x30 } else { 0x70 };
         match (opcode.is_control(), continues, self.message.is_some()) {
-            _ if reserved_bits != 0 => return Err(Fault::ReservedBit),
-            _ if opcode.is_reserved() => return Err(Fault::ReservedOpcode),
-            (true, ..) if !fin => return Err(Fault::LongControl),
-            (false, true, false) => return Err(Fault::Continuation),
-            (false, false, true) => return Err(Fault::Interrupted),
+            _ if reserved_bits != 0 => return Err(FrameFault::ReservedBit),
+            _ if opcode.is_reserved() => return Err(FrameFault::ReservedOpcode),
+            (true, ..) if !fin => return Err(FrameFault::FragmentedControl),
+            (false, true, false) => return Err(FrameFault::Continuation),
+            (false, false, true) => return Err(FrameFault::Interrupted),
             _ => {}
         }
         let Some(second) = header.get(1) else { return Ok(()) };
@@ -237,46 +222,53 @@ impl FrameReader {
         let length = second & 0x7f;
         let may_be_an_answer = opcode == OpCode::PONG && usize::from(length) == PAYLOAD_LEN;
         match (self.sender, masked) {
-            (Peer::Client, false) if !may_be_an_answer => Err(Fault::NotMasked),
-            (Peer::Upstream, true) => Err(Fault::Masked),
-            _ if opcode.is_control() && length > 125 => Err(Fault::LongControl),
-            _ if opcode == OpCode::CLOSE && length == 1 => Err(Fault::HalfACode),
+            (Peer::Client, false) if !may_be_an_answer => Err(FrameFault::NotMasked),
+            (Peer::Upstream, true) => Err(FrameFault::Masked),
+            _ if opcode.is_control() && length > 125 => Err(FrameFault::ControlTooLong),
+            _ if opcode == OpCode::CLOSE && length == 1 => Err(FrameFault::HalfACode),
             _ => Ok(()),
         }
     }
 
     /// Judges a header that is well formed against the limits, and says whether it starts a message.
-    fn judge(&mut self, header: &FrameHeader) -> Result<bool, Reason> {
+    fn judge(&mut self, header: &FrameHeader) -> Result<bool, Box<Violation>> {
         if header.opcode.is_control() {
             return Ok(false);
         }
         let denied = (header.opcode == OpCode::TEXT && !self.limits.text)
             || (header.opcode == OpCode::BINARY && !self.limits.binary);
+        let sender = self.sender;
         if denied {
-            return Err(Reason::TypeDenied);
+            return Err(Box::new(Violation::by(sender, Rule::Types(sender), Reason::TypeDenied)));
         }
-        if header.payload_len > self.limits.max_frame_bytes {
-            return Err(Reason::FrameTooBig);
+        let (len, most) = (header.payload_len, self.limits.max_frame_bytes);
+        if len > most {
+            let violation = Violation::by(sender, Rule::MaxFrameBytes(sender), Reason::FrameTooBig);
+            return Err(exceeds(violation, Measure::FrameBytes, len, most));
         }
         let compressed = header.is_compressed();
         let so_far = self.message.unwrap_or(OpenMessage { bytes: 0, fragments: 0, compressed });
         let bytes = so_far.bytes.saturating_add(header.payload_len);
-        if bytes > self.limits.max_wire_bytes(so_far.compressed) {
-            return Err(Reason::MessageTooBig);
+        let most = self.limits.max_wire_bytes(so_far.compressed);
+        if bytes > most {
+            let violation = Violation::by(sender, Rule::MaxMessageBytes(sender), Reason::MessageTooBig);
+            return Err(exceeds(violation, Measure::MessageBytes, bytes, most));
         }
         let fragments = so_far.fragments.saturating_add(1);
-        if fragments > self.limits.max_fragments {
-            return Err(Reason::TooManyFragments);
+        let most = self.limits.max_fragments;
+        if fragments > most {
+            let violation = Violation::by(sender, Rule::MaxFragments(sender), Reason::TooManyFragments);
+            return Err(exceeds(violation, Measure::Fragments, fragments.into(), most.into()));
         }
         let starts_message = self.message.is_none();
         self.message = (!header.fin).then_some(OpenMessage { bytes, fragments, ..so_far });
         Ok(starts_message)
     }
-}
 
-impl From<Fault> for Step {
-    fn from(fault: Fault) -> Self {
-        Self::Violation(Reason::ProtocolError, Some(fault))
+    #[cold]
+    fn broken(&self, fault: FrameFault) -> Step {
+        let violation = Violation::by(self.sender, Rule::Protocol, fault.reason());
+        Step::Violation(Box::new(violation.because(fault)))
     }
 }
 
@@ -338,6 +330,11 @@ impl Held {
     fn is_empty(&self) -> bool {
         self.len == 0
     }
+}
+
+#[cold]
+fn exceeds(violation: Violation, measure: Measure, value: u64, limit: u64) -> Box<Violation> {
+    Box::new(violation.because(LimitExceeded { measure, value, limit }))
 }
 
 /// The held bytes and as many of the chunk's as any header needs.

@@ -26,7 +26,7 @@ use miniz_oxide::inflate::core::inflate_flags::{
 };
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
-use crate::decision::reason::Reason;
+use crate::decision::cause::FrameFault;
 
 /// How one direction compresses (RFC 7692 §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,11 +119,11 @@ impl Inflater {
 
     /// Takes the next unmasked payload bytes of a message, in any pieces. What they inflate to goes
     /// to `sink` in pieces of at most the window's size; its error is passed on at once.
-    pub fn push(
+    pub fn push<E: From<FrameFault>>(
         &mut self,
         input: &[u8],
-        sink: &mut impl FnMut(&[u8]) -> Result<(), Reason>,
-    ) -> Result<(), Reason> {
+        sink: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let inflated = self.inflate(input, sink);
         if inflated.is_err() {
             self.reset();
@@ -132,15 +132,19 @@ impl Inflater {
     }
 
     /// Ends the message. What is pushed from here on is the next one.
-    pub fn finish(&mut self) -> Result<(), Reason> {
+    pub fn finish(&mut self) -> Result<(), FrameFault> {
         // Whoever took the tail off took off lengths: it is nothing of what was said.
-        let place = self.inflate(&TAIL, &mut |_| Err(Reason::ProtocolError));
+        let place = self.inflate(&TAIL, &mut |_| Err(FrameFault::DeflateUnfinished));
         let whole = place == Ok(Place::Boundary);
         if !whole || !self.context.takeover {
             self.reset();
         }
         self.message = None;
-        if whole { Ok(()) } else { Err(Reason::ProtocolError) }
+        match place {
+            Ok(Place::Boundary) => Ok(()),
+            Ok(Place::Unknown) => Err(FrameFault::DeflateUnfinished),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Forgets the message that is open, and all history: what a message without its end put out
@@ -162,11 +166,11 @@ impl Inflater {
         if self.message.is_none() { self.held() } else { 0 }
     }
 
-    fn inflate(
+    fn inflate<E: From<FrameFault>>(
         &mut self,
         mut input: &[u8],
-        sink: &mut impl FnMut(&[u8]) -> Result<(), Reason>,
-    ) -> Result<Place, Reason> {
+        sink: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Place, E> {
         let history = &mut self.history;
         if history.ring.is_empty() {
             history.ring = vec![0; self.context.window()];
@@ -192,7 +196,7 @@ impl Inflater {
                     message.end_block()?;
                     message.decompressor.init();
                 }
-                _ => return Err(Reason::ProtocolError),
+                _ => return Err(FrameFault::Deflate.into()),
             }
             if input.is_empty() {
                 return Ok(message.place(status));
@@ -242,7 +246,7 @@ impl Message {
 
     /// Counts the block that begins with `input`, if one does, ahead of its tables. Whether it has a code is in its second
     /// and third bit (RFC 1951 §3.2.3), of which the last octet before may have some.
-    fn begin_block(&mut self, input: &[u8]) -> Result<(), Reason> {
+    fn begin_block(&mut self, input: &[u8]) -> Result<(), FrameFault> {
         let (true, Some(first)) = (self.starts_block, input.first()) else { return Ok(()) };
         self.starts_block = false;
         let state = self.decompressor.block_boundary_state().unwrap_or_default();
@@ -252,13 +256,13 @@ impl Message {
         }
         self.coded += 1;
         let most = CODED + (self.consumed + self.produced) / BYTES_PER_CODED;
-        if self.coded <= most { Ok(()) } else { Err(Reason::ProtocolError) }
+        if self.coded <= most { Ok(()) } else { Err(FrameFault::DeflateBlocks) }
     }
 
-    fn end_block(&mut self) -> Result<(), Reason> {
+    fn end_block(&mut self) -> Result<(), FrameFault> {
         self.starts_block = true;
         self.blocks += 1;
-        if self.blocks <= max_blocks(self.produced) { Ok(()) } else { Err(Reason::ProtocolError) }
+        if self.blocks <= max_blocks(self.produced) { Ok(()) } else { Err(FrameFault::DeflateBlocks) }
     }
 
     /// Where this stands, all input read. Bits left of an octet belong to the next block.

@@ -15,4 +15,3 @@ pub(crate) mod utf8;
 pub use chunk::{Chunk, Unreadable};
 pub(crate) use chunk::{PAYLOAD_WINDOW, Start};
 pub use frame::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
-pub use frame_reader::{Fault, Peer};

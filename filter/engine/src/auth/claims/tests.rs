@@ -129,7 +129,7 @@ fn the_subject_is_the_claim_that_the_provider_names_and_text() {
         let claims = Claims::accept(payload, keyring.providers(&["main".into()])[0], now());
         claims.map(|claims| claims.subject().map(str::to_owned))
     };
-    let wrong_type = |claim| Err(Cause::ClaimType(claim).into());
+    let wrong_type = |claim| Err(InvalidToken::ClaimType(claim).into());
     for (claim, said, expected) in [
         ("sub", json!({}), Ok(Some("alice".to_owned()))),
         ("email", json!({"email": "bob@example.com"}), Ok(Some("bob@example.com".to_owned()))),

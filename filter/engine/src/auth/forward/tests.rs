@@ -4,7 +4,7 @@ use super::*;
 use crate::auth::minting::{self, keyring, now, public_provider};
 
 /// What the header becomes when its claim is `value`.
-fn forwarded(value: Value) -> Result<HeaderEdit, Cause> {
+fn forwarded(value: Value) -> Result<HeaderEdit, InvalidToken> {
     let keyring = keyring([public_provider()]);
     let payload = minting::claims_with("claim", value);
     let claims = Claims::accept(payload, keyring.providers(&["main".into()])[0], now()).unwrap();
@@ -77,7 +77,7 @@ fn a_value_that_a_service_could_read_as_another_is_refused() {
         (json!([{"a": 1}]), Unfit::Structure),
         (json!(["a", null]), Unfit::Structure),
     ] {
-        assert_eq!(forwarded(value.clone()), Err(Cause::Forward(unfit)), "{value}");
+        assert_eq!(forwarded(value.clone()), Err(InvalidToken::Forward(unfit)), "{value}");
     }
 }
 

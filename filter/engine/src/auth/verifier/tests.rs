@@ -3,10 +3,10 @@ use postern_config::{Algorithm as Allowed, Audiences, Issuer, KeySource, Provide
 use serde_json::json;
 
 use super::*;
-use crate::auth::error::ClaimName;
 use crate::auth::forgeries::FORGERIES_A_MINUTE;
 use crate::auth::keys::Keyring;
 use crate::auth::minting::*;
+use crate::decision::cause::ClaimName;
 use crate::strict_json::JsonError;
 
 mod attacks;
@@ -30,7 +30,7 @@ fn verdict_of(
     verify(token.as_ref(), &keyring(providers).providers(&names), now)
 }
 
-fn refused(cause: Cause) -> Option<TokenError> {
+fn refused(cause: InvalidToken) -> Option<TokenError> {
     Some(TokenError::Invalid(cause))
 }
 
@@ -74,7 +74,7 @@ fn a_kid_picks_its_key_and_says_nothing_about_a_shared_secret() {
 fn times_are_judged_by_the_clock_that_is_passed_in() {
     let skewed = claims();
     let expired = || Some(TokenError::Expired);
-    let early = refused(Cause::NotYetValid);
+    let early = refused(InvalidToken::NotYetValid);
     let not_before = claims_with("nbf", json!(NOW + 100));
     let fraction = claims_with("exp", json!(NOW as f64 + 0.5));
     for (name, claims, offset_ms, expected) in [
@@ -104,8 +104,8 @@ fn times_beyond_all_bounds_are_numbers_like_others() {
         ("exp", json!(u64::MAX), None),
         ("exp", json!(1e300), None),
         ("nbf", json!(-1e300), None),
-        ("nbf", json!(u64::MAX), refused(Cause::NotYetValid)),
-        ("nbf", json!(1e300), refused(Cause::NotYetValid)),
+        ("nbf", json!(u64::MAX), refused(InvalidToken::NotYetValid)),
+        ("nbf", json!(1e300), refused(InvalidToken::NotYetValid)),
         ("iat", json!(1e300), None),
         ("iat", json!(-5), None),
     ] {
@@ -157,7 +157,7 @@ fn a_provider_takes_tokens_of_any_of_its_issuers_and_of_tenants_that_are_allowed
         "one",
         "",
     ] {
-        assert_eq!(verdict(iss).err(), refused(Cause::UnknownIssuer), "{iss}");
+        assert_eq!(verdict(iss).err(), refused(InvalidToken::UnknownIssuer), "{iss}");
     }
 }
 
@@ -181,7 +181,11 @@ fn of_providers_with_one_issuer_the_algorithm_chooses_and_no_secret_meets_a_publ
     assert_eq!(verdict(&mint(Algorithm::HS256, &claims())), Ok("legacy".to_owned()));
     assert_eq!(verdict(&mint(Algorithm::ES256, &claims())), Ok("later".to_owned()));
     for algorithm in [Algorithm::HS512, Algorithm::ES384, Algorithm::RS256, Algorithm::EdDSA] {
-        assert_eq!(verdict(&mint(algorithm, &claims())).err(), refused(Cause::Algorithm), "{algorithm:?}");
+        assert_eq!(
+            verdict(&mint(algorithm, &claims())).err(),
+            refused(InvalidToken::Algorithm),
+            "{algorithm:?}"
+        );
     }
     let jwk = issuer_keys()["keys"][1].clone();
     let text = |name: &str| jwk[name].as_str().unwrap().to_owned();
@@ -190,13 +194,13 @@ fn of_providers_with_one_issuer_the_algorithm_chooses_and_no_secret_meets_a_publ
         let secret = EncodingKey::from_secret(&public);
         for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"p256"}"#] {
             let forged = sign(header, &claims().to_string(), &secret, Algorithm::HS256);
-            assert_eq!(verdict(&forged).err(), refused(Cause::Signature));
+            assert_eq!(verdict(&forged).err(), refused(InvalidToken::Signature));
         }
     }
     let by_secret = mint(Algorithm::HS256, &claims());
     let (_, signature) = by_secret.rsplit_once('.').unwrap();
     let renamed = format!("{}.{}.{signature}", encode(r#"{"alg":"ES256"}"#), encode(claims().to_string()));
-    assert_eq!(verdict(&renamed).err(), refused(Cause::Signature));
+    assert_eq!(verdict(&renamed).err(), refused(InvalidToken::Signature));
 }
 
 #[test]
@@ -214,7 +218,7 @@ fn of_providers_without_an_issuer_the_algorithm_chooses_too() {
     };
     assert_eq!(verdict(Algorithm::HS256), Ok("short".to_owned()));
     assert_eq!(verdict(Algorithm::HS512), Ok("long".to_owned()));
-    assert_eq!(verdict(Algorithm::HS384).err(), refused(Cause::Algorithm));
+    assert_eq!(verdict(Algorithm::HS384).err(), refused(InvalidToken::Algorithm));
 }
 
 #[test]
@@ -225,9 +229,9 @@ fn another_claim_says_whom_a_token_is_for_where_the_policy_names_it() {
         let provider = Provider { audiences: bound(claim, ["chat", "video"]), ..public_provider() };
         verdict_of([provider], mint(Algorithm::EdDSA, &claims), now()).err()
     };
-    let elsewhere = |claim| refused(Cause::Audience(ClaimName::of(claim)));
-    let absent = |claim| refused(Cause::NoAudience(ClaimName::of(claim)));
-    let wrong_type = |claim| refused(Cause::ClaimType(ClaimName::of(claim)));
+    let elsewhere = |claim| refused(InvalidToken::Audience(ClaimName::of(claim)));
+    let absent = |claim| refused(InvalidToken::NoAudience(ClaimName::of(claim)));
+    let wrong_type = |claim| refused(InvalidToken::ClaimType(ClaimName::of(claim)));
     for (claim, said, expected) in [
         ("client_id", json!({"client_id": "chat"}), None),
         ("azp", json!({"azp": "video", "aud": 7}), None),
@@ -257,7 +261,7 @@ fn tokens_for_anybody_pass_only_where_the_policy_says_so() {
     let elsewhere = claims_with("iss", json!("https://evil.example/"));
     assert_eq!(
         verdict_of([unbound()], mint(Algorithm::EdDSA, &elsewhere), now()).err(),
-        refused(Cause::UnknownIssuer)
+        refused(InvalidToken::UnknownIssuer)
     );
 }
 
@@ -308,7 +312,7 @@ fn a_provider_without_an_issuer_is_chosen_only_when_no_issuer_matches() {
     assert_eq!(chosen(hs256("elsewhere")).unwrap(), "nameless");
     assert_eq!(chosen(mint(Algorithm::HS256, &claims_without("iss"))).unwrap(), "nameless");
     // An issuer that matches is never passed over, even for a key that would verify.
-    assert_eq!(chosen(hs256(ISSUER)).err(), refused(Cause::Algorithm));
+    assert_eq!(chosen(hs256(ISSUER)).err(), refused(InvalidToken::Algorithm));
 }
 
 #[test]
@@ -318,7 +322,7 @@ fn the_size_is_bounded_before_and_after_the_provider_is_known() {
     let edge = |max| Provider { max_token_bytes: max, ..secret_provider() };
     let main = |max| Provider { max_token_bytes: max, ..public_provider() };
     assert!(verdict_of([edge(length), main(1)], &token, now()).is_ok());
-    let too_long = refused(Cause::TooLong);
+    let too_long = refused(InvalidToken::TooLong);
     assert_eq!(verdict_of([edge(length - 1), main(length)], &token, now()).err(), too_long);
     assert_eq!(verdict_of([edge(length - 1), main(1)], vec![b'.'; token.len()], now()).err(), too_long);
     assert_eq!(verdict_of([], &token, now()).err(), too_long);
@@ -339,7 +343,7 @@ fn a_provider_without_keys_awaits_them_and_refuses_what_they_cannot_help() {
     let verdict = |token: String| verify(token.as_bytes(), &keyring.providers(&["main".into()]), now()).err();
     let awaits = TokenError::AwaitsKeys(Missing::Keys, Duration::from_secs(2));
     assert_eq!(verdict(mint(Algorithm::EdDSA, &claims())), Some(awaits));
-    assert_eq!(verdict(mint(Algorithm::HS256, &claims())), refused(Cause::Algorithm));
+    assert_eq!(verdict(mint(Algorithm::HS256, &claims())), refused(InvalidToken::Algorithm));
 }
 
 #[test]
@@ -360,11 +364,14 @@ fn a_token_without_kid_makes_us_try_a_bounded_number_of_keys() {
         verdict_of([provider(keys)], &token, now())
     };
     assert!(last_of(MAX_KEYS_TRIED).is_ok(), "keys of other types do not count");
-    assert_eq!(last_of(MAX_KEYS_TRIED + 1).err(), refused(Cause::KeyIdMissing));
-    assert_eq!(verdict_of([provider(vec![nameless(1)])], &token, now()).err(), refused(Cause::KeyMismatch));
+    assert_eq!(last_of(MAX_KEYS_TRIED + 1).err(), refused(InvalidToken::KeyIdMissing));
+    assert_eq!(
+        verdict_of([provider(vec![nameless(1)])], &token, now()).err(),
+        refused(InvalidToken::KeyMismatch)
+    );
     assert_eq!(
         verdict_of([provider(vec![other(); MAX_KEYS_TRIED])], &token, now()).err(),
-        refused(Cause::Signature)
+        refused(InvalidToken::Signature)
     );
 }
 
@@ -384,7 +391,7 @@ fn of_keys_that_may_have_signed_those_are_tried_that_verified_a_token_last() {
     let verdict =
         |provider: &KeyedProvider, number| verify(token(number).as_bytes(), &[provider], now()).err();
     provider.keys = before(MAX_KEYS_TRIED);
-    assert_eq!(verdict(&provider, 1), refused(Cause::KeyIdMissing));
+    assert_eq!(verdict(&provider, 1), refused(InvalidToken::KeyIdMissing));
     provider.keys = before(MAX_KEYS_TRIED - 1);
     assert_eq!(verdict(&provider, 2), None);
     provider.keys = before(2 * MAX_KEYS_TRIED);
@@ -411,7 +418,7 @@ fn an_address_that_sends_forged_tokens_has_to_wait_and_honest_ones_behind_it_kee
     }
     assert!(verdict(b"a", &known, now()).is_ok());
     for number in 0..FORGERIES_A_MINUTE {
-        assert_eq!(verdict(b"a", &forged, now()).err(), refused(Cause::Signature), "{number}");
+        assert_eq!(verdict(b"a", &forged, now()).err(), refused(InvalidToken::Signature), "{number}");
     }
     let wait = Some(TokenError::TooManyForged(Duration::from_millis(600)));
     assert_eq!(verdict(b"a", &forged, now()).err(), wait);
@@ -421,7 +428,7 @@ fn an_address_that_sends_forged_tokens_has_to_wait_and_honest_ones_behind_it_kee
     assert!(verdict(b"a", &secret, now()).is_ok(), "a shared secret costs nothing to speak of");
     assert!(verdict(b"b", &fresh, now()).is_ok(), "another address");
     let later = now() + Duration::from_millis(600);
-    assert_eq!(verdict(b"a", &forged, later).err(), refused(Cause::Signature));
+    assert_eq!(verdict(b"a", &forged, later).err(), refused(InvalidToken::Signature));
     assert!(matches!(verdict(b"a", &forged, later).err(), Some(TokenError::TooManyForged(_))));
 }
 
@@ -459,7 +466,10 @@ fn a_key_of_another_issuer_does_not_sign_for_this_one() {
     };
     let forge = |header: &str, key: &EncodingKey| sign(header, &claims().to_string(), key, Algorithm::RS256);
     let forged = forge(r#"{"alg":"RS256","kid":"rsa"}"#, &other_rsa());
-    assert_eq!(verdict_of([theirs, public_provider()], forged, now()).err(), refused(Cause::Signature));
+    assert_eq!(
+        verdict_of([theirs, public_provider()], forged, now()).err(),
+        refused(InvalidToken::Signature)
+    );
 }
 
 #[test]
@@ -469,7 +479,7 @@ fn a_token_that_was_verified_is_judged_anew_in_all_but_its_signature() {
     let token = mint(Algorithm::ES256, &claims_with("nbf", json!(NOW)));
     let verdict = |seconds| verify(token.as_bytes(), &providers, Duration::from_secs(seconds)).err();
     assert_eq!(verdict(NOW), None);
-    assert_eq!(verdict(NOW - 31), refused(Cause::NotYetValid));
+    assert_eq!(verdict(NOW - 31), refused(InvalidToken::NotYetValid));
     assert_eq!(verdict(NOW + 329), None);
     assert_eq!(verdict(NOW + 330), Some(TokenError::Expired));
     assert_eq!(verdict(NOW), None, "also when a clock is set back");
@@ -477,12 +487,12 @@ fn a_token_that_was_verified_is_judged_anew_in_all_but_its_signature() {
     provider.audiences = bound("aud", ["mail"]);
     assert_eq!(
         verify(token.as_bytes(), &[&provider], now()).err(),
-        refused(Cause::Audience(ClaimName::of("aud")))
+        refused(InvalidToken::Audience(ClaimName::of("aud")))
     );
     provider.algorithms = vec![Algorithm::RS256];
-    assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(Cause::Algorithm));
+    assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(InvalidToken::Algorithm));
     provider.max_token_bytes = 1;
-    assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(Cause::TooLong));
+    assert_eq!(verify(token.as_bytes(), &[&provider], now()).err(), refused(InvalidToken::TooLong));
 }
 
 #[test]
@@ -496,9 +506,9 @@ fn a_token_that_was_verified_is_worth_nothing_once_its_key_is_gone() {
     assert_eq!(verdict(&provider), None);
     let theirs = read(jwk(&other_rsa(), Algorithm::RS256, Some("rsa")));
     for (name, keys, expected) in [
-        ("another key under its name", theirs, refused(Cause::Signature)),
-        ("another name", read(issuer_keys()["keys"][1].clone()), refused(Cause::KeyUnknown)),
-        ("no key", Vec::new(), refused(Cause::KeyUnknown)),
+        ("another key under its name", theirs, refused(InvalidToken::Signature)),
+        ("another name", read(issuer_keys()["keys"][1].clone()), refused(InvalidToken::KeyUnknown)),
+        ("no key", Vec::new(), refused(InvalidToken::KeyUnknown)),
         ("the same key, read again", read(issuer_keys()["keys"][0].clone()), None),
     ] {
         provider.keys = Keys::Public(keys);

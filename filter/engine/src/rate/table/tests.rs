@@ -15,7 +15,7 @@ fn quota(limit: u64, window: Duration) -> Quota {
     Quota::new(&Rate { count, per, limit, window, burst: limit, on_exceed })
 }
 
-fn charge_at(host: &mut Host, question: &Charge, now: Duration) -> Outcome {
+fn charge_at(host: &mut Host, question: &BucketRequest, now: Duration) -> Outcome {
     host.change(question.key.slot(), |slot| charge(slot, question, now))
 }
 
@@ -25,7 +25,7 @@ fn every_subject_has_a_bucket_of_its_own() {
     let quota = quota(2, Duration::from_secs(60));
     let mut host = Host::default();
     for subject in [b"198.51.100.1".as_slice(), b"198.51.100.2"] {
-        let question = Charge { key: keys.key(&[b"chat"], &quota, subject), quota, tokens: 1 };
+        let question = BucketRequest { key: keys.key(&[b"chat"], &quota, subject), quota, tokens: 1 };
         let outcomes: Vec<_> = (0..3).map(|_| charge_at(&mut host, &question, START)).collect();
         assert_eq!(outcomes[..2], [Outcome::Charged(Charged::Taken); 2]);
         assert_eq!(outcomes[2], Outcome::Charged(Charged::Wait(Duration::from_secs(30))));
@@ -36,7 +36,8 @@ fn every_subject_has_a_bucket_of_its_own() {
 fn a_worker_that_read_the_clock_before_another_used_the_bucket_up_finds_it_used_up() {
     let quota = quota(40, Duration::from_secs(3600));
     let keys = KeySpace::new([7; 16]);
-    let question = |tokens| Charge { key: keys.key(&[b"chat"], &quota, b"198.51.100.1"), quota, tokens };
+    let question =
+        |tokens| BucketRequest { key: keys.key(&[b"chat"], &quota, b"198.51.100.1"), quota, tokens };
     let mut host = Host::default();
     assert_eq!(charge_at(&mut host, &question(40), START), Outcome::Charged(Charged::Taken));
     for earlier in [1, 1_000_000_000].map(|nanoseconds| START - Duration::from_nanos(nanoseconds)) {
@@ -47,7 +48,7 @@ fn a_worker_that_read_the_clock_before_another_used_the_bucket_up_finds_it_used_
 #[test]
 fn a_slot_in_use_refuses_and_forgets_only_full_buckets() {
     let quota = quota(1, Duration::from_secs(60));
-    let question = |i: u8| Charge { key: EntryKey::of_bytes([i; 16]), quota, tokens: 1 };
+    let question = |i: u8| BucketRequest { key: EntryKey::of_bytes([i; 16]), quota, tokens: 1 };
     let mut slot = Vec::new();
     for i in 0..u8::try_from(WAYS).unwrap() {
         let (outcome, changed) = charge(&slot, &question(i), START);
@@ -70,7 +71,8 @@ fn a_million_clients_find_room_and_none_of_them_gets_more_than_its_limit() {
     let keys = KeySpace::new([1; 16]);
     let quota = quota(1, Duration::from_secs(3600));
     let mut host = Host::default();
-    let question = |i: u32| Charge { key: keys.key(&[b"chat"], &quota, &i.to_le_bytes()), quota, tokens: 1 };
+    let question =
+        |i: u32| BucketRequest { key: keys.key(&[b"chat"], &quota, &i.to_le_bytes()), quota, tokens: 1 };
     for i in 0..1_000_000 {
         let outcome = charge_at(&mut host, &question(i), START);
         assert_eq!(outcome, Outcome::Charged(Charged::Taken), "client {i}");
@@ -84,8 +86,11 @@ fn a_million_clients_find_room_and_none_of_them_gets_more_than_its_limit() {
 
 #[test]
 fn bytes_that_are_no_slot_count_as_an_empty_one() {
-    let question =
-        Charge { key: EntryKey::of_bytes([1; 16]), quota: quota(1, Duration::from_secs(1)), tokens: 1 };
+    let question = BucketRequest {
+        key: EntryKey::of_bytes([1; 16]),
+        quota: quota(1, Duration::from_secs(1)),
+        tokens: 1,
+    };
     for garbage in [&b"x"[..], &[0xff; 23], &[0xff; 25]] {
         let (outcome, changed) = charge(garbage, &question, START);
         assert_eq!(outcome, Outcome::Charged(Charged::Taken));

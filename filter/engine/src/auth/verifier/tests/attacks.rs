@@ -42,7 +42,7 @@ fn parts() -> [String; 3] {
 }
 
 #[track_caller]
-fn all_refused(table: impl IntoIterator<Item = (&'static str, String, Cause)>) {
+fn all_refused(table: impl IntoIterator<Item = (&'static str, String, InvalidToken)>) {
     for (name, token, cause) in table {
         assert_eq!(verdict(token).err(), refused(cause), "{name}");
     }
@@ -57,38 +57,38 @@ fn no_token_chooses_how_it_is_verified() {
     let (_, rs256_signature) = rs256.rsplit_once('.').unwrap();
     let ps_header = format!("{}.{}", encode(r#"{"alg":"PS256"}"#), encode(claims().to_string()));
     all_refused([
-        ("none", with_signature(r#"{"alg":"none"}"#, ""), Cause::Algorithm),
-        ("None", with_signature(r#"{"alg":"None"}"#, ""), Cause::Algorithm),
-        ("NONE", with_signature(r#"{"alg":"NONE"}"#, ""), Cause::Algorithm),
-        ("nOnE with a signature", with_header(r#"{"alg":"nOnE"}"#), Cause::Algorithm),
-        ("none, escaped", with_header(r#"{"alg":"\u006eone"}"#), Cause::Algorithm),
-        ("none, then blank", with_header(r#"{"alg":"none "}"#), Cause::Algorithm),
-        ("empty alg", with_header(r#"{"alg":""}"#), Cause::Algorithm),
-        ("no alg", with_header(r#"{"typ":"JWT"}"#), Cause::Algorithm),
-        ("alg null", with_header(r#"{"alg":null}"#), Cause::Header),
-        ("alg as a list", with_header(r#"{"alg":["EdDSA"]}"#), Cause::Header),
-        ("alg in lower case", with_header(r#"{"alg":"eddsa"}"#), Cause::Algorithm),
-        ("ES512 as in RFC 7515 A.4", ES512.to_owned(), Cause::Algorithm),
-        ("encryption", with_header(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#), Cause::Algorithm),
+        ("none", with_signature(r#"{"alg":"none"}"#, ""), InvalidToken::Algorithm),
+        ("None", with_signature(r#"{"alg":"None"}"#, ""), InvalidToken::Algorithm),
+        ("NONE", with_signature(r#"{"alg":"NONE"}"#, ""), InvalidToken::Algorithm),
+        ("nOnE with a signature", with_header(r#"{"alg":"nOnE"}"#), InvalidToken::Algorithm),
+        ("none, escaped", with_header(r#"{"alg":"\u006eone"}"#), InvalidToken::Algorithm),
+        ("none, then blank", with_header(r#"{"alg":"none "}"#), InvalidToken::Algorithm),
+        ("empty alg", with_header(r#"{"alg":""}"#), InvalidToken::Algorithm),
+        ("no alg", with_header(r#"{"typ":"JWT"}"#), InvalidToken::Algorithm),
+        ("alg null", with_header(r#"{"alg":null}"#), InvalidToken::Header),
+        ("alg as a list", with_header(r#"{"alg":["EdDSA"]}"#), InvalidToken::Header),
+        ("alg in lower case", with_header(r#"{"alg":"eddsa"}"#), InvalidToken::Algorithm),
+        ("ES512 as in RFC 7515 A.4", ES512.to_owned(), InvalidToken::Algorithm),
+        ("encryption", with_header(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#), InvalidToken::Algorithm),
         (
             "public key as secret",
             forge(r#"{"alg":"HS256"}"#, &rsa_as_secret, Algorithm::HS256),
-            Cause::Algorithm,
+            InvalidToken::Algorithm,
         ),
         (
             "another provider's secret",
             forge(r#"{"alg":"HS256"}"#, &edge_to_main, Algorithm::HS256),
-            Cause::Algorithm,
+            InvalidToken::Algorithm,
         ),
-        ("public key for a secret's issuer", main_to_edge, Cause::Algorithm),
-        ("RS256 as PS256", format!("{ps_header}.{rs256_signature}"), Cause::Signature),
-        ("key of another type", with_header(r#"{"alg":"EdDSA","kid":"rsa"}"#), Cause::KeyMismatch),
-        ("key of another curve", with_header(r#"{"alg":"ES384","kid":"p256"}"#), Cause::KeyMismatch),
-        ("crit", with_header(r#"{"alg":"EdDSA","crit":["exp"],"exp":1}"#), Cause::Extension),
-        ("empty crit", with_header(r#"{"alg":"EdDSA","crit":[]}"#), Cause::Extension),
-        ("crit null", with_header(r#"{"alg":"EdDSA","crit":null}"#), Cause::Extension),
-        ("b64 false", with_header(r#"{"alg":"EdDSA","b64":false,"crit":["b64"]}"#), Cause::Extension),
-        ("b64 true", with_header(r#"{"alg":"EdDSA","b64":true}"#), Cause::Extension),
+        ("public key for a secret's issuer", main_to_edge, InvalidToken::Algorithm),
+        ("RS256 as PS256", format!("{ps_header}.{rs256_signature}"), InvalidToken::Signature),
+        ("key of another type", with_header(r#"{"alg":"EdDSA","kid":"rsa"}"#), InvalidToken::KeyMismatch),
+        ("key of another curve", with_header(r#"{"alg":"ES384","kid":"p256"}"#), InvalidToken::KeyMismatch),
+        ("crit", with_header(r#"{"alg":"EdDSA","crit":["exp"],"exp":1}"#), InvalidToken::Extension),
+        ("empty crit", with_header(r#"{"alg":"EdDSA","crit":[]}"#), InvalidToken::Extension),
+        ("crit null", with_header(r#"{"alg":"EdDSA","crit":null}"#), InvalidToken::Extension),
+        ("b64 false", with_header(r#"{"alg":"EdDSA","b64":false,"crit":["b64"]}"#), InvalidToken::Extension),
+        ("b64 true", with_header(r#"{"alg":"EdDSA","b64":true}"#), InvalidToken::Extension),
     ]);
 }
 
@@ -100,24 +100,28 @@ fn no_token_brings_its_own_key() {
         json!({"alg": "RS256", "kid": "rsa", "jwk": jwk(&own, Algorithm::RS256, Some("rsa"))});
     let forged = |header: &str| forge(header, &own, Algorithm::RS256);
     all_refused([
-        ("jwk", forged(&embedded), Cause::Signature),
-        ("jwk under our kid", forged(&embedded_as_ours.to_string()), Cause::Signature),
-        ("jku", forged(r#"{"alg":"RS256","jku":"https://evil.example/jwks.json"}"#), Cause::Signature),
+        ("jwk", forged(&embedded), InvalidToken::Signature),
+        ("jwk under our kid", forged(&embedded_as_ours.to_string()), InvalidToken::Signature),
+        ("jku", forged(r#"{"alg":"RS256","jku":"https://evil.example/jwks.json"}"#), InvalidToken::Signature),
         (
             "jku and kid",
             forged(r#"{"alg":"RS256","kid":"evil","jku":"https://evil.example"}"#),
-            Cause::KeyUnknown,
+            InvalidToken::KeyUnknown,
         ),
-        ("x5u", forged(r#"{"alg":"RS256","x5u":"https://evil.example/cert.pem"}"#), Cause::Signature),
-        ("x5c", forged(r#"{"alg":"RS256","x5c":["MIIB"]}"#), Cause::Signature),
-        ("kid as a path", with_header(r#"{"alg":"EdDSA","kid":"../../dev/null"}"#), Cause::KeyUnknown),
-        ("kid as SQL", with_header(r#"{"alg":"EdDSA","kid":"x' UNION SELECT 'k"}"#), Cause::KeyUnknown),
-        ("kid in another case", with_header(r#"{"alg":"EdDSA","kid":"ED"}"#), Cause::KeyUnknown),
-        ("kid with NUL", with_header(r#"{"alg":"EdDSA","kid":"ed\u0000"}"#), Cause::KeyUnknown),
-        ("empty kid", with_header(r#"{"alg":"EdDSA","kid":""}"#), Cause::KeyUnknown),
-        ("kid null", with_header(r#"{"alg":"EdDSA","kid":null}"#), Cause::Header),
-        ("kid as a number", with_header(r#"{"alg":"EdDSA","kid":0}"#), Cause::Header),
-        ("kid as an object", with_header(r#"{"alg":"EdDSA","kid":{"ed":1}}"#), Cause::Header),
+        ("x5u", forged(r#"{"alg":"RS256","x5u":"https://evil.example/cert.pem"}"#), InvalidToken::Signature),
+        ("x5c", forged(r#"{"alg":"RS256","x5c":["MIIB"]}"#), InvalidToken::Signature),
+        ("kid as a path", with_header(r#"{"alg":"EdDSA","kid":"../../dev/null"}"#), InvalidToken::KeyUnknown),
+        (
+            "kid as SQL",
+            with_header(r#"{"alg":"EdDSA","kid":"x' UNION SELECT 'k"}"#),
+            InvalidToken::KeyUnknown,
+        ),
+        ("kid in another case", with_header(r#"{"alg":"EdDSA","kid":"ED"}"#), InvalidToken::KeyUnknown),
+        ("kid with NUL", with_header(r#"{"alg":"EdDSA","kid":"ed\u0000"}"#), InvalidToken::KeyUnknown),
+        ("empty kid", with_header(r#"{"alg":"EdDSA","kid":""}"#), InvalidToken::KeyUnknown),
+        ("kid null", with_header(r#"{"alg":"EdDSA","kid":null}"#), InvalidToken::Header),
+        ("kid as a number", with_header(r#"{"alg":"EdDSA","kid":0}"#), InvalidToken::Header),
+        ("kid as an object", with_header(r#"{"alg":"EdDSA","kid":{"ed":1}}"#), InvalidToken::Header),
     ]);
 }
 
@@ -139,44 +143,52 @@ fn no_signature_but_the_issuers_verifies() {
     let rsa = URL_SAFE_NO_PAD.decode(rs256_signature).unwrap();
     let bob = claims_with("sub", json!("bob")).to_string();
     all_refused([
-        ("empty", with_signature(r#"{"alg":"EdDSA"}"#, ""), Cause::Signature),
-        ("one byte", with_signature(r#"{"alg":"EdDSA"}"#, [0]), Cause::Signature),
-        ("zero Ed25519", with_signature(r#"{"alg":"EdDSA"}"#, [0; 64]), Cause::Signature),
-        ("zero ECDSA", with_signature(r#"{"alg":"ES256"}"#, [0; 64]), Cause::Signature),
-        ("zero ECDSA on P-384", with_signature(r#"{"alg":"ES384"}"#, [0; 96]), Cause::Signature),
-        ("ECDSA without r", resigned([&[0; 32], s].concat()), Cause::Signature),
-        ("ECDSA without s", resigned([r, &[0; 32]].concat()), Cause::Signature),
-        ("r beyond the order", resigned([&[0xff; 32], s].concat()), Cause::Signature),
-        ("s beyond the order", resigned([r, &[0xff; 32]].concat()), Cause::Signature),
-        ("s and r", resigned([s, r].concat()), Cause::Signature),
-        ("ECDSA in DER", resigned(der), Cause::Signature),
+        ("empty", with_signature(r#"{"alg":"EdDSA"}"#, ""), InvalidToken::Signature),
+        ("one byte", with_signature(r#"{"alg":"EdDSA"}"#, [0]), InvalidToken::Signature),
+        ("zero Ed25519", with_signature(r#"{"alg":"EdDSA"}"#, [0; 64]), InvalidToken::Signature),
+        ("zero ECDSA", with_signature(r#"{"alg":"ES256"}"#, [0; 64]), InvalidToken::Signature),
+        ("zero ECDSA on P-384", with_signature(r#"{"alg":"ES384"}"#, [0; 96]), InvalidToken::Signature),
+        ("ECDSA without r", resigned([&[0; 32], s].concat()), InvalidToken::Signature),
+        ("ECDSA without s", resigned([r, &[0; 32]].concat()), InvalidToken::Signature),
+        ("r beyond the order", resigned([&[0xff; 32], s].concat()), InvalidToken::Signature),
+        ("s beyond the order", resigned([r, &[0xff; 32]].concat()), InvalidToken::Signature),
+        ("s and r", resigned([s, r].concat()), InvalidToken::Signature),
+        ("ECDSA in DER", resigned(der), InvalidToken::Signature),
         (
             "ECDSA of other claims",
             format!("{es256_header}.{}.{es256_signature}", encode(&bob)),
-            Cause::Signature,
+            InvalidToken::Signature,
         ),
-        ("ECDSA of the other curve", with_signature(r#"{"alg":"ES384"}"#, [1; 64]), Cause::Signature),
-        ("ECDSA, torn", format!("{es256_signed}.{}", es256_signature.get(4..).unwrap()), Cause::Signature),
-        ("ECDSA, longer", format!("{es256_signed}.AAAA{es256_signature}"), Cause::Signature),
-        ("zero RSA", with_signature(r#"{"alg":"RS256"}"#, [0; 256]), Cause::Signature),
+        ("ECDSA of the other curve", with_signature(r#"{"alg":"ES384"}"#, [1; 64]), InvalidToken::Signature),
+        (
+            "ECDSA, torn",
+            format!("{es256_signed}.{}", es256_signature.get(4..).unwrap()),
+            InvalidToken::Signature,
+        ),
+        ("ECDSA, longer", format!("{es256_signed}.AAAA{es256_signature}"), InvalidToken::Signature),
+        ("zero RSA", with_signature(r#"{"alg":"RS256"}"#, [0; 256]), InvalidToken::Signature),
         (
             "RSA of one",
             with_signature(r#"{"alg":"RS256"}"#, [&[0; 255][..], &[1]].concat()),
-            Cause::Signature,
+            InvalidToken::Signature,
         ),
         (
             "RSA, a zero before",
             format!("{rs256_signed}.{}", encode([&[0][..], &rsa].concat())),
-            Cause::Signature,
+            InvalidToken::Signature,
         ),
-        ("RSA, a byte less", format!("{rs256_signed}.{}", encode(rsa.get(1..).unwrap())), Cause::Signature),
-        ("RSA, short", with_signature(r#"{"alg":"PS256"}"#, [1; 128]), Cause::Signature),
-        ("empty secret", empty_secret, Cause::Signature),
-        ("another token's", format!("{header}.{}.{signature}", encode(&bob)), Cause::Signature),
+        (
+            "RSA, a byte less",
+            format!("{rs256_signed}.{}", encode(rsa.get(1..).unwrap())),
+            InvalidToken::Signature,
+        ),
+        ("RSA, short", with_signature(r#"{"alg":"PS256"}"#, [1; 128]), InvalidToken::Signature),
+        ("empty secret", empty_secret, InvalidToken::Signature),
+        ("another token's", format!("{header}.{}.{signature}", encode(&bob)), InvalidToken::Signature),
         (
             "another header",
             format!("{}.{payload}.{signature}", encode(r#"{"alg":"EdDSA","typ":"JWT"}"#)),
-            Cause::Signature,
+            InvalidToken::Signature,
         ),
         (
             "expired, and forged",
@@ -186,12 +198,12 @@ fn no_signature_but_the_issuers_verifies() {
                 &other_rsa(),
                 Algorithm::RS256,
             ),
-            Cause::Signature,
+            InvalidToken::Signature,
         ),
         (
             "for others, and forged",
             sign(r#"{"alg":"RS256"}"#, &claims_without("aud").to_string(), &other_rsa(), Algorithm::RS256),
-            Cause::Signature,
+            InvalidToken::Signature,
         ),
     ]);
 }
@@ -206,43 +218,43 @@ fn no_form_but_three_parts_of_base64url_is_a_token() {
     loose_bits.push('B');
     let big = with_claim("x", json!("x".repeat(9000)));
     all_refused([
-        ("nothing", String::new(), Cause::Shape),
-        ("one part", header.clone(), Cause::Shape),
-        ("two parts", format!("{header}.{payload}"), Cause::Shape),
-        ("no signature", format!("{header}.{payload}."), Cause::Signature),
-        ("no header", format!(".{payload}.{signature}"), Cause::Header),
-        ("no payload", format!("{header}..{signature}"), Cause::Payload),
-        ("dots", "..".to_owned(), Cause::Header),
-        ("trailing dot", format!("{token}."), Cause::Shape),
-        ("leading dot", format!(".{token}"), Cause::Shape),
-        ("five parts, encrypted", format!("{token}.AAAA.AAAA"), Cause::Shape),
+        ("nothing", String::new(), InvalidToken::Shape),
+        ("one part", header.clone(), InvalidToken::Shape),
+        ("two parts", format!("{header}.{payload}"), InvalidToken::Shape),
+        ("no signature", format!("{header}.{payload}."), InvalidToken::Signature),
+        ("no header", format!(".{payload}.{signature}"), InvalidToken::Header),
+        ("no payload", format!("{header}..{signature}"), InvalidToken::Payload),
+        ("dots", "..".to_owned(), InvalidToken::Header),
+        ("trailing dot", format!("{token}."), InvalidToken::Shape),
+        ("leading dot", format!(".{token}"), InvalidToken::Shape),
+        ("five parts, encrypted", format!("{token}.AAAA.AAAA"), InvalidToken::Shape),
         (
             "JSON serialisation",
             json!({"payload": payload, "protected": header, "signature": signature}).to_string(),
-            Cause::Shape,
+            InvalidToken::Shape,
         ),
-        ("swapped parts", format!("{payload}.{header}.{signature}"), Cause::Algorithm),
-        ("padded header", format!("{header}=.{payload}.{signature}"), Cause::Encoding),
-        ("padded payload", format!("{header}.{payload}==.{signature}"), Cause::Encoding),
-        ("padded signature", format!("{token}=="), Cause::Encoding),
-        ("leading blank", format!(" {token}"), Cause::Encoding),
-        ("trailing newline", format!("{token}\n"), Cause::Encoding),
-        ("blank within", format!("{header}.{payload} .{signature}"), Cause::Encoding),
-        ("percent encoding", token.replace('.', "%2E"), Cause::Shape),
-        ("scheme", format!("Bearer {token}"), Cause::Encoding),
-        ("standard alphabet", format!("{header}.{payload}.+/{signature}"), Cause::Encoding),
-        ("unused bits set", loose_bits, Cause::Encoding),
-        ("beyond ASCII", format!("{token}é"), Cause::Encoding),
-        ("NUL", format!("{token}\0"), Cause::Encoding),
-        ("too long", big, Cause::TooLong),
-        ("too many dots", ".".repeat(10_000), Cause::TooLong),
+        ("swapped parts", format!("{payload}.{header}.{signature}"), InvalidToken::Algorithm),
+        ("padded header", format!("{header}=.{payload}.{signature}"), InvalidToken::Encoding),
+        ("padded payload", format!("{header}.{payload}==.{signature}"), InvalidToken::Encoding),
+        ("padded signature", format!("{token}=="), InvalidToken::Encoding),
+        ("leading blank", format!(" {token}"), InvalidToken::Encoding),
+        ("trailing newline", format!("{token}\n"), InvalidToken::Encoding),
+        ("blank within", format!("{header}.{payload} .{signature}"), InvalidToken::Encoding),
+        ("percent encoding", token.replace('.', "%2E"), InvalidToken::Shape),
+        ("scheme", format!("Bearer {token}"), InvalidToken::Encoding),
+        ("standard alphabet", format!("{header}.{payload}.+/{signature}"), InvalidToken::Encoding),
+        ("unused bits set", loose_bits, InvalidToken::Encoding),
+        ("beyond ASCII", format!("{token}é"), InvalidToken::Encoding),
+        ("NUL", format!("{token}\0"), InvalidToken::Encoding),
+        ("too long", big, InvalidToken::TooLong),
+        ("too many dots", ".".repeat(10_000), InvalidToken::TooLong),
     ]);
-    assert_eq!(verdict(b"\xff\xfe.\xff.\xff").err(), refused(Cause::Encoding));
+    assert_eq!(verdict(b"\xff\xfe.\xff.\xff").err(), refused(InvalidToken::Encoding));
 }
 
 #[test]
 fn no_json_that_two_readers_read_differently_is_believed() {
-    let duplicate = || Cause::Json(JsonError::Duplicate);
+    let duplicate = || InvalidToken::Json(JsonError::Duplicate);
     let deep = |depth: usize| format!(r#"{{"alg":"EdDSA","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let claims_then = |more: &str| claims().to_string().replacen('{', &format!("{{{more},"), 1);
     all_refused([
@@ -251,41 +263,41 @@ fn no_json_that_two_readers_read_differently_is_believed() {
         ("sub twice", with_payload(&claims_then(r#""sub":"root""#)), duplicate()),
         ("exp twice", with_payload(&claims_then(r#""e\u0078p":9e9"#)), duplicate()),
         ("twice, within", with_payload(&claims_then(r#""realm":{"tier":1,"tier":2}"#)), duplicate()),
-        ("deep header", with_header(&deep(32)), Cause::Json(JsonError::TooDeep)),
-        ("deep payload", with_payload(&deep(32)), Cause::Json(JsonError::TooDeep)),
-        ("abysmal payload", with_payload(&"[".repeat(3000)), Cause::Json(JsonError::TooDeep)),
-        ("header as a list", with_header(r#"["alg","EdDSA"]"#), Cause::Header),
-        ("header as text", with_header(r#""EdDSA""#), Cause::Header),
-        ("header with a byte order mark", with_header("\u{feff}{\"alg\":\"EdDSA\"}"), Cause::Header),
-        ("two headers", with_header(r#"{"alg":"EdDSA"}{}"#), Cause::Header),
-        ("payload as a list", with_payload("[]"), Cause::Payload),
-        ("payload as a number", with_payload("1"), Cause::Payload),
-        ("payload null", with_payload("null"), Cause::Payload),
-        ("empty payload", with_payload(""), Cause::Payload),
-        ("a token in a token", with_payload(&mint(Algorithm::EdDSA, &claims())), Cause::Payload),
-        ("trailing comma", with_payload(r#"{"iss":"edge",}"#), Cause::Payload),
-        ("number beyond a double", with_payload(&claims_then(r#""x":1e999"#)), Cause::Payload),
-        ("lone surrogate", with_payload(&claims_then(r#""x":"\ud800""#)), Cause::Payload),
+        ("deep header", with_header(&deep(32)), InvalidToken::Json(JsonError::TooDeep)),
+        ("deep payload", with_payload(&deep(32)), InvalidToken::Json(JsonError::TooDeep)),
+        ("abysmal payload", with_payload(&"[".repeat(3000)), InvalidToken::Json(JsonError::TooDeep)),
+        ("header as a list", with_header(r#"["alg","EdDSA"]"#), InvalidToken::Header),
+        ("header as text", with_header(r#""EdDSA""#), InvalidToken::Header),
+        ("header with a byte order mark", with_header("\u{feff}{\"alg\":\"EdDSA\"}"), InvalidToken::Header),
+        ("two headers", with_header(r#"{"alg":"EdDSA"}{}"#), InvalidToken::Header),
+        ("payload as a list", with_payload("[]"), InvalidToken::Payload),
+        ("payload as a number", with_payload("1"), InvalidToken::Payload),
+        ("payload null", with_payload("null"), InvalidToken::Payload),
+        ("empty payload", with_payload(""), InvalidToken::Payload),
+        ("a token in a token", with_payload(&mint(Algorithm::EdDSA, &claims())), InvalidToken::Payload),
+        ("trailing comma", with_payload(r#"{"iss":"edge",}"#), InvalidToken::Payload),
+        ("number beyond a double", with_payload(&claims_then(r#""x":1e999"#)), InvalidToken::Payload),
+        ("lone surrogate", with_payload(&claims_then(r#""x":"\ud800""#)), InvalidToken::Payload),
     ]);
 }
 
 #[test]
 fn no_claim_of_another_type_or_for_somebody_else_passes() {
     let without = |name| mint(Algorithm::EdDSA, &claims_without(name));
-    let wrong_type = |name| Cause::ClaimType(ClaimName::of(name));
-    let elsewhere = || Cause::Audience(ClaimName::of("aud"));
+    let wrong_type = |name| InvalidToken::ClaimType(ClaimName::of(name));
+    let elsewhere = || InvalidToken::Audience(ClaimName::of("aud"));
     all_refused([
-        ("no exp", without("exp"), Cause::NoExpiry),
+        ("no exp", without("exp"), InvalidToken::NoExpiry),
         ("exp as text", with_claim("exp", json!("4000000000")), wrong_type("exp")),
         ("exp true", with_claim("exp", json!(true)), wrong_type("exp")),
         ("exp null", with_claim("exp", json!(null)), wrong_type("exp")),
         ("exp as a list", with_claim("exp", json!([4_000_000_000_u64])), wrong_type("exp")),
         ("nbf as text", with_claim("nbf", json!("0")), wrong_type("nbf")),
         ("nbf null", with_claim("nbf", json!(null)), wrong_type("nbf")),
-        ("nbf to come", with_claim("nbf", json!(NOW + 31)), Cause::NotYetValid),
+        ("nbf to come", with_claim("nbf", json!(NOW + 31)), InvalidToken::NotYetValid),
         ("iat as text", with_claim("iat", json!("0")), wrong_type("iat")),
         ("iat false", with_claim("iat", json!(false)), wrong_type("iat")),
-        ("no aud", without("aud"), Cause::NoAudience(ClaimName::of("aud"))),
+        ("no aud", without("aud"), InvalidToken::NoAudience(ClaimName::of("aud"))),
         ("aud of others", with_claim("aud", json!("mail")), elsewhere()),
         ("part of an aud", with_claim("aud", json!("cha")), elsewhere()),
         ("aud in another case", with_claim("aud", json!("Chat")), elsewhere()),
@@ -296,10 +308,18 @@ fn no_claim_of_another_type_or_for_somebody_else_passes() {
         ("aud among others", with_claim("aud", json!(["chat", 1])), wrong_type("aud")),
         ("aud as an object", with_claim("aud", json!({"chat": 1})), wrong_type("aud")),
         ("aud null", with_claim("aud", json!(null)), wrong_type("aud")),
-        ("no iss", without("iss"), Cause::UnknownIssuer),
-        ("unknown iss", with_claim("iss", json!("https://evil.example/")), Cause::UnknownIssuer),
-        ("iss without its slash", with_claim("iss", json!("https://auth.example.com")), Cause::UnknownIssuer),
-        ("iss and more", with_claim("iss", json!("https://auth.example.com/evil")), Cause::UnknownIssuer),
+        ("no iss", without("iss"), InvalidToken::UnknownIssuer),
+        ("unknown iss", with_claim("iss", json!("https://evil.example/")), InvalidToken::UnknownIssuer),
+        (
+            "iss without its slash",
+            with_claim("iss", json!("https://auth.example.com")),
+            InvalidToken::UnknownIssuer,
+        ),
+        (
+            "iss and more",
+            with_claim("iss", json!("https://auth.example.com/evil")),
+            InvalidToken::UnknownIssuer,
+        ),
         ("iss as a list", with_claim("iss", json!([ISSUER])), wrong_type("iss")),
         ("iss null", with_claim("iss", json!(null)), wrong_type("iss")),
         ("sub as a number", with_claim("sub", json!(1)), wrong_type("sub")),

@@ -23,7 +23,7 @@ struct Buckets {
 #[derive(Clone, Copy)]
 struct Question {
     client: usize,
-    charge: Charge,
+    charge: BucketRequest,
 }
 
 impl Buckets {
@@ -49,7 +49,7 @@ impl Play for Buckets {
     fn ask(&mut self, random: &mut Random, _: Duration) -> (EntryKey, Question) {
         let client = usize::try_from(random.below(self.keys.len() as u64)).unwrap();
         let (key, quota) = (self.keys[client], self.quotas[client % self.quotas.len()]);
-        (key, Question { client, charge: Charge { key, quota, tokens: 1 + random.below(2) } })
+        (key, Question { client, charge: BucketRequest { key, quota, tokens: 1 + random.below(2) } })
     }
 
     fn decide(&self, slot: &[u8], question: &Question, now: Duration) -> (Outcome, Option<Vec<u8>>) {
@@ -57,7 +57,7 @@ impl Play for Buckets {
     }
 
     fn answered(&mut self, question: &Question, answer: Outcome, now: Duration) {
-        let Question { client, charge: Charge { quota, tokens, .. } } = *question;
+        let Question { client, charge: BucketRequest { quota, tokens, .. } } = *question;
         let Outcome::Charged(charged) = answer else {
             assert!(self.neighbours_in_use(client, now) >= WAYS, "there was room");
             self.answers[2] += 1;

@@ -1,36 +1,6 @@
-//! What the operator's log says of a refusal beside its reason. The client never learns it.
+//! Text of a peer's, as a line of the log may have it.
 
-use crate::auth::error::TokenError;
-use crate::csrf::error::CsrfError;
-use crate::engine::InvalidPolicy;
-use crate::websocket::frame_reader::Fault;
-
-/// What was wrong with what a peer sent, or with the policy it falls under.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Detail {
-    /// With the CSRF token.
-    #[error(transparent)]
-    Csrf(#[from] CsrfError),
-    /// With a frame.
-    #[error(transparent)]
-    Frame(#[from] Fault),
-    /// With what its route's metadata say.
-    #[error(transparent)]
-    Policy(#[from] InvalidPolicy),
-    /// With its origin, which is this.
-    #[error("the origin is {0}")]
-    Origin(Shown),
-    /// With the route that Envoy chose once headers were changed.
-    #[error(
-        "with the changed headers Envoy takes a route under another policy; match no route on what Postern changes"
-    )]
-    Rerouted,
-    /// With the token.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-}
-
-/// Text of a peer's as a line of the log may have it: in ASCII, without quotes and control characters, and not too long.
+/// Text of a peer's: in ASCII, without quotes and control characters, and not too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown(Box<str>);
 

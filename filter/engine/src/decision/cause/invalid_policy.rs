@@ -4,6 +4,9 @@ use std::rc::Rc;
 
 use postern_config::Problem;
 
+use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+
 /// What is wrong first, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the route's metadata make no valid policy: {0}")]
@@ -14,7 +17,7 @@ impl InvalidPolicy {
     const MOST: usize = 512;
 
     /// The first of `problems`, and how many more there are.
-    pub(super) fn of(problems: &[Problem]) -> Self {
+    pub(crate) fn of(problems: &[Problem]) -> Self {
         let first = problems.first().map(ToString::to_string).unwrap_or_default();
         let mut text: String = first
             .chars()
@@ -35,6 +38,12 @@ impl InvalidPolicy {
             count => text.push_str(&format!(", and {} more problems", count.saturating_sub(1))),
         }
         Self(text.into())
+    }
+}
+
+impl From<InvalidPolicy> for Violation {
+    fn from(invalid: InvalidPolicy) -> Self {
+        Self::new(Rule::Policies, Reason::PolicyInvalid).because(invalid)
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 use postern_config::ClaimPath;
 
 use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::peer::Peer;
 use crate::strict_json::JsonError;
 
 /// The outcome of a token that does not pass.
@@ -20,7 +22,7 @@ pub enum TokenError {
     Expired,
     /// `token_invalid`.
     #[error("the token is not valid: {0}")]
-    Invalid(#[from] Cause),
+    Invalid(#[from] InvalidToken),
     /// `keys_unavailable`: it is well formed and its provider known, whose keys are not at hand.
     #[error("the keys of the token's provider are not at hand")]
     KeysUnavailable,
@@ -47,7 +49,7 @@ impl Missing {
     /// What the token is when it does not come.
     pub fn after_all(self) -> TokenError {
         match self {
-            Self::Key => Cause::KeyUnknown.into(),
+            Self::Key => InvalidToken::KeyUnknown.into(),
             Self::Keys => TokenError::KeysUnavailable,
         }
     }
@@ -71,6 +73,14 @@ impl TokenError {
             Self::KeysUnavailable => Reason::KeysUnavailable,
             Self::TooManyForged(_) => Reason::HandshakeRate,
         }
+    }
+}
+
+impl From<TokenError> for Violation {
+    fn from(error: TokenError) -> Self {
+        let side = !matches!(error, TokenError::KeysUnavailable | TokenError::AwaitsKeys(Missing::Keys, _));
+        let violation = Self::new(Rule::Auth, error.reason());
+        Self { side: side.then_some(Peer::Client), ..violation }.because(error)
     }
 }
 
@@ -122,7 +132,7 @@ impl fmt::Display for ClaimName {
 
 /// What is wrong with a token that is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Cause {
+pub enum InvalidToken {
     /// `alg` is absent, unknown, `none`, or not one of the provider's.
     #[error("algorithm not allowed")]
     Algorithm,

@@ -3,6 +3,10 @@
 //! A cause is for the operator's log; the client learns the reason only. No cause carries bytes of
 //! a token or of a session.
 
+use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::peer::Peer;
+
 /// What is wrong with the CSRF token of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsrfError {
@@ -30,4 +34,11 @@ pub enum CsrfError {
     /// The session cookie occurs twice.
     #[error("more than one session cookie")]
     TwoSessions,
+}
+
+impl From<CsrfError> for Violation {
+    fn from(error: CsrfError) -> Self {
+        let reason = if error == CsrfError::Missing { Reason::CsrfMissing } else { Reason::CsrfInvalid };
+        Self::by(Peer::Client, Rule::Csrf, reason).because(error)
+    }
 }

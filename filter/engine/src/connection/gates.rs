@@ -1,0 +1,81 @@
+//! What a frame has to get through before a byte of its payload passes: a flat list for each direction.
+//!
+//! The frame reader has judged its header by itself. Here it is judged by what else there is: whether its sender is
+//! authenticated, what it may be an answer to, how much was sent before. Payloads are not read.
+
+use crate::decision::cause::FrameFault;
+use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::peer::Peer;
+use crate::rate::Shared;
+use crate::websocket::frame_reader::Frame;
+
+use super::Connection;
+use super::backlog::NoRoom;
+use super::candidate::Candidate;
+use super::judge::Progress;
+use super::rates::{Counted, Verdict};
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// It is discarded with the message that is being discarded.
+    Discard,
+    /// Its message is discarded from here on.
+    Drop,
+    /// It is collected, to see whether it goes on at all.
+    Examine,
+    /// It passes as far as its header tells.
+    Pass,
+}
+
+impl Connection {
+    /// Judges a frame by its header, gate by gate.
+    pub(super) fn judge_header(
+        &mut self,
+        frame: &Frame,
+        progress: &mut Progress,
+        shared: &mut dyn Shared,
+    ) -> Result<Gate, Violation> {
+        let peer = progress.peer;
+        let may_answer = self.parking.of(peer).may_answer();
+        if frame.lacks_mask(peer) && !may_answer {
+            return Err(self.direction(peer).0.broken(FrameFault::NotMasked));
+        }
+        let queued = self.queued.as_ref().map_or(0, |queued| queued.len);
+        self.authentication.judge(peer, &frame.header, &mut progress.passage, queued)?;
+        if self.direction(peer).0.is_discarded(frame) {
+            return Ok(Gate::Discard);
+        }
+        if may_answer && Candidate::fits(&frame.header) {
+            return Ok(Gate::Examine);
+        }
+        match peer {
+            Peer::Client => self.judge_rates(frame, progress, shared),
+            Peer::Upstream => self.judge_backlog(frame, progress.ahead),
+        }
+    }
+
+    fn judge_rates(
+        &mut self,
+        frame: &Frame,
+        progress: &Progress,
+        shared: &mut dyn Shared,
+    ) -> Result<Gate, Violation> {
+        match self.rates.charge(Counted::of(frame), shared, progress.now) {
+            Verdict::Pass => Ok(Gate::Pass),
+            Verdict::Discard => Ok(Gate::Drop),
+            Verdict::Refuse(violation) => Err(violation),
+        }
+    }
+
+    fn judge_backlog(&self, frame: &Frame, ahead: u64) -> Result<Gate, Violation> {
+        match self.backlog.judge(&frame.header, frame.starts_message, ahead) {
+            Ok(()) => Ok(Gate::Pass),
+            Err(NoRoom::Discard) => Ok(Gate::Drop),
+            Err(NoRoom::Close(exceeded)) => {
+                Err(Violation::new(Rule::Backpressure, Reason::BacklogExceeded).because(exceeded))
+            }
+        }
+    }
+}

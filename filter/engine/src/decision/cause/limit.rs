@@ -1,0 +1,36 @@
+//! A limit of the policy that something exceeds.
+
+/// Something that exceeds a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{measure} {value}, and {limit} may be")]
+pub struct LimitExceeded {
+    /// What was measured.
+    pub measure: Measure,
+    /// How much it was, as far as was known when that was too much.
+    pub value: u64,
+    /// How much it may be.
+    pub limit: u64,
+}
+
+/// What a limit is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Measure {
+    /// Bytes of a frame's payload, as its header declares them.
+    #[error("the bytes of a frame are")]
+    FrameBytes,
+    /// Fragments of a message, those that are empty too.
+    #[error("the fragments of a message are")]
+    Fragments,
+    /// Bytes of a message, over all its fragments.
+    #[error("the bytes of a message are")]
+    MessageBytes,
+    /// Bytes that a compressed message inflates to.
+    #[error("the bytes that a message inflates to are")]
+    InflatedBytes,
+    /// Bytes that a client has not read.
+    #[error("the unread bytes are")]
+    UnreadBytes,
+    /// Bytes of both sides before the client is authenticated.
+    #[error("the bytes before a token is accepted are")]
+    UnauthenticatedBytes,
+}
