@@ -3,9 +3,13 @@
 use postern_config::Config;
 use serde_json::{Value, json};
 
+use std::time::Duration;
+
 use crate::auth::minting;
+use crate::auth::single_use::{Spent, Ticket};
 use crate::engine::Engine;
 use crate::http::request::{ConnectionFacts, Entropy, Protocol, RequestHead};
+use crate::rate::{BucketRequest, Charged, Outcome, Shared};
 
 /// The secret of the provider `edge`.
 pub(crate) const SECRET: &str = "a secret of the tests, thirty-two bytes or more";
@@ -117,4 +121,50 @@ pub(crate) fn without(head: &RequestHead, name: &str) -> RequestHead {
     let mut head = head.clone();
     head.fields.retain(|(n, _)| n != name);
     head
+}
+
+/// Tables that all workers share, with answers of a test's own; they remember what they were asked.
+pub(crate) struct Tables {
+    /// What a bucket says, by how many were asked before.
+    pub(crate) charge: Box<dyn FnMut(usize, &BucketRequest) -> Outcome>,
+    /// What the table of spent tokens says.
+    pub(crate) spent: Spent,
+    /// What was asked of buckets.
+    pub(crate) charged: Vec<BucketRequest>,
+    /// What was asked of the table of spent tokens, each with how many buckets were asked before.
+    pub(crate) tickets: Vec<(Ticket, usize)>,
+}
+
+impl Tables {
+    /// Every bucket says this.
+    pub(crate) fn all(outcome: Outcome) -> Self {
+        Self { charge: Box::new(move |_, _| outcome), ..Self::default() }
+    }
+
+    /// Buckets say this in turn, and have tokens after that.
+    pub(crate) fn in_turn(outcomes: Vec<Outcome>) -> Self {
+        let taken = Outcome::Charged(Charged::Taken);
+        let charge = move |asked: usize, _: &BucketRequest| outcomes.get(asked).copied().unwrap_or(taken);
+        Self { charge: Box::new(charge), ..Self::default() }
+    }
+}
+
+impl Default for Tables {
+    /// There are always tokens, and every token is spent for the first time.
+    fn default() -> Self {
+        let charge = Box::new(|_: usize, _: &BucketRequest| Outcome::Charged(Charged::Taken));
+        Self { charge, spent: Spent::First, charged: Vec::new(), tickets: Vec::new() }
+    }
+}
+
+impl Shared for Tables {
+    fn charge(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
+        self.charged.push(*request);
+        (self.charge)(self.charged.len() - 1, request)
+    }
+
+    fn spend(&mut self, ticket: &Ticket, _now: Duration) -> Spent {
+        self.tickets.push((*ticket, self.charged.len()));
+        self.spent
+    }
 }

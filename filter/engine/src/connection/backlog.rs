@@ -270,14 +270,18 @@ mod tests {
         backlog.judge(&header, first & 0xf != 0, ahead)
     }
 
+    fn too_much(value: u64) -> Result<(), NoRoom> {
+        Err(NoRoom::Close(LimitExceeded { measure: Measure::UnreadBytes, value, limit: 800 }))
+    }
+
     #[test]
     fn what_is_unread_and_ahead_and_the_frame_must_fit_the_limit() {
         let mut backlog = backlog(OnExceed::Close);
         assert_eq!(judge(&backlog, 0x82, 796, 0), Ok(()), "with its header of four bytes");
-        assert_eq!(judge(&backlog, 0x82, 797, 0), Err(NoRoom::Close));
+        assert_eq!(judge(&backlog, 0x82, 797, 0), too_much(801));
         backlog.add(500);
         assert_eq!(judge(&backlog, 0x82, 196, 100), Ok(()));
-        assert_eq!(judge(&backlog, 0x82, 197, 100), Err(NoRoom::Close));
+        assert_eq!(judge(&backlog, 0x82, 197, 100), too_much(801));
         assert_eq!(judge(&backlog, 0x89, 125, 700), Ok(()), "control frames always fit");
         backlog.prove(500, at(1));
         assert_eq!(judge(&backlog, 0x82, 796, 0), Ok(()));

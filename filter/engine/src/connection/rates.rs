@@ -155,10 +155,11 @@ impl Counted {
 mod tests {
     use super::*;
     use crate::rate::slots::KeySpace;
+    use crate::testing::Tables;
 
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 
-    fn rate(count: Counted, per: Per, limit: u64, on_exceed: OnExceed) -> Rate {
+    fn rate(count: Count, per: Per, limit: u64, on_exceed: OnExceed) -> Rate {
         Rate { count, per, limit, window: Duration::from_secs(10), burst: limit, on_exceed }
     }
 
@@ -168,94 +169,102 @@ mod tests {
         })
     }
 
-    fn message(len: u64) -> Charging {
-        Charging::new(OpCode::BINARY, true, len)
+    fn judge(rates: &mut Rates, frame: Counted) -> Verdict {
+        rates.charge(frame, &mut Tables::default(), NOW)
     }
 
-    fn fragment(len: u64) -> Charging {
-        Charging::new(OpCode::CONTINUATION, false, len)
+    fn refused(reason: Reason) -> Verdict {
+        Verdict::Refuse(Violation::by(Peer::Client, Rule::Rates(0), reason))
     }
 
-    fn control(opcode: OpCode) -> Charging {
-        Charging::new(opcode, false, 5)
+    fn counted(opcode: OpCode, starts_message: bool, payload_len: u64) -> Counted {
+        Counted { opcode, starts_message, payload_len }
+    }
+
+    fn message(len: u64) -> Counted {
+        counted(OpCode::BINARY, true, len)
+    }
+
+    fn fragment(len: u64) -> Counted {
+        counted(OpCode::CONTINUATION, false, len)
+    }
+
+    fn control(opcode: OpCode) -> Counted {
+        counted(opcode, false, 5)
     }
 
     #[test]
     fn each_frame_costs_what_the_rules_count_of_it() {
-        let mut messages = rates(&[rate(Counted::Messages, Per::Connection, 2, OnExceed::Close)]);
-        let mut bytes = rates(&[rate(Counted::Bytes, Per::Connection, 10, OnExceed::Close)]);
-        let mut controls = rates(&[rate(Counted::ControlFrames, Per::Connection, 2, OnExceed::Close)]);
-        for mut frame in [message(4), fragment(6), message(0)] {
-            assert_eq!(messages.charge(&mut frame, NOW), Next::Pass);
-            assert_eq!(controls.charge(&mut frame, NOW), Next::Pass);
+        let mut messages = rates(&[rate(Count::Messages, Per::Connection, 2, OnExceed::Close)]);
+        let mut bytes = rates(&[rate(Count::Bytes, Per::Connection, 10, OnExceed::Close)]);
+        let mut controls = rates(&[rate(Count::ControlFrames, Per::Connection, 2, OnExceed::Close)]);
+        for frame in [message(4), fragment(6), message(0)] {
+            assert_eq!(judge(&mut messages, frame), Verdict::Pass);
+            assert_eq!(judge(&mut controls, frame), Verdict::Pass);
         }
-        for mut frame in [message(4), fragment(6), message(0), control(OpCode::PING), fragment(0)] {
-            assert_eq!(bytes.charge(&mut frame, NOW), Next::Pass, "{frame:?}");
+        for frame in [message(4), fragment(6), message(0), control(OpCode::PING), fragment(0)] {
+            assert_eq!(judge(&mut bytes, frame), Verdict::Pass, "{frame:?}");
         }
-        for mut frame in [control(OpCode::PING), control(OpCode::PONG), control(OpCode::CLOSE)] {
-            assert_eq!(controls.charge(&mut frame, NOW), Next::Pass, "{frame:?}");
-            assert_eq!(messages.charge(&mut frame, NOW), Next::Pass, "{frame:?}");
+        for frame in [control(OpCode::PING), control(OpCode::PONG), control(OpCode::CLOSE)] {
+            assert_eq!(judge(&mut controls, frame), Verdict::Pass, "{frame:?}");
+            assert_eq!(judge(&mut messages, frame), Verdict::Pass, "{frame:?}");
         }
-        assert_eq!(messages.charge(&mut message(0), NOW), Next::Refuse(Reason::MessageRate));
-        assert_eq!(messages.charge(&mut fragment(0), NOW), Next::Pass, "counted at its first frame");
-        assert_eq!(bytes.charge(&mut fragment(1), NOW), Next::Refuse(Reason::ByteRate));
-        assert_eq!(controls.charge(&mut control(OpCode::PONG), NOW), Next::Refuse(Reason::ControlRate));
+        assert_eq!(judge(&mut messages, message(0)), refused(Reason::MessageRate));
+        assert_eq!(judge(&mut messages, fragment(0)), Verdict::Pass, "counted at its first frame");
+        assert_eq!(judge(&mut bytes, fragment(1)), refused(Reason::ByteRate));
+        assert_eq!(judge(&mut controls, control(OpCode::PONG)), refused(Reason::ControlRate));
     }
 
     #[test]
     fn a_frame_larger_than_the_bucket_never_passes() {
-        let mut bytes = rates(&[rate(Counted::Bytes, Per::Connection, 10, OnExceed::Close)]);
-        assert_eq!(bytes.charge(&mut message(u64::MAX), NOW), Next::Refuse(Reason::ByteRate));
-        assert_eq!(bytes.charge(&mut message(10), NOW), Next::Pass, "a refusal takes nothing");
+        let mut bytes = rates(&[rate(Count::Bytes, Per::Connection, 10, OnExceed::Close)]);
+        assert_eq!(judge(&mut bytes, message(u64::MAX)), refused(Reason::ByteRate));
+        assert_eq!(judge(&mut bytes, message(10)), Verdict::Pass, "a refusal takes nothing");
     }
 
     #[test]
     fn a_message_is_discarded_whole_or_not_at_all() {
-        let mut bytes = rates(&[rate(Counted::Bytes, Per::Connection, 10, OnExceed::Drop)]);
-        assert_eq!(bytes.charge(&mut message(11), NOW), Next::Discard);
-        assert_eq!(bytes.charge(&mut message(10), NOW), Next::Pass);
-        assert_eq!(bytes.charge(&mut fragment(1), NOW), Next::Refuse(Reason::ByteRate));
+        let mut bytes = rates(&[rate(Count::Bytes, Per::Connection, 10, OnExceed::Drop)]);
+        assert_eq!(judge(&mut bytes, message(11)), Verdict::Discard);
+        assert_eq!(judge(&mut bytes, message(10)), Verdict::Pass);
+        assert_eq!(judge(&mut bytes, fragment(1)), refused(Reason::ByteRate));
     }
 
     #[test]
     fn a_discarded_message_costs_no_bytes() {
         let mut both = rates(&[
-            rate(Counted::Bytes, Per::Connection, 10, OnExceed::Close),
-            rate(Counted::Messages, Per::Connection, 1, OnExceed::Drop),
+            rate(Count::Bytes, Per::Connection, 10, OnExceed::Close),
+            rate(Count::Messages, Per::Connection, 1, OnExceed::Drop),
         ]);
-        assert_eq!(both.charge(&mut message(5), NOW), Next::Pass);
-        assert_eq!(both.charge(&mut message(6), NOW), Next::Discard);
-        assert_eq!(both.charge(&mut fragment(5), NOW), Next::Pass);
+        assert_eq!(judge(&mut both, message(5)), Verdict::Pass);
+        assert_eq!(judge(&mut both, message(6)), Verdict::Discard);
+        assert_eq!(judge(&mut both, fragment(5)), Verdict::Pass);
     }
 
     #[test]
     fn shared_buckets_are_asked_in_turn_and_any_of_them_may_refuse() {
         let both = [
-            rate(Counted::Bytes, Per::User, 10, OnExceed::Close),
-            rate(Counted::Messages, Per::Ip, 10, OnExceed::Close),
+            rate(Count::Bytes, Per::User, 10, OnExceed::Close),
+            rate(Count::Messages, Per::Ip, 10, OnExceed::Close),
         ];
         let waits = Outcome::Charged(Charged::Wait(Duration::from_secs(1)));
         let taken = Outcome::Charged(Charged::Taken);
         for (answers, end) in [
-            (vec![taken, taken], Next::Pass),
-            (vec![waits], Next::Refuse(Reason::MessageRate)),
-            (vec![taken, waits], Next::Refuse(Reason::ByteRate)),
-            (vec![taken, Outcome::Full], Next::Refuse(Reason::ByteRate)),
+            (vec![taken, taken], None),
+            (vec![waits], Some((Reason::MessageRate, Rule::Rates(1)))),
+            (vec![taken, waits], Some((Reason::ByteRate, Rule::Rates(0)))),
+            (vec![taken, Outcome::Full], Some((Reason::ByteRate, Rule::Rates(0)))),
         ] {
-            let mut rates = rates(&both);
-            let mut frame = message(7);
-            let mut asked = Vec::new();
-            let mut answers = answers.into_iter();
-            let got = loop {
-                match rates.charge(&mut frame, NOW) {
-                    Next::Ask(charge) => asked.push(charge.tokens),
-                    end => break end,
+            let mut tables = Tables::in_turn(answers.clone());
+            let got = rates(&both).charge(message(7), &mut tables, NOW);
+            let got = match got {
+                Verdict::Refuse(violation) => {
+                    (Some((violation.reason, violation.rule)), tables.charged.len())
                 }
-                if let Some(end) = rates.answer(&mut frame, answers.next().unwrap()) {
-                    break end;
-                }
+                _ => (None, tables.charged.len()),
             };
-            assert_eq!((got, answers.next()), (end, None));
+            assert_eq!(got, (end, answers.len()));
+            let asked: Vec<_> = tables.charged.iter().map(|request| request.tokens).collect();
             assert_eq!(asked, [1, 7][..asked.len()]);
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::http::headers::{Field, HeaderEdit};
 use crate::session::{Input, Output, Session};
-use crate::testing::{SECRET, engine, request, with, without};
+use crate::testing::{SECRET, Tables, engine, request, with, without};
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 const LIFETIME: Duration = Duration::from_secs(3600);
@@ -131,7 +131,7 @@ fn plain(engine: &Engine, fields: &[(&str, &str)]) -> Box<Session> {
     let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
         panic!("the policy judges every request");
     };
-    session.handle(Input::Request(head), NOW);
+    session.handle(Input::Request(head), &mut Tables::default(), NOW);
     assert_eq!(session.poll_output(), Some(Output::Admit(Vec::new())));
     session
 }
@@ -139,7 +139,7 @@ fn plain(engine: &Engine, fields: &[(&str, &str)]) -> Box<Session> {
 /// The cookies that Postern sets on a response with these fields.
 fn issued(session: &mut Session, fields: &[(&str, &str)]) -> Vec<HeaderEdit> {
     let fields: Vec<Field> = fields.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
-    session.handle(Input::Response(fields), NOW);
+    session.handle(Input::Response(fields), &mut Tables::default(), NOW);
     match session.poll_output() {
         Some(Output::AdmitResponse(edits)) => edits,
         other => panic!("{other:?}"),

@@ -2,7 +2,7 @@ use prost::Message as _;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{compile, request, with, without};
+use crate::testing::{Tables, compile, request, with, without};
 
 mod forged_claims;
 mod odd_hosts;
@@ -55,9 +55,9 @@ fn selected(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> String {
         Selection::Judge(session) => session.policy().to_owned(),
         Selection::Pass(edits) => format!("pass without {edits:?}"),
         Selection::Refuse(outputs) => match &outputs[..] {
-            [Output::Tell(Event::Refused { reason, .. }), Output::Reply(_, reply)] => {
-                assert_eq!(*reason, reply.reason);
-                reason.id().to_owned()
+            [Output::Tell(Event::Refused { violation, .. }), Output::Reply(_, reply)] => {
+                assert_eq!(violation.reason, reply.reason);
+                reply.reason.id().to_owned()
             }
             outputs => panic!("{outputs:?}"),
         },
@@ -157,7 +157,9 @@ fn a_routes_metadata_name_and_change_the_policy() {
 fn told(engine: &Engine, route: &RouteFacts) -> Option<String> {
     match engine.select(&request(), route) {
         Selection::Refuse(outputs) => match &outputs[..] {
-            [Output::Tell(Event::Refused { detail, .. }), _] => detail.as_ref().map(ToString::to_string),
+            [Output::Tell(Event::Refused { violation, .. }), _] => {
+                violation.cause.as_ref().map(ToString::to_string)
+            }
             outputs => panic!("{outputs:?}"),
         },
         selection => panic!("{selection:?}"),
@@ -229,7 +231,7 @@ fn an_override_lies_over_the_policy_it_names() {
     let route = RouteFacts { name: None, metadata: metadata(&postern) };
     let plain = without(&request(), "upgrade");
     let Selection::Judge(mut session) = engine.select(&plain, &route) else { panic!("not judged") };
-    session.handle(crate::session::Input::Request(plain), Duration::ZERO);
+    session.handle(crate::session::Input::Request(plain), &mut Tables::default(), Duration::ZERO);
     let outputs: Vec<_> = std::iter::from_fn(|| session.poll_output()).collect();
     assert!(
         matches!(&outputs[..], [_, Output::Reply(_, reply)] if reply.reason == Reason::UpgradeRequired),

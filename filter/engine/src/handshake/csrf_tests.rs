@@ -4,16 +4,17 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::csrf::CsrfKey;
+use crate::decision::cause::CsrfError;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::session::{Event, Input, Output};
-use crate::testing::{SECRET, engine, request, token, with, without};
+use crate::testing::{SECRET, Tables, engine, request, token, with, without};
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
-/// What became of a handshake: the reason, the detail in the log, and the request afterwards.
+/// What became of a handshake: the reason, the cause in the log, and the request afterwards.
 struct End {
     reason: Option<Reason>,
-    detail: Option<Detail>,
+    cause: Option<Cause>,
     left: RequestHead,
 }
 
@@ -21,12 +22,11 @@ fn run(engine: &Engine, head: &RequestHead) -> End {
     let Selection::Judge(mut session) = engine.select(head, &RouteFacts::default()) else {
         panic!("the policy judges every request");
     };
-    session.handle(Input::Request(head.clone()), NOW);
-    let mut detail = None;
+    session.handle(Input::Request(head.clone()), &mut Tables::default(), NOW);
+    let mut cause = None;
     let (reason, edits) = loop {
         match session.poll_output().expect("a handshake ends in a reply or goes up") {
-            Output::Ask(_) => session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), NOW),
-            Output::Tell(Event::Refused { detail: told, .. }) => detail = told,
+            Output::Tell(Event::Refused { violation, .. }) => cause = violation.cause,
             Output::Admit(edits) => break (None, edits),
             Output::Reply(edits, reply) => break (Some(reply.reason), edits),
             other => panic!("{other:?}"),
@@ -38,7 +38,7 @@ fn run(engine: &Engine, head: &RequestHead) -> End {
     names.dedup();
     assert_eq!(names.len(), all, "a header is edited twice: {edits:?}");
     let left = RequestHead { fields: head.headers().edited(&edits), ..head.clone() };
-    End { reason, detail, left }
+    End { reason, cause, left }
 }
 
 fn csrf(from: Value) -> Value {
@@ -101,7 +101,7 @@ fn a_handshake_shows_one_token_of_its_own_session() {
     let engine = by_query();
     for (name, head, (reason, error)) in cases {
         let end = run(&engine, &head);
-        assert_eq!((end.reason, end.detail), (reason, error.map(Detail::Csrf)), "{name}");
+        assert_eq!((end.reason, end.cause), (reason, error.map(Cause::Csrf)), "{name}");
         let left = field(&end.left, ":path").unwrap();
         let proof = good.split_once('.').unwrap().1;
         assert!(!left.contains(proof) || name == "in another parameter", "{name}: {left}");
@@ -197,10 +197,9 @@ fn where_all_offers_are_secret_one_of_them_is_chosen_for_the_client() {
     let agreed = |engine: &Engine, offers: &str, chosen: Option<&str>| {
         let head = with(&with(&request(), FIELD, offers.as_bytes()), "cookie", b"sid=abc");
         let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else { panic!() };
-        session.handle(Input::Request(head), NOW);
+        session.handle(Input::Request(head), &mut Tables::default(), NOW);
         while let Some(output) = session.poll_output() {
             match output {
-                Output::Ask(_) => session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), NOW),
                 Output::Admit(_) => {}
                 other => panic!("{other:?}"),
             }
@@ -215,10 +214,10 @@ fn where_all_offers_are_secret_one_of_them_is_chosen_for_the_client() {
         ];
         let fields = fields.into_iter().chain(chosen.map(|name| (FIELD, name)));
         let response = fields.map(|(n, v)| (n.to_owned(), v.as_bytes().to_vec())).collect();
-        session.handle(Input::Response(response), NOW);
+        session.handle(Input::Response(response), &mut Tables::default(), NOW);
         match session.poll_output() {
             Some(Output::AdmitResponse(edits)) => Ok(edits),
-            Some(Output::Tell(Event::Refused { reason, .. })) => Err(reason),
+            Some(Output::Tell(Event::Refused { violation, .. })) => Err(violation.reason),
             other => panic!("{other:?}"),
         }
     };

@@ -99,8 +99,6 @@ mod tests {
     use super::*;
     use crate::testing::{request, with, without};
 
-    const MALFORMED: Result<Option<Vec<u8>>, Reason> = Err(Reason::MalformedHandshake);
-
     #[test]
     fn the_kind_shows_in_upgrade_and_method_alone() {
         let base = request();
@@ -135,7 +133,7 @@ mod tests {
             head.connection.protocol = Protocol::Http10;
             head
         };
-        let version = Err(Reason::VersionUnsupported);
+        let version = |shown: &[u8]| Err(HandshakeFault::OtherVersion(Shown::of([shown].into_iter())));
         let cases = [
             ("whole", base.clone(), ok.clone()),
             ("Connection is a list", with(&base, "connection", b"keep-alive, Upgrade"), ok.clone()),
@@ -149,35 +147,59 @@ mod tests {
                 with(&base, "sec-websocket-key", b"AQIDBAUGBwgJCgsMDQ4PEC=="),
                 Ok(Some(b"AQIDBAUGBwgJCgsMDQ4PEC==".to_vec())),
             ),
-            ("one protocol of a list", with(&base, "upgrade", b"websocket, h2c"), MALFORMED),
-            ("POST", with(&base, ":method", b"POST"), MALFORMED),
-            ("lower-case method", with(&base, ":method", b"get"), MALFORMED),
-            ("HTTP/1.0", http10, MALFORMED),
-            ("no host", without(&base, ":authority"), MALFORMED),
-            ("no Connection", without(&base, "connection"), MALFORMED),
-            ("Connection without upgrade", with(&base, "connection", b"keep-alive"), MALFORMED),
+            (
+                "one protocol of a list",
+                with(&base, "upgrade", b"websocket, h2c"),
+                Err(HandshakeFault::ManyProtocols),
+            ),
+            ("POST", with(&base, ":method", b"POST"), Err(HandshakeFault::Method)),
+            ("lower-case method", with(&base, ":method", b"get"), Err(HandshakeFault::Method)),
+            ("HTTP/1.0", http10, Err(HandshakeFault::Http10)),
+            ("no host", without(&base, ":authority"), Err(HandshakeFault::Host)),
+            ("no Connection", without(&base, "connection"), Err(HandshakeFault::Connection)),
+            (
+                "Connection without upgrade",
+                with(&base, "connection", b"keep-alive"),
+                Err(HandshakeFault::Connection),
+            ),
             ("no bytes", with(&base, "content-length", b"0"), ok.clone()),
             (
                 "no bytes, twice",
                 twice_of(&with(&base, "content-length", b"0"), "content-length", b"0"),
-                MALFORMED,
+                Err(HandshakeFault::Body),
             ),
-            ("one byte", with(&base, "content-length", b"1"), MALFORMED),
-            ("no bytes, in another way", with(&base, "content-length", b"00"), MALFORMED),
-            ("a length that is none", with(&base, "content-length", b""), MALFORMED),
-            ("Transfer-Encoding", with(&base, "transfer-encoding", b"chunked"), MALFORMED),
-            ("no version", without(&base, "sec-websocket-version"), MALFORMED),
-            ("two versions", twice("sec-websocket-version", b"13"), MALFORMED),
-            ("version 8", with(&base, "sec-websocket-version", b"8"), version.clone()),
-            ("version list", with(&base, "sec-websocket-version", b"13, 8"), version.clone()),
-            ("version not text", with(&base, "sec-websocket-version", b"\xff"), version),
-            ("no key", without(&base, "sec-websocket-key"), MALFORMED),
-            ("two keys", twice("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="), MALFORMED),
-            ("15 bytes", with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25j"), MALFORMED),
-            ("18 bytes", with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZWVl"), MALFORMED),
-            ("no padding", with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ"), MALFORMED),
-            ("URL alphabet", with(&base, "sec-websocket-key", b"____IHNhbXBsZSBub25jZQ=="), MALFORMED),
-            ("key not text", with(&base, "sec-websocket-key", b"\xff\xffhlIHNhbXBsZSBub25jZQ=="), MALFORMED),
+            ("one byte", with(&base, "content-length", b"1"), Err(HandshakeFault::Body)),
+            ("no bytes, in another way", with(&base, "content-length", b"00"), Err(HandshakeFault::Body)),
+            ("a length that is none", with(&base, "content-length", b""), Err(HandshakeFault::Body)),
+            ("Transfer-Encoding", with(&base, "transfer-encoding", b"chunked"), Err(HandshakeFault::Body)),
+            ("no version", without(&base, "sec-websocket-version"), Err(HandshakeFault::Version)),
+            ("two versions", twice("sec-websocket-version", b"13"), Err(HandshakeFault::Version)),
+            ("version 8", with(&base, "sec-websocket-version", b"8"), version(b"8")),
+            ("version list", with(&base, "sec-websocket-version", b"13, 8"), version(b"13, 8")),
+            ("version not text", with(&base, "sec-websocket-version", b"\xff"), version(b"\xff")),
+            ("no key", without(&base, "sec-websocket-key"), Err(HandshakeFault::Key)),
+            ("two keys", twice("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="), Err(HandshakeFault::Key)),
+            ("15 bytes", with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25j"), Err(HandshakeFault::Key)),
+            (
+                "18 bytes",
+                with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZWVl"),
+                Err(HandshakeFault::Key),
+            ),
+            (
+                "no padding",
+                with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ"),
+                Err(HandshakeFault::Key),
+            ),
+            (
+                "URL alphabet",
+                with(&base, "sec-websocket-key", b"____IHNhbXBsZSBub25jZQ=="),
+                Err(HandshakeFault::Key),
+            ),
+            (
+                "key not text",
+                with(&base, "sec-websocket-key", b"\xff\xffhlIHNhbXBsZSBub25jZQ=="),
+                Err(HandshakeFault::Key),
+            ),
         ];
         for (name, head, expected) in cases {
             assert_eq!(judge(&head), expected, "{name}");

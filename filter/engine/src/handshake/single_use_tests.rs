@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::single_use::Spent;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::session::{Input, Output, Session};
-use crate::testing::{SECRET, compile, engine, request, token, with};
+use crate::testing::{SECRET, Tables, compile, engine, request, token, with};
 
 const START: Duration = Duration::from_secs(1_800_000_000);
 const TAKEN: Outcome = Outcome::Charged(Charged::Taken);
@@ -33,28 +34,26 @@ fn head(claims: &Value) -> RequestHead {
     with(&request(), "authorization", &value)
 }
 
-fn session(engine: &Engine, head: RequestHead) -> Box<Session> {
+fn session(engine: &Engine, head: RequestHead, tables: &mut Tables) -> Box<Session> {
     let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
         panic!("the policy judges every request");
     };
-    session.handle(Input::Request(head), START);
+    session.handle(Input::Request(head), tables, START);
     session
 }
 
 /// What is asked until the end, and the reason if that is a refusal.
 fn run(engine: &Engine, head: RequestHead, charged: &[Outcome], spent: Spent) -> (String, Option<Reason>) {
-    let mut session = session(engine, head);
-    let (mut asked, mut charged) = (String::new(), charged.iter());
+    let mut tables = Tables { spent, ..Tables::in_turn(charged.to_vec()) };
+    let mut session = session(engine, head, &mut tables);
+    let buckets = tables.charged.len();
+    assert!(
+        tables.tickets.iter().all(|(_, asked_before)| *asked_before == buckets),
+        "it is the last question"
+    );
+    let asked = "c".repeat(buckets) + &"s".repeat(tables.tickets.len());
     loop {
         match session.poll_output().expect("a handshake ends in a reply or goes up") {
-            Output::Ask(_) => {
-                asked.push('c');
-                session.handle(Input::Charged(*charged.next().unwrap_or(&TAKEN)), START);
-            }
-            Output::Spend(_) => {
-                asked.push('s');
-                session.handle(Input::Spent(spent), START);
-            }
             Output::Admit(_) => return (asked, None),
             Output::Reply(_, reply) => return (asked, Some(reply.reason)),
             _ => {}
@@ -96,22 +95,6 @@ fn what_is_refused_for_anything_else_leaves_the_token_unspent() {
 }
 
 #[test]
-fn nothing_goes_up_before_the_answer() {
-    let mut session = session(&policy(json!({"providers": ["edge"]})), head(&claims(json!("1"))));
-    let mut spends = 0;
-    while let Some(output) = session.poll_output() {
-        match output {
-            Output::Ask(_) => session.handle(Input::Charged(TAKEN), START),
-            Output::Spend(_) => spends += 1,
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(spends, 1);
-    session.handle(Input::Spent(Spent::First), START);
-    assert!(matches!(session.poll_output(), Some(Output::Admit(_))));
-}
-
-#[test]
 fn a_token_without_a_name_is_not_valid_where_it_opens_one_connection() {
     for jti in [json!(null), json!(""), json!(1)] {
         let (asked, refusal) = run(&policy(json!({})), head(&claims(jti.clone())), &[], Spent::First);
@@ -126,14 +109,9 @@ fn a_token_without_a_name_is_not_valid_where_it_opens_one_connection() {
 #[test]
 fn a_token_is_known_again_by_name_and_issuer_whatever_else_it_says() {
     let ticket = |claims: &Value| {
-        let mut session = session(&policy(json!({})), head(claims));
-        loop {
-            match session.poll_output().expect("a question") {
-                Output::Ask(_) => session.handle(Input::Charged(TAKEN), START),
-                Output::Spend(ticket) => return ticket.slot(),
-                _ => {}
-            }
-        }
+        let mut tables = Tables::default();
+        session(&policy(json!({})), head(claims), &mut tables);
+        tables.tickets[0].0.slot()
     };
     let mut renewed = claims(json!("1"));
     renewed["exp"] = json!(START.as_secs() + 600);
@@ -156,11 +134,9 @@ fn a_spent_token_is_remembered_for_as_long_as_any_provider_accepts_it() {
         let policy = json!({"origins": {"allow": ["https://app.example.com"]}, "auth": auth, "rates": []});
         let document =
             json!({"providers": providers, "policies": {"chat": policy}, "default_policy": "chat"});
-        let mut session = session(&compile(document), head(&claims(json!("1"))));
-        match session.poll_output() {
-            Some(Output::Spend(ticket)) => ticket,
-            output => panic!("{provider}: {output:?}"),
-        }
+        let mut tables = Tables::default();
+        session(&compile(document), head(&claims(json!("1"))), &mut tables);
+        tables.tickets[0].0
     };
     assert_eq!(ticket("strict"), ticket("lenient"));
 }

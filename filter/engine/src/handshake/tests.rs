@@ -5,8 +5,9 @@ use super::*;
 use crate::auth::minting;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::http::request::Protocol;
+use crate::rate::BucketRequest;
 use crate::session::{Input, Output};
-use crate::testing::{SECRET, compile, engine, request, with, without};
+use crate::testing::{SECRET, Tables, compile, engine, request, with, without};
 
 const START: Duration = Duration::from_secs(1_800_000_000);
 const TAKEN: Outcome = Outcome::Charged(Charged::Taken);
@@ -19,18 +20,15 @@ enum Ending {
 }
 
 /// Runs `head` through the smallest policy with `changes`; every bucket answers `outcome`.
-fn run(engine: &Engine, head: RequestHead, outcome: Outcome) -> (Ending, Vec<Charge>) {
+fn run(engine: &Engine, head: RequestHead, outcome: Outcome) -> (Ending, Vec<BucketRequest>) {
     let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
         panic!("the policy judges every request");
     };
-    session.handle(Input::Request(head), START);
-    let mut charges = Vec::new();
+    let mut tables = Tables::all(outcome);
+    session.handle(Input::Request(head), &mut tables, START);
+    let charges = tables.charged;
     loop {
         match session.poll_output() {
-            Some(Output::Ask(charge)) => {
-                charges.push(charge);
-                session.handle(Input::Charged(outcome), START);
-            }
             Some(Output::Admit(edits)) => return (Ending::Admitted(edits), charges),
             Some(Output::Reply(edits, reply)) => return (Ending::Refused(reply.reason, edits), charges),
             Some(_) => {}
@@ -480,6 +478,6 @@ fn no_debug_output_shows_a_token() {
     else {
         panic!("not judged");
     };
-    session.handle(Input::Request(head), START);
+    session.handle(Input::Request(head), &mut Tables::default(), START);
     assert!(!format!("{session:?}").contains("tell-nobody"));
 }

@@ -9,12 +9,11 @@ use crate::http::request::RequestHead;
 use crate::rate::Charged;
 use crate::rate::Outcome;
 use crate::remote::{Answer, Kind, Outcome as Fetch, Settled, Step};
-use crate::testing::{compile, request, with};
+use crate::testing::{Tables, compile, request, with};
 use crate::websocket::close;
 use jsonwebtoken::Algorithm;
 
 const START: Duration = Duration::from_secs(1_800_000_000);
-const TAKEN: Outcome = Outcome::Charged(Charged::Taken);
 
 fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -110,14 +109,12 @@ impl Attempt {
     }
 
     fn after(&mut self, input: Input, now: Duration) -> Now {
-        self.session.handle(input, now);
+        let mut tables = Tables::default();
+        self.session.handle(input, &mut tables, now);
+        self.charges += tables.charged.len();
         let mut found = Now::Nothing;
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Ask(_) => {
-                    self.charges += 1;
-                    self.session.handle(Input::Charged(TAKEN), now);
-                }
                 Output::HoldHandshake(edits) => {
                     assert!(edits.iter().all(|edit| edit.name() == "authorization"), "{edits:?}");
                     found = Now::Held;
@@ -313,7 +310,7 @@ fn a_list_that_comes_before_the_agreement_takes_it_back() {
     assert_eq!(now, Now::Admitted);
     fetch(&engine, &mut list, Kind::Revocation, Some(&json!({"jti": ["t1"]})), START + s(10));
     assert_eq!(attempt.after(Input::Fetched, START + s(10)), Now::Nothing);
-    attempt.session.handle(Input::Response(agreement()), START + s(10));
+    attempt.session.handle(Input::Response(agreement()), &mut Tables::default(), START + s(10));
     let outputs: Vec<_> = std::iter::from_fn(|| attempt.session.poll_output()).collect();
     assert!(
         matches!(&outputs[..], [Output::Tell(_), Output::Reply(_, reply)] if reply.reason == Reason::TokenRevoked),
@@ -329,25 +326,25 @@ fn an_open_connection_ends_when_a_new_list_names_it_and_only_then() {
     let (mut attempt, _) = Attempt::new(&engine, bearing("ed", &claims(json!({}))));
     let session = &mut attempt.session;
     assert!(!session.is_revocable_by(&source), "it is not open yet");
-    session.handle(Input::Response(agreement()), START);
+    session.handle(Input::Response(agreement()), &mut Tables::default(), START);
     while session.poll_output().is_some() {}
     assert!(session.is_revocable_by(&source));
-    let judged = session.judge(Peer::Upstream, &mut &b""[..], START).unwrap();
-    assert!(matches!(judged, Judged::Passage(passage) if passage.park), "the stream to the client is parked");
+    let judged = session.judge(Peer::Upstream, &mut &b""[..], &mut Tables::default(), START).unwrap();
+    assert!(judged.park, "the stream to the client is parked");
 
     fetch(&engine, &mut list, Kind::Revocation, Some(&json!({"jti": ["t2"]})), START + s(10));
-    session.handle(Input::Fetched, START + s(10));
+    session.handle(Input::Fetched, &mut Tables::default(), START + s(10));
     assert!(!session.has_outputs());
     fetch(&engine, &mut list, Kind::Revocation, Some(&json!({"sub": {"alice": 1}})), START + s(20));
-    session.handle(Input::Fetched, START + s(20));
+    session.handle(Input::Fetched, &mut Tables::default(), START + s(20));
     let outputs: Vec<_> = std::iter::from_fn(|| session.poll_output()).collect();
     let closed = outputs.iter().any(
-        |output| matches!(output, Output::Tell(Event::Closed { reason, .. }) if *reason == Reason::TokenRevoked),
+        |output| matches!(output, Output::Tell(Event::Closed { violation, .. }) if violation.reason == Reason::TokenRevoked),
     );
     let sent = Output::Send(Peer::Client, close::to_client(Reason::TokenRevoked));
     assert!(closed && outputs.contains(&sent), "{outputs:?}");
     // Once.
-    session.handle(Input::Fetched, START + s(21));
+    session.handle(Input::Fetched, &mut Tables::default(), START + s(21));
     assert!(!session.has_outputs());
 }
 
@@ -356,11 +353,14 @@ fn bytes_that_come_while_a_handshake_waits_never_go_on() {
     let engine = engine(json!({}));
     let (mut attempt, now) = Attempt::new(&engine, bearing("ed", &claims(json!({}))));
     assert_eq!(now, Now::Held);
-    let parked = Judged::Passage(Passage { park: true, ..Passage::default() });
-    assert_eq!(attempt.session.judge(Peer::Client, &mut &b""[..], START), Ok(parked));
+    let parked = Passage { park: true, ..Passage::default() };
+    assert_eq!(attempt.session.judge(Peer::Client, &mut &b""[..], &mut Tables::default(), START), Ok(parked));
     assert!(attempt.session.is_waiting());
-    let parked = Judged::Passage(Passage { park: true, ..Passage::default() });
-    assert_eq!(attempt.session.judge(Peer::Client, &mut &b"early"[..], START), Ok(parked));
+    let parked = Passage { park: true, ..Passage::default() };
+    assert_eq!(
+        attempt.session.judge(Peer::Client, &mut &b"early"[..], &mut Tables::default(), START),
+        Ok(parked)
+    );
     assert_eq!(attempt.after(Input::Timer, START), Now::Refused(Reason::MalformedHandshake));
 }
 

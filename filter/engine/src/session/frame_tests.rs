@@ -5,7 +5,7 @@ use serde_json::json;
 use super::tests::{START, Trial, close, masked_close};
 use super::*;
 use crate::rate::Outcome;
-use crate::testing::{from_client, from_upstream};
+use crate::testing::{Tables, from_client, from_upstream};
 
 const TEXT: u8 = 0x81;
 const OPEN_TEXT: u8 = 0x01;
@@ -157,17 +157,17 @@ fn a_shared_rate_is_asked_for_each_message_and_its_answer_decides() {
     let rule = |count: &str, on_exceed: &str| {
         rate(json!({"count": count, "per": "ip", "limit": 2, "window": "10s", "on_exceed": on_exceed}))
     };
-    let wait = |_| Outcome::Charged(crate::rate::Charged::Wait(Duration::from_secs(1)));
+    let wait = Outcome::Charged(crate::rate::Charged::Wait(Duration::from_secs(1)));
     let sent = [from_client(PING, b""), from_client(0x82, b"message"), from_client(PING, b"")].concat();
     let pings = from_client(PING, b"").repeat(2);
     for (count, reason) in [("messages", Reason::MessageRate), ("bytes", Reason::ByteRate)] {
         assert_eq!(Trial::open(rule(count, "close")).client(&sent), sent, "{count}: taken");
-        let mut trial = Trial { answer: wait, ..Trial::open(rule(count, "close")) };
+        let mut trial = Trial { tables: Tables::all(wait), ..Trial::open(rule(count, "close")) };
         let refused = [from_client(PING, b""), masked_close(reason)].concat();
         assert_eq!(trial.client(&sent), refused, "{count}: closed");
-        let mut trial = Trial { answer: |_| Outcome::Full, ..Trial::open(rule(count, "close")) };
+        let mut trial = Trial { tables: Tables::all(Outcome::Full), ..Trial::open(rule(count, "close")) };
         assert_eq!(trial.client(&sent), refused, "{count}: no room");
-        let mut trial = Trial { answer: wait, ..Trial::open(rule(count, "drop")) };
+        let mut trial = Trial { tables: Tables::all(wait), ..Trial::open(rule(count, "drop")) };
         assert_eq!(trial.client(&sent), pings, "{count}: discarded");
     }
 }
@@ -200,8 +200,8 @@ fn whole_messages_that_lie_together_are_gone_past_at_one_look_where_none_is_char
         for (rates, looks) in [(json!([]), 1), (rates.clone(), if peer == Peer::Client { 150 } else { 1 })] {
             let mut trial = Trial::open(json!({"rates": rates}));
             let mut chunk = Watched { bytes: &bytes, looks: 0 };
-            let judged = trial.session.judge(peer, &mut chunk, START).unwrap();
-            assert!(matches!(judged, Judged::Passage(passage) if passage.keep == bytes.len()));
+            let judged = trial.session.judge(peer, &mut chunk, &mut Tables::default(), START).unwrap();
+            assert_eq!(judged.keep, bytes.len());
             assert_eq!(chunk.looks, looks, "{peer:?}, {rates}");
             let tally = trial.session.take_tally();
             let sent = if peer == Peer::Client { tally.client } else { tally.upstream };

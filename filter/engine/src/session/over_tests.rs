@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::tests::{START, Trial};
 use super::*;
-use crate::testing::{from_client, from_upstream};
+use crate::testing::{Tables, from_client, from_upstream};
 
 /// Of what is to be done because memory was exceeded, nothing has been done yet.
 fn exceeded(mut trial: Trial) -> Trial {
     trial.outputs.clear();
-    trial.session.handle(Input::MemoryExceeded, START);
+    trial.session.handle(Input::MemoryExceeded, &mut Tables::default(), START);
     assert!(trial.session.has_outputs());
     trial
 }
@@ -28,18 +28,13 @@ fn of_a_stream_that_is_over_there_is_only_left_to_tell_why() {
     open.client(&from_client(0x81, &[b'a'; 60])[..40]);
     for (name, trial) in [("open", open), ("waiting", waiting())] {
         let mut trial = exceeded(trial);
-        trial.session.handle(Input::Ended, START);
+        trial.session.handle(Input::Ended, &mut Tables::default(), START);
         let left: Vec<_> = std::iter::from_fn(|| trial.session.poll_output()).collect();
-        assert!(
-            matches!(
-                left[..],
-                [Output::Tell(
-                    Event::Closed { reason: Reason::MemoryExceeded, .. }
-                        | Event::Refused { reason: Reason::MemoryExceeded, .. }
-                )]
-            ),
-            "{name}: {left:?}"
-        );
+        let [Output::Tell(Event::Closed { violation, .. } | Event::Refused { violation, .. })] = &left[..]
+        else {
+            panic!("{name}: {left:?}")
+        };
+        assert_eq!(violation.reason, Reason::MemoryExceeded, "{name}");
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::tests::{START, Trial};
 use super::*;
-use crate::testing::{from_client, from_upstream};
+use crate::testing::{Tables, from_client, from_upstream};
 
 /// An open connection whose streams are both parked, without rates unless these are among the changes.
 fn parked(mut changes: Value) -> Trial {
@@ -70,8 +70,8 @@ fn what_passes_plain_is_what_judging_would_have_made_of_it() {
         assert!(passes_plain(&mut plain.session, peer, &chunk));
         plain.session.note_time(now);
         let passage = Passage { resume: true, park: true, ..Passage::whole(chunk.len()) };
-        let expected = judged.session.judge(peer, &mut &chunk[..], now).unwrap();
-        assert_eq!(expected, Judged::Passage(passage), "{peer:?}");
+        let expected = judged.session.judge(peer, &mut &chunk[..], &mut Tables::default(), now).unwrap();
+        assert_eq!(expected, passage, "{peer:?}");
         assert!(!judged.session.has_outputs() && !plain.session.has_outputs());
         assert_eq!(plain.session.deadline(), judged.session.deadline(), "{peer:?}");
         assert_eq!(plain.session.take_tally(), judged.session.take_tally(), "{peer:?}");

@@ -1,12 +1,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::single_use::{Spent, Ticket};
 use crate::engine::{RouteFacts, Selection};
-use crate::rate::Charge;
-use crate::rate::Charged;
-use crate::rate::Outcome;
-use crate::testing::{engine, from_client, from_upstream, request, with};
+use crate::testing::{Tables, engine, from_client, from_upstream, request, with};
 
 pub(super) const START: Duration = Duration::from_secs(1_800_000_000);
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,10 +11,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Trial {
     pub(super) session: Session,
     pub(super) outputs: Vec<Output>,
-    /// What shared buckets say while the connection is open.
-    pub(super) answer: fn(Charge) -> Outcome,
-    /// What the table of used tokens says while the connection is open.
-    pub(super) spend: fn(Ticket) -> Spent,
+    /// The tables that all workers share.
+    pub(super) tables: Tables,
 }
 
 impl Trial {
@@ -26,8 +20,7 @@ impl Trial {
         let Selection::Judge(session) = engine(changes).select(&head, &RouteFacts::default()) else {
             panic!("the policy judges every request");
         };
-        let answer = |_| Outcome::Charged(Charged::Taken);
-        let mut trial = Self { session: *session, outputs: Vec::new(), answer, spend: |_| Spent::First };
+        let mut trial = Self { session: *session, outputs: Vec::new(), tables: Tables::default() };
         trial.input(Input::Request(head), START);
         trial
     }
@@ -52,17 +45,12 @@ impl Trial {
     }
 
     pub(super) fn input(&mut self, input: Input, now: Duration) {
-        self.session.handle(input, now);
-        self.drain(now);
+        self.session.handle(input, &mut self.tables, now);
+        self.drain();
     }
 
-    fn drain(&mut self, now: Duration) {
-        while let Some(output) = self.session.poll_output() {
-            if let Output::Ask(_) = output {
-                self.session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), now);
-            }
-            self.outputs.push(output);
-        }
+    fn drain(&mut self) {
+        self.outputs.extend(std::iter::from_fn(|| self.session.poll_output()));
     }
 
     /// What goes on of a chunk.
@@ -74,29 +62,14 @@ impl Trial {
             self.session.note_time(now);
             return chunk.to_vec();
         }
-        let passage = loop {
-            match self.session.judge(peer, &mut &chunk[..], now).unwrap() {
-                Judged::Passage(passage) => break passage,
-                Judged::Ask(charge) => {
-                    let outcome = (self.answer)(charge);
-                    self.session.handle(Input::Charged(outcome), now);
-                }
-                Judged::Spend(ticket) => {
-                    let spent = (self.spend)(ticket);
-                    self.session.handle(Input::Spent(spent), now);
-                }
-            }
-        };
-        self.drain(now);
+        let passage = self.session.judge(peer, &mut &chunk[..], &mut self.tables, now).unwrap();
+        self.drain();
         passage.bytes(chunk)
     }
 
     /// Whether a chunk leaves its stream parked.
     pub(super) fn parks(&mut self, peer: Peer, chunk: &[u8]) -> bool {
-        match self.session.judge(peer, &mut &chunk[..], START).unwrap() {
-            Judged::Passage(passage) => passage.park,
-            question => panic!("{question:?}"),
-        }
+        self.session.judge(peer, &mut &chunk[..], &mut self.tables, START).unwrap().park
     }
 
     pub(super) fn client(&mut self, chunk: &[u8]) -> Vec<u8> {
@@ -120,9 +93,10 @@ pub(super) fn agreement() -> Vec<Field> {
     .collect()
 }
 
-fn closed(reason: Reason) -> Output {
-    let instance = "09090909-0909-4909-8909-090909090909".to_owned();
-    Output::Tell(Event::Closed { reason, instance, detail: None })
+/// Whether an open connection was told to be ended for this.
+fn is_closed_for(output: &Output, reason: Reason) -> bool {
+    matches!(output, Output::Tell(Event::Closed { violation, instance })
+        if violation.reason == reason && instance == "09090909-0909-4909-8909-090909090909")
 }
 
 /// The Close that the client is to see.
@@ -167,7 +141,8 @@ fn a_violation_of_the_client_ends_both_sides_at_their_boundaries() {
         let up = [trial.client(&bytes[..cut]), trial.client(&bytes[cut..]), trial.client(b"\x88\x80abcd")]
             .concat();
         assert_eq!(up, [good.clone(), masked_close(Reason::FrameTooBig)].concat(), "cut at {cut}");
-        assert_eq!(trial.outputs, [closed(Reason::FrameTooBig)], "cut at {cut}");
+        let [told] = &trial.outputs[..] else { panic!("cut at {cut}: {:?}", trial.outputs) };
+        assert!(is_closed_for(told, Reason::FrameTooBig), "cut at {cut}: {told:?}");
 
         // The frame that is on its way to the client is finished before the Close.
         down.extend(trial.upstream(&server_frame[4..6]));
@@ -192,8 +167,9 @@ fn a_parked_client_is_told_at_once() {
     assert!(trial.parks(Peer::Upstream, b""));
     let up = trial.client(&from_client(0x82, &[0; 65_537]));
     assert_eq!(up, masked_close(Reason::FrameTooBig));
-    let told = closed(Reason::FrameTooBig);
-    assert_eq!(trial.outputs, [told, Output::Send(Peer::Client, close(Reason::FrameTooBig))]);
+    let [told, sent] = &trial.outputs[..] else { panic!("{:?}", trial.outputs) };
+    assert!(is_closed_for(told, Reason::FrameTooBig), "{told:?}");
+    assert_eq!(*sent, Output::Send(Peer::Client, close(Reason::FrameTooBig)));
     assert_eq!(trial.upstream(&from_upstream(0x88, &[0x03, 0xea])), b"", "nothing follows a Close");
 }
 
@@ -411,13 +387,13 @@ fn the_end_of_a_token_ends_the_connection_after_skew_and_grace() {
         trial.input(Input::Timer, end - Duration::from_nanos(1));
         assert_eq!(trial.outputs, []);
         trial.input(Input::Timer, end);
-        let told = closed(Reason::TokenExpired);
+        assert!(is_closed_for(&trial.outputs[0], Reason::TokenExpired), "{:?}", trial.outputs);
         let data = from_upstream(0x82, b"late");
         if parked {
-            assert_eq!(trial.outputs, [told, Output::Send(Peer::Client, close(Reason::TokenExpired))]);
+            assert_eq!(trial.outputs[1..], [Output::Send(Peer::Client, close(Reason::TokenExpired))]);
             assert_eq!(trial.bytes(Peer::Upstream, &data, end), b"");
         } else {
-            assert_eq!(trial.outputs, [told]);
+            assert_eq!(trial.outputs.len(), 1);
             assert_eq!(trial.bytes(Peer::Upstream, &data, end), close(Reason::TokenExpired));
         }
         let late = from_client(0x81, b"late");

@@ -33,7 +33,7 @@ pub(super) fn at(trial: &mut Trial, now: Duration) -> (Vec<(Peer, Vec<u8>)>, Opt
     for output in trial.outputs.drain(..) {
         match output {
             Output::Send(receiver, frame) => sent.push((receiver, frame)),
-            Output::Tell(Event::Closed { reason: why, .. }) => reason = Some(why),
+            Output::Tell(Event::Closed { violation, .. }) => reason = Some(violation.reason),
             Output::Reset => sent.push((Peer::Client, b"reset".to_vec())),
             other => panic!("{other:?}"),
         }
@@ -210,7 +210,9 @@ fn what_a_client_leaves_unread_ends_the_connection_or_is_dropped() {
         let (got, left): (Vec<_>, _) = (trial.outputs.drain(..).collect(), down);
         match reason {
             Some(reason) => {
-                assert!(matches!(&got[0], Output::Tell(Event::Closed { reason: why, .. }) if *why == reason));
+                assert!(
+                    matches!(&got[0], Output::Tell(Event::Closed { violation, .. }) if violation.reason == reason)
+                );
                 assert_eq!(left[..4], [0x88, 2 + 16, 0x03, 0xf5]);
                 continue;
             }

@@ -155,8 +155,8 @@ impl Line {
                 Output::Deliver(bytes) => self.client.extend(bytes.to_vec(0)),
                 Output::Send(Peer::Client, bytes) => self.client.extend(bytes),
                 Output::Send(Peer::Upstream, bytes) => self.upstream.extend(bytes),
-                Output::Tell(Event::Closed { reason, detail, .. }) => {
-                    self.closed = Some((reason, detail.is_some()));
+                Output::Tell(Event::Closed { violation, .. }) => {
+                    self.closed = Some((violation.reason, violation.cause.is_some()));
                 }
                 other => panic!("{other:?}"),
             }

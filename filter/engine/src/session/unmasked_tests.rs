@@ -5,8 +5,8 @@ use serde_json::json;
 use super::tests::{START, Trial, masked_close};
 use super::time_tests::{at, parked};
 use super::*;
+use crate::decision::cause::FrameFault;
 use crate::testing::{from_client, from_upstream};
-use crate::websocket::frame_reader::Fault;
 
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -25,8 +25,9 @@ fn asked(trial: &mut Trial, now: Duration) -> Vec<u8> {
 /// Why the connection ended, and what the log says of it.
 fn end(trial: &Trial) -> Option<(Reason, String)> {
     trial.outputs.iter().find_map(|output| match output {
-        Output::Tell(Event::Closed { reason, detail, .. }) => {
-            Some((*reason, detail.as_ref().map(ToString::to_string).unwrap_or_default()))
+        Output::Tell(Event::Closed { violation, .. }) => {
+            let cause = violation.cause.as_ref();
+            Some((violation.reason, cause.map(ToString::to_string).unwrap_or_default()))
         }
         _ => None,
     })
@@ -50,7 +51,7 @@ fn an_answer_without_a_mask_is_one_at_every_split_and_goes_no_further() {
 
 #[test]
 fn any_other_frame_without_a_mask_ends_the_connection_and_the_log_says_why() {
-    let fault = Fault::NotMasked.to_string();
+    let fault = FrameFault::NotMasked.to_string();
     let frames = [
         ("a Pong that nobody asked for", from_upstream(0x8a, &[7; 16])),
         ("an answer and more", from_upstream(0x8a, &[7; 17])),
@@ -82,9 +83,12 @@ fn the_log_says_what_a_frame_breaks() {
         (from_client(0xc1, b"x"), "a reserved bit is set"),
         (from_client(0x83, b"x"), "the opcode of a frame is reserved"),
         (from_client(0x80, b"x"), "a continuation frame continues no message"),
-        (from_client(0x09, b"x"), "a control frame is fragmented or longer than 125 bytes"),
+        (from_client(0x09, b"x"), "a control frame is fragmented"),
+        (from_client(0x89, &[b'x'; 126]), "a control frame is longer than 125 bytes"),
+        (from_client(0x88, &[3, 0xed]), "the code of a Close is none that may be sent"),
         (from_client(0x88, b"x"), "a Close has half a code"),
-        (vec![0x82, 0xfe, 0, 5, 1, 2, 3, 4, 0], "the length of a frame is not well formed"),
+        (vec![0x82, 0xfe, 0, 5, 1, 2, 3, 4, 0], "the length of a frame is not written in its shortest form"),
+        (vec![0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0], "the top bit of the length of a frame is set"),
         ([from_client(0x01, b"x"), from_client(0x81, b"x")].concat(), "a message begins within another"),
     ];
     for (frame, detail) in cases {

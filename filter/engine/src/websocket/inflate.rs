@@ -142,7 +142,8 @@ impl Inflater {
         self.message = None;
         match place {
             Ok(Place::Boundary) => Ok(()),
-            Ok(Place::Unknown) => Err(FrameFault::DeflateUnfinished),
+            // The tail is none of the sender's: what it breaks had not ended.
+            Ok(Place::Unknown) | Err(FrameFault::Deflate) => Err(FrameFault::DeflateUnfinished),
             Err(fault) => Err(fault),
         }
     }

@@ -73,12 +73,11 @@ fn judge_chunk(
                 position = range.end;
                 direction.take_payload(range, &mut chunk, passage, tally)
             }
-            Step::Violation(reason, _) => return (skimmed, Some(reason)),
+            Step::Violation(violation) => return (skimmed, Some(violation.reason)),
         };
         match taken {
             Ok(()) => {}
-            Err(Stop::Refused(reason)) => return (skimmed, Some(reason)),
-            Err(Stop::Broken(_)) => return (skimmed, Some(Reason::ProtocolError)),
+            Err(Stop::Violated(violation)) => return (skimmed, Some(violation.reason)),
             Err(Stop::Unreadable) => panic!("the chunk is at hand"),
         }
     }

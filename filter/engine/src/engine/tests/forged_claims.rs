@@ -4,6 +4,7 @@ use super::*;
 use crate::http::headers::Field;
 use crate::session::Input;
 use crate::testing::SECRET;
+use crate::testing::Tables;
 
 /// Two policies with claims in headers, and one that asks for no token and forwards nothing.
 fn engine(routes: Value, default_policy: &str) -> Engine {
@@ -34,16 +35,8 @@ fn passed(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> Vec<Field>
         Selection::Pass(edits) => edits,
         Selection::Refuse(outputs) => panic!("{outputs:?}"),
         Selection::Judge(mut session) => {
-            session.handle(Input::Request(head.clone()), Duration::ZERO);
-            let outputs = std::iter::from_fn(|| {
-                let output = session.poll_output()?;
-                if let Output::Ask(_) = output {
-                    let taken = crate::rate::Outcome::Charged(crate::rate::Charged::Taken);
-                    session.handle(Input::Charged(taken), Duration::ZERO);
-                }
-                Some(output)
-            });
-            let outputs: Vec<_> = outputs.collect();
+            session.handle(Input::Request(head.clone()), &mut Tables::default(), Duration::ZERO);
+            let outputs: Vec<_> = std::iter::from_fn(|| session.poll_output()).collect();
             match outputs.last() {
                 Some(Output::Admit(edits)) => edits.clone(),
                 _ => panic!("{outputs:?}"),

@@ -1,6 +1,7 @@
 //! Hosts that are no host, which router, policy and service could each take for another one.
 
 use super::*;
+use crate::testing::Tables;
 
 const ODD: [&[u8]; 12] = [
     b"",
@@ -43,7 +44,11 @@ fn refused(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> Option<Re
         Selection::Pass(_) => return None,
         Selection::Refuse(outputs) => outputs,
         Selection::Judge(mut session) => {
-            session.handle(crate::session::Input::Request(head.clone()), Duration::ZERO);
+            session.handle(
+                crate::session::Input::Request(head.clone()),
+                &mut Tables::default(),
+                Duration::ZERO,
+            );
             std::iter::from_fn(|| session.poll_output()).collect()
         }
     };

@@ -6,12 +6,12 @@ fn fields(values: &[&[u8]]) -> Vec<Field> {
     values.iter().map(|value| (EXTENSIONS.to_owned(), value.to_vec())).collect()
 }
 
-fn read(compression: Compression, values: &[&[u8]]) -> Result<Offers, Reason> {
+fn read(compression: Compression, values: &[&[u8]]) -> Result<Offers, HandshakeFault> {
     Offers::read(compression, false, Headers::new(&fields(values)))
 }
 
 /// The values that go up of `values`.
-fn goes_up(values: &[&[u8]]) -> Result<Vec<Vec<u8>>, Reason> {
+fn goes_up(values: &[&[u8]]) -> Result<Vec<Vec<u8>>, HandshakeFault> {
     let passed = read(Compression::Pass, values);
     assert_eq!(format!("{passed:?}"), format!("{:?}", read(Compression::Inspect, values)));
     Ok(match passed?.edit {
@@ -147,7 +147,7 @@ const BROKEN: [&[&[u8]]; 25] = [
 fn a_broken_list_is_malformed_unless_all_of_it_is_taken_out() {
     for values in BROKEN {
         let shown: Vec<_> = values.iter().map(|value| value.escape_ascii().to_string()).collect();
-        assert_eq!(goes_up(values), Err(Reason::MalformedHandshake), "{shown:?}");
+        assert_eq!(goes_up(values), Err(HandshakeFault::Extensions), "{shown:?}");
         assert_eq!(agree(&[Parameters::default()], false, Headers::new(&fields(values))), None, "{shown:?}");
         let stripped = read(Compression::Strip, values).unwrap();
         assert_eq!(stripped.edit, Some(HeaderEdit::Remove(EXTENSIONS.to_owned())), "{shown:?}");

@@ -4,10 +4,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::single_use::Spent;
-use crate::rate::Outcome;
 use crate::session::tests::agreement;
-use crate::testing::{SECRET, request, token, with};
+use crate::testing::{SECRET, Tables, request, token, with};
 
 const EXTENSIONS: &str = "sec-websocket-extensions";
 const DEFLATE: &[u8] = b"permessage-deflate";
@@ -85,42 +83,31 @@ impl Twin {
             self.plain += 1;
             self.goes(peer.other(), chunk);
         } else {
-            let passage = loop {
-                match self.session.judge(peer, &mut &chunk[..], now).unwrap() {
-                    Judged::Passage(passage) => break passage,
-                    Judged::Ask(_) => self.session.handle(taken(), now),
-                    Judged::Spend(_) => self.session.handle(Input::Spent(Spent::First), now),
-                }
-            };
+            let passage = self.session.judge(peer, &mut &chunk[..], &mut Tables::default(), now).unwrap();
             self.goes(peer.other(), &passage.bytes(chunk));
         }
-        self.drain(now);
+        self.drain();
         self.session.note_time(now);
         self.input(Input::Timer, now);
     }
 
     fn input(&mut self, input: Input, now: Duration) {
         if !self.is_reset {
-            self.session.handle(input, now);
-            self.drain(now);
+            self.session.handle(input, &mut Tables::default(), now);
+            self.drain();
         }
     }
 
-    fn drain(&mut self, now: Duration) {
+    fn drain(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Send(receiver, bytes) => self.goes(receiver, &bytes),
                 Output::Deliver(bytes) => self.goes(Peer::Client, &bytes.to_vec(0)),
                 Output::Reset => self.is_reset = true,
-                Output::Ask(_) => self.session.handle(taken(), now),
                 other => self.told.push(format!("{other:?}")),
             }
         }
     }
-}
-
-fn taken() -> Input {
-    Input::Charged(Outcome::Charged(crate::rate::Charged::Taken))
 }
 
 /// Numbers that a seed determines (xorshift).

@@ -4,12 +4,12 @@ use jsonwebtoken::Algorithm;
 
 use super::*;
 use crate::auth::minting::{ISSUER, issuer_keys, key, sign};
-use crate::auth::single_use::Spent;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::rate::Charged;
 use crate::rate::Outcome;
 use crate::remote::Kind;
 use crate::session::fetch_tests::fetch;
+use crate::testing::Tables;
 use crate::testing::compile;
 
 mod first_message;
@@ -137,12 +137,12 @@ impl Host {
             held: Vec::new(),
             paused: false,
         };
-        host.session.handle(Input::Request(head.clone()), OPENED);
+        host.session.handle(Input::Request(head.clone()), &mut Tables::default(), OPENED);
         host.perform(OPENED);
-        assert!(matches!(host.session.judge(Peer::Client, &mut &bytes[..], OPENED), Ok(Judged::Passage(_))));
+        assert!(host.session.judge(Peer::Client, &mut &bytes[..], &mut Tables::default(), OPENED).is_ok());
         (host.held, host.paused) = (bytes.to_vec(), true);
         host.perform(OPENED);
-        host.session.handle(Input::Response(agreement()), OPENED);
+        host.session.handle(Input::Response(agreement()), &mut Tables::default(), OPENED);
         host.perform(OPENED);
         assert!(host.session.was_opened());
         host.upstream_sends(OPENED, b"");
@@ -182,20 +182,14 @@ impl Host {
         if self.session.pass_plain(peer, &mut &bytes[..]).unwrap() {
             return Passage { resume: true, park: true, ..Passage::whole(bytes.len()) };
         }
-        loop {
-            match self.session.judge(peer, &mut &bytes[..], now).unwrap() {
-                Judged::Passage(passage) => return passage,
-                Judged::Ask(_) => {
-                    self.charges += 1;
-                    self.session.handle(Input::Charged(self.charge), now);
-                }
-                Judged::Spend(_) => self.session.handle(Input::Spent(Spent::First), now),
-            }
-        }
+        let mut tables = Tables::all(self.charge);
+        let passage = self.session.judge(peer, &mut &bytes[..], &mut tables, now).unwrap();
+        self.charges += tables.charged.len();
+        passage
     }
 
     fn input(&mut self, now: Duration, input: Input) {
-        self.session.handle(input, now);
+        self.session.handle(input, &mut Tables::default(), now);
         self.perform(now);
     }
 
@@ -210,10 +204,9 @@ impl Host {
                 Output::Deliver(bytes) => self.client.extend(bytes.to_vec(0)),
                 Output::Send(Peer::Client, bytes) => self.client.extend(bytes),
                 Output::Send(Peer::Upstream, bytes) => self.upstream.extend(bytes),
-                Output::Ask(_) => self.session.handle(Input::Charged(self.charge), now),
-                Output::Tell(Event::Closed { reason, detail, .. }) => {
+                Output::Tell(Event::Closed { violation, .. }) => {
                     assert!(self.closed.is_none(), "told twice");
-                    self.closed = Some((reason, detail.is_some()));
+                    self.closed = Some((violation.reason, violation.cause.is_some()));
                 }
                 Output::Reset => self.is_reset = true,
                 Output::ReleaseRequest(len) => {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::rate::Charged;
 use crate::rate::Outcome;
+use crate::testing::Tables;
 
 #[test]
 fn a_first_message_with_a_good_token_lets_both_sides_speak_at_every_split() {
@@ -78,8 +79,8 @@ fn a_first_message_may_come_ahead_of_the_101() {
     let first = from_client(TEXT, &first_message(&token(json!({}))));
     let early = [first, from_client(TEXT, b"hello")].concat();
     let mut trial = Trial::new(json!({"auth": auth(json!({}))}), request());
-    let passage = trial.session.judge(Peer::Client, &mut &early[..], START).unwrap();
-    assert_eq!(passage, Judged::Passage(Passage::whole(early.len())));
+    let passage = trial.session.judge(Peer::Client, &mut &early[..], &mut Tables::default(), START).unwrap();
+    assert_eq!(passage, Passage::whole(early.len()));
     trial.agree();
     assert_eq!(trial.client(&early), from_client(TEXT, b"hello"));
     assert!(trial.parks(Peer::Upstream, b""));
@@ -274,20 +275,20 @@ fn the_user_of_a_first_message_is_charged_once_it_is_known() {
     let behind = from_client(TEXT, b"hello");
     for size in [1, 10, first.len() + behind.len()] {
         let mut line = Line::waiting(json!({}), json!({"rates": rates}));
-        line.trial.answer = |_| Outcome::Charged(Charged::Wait(SECOND));
+        line.trial.tables = Tables::all(Outcome::Charged(Charged::Wait(SECOND)));
         line.in_pieces(Peer::Client, size, &[&first[..], &behind].concat());
         line.assert_ended(Reason::HandshakeRate, "no handshake left");
     }
     let denied = from_client(TEXT, &first_message(&token(json!({"scope": "read"}))));
     let mut line = Line::waiting(json!({}), json!({"rates": rates}));
-    line.trial.answer = |_| Outcome::Full;
+    line.trial.tables = Tables::all(Outcome::Full);
     line.client(&denied);
     line.assert_ended(Reason::ClaimsDenied, "the first refusal wins");
 
     // The first message itself is nobody's; those behind it are the user's.
     let messages = json!([{"count": "messages", "per": "user", "limit": 3, "window": "1h"}]);
     let mut line = Line::waiting(json!({}), json!({"rates": messages}));
-    line.trial.answer = |_| Outcome::Full;
+    line.trial.tables = Tables::all(Outcome::Full);
     line.client(&first);
     assert_eq!(line.closed, None);
     line.client(&behind);

@@ -32,7 +32,7 @@ fn run(sender: Peer, limits: FrameLimits, bytes: &[u8], cuts: &[usize]) -> (Vec<
                     position = range.end;
                     passed.extend_from_slice(&chunk[range]);
                 }
-                Step::Violation(reason, _) => return (passed, Some(reason)),
+                Step::Violation(violation) => return (passed, Some(violation.reason)),
             }
         }
     }

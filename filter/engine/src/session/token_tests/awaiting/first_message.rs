@@ -200,14 +200,14 @@ fn what_waits_counts_in_both_directions_together() {
                 host.assert_goes_on();
                 assert_eq!(host.seen(), (frames(&greets), frames(&filler(behind))), "{what}");
             } else {
-                host.assert_kept_out(OPENED, Reason::MessageTooBig, false);
+                host.assert_kept_out(OPENED, Reason::MessageTooBig, true);
             }
         }
     }
     // At once, and with the message that waits.
     let mut host = enter(&Fetcher::new(json!({}), changes));
     host.client_sends(OPENED, &[first(), filler(room + 1)].concat());
-    host.assert_kept_out(OPENED, Reason::MessageTooBig, false);
+    host.assert_kept_out(OPENED, Reason::MessageTooBig, true);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn no_more_waits_with_the_host_than_any_host_holds() {
     host.client_sends(OPENED, &vec![0; 16 * 1024 - 4]);
     assert!(host.session.is_waiting());
     host.client_sends(OPENED, b"\0");
-    host.assert_kept_out(OPENED, Reason::MessageTooBig, false);
+    host.assert_kept_out(OPENED, Reason::MessageTooBig, true);
 }
 
 #[test]

@@ -203,7 +203,7 @@ fn nothing_is_skimmed_while_anything_is_open() {
                 Step::Frame(frame) => position = frame.range.end,
                 Step::Payload(range) => position = range.end,
                 Step::End => break,
-                Step::Violation(reason, _) => panic!("{what}: {reason:?}"),
+                Step::Violation(violation) => panic!("{what}: {violation}"),
             }
         }
         let run = reader.skim(&mut &binary[..], 0, Some(BEGINS_WITH_T)).unwrap();
