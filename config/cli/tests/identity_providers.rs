@@ -16,8 +16,9 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use postern_config::{Config, KeySource};
 use postern_engine::auth::keys::Keyring;
+use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::auth::verifier;
-use postern_engine::rate::{Charged, Outcome};
+use postern_engine::rate::{BucketRequest, Charged, Outcome, Shared};
 use postern_engine::{
     ConnectionFacts, Engine, Entropy, Event, Input, Output, Protocol, RequestHead, RouteFacts, Selection,
 };
@@ -207,19 +208,34 @@ fn request(token: &str) -> RequestHead {
     }
 }
 
+/// Tables that always have tokens.
+struct Tables;
+
+impl Shared for Tables {
+    fn charge(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
+        Outcome::Charged(Charged::Taken)
+    }
+
+    fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
+        Spent::First
+    }
+}
+
 /// Nothing, or the reason of the refusal and what the log says beside it.
 fn refusal(engine: &Engine, token: &str) -> Option<(String, Option<String>)> {
     let head = request(token);
     let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
         panic!("the policy judges every request");
     };
-    session.handle(Input::Request(head), NOW);
+    session.handle(Input::Request(head), &mut Tables, NOW);
     loop {
         match session.poll_output().expect("a verdict") {
-            Output::Ask(_) => session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), NOW),
             Output::Admit(_) => return None,
-            Output::Tell(Event::Refused { reason, detail, .. }) => {
-                return Some((reason.id().to_owned(), detail.map(|detail| detail.to_string())));
+            Output::Tell(Event::Refused { violation, .. }) => {
+                return Some((
+                    violation.reason.id().to_owned(),
+                    violation.cause.map(|cause| cause.to_string()),
+                ));
             }
             other => panic!("{other:?}"),
         }

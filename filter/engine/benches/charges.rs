@@ -14,25 +14,39 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use postern_engine::rate::{self, Charge, Charged, Outcome};
-use postern_engine::{Engine, Input, Judged, Peer};
+use postern_engine::auth::single_use::{Spent, Ticket};
+use postern_engine::rate::{self, BucketRequest, Charged, Outcome, Shared};
+use postern_engine::{Engine, Input, Peer};
 use serde_json::json;
 
-use support::{START, admitted, agreement, engine, frame};
+use support::{START, Tables, admitted, agreement, engine, frame};
 
-/// The question that a message of this client asks.
-fn question(engine: &Engine, client: u32) -> Charge {
-    let mut session = admitted(engine, Ipv4Addr::from_bits(client).into(), &[]);
-    session.handle(Input::Response(agreement(&[])), START);
-    let message = frame(0x82, b"", Some([1, 2, 3, 4]));
-    match session.judge(Peer::Client, &mut message.as_slice(), START).unwrap() {
-        Judged::Ask(charge) => charge,
-        other => panic!("{other:?}"),
+/// Keeps the last request, and grants it.
+struct Asked(Option<BucketRequest>);
+
+impl Shared for Asked {
+    fn charge(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
+        self.0 = Some(*request);
+        Outcome::Charged(Charged::Taken)
+    }
+
+    fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
+        Spent::First
     }
 }
 
+/// The tokens that a message of this client takes.
+fn question(engine: &Engine, client: u32) -> BucketRequest {
+    let mut session = admitted(engine, Ipv4Addr::from_bits(client).into(), &[]);
+    session.handle(Input::Response(agreement(&[])), &mut Tables, START);
+    let message = frame(0x82, b"", Some([1, 2, 3, 4]));
+    let mut asked = Asked(None);
+    session.judge(Peer::Client, &mut message.as_slice(), &mut asked, START).unwrap();
+    asked.0.unwrap()
+}
+
 /// Charges a bucket as the filter does.
-fn charge(slots: &mut HashMap<u32, Vec<u8>>, question: &Charge) {
+fn charge(slots: &mut HashMap<u32, Vec<u8>>, question: &BucketRequest) {
     let slot = slots.entry(question.key.slot()).or_default();
     let bytes = slot.clone();
     let (outcome, changed) = rate::charge(&bytes, question, START);

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use postern_engine::{Input, Judged, Peer, Session};
+use postern_engine::{Input, Peer, Session};
 use serde_json::{Value, json};
 
-use support::{START, admitted, agreement, engine, frame};
+use support::{START, Tables, admitted, agreement, engine, frame};
 
 const SIZES: [(&str, usize); 3] = [("64B", 64), ("1KiB", 1 << 10), ("64KiB", 1 << 16)];
 
@@ -29,7 +29,7 @@ fn open(rates: &Value) -> Session {
         "upstream_messages": {"utf8": true},
     }));
     let mut session = admitted(&engine, [198, 51, 100, 7].into(), &[]);
-    session.handle(Input::Response(agreement(&[])), START);
+    session.handle(Input::Response(agreement(&[])), &mut Tables, START);
     assert!(session.was_opened());
     while session.poll_output().is_some() {}
     session
@@ -46,8 +46,8 @@ fn mixed(len: usize) -> Vec<u8> {
 }
 
 fn judge(session: &mut Session, peer: Peer, chunk: &[u8]) {
-    let judged = session.judge(peer, &mut black_box(chunk), START).unwrap();
-    assert!(matches!(judged, Judged::Passage(passage) if passage.is_whole(chunk.len())));
+    let judged = session.judge(peer, &mut black_box(chunk), &mut Tables, START).unwrap();
+    assert!(judged.is_whole(chunk.len()));
 }
 
 fn frames(criterion: &mut Criterion) {

@@ -12,19 +12,18 @@
 mod counting;
 mod support;
 
-use postern_engine::rate::{Charged, Outcome};
-use postern_engine::{Input, Judged, Output, Peer, Session};
+use postern_engine::{Input, Output, Peer, Session};
 use serde_json::{Value, json};
 
 use counting::{ALLOCATIONS, HELD};
-use support::{MASK, START, admitted, agreement, engine, frame};
+use support::{MASK, START, Tables, admitted, agreement, engine, frame};
 
 fn open(policy: Value) -> Session {
     let mut policy = policy;
     policy["origins"] = json!({"allow": ["https://app.example.com"]});
     policy["auth"] = json!("none");
     let mut session = admitted(&engine(&policy), [198, 51, 100, 7].into(), &[]);
-    session.handle(Input::Response(agreement(&[])), START);
+    session.handle(Input::Response(agreement(&[])), &mut Tables, START);
     while session.poll_output().is_some() {}
     session
 }
@@ -35,15 +34,7 @@ fn allocations(session: &mut Session, peer: Peer, chunk: &[u8]) -> u64 {
     if session.pass_plain(peer, &mut &chunk[..]).unwrap() {
         return ALLOCATIONS.get() - before;
     }
-    let passage = loop {
-        match session.judge(peer, &mut &chunk[..], START).unwrap() {
-            Judged::Passage(passage) => break passage,
-            Judged::Spend(ticket) => panic!("not to be spent: {ticket:?}"),
-            Judged::Ask(_) => {
-                session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), START);
-            }
-        }
-    };
+    let passage = session.judge(peer, &mut &chunk[..], &mut Tables, START).unwrap();
     let whole = passage.is_whole(chunk.len()) && session.poll_output().is_none();
     let after = ALLOCATIONS.get();
     assert!(whole, "it does not pass: {passage:?}");
@@ -82,7 +73,7 @@ fn whole_frames_are_judged_without_allocating() {
                 let frames: Vec<_> =
                     frames.iter().map(|(first, payload)| frame(*first, payload, mask)).collect();
                 let mut session = open(policy.clone());
-                // Where a frame waits for an answer, the first takes the room for all.
+                // The first takes the room to count in.
                 for chunk in &frames {
                     allocations(&mut session, peer, chunk);
                 }
@@ -131,14 +122,16 @@ fn a_session_at_rest_holds_little() {
     let sessions: Vec<_> = (0..100)
         .map(|_| {
             let mut session = admitted(&engine, [198, 51, 100, 7].into(), &[]);
-            session.handle(Input::Response(agreement(&[])), START);
+            session.handle(Input::Response(agreement(&[])), &mut Tables, START);
             // The start of the response, and then the first beat: a Ping, and its answer.
             while session.poll_output().is_some() {}
-            let _ = session.judge(Peer::Upstream, &mut &[][..], START).unwrap();
-            session.handle(Input::Timer, session.deadline().unwrap());
+            let _ = session.judge(Peer::Upstream, &mut &[][..], &mut Tables, START).unwrap();
+            session.handle(Input::Timer, &mut Tables, session.deadline().unwrap());
             let Some(Output::Send(Peer::Client, ping)) = session.poll_output() else { panic!("no Ping") };
             let pong = frame(0x8a, &ping[2..], Some(MASK));
-            let _ = session.judge(Peer::Client, &mut &pong[..], session.deadline().unwrap()).unwrap();
+            let _ = session
+                .judge(Peer::Client, &mut &pong[..], &mut Tables, session.deadline().unwrap())
+                .unwrap();
             while session.poll_output().is_some() {}
             session
         })
@@ -154,6 +147,6 @@ fn the_count_counts_what_is_withheld_beyond_its_chunk() {
     let mut session = open(json!({"rates": []}));
     let text = frame(0x81, b"in two pieces", Some(MASK));
     let before = ALLOCATIONS.get();
-    let _ = session.judge(Peer::Client, &mut &text[..10], START).unwrap();
+    let _ = session.judge(Peer::Client, &mut &text[..10], &mut Tables, START).unwrap();
     assert!(ALLOCATIONS.get() > before);
 }

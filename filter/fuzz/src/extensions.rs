@@ -6,11 +6,11 @@
 
 use postern_config::Config;
 use postern_engine::http::headers::{Field, Headers};
-use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{Engine, Input, Output, Reason, RouteFacts, Selection, Session};
 use serde_json::json;
 
 use crate::fixture::{EXTENSIONS, NOW, ORDINARY, agreement, compile, handshake, head};
+use crate::tables::Open;
 
 const POLICIES: [&str; 4] = ["inspected", "passed", "dropped", "stripped"];
 
@@ -44,7 +44,7 @@ pub fn run(input: &[u8]) {
     }
 
     let response: Vec<_> = agreement().into_iter().chain(fields(&answers)).collect();
-    session.handle(Input::Response(response.clone()), NOW);
+    session.handle(Input::Response(response.clone()), &mut Open, NOW);
     let mut down = None;
     while let Some(output) = session.poll_output() {
         match output {
@@ -71,10 +71,9 @@ fn admitted(policy: &str, offers: &[&[u8]]) -> Option<(Session, Vec<Field>)> {
     let route = RouteFacts { name: Some(policy.to_owned()), metadata: None };
     let selection = ENGINE.with(|engine| engine.select(&head, &route));
     let Selection::Judge(mut session) = selection else { panic!("every policy judges") };
-    session.handle(Input::Request(head), NOW);
+    session.handle(Input::Request(head), &mut Open, NOW);
     loop {
         match session.poll_output()? {
-            Output::Ask(_) => session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), NOW),
             Output::Admit(edits) => return Some((*session, Headers::new(&request).edited(&edits))),
             Output::Reply(_, reply) => {
                 assert_eq!(reply.reason, Reason::MalformedHandshake);

@@ -6,15 +6,14 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use postern_config::{Compression, Config};
 use postern_engine::auth::keys::Keyring;
-use postern_engine::auth::single_use::Spent;
 use postern_engine::http::headers::Field;
-use postern_engine::rate::{Charged, Outcome};
 use postern_engine::{
     ConnectionFacts, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
 };
 use serde_json::{Value, json};
 
 use crate::stream::{INSPECTED_POLICIES, OFFER, PASSED_POLICY, STREAM_POLICIES, StreamPolicy};
+use crate::tables::Open;
 
 /// What time it is for every target, since the Unix epoch.
 pub(crate) const NOW: Duration = Duration::from_secs(2_000_000_000);
@@ -250,13 +249,9 @@ fn admitted_on(route: &RouteFacts, fields: Vec<Field>) -> Option<Session> {
     let Selection::Judge(mut session) = with_engine(|engine| engine.select(&head, route)) else {
         return None;
     };
-    session.handle(Input::Request(head), NOW);
+    session.handle(Input::Request(head), &mut Open, NOW);
     loop {
         match session.poll_output()? {
-            Output::Ask(_) => {
-                session.handle(Input::Charged(Outcome::Charged(Charged::Taken)), NOW);
-            }
-            Output::Spend(_) => session.handle(Input::Spent(Spent::First), NOW),
             Output::Admit(_) => return Some(*session),
             _ => return None,
         }

@@ -6,7 +6,7 @@
 //! before it; and no sink is given more than it asked for and a window.
 
 use arbitrary::Unstructured;
-use postern_engine::Reason;
+use postern_engine::cause::FrameFault;
 use postern_engine::websocket::inflate::{Context, Inflater};
 
 const LIMIT: usize = 64 * 1024;
@@ -36,13 +36,21 @@ pub fn run(input: &[u8]) {
     }
 }
 
+/// Why a message does not inflate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stop {
+    Broken,
+    TooLong,
+}
+
+impl From<FrameFault> for Stop {
+    fn from(_: FrameFault) -> Self {
+        Self::Broken
+    }
+}
+
 /// What a message inflates to, in pieces of `step` bytes.
-fn message(
-    inflater: &mut Inflater,
-    context: Context,
-    payload: &[u8],
-    step: usize,
-) -> Result<Vec<u8>, Reason> {
+fn message(inflater: &mut Inflater, context: Context, payload: &[u8], step: usize) -> Result<Vec<u8>, Stop> {
     let window = 1 << context.window_bits;
     let mut output = Vec::new();
     let mut refused = false;
@@ -51,7 +59,7 @@ fn message(
         assert!(!piece.is_empty() && piece.len() <= window);
         output.extend_from_slice(piece);
         refused = output.len() > LIMIT;
-        if refused { Err(Reason::MessageTooBig) } else { Ok(()) }
+        if refused { Err(Stop::TooLong) } else { Ok(()) }
     };
     let pushed = payload.chunks(step).try_for_each(|piece| inflater.push(piece, &mut sink));
     assert!(output.len() <= LIMIT + window);

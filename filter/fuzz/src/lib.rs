@@ -14,6 +14,7 @@ mod reference;
 mod rfc1951;
 mod script;
 mod stream;
+mod tables;
 mod wire;
 
 pub mod callbacks;

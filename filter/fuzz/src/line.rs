@@ -1,21 +1,19 @@
 //! An open connection, driven as the filter drives it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use postern_engine::auth::single_use::Spent;
 use postern_engine::http::headers::Headers;
-use postern_engine::rate::{self, Charge, Outcome};
-use postern_engine::{Event, Input, Judged, Messages, Output, Peer, Reason, Session, Tally};
+use postern_engine::{Event, Input, Messages, Output, Peer, Reason, Session, Tally, Violation};
 
 use crate::fixture::{EXTENSIONS, NOW, admitted_under, agreement};
 use crate::stream::{Context, StreamPolicy, context};
+use crate::tables::{Open, Slots};
 
 /// One connection, and what became of it so far.
 pub(crate) struct Line {
     session: Session,
     now: Duration,
-    slots: BTreeMap<u32, Vec<u8>>,
+    slots: Slots,
     /// What the client has been told of extensions.
     agreed: String,
     pub(crate) seen: Seen,
@@ -37,11 +35,11 @@ impl Line {
         let mut session = admitted_under(policy).expect("the policy wants no token");
         let mut response = agreement();
         response.extend(extension.map(|extension| (EXTENSIONS.to_owned(), extension.into())));
-        session.handle(Input::Response(response.clone()), NOW);
+        session.handle(Input::Response(response.clone()), &mut Open, NOW);
         let Some(Output::AdmitResponse(edits)) = session.poll_output() else { panic!("it is sound") };
         let told = Headers::new(&response).edited(&edits).into_iter().find(|(name, _)| name == EXTENSIONS);
         let agreed = told.map_or_else(String::new, |(_, value)| String::from_utf8_lossy(&value).into());
-        let mut line = Self { session, now: NOW, slots: BTreeMap::new(), agreed, seen: Seen::default() };
+        let mut line = Self { session, now: NOW, slots: Slots::default(), agreed, seen: Seen::default() };
         line.perform();
         line
     }
@@ -78,33 +76,15 @@ impl Line {
     }
 
     fn judge(&mut self, peer: Peer, chunk: &[u8]) -> Vec<u8> {
-        loop {
-            match self.session.judge(peer, &mut &chunk[..], self.now).expect("the chunk is at hand") {
-                Judged::Ask(charge) => {
-                    let outcome = self.charge(&charge);
-                    self.session.handle(Input::Charged(outcome), self.now);
-                }
-                Judged::Spend(_) => self.session.handle(Input::Spent(Spent::First), self.now),
-                Judged::Passage(passage) => {
-                    let passed = passage.bytes(chunk);
-                    assert!(!passage.is_whole(chunk.len()) || passed == chunk);
-                    return passed;
-                }
-            }
-        }
-    }
-
-    fn charge(&mut self, charge: &Charge) -> Outcome {
-        let slot = self.slots.entry(charge.key.slot()).or_default();
-        let (outcome, changed) = rate::charge(slot, charge, self.now);
-        if let Some(changed) = changed {
-            *slot = changed;
-        }
-        outcome
+        let judged = self.session.judge(peer, &mut &chunk[..], &mut self.slots, self.now);
+        let passage = judged.expect("the chunk is at hand");
+        let passed = passage.bytes(chunk);
+        assert!(!passage.is_whole(chunk.len()) || passed == chunk);
+        passed
     }
 
     fn handle(&mut self, input: Input) {
-        self.session.handle(input, self.now);
+        self.session.handle(input, &mut self.slots, self.now);
         self.perform();
     }
 
@@ -115,8 +95,9 @@ impl Line {
                 Output::Send(Peer::Client, frame) => seen.to_client.extend(frame),
                 Output::Send(Peer::Upstream, frame) => seen.to_upstream.extend(frame),
                 Output::Reset => seen.reset = true,
-                Output::Tell(Event::Closed { reason, .. }) => {
-                    assert!(seen.closed.replace(reason).is_none(), "closed twice");
+                Output::Tell(Event::Closed { violation, .. }) => {
+                    assert_tells(&violation);
+                    assert!(seen.closed.replace(violation.reason).is_none(), "closed twice");
                 }
                 Output::Tell(Event::Opened) => {}
                 other => panic!("on an open connection: {other:?}"),
@@ -124,6 +105,23 @@ impl Line {
         }
         seen.tally.add(&session.take_tally());
     }
+}
+
+/// A violation is told in one line of the log, and where a clause was broken that says which.
+pub(crate) fn assert_tells(violation: &Violation) {
+    let line = violation.to_string();
+    assert!(line.starts_with("rule=") && line.len() < 1024 && !line.chars().any(char::is_control), "{line}");
+    let has_cause = violation.cause.is_some();
+    let of_clause = matches!(
+        violation.reason,
+        Reason::ProtocolError
+            | Reason::MalformedHandshake
+            | Reason::UpstreamHandshakeInvalid
+            | Reason::InvalidUtf8
+            | Reason::Internal
+            | Reason::TokenInvalid
+    );
+    assert!(has_cause || !of_clause, "{:?} without a cause", violation.reason);
 }
 
 impl Seen {

@@ -9,9 +9,10 @@
 use std::time::Duration;
 
 use arbitrary::Unstructured;
-use postern_engine::rate::{Charge, Charged, Outcome, charge};
+use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::rate::slots::{SLOTS, WAYS};
-use postern_engine::{Input, Output, RequestHead, Selection};
+use postern_engine::rate::{BucketRequest, Charged, Outcome, Shared, charge};
+use postern_engine::{Input, RequestHead, Selection};
 
 use crate::fixture::{NOW, ORDINARY, handshake, head, route, with_engine};
 
@@ -25,7 +26,7 @@ const NEIGHBOURS: u8 = 0xff;
 const CLIENTS: usize = 64;
 
 thread_local! {
-    static QUESTIONS: Vec<Charge> = (0..CLIENTS).filter_map(|i| question_of(u8::try_from(i).ok()?)).collect();
+    static QUESTIONS: Vec<BucketRequest> = (0..CLIENTS).filter_map(|i| question_of(u8::try_from(i).ok()?)).collect();
 }
 
 /// Runs one input.
@@ -59,7 +60,7 @@ pub fn run(input: &[u8]) {
 }
 
 /// Charges clients whose buckets share a slot, and beside it each in a slot of its own.
-fn neighbours(questions: &[Charge], charges: &[u8]) {
+fn neighbours(questions: &[BucketRequest], charges: &[u8]) {
     let mut slot = Vec::new();
     let mut alone = vec![Vec::new(); questions.len()];
     let mut clock = NOW;
@@ -85,25 +86,37 @@ fn neighbours(questions: &[Charge], charges: &[u8]) {
 }
 
 /// The question that a handshake of one of many clients asks first.
-fn question_of(client: u8) -> Option<Charge> {
+fn question_of(client: u8) -> Option<BucketRequest> {
     let mut head = head(handshake(), ORDINARY);
     head.connection.client = Some([198, 51, 100, client].into());
     asked_first(head)
 }
 
 /// The question that a handshake under the policy `chat` asks first.
-fn question(flags: u8) -> Option<Charge> {
+fn question(flags: u8) -> Option<BucketRequest> {
     // TLS, so that the handshake is judged at all.
     asked_first(head(handshake(), flags | ORDINARY))
 }
 
-fn asked_first(head: RequestHead) -> Option<Charge> {
+fn asked_first(head: RequestHead) -> Option<BucketRequest> {
     let Selection::Judge(mut session) = with_engine(|engine| engine.select(&head, &route(0))) else {
         return None;
     };
-    session.handle(Input::Request(head), NOW);
-    match session.poll_output()? {
-        Output::Ask(charge) => Some(charge),
-        _ => None,
+    let mut asked = First(None);
+    session.handle(Input::Request(head), &mut asked, NOW);
+    asked.0
+}
+
+/// Tables that keep what they were asked first, and grant everything.
+struct First(Option<BucketRequest>);
+
+impl Shared for First {
+    fn charge(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
+        self.0.get_or_insert(*request);
+        Outcome::Charged(Charged::Taken)
+    }
+
+    fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
+        Spent::First
     }
 }

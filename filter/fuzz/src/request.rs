@@ -4,16 +4,20 @@
 //! lowest bit lays the lines over a sound handshake; then lines `name: value`. A request gets one
 //! answer; what goes up has no token, extension offer or header for claims of the client's own.
 
+use std::time::Duration;
+
 use arbitrary::Unstructured;
 use postern_config::header_name::is_same_to_a_gateway;
 use postern_config::{Carrier, Config};
 use postern_engine::auth::carrier::extract;
-use postern_engine::auth::single_use::Spent;
+use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::http::headers::{Field, HeaderEdit, Headers};
-use postern_engine::rate::{Charged, Outcome};
-use postern_engine::{Input, Output, Reply, Selection, Session, is_upgrade};
+use postern_engine::rate::{BucketRequest, Charged, Outcome, Shared};
+use postern_engine::{Event, Input, Output, Reply, Selection, Session, is_upgrade};
 
 use crate::fixture::{NOW, document, fields, handshake, head, route, with_engine};
+use crate::line::assert_tells;
+use crate::tables::Open;
 
 /// There are three rates of handshakes.
 const MAX_QUESTIONS: usize = 3;
@@ -48,38 +52,54 @@ pub fn run(input: &[u8]) {
             assert_eq!(replies, 1);
         }
         Selection::Judge(mut session) => {
-            session.handle(Input::Request(head), NOW);
-            judged(&mut session, request, answers);
+            let is_once = session.policy() == "once";
+            let mut tables = Scripted { answers, questions: 0, refused: false, is_once };
+            session.handle(Input::Request(head), &mut tables, NOW);
+            judged(&mut session, request, tables.refused);
         }
     }
 }
 
-fn judged(session: &mut Session, request: Vec<Field>, answers: u8) {
+/// Tables that answer as the input says; there are three rates of handshakes.
+struct Scripted {
+    answers: u8,
+    questions: usize,
+    /// Whether one of them has refused.
+    refused: bool,
+    /// Whether tokens open one connection only.
+    is_once: bool,
+}
+
+impl Shared for Scripted {
+    fn charge(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
+        self.questions += 1;
+        assert!(self.questions <= MAX_QUESTIONS && request.tokens == 1);
+        let outcome = match self.answers >> (2 * self.questions) & 3 {
+            0 => Outcome::Full,
+            1 => Outcome::Charged(Charged::Wait(NOW * u32::from(self.answers))),
+            _ => Outcome::Charged(Charged::Taken),
+        };
+        self.refused |= outcome != Outcome::Charged(Charged::Taken);
+        outcome
+    }
+
+    fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
+        assert!(self.is_once && !self.refused);
+        let spent = match self.answers & 3 {
+            0 => Spent::Full,
+            1 => Spent::Again,
+            _ => Spent::First,
+        };
+        self.refused |= spent != Spent::First;
+        spent
+    }
+}
+
+fn judged(session: &mut Session, request: Vec<Field>, refused: bool) {
     let upgrade = is_upgrade(&request);
-    let (mut questions, mut answered, mut refused) = (0, false, false);
+    let mut answered = false;
     while let Some(output) = session.poll_output() {
         match output {
-            Output::Ask(charge) => {
-                questions += 1;
-                assert!(questions <= MAX_QUESTIONS && charge.tokens == 1 && !answered);
-                let outcome = match answers >> (2 * questions) & 3 {
-                    0 => Outcome::Full,
-                    1 => Outcome::Charged(Charged::Wait(NOW * u32::from(answers))),
-                    _ => Outcome::Charged(Charged::Taken),
-                };
-                refused |= outcome != Outcome::Charged(Charged::Taken);
-                session.handle(Input::Charged(outcome), NOW);
-            }
-            Output::Spend(_) => {
-                assert!(session.policy() == "once" && !answered && !refused);
-                let spent = match answers & 3 {
-                    0 => Spent::Full,
-                    1 => Spent::Again,
-                    _ => Spent::First,
-                };
-                refused |= spent != Spent::First;
-                session.handle(Input::Spent(spent), NOW);
-            }
             Output::Admit(edits) => {
                 assert!(!answered && !refused, "a table refused it");
                 answered = true;
@@ -106,6 +126,7 @@ fn judged(session: &mut Session, request: Vec<Field>, answers: u8) {
                     without_tokens(&Headers::new(&request).edited(&edits), session.policy());
                 }
             }
+            Output::Tell(Event::Refused { violation, .. }) => assert_tells(&violation),
             Output::Tell(_) => {}
             other => panic!("before the upstream has answered: {other:?}"),
         }
@@ -118,7 +139,7 @@ fn judged(session: &mut Session, request: Vec<Field>, answers: u8) {
 
 /// The fields of the request come back in the response, which may be a page of any kind.
 fn paged(session: &mut Session, response: Vec<Field>) {
-    session.handle(Input::Response(response), NOW);
+    session.handle(Input::Response(response), &mut Open, NOW);
     match session.poll_output() {
         Some(Output::AdmitResponse(edits)) => {
             assert!(

@@ -9,6 +9,7 @@ use postern_engine::http::headers::{Headers, Single};
 use postern_engine::{Input, Output, Peer};
 
 use crate::fixture::{NOW, admitted, agreement, fields};
+use crate::tables::Open;
 
 /// Runs one input.
 pub fn run(input: &[u8]) {
@@ -22,9 +23,9 @@ pub fn run(input: &[u8]) {
     let Some(mut session) = admitted(choice) else { return };
     if early > 0 {
         let early = vec![0x81; usize::from(early) * 128];
-        let _ = session.judge(Peer::Client, &mut &early[..], NOW).expect("it is at hand");
+        let _ = session.judge(Peer::Client, &mut &early[..], &mut Open, NOW).expect("it is at hand");
     }
-    session.handle(Input::Response(response.clone()), NOW);
+    session.handle(Input::Response(response.clone()), &mut Open, NOW);
     let (mut replies, mut passes) = (0, 0);
     while let Some(output) = session.poll_output() {
         match output {

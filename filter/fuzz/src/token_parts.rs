@@ -44,7 +44,7 @@ pub fn run(input: &[u8]) {
 
     CONFIG.with(|config| {
         let auth = config.policies["chat"].auth.as_ref().expect("chat asks for tokens");
-        claims.meet(&auth.require);
+        claims.lacks(&auth.require);
         for edit in claims.forward(&auth.forward).unwrap_or_default() {
             assert!(auth.forward.contains_key(edit.name()));
             if let HeaderEdit::Set(_, value) = edit {

@@ -28,11 +28,11 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 use postern_engine::websocket::inflate::{Context, Inflater};
-use postern_engine::{Input, Judged, Peer, Session};
+use postern_engine::{Input, Peer, Session};
 use serde_json::json;
 
 use numbers::Numbers;
-use support::{EXTENSIONS, START, admitted, agreement, engine, frame};
+use support::{EXTENSIONS, START, Tables, admitted, agreement, engine, frame};
 
 const KEY: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
 
@@ -92,7 +92,7 @@ fn of_stream(stream: &deflate::Stream) -> Option<Message> {
     let mut inflater = Inflater::new(Context { window_bits: 15, takeover: false });
     let mut sink = |piece: &[u8]| {
         bytes += piece.len();
-        Ok(())
+        Ok::<(), postern_engine::cause::FrameFault>(())
     };
     inflater.push(&payload, &mut sink).ok()?;
     inflater.finish().ok()?;
@@ -121,7 +121,7 @@ fn open(takeover: bool, refresh: bool) -> Session {
     let mut session = admitted(&engine, [198, 51, 100, 7].into(), fields);
     let alone = if takeover { "" } else { "; client_no_context_takeover" };
     let answer = format!("permessage-deflate{alone}");
-    session.handle(Input::Response(agreement(&[(EXTENSIONS, &answer)])), START);
+    session.handle(Input::Response(agreement(&[(EXTENSIONS, &answer)])), &mut Tables, START);
     assert!(session.was_opened());
     while session.poll_output().is_some() {}
     session
@@ -200,8 +200,8 @@ fn time(session: &mut Session, chunk: &[u8], times: usize) -> Option<f64> {
         while judged == 0 || start.elapsed() < MEASURED {
             // So that to look at the clock costs nothing.
             for _ in 0..4 {
-                let passes = session.judge(Peer::Client, &mut &chunk[..], START);
-                let Ok(Judged::Passage(passage)) = passes else { return None };
+                let passes = session.judge(Peer::Client, &mut &chunk[..], &mut Tables, START);
+                let Ok(passage) = passes else { return None };
                 while session.poll_output().is_some() {}
                 if !passage.is_whole(chunk.len()) {
                     return None;

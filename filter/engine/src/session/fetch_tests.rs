@@ -6,8 +6,6 @@ use super::*;
 use crate::auth::minting::{ISSUER, encode, issuer_keys, key, sign};
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::http::request::RequestHead;
-use crate::rate::Charged;
-use crate::rate::Outcome;
 use crate::remote::{Answer, Kind, Outcome as Fetch, Settled, Step};
 use crate::testing::{Tables, compile, request, with};
 use crate::websocket::close;

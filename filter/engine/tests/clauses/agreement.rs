@@ -3,7 +3,7 @@
 use postern_engine::{Engine, Event, Input, Output};
 use serde_json::json;
 
-use crate::support::{START, admitted, agreement, engine};
+use crate::support::{START, Tables, admitted, agreement, engine};
 
 const EXTENSIONS: &str = "sec-websocket-extensions";
 
@@ -133,12 +133,12 @@ const ANSWERS: [(&str, &str, &str, bool); 24] = [
 /// What the session says of an answer: that the connection is open, or the reason of its refusal.
 fn outcome(engine: &Engine, offer: &str, answer: &str) -> Result<(), &'static str> {
     let mut session = admitted(engine, [198, 51, 100, 7].into(), &[(EXTENSIONS, offer)]);
-    session.handle(Input::Response(agreement(&[(EXTENSIONS, answer)])), START);
+    session.handle(Input::Response(agreement(&[(EXTENSIONS, answer)])), &mut Tables, START);
     let mut told = None;
     while let Some(output) = session.poll_output() {
         match output {
             Output::Tell(Event::Opened) => told = Some(Ok(())),
-            Output::Tell(Event::Refused { reason, .. }) => told = Some(Err(reason.id())),
+            Output::Tell(Event::Refused { violation, .. }) => told = Some(Err(violation.reason.id())),
             _ => {}
         }
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use postern_engine::{Engine, Event, Input, Judged, Output, Peer, Session};
+use postern_engine::{Engine, Event, Input, Output, Peer, Session};
 use serde_json::json;
 
 use crate::row::{End, Row, Sender, Terms};
-use crate::support::{MASK, START, admitted, agreement, engine, frame};
+use crate::support::{MASK, START, Tables, admitted, agreement, engine, frame};
 
 const EXTENSIONS: &str = "sec-websocket-extensions";
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
@@ -114,7 +114,11 @@ impl Ground {
         let answer = self.terms.answer.map(|answer| (EXTENSIONS, answer));
         let mut session =
             admitted(&self.engine, [198, 51, 100, 7].into(), &offer.into_iter().collect::<Vec<_>>());
-        session.handle(Input::Response(agreement(&answer.into_iter().collect::<Vec<_>>())), START);
+        session.handle(
+            Input::Response(agreement(&answer.into_iter().collect::<Vec<_>>())),
+            &mut Tables,
+            START,
+        );
         let mut line =
             Line { session, to_upstream: Vec::new(), to_client: Vec::new(), closed: None, reset: false };
         line.perform();
@@ -130,10 +134,7 @@ impl Line {
         {
             chunk.to_vec()
         } else {
-            match self.session.judge(peer, &mut &chunk[..], START).unwrap() {
-                Judged::Passage(passage) => passage.bytes(chunk),
-                question => panic!("there is nothing to ask: {question:?}"),
-            }
+            self.session.judge(peer, &mut &chunk[..], &mut Tables, START).unwrap().bytes(chunk)
         };
         match peer {
             Peer::Client => self.to_upstream.extend(passed),
@@ -146,8 +147,8 @@ impl Line {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::AdmitResponse(_) | Output::Tell(Event::Opened) => {}
-                Output::Tell(Event::Closed { reason, .. }) => {
-                    assert!(self.closed.replace(reason.id()).is_none(), "told twice");
+                Output::Tell(Event::Closed { violation, .. }) => {
+                    assert!(self.closed.replace(violation.reason.id()).is_none(), "told twice");
                 }
                 Output::Reset => self.reset = true,
                 other => panic!("on an open connection: {other:?}"),
@@ -173,7 +174,7 @@ impl Line {
         }
         assert_eq!([Peer::Client, Peer::Upstream].map(|peer| self.passed(peer).to_vec()), before, "{name}");
         assert_eq!(self.session.deadline(), Some(START + CLOSE_TIMEOUT), "{name}");
-        self.session.handle(Input::Timer, START + CLOSE_TIMEOUT);
+        self.session.handle(Input::Timer, &mut Tables, START + CLOSE_TIMEOUT);
         self.perform();
         assert!(self.reset, "{name}");
     }

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use postern_engine::{Event, Input, Judged, Output, Passage, Peer, Reason, Session};
+use postern_engine::{Event, Input, Output, Passage, Peer, Reason, Session};
 use serde_json::Value;
 
-use crate::support::{admitted, agreement, engine};
+use crate::support::{Tables, admitted, agreement, engine};
 
 /// How many bytes a paused stream may come to hold beyond what came; more, and the host cuts it.
 const LIMIT: usize = 4096;
@@ -64,7 +64,7 @@ impl Line {
             gone: Default::default(),
         };
         line.send(Peer::Client, b"", now);
-        line.session.handle(Input::Response(agreement(&[])), now);
+        line.session.handle(Input::Response(agreement(&[])), &mut Tables, now);
         line.perform(now);
         line.send(Peer::Upstream, b"", now);
         line
@@ -112,23 +112,20 @@ impl Line {
             self.session.note_time(now);
             return Passage { keep: bytes.len(), resume: true, park: true, ..Passage::default() };
         }
-        match self.session.judge(sender, &mut &bytes[..], now).unwrap() {
-            Judged::Passage(passage) => passage,
-            question => panic!("there are no rates: {question:?}"),
-        }
+        self.session.judge(sender, &mut &bytes[..], &mut Tables, now).unwrap()
     }
 
     /// Trailers come from `sender`, which sends nothing more.
     pub(crate) fn trailers(&mut self, sender: Peer, now: Duration) {
         assert!(!self.session.passes_trailers(sender), "what is paused would go on");
         self.streams[index(sender)].stopped = true;
-        self.session.handle(Input::Trailers(sender), now);
+        self.session.handle(Input::Trailers(sender), &mut Tables, now);
         self.perform(now);
     }
 
     /// All that is held is to be given back. What comes of it is performed at the next tick.
     pub(crate) fn exceed_memory(&mut self, now: Duration) {
-        self.session.handle(Input::MemoryExceeded, now);
+        self.session.handle(Input::MemoryExceeded, &mut Tables, now);
         assert_eq!(self.session.held(), 0, "it is not given back");
         assert!(self.session.deadline().is_some_and(|deadline| deadline <= now), "no tick is to come of it");
     }
@@ -136,7 +133,7 @@ impl Line {
     /// Time has passed.
     pub(crate) fn wait(&mut self, now: Duration) {
         if !self.cut && self.session.deadline().is_some_and(|deadline| deadline <= now) {
-            self.session.handle(Input::Timer, now);
+            self.session.handle(Input::Timer, &mut Tables, now);
             self.perform(now);
         }
     }
@@ -163,7 +160,7 @@ impl Line {
                     stream.bytes = frame;
                     self.resume(sender);
                 }
-                Output::Tell(Event::Closed { reason, .. }) => self.fate = Fate::Closed(reason),
+                Output::Tell(Event::Closed { violation, .. }) => self.fate = Fate::Closed(violation.reason),
                 Output::Reset => self.cut = true,
                 Output::AdmitResponse(_) | Output::Tell(Event::Opened) => {}
                 other => panic!("{other:?} at {now:?}"),

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::http::headers::HeaderEdit;
-use postern_engine::rate::{self, Charged, Outcome};
-use postern_engine::{Engine, Event, Input, Judged, Output, Passage, Peer, Session, Tally};
+use postern_engine::rate::{self, BucketRequest, Charged, Outcome, Shared};
+use postern_engine::{Engine, Event, Input, Output, Passage, Peer, Session, Tally};
 use serde_json::json;
 
 use crate::buckets::{Buckets, Name};
@@ -15,7 +16,7 @@ use crate::deflate::{Agreed, OFFER};
 use crate::model::{Inflated, Model, Subjects, Told};
 use crate::numbers::Numbers;
 use crate::policy::Policy;
-use crate::support::{EXTENSIONS, SECRET, START, admitted, agreement, engine, most_held};
+use crate::support::{self, EXTENSIONS, SECRET, START, admitted, agreement, engine, most_held};
 use crate::traffic::Traffic;
 
 /// How many connections there may be at once.
@@ -120,14 +121,17 @@ impl<'p> World<'p> {
             early.truncate(1000);
         }
         if !early.is_empty() {
-            let judged = connection.session.judge(Peer::Client, &mut &early[..], self.now).unwrap();
-            assert!(matches!(judged, Judged::Passage(passage) if passage.is_whole(early.len())));
+            let judged = connection
+                .session
+                .judge(Peer::Client, &mut &early[..], &mut support::Tables, self.now)
+                .unwrap();
+            assert!(judged.is_whole(early.len()));
             assert_eq!(connection.session.poll_output(), Some(Output::HoldRequest));
         }
         if numbers.one_in(16) {
             // What the 101 has to answer is all that is held.
             let Connection { session, .. } = &mut connection;
-            session.handle(Input::MemoryExceeded, self.now);
+            session.handle(Input::MemoryExceeded, &mut support::Tables, self.now);
             assert_eq!(session.held(), 0);
             assert!(matches!(session.poll_output(), Some(Output::Tell(Event::Refused { .. }))));
             assert!(matches!(session.poll_output(), Some(Output::Reply(..))));
@@ -137,15 +141,16 @@ impl<'p> World<'p> {
         if numbers.one_in(40) {
             let Connection { session, .. } = &mut connection;
             assert!(!session.passes_trailers(Peer::Client));
-            session.handle(Input::Trailers(Peer::Client), self.now);
+            session.handle(Input::Trailers(Peer::Client), &mut support::Tables, self.now);
             assert!(matches!(session.poll_output(), Some(Output::Tell(Event::Refused { .. }))));
             assert!(matches!(session.poll_output(), Some(Output::Reply(..))));
-            let judged = session.judge(Peer::Client, &mut &b"more"[..], self.now).unwrap();
-            assert_eq!((judged, session.poll_output()), (Judged::Passage(Passage::default()), None));
+            let judged =
+                session.judge(Peer::Client, &mut &b"more"[..], &mut support::Tables, self.now).unwrap();
+            assert_eq!((judged, session.poll_output()), (Passage::default(), None));
             return self.connect(numbers, reached);
         }
         let answer: Vec<_> = answer.iter().map(|answer| (EXTENSIONS, answer.as_str())).collect();
-        connection.session.handle(Input::Response(agreement(&answer)), self.now);
+        connection.session.handle(Input::Response(agreement(&answer)), &mut support::Tables, self.now);
         let told = told.map(|told| HeaderEdit::Set(EXTENSIONS.to_owned(), told.into_bytes()));
         assert_eq!(connection.session.poll_output(), Some(Output::AdmitResponse(Vec::from_iter(told))));
         assert_eq!(connection.session.poll_output(), Some(Output::Tell(Event::Opened)));
@@ -169,7 +174,7 @@ impl<'p> World<'p> {
                 };
                 // A timer may be late, and then others come first.
                 if !numbers.one_in(8) {
-                    connection.session.handle(Input::Timer, self.now);
+                    connection.session.handle(Input::Timer, &mut support::Tables, self.now);
                     connection.model.time_passes(self.now);
                     connection.compare(reached);
                 }
@@ -204,23 +209,28 @@ impl<'p> World<'p> {
                 reached.trailers += 1;
                 ended[peer as usize] = true;
                 assert!(!session.passes_trailers(peer), "what is held would go on with them");
-                session.handle(Input::Trailers(peer), self.now);
+                session.handle(Input::Trailers(peer), &mut support::Tables, self.now);
                 model.trailers(self.now);
             }
             2 => {
                 reached.given_back += u64::from(session.held() > 0);
-                session.handle(Input::MemoryExceeded, self.now);
+                session.handle(Input::MemoryExceeded, &mut support::Tables, self.now);
                 model.give_back(self.now);
                 assert_eq!(session.held(), 0, "it is not given back");
             }
             _ => {
                 reached.over += 1;
-                session.handle(Input::Ended, self.now);
+                session.handle(Input::Ended, &mut support::Tables, self.now);
                 for input in [Input::Timer, Input::MemoryExceeded, Input::Trailers(peer)] {
-                    session.handle(input, self.now);
+                    session.handle(input, &mut support::Tables, self.now);
                 }
-                let judged = session.judge(peer, &mut &connection.client.chunk(numbers)[..], self.now);
-                assert_eq!(judged, Ok(Judged::Passage(Passage::default())), "it is over");
+                let judged = session.judge(
+                    peer,
+                    &mut &connection.client.chunk(numbers)[..],
+                    &mut support::Tables,
+                    self.now,
+                );
+                assert_eq!(judged, Ok(Passage::default()), "it is over");
                 assert_eq!((session.poll_output(), session.deadline(), session.held()), (None, None, 0));
                 return true;
             }
@@ -266,36 +276,38 @@ impl<'p> World<'p> {
     }
 
     fn judge(&mut self, session: &mut Session, peer: Peer, chunk: &[u8], asked: Vec<Asked>) -> Vec<u8> {
-        let mut asked = asked.into_iter();
-        loop {
-            let charge = match session.judge(peer, &mut &chunk[..], self.now).unwrap() {
-                Judged::Ask(charge) => charge,
-                Judged::Spend(ticket) => panic!("not to be spent: {ticket:?}"),
-                Judged::Passage(passage) => {
-                    assert_eq!(asked.len(), 0, "questions that were not asked");
-                    return passage.bytes(chunk);
-                }
-            };
-            let Some(Asked { tokens, answer }) = asked.next() else { panic!("not to be asked: {charge:?}") };
-            assert_eq!(charge.tokens, tokens);
-            let outcome = if answer.is_some() {
-                let slot = self.slots.entry(charge.key.slot()).or_default();
-                let (outcome, changed) = rate::charge(slot, &charge, self.now);
-                if let Some(changed) = changed {
-                    *slot = changed;
-                }
-                outcome
-            } else {
-                Outcome::Full
-            };
-            let expected = match answer {
-                None => Outcome::Full,
-                Some(Ok(())) => Outcome::Charged(Charged::Taken),
-                Some(Err(wait)) => Outcome::Charged(Charged::Wait(wait)),
-            };
-            assert_eq!(outcome, expected, "what a shared bucket says");
-            session.handle(Input::Charged(outcome), self.now);
+        let mut tables = Tables { slots: &mut self.slots, asked: asked.into_iter() };
+        let passage = session.judge(peer, &mut &chunk[..], &mut tables, self.now).unwrap();
+        assert_eq!(tables.asked.len(), 0, "questions that were not asked");
+        passage.bytes(chunk)
+    }
+}
+
+/// The engine's table of shared buckets, and what the model has been told by its own.
+struct Tables<'w> {
+    slots: &'w mut BTreeMap<u32, Vec<u8>>,
+    asked: std::vec::IntoIter<Asked>,
+}
+
+impl Shared for Tables<'_> {
+    fn charge(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        let Some(Asked { tokens, answer }) = self.asked.next() else {
+            panic!("not to be asked: {request:?}")
+        };
+        assert_eq!(request.tokens, tokens);
+        let Some(answer) = answer else { return Outcome::Full };
+        let slot = self.slots.entry(request.key.slot()).or_default();
+        let (outcome, changed) = rate::charge(slot, request, now);
+        if let Some(changed) = changed {
+            *slot = changed;
         }
+        let expected = answer.map_or_else(Charged::Wait, |()| Charged::Taken);
+        assert_eq!(outcome, Outcome::Charged(expected), "what a shared bucket says");
+        outcome
+    }
+
+    fn spend(&mut self, ticket: &Ticket, _now: Duration) -> Spent {
+        panic!("not to be spent: {ticket:?}")
     }
 }
 
@@ -307,8 +319,10 @@ impl Connection<'_> {
             let output = session.poll_output();
             match (&told, &output) {
                 (Told::Reset, Some(Output::Reset)) => reached.resets += 1,
-                (Told::Closed(why), Some(Output::Tell(Event::Closed { reason, .. }))) if why == reason => {
-                    *reached.reasons.entry(reason.id()).or_default() += 1;
+                (Told::Closed(why), Some(Output::Tell(Event::Closed { violation, .. })))
+                    if *why == violation.reason =>
+                {
+                    *reached.reasons.entry(why.id()).or_default() += 1;
                 }
                 _ => panic!("{output:?} is to be {told:?}"),
             }

@@ -3,13 +3,28 @@
 use std::net::IpAddr;
 
 use postern_config::Config;
+use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::http::headers::Field;
+use postern_engine::rate::{BucketRequest, Charged, Outcome, Shared};
 use postern_engine::{
     ConnectionFacts, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
 };
 use serde_json::{Value, json};
 
 use std::time::Duration;
+
+/// Tables that all workers share, which always have tokens and have never seen one.
+pub(crate) struct Tables;
+
+impl Shared for Tables {
+    fn charge(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
+        Outcome::Charged(Charged::Taken)
+    }
+
+    fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
+        Spent::First
+    }
+}
 
 /// When connections open, since the Unix epoch.
 pub(crate) const START: Duration = Duration::from_secs(1_800_000_000);
@@ -72,7 +87,7 @@ pub(crate) fn admitted(engine: &Engine, client: IpAddr, more: &[(&str, &str)]) -
     let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
         panic!("the policy judges every request");
     };
-    session.handle(Input::Request(head), START);
+    session.handle(Input::Request(head), &mut Tables, START);
     let output = session.poll_output();
     assert!(matches!(output, Some(Output::Admit(_))), "{output:?}");
     *session

@@ -1,19 +1,16 @@
 //! One connection through a host that pauses streams as Envoy does, from its request to its end.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_engine::auth::single_use::Spent;
 use postern_engine::http::headers::Field;
-use postern_engine::rate::{self, Charge, Outcome};
 use postern_engine::remote::{self, Answer, Settled, Source, Step};
-use postern_engine::{
-    Engine, Event, Input, Judged, Output, Passage, Peer, Reason, RouteFacts, Selection, Session,
-};
+use postern_engine::{Engine, Event, Input, Output, Passage, Peer, Reason, RouteFacts, Selection, Session};
 
 use super::policy::{IDLE_TIMEOUT, Policy};
 use crate::fixture::{EXTENSIONS, NOW, agreement, handshake, head};
+use crate::line::assert_tells;
+use crate::tables::Slots;
 
 /// How many bytes a paused stream may come to hold beyond what came, and beyond what was withheld.
 const ROOM: usize = 4096 + 256;
@@ -57,7 +54,7 @@ pub(crate) struct Host {
     session: Box<Session>,
     source: Option<Rc<Source>>,
     shared: Vec<u8>,
-    slots: BTreeMap<u32, Vec<u8>>,
+    slots: Slots,
     pub(crate) now: Duration,
     request: Request,
     /// What the client has sent while the request is held: the host makes no callback for it.
@@ -119,7 +116,7 @@ impl Host {
             session,
             source,
             shared: Vec::new(),
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             now: NOW,
             request: Request::Sent,
             waiting: Vec::new(),
@@ -132,7 +129,7 @@ impl Host {
             over: false,
         };
         if setting.memory_is_full {
-            host.session.handle(Input::MemoryFull, NOW);
+            host.session.handle(Input::MemoryFull, &mut host.slots, NOW);
         }
         host.input(Input::Request(head));
         Some(host)
@@ -243,7 +240,7 @@ impl Host {
         };
         self.request = Request::Answered;
         if response == Response::Rerouted {
-            self.session.handle(Input::Rerouted, self.now);
+            self.session.handle(Input::Rerouted, &mut self.slots, self.now);
         }
         self.input(Input::Response(fields));
     }
@@ -310,17 +307,17 @@ impl Host {
     pub(crate) fn end(&mut self) {
         self.over = true;
         self.session.take_last_tally();
-        self.session.handle(Input::Ended, self.now);
+        self.session.handle(Input::Ended, &mut self.slots, self.now);
         while let Some(output) = self.session.poll_output() {
             assert!(matches!(output, Output::Tell(_)), "it is over: {output:?}");
         }
         for input in [Input::Timer, Input::Fetched, Input::MemoryExceeded, Input::Trailers(Peer::Client)] {
-            self.session.handle(input, self.now);
+            self.session.handle(input, &mut self.slots, self.now);
         }
         for peer in [Peer::Client, Peer::Upstream] {
             assert!(!self.session.pass_unread(peer, 1) && !self.session.passes_trailers(peer));
-            let judged = self.session.judge(peer, &mut &b"\x81"[..], self.now);
-            assert_eq!(judged, Ok(Judged::Passage(Passage::default())), "it is over");
+            let judged = self.session.judge(peer, &mut &b"\x81"[..], &mut self.slots, self.now);
+            assert_eq!(judged, Ok(Passage::default()), "it is over");
         }
         assert_eq!(self.session.poll_output(), None, "it is over");
         assert_eq!((self.session.held(), self.session.deadline()), (0, None), "it is over");
@@ -346,7 +343,7 @@ impl Host {
         if self.over {
             return;
         }
-        self.session.handle(input, self.now);
+        self.session.handle(input, &mut self.slots, self.now);
         let pauses = self.perform();
         match self.request {
             Request::Sent if pauses && !self.session.was_opened() => self.request = Request::Held,
@@ -388,35 +385,17 @@ impl Host {
     }
 
     fn exceed(&mut self) {
-        self.session.handle(Input::MemoryExceeded, self.now);
+        self.session.handle(Input::MemoryExceeded, &mut self.slots, self.now);
         self.due = true;
         assert_eq!(self.session.held(), 0, "it does not give back");
         self.gave_back |= self.is_open();
     }
 
     fn judge(&mut self, sender: Peer, bytes: &[u8]) -> Passage {
-        loop {
-            match self.session.judge(sender, &mut &bytes[..], self.now).expect("the chunk is at hand") {
-                Judged::Ask(charge) => {
-                    let outcome = self.charge(&charge);
-                    self.session.handle(Input::Charged(outcome), self.now);
-                }
-                Judged::Spend(_) => self.session.handle(Input::Spent(Spent::First), self.now),
-                Judged::Passage(passage) => {
-                    assert_eq!(passage.bytes(bytes).len(), passage.len());
-                    return passage;
-                }
-            }
-        }
-    }
-
-    fn charge(&mut self, charge: &Charge) -> Outcome {
-        let slot = self.slots.entry(charge.key.slot()).or_default();
-        let (outcome, changed) = rate::charge(slot, charge, self.now);
-        if let Some(changed) = changed {
-            *slot = changed;
-        }
-        outcome
+        let judged = self.session.judge(sender, &mut &bytes[..], &mut self.slots, self.now);
+        let passage = judged.expect("the chunk is at hand");
+        assert_eq!(passage.bytes(bytes).len(), passage.len());
+        passage
     }
 
     fn resume(&mut self, sender: Peer) {
@@ -446,14 +425,8 @@ impl Host {
             let Some(output) = self.session.poll_output() else { break };
             assert!(count < MAX_OUTPUTS, "there is no end of it: {output:?}");
             match output {
-                Output::Ask(charge) => {
-                    let outcome = self.charge(&charge);
-                    self.session.handle(Input::Charged(outcome), self.now);
-                }
-                Output::Spend(_) => self.session.handle(Input::Spent(Spent::First), self.now),
-                Output::Admit(_)
-                | Output::AdmitResponse(_)
-                | Output::Tell(Event::Opened | Event::Refused { .. }) => {}
+                Output::Admit(_) | Output::AdmitResponse(_) | Output::Tell(Event::Opened) => {}
+                Output::Tell(Event::Refused { violation, .. }) => assert_tells(&violation),
                 Output::HoldHandshake(_) | Output::HoldRequest => pauses = true,
                 Output::ResumeRequest if self.request == Request::Held => self.request = Request::Sent,
                 Output::ResumeRequest => self.resume(Peer::Client),
@@ -461,7 +434,7 @@ impl Host {
                 Output::Send(receiver, frame) => {
                     assert!(frame.len() < 1024, "so much of Postern's own");
                     if !self.put(receiver, frame) {
-                        self.session.handle(Input::NotParked, self.now);
+                        self.session.handle(Input::NotParked, &mut self.slots, self.now);
                     }
                 }
                 Output::Deliver(bytes) => {
@@ -474,8 +447,9 @@ impl Host {
                     self.reply();
                 }
                 Output::Reset => self.over = true,
-                Output::Tell(Event::Closed { reason, .. }) => {
-                    assert!(self.closed.replace(reason).is_none(), "closed twice");
+                Output::Tell(Event::Closed { violation, .. }) => {
+                    assert_tells(&violation);
+                    assert!(self.closed.replace(violation.reason).is_none(), "closed twice");
                 }
             }
         }
@@ -503,10 +477,14 @@ impl Host {
         if std::mem::replace(&mut self.request, Request::Replied) == Request::Answered {
             return;
         }
-        self.session.handle(Input::Response(vec![(":status".to_owned(), b"403".to_vec())]), self.now);
-        let judged = self.session.judge(Peer::Upstream, &mut &b"body"[..], self.now);
+        self.session.handle(
+            Input::Response(vec![(":status".to_owned(), b"403".to_vec())]),
+            &mut self.slots,
+            self.now,
+        );
+        let judged = self.session.judge(Peer::Upstream, &mut &b"body"[..], &mut self.slots, self.now);
         let whole = Passage { keep: 4, ..Passage::default() };
-        assert_eq!(judged, Ok(Judged::Passage(whole)), "the reply is changed");
+        assert_eq!(judged, Ok(whole), "the reply is changed");
     }
 }
 
