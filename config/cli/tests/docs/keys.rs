@@ -230,7 +230,7 @@ fn no_key_of_the_language_is_missing_in_the_tables() {
 
 /// The objects that a key is in, outermost first; that of the document is empty.
 fn parents(key: &str) -> impl Iterator<Item = &str> {
-    let dots = key.match_indices('.').map(|(at, _)| &key[..at]);
+    let dots = key.match_indices('.').filter_map(|(at, _)| key.get(..at));
     std::iter::once("").chain(dots)
 }
 

@@ -14,8 +14,18 @@ const FOLDERS: [&str; 5] = [".ci/", "config/", "docs/", "e2e/", "filter/"];
 const ROOMS_FROM: &str = "filter/engine/src";
 
 /// What a page names before the tree has it. Empty is right: what has come is taken out of here.
-const YET_TO_COME: &[&str] =
-    &["connection/", "decision/", "filter/tests/answers/", "http/", "message/", "remote/", "websocket/"];
+const YET_TO_COME: &[&str] = &[
+    "configuration/",
+    "connection/",
+    "decision/",
+    "filter/tests/answers/",
+    "http/",
+    "memory/",
+    "message/",
+    "metrics/",
+    "remote/",
+    "websocket/",
+];
 
 #[test]
 fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
