@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::pages::{Block, Page, pages, read, root};
 use crate::postern::{assert_sound, check, check_text};
 
-/// Under which a bare policy is judged.
+/// Document under which a bare policy is judged.
 const PROVIDERS: &str = "
 providers:
   login: {issuer: https://login.example.com/, audiences: [chat], algorithms: [HS256], secret: {env: SECRET}}
@@ -19,7 +19,7 @@ policies:
   chat:
 ";
 
-/// Beside which a bare route of Envoy's is judged.
+/// Configuration beside which a bare route of Envoy's is judged.
 const FILTER: &str = r#"
 http_filters:
   - name: postern
@@ -51,8 +51,8 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
     match kind.as_str() {
         "sh" | "text" => assert!(!is_a_configuration(text), "{name} is a configuration; say of which kind"),
         "text check envoy.yaml" => {
-            let told = check(&root(), &["envoy.yaml"]);
-            assert!(told.stdout.contains(text), "{name} is said as\n{}", told.stdout);
+            let outcome = check(&root(), &["envoy.yaml"]);
+            assert!(outcome.stdout.contains(text), "{name} is reported as\n{}", outcome.stdout);
         }
         "yaml policies" | "yaml envoy" | "yaml istio" | "yaml envoy-gateway" => {
             assert_sound(&name, &check_text(text));
@@ -61,15 +61,15 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
             assert_sound(&name, &check_text(&format!("{PROVIDERS}{}", indented(text, 4))));
         }
         "yaml route" => {
-            let told = check_text(&format!("{FILTER}{}", indented(text, 8)));
-            assert_sound(&name, &told);
-            assert!(told.stdout.contains("1 route override"), "{name}: {}", told.stdout);
+            let outcome = check_text(&format!("{FILTER}{}", indented(text, 8)));
+            assert_sound(&name, &outcome);
+            assert!(outcome.stdout.contains("1 route override"), "{name}: {}", outcome.stdout);
         }
         "yaml excerpt" => assert!(is_excerpt(text, &read("envoy.yaml")), "{name} is not in envoy.yaml"),
         "yaml wrong" => {
-            let told = check_text(text);
-            assert_eq!(told.code, Some(1), "{name}");
-            assert!(page.text.contains(&told.stderr), "{name} is told as\n{}", told.stderr);
+            let outcome = check_text(text);
+            assert_eq!(outcome.code, Some(1), "{name}");
+            assert!(page.text.contains(&outcome.stderr), "{name} is reported as\n{}", outcome.stderr);
         }
         "json problem" => {
             let problem: Value = serde_json::from_str(text).expect("JSON");
@@ -92,7 +92,7 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
     }
 }
 
-/// Whether a block that is said to be plain text has a line that only configurations have.
+/// Says whether a block of plain text has a line that only configurations have.
 fn is_a_configuration(text: &str) -> bool {
     const KEYS: [&str; 5] = ["policies:", "providers:", "apiVersion:", "static_resources:", "typed_config:"];
     text.lines().any(|line| KEYS.iter().any(|key| line.trim_start().starts_with(key)))
@@ -102,7 +102,7 @@ fn indented(text: &str, by: usize) -> String {
     text.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect()
 }
 
-/// Whether the lines of `excerpt` follow each other in `whole`, however they are indented.
+/// Says whether the lines of `excerpt` follow each other in `whole`, however they are indented.
 fn is_excerpt(excerpt: &str, whole: &str) -> bool {
     let trimmed = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
     let (excerpt, whole) = (trimmed(excerpt), trimmed(whole));

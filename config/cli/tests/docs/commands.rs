@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::pages::{Page, pages, read, root};
 use crate::postern::run;
 
-/// Where the packages of the workspace are.
+/// Packages of the workspace, each with its folder.
 const PACKAGES: [(&str, &str); 5] = [
     ("postern-cli", "config/cli"),
     ("postern-config", "config"),
@@ -14,7 +14,7 @@ const PACKAGES: [(&str, &str); 5] = [
     ("postern-filter", "filter"),
 ];
 
-/// Targets that a page names before the Makefile has them.
+/// Targets that a page has before the Makefile does. None is right: one that has come is taken out.
 const YET_TO_COME: &[&str] = &["answers"];
 
 /// The commands of a page, one a line of a block or a code span.
@@ -80,10 +80,10 @@ fn every_command_of_postern_takes_the_words_it_is_given() {
             let is_subcommand = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase());
             let mut asked: Vec<&str> = words.iter().take_while(is_subcommand).copied().collect();
             asked.push("--help");
-            let told = run(&root(), &asked);
-            assert_eq!(told.code, Some(0), "{}: {words:?}", page.name);
+            let outcome = run(&root(), &asked);
+            assert_eq!(outcome.code, Some(0), "{}: {words:?}", page.name);
             for flag in words.iter().filter(|word| word.starts_with("--")) {
-                assert!(told.stdout.contains(flag), "{}: {words:?}: {flag}", page.name);
+                assert!(outcome.stdout.contains(flag), "{}: {words:?}: {flag}", page.name);
             }
             found += 1;
         }

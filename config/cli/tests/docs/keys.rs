@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::pages::{page, root, spans};
 use crate::postern::check;
 
-/// What has to stand around a key for it to mean something: for keys that begin so, the value at a place. Later lines go
-/// over earlier ones, and a null takes out.
+/// Surroundings without which a key means nothing: for keys that begin so, the value at a place. Later lines go over
+/// earlier ones, and a null takes out.
 const SURROUNDINGS: &[(&str, &str, &str)] = &[
     ("providers.*.issuer_allow", "providers.*.issuer", r#""https://a.example.com/{tenant}/""#),
     ("providers.*.audiences.", "providers.*.audiences", r#"{"claim": "client_id", "values": ["a"]}"#),
@@ -157,9 +157,9 @@ fn what_a_key_takes_is_sound_and_what_is_refused_is_a_problem_of_that_key() {
         assert!(!refused.is_empty() && !takes.is_empty(), "{key}: say what it takes and what is refused");
     }
     assert!(tried.len() > 200, "{}", tried.len());
-    let told = told(tried.iter().map(|(key, _, value)| with(key, value)));
+    let found = problems_of(tried.iter().map(|(key, _, value)| with(key, value)));
     let mut wrong = String::new();
-    for ((key, is_sound, value), problems) in tried.iter().zip(told) {
+    for ((key, is_sound, value), problems) in tried.iter().zip(found) {
         let path = key.replace('*', "chat").replace("[]", "[0]");
         let is_of_the_key = problems.iter().any(|problem| problem.starts_with(&path));
         match is_sound {
@@ -179,7 +179,7 @@ fn with(key: &str, yaml: &str) -> String {
 }
 
 /// The problems that `postern check` finds in each document, as `path: what; remedy`.
-fn told(documents: impl Iterator<Item = String>) -> Vec<Vec<String>> {
+fn problems_of(documents: impl Iterator<Item = String>) -> Vec<Vec<String>> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut names = Vec::new();
     for (number, document) in documents.enumerate() {
@@ -187,9 +187,9 @@ fn told(documents: impl Iterator<Item = String>) -> Vec<Vec<String>> {
         std::fs::write(directory.path().join(&name), document).expect("a writable directory");
         names.push(name);
     }
-    let told = check(directory.path(), &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let outcome = check(directory.path(), &names.iter().map(String::as_str).collect::<Vec<_>>());
     let mut of_each: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for line in told.stderr.lines() {
+    for line in outcome.stderr.lines() {
         let (place, problem) = line.split_once(": ").expect("a place");
         let name = place.split(':').next().expect("a name");
         if !problem.starts_with("warning: ") {
@@ -210,7 +210,7 @@ fn no_key_of_the_language_is_missing_in_the_tables() {
         .map(|parent| if parent.is_empty() { unknown.to_owned() } else { format!("{parent}.{unknown}") })
         .collect();
     let mut found = 0;
-    for (key, problems) in keys.iter().zip(told(keys.iter().map(|key| with(key, "1")))) {
+    for (key, problems) in keys.iter().zip(problems_of(keys.iter().map(|key| with(key, "1")))) {
         let parent = key.trim_end_matches(unknown);
         let allowed = problems
             .iter()

@@ -10,10 +10,10 @@ const README_LINES: usize = 200;
 /// Folders of the repository with which a path in a code span begins.
 const FOLDERS: [&str; 5] = [".ci/", "config/", "docs/", "e2e/", "filter/"];
 
-/// From where architecture.md names rooms of the engine.
+/// Folder from which rooms of the engine are named.
 const ROOMS_FROM: &str = "filter/engine/src";
 
-/// What a page names before the tree has it. Empty is right: what has come is taken out of here.
+/// Names that a page has before the tree does. None is right: one that has come is taken out.
 const YET_TO_COME: &[&str] = &[
     "configuration/",
     "connection/",
@@ -77,7 +77,7 @@ fn every_path_that_a_page_names_is_there() {
     assert!(named > 50, "{named}");
 }
 
-/// Whether a code span is the path of one file or folder of this repository, or the name of a room.
+/// Says whether a code span is the path of one file or folder of this repository, or the name of a room.
 fn is_path(span: &str) -> bool {
     let is_plain = span.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
     let is_folder = span.ends_with('/') && !span.starts_with(['/', '.']);

@@ -1,4 +1,4 @@
-//! What is shipped beside the pages.
+//! Configurations that are shipped beside the pages.
 
 use crate::pages::root;
 use crate::postern::{assert_sound, check};
