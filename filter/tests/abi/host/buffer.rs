@@ -7,7 +7,7 @@ use proxy_wasm::types::{Action, Status};
 const LIMIT: usize = 32 * 1024;
 
 /// By how much more a chunk may grow that is longer than that. Envoy reads 16 KiB beyond its limits at once, so that the
-/// limit of paused bytes has to be twice that of what is read, as the README has it.
+/// limit of paused bytes has to be twice that of what is read, as docs/operate.md has it.
 const LITTLE: usize = 256;
 
 /// One direction's body.

@@ -1,0 +1,114 @@
+//! Every fenced block of every page.
+//!
+//! The info string says what a block is, such as `yaml policy`. A block of no known kind fails, so that no configuration
+//! escapes; `text` and `sh` alone are not parsed, for they are no configuration.
+
+use std::collections::BTreeSet;
+
+use postern_engine::Reason;
+use serde_json::Value;
+
+use crate::pages::{Block, Page, pages, read, root};
+use crate::postern::{assert_sound, check, check_text};
+
+/// Document under which a bare policy is judged.
+const PROVIDERS: &str = "
+providers:
+  login: {issuer: https://login.example.com/, audiences: [chat], algorithms: [HS256], secret: {env: SECRET}}
+policies:
+  chat:
+";
+
+/// Configuration beside which a bare route of Envoy's is judged.
+const FILTER: &str = r#"
+http_filters:
+  - name: postern
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+      config:
+        configuration:
+          "@type": type.googleapis.com/google.protobuf.Struct
+          value: {policies: {chat: {origins: {allow: ["*"]}, auth: none}}}
+virtual_hosts:
+  - routes:
+      -
+"#;
+
+#[test]
+fn every_block_is_of_a_known_kind_and_every_configuration_is_what_it_is_said_to_be() {
+    let mut kinds = BTreeSet::new();
+    for page in pages() {
+        for block in page.blocks() {
+            judge(&page, &block);
+            kinds.insert(block.kind);
+        }
+    }
+    assert!(kinds.len() > 10, "{kinds:?}");
+}
+
+fn judge(page: &Page, Block { line, kind, text }: &Block) {
+    let name = format!("{}:{line}", page.name);
+    match kind.as_str() {
+        "sh" | "text" => assert!(!is_a_configuration(text), "{name} is a configuration; say of which kind"),
+        "text check envoy.yaml" => {
+            let outcome = check(&root(), &["envoy.yaml"]);
+            assert!(outcome.stdout.contains(text), "{name} is reported as\n{}", outcome.stdout);
+        }
+        "yaml policies" | "yaml envoy" | "yaml istio" | "yaml envoy-gateway" => {
+            assert_sound(&name, &check_text(text));
+        }
+        "yaml policy" => {
+            assert_sound(&name, &check_text(&format!("{PROVIDERS}{}", indented(text, 4))));
+        }
+        "yaml route" => {
+            let outcome = check_text(&format!("{FILTER}{}", indented(text, 8)));
+            assert_sound(&name, &outcome);
+            assert!(outcome.stdout.contains("1 route override"), "{name}: {}", outcome.stdout);
+        }
+        "yaml excerpt" => assert!(is_excerpt(text, &read("envoy.yaml")), "{name} is not in envoy.yaml"),
+        "yaml wrong" => {
+            let outcome = check_text(text);
+            assert_eq!(outcome.code, Some(1), "{name}");
+            assert!(page.text.contains(&outcome.stderr), "{name} is reported as\n{}", outcome.stderr);
+        }
+        "json problem" => {
+            let problem: Value = serde_json::from_str(text).expect("JSON");
+            let id = problem["type"].as_str().and_then(|urn| urn.strip_prefix("urn:postern:"));
+            let consequence = reason_called(id.expect("a type of Postern's")).consequence();
+            assert_eq!(problem["status"], consequence.status, "{name}");
+            assert_eq!(problem["title"], consequence.title, "{name}");
+        }
+        "json message" => {
+            let message: Value = serde_json::from_str(text).expect("JSON");
+            let is_said = message["postern"].is_string() && message["expires_in"].is_u64();
+            assert!(is_said && message.as_object().is_some_and(|members| members.len() == 2), "{name}");
+        }
+        "json access-log" => {
+            let line: Value = serde_json::from_str(text).expect("JSON");
+            let reason = reason_called(line["reason"].as_str().expect("a reason"));
+            assert_eq!(line["status"], reason.consequence().status, "{name}");
+        }
+        other => panic!("{name}: a block of unknown kind `{other}`"),
+    }
+}
+
+/// Says whether a block of plain text has a line that only configurations have.
+fn is_a_configuration(text: &str) -> bool {
+    const KEYS: [&str; 5] = ["policies:", "providers:", "apiVersion:", "static_resources:", "typed_config:"];
+    text.lines().any(|line| KEYS.iter().any(|key| line.trim_start().starts_with(key)))
+}
+
+fn indented(text: &str, by: usize) -> String {
+    text.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect()
+}
+
+/// Says whether the lines of `excerpt` follow each other in `whole`, however they are indented.
+fn is_excerpt(excerpt: &str, whole: &str) -> bool {
+    let trimmed = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+    let (excerpt, whole) = (trimmed(excerpt), trimmed(whole));
+    whole.windows(excerpt.len()).any(|window| window == excerpt)
+}
+
+fn reason_called(id: &str) -> Reason {
+    Reason::ALL.into_iter().find(|reason| reason.id() == id).unwrap_or_else(|| panic!("no reason {id}"))
+}
