@@ -228,17 +228,13 @@ fn refusal(engine: &Engine, token: &str) -> Option<(String, Option<String>)> {
         panic!("the policy judges every request");
     };
     session.handle(Input::Request(head), &mut Tables, NOW);
-    loop {
-        match session.poll_output().expect("a verdict") {
-            Output::Admit(_) => return None,
-            Output::Tell(Event::Refused { violation, .. }) => {
-                return Some((
-                    violation.reason.id().to_owned(),
-                    violation.cause.map(|cause| cause.to_string()),
-                ));
-            }
-            other => panic!("{other:?}"),
+    match session.poll_output().expect("a verdict") {
+        Output::Admit(_) => None,
+        Output::Tell(Event::Refused { violation, .. }) => {
+            let cause = violation.cause.map(|cause| cause.to_string());
+            Some((violation.reason.id().to_owned(), cause))
         }
+        other => panic!("{other:?}"),
     }
 }
 

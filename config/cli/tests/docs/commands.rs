@@ -14,9 +14,6 @@ const PACKAGES: [(&str, &str); 5] = [
     ("postern-filter", "filter"),
 ];
 
-/// Targets that a page has before the Makefile does. None is right: one that has come is taken out.
-const YET_TO_COME: &[&str] = &["answers"];
-
 /// The commands of a page, one a line of a block or a code span.
 fn commands(page: &Page) -> Vec<Vec<String>> {
     let blocks = page.blocks().into_iter().filter(|block| block.kind == "sh");
@@ -38,14 +35,11 @@ fn every_make_target_that_is_named_is_in_the_makefile() {
     let mut targets = BTreeSet::new();
     for page in pages() {
         for target in commands(&page).iter().filter_map(|words| behind(words, "make")) {
-            assert!(has(target) || YET_TO_COME.contains(&target), "{}: make {target}", page.name);
+            assert!(has(target), "{}: make {target}", page.name);
             targets.insert(target.to_owned());
         }
     }
     assert!(targets.len() > 15, "{targets:?}");
-    for target in YET_TO_COME {
-        assert!(!has(target), "make {target} is there: take it out of YET_TO_COME");
-    }
 }
 
 #[test]

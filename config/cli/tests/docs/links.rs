@@ -13,20 +13,6 @@ const FOLDERS: [&str; 5] = [".ci/", "config/", "docs/", "e2e/", "filter/"];
 /// Folder from which rooms of the engine are named.
 const ROOMS_FROM: &str = "filter/engine/src";
 
-/// Names that a page has before the tree does. None is right: one that has come is taken out.
-const YET_TO_COME: &[&str] = &[
-    "configuration/",
-    "connection/",
-    "decision/",
-    "filter/tests/answers/",
-    "http/",
-    "memory/",
-    "message/",
-    "metrics/",
-    "remote/",
-    "websocket/",
-];
-
 #[test]
 fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
     let mut followed = 0;
@@ -70,7 +56,7 @@ fn every_path_that_a_page_names_is_there() {
     for page in pages() {
         for span in page.spans().iter().filter(|span| is_path(span)) {
             let is_there = root().join(span).exists() || root().join(ROOMS_FROM).join(span).exists();
-            assert!(is_there || YET_TO_COME.contains(&span.as_str()), "{}: `{span}` is not there", page.name);
+            assert!(is_there, "{}: `{span}` is not there", page.name);
             named += 1;
         }
     }
@@ -82,14 +68,6 @@ fn is_path(span: &str) -> bool {
     let is_plain = span.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
     let is_folder = span.ends_with('/') && !span.starts_with(['/', '.']);
     is_plain && (is_folder || FOLDERS.iter().any(|folder| span.starts_with(folder)))
-}
-
-#[test]
-fn what_is_yet_to_come_has_not_come() {
-    for name in YET_TO_COME {
-        let has_come = root().join(name).exists() || root().join(ROOMS_FROM).join(name).exists();
-        assert!(!has_come, "`{name}` is there: take it out of YET_TO_COME");
-    }
 }
 
 #[test]
