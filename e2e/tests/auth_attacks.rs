@@ -152,7 +152,7 @@ async fn all_refused(keys: &Keys, twins: &Twins, tries: Vec<Try>) {
 async fn detail(twins: &Twins, response: &Response) -> String {
     let instance = response.json()["instance"].as_str().expect("an instance").replacen("urn:uuid:", "", 1);
     let line = twins.guarded.envoy().logged(&instance).await.pop().expect("a line");
-    line.split_once("detail=\"").and_then(|(_, rest)| rest.split_once('"')).expect("a detail").0.to_owned()
+    line.split_once("cause=\"").and_then(|(_, rest)| rest.split_once('"')).expect("a cause").0.to_owned()
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn tokens_of_each_product_are_let_in_and_refused_with_one_thing_wrong() {
             let instance =
                 response.json()["instance"].as_str().expect("an instance").replacen("urn:uuid:", "", 1);
             let line = twins.guarded.envoy().logged(&instance).await.pop().expect("a line");
-            assert!(line.contains(&format!("detail=\"{detail}\"")), "{}: {line}", attack.name);
+            assert!(line.contains(&format!("cause=\"{detail}\"")), "{}: {line}", attack.name);
         }
     }
 }

@@ -128,8 +128,8 @@ async fn the_log_says_which_origin_was_refused_and_nothing_it_says_forges_a_line
     let scene = scene().start().await;
     let forged = b"https://evil.example\"\tpostern: \xff";
     for (origin, shown) in [
-        (&b"https://evil.example"[..], r#"detail="the origin is `https://evil.example`""#),
-        (forged, r#"detail="the origin is `https://evil.example\"\tpostern: \xff`""#),
+        (&b"https://evil.example"[..], r#"cause="the origin is `https://evil.example`""#),
+        (forged, r#"cause="the origin is `https://evil.example\"\tpostern: \xff`""#),
     ] {
         assert_eq!(scene.ask(&from("named", &[origin])).await.status, 403);
         assert_eq!(scene.envoy().logged(shown).await.len(), 1, "{shown}");

@@ -182,7 +182,7 @@ async fn metadata_that_cannot_be_followed_refuses_and_never_falls_back() {
         let instance =
             response.json()["instance"].as_str().expect("an instance").replacen("urn:uuid:", "", 1);
         let line = twins.guarded.envoy().logged(&instance).await.pop().expect("a line");
-        let told = format!("detail=\"the route's metadata make no valid policy: {cause}");
+        let told = format!("cause=\"the route's metadata make no valid policy: {cause}");
         assert!(line.contains(&told), "{name}: {line}");
     }
     let request = Request::upgrade("/ws/nowhere");

@@ -16,6 +16,7 @@ mod engine;
 mod handshake;
 pub mod http;
 pub mod memory;
+mod message;
 pub mod metrics;
 mod moment;
 mod peer;

@@ -36,13 +36,13 @@ pub(super) struct Direction {
     /// Whether the message that began last was one frame, as the next may be then.
     whole: bool,
     capture: Capture,
-    /// Whether the last message is whole and to be heard.
-    is_heard: bool,
+    /// Says whether the last message is whole and captured.
+    is_captured: bool,
     /// Whether what passes waits elsewhere, so that nothing of it has gone on.
     pub(super) diverted: bool,
 }
 
-/// What Postern listens for in what a client sends.
+/// The messages of a direction that are captured, to be judged by what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Capture {
     /// Nothing, and only a Close goes on.
@@ -123,7 +123,7 @@ impl Direction {
             discarding: false,
             whole: true,
             capture: Capture::Off,
-            is_heard: false,
+            is_captured: false,
             diverted: false,
         }
     }
@@ -149,7 +149,7 @@ impl Direction {
 
     /// How many bytes are kept back of a message that is not whole, and how many more of it are known of.
     pub(super) fn kept_back(&self) -> Option<u64> {
-        let is_kept = !self.withheld.is_empty() && !self.is_heard;
+        let is_kept = !self.withheld.is_empty() && !self.is_captured;
         is_kept.then(|| self.reader.payload_left().saturating_add(self.withheld.len() as u64))
     }
 
@@ -406,13 +406,13 @@ impl Direction {
         self.reader.forget_frame();
         self.withheld.discard();
         self.candidate = None;
-        self.end_heard();
+        self.end_capture();
     }
 
     /// Listens for this from the next frame on.
-    pub(super) fn listen(&mut self, capture: Capture) {
+    pub(super) fn set_capture(&mut self, capture: Capture) {
         self.capture = capture;
-        self.proof.listen(matches!(capture, Capture::First | Capture::Texts));
+        self.proof.capture(matches!(capture, Capture::First | Capture::Texts));
     }
 
     /// Whether a frame with this opcode goes no further, whatever it says.
@@ -457,43 +457,43 @@ impl Direction {
         Violation::by(self.sender, rule, reason)
     }
 
-    /// Whether a message is to be heard, before anything else is done.
-    pub(super) fn is_heard(&self) -> bool {
-        self.is_heard
+    /// Says whether a message is captured, which is to be judged before anything else is done.
+    pub(super) fn is_captured(&self) -> bool {
+        self.is_captured
     }
 
-    /// The message that is to be heard.
-    pub(super) fn heard(&self) -> &[u8] {
+    /// The message that is captured.
+    pub(super) fn captured(&self) -> &[u8] {
         self.proof.kept()
     }
 
-    /// Forgets the bytes of the message that is heard: what is needed of it has been taken.
-    pub(super) fn forget_heard(&mut self) {
+    /// Forgets the bytes of the captured message: what is needed of it has been taken.
+    pub(super) fn forget_captured(&mut self) {
         self.withheld.discard();
         self.proof.forget_kept();
     }
 
-    /// Keeps the bytes of the message that is heard, which is to go on later, and of it nothing more.
-    pub(super) fn keep_heard(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
+    /// Keeps the bytes of the captured message, which is to go on later, and nothing more of it.
+    pub(super) fn keep_captured(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
         self.proof.forget_kept();
         self.withheld.stash(chunk)
     }
 
-    /// Lets the message that was heard go on.
-    pub(super) fn release_heard(&mut self, passage: &mut Passage, tally: &mut Counts) {
-        self.end_heard();
+    /// Lets the captured message go on.
+    pub(super) fn release_captured(&mut self, passage: &mut Passage, tally: &mut Counts) {
+        self.end_capture();
         self.release(passage, tally);
     }
 
-    /// Takes the message that was heard out.
-    pub(super) fn take_heard(&mut self, tally: &mut Counts) {
-        self.end_heard();
+    /// Takes the captured message out.
+    pub(super) fn consume_captured(&mut self, tally: &mut Counts) {
+        self.end_capture();
         self.withheld.discard();
         tally.consumed(self.sender);
     }
 
-    fn end_heard(&mut self) {
-        self.is_heard = false;
+    fn end_capture(&mut self) {
+        self.is_captured = false;
         self.proof.forget_kept();
     }
 
@@ -510,7 +510,7 @@ impl Direction {
                 if self.proof.keeps_when_whole() {
                     self.proof.keep(self.withheld.payload(chunk)?);
                 }
-                self.is_heard = true;
+                self.is_captured = true;
             }
             Proved::Nothing => {}
         }

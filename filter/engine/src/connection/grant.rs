@@ -53,11 +53,13 @@ struct Pending {
 
 /// What a later message comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Renewal {
+pub(crate) enum Renewal {
     /// It was not meant for Postern.
     Ordinary,
-    /// It was. Whether a token has renewed the right, be it its own or the one that waited.
-    Taken(bool),
+    /// A token has renewed the right, be it its own or the one that waited.
+    Renewed,
+    /// Its token waits for something that is fetched.
+    Waits,
 }
 
 /// When the last token ends, since the Unix epoch.
@@ -73,7 +75,7 @@ pub(super) struct Times {
 
 /// What a first message comes to.
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     Granted,
     Refused(Violation),
     /// It cannot be judged yet, and waits.
@@ -132,7 +134,7 @@ impl Grant {
     }
 
     /// Whether the client is told of a renewal at `now`: not if it has been too often, since it may read nothing.
-    pub(super) fn replies(&mut self, now: Duration) -> bool {
+    pub(crate) fn replies(&mut self, now: Duration) -> bool {
         self.auth().is_some_and(|auth| auth.refresh_reply)
             && self.replies.take(REPLIES, 1, now) == Charged::Taken
     }
@@ -148,7 +150,7 @@ impl Grant {
 
     /// Judges the client's first message, and grants the right if it has an acceptable token. To be
     /// called again when what it waits for may have come.
-    pub(super) fn enter(
+    pub(crate) fn enter(
         &mut self,
         message: &[u8],
         rates: &mut Rates,
@@ -228,7 +230,7 @@ impl Grant {
     }
 
     /// Judges a later message. Its token may have to wait, and then the right is what it was.
-    pub(super) fn renew(&mut self, message: &[u8], now: Duration) -> Result<Renewal, Violation> {
+    pub(crate) fn renew(&mut self, message: &[u8], now: Duration) -> Result<Renewal, Violation> {
         let found = self.refresh.as_ref().map_or(Found::Nothing, |place| place.find(message));
         if found == Found::Nothing {
             return Ok(Renewal::Ordinary);
@@ -236,7 +238,8 @@ impl Grant {
         let renewed = self.renew_by_pending(now)?;
         // One waits at a time: this one takes its place, and waits no longer than that would have.
         let until = self.pending.take().map(|pending| pending.until);
-        Ok(Renewal::Taken(self.renew_by(found, until, now)? || renewed))
+        let is_renewed = self.renew_by(found, until, now)? || renewed;
+        Ok(if is_renewed { Renewal::Renewed } else { Renewal::Waits })
     }
 
     /// Judges the token that waits, if there is one, once more. Whether it has renewed the right.

@@ -8,26 +8,18 @@ use std::time::Duration;
 
 use crate::connection::Passage;
 use crate::decision::Violation;
+use crate::message::{self, Context, Message, Standing, Verdict};
 use crate::peer::Peer;
 use crate::rate::Shared;
 use crate::websocket::{Chunk, Unreadable};
 
 use super::authentication::Authentication;
 use super::direction::{Capture, Flow};
-use super::grant::{Entry, Renewal};
 use super::queued_input::QueuedInput;
 use super::{Connection, notices};
 
-/// What a message that was heard waits for has to be fetched.
+/// A wait of a captured message for something that has to be fetched.
 pub(super) struct Waits;
-
-/// What becomes of a message that was heard.
-enum Heard {
-    /// It goes on.
-    Ordinary,
-    /// It was meant for Postern.
-    Taken,
-}
 
 impl Connection {
     /// Begins as the right to the connection has it: the client is authenticated, or its first
@@ -42,11 +34,11 @@ impl Connection {
             }
             None => self.be_granted(false),
         }
-        self.listen();
+        self.set_captures();
     }
 
     /// Hears the client's message that is whole, with what the host held `behind` it.
-    pub(super) fn hear(
+    pub(super) fn judge_captured(
         &mut self,
         queued: Option<&QueuedInput>,
         passage: &mut Passage,
@@ -57,25 +49,52 @@ impl Connection {
         if queued.is_some_and(|queued| !queued.released) && self.authentication.is_waiting() {
             return Err(Waits);
         }
-        let heard = match self.judge_heard(shared, now) {
-            Ok(heard) => heard,
-            Err(Entry::Wait) => return Err(Waits),
-            Err(Entry::Refused(violation)) => {
+        let keeps = match self.judge_message(shared, now) {
+            Verdict::Waits => return Err(Waits),
+            Verdict::Violates(violation) => {
                 self.refuse_message(violation, now);
                 return Ok(());
             }
-            Err(Entry::Granted) => {
+            Verdict::Authenticates => {
                 self.be_granted(false);
                 self.enter();
-                let keeps = self.grant.as_ref().is_some_and(|grant| grant.keeps_token());
-                if keeps { Heard::Ordinary } else { Heard::Taken }
+                self.grant.as_ref().is_some_and(|grant| grant.keeps_token())
             }
+            Verdict::Renews { reply } => {
+                self.be_granted(reply);
+                self.await_fetch();
+                false
+            }
+            Verdict::Consumed => {
+                self.await_fetch();
+                false
+            }
+            Verdict::Passes => true,
         };
-        match heard {
-            Heard::Ordinary => self.client.release_heard(passage, &mut self.tally),
-            Heard::Taken => self.client.take_heard(&mut self.tally),
+        match keeps {
+            true => self.client.release_captured(passage, &mut self.tally),
+            false => self.client.consume_captured(&mut self.tally),
         }
         Ok(())
+    }
+
+    /// Has the message that is whole judged by what it says.
+    fn judge_message(&mut self, shared: &mut dyn Shared, now: Duration) -> Verdict {
+        let standing = match self.authentication {
+            Authentication::Open => Standing::Authenticated,
+            Authentication::Shut { .. } => Standing::Ended,
+            Authentication::Waiting(_) => Standing::Unauthenticated,
+        };
+        let Some(grant) = self.grant.as_deref_mut() else { return Verdict::Passes };
+        let context = Context { standing, grant, rates: &mut self.rates, shared, now };
+        message::judge(Message { text: self.client.captured() }, context)
+    }
+
+    /// A token waits for something that is fetched, or none does any more.
+    fn await_fetch(&mut self) {
+        if self.authentication.is_open() {
+            self.deadlines.await_fetch(self.grant.as_ref().and_then(|grant| grant.pending_until()));
+        }
     }
 
     /// Leaves what the chunk has from `start` on with the host, behind a first message that waits,
@@ -89,9 +108,9 @@ impl Connection {
     ) -> Result<Option<Passage>, Unreadable> {
         if queued.is_none() {
             if self.grant.as_ref().is_some_and(|grant| grant.keeps_token()) {
-                self.client.keep_heard(chunk)?;
+                self.client.keep_captured(chunk)?;
             } else {
-                self.client.forget_heard();
+                self.client.forget_captured();
             }
             self.deadlines.note_client(now);
             self.deadlines.expect_no_pong(now);
@@ -126,27 +145,6 @@ impl Connection {
         Some(queued.len)
     }
 
-    fn judge_heard(&mut self, shared: &mut dyn Shared, now: Duration) -> Result<Heard, Entry> {
-        let Some(grant) = &mut self.grant else { return Ok(Heard::Ordinary) };
-        let message = self.client.heard();
-        if self.authentication.is_waiting() {
-            return Err(grant.enter(message, &mut self.rates, shared, now));
-        }
-        if !self.authentication.is_open() {
-            // It began before the server's Close.
-            return Ok(Heard::Taken);
-        }
-        let Renewal::Taken(renewed) = grant.renew(message, now).map_err(Entry::Refused)? else {
-            return Ok(Heard::Ordinary);
-        };
-        let (replies, until) = (renewed && grant.replies(now), grant.pending_until());
-        if renewed {
-            self.be_granted(replies);
-        }
-        self.deadlines.await_fetch(until);
-        Ok(Heard::Taken)
-    }
-
     /// Whether a token waits for something that is fetched.
     pub(crate) fn is_waiting(&self) -> bool {
         let pending_until = self.grant.as_ref().and_then(|grant| grant.pending_until());
@@ -178,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection for a message of the client's that is not whole, or was heard.
+    /// Ends the connection for a message of the client's that is not whole, or was captured.
     fn refuse_message(&mut self, violation: Violation, now: Duration) {
         self.client.forget_frame();
         self.tally.refused(Peer::Client);
@@ -197,7 +195,7 @@ impl Connection {
     fn enter(&mut self) {
         let greets = !self.authentication.diverts();
         let held = self.authentication.open();
-        self.listen();
+        self.set_captures();
         if greets {
             return;
         }
@@ -222,13 +220,13 @@ impl Connection {
         if let Some(queued) = &mut self.queued {
             queued.due = true;
         }
-        self.listen();
+        self.set_captures();
     }
 
     /// Both sides behave as the authentication has it.
-    fn listen(&mut self) {
+    fn set_captures(&mut self) {
         let renews = self.grant.as_ref().is_some_and(|grant| grant.can_be_renewed());
-        self.client.listen(match self.authentication {
+        self.client.set_capture(match self.authentication {
             Authentication::Waiting(_) => Capture::First,
             Authentication::Shut { .. } => Capture::Ended,
             Authentication::Open if renews => Capture::Texts,
@@ -236,7 +234,7 @@ impl Connection {
         });
         self.upstream.diverted = self.authentication.diverts();
         if matches!(self.authentication, Authentication::Shut { greets: true }) {
-            self.upstream.listen(Capture::Ended);
+            self.upstream.set_capture(Capture::Ended);
         }
     }
 
@@ -254,7 +252,7 @@ impl Connection {
             Authentication::Shut { .. } if matches!(self.upstream.flow, Flow::Ended) => {}
             Authentication::Shut { .. } => {
                 *passage = Passage::default();
-                self.listen();
+                self.set_captures();
             }
         }
         Ok(())

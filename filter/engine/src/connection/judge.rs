@@ -59,9 +59,9 @@ impl Connection {
     ) -> Result<Passage, Unreadable> {
         let mut progress = self.begin_chunk(peer, chunk.len(), now);
         loop {
-            if peer == Peer::Client && self.client.is_heard() {
+            if peer == Peer::Client && self.client.is_captured() {
                 let Progress { queued, passage, .. } = &mut progress;
-                if let Err(Waits) = self.hear(queued.as_deref(), passage, shared, now) {
+                if let Err(Waits) = self.judge_captured(queued.as_deref(), passage, shared, now) {
                     self.note_frame(progress.brought, now);
                     let queued = progress.queued.take();
                     if let Some(passage) = self.hold_behind(queued, chunk, progress.position, now)? {

@@ -1,7 +1,7 @@
 //! What a payload has to prove before it passes: the body of a Close, the text of a message, and
 //! the size of what a compressed one inflates to.
 //!
-//! Reads payloads as they come. Of those it keeps what a compressed text inflates to that has to be heard, within the
+//! Reads payloads as they come. Of those it keeps what a compressed text inflates to that is captured, within the
 //! size that a message may have; one that is not compressed is withheld anyway, and read there once it is whole. An
 //! inflater keeps its window.
 
@@ -25,8 +25,8 @@ pub(crate) struct Proof {
     message: Message,
     frame: Frame,
     mask: Mask,
-    /// Whether text messages are to be heard.
-    hears: bool,
+    /// Says whether text messages are captured.
+    captures: bool,
     /// Whether the open message is.
     keeps: bool,
     /// What of a message is kept, if anything is: few sessions ever do.
@@ -69,7 +69,7 @@ enum Frame {
 pub(crate) enum Proved {
     /// This frame may pass, and all that was withheld before it.
     AllSoFar,
-    /// The message is whole, and is to be heard.
+    /// The message is whole, and captured.
     Message,
     /// Nothing yet: the rest of the message is needed.
     Nothing,
@@ -96,15 +96,15 @@ impl Proof {
             message: Message::Unread,
             frame: Frame::Unread,
             mask: Mask::default(),
-            hears: false,
+            captures: false,
             keeps: false,
             kept: None,
         }
     }
 
     /// Whether text messages that begin from now on are kept and withheld until they are whole.
-    pub(crate) fn listen(&mut self, hears: bool) {
-        self.hears = hears;
+    pub(crate) fn capture(&mut self, captures: bool) {
+        self.captures = captures;
     }
 
     /// The message that has been kept.
@@ -152,12 +152,12 @@ impl Proof {
     }
 
     /// What a text message of one frame, not compressed, has to prove by its payload and mask. One
-    /// that is to be heard proves nothing by itself.
+    /// that is captured proves nothing by itself.
     pub(crate) fn of_text(&self) -> Option<impl Fn(&[u8], Mask) -> bool + use<>> {
-        let hears = self.hears;
-        (self.utf8 || hears).then_some(move |payload: &[u8], mask| {
+        let captures = self.captures;
+        (self.utf8 || captures).then_some(move |payload: &[u8], mask| {
             let mut text = Utf8::default();
-            !hears && prove(&mut text, payload, mask).is_ok() && text.is_complete()
+            !captures && prove(&mut text, payload, mask).is_ok() && text.is_complete()
         })
     }
 
@@ -166,7 +166,7 @@ impl Proof {
         self.mask = header.mask.map(Mask::new).unwrap_or_default();
         if starts_message {
             let is_text = header.opcode == OpCode::TEXT;
-            self.keeps = self.hears && is_text;
+            self.keeps = self.captures && is_text;
             self.forget_kept();
             let text = (self.utf8 && is_text).then(Utf8::default);
             self.message = if self.inflater.is_some() && header.is_compressed() {
