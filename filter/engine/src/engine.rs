@@ -230,7 +230,7 @@ impl Engine {
         };
         let path = match NormalisedPath::parse(head.path()) {
             Ok(path) => Some(path),
-            Err(_) if on_paths => return Err(HandshakeFault::Path.into()),
+            Err(fault) if on_paths => return Err(HandshakeFault::Path(fault).into()),
             Err(_) => None,
         };
         let found = self

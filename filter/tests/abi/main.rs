@@ -12,6 +12,7 @@
 )]
 
 mod body;
+mod causes;
 mod configuration;
 #[path = "../../engine/tests/support/counting.rs"]
 #[allow(dead_code, reason = "the engine's tests need more of it")]

@@ -36,6 +36,20 @@ pub enum CsrfError {
     TwoSessions,
 }
 
+impl CsrfError {
+    /// Every one of them.
+    pub const ALL: [Self; 8] = [
+        Self::Ambiguous,
+        Self::Expired,
+        Self::Form,
+        Self::Future,
+        Self::Missing,
+        Self::NoSession,
+        Self::Proof,
+        Self::TwoSessions,
+    ];
+}
+
 impl From<CsrfError> for Violation {
     fn from(error: CsrfError) -> Self {
         let reason = if error == CsrfError::Missing { Reason::CsrfMissing } else { Reason::CsrfInvalid };

@@ -62,6 +62,28 @@ pub enum FrameFault {
 }
 
 impl FrameFault {
+    /// Every one of them.
+    pub const ALL: [Self; 18] = [
+        Self::CloseCode,
+        Self::CloseReason,
+        Self::Continuation,
+        Self::ControlTooLong,
+        Self::Deflate,
+        Self::DeflateBlocks,
+        Self::DeflateUnfinished,
+        Self::FragmentedControl,
+        Self::HalfACode,
+        Self::Interrupted,
+        Self::LengthNotMinimal,
+        Self::LengthTopBit,
+        Self::Masked,
+        Self::NotMasked,
+        Self::ReservedBit,
+        Self::ReservedOpcode,
+        Self::Text,
+        Self::Trailers,
+    ];
+
     /// What both sides are told: text that is none has a code of its own (§7.4.1).
     pub(crate) fn reason(self) -> Reason {
         match self {

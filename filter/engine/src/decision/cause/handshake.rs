@@ -1,5 +1,7 @@
 //! What is wrong with a handshake, and with the answer to one.
 
+use postern_config::PathFault;
+
 use super::shown::Shown;
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
@@ -42,8 +44,8 @@ pub enum HandshakeFault {
     #[error("Upgrade is {0}")]
     OtherProtocol(Shown),
     /// Its path cannot be told from others (RFC 3986 §6).
-    #[error("the path is not well formed")]
-    Path,
+    #[error(transparent)]
+    Path(PathFault),
     /// It has trailers.
     #[error("the handshake has trailers")]
     Trailers,
@@ -82,6 +84,20 @@ pub enum ResponseFault {
     /// A WebSocket answers an upgrade to another protocol.
     #[error("a WebSocket answers an upgrade to another protocol, which nobody judges")]
     WebSocket,
+}
+
+impl ResponseFault {
+    /// Every one of them.
+    pub const ALL: [Self; 8] = [
+        Self::Accept,
+        Self::Connection,
+        Self::Extensions,
+        Self::Protocol,
+        Self::Subprotocol,
+        Self::Tunnel,
+        Self::Unasked,
+        Self::WebSocket,
+    ];
 }
 
 impl From<HandshakeFault> for Violation {

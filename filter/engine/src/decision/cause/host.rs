@@ -26,6 +26,18 @@ pub enum HostFault {
     Response,
 }
 
+impl HostFault {
+    /// Every one of them.
+    pub const ALL: [Self; 6] = [
+        Self::Chunk,
+        Self::Delivery,
+        Self::NoConfiguration,
+        Self::NoRandomness,
+        Self::NotResumed,
+        Self::Response,
+    ];
+}
+
 impl From<HostFault> for Violation {
     fn from(fault: HostFault) -> Self {
         Self::new(Rule::Protocol, Reason::Internal).because(fault)
