@@ -25,6 +25,7 @@ pub(crate) mod proof;
 mod queued_input;
 pub(crate) mod rates;
 mod silence;
+mod timers;
 mod upload;
 mod withheld;
 

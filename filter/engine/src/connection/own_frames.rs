@@ -14,10 +14,10 @@ use crate::peer::Peer;
 use crate::websocket::close;
 
 use super::Connection;
-use super::deadlines::Due;
 use super::direction::Flow;
 use super::parking::{self, Marks};
 use super::ping;
+use super::timers::Due;
 
 impl Connection {
     /// A peer has answered a Ping of Postern's own, and so has read this much.
