@@ -1,17 +1,10 @@
 //! Where a token may be in a handshake, and that it leaves the request there, whatever becomes of it.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use postern_e2e::token::{edge_claims, tampered};
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Request, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::token::{edge_claims, tampered};
+use postern_e2e::scene::document;
+use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Request, Scene, Signer, Value, json};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
@@ -91,7 +84,7 @@ fn carried(policy: &str, token: &str) -> Vec<(&'static str, Request)> {
     ]
 }
 
-/// Whether a part of the token that tells something is in `bytes`.
+/// Whether a part of the token that says something is in `bytes`.
 fn shows(bytes: &[u8], token: &str) -> bool {
     token.split('.').skip(1).any(|part| bytes.windows(part.len()).any(|window| window == part.as_bytes()))
 }
@@ -114,23 +107,23 @@ async fn a_good_token_is_taken_from_each_carrier_and_out_of_the_request() {
 /// As Kubernetes has it for browsers.
 #[tokio::test]
 async fn a_token_may_be_wrapped_in_base64url() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let offer = |token: &str| {
         let wrapped = format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(token));
         (Request::upgrade("/ws/all").header(PROTOCOL, format!("{wrapped}, v5.channel.k8s.io")), wrapped)
     };
     let (request, wrapped) = offer(&token());
-    let client = twins.guarded.open_with(&request).await;
-    assert_eq!(twins.guarded.record(&client).await.header(PROTOCOL).as_deref(), Some("v5.channel.k8s.io"));
+    let client = pair.guarded.open_with(&request).await;
+    assert_eq!(pair.guarded.record(&client).await.header(PROTOCOL).as_deref(), Some("v5.channel.k8s.io"));
     drop(client);
-    let line = twins.guarded.access_line(request.case()).await.to_string();
+    let line = pair.guarded.access_line(request.case()).await.to_string();
     assert!(!line.contains(&wrapped), "{line}");
     let bad = offer(&tampered::signature(&token())).0;
     let plain = format!("base64url.bearer.authorization.k8s.io.{}", token());
     let plain = Request::upgrade("/ws/all").header(PROTOCOL, plain);
     for (name, request) in [("another signature", bad), ("not wrapped", plain)] {
         let attack = Attack { name, request, policy: "all", status: 401, reason: "token_invalid" };
-        twins.assert_refused(&attack).await;
+        pair.assert_refused(&attack).await;
     }
 }
 
@@ -181,22 +174,22 @@ async fn keep_token_leaves_it_where_it_was() {
 
 #[tokio::test]
 async fn a_bad_token_is_refused_in_each_carrier_and_leaves_no_trace() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let token = tampered::signature(&token());
     for (name, request) in carried("all", &token) {
         let case = request.case().to_owned();
         let attack = Attack { name, request, policy: "all", status: 401, reason: "token_invalid" };
-        let response = twins.assert_refused(&attack).await;
+        let response = pair.assert_refused(&attack).await;
         let challenge = response.header("www-authenticate");
         assert_eq!(challenge.as_deref(), Some("Bearer error=\"invalid_token\""), "{name}");
-        let line = twins.guarded.access_line(&case).await;
+        let line = pair.guarded.access_line(&case).await;
         assert!(!shows(line.to_string().as_bytes(), &token), "{name}: {line}");
     }
 }
 
 #[tokio::test]
 async fn a_token_where_the_policy_does_not_look_is_no_token() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let token = token();
     let elsewhere = carried("cookie", &token).into_iter().filter(|(name, _)| !name.starts_with("cookie"));
     let cases = elsewhere.chain([
@@ -212,7 +205,7 @@ async fn a_token_where_the_policy_does_not_look_is_no_token() {
     ]);
     for (name, request) in cases {
         let attack = Attack { name, request, policy: "cookie", status: 401, reason: "token_missing" };
-        let response = twins.assert_refused(&attack).await;
+        let response = pair.assert_refused(&attack).await;
         // RFC 6750 §3.1: no error code where there was no token.
         assert_eq!(response.header("www-authenticate").as_deref(), Some("Bearer"), "{name}");
     }
@@ -221,7 +214,7 @@ async fn a_token_where_the_policy_does_not_look_is_no_token() {
 /// Otherwise Postern might judge one and the service trust the other.
 #[tokio::test]
 async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let (one, other) = (token(), Signer::edge().mint(&edge_claims("mallory")));
     let bearer = |token: &str| format!("Bearer {token}");
     let query = |query: String| Request::upgrade(&format!("/ws/all?{query}"));
@@ -250,8 +243,8 @@ async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
     for (name, request) in cases {
         let case = request.case().to_owned();
         let attack = Attack { name, request, policy: "all", status: 400, reason: "token_ambiguous" };
-        twins.assert_refused(&attack).await;
-        let line = twins.guarded.access_line(&case).await;
+        pair.assert_refused(&attack).await;
+        let line = pair.guarded.access_line(&case).await;
         assert!(!shows(line.to_string().as_bytes(), &one), "{name}: {line}");
     }
 }
@@ -259,7 +252,7 @@ async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
 /// The access log is read by more people than may use the token.
 #[tokio::test]
 async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refused_for() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let token = token();
     let query = |path: &str| Request::upgrade(&format!("{path}?room=1&access_token={token}"));
     let named = || query("/ws/named");
@@ -271,12 +264,12 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
     ];
     for (name, request, (policy, status, reason)) in cases {
         let case = request.case().to_owned();
-        let response = twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
+        let response = pair.assert_refused(&Attack { name, request, policy, status, reason }).await;
         assert!(!shows(&response.body, &token), "{name}");
-        let line = twins.guarded.access_line(&case).await;
+        let line = pair.guarded.access_line(&case).await;
         assert!(!shows(line.to_string().as_bytes(), &token), "{name}: {line}");
         assert!(line["path"].as_str().is_some_and(|path| path.ends_with("?room=1")), "{name}: {line}");
-        let line = twins.bare.access_line(&case).await;
+        let line = pair.bare.access_line(&case).await;
         assert!(shows(line.to_string().as_bytes(), &token), "{name}: without Postern {line}");
     }
 }
@@ -312,18 +305,18 @@ async fn the_upstream_may_choose_the_offer_of_a_token_only_where_the_token_is_le
         });
         Scene::new().document(document(edge(), policies)).upstream("/ws/", Behaviour::Answer(answer))
     };
-    let twins = Twins::start(choosing).await;
+    let pair = ControlPair::start(choosing).await;
     let cases = [("alone", item.clone()), ("behind another offer", format!("chat.v2, {item}"))];
     for (name, offers) in cases {
         let kept = Request::upgrade("/ws/kept").header(PROTOCOL, &offers);
-        let response = twins.guarded.ask(&kept).await;
+        let response = pair.guarded.ask(&kept).await;
         assert_eq!((response.status, response.header(PROTOCOL)), (101, Some(item.clone())), "{name}");
-        let up = twins.guarded.upstream().record(kept.case()).await.header(PROTOCOL);
+        let up = pair.guarded.upstream().record(kept.case()).await.header(PROTOCOL);
         assert_eq!(up.as_ref(), Some(&offers), "{name}");
 
         let request = Request::upgrade("/ws/taken").header(PROTOCOL, &offers);
         let (policy, reason) = ("taken", "upstream_handshake_invalid");
-        twins.assert_refused(&Attack { name, request, policy, status: 502, reason }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 502, reason }).await;
     }
 }
 

@@ -1,15 +1,8 @@
-//! What a token must say, and what of it the upstream is told.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
+//! What a token must say, and what of it the upstream gets.
 
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Scene, Signer, Value, json};
 
 fn auth(rest: Value) -> Value {
     let mut auth = json!({"providers": ["edge"], "from": [{"header": "authorization"}]});
@@ -38,7 +31,7 @@ fn scene() -> Scene {
         "both": auth(json!({"require": [
             {"claim": "roles", "contains": "admin"}, {"claim": "scope", "contains": "chat"},
         ]})),
-        "told": auth(forward),
+        "forwarded": auth(forward),
     });
     Scene::new().document(document(json!({"edge": edge}), policies))
 }
@@ -55,7 +48,7 @@ fn bearing(policy: &str, said: &Value) -> Request {
 
 #[tokio::test]
 async fn a_token_that_lacks_a_required_claim_is_denied() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let cases = [
         ("no such claim", "scope", json!({})),
         ("another word", "scope", json!({"scope": "mail"})),
@@ -73,7 +66,7 @@ async fn a_token_that_lacks_a_required_claim_is_denied() {
     ];
     for (name, policy, said) in cases {
         let request = bearing(policy, &said);
-        twins.assert_refused(&Attack { name, request, policy, status: 403, reason: "claims_denied" }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason: "claims_denied" }).await;
     }
 }
 
@@ -101,13 +94,13 @@ async fn claims_reach_the_upstream_as_headers() {
     let said = json!({
         "sub": "ålice", "realm": {"tier": "gold"}, "roles": ["a", "b"], "level": 7, "active": false,
     });
-    let client = scene.open_with(&bearing("told", &said)).await;
+    let client = scene.open_with(&bearing("forwarded", &said)).await;
     let record = scene.record(&client).await;
-    let told = ["x-user-id", "x-user-tier", "x-user-roles", "x-user-level", "x-user-active"]
+    let forwarded = ["x-user-id", "x-user-tier", "x-user-roles", "x-user-level", "x-user-active"]
         .map(|name| record.head.headers.all(name).join(" | "));
-    assert_eq!(told, ["ålice", "gold", "a,b", "7", "false"]);
+    assert_eq!(forwarded, ["ålice", "gold", "a,b", "7", "false"]);
 
-    let client = scene.open_with(&bearing("told", &json!({}))).await;
+    let client = scene.open_with(&bearing("forwarded", &json!({}))).await;
     let record = scene.record(&client).await;
     assert_eq!(record.header("x-user-id").as_deref(), Some("alice"));
     assert_eq!(record.header("x-user-tier"), None);
@@ -115,7 +108,7 @@ async fn claims_reach_the_upstream_as_headers() {
 
 #[tokio::test]
 async fn a_claim_that_would_break_a_header_or_be_another_in_it_is_refused() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let cases = [
         ("a line more", json!({"sub": "a\r\nx-admin: 1"}), "has a control character"),
         ("LF", json!({"sub": "a\nb"}), "has a control character"),
@@ -129,10 +122,10 @@ async fn a_claim_that_would_break_a_header_or_be_another_in_it_is_refused() {
         ("an object", json!({"level": {}}), "no text, number or boolean"),
     ];
     for (name, said, detail) in cases {
-        let request = bearing("told", &said);
-        let attack = Attack { name, request, policy: "told", status: 401, reason: "token_invalid" };
-        twins.assert_refused(&attack).await;
-        let lines = twins.guarded.envoy().logged(detail).await;
+        let request = bearing("forwarded", &said);
+        let attack = Attack { name, request, policy: "forwarded", status: 401, reason: "token_invalid" };
+        pair.assert_refused(&attack).await;
+        let lines = pair.guarded.envoy().logged(detail).await;
         assert!(!lines.is_empty(), "{name}: {detail}");
     }
 }
@@ -147,21 +140,21 @@ fn spoofed(request: Request) -> Request {
 
 #[tokio::test]
 async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
-    let twins = Twins::start(scene).await;
-    let upgrade = spoofed(bearing("told", &json!({})));
-    let plain = spoofed(Request::get("/ws/told/page")).header("X-User-Name", "kept");
+    let pair = ControlPair::start(scene).await;
+    let upgrade = spoofed(bearing("forwarded", &json!({})));
+    let plain = spoofed(Request::get("/ws/forwarded/page")).header("X-User-Name", "kept");
     for request in [&upgrade, &plain] {
-        twins.guarded.ask(request).await;
-        let record = twins.guarded.upstream().record(request.case()).await;
+        pair.guarded.ask(request).await;
+        let record = pair.guarded.upstream().record(request.case()).await;
         let raw = String::from_utf8_lossy(&record.head.raw).into_owned();
         assert!(!raw.contains("mallory"), "{raw}");
-        twins.bare.ask(request).await;
-        let record = twins.bare.upstream().record(request.case()).await;
+        pair.bare.ask(request).await;
+        let record = pair.bare.upstream().record(request.case()).await;
         assert!(String::from_utf8_lossy(&record.head.raw).contains("mallory"), "without Postern");
     }
-    let record = twins.guarded.upstream().record(upgrade.case()).await;
+    let record = pair.guarded.upstream().record(upgrade.case()).await;
     assert_eq!(record.head.headers.all("x-user-id"), ["alice"]);
-    let record = twins.guarded.upstream().record(plain.case()).await;
+    let record = pair.guarded.upstream().record(plain.case()).await;
     assert_eq!(record.header("x-user-name").as_deref(), Some("kept"));
 }
 
@@ -170,7 +163,7 @@ async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
 async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
     let h2c = |path: &str| Request::upgrade(path).set("Upgrade", "custom");
     for default in ["deny", "pass"] {
-        let twins = Twins::start(|| {
+        let pair = ControlPair::start(|| {
             scene()
                 .configured(move |whole| {
                     whole["default_policy"] = json!(default);
@@ -200,7 +193,7 @@ async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
         }
         for (name, request) in requests {
             let request = spoofed(request);
-            for (scene, expected) in [(&twins.guarded, false), (&twins.bare, true)] {
+            for (scene, expected) in [(&pair.guarded, false), (&pair.bare, true)] {
                 scene.ask(&request).await;
                 let record = scene.upstream().record(request.case()).await;
                 let raw = String::from_utf8_lossy(&record.head.raw).into_owned();
@@ -213,7 +206,7 @@ async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
 /// Where Envoy passes trailers: some services take them for headers.
 #[tokio::test]
 async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
-    let twins = Twins::start(|| {
+    let pair = ControlPair::start(|| {
         scene()
             .change_connection_manager(|hcm| {
                 hcm["http_protocol_options"] = json!({"enable_trailers": true});
@@ -231,12 +224,12 @@ async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
             })
     })
     .await;
-    for path in ["/ws/told/page", "/elsewhere"] {
+    for path in ["/ws/forwarded/page", "/elsewhere"] {
         let request = Request::get(path)
             .method("POST")
             .header("Transfer-Encoding", "chunked")
             .body("4\r\nbody\r\n0\r\nX-User-Id: mallory\r\nx.user_id: mallory\r\nX-Checksum: 1\r\n\r\n");
-        for (scene, expected) in [(&twins.guarded, false), (&twins.bare, true)] {
+        for (scene, expected) in [(&pair.guarded, false), (&pair.bare, true)] {
             scene.ask(&request).await;
             let record = scene.upstream().record(request.case()).await;
             let body = String::from_utf8(record.bytes()).expect("text").to_ascii_lowercase();
@@ -250,7 +243,7 @@ async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
 #[tokio::test]
 async fn a_client_cannot_have_these_headers_taken_for_those_of_a_hop() {
     let scene = scene().start().await;
-    let request = bearing("told", &json!({})).set("Connection", "Upgrade, X-User-Id");
+    let request = bearing("forwarded", &json!({})).set("Connection", "Upgrade, X-User-Id");
     let client = scene.open_with(&request).await;
     let record = scene.record(&client).await;
     assert_eq!(record.header("x-user-id").as_deref(), Some("alice"));

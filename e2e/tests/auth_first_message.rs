@@ -1,14 +1,12 @@
 //! The token in the first message: until it has come, nothing of either side reaches the other.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, Instant};
 
+use postern_e2e::client::python;
+use postern_e2e::client::token::{edge_claims, now};
 use postern_e2e::frames::LengthForm;
-use postern_e2e::token::{edge_claims, now};
-use postern_e2e::twins::document;
-use postern_e2e::{
-    Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json, python,
-};
+use postern_e2e::scene::document;
+use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json};
 
 /// How long nothing may come before it counts as nothing.
 const QUIET: Duration = Duration::from_millis(300);
@@ -89,7 +87,7 @@ async fn frames(client: &mut RawClient, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Checks that the client, the access log, the metrics and the upstream are told of this end, and that
+/// Checks that the client, the access log, the metrics and the upstream know of this end, and that
 /// the upstream saw nothing but a Close.
 async fn assert_ended(scene: &RunningScene, mut client: RawClient, code: u16, reason: &str) {
     assert_eq!(client.frame().await, Ok(Frame::closing(code, reason)));
@@ -109,7 +107,7 @@ async fn a_good_token_lets_both_sides_speak_and_goes_no_further() {
         let mut client = scene.open("/ws/first/echo").await;
         let record = scene.record(&client).await;
         client.send(Frame::ping("early").masked().bytes()).await;
-        assert!(client.hears_nothing_for(QUIET).await);
+        assert!(client.receives_nothing_for(QUIET).await);
         let behind = Frame::text("hello").masked();
         let bytes = [first(&token("alice")).bytes(), behind.bytes()].concat();
         client.send_in_pieces_of(size, bytes).await;
@@ -125,7 +123,7 @@ async fn a_good_token_lets_both_sides_speak_and_goes_no_further() {
 async fn what_the_server_says_first_waits_and_arrives_complete() {
     let scene = start().await;
     let mut client = scene.open("/ws/first/greets").await;
-    assert!(client.hears_nothing_for(QUIET).await);
+    assert!(client.receives_nothing_for(QUIET).await);
     client.send(first(&token("alice")).bytes()).await;
     assert_eq!(frames(&mut client, 5).await, greeting().concat());
     client.send(Frame::text("hello").masked().bytes()).await;
@@ -146,7 +144,7 @@ async fn a_service_that_answers_no_ping_has_its_client_told_as_soon_all_the_same
             true => record.send(&said),
             false => (0..count).for_each(|_| record.send(&message)),
         }
-        assert!(client.hears_nothing_for(QUIET).await);
+        assert!(client.receives_nothing_for(QUIET).await);
         client.send(first(&token("alice")).bytes()).await;
         assert!(frames(&mut client, count).await == said, "{count} of {size}, at once: {at_once}");
         // Nor does an answer wait for the service's next word, whatever it said before.
@@ -154,9 +152,9 @@ async fn a_service_that_answers_no_ping_has_its_client_told_as_soon_all_the_same
         assert!(frames(&mut client, count).await == said);
         let refresh = json!({"auth": {"token": token("alice")}}).to_string();
         client.send(Frame::text(&refresh).masked().bytes()).await;
-        let told = client.frame_within(Duration::from_secs(2)).await.expect("an answer");
-        let told: Value = serde_json::from_slice(&told.payload).expect("JSON");
-        assert_eq!(told["postern"], "token_accepted", "{count} of {size}, at once: {at_once}");
+        let notice = client.frame_within(Duration::from_secs(2)).await.expect("an answer");
+        let notice: Value = serde_json::from_slice(&notice.payload).expect("JSON");
+        assert_eq!(notice["postern"], "token_accepted", "{count} of {size}, at once: {at_once}");
     }
 }
 
@@ -167,7 +165,7 @@ async fn a_first_message_may_come_in_the_middle_of_a_frame_of_the_servers() {
     let record = scene.record(&client).await;
     let (slowly, later) = (Frame::text("slowly"), Frame::text("later"));
     record.send(&slowly.bytes()[..3]);
-    assert!(client.hears_nothing_for(QUIET).await);
+    assert!(client.receives_nothing_for(QUIET).await);
     client.send(first(&token("alice")).bytes()).await;
     record.send(&slowly.bytes()[3..]);
     assert_eq!(client.frame().await, Ok(slowly));
@@ -235,7 +233,7 @@ async fn a_close_is_passed_on_both_ways_and_nothing_that_waited() {
     let bye = Frame::closing(4001, "bye");
     let mut client = scene.open("/ws/first/greets").await;
     let record = scene.record(&client).await;
-    assert!(client.hears_nothing_for(QUIET).await);
+    assert!(client.receives_nothing_for(QUIET).await);
     client.send(bye.clone().masked().bytes()).await;
     assert_eq!(client.frame().await, Ok(bye.clone()), "the server's answer");
     assert_eq!(record.frames(), [bye.clone().masked()]);

@@ -1,11 +1,10 @@
 //! Protocols whose service speaks first, or wants the first message too: what it says reaches a client that is not
 //! authenticated, and what the client says goes up as it came, once it is.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, Frame, RunningScene, Scene, Signer, json};
 
 fn greeting() -> Vec<Frame> {

@@ -1,10 +1,9 @@
-//! A token is renewed inside the connection, and the client is told of the outcome and of the end.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+//! A token is renewed inside the connection, and the client learns of the outcome and of the end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use postern_e2e::token::{EDGE_SECRET, edge_claims, now};
-use postern_e2e::twins::document;
+use postern_e2e::client::token::{EDGE_SECRET, edge_claims, now};
+use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json};
 
 /// The provider's `clock_skew`, and the policy's `expiry_notice`, in seconds.
@@ -110,7 +109,7 @@ async fn on_a_busy_connection_the_answer_stands_between_two_messages() {
             .send([refresh(&claims(300)), Frame::text("sync").masked()].map(|frame| frame.bytes()).concat())
             .await;
         record.bytes_when(1).await;
-        assert!(client.hears_nothing_for(Duration::from_millis(700)).await, "within a message");
+        assert!(client.receives_nothing_for(Duration::from_millis(700)).await, "within a message");
         record.send([Frame::continuation("gun").bytes(), Frame::text("next").bytes()].concat());
         assert_eq!(client.frame().await, Ok(Frame::continuation("gun")));
         let (one, two) = (client.frame().await.expect("a frame"), client.frame().await.expect("a frame"));

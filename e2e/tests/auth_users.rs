@@ -1,8 +1,7 @@
 //! Who the user is: by the claim that the provider names, and never the same one by two providers.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
-use postern_e2e::token::{EDGE_SECRET, edge_claims};
-use postern_e2e::twins::document;
+use postern_e2e::client::token::{EDGE_SECRET, edge_claims};
+use postern_e2e::scene::document;
 use postern_e2e::{Documents, Frame, Request, RunningScene, Scene, Served, Signer, Value, json};
 
 const REVOKED: &str = "/revoked.json";

@@ -1,12 +1,11 @@
 //! WebSockets as Kubernetes has them for `exec` and `port-forward`: frames with the byte of a channel, the token among the
 //! subprotocols, in base64url, as its browsers offer it, and subprotocols that look like no other.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use postern_e2e::python::{self, Service};
-use postern_e2e::token::{edge_claims, tampered};
-use postern_e2e::twins::document;
+use postern_e2e::client::python::{self, Service};
+use postern_e2e::client::token::{edge_claims, tampered};
+use postern_e2e::scene::document;
 use postern_e2e::{Frame, Request, RunningScene, Scene, Signer, Value, json};
 
 const CHANNELS: &str = "v5.channel.k8s.io";

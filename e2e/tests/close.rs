@@ -1,5 +1,4 @@
 //! How WebSockets end under Postern: in order where both sides take part, and in time where one does not.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
@@ -127,7 +126,7 @@ async fn a_frame_of_the_upstream_is_finished_before_the_verdict_on_the_client() 
     client.send(offence()).await;
     let close = record.close().await;
     assert_eq!((close.code(), close.reason()), (Some(1002), "protocol_error".to_owned()));
-    assert!(client.hears_nothing_for(QUIET).await, "something stands in the middle of a frame");
+    assert!(client.receives_nothing_for(QUIET).await, "something stands in the middle of a frame");
 
     record.send([second, &Frame::text("too late").bytes()].concat());
     let rest = [second, &verdict().bytes()].concat();
@@ -178,7 +177,7 @@ async fn whoever_does_not_answer_a_close_is_cut_in_time_and_not_before() {
     let mut client = bare.open("/ws/silent").await;
     client.send(Frame::closing(1000, "").masked().bytes()).await;
     bare.record(&client).await.close().await;
-    assert!(client.hears_nothing_for(CLOSE_TIMEOUT + LATE).await);
+    assert!(client.receives_nothing_for(CLOSE_TIMEOUT + LATE).await);
 }
 
 #[tokio::test]

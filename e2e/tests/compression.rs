@@ -1,14 +1,8 @@
 //! permessage-deflate (RFC 7692) by the three words of `compression`, with an upstream that agrees to it.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test may fail anywhere"
-)]
 
 use flate2::{Compress, Compression, FlushCompress};
 use postern_e2e::frames::opcode;
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, json};
 
 const MIB: usize = 1 << 20;

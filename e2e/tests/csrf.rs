@@ -1,17 +1,13 @@
 //! Tokens against cross-site request forgery: what a handshake has to show, what is taken out of it, and the cookie that
 //! pages are given.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "a test may fail anywhere"
-)]
 
-use postern_e2e::browser::Page;
-use postern_e2e::csrf::{CSRF_SECRET, mint};
-use postern_e2e::token::{edge_claims, now};
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Request, RunningScene, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::browser::Page;
+use postern_e2e::client::csrf::{CSRF_SECRET, mint};
+use postern_e2e::client::token::{edge_claims, now};
+use postern_e2e::scene::document;
+use postern_e2e::{
+    Answer, Attack, Behaviour, ControlPair, Request, RunningScene, Scene, Signer, Value, json,
+};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 const SID: &str = "sid-of-alice_0123456789";
@@ -97,7 +93,7 @@ async fn a_handshake_that_shows_the_token_of_its_session_is_let_in_without_it() 
 
 #[tokio::test]
 async fn a_token_that_is_not_one_of_this_session_and_hour_is_refused_and_leaves_no_trace() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let good = mint(CSRF_SECRET, SID, now());
     let cases = [
         ("of another session", mint(CSRF_SECRET, "sid-of-mallory", now())),
@@ -114,23 +110,23 @@ async fn a_token_that_is_not_one_of_this_session_and_hour_is_refused_and_leaves_
     for (name, token) in cases {
         for (policy, request) in showing(&token) {
             let (case, status, reason) = (request.case().to_owned(), 403, "csrf_invalid");
-            let response = twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
+            let response = pair.assert_refused(&Attack { name, request, policy, status, reason }).await;
             assert!(!shows(&response.text(), &token), "{name}");
-            let line = twins.guarded.access_line(&case).await.to_string();
+            let line = pair.guarded.access_line(&case).await.to_string();
             assert!(!shows(&line, &token), "{name}: {line}");
         }
     }
-    for told in ["not one of this session", "has expired", "not valid yet", "malformed"] {
-        twins.guarded.envoy().logged(told).await;
+    for cause in ["not one of this session", "has expired", "not valid yet", "malformed"] {
+        pair.guarded.envoy().logged(cause).await;
     }
-    let log = twins.guarded.envoy().log();
+    let log = pair.guarded.envoy().log();
     assert!(!shows(&log, &good), "{log}");
 }
 
 /// What a page of another site can make a browser send: the victim's cookies, and no token.
 #[tokio::test]
 async fn a_handshake_without_a_token_or_without_one_session_is_refused() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let good = mint(CSRF_SECRET, SID, now());
     let sid = format!("sid={SID}");
     let query = |query: &str| Request::upgrade(&format!("/ws/query{query}"));
@@ -162,15 +158,15 @@ async fn a_handshake_without_a_token_or_without_one_session_is_refused() {
     ];
     for (name, policy, request, reason) in cases {
         let case = request.case().to_owned();
-        twins.assert_refused(&Attack { name, request, policy, status: 403, reason }).await;
-        let line = twins.guarded.access_line(&case).await.to_string();
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason }).await;
+        let line = pair.guarded.access_line(&case).await.to_string();
         assert!(!shows(&line, &good), "{name}: {line}");
     }
 }
 
 #[tokio::test]
 async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refused_for() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let good = mint(CSRF_SECRET, SID, now());
     let upgrade = |path: &str| Request::upgrade(&format!("{path}?room=1&csrf_token={good}"));
     let cases = [
@@ -184,8 +180,8 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
     ];
     for (name, request, (policy, status, reason)) in cases {
         let case = request.case().to_owned();
-        twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
-        let line = twins.guarded.access_line(&case).await;
+        pair.assert_refused(&Attack { name, request, policy, status, reason }).await;
+        let line = pair.guarded.access_line(&case).await;
         assert!(line["path"].as_str().is_some_and(|path| path.ends_with("?room=1")), "{name}: {line}");
     }
 }
@@ -238,7 +234,7 @@ async fn a_page_is_given_a_token_that_opens_a_socket_of_its_session_and_of_no_ot
 
 #[tokio::test]
 async fn nothing_but_a_page_with_a_session_is_given_a_token_and_all_else_passes_untouched() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let sid = format!("sid={SID}");
     let with_session = |path: &str| Request::get(path).header("Cookie", &sid);
     let cases = [
@@ -251,9 +247,9 @@ async fn nothing_but_a_page_with_a_session_is_given_a_token_and_all_else_passes_
         ("a policy that issues none", with_session("/ws/query/page")),
     ];
     for (name, request) in cases {
-        twins.assert_untouched(name, &request).await;
+        pair.assert_untouched(name, &request).await;
     }
-    let response = get(&twins.bare, "/ws/issuing/page", &sid).await;
+    let response = get(&pair.bare, "/ws/issuing/page", &sid).await;
     assert_eq!(response.headers.all("set-cookie").len(), 0, "without Postern");
 }
 

@@ -1,11 +1,10 @@
 //! A connection does not outlive the token that opened it.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use postern_e2e::client::token::{edge_claims, now};
 use postern_e2e::frames::opcode;
-use postern_e2e::token::{edge_claims, now};
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json};
 
 /// The provider's `clock_skew` and the policy's `expiry_grace`, in seconds.
@@ -92,7 +91,7 @@ async fn a_policy_may_let_a_connection_outlive_its_token_as_envoy_alone_does() {
     for scene in [start(Scene::new()).await, start(Scene::new().bare()).await] {
         let (mut client, end) = open(&scene, "/ws/ignore").await;
         let wait = end.duration_since(SystemTime::now()).unwrap_or_default() + LATE;
-        assert!(client.hears_nothing_for(wait).await);
+        assert!(client.receives_nothing_for(wait).await);
         client.send(Frame::text("still here").masked().bytes()).await;
         assert_eq!(client.frame().await, Ok(Frame::text("still here")));
     }

@@ -1,11 +1,10 @@
 //! What the rules for frames forbid a client: one case for each rule, through Envoy with Postern and through Envoy
 //! alone. The upstream is one that goes on reading behind a Close, so that whatever else came would be seen.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::sync::Arc;
 
 use postern_e2e::frames::opcode;
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, Frame, LengthForm, RawClient, Record, RunningScene, Scene, Value, json};
 use tokio::task::JoinSet;
 

@@ -1,6 +1,5 @@
 //! What the rules for frames forbid an upstream: a service that was taken over, or is only wrong, cannot hand its
 //! clients what a browser or a library may stumble over.
-#![allow(clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What a client offers in a handshake: subprotocols and extensions.
 
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Frame, Request, Scene, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Frame, Request, Scene, json};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
@@ -28,7 +28,7 @@ fn offering(policy: &str, offers: &[&str]) -> Request {
 
 #[tokio::test]
 async fn an_offer_of_nothing_that_is_allowed_is_denied() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let cases: [(&str, &str, &[&str]); 13] = [
         ("none of those allowed", "some", &["soap"]),
         ("none of several", "some", &["soap, wamp"]),
@@ -46,15 +46,14 @@ async fn an_offer_of_nothing_that_is_allowed_is_denied() {
     ];
     for (name, policy, offers) in cases {
         let request = offering(policy, offers);
-        twins
-            .assert_refused(&Attack { name, request, policy, status: 403, reason: "subprotocol_denied" })
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason: "subprotocol_denied" })
             .await;
     }
 }
 
 #[tokio::test]
 async fn an_offer_that_is_no_list_of_names_is_malformed() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let cases: [(&str, &[&str]); 5] = [
         ("no token", &["chat v2"]),
         ("a slash behind nothing", &["/v2"]),
@@ -64,8 +63,7 @@ async fn an_offer_that_is_no_list_of_names_is_malformed() {
     ];
     for (name, offers) in cases {
         let (request, policy) = (offering("some", offers), "some");
-        twins
-            .assert_refused(&Attack { name, request, policy, status: 400, reason: "malformed_handshake" })
+        pair.assert_refused(&Attack { name, request, policy, status: 400, reason: "malformed_handshake" })
             .await;
     }
 }

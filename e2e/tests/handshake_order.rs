@@ -1,15 +1,8 @@
-//! The order in which a handshake is judged: whoever breaks several rules is told of the first.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
+//! The order in which a handshake is judged: whoever breaks several rules hears of the first.
 
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Scene, Signer, Value, json};
 
 fn scene(rates: Value) -> Scene {
     let edge = json!({
@@ -52,7 +45,7 @@ fn request(sound: usize) -> Request {
 
 #[tokio::test]
 async fn each_rule_is_judged_only_when_all_before_it_hold() {
-    let twins = Twins::start(|| scene(json!([]))).await;
+    let pair = ControlPair::start(|| scene(json!([]))).await;
     let rules = [
         ("none", 403, "no_policy"),
         ("strict", 403, "tls_required"),
@@ -64,16 +57,16 @@ async fn each_rule_is_judged_only_when_all_before_it_hold() {
     ];
     for (sound, (policy, status, reason)) in rules.into_iter().enumerate() {
         let request = request(sound);
-        twins.assert_refused(&Attack { name: reason, request, policy, status, reason }).await;
+        pair.assert_refused(&Attack { name: reason, request, policy, status, reason }).await;
     }
-    assert_eq!(twins.guarded.ask(&request(rules.len())).await.status, 101);
+    assert_eq!(pair.guarded.ask(&request(rules.len())).await.status, 101);
 }
 
-/// Whoever guesses tokens or origins runs out of handshakes (429), yet is still told first what is wrong before that.
+/// Whoever guesses tokens or origins runs out of handshakes (429), yet is still answered first what is wrong before that.
 #[tokio::test]
 async fn refused_handshakes_count_towards_the_rate_and_the_rate_comes_before_the_origin() {
     let rate = json!([{"count": "handshakes", "per": "ip", "limit": 3, "window": "1h"}]);
-    let twins = Twins::start(|| scene(rate.clone())).await;
+    let pair = ControlPair::start(|| scene(rate.clone())).await;
     let attempts = [
         (1, 403, "tls_required"),
         (3, 403, "origin_denied"),
@@ -84,7 +77,7 @@ async fn refused_handshakes_count_towards_the_rate_and_the_rate_comes_before_the
     ];
     for (sound, status, reason) in attempts {
         let attack = Attack { name: reason, request: request(sound), policy: "strict", status, reason };
-        let response = twins.assert_refused(&attack).await;
+        let response = pair.assert_refused(&attack).await;
         if status == 429 {
             let wait: u64 =
                 response.header("retry-after").and_then(|wait| wait.parse().ok()).expect("seconds");

@@ -1,7 +1,8 @@
 //! The harness itself, before an Envoy without Postern: what it shows of both sides is true.
 
+use postern_e2e::environment;
 use postern_e2e::wire::End;
-use postern_e2e::{Answer, Behaviour, Frame, Request, Scene, json, place};
+use postern_e2e::{Answer, Behaviour, Frame, Request, Scene, json};
 
 #[tokio::test]
 async fn an_echo_passes_a_bare_envoy_byte_for_byte() {
@@ -39,7 +40,7 @@ async fn a_second_loopback_address_is_another_client_to_envoy() {
         let mut client = scene.connect_from(address).await;
         let request = Request::get("/hello");
         assert_eq!(client.ask(&request).await.text(), "/hello");
-        let text = place::current().address_of(address.into()).to_string();
+        let text = environment::current().address_of(address.into()).to_string();
         assert_eq!(scene.access_line(request.case()).await["client"], text);
     }
 }

@@ -1,9 +1,8 @@
 //! Heartbeats and deadlines on connections on which nobody says anything: what a filter on a stock Envoy does by itself.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, Instant};
 
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, Frame, RawClient, RunningScene, Scene, Value, json};
 
 /// How much later than its deadline anything may come.
@@ -87,7 +86,7 @@ async fn open(scene: &RunningScene, path: &str) -> RawClient {
 async fn next(client: &mut RawClient, since: Instant, after: Duration) -> Frame {
     let frame = client.frame_within(after + LATE + LATE).await.expect("a frame");
     let took = since.elapsed();
-    // What has no clock of its own is told a tick later at most that it is due.
+    // What has no clock of its own learns a tick later at most that it is due.
     let early = Duration::from_millis(20);
     assert!(
         took + early >= after && took < after + LATE,
@@ -238,7 +237,7 @@ async fn a_silent_client_that_is_not_asked_is_closed_in_time_whatever_was_said_b
     }
     let bare = scene().plaintext().bare().start().await;
     let mut client = bare.open("/ws/waits").await;
-    assert!(client.hears_nothing_for(IDLE_TIMEOUT + LATE).await, "Envoy alone waits for minutes");
+    assert!(client.receives_nothing_for(IDLE_TIMEOUT + LATE).await, "Envoy alone waits for minutes");
 }
 
 #[tokio::test]
@@ -411,7 +410,7 @@ async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arri
     assert_eq!(scene.access_line(client.case()).await["reason"], "pong_timeout");
 }
 
-/// A client that reads so many bytes at a time as it is told, and answers what it is asked.
+/// A client that reads so many bytes at a time as a test says, and answers what it is asked.
 struct Reader {
     client: RawClient,
     /// What it has read of a frame that is not whole.

@@ -1,7 +1,7 @@
 //! Which origins may open a socket (RFC 6454, RFC 6455 §10.2).
 
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Scene, json};
 
 fn scene() -> Scene {
     let named = json!([
@@ -31,7 +31,7 @@ fn from(policy: &str, origins: &[&[u8]]) -> Request {
 
 #[tokio::test]
 async fn an_origin_that_is_not_allowed_is_denied_however_near_it_comes() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let cases: [(&str, &str, &[&[u8]]); 32] = [
         ("another site", "named", &[b"https://evil.example"]),
         ("the name as a prefix", "named", &[b"https://app.example.com.evil.example"]),
@@ -68,13 +68,13 @@ async fn an_origin_that_is_not_allowed_is_denied_however_near_it_comes() {
     ];
     for (name, policy, origins) in cases {
         let request = from(policy, origins);
-        twins.assert_refused(&Attack { name, request, policy, status: 403, reason: "origin_denied" }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason: "origin_denied" }).await;
     }
 }
 
 #[tokio::test]
 async fn no_origin_at_all_is_denied_where_browsers_are_expected() {
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     for policy in ["named", "opaque", "any"] {
         let attack = Attack {
             name: policy,
@@ -83,7 +83,7 @@ async fn no_origin_at_all_is_denied_where_browsers_are_expected() {
             status: 403,
             reason: "origin_missing",
         };
-        twins.assert_refused(&attack).await;
+        pair.assert_refused(&attack).await;
     }
 }
 

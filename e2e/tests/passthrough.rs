@@ -1,10 +1,4 @@
 //! What the policy allows passes byte for byte, however TCP cuts it up.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test may fail anywhere, and says what to repeat"
-)]
 
 use std::sync::Arc;
 

@@ -1,12 +1,12 @@
 //! The Python library `websockets` against the shipped policy: a client that nobody wrote with Postern in mind.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
+use postern_e2e::client::python;
+use postern_e2e::client::token::edge_claims;
 use postern_e2e::deadline::{PATIENCE, within};
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
-use postern_e2e::{RunningScene, Scene, Signer, Value, json, python};
+use postern_e2e::scene::document;
+use postern_e2e::{RunningScene, Scene, Signer, Value, json};
 use tokio::time::sleep;
 
 /// What the client saw; `None` when there is no such client on this machine.

@@ -1,16 +1,22 @@
 //! How often: handshakes over all workers of an Envoy, messages over one connection.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::sync::Arc;
 
-use postern_e2e::twins::{Refusal, document};
+use postern_e2e::assert::Refusal;
+use postern_e2e::scene::document;
 use postern_e2e::{
-    Attack, Behaviour, Frame, RawClient, Request, Response, RunningScene, Scene, Twins, Value, json,
+    Attack, Behaviour, ControlPair, Frame, RawClient, Request, Response, RunningScene, Scene, Value, json,
 };
 use tokio::task::JoinSet;
 
 /// The default of `rates`: so many handshakes an hour for one address.
 const HANDSHAKES: usize = 100;
+
+/// A policy for every path that leaves `rates` to its default.
+fn default_rates(origins: Value) -> Value {
+    let policy = json!({"tls": "optional", "origins": origins, "auth": "none"});
+    json!({"policies": {"chat": policy}, "default_policy": "chat"})
+}
 
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
@@ -22,11 +28,11 @@ async fn handshake(scene: &RunningScene, from: [u8; 4], request: &Request) -> (R
     (client, response)
 }
 
-/// What a handshake too many is told, under `policy`; of the metric it is one.
-async fn assert_too_often(twins: &Twins, policy: &str, from: [u8; 4], request: &Request) {
+/// Asserts how a handshake too many is refused under `policy`; of the metric it is one.
+async fn assert_too_often(pair: &ControlPair, policy: &str, from: [u8; 4], request: &Request) {
     let (name, case) = ("a handshake too many", request.case());
     let refusal = Refusal { name, case, policy, status: 429, reason: "handshake_rate", without: 101 };
-    twins.assert_refused_by(&refusal, async |scene| handshake(scene, from, request).await.1).await;
+    pair.assert_refused_by(&refusal, async |scene| handshake(scene, from, request).await.1).await;
 }
 
 /// How many of 160 handshakes at once are answered with 101; the others are refused for the rate.
@@ -50,7 +56,14 @@ async fn rush(scene: &Arc<RunningScene>) -> usize {
 
 #[tokio::test]
 async fn of_a_rush_of_handshakes_four_workers_together_let_exactly_a_hundred_through() {
-    let scene = Arc::new(Scene::new().policy(json!({})).workers(4).plaintext().start().await);
+    let scene = Arc::new(
+        Scene::new()
+            .document(default_rates(json!({"allow": ["*"], "missing": "allow"})))
+            .workers(4)
+            .plaintext()
+            .start()
+            .await,
+    );
     assert_eq!(rush(&scene).await, HANDSHAKES);
     let (_client, response) = handshake(&scene, ELSEWHERE, &Request::upgrade("/ws/chat")).await;
     assert_eq!(response.status, 101, "another address is not concerned");
@@ -64,37 +77,37 @@ async fn of_a_rush_of_handshakes_four_workers_together_let_exactly_a_hundred_thr
 #[tokio::test]
 async fn handshakes_that_are_refused_for_another_reason_count_as_well() {
     let origins = json!({"allow": ["https://app.example.com"], "missing": "deny"});
-    let twins = Twins::start(|| Scene::new().policy(json!({"origins": origins})).plaintext()).await;
+    let pair = ControlPair::start(|| Scene::new().document(default_rates(origins.clone())).plaintext()).await;
     let evil = || Request::upgrade("/ws/chat").header("Origin", "https://evil.example");
     let sound = || Request::upgrade("/ws/chat").header("Origin", "https://app.example.com");
     for _ in 1..HANDSHAKES {
-        let response = handshake(&twins.guarded, HERE, &evil()).await.1;
+        let response = handshake(&pair.guarded, HERE, &evil()).await.1;
         assert_eq!((response.status, response.reason().as_deref()), (403, Some("origin_denied")));
-        assert_eq!(handshake(&twins.bare, HERE, &evil()).await.1.status, 101, "without Postern");
+        assert_eq!(handshake(&pair.bare, HERE, &evil()).await.1.status, 101, "without Postern");
     }
     let (name, policy, reason) = ("the last that the rate lets be judged", "chat", "origin_denied");
-    twins.assert_refused(&Attack { name, request: evil(), policy, status: 403, reason }).await;
+    pair.assert_refused(&Attack { name, request: evil(), policy, status: 403, reason }).await;
     for request in [sound(), evil()] {
-        assert_too_often(&twins, "chat", HERE, &request).await;
+        assert_too_often(&pair, "chat", HERE, &request).await;
     }
-    assert_eq!(handshake(&twins.guarded, ELSEWHERE, &sound()).await.1.status, 101);
+    assert_eq!(handshake(&pair.guarded, ELSEWHERE, &sound()).await.1.status, 101);
 }
 
 #[tokio::test]
 async fn a_rate_of_the_whole_policy_counts_every_address_and_no_other_policy() {
     let rates = json!([{"count": "handshakes", "per": "policy", "limit": 3, "window": "1h"}]);
     let policies = json!({"shared": {"rates": rates}, "other": {"rates": rates}});
-    let twins =
-        Twins::start(|| Scene::new().document(document(json!({}), policies.clone())).plaintext()).await;
-    for scene in [&twins.guarded, &twins.bare] {
+    let pair =
+        ControlPair::start(|| Scene::new().document(document(json!({}), policies.clone())).plaintext()).await;
+    for scene in [&pair.guarded, &pair.bare] {
         for from in [HERE, ELSEWHERE, HERE] {
             assert_eq!(handshake(scene, from, &Request::upgrade("/ws/shared")).await.1.status, 101);
         }
     }
     for from in [HERE, ELSEWHERE] {
-        assert_too_often(&twins, "shared", from, &Request::upgrade("/ws/shared")).await;
+        assert_too_often(&pair, "shared", from, &Request::upgrade("/ws/shared")).await;
     }
-    assert_eq!(handshake(&twins.guarded, HERE, &Request::upgrade("/ws/other")).await.1.status, 101);
+    assert_eq!(handshake(&pair.guarded, HERE, &Request::upgrade("/ws/other")).await.1.status, 101);
 }
 
 #[tokio::test]

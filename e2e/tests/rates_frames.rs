@@ -1,7 +1,6 @@
 //! How much a client may send: bytes and control frames over one connection, and over all that share a bucket.
-#![allow(clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, Frame, RawClient, RunningScene, Scene, Value, json};
 
 const HERE: [u8; 4] = [127, 0, 0, 1];
@@ -77,7 +76,7 @@ async fn a_message_of_too_many_bytes_may_be_dropped_whole() {
     scene.envoy().stat_becomes("postern_messages", &labels, 2.0).await;
 }
 
-/// Has eight clients of one address, over all workers, send ten messages of ten bytes each, and tells how many of
+/// Has eight clients of one address, over all workers, send ten messages of ten bytes each, and returns how many of
 /// them the upstream received before each connection was ended, if it was.
 async fn eight_times_ten(scene: &RunningScene, path: &str) -> usize {
     let mut clients = Vec::new();

@@ -1,6 +1,6 @@
 //! The shipped `envoy.yaml`, as far as it is Envoy's part: labels, access log, pushed configurations.
 
-use postern_e2e::token::edge_claims;
+use postern_e2e::client::token::edge_claims;
 use postern_e2e::{Frame, Pushed, Request, Scene, Signer, json};
 
 #[tokio::test]
