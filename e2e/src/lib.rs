@@ -36,6 +36,6 @@ pub use assert::{Attack, ControlPair};
 pub use client::{RawClient, Request, Signer};
 pub use frames::{Frame, LengthForm};
 pub use http::Response;
-pub use scene::{Bootstrap, Envoy, EnvoyError, Pushed, RunningScene, Scene};
+pub use scene::{Bootstrap, Envoy, EnvoyError, Pushed, RunningScene, Scene, Shared};
 pub use serde_json::{Value, json};
 pub use upstream::{Answer, Behaviour, Documents, Record, Served, Upstream};

@@ -1,5 +1,5 @@
 //! A whole scene: an upstream, an Envoy with a policy before it, and clients. A [`Scene`] is what a test asks for, a
-//! [`RunningScene`] what it gets.
+//! [`RunningScene`] what it gets, alone or [`Shared`] with the other tests of its file.
 
 pub mod access_log;
 pub mod bootstrap;
@@ -12,8 +12,10 @@ pub mod order;
 mod policy;
 mod process;
 mod running;
+mod shared;
 pub mod stats;
 pub mod trapping_module;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ pub use discovery::Pushed;
 pub use envoy::{Envoy, EnvoyError};
 pub use policy::document;
 pub use running::RunningScene;
+pub use shared::{Lent, Shareable, Shared};
 
 /// A change that only one test needs.
 type Change = Box<dyn FnOnce(&mut Value) + Send>;

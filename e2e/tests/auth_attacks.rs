@@ -1,13 +1,15 @@
 //! Tokens made to be accepted by mistake (RFC 8725), each with the cause for which it is refused: on two workers, with
 //! the signatures verified by Envoy where it can.
 
+use std::sync::LazyLock;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use postern_e2e::client::token::tampered::{self, parts, resigned, signature_of};
 use postern_e2e::client::token::{EDGE_SECRET, edge_claims, jwks, now};
 use postern_e2e::scene::document;
-use postern_e2e::{Attack, ControlPair, Request, Response, Scene, Signer, Value, json};
+use postern_e2e::{Attack, ControlPair, Request, Response, Scene, Shared, Signer, Value, json};
 
 const ISSUER: &str = "https://auth.example.com/";
 
@@ -72,7 +74,7 @@ impl Keys {
         set
     }
 
-    async fn start(&self) -> ControlPair {
+    fn scene(&self) -> Scene {
         let providers = json!({
             "main": {
                 "issuer": ISSUER, "audiences": ["chat"], "jwks": {"inline": self.jwks()},
@@ -84,10 +86,11 @@ impl Keys {
             },
         });
         let auth = json!({"auth": {"providers": ["main", "edge"], "from": [{"header": "authorization"}]}});
-        ControlPair::start(|| {
-            Scene::new().document(document(providers.clone(), json!({"chat": auth}))).workers(2)
-        })
-        .await
+        Scene::new()
+            .document(document(providers, json!({"chat": auth})))
+            // As many lines as these tests may cause in a second.
+            .configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
+            .workers(2)
     }
 
     /// The issuer's own token, but for the header's text.
@@ -105,6 +108,9 @@ impl Keys {
         self.rsa.mint(&claims(changes))
     }
 }
+
+static KEYS: LazyLock<Keys> = LazyLock::new(Keys::fresh);
+static PAIR: Shared<ControlPair> = Shared::new(|| KEYS.scene());
 
 /// The claims of a good token with some of them changed; null takes a claim out.
 fn claims(changes: Value) -> Value {
@@ -153,8 +159,7 @@ async fn detail(pair: &ControlPair, response: &Response) -> String {
 
 #[tokio::test]
 async fn no_token_chooses_how_it_is_verified_or_brings_its_own_key() {
-    let keys = Keys::fresh();
-    let pair = keys.start().await;
+    let (keys, pair) = (&*KEYS, PAIR.alone().await);
     let good = keys.p256.mint(&claims(json!({})));
     let unsigned = |header: &str| tampered::unsigned(&tampered::header(&good, header));
     let as_secret = |secret: &str| Signer::hs256(secret).mint(&claims(json!({})));
@@ -251,13 +256,12 @@ async fn no_token_chooses_how_it_is_verified_or_brings_its_own_key() {
             SIGNATURE,
         ),
     ];
-    all_refused(&keys, &pair, tries).await;
+    all_refused(keys, &pair, tries).await;
 }
 
 #[tokio::test]
 async fn no_signature_but_the_issuers_verifies() {
-    let keys = Keys::fresh();
-    let pair = keys.start().await;
+    let (keys, pair) = (&*KEYS, PAIR.alone().await);
     let [rs256, es256, es384, eddsa] =
         [&keys.rsa, &keys.p256, &keys.p384, &keys.ed].map(|signer| signer.mint(&claims(json!({}))));
     let [rsa, p256, p384, ed] = [&rs256, &es256, &es384, &eddsa].map(|token| signature_of(token));
@@ -314,7 +318,7 @@ async fn no_signature_but_the_issuers_verifies() {
         ("EdDSA of other claims", tampered::claims(&eddsa, &bob), SIGNATURE),
         ("a signature of another token", resigned(&es256, signature_of(&keys.p256.mint(&bob))), SIGNATURE),
     ];
-    all_refused(&keys, &pair, tries).await;
+    all_refused(keys, &pair, tries).await;
 }
 
 /// SEQUENCE of two INTEGERs: what X.509 and Envoy mean by an ECDSA signature, and a JWS does not.
@@ -338,8 +342,7 @@ fn hex(digits: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn no_form_but_three_parts_of_base64url_and_plain_json_is_a_token() {
-    let keys = Keys::fresh();
-    let pair = keys.start().await;
+    let (keys, pair) = (&*KEYS, PAIR.alone().await);
     let token = keys.ed.mint(&claims(json!({})));
     let [header, payload, signature] = parts(&token);
     // 64 bytes leave four bits of the last digit unused.
@@ -414,13 +417,12 @@ async fn no_form_but_three_parts_of_base64url_and_plain_json_is_a_token() {
         ("a lone surrogate", behind(r#""x":"\ud800""#), PAYLOAD),
         ("bare text as a payload", format!("{header}.{}.{signature}", encoded("alice")), PAYLOAD),
     ];
-    all_refused(&keys, &pair, tries).await;
+    all_refused(keys, &pair, tries).await;
 }
 
 #[tokio::test]
 async fn no_claim_of_another_type_or_time_or_for_somebody_else_passes() {
-    let keys = Keys::fresh();
-    let pair = keys.start().await;
+    let (keys, pair) = (&*KEYS, PAIR.alone().await);
     let with = |changes: Value| keys.with_claims(changes);
     let null = |name: &str| {
         let members = format!(r#""{name}":null"#);
@@ -471,5 +473,5 @@ async fn no_claim_of_another_type_or_time_or_for_somebody_else_passes() {
         ("a token id that is a number", with(json!({"jti": 1})), wrong_type!("jti")),
         ("a session id that is a list", with(json!({"sid": ["s"]})), wrong_type!("sid")),
     ];
-    all_refused(&keys, &pair, tries).await;
+    all_refused(keys, &pair, tries).await;
 }

@@ -1,12 +1,17 @@
 //! Where a token may be in a handshake, and that it leaves the request there, whatever becomes of it.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use postern_e2e::client::token::{edge_claims, tampered};
 use postern_e2e::scene::document;
-use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Request, Scene, Signer, Value, json};
+use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Request, Scene, Shared, Signer, Value, json};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
+/// The offer of a token that the upstream chooses on `/ws/kept` and `/ws/taken`.
+static CHOSEN: LazyLock<String> = LazyLock::new(|| format!("bearer.{}", token()));
 
 fn edge() -> Value {
     json!({"edge": {
@@ -39,12 +44,19 @@ fn scene() -> Scene {
         "keep": keep,
         "named": named,
         "cookie": from(json!([{"cookie": "ws_token"}])),
+        "kept": {"auth": {"providers": ["edge"], "from": [{"subprotocol": "bearer."}], "keep_token": true}},
+        "taken": from(json!([{"subprotocol": "bearer."}])),
     });
+    let chooses = Behaviour::Answer(Answer::switching().header(PROTOCOL, &CHOSEN));
     Scene::new()
         .document(document(edge(), policies))
         // A service that knows what is a token among the offers, and does not pick it.
         .upstream("/ws/keep", Behaviour::Answer(Answer::switching()))
+        .upstream("/ws/kept", chooses.clone())
+        .upstream("/ws/taken", chooses)
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn token() -> String {
     Signer::edge().mint(&edge_claims("alice"))
@@ -91,7 +103,8 @@ fn shows(bytes: &[u8], token: &str) -> bool {
 
 #[tokio::test]
 async fn a_good_token_is_taken_from_each_carrier_and_out_of_the_request() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let token = token();
     for (name, request) in carried("all", &token) {
         let client = scene.open_with(&request).await;
@@ -107,7 +120,7 @@ async fn a_good_token_is_taken_from_each_carrier_and_out_of_the_request() {
 /// As Kubernetes has it for browsers.
 #[tokio::test]
 async fn a_token_may_be_wrapped_in_base64url() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let offer = |token: &str| {
         let wrapped = format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(token));
         (Request::upgrade("/ws/all").header(PROTOCOL, format!("{wrapped}, v5.channel.k8s.io")), wrapped)
@@ -130,7 +143,8 @@ async fn a_token_may_be_wrapped_in_base64url() {
 /// Browsers fail a connection for which none of their offers is chosen.
 #[tokio::test]
 async fn a_client_that_offers_a_name_and_its_token_alone_is_answered_with_the_name() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let request = Request::upgrade("/ws/all").header(PROTOCOL, format!("token, {}", token()));
     let response = scene.ask(&request).await;
     assert_eq!((response.status, response.header(PROTOCOL).as_deref()), (101, Some("token")));
@@ -140,7 +154,8 @@ async fn a_client_that_offers_a_name_and_its_token_alone_is_answered_with_the_na
 
 #[tokio::test]
 async fn what_stands_beside_a_token_stays() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let request = Request::upgrade(&format!("/ws/all?room=1&access_token={}&x=%2F&access_tokens=2", token()))
         .header("Cookie", "a=1; b=\"2\"")
         .header("Authorization", "Basic dXNlcjpwYXNz")
@@ -162,7 +177,8 @@ async fn what_stands_beside_a_token_stays() {
 /// The service may check the token too.
 #[tokio::test]
 async fn keep_token_leaves_it_where_it_was() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let token = token();
     for (name, request) in carried("keep", &token) {
         let mut client = scene.connect().await;
@@ -174,7 +190,7 @@ async fn keep_token_leaves_it_where_it_was() {
 
 #[tokio::test]
 async fn a_bad_token_is_refused_in_each_carrier_and_leaves_no_trace() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let token = tampered::signature(&token());
     for (name, request) in carried("all", &token) {
         let case = request.case().to_owned();
@@ -189,7 +205,7 @@ async fn a_bad_token_is_refused_in_each_carrier_and_leaves_no_trace() {
 
 #[tokio::test]
 async fn a_token_where_the_policy_does_not_look_is_no_token() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let token = token();
     let elsewhere = carried("cookie", &token).into_iter().filter(|(name, _)| !name.starts_with("cookie"));
     let cases = elsewhere.chain([
@@ -214,7 +230,7 @@ async fn a_token_where_the_policy_does_not_look_is_no_token() {
 /// Otherwise Postern might judge one and the service trust the other.
 #[tokio::test]
 async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let (one, other) = (token(), Signer::edge().mint(&edge_claims("mallory")));
     let bearer = |token: &str| format!("Bearer {token}");
     let query = |query: String| Request::upgrade(&format!("/ws/all?{query}"));
@@ -252,7 +268,7 @@ async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
 /// The access log is read by more people than may use the token.
 #[tokio::test]
 async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refused_for() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let token = token();
     let query = |path: &str| Request::upgrade(&format!("{path}?room=1&access_token={token}"));
     let named = || query("/ws/named");
@@ -296,16 +312,8 @@ async fn a_token_leaves_the_path_that_a_gateway_in_front_has_kept_as_well() {
 /// An upstream may choose only what it was offered, and a token that is taken out is not offered to it.
 #[tokio::test]
 async fn the_upstream_may_choose_the_offer_of_a_token_only_where_the_token_is_left_in() {
-    let item = format!("bearer.{}", token());
-    let choosing = || {
-        let answer = Answer::switching().header(PROTOCOL, &item);
-        let policies = json!({
-            "kept": {"auth": {"providers": ["edge"], "from": [{"subprotocol": "bearer."}], "keep_token": true}},
-            "taken": from(json!([{"subprotocol": "bearer."}])),
-        });
-        Scene::new().document(document(edge(), policies)).upstream("/ws/", Behaviour::Answer(answer))
-    };
-    let pair = ControlPair::start(choosing).await;
+    let item = &*CHOSEN;
+    let pair = PAIR.alone().await;
     let cases = [("alone", item.clone()), ("behind another offer", format!("chat.v2, {item}"))];
     for (name, offers) in cases {
         let kept = Request::upgrade("/ws/kept").header(PROTOCOL, &offers);
@@ -322,7 +330,8 @@ async fn the_upstream_may_choose_the_offer_of_a_token_only_where_the_token_is_le
 
 #[tokio::test]
 async fn a_token_among_subprotocols_is_no_offer() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let item = format!("bearer.{}", token());
     // Where a client offers nothing else, its own item is chosen: browsers and other clients fail a connection for
     // which none of their offers is.

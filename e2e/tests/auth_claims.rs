@@ -2,7 +2,7 @@
 
 use postern_e2e::client::token::edge_claims;
 use postern_e2e::scene::document;
-use postern_e2e::{Attack, ControlPair, Request, Scene, Signer, Value, json};
+use postern_e2e::{Attack, ControlPair, Request, Scene, Shared, Signer, Value, json};
 
 fn auth(rest: Value) -> Value {
     let mut auth = json!({"providers": ["edge"], "from": [{"header": "authorization"}]});
@@ -12,7 +12,8 @@ fn auth(rest: Value) -> Value {
     json!({"auth": auth})
 }
 
-fn scene() -> Scene {
+/// Policies for what a token says, and one without tokens. Trailers pass, and so does another upgrade.
+fn scene(default: &'static str) -> Scene {
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
         "secret": {"env": "POSTERN_EDGE_SECRET"},
@@ -32,9 +33,33 @@ fn scene() -> Scene {
             {"claim": "roles", "contains": "admin"}, {"claim": "scope", "contains": "chat"},
         ]})),
         "forwarded": auth(forward),
+        "other": {"other_upgrades": "pass"},
     });
-    Scene::new().document(document(json!({"edge": edge}), policies))
+    let mut whole = document(json!({"edge": edge}), policies);
+    whole["default_policy"] = json!(default);
+    // As many lines as these tests may cause in a second.
+    whole["log"] = json!({"refusals_per_second": 1000});
+    Scene::new()
+        .document(whole)
+        .change_connection_manager(|hcm| {
+            let configs = hcm["upgrade_configs"].as_array_mut().expect("upgrades");
+            configs.push(json!({"upgrade_type": "custom"}));
+            hcm["http_protocol_options"] = json!({"enable_trailers": true});
+        })
+        .change(|bootstrap| {
+            let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
+            let service = clusters.iter_mut().find(|cluster| cluster["name"] == "service").expect("service");
+            service["typed_extension_protocol_options"] = json!({
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
+                },
+            });
+        })
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(|| scene("deny"));
+static PASSING: Shared<ControlPair> = Shared::new(|| scene("pass"));
 
 fn bearing(policy: &str, said: &Value) -> Request {
     let mut claims = edge_claims("alice");
@@ -48,7 +73,7 @@ fn bearing(policy: &str, said: &Value) -> Request {
 
 #[tokio::test]
 async fn a_token_that_lacks_a_required_claim_is_denied() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("no such claim", "scope", json!({})),
         ("another word", "scope", json!({"scope": "mail"})),
@@ -72,7 +97,8 @@ async fn a_token_that_lacks_a_required_claim_is_denied() {
 
 #[tokio::test]
 async fn a_token_that_says_what_is_required_opens_a_socket() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let cases = [
         ("a word", "scope", json!({"scope": "chat"})),
         ("a word among others", "scope", json!({"scope": "mail chat"})),
@@ -90,7 +116,8 @@ async fn a_token_that_says_what_is_required_opens_a_socket() {
 
 #[tokio::test]
 async fn claims_reach_the_upstream_as_headers() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let said = json!({
         "sub": "ålice", "realm": {"tier": "gold"}, "roles": ["a", "b"], "level": 7, "active": false,
     });
@@ -108,7 +135,7 @@ async fn claims_reach_the_upstream_as_headers() {
 
 #[tokio::test]
 async fn a_claim_that_would_break_a_header_or_be_another_in_it_is_refused() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("a line more", json!({"sub": "a\r\nx-admin: 1"}), "has a control character"),
         ("LF", json!({"sub": "a\nb"}), "has a control character"),
@@ -140,7 +167,7 @@ fn spoofed(request: Request) -> Request {
 
 #[tokio::test]
 async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let upgrade = spoofed(bearing("forwarded", &json!({})));
     let plain = spoofed(Request::get("/ws/forwarded/page")).header("X-User-Name", "kept");
     for request in [&upgrade, &plain] {
@@ -162,24 +189,8 @@ async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
 #[tokio::test]
 async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
     let h2c = |path: &str| Request::upgrade(path).set("Upgrade", "custom");
-    for default in ["deny", "pass"] {
-        let pair = ControlPair::start(|| {
-            scene()
-                .configured(move |whole| {
-                    whole["default_policy"] = json!(default);
-                    whole["policies"]["other"] = json!({
-                        "tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "auth": "none",
-                        "rates": [], "other_upgrades": "pass",
-                    });
-                    let other = json!({"match": {"path_prefix": "/ws/other"}, "policy": "other"});
-                    whole["routes"].as_array_mut().expect("routes").push(other);
-                })
-                .change_connection_manager(|hcm| {
-                    let configs = hcm["upgrade_configs"].as_array_mut().expect("upgrades");
-                    configs.push(json!({"upgrade_type": "custom"}));
-                })
-        })
-        .await;
+    for (default, pair) in [("deny", &PAIR), ("pass", &PASSING)] {
+        let pair = pair.shared().await;
         let mut requests = vec![
             ("ordinary HTTP without a policy", Request::get("/api")),
             ("ordinary HTTP under a policy without tokens", Request::get("/ws/other/page")),
@@ -206,35 +217,20 @@ async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
 /// Where Envoy passes trailers: some services take them for headers.
 #[tokio::test]
 async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
-    let pair = ControlPair::start(|| {
-        scene()
-            .change_connection_manager(|hcm| {
-                hcm["http_protocol_options"] = json!({"enable_trailers": true});
-            })
-            .change(|bootstrap| {
-                let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
-                let service =
-                    clusters.iter_mut().find(|cluster| cluster["name"] == "service").expect("service");
-                service["typed_extension_protocol_options"] = json!({
-                    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                        "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
-                    },
-                });
-            })
-    })
-    .await;
-    for path in ["/ws/forwarded/page", "/elsewhere"] {
-        let request = Request::get(path)
-            .method("POST")
-            .header("Transfer-Encoding", "chunked")
-            .body("4\r\nbody\r\n0\r\nX-User-Id: mallory\r\nx.user_id: mallory\r\nX-Checksum: 1\r\n\r\n");
-        for (scene, expected) in [(&pair.guarded, false), (&pair.bare, true)] {
-            scene.ask(&request).await;
-            let record = scene.upstream().record(request.case()).await;
-            let body = String::from_utf8(record.bytes()).expect("text").to_ascii_lowercase();
-            assert!(body.starts_with("body") && body.contains("x-checksum: 1"), "{path}: {body}");
-            assert_eq!(body.contains("mallory"), expected, "{path}: {body}");
+    for pair in [&PAIR, &PASSING] {
+        let pair = pair.shared().await;
+        for path in ["/ws/forwarded/page", "/elsewhere"] {
+            let request = Request::get(path)
+                .method("POST")
+                .header("Transfer-Encoding", "chunked")
+                .body("4\r\nbody\r\n0\r\nX-User-Id: mallory\r\nx.user_id: mallory\r\nX-Checksum: 1\r\n\r\n");
+            for (scene, expected) in [(&pair.guarded, false), (&pair.bare, true)] {
+                scene.ask(&request).await;
+                let record = scene.upstream().record(request.case()).await;
+                let body = String::from_utf8(record.bytes()).expect("text").to_ascii_lowercase();
+                assert!(body.starts_with("body") && body.contains("x-checksum: 1"), "{path}: {body}");
+                assert_eq!(body.contains("mallory"), expected, "{path}: {body}");
+            }
         }
     }
 }
@@ -242,7 +238,8 @@ async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
 /// What Connection names is meant for the next hop only (RFC 9110 §7.6.1), and taken away there.
 #[tokio::test]
 async fn a_client_cannot_have_these_headers_taken_for_those_of_a_hop() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let request = bearing("forwarded", &json!({})).set("Connection", "Upgrade, X-User-Id");
     let client = scene.open_with(&request).await;
     let record = scene.record(&client).await;

@@ -4,9 +4,10 @@
 use postern_e2e::client::browser::Page;
 use postern_e2e::client::csrf::{CSRF_SECRET, mint};
 use postern_e2e::client::token::{edge_claims, now};
+use postern_e2e::deadline::{PATIENCE, eventually};
 use postern_e2e::scene::document;
 use postern_e2e::{
-    Answer, Attack, Behaviour, ControlPair, Request, RunningScene, Scene, Signer, Value, json,
+    Answer, Attack, Behaviour, ControlPair, Request, RunningScene, Scene, Shared, Signer, Value, json,
 };
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
@@ -39,6 +40,8 @@ fn scene() -> Scene {
     let cookie = |cookie: &str| Behaviour::Answer(page().header("Set-Cookie", cookie));
     Scene::new()
         .document(document(json!({"edge": edge}), policies))
+        // As many lines as these tests may cause in a second.
+        .configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
         .env("POSTERN_CSRF_SECRET", CSRF_SECRET)
         .upstream("/ws/issuing/login", cookie(&format!("sid={SID}; Path=/; Secure; HttpOnly")))
         .upstream("/ws/issuing/logout", cookie("sid=; Path=/; Max-Age=0"))
@@ -50,6 +53,8 @@ fn scene() -> Scene {
         .upstream("/ws/issuing/page", Behaviour::Answer(page()))
         .upstream("/ws/query/page", Behaviour::Answer(page()))
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 /// A handshake of alice's browser that shows `token`, by both ways.
 fn showing(token: &str) -> [(&'static str, Request); 2] {
@@ -71,7 +76,8 @@ fn shows(text: &str, token: &str) -> bool {
 
 #[tokio::test]
 async fn a_handshake_that_shows_the_token_of_its_session_is_let_in_without_it() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let token = mint(CSRF_SECRET, SID, now());
     for (policy, request) in showing(&token) {
         let client = scene.open_with(&request).await;
@@ -93,7 +99,8 @@ async fn a_handshake_that_shows_the_token_of_its_session_is_let_in_without_it() 
 
 #[tokio::test]
 async fn a_token_that_is_not_one_of_this_session_and_hour_is_refused_and_leaves_no_trace() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
+    let before = pair.guarded.envoy().log().len();
     let good = mint(CSRF_SECRET, SID, now());
     let cases = [
         ("of another session", mint(CSRF_SECRET, "sid-of-mallory", now())),
@@ -117,7 +124,8 @@ async fn a_token_that_is_not_one_of_this_session_and_hour_is_refused_and_leaves_
         }
     }
     for cause in ["not one of this session", "has expired", "not valid yet", "malformed"] {
-        pair.guarded.envoy().logged(cause).await;
+        let is_logged = || pair.guarded.envoy().log()[before..].contains(cause).then_some(());
+        eventually(PATIENCE, cause, is_logged).await;
     }
     let log = pair.guarded.envoy().log();
     assert!(!shows(&log, &good), "{log}");
@@ -126,7 +134,7 @@ async fn a_token_that_is_not_one_of_this_session_and_hour_is_refused_and_leaves_
 /// What a page of another site can make a browser send: the victim's cookies, and no token.
 #[tokio::test]
 async fn a_handshake_without_a_token_or_without_one_session_is_refused() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let good = mint(CSRF_SECRET, SID, now());
     let sid = format!("sid={SID}");
     let query = |query: &str| Request::upgrade(&format!("/ws/query{query}"));
@@ -166,7 +174,7 @@ async fn a_handshake_without_a_token_or_without_one_session_is_refused() {
 
 #[tokio::test]
 async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refused_for() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let good = mint(CSRF_SECRET, SID, now());
     let upgrade = |path: &str| Request::upgrade(&format!("{path}?room=1&csrf_token={good}"));
     let cases = [
@@ -189,7 +197,8 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
 /// `keep_token` is about tokens that the service may want, which no CSRF token is.
 #[tokio::test]
 async fn a_token_that_is_kept_stays_alone() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let bearer = format!("bearer.{}", Signer::edge().mint(&edge_claims("alice")));
     let request = Request::upgrade("/ws/kept")
         .header(PROTOCOL, format!("csrf.{}, {bearer}", mint(CSRF_SECRET, SID, now())))
@@ -215,11 +224,12 @@ async fn get(scene: &RunningScene, path: &str, cookies: &str) -> postern_e2e::Re
 
 #[tokio::test]
 async fn a_page_is_given_a_token_that_opens_a_socket_of_its_session_and_of_no_other() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let sid = format!("sid={SID}");
-    let login = get(&scene, "/ws/issuing/login", "").await;
+    let login = get(scene, "/ws/issuing/login", "").await;
     assert_eq!(login.headers.all("set-cookie").len(), 2, "the service's own stays: {login:?}");
-    let later = get(&scene, "/ws/issuing/page", &sid).await;
+    let later = get(scene, "/ws/issuing/page", &sid).await;
     for response in [login, later] {
         assert_eq!((response.status, response.text().as_str()), (200, "<p>A page.</p>"));
         let (token, attributes) = cookie(&response, "__Host-csrf").expect("a token");
@@ -234,7 +244,7 @@ async fn a_page_is_given_a_token_that_opens_a_socket_of_its_session_and_of_no_ot
 
 #[tokio::test]
 async fn nothing_but_a_page_with_a_session_is_given_a_token_and_all_else_passes_untouched() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let sid = format!("sid={SID}");
     let with_session = |path: &str| Request::get(path).header("Cookie", &sid);
     let cases = [

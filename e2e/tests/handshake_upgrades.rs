@@ -1,7 +1,7 @@
 //! What is no WebSocket handshake: ordinary HTTP, and upgrades to other protocols.
 
 use postern_e2e::scene::document;
-use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Request, Scene, json};
+use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Request, Scene, Shared, json};
 
 /// Envoy is configured to let `foo` pass too, as an operator would `tcp` or `CONNECT-UDP`.
 fn scene() -> Scene {
@@ -23,13 +23,15 @@ fn scene() -> Scene {
         })
 }
 
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
 fn to_foo(path: &str) -> Request {
     Request::get(path).header("Connection", "Upgrade").header("Upgrade", "foo")
 }
 
 #[tokio::test]
 async fn an_upgrade_to_another_protocol_is_refused_unless_the_policy_lets_it_pass() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("sockets", "upgrade_denied", to_foo("/ws/sockets/foo")),
         ("none", "no_policy", to_foo("/elsewhere")),
@@ -56,7 +58,7 @@ async fn an_upgrade_to_another_protocol_is_refused_unless_the_policy_lets_it_pas
 
 #[tokio::test]
 async fn ordinary_http_is_refused_where_only_sockets_are_served() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("GET", Request::get("/ws/only")),
         ("POST", Request::get("/ws/only").method("POST").header("Content-Length", "2").body("hi")),
@@ -70,7 +72,7 @@ async fn ordinary_http_is_refused_where_only_sockets_are_served() {
 
 #[tokio::test]
 async fn ordinary_http_passes_byte_for_byte() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let odd = b"\xff\xfe;=,";
     let cases = [
         ("GET", Request::get("/ws/sockets?access_token=x&a=%2F")),

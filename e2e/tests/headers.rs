@@ -3,7 +3,7 @@
 
 use postern_e2e::client::token::edge_claims;
 use postern_e2e::scene::document;
-use postern_e2e::{Attack, ControlPair, Request, RunningScene, Scene, Signer, json};
+use postern_e2e::{Attack, ControlPair, Request, RunningScene, Scene, Shared, Signer, json};
 
 const PATH: &str = "/ws/strict";
 
@@ -39,6 +39,8 @@ fn scene() -> Scene {
     });
     Scene::new().document(document(json!({"edge": edge}), json!({"strict": strict})))
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 /// A handshake that is granted.
 fn sound() -> Request {
@@ -78,7 +80,7 @@ async fn assert_unharmed(scene: &RunningScene) {
 
 #[tokio::test]
 async fn bytes_that_are_not_text_have_a_clean_answer_in_every_header() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let odd = b"\xff\xfe\x80";
     let cases = [
         ("Origin", ORIGIN),
@@ -114,7 +116,7 @@ async fn bytes_that_are_not_text_have_a_clean_answer_in_every_header() {
 /// Envoy keeps no bytes beyond ASCII in a path, a host or the fields of its own protocol.
 #[tokio::test]
 async fn bytes_that_are_not_text_in_the_frame_of_http_open_no_socket_with_or_without_postern() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let odd = b"\xff\xfe\x80";
     let cases = [
         ("Host", sound().set("Host", odd), 400),
@@ -135,7 +137,7 @@ async fn bytes_that_are_not_text_in_the_frame_of_http_open_no_socket_with_or_wit
 
 #[tokio::test]
 async fn a_header_that_is_absent_or_repeated_has_a_clean_answer() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let repeated = |name: &str| {
         let request = sound();
         let value = request.value(name).expect("a header of a sound handshake").to_vec();
@@ -164,7 +166,7 @@ async fn a_header_that_is_absent_or_repeated_has_a_clean_answer() {
 /// 50 KiB is the most that Envoy lets through beside the other headers; 60 KiB is more than all may have together.
 #[tokio::test]
 async fn a_huge_header_has_a_clean_answer() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let too_long = [
         "Origin",
         "Sec-WebSocket-Protocol",

@@ -1,7 +1,7 @@
 //! Hosts of requests: every spelling of one meets its route, and what is no host gets under no weaker policy.
 
 use postern_e2e::scene::document;
-use postern_e2e::{Attack, ControlPair, Request, Scene, json};
+use postern_e2e::{Attack, ControlPair, Request, Scene, Shared, json};
 
 /// A policy that lets nobody in for one host, and one that lets everybody in for the rest.
 fn scene() -> Scene {
@@ -20,6 +20,8 @@ fn scene() -> Scene {
     whole["default_policy"] = json!("weak");
     Scene::new().document(whole)
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn to(host: &str) -> Request {
     Request::upgrade("/ws/x").set("Host", host)
@@ -51,7 +53,7 @@ fn odd() -> Vec<(&'static str, Request)> {
 
 #[tokio::test]
 async fn what_is_no_host_opens_no_socket() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     for (name, request) in odd() {
         let (status, reason) = (400, "malformed_handshake");
         pair.assert_refused(&Attack { name, request, policy: "none", status, reason }).await;
@@ -74,7 +76,7 @@ async fn what_is_no_host_opens_no_socket_where_all_pass_either() {
 
 #[tokio::test]
 async fn every_spelling_of_a_host_meets_its_route() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let mut spellings: Vec<_> = [
         "admin.example.com",
         "ADMIN.Example.com:8443",
@@ -100,7 +102,7 @@ async fn every_spelling_of_a_host_meets_its_route() {
 
 #[tokio::test]
 async fn ordinary_http_with_an_odd_host_is_untouched_but_for_headers_with_claims() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     for host in ["user@admin.example.com", "admin%2eexample.com", "admin.example.com.."] {
         let page = || Request::get("/page").set("Host", host);
         pair.assert_untouched(host, &page()).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use postern_e2e::client::token::{edge_claims, now};
 use postern_e2e::scene::document;
 use postern_e2e::{
-    Answer, Attack, Behaviour, ControlPair, Request, RunningScene, Scene, Signer, Value, json,
+    Answer, Attack, Behaviour, ControlPair, Request, RunningScene, Scene, Shared, Signer, Value, json,
 };
 use tokio::task::JoinSet;
 
@@ -36,9 +36,13 @@ fn scene() -> Scene {
     });
     Scene::new()
         .document(document(json!({"edge": edge}), policies))
+        // As many lines as these tests may cause in a second.
+        .configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
         .plaintext()
         .upstream("/ws/once/declined", Behaviour::Answer(Answer::status(404, "no")))
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn token(jti: &str) -> String {
     let mut claims = edge_claims("alice");
@@ -93,7 +97,7 @@ async fn of_a_rush_of_handshakes_with_one_token_four_workers_together_let_one_th
 
 #[tokio::test]
 async fn a_used_token_opens_nothing_more_also_under_another_policy_or_in_another_form() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let used = token("used");
     assert_eq!(pair.guarded.ask(&with(&used, "/ws/once")).await.status, 101);
     assert_replayed(&pair, "again", &used, "once").await;
@@ -107,7 +111,7 @@ async fn a_used_token_opens_nothing_more_also_under_another_policy_or_in_another
 
 #[tokio::test]
 async fn a_token_without_a_name_is_not_valid() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     for jti in [json!(null), json!("")] {
         let mut claims = edge_claims("alice");
         if jti != Value::Null {
@@ -122,7 +126,7 @@ async fn a_token_without_a_name_is_not_valid() {
 
 #[tokio::test]
 async fn what_is_refused_for_anything_else_leaves_the_token_good() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let token = token("patient");
     let seldom = with(&self::token("first of alice"), "/ws/seldom");
     assert_eq!(pair.guarded.ask(&seldom).await.status, 101);
@@ -142,7 +146,8 @@ async fn what_is_refused_for_anything_else_leaves_the_token_good() {
 /// Whether the upstream agrees is known only after the token is spent.
 #[tokio::test]
 async fn a_token_that_went_up_is_used_also_when_the_upstream_declines() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let token = token("declined");
     assert_eq!(scene.ask(&with(&token, "/ws/once/declined")).await.status, 404);
     let response = scene.ask(&with(&token, "/ws/once")).await;

@@ -4,7 +4,7 @@
 use crate::assert::{Attack, Refusal};
 use crate::client::Request;
 use crate::http::Response;
-use crate::scene::{RunningScene, Scene};
+use crate::scene::{RunningScene, Scene, Shareable};
 
 /// Two Envoys that differ in nothing but Postern.
 #[derive(Debug)]
@@ -13,6 +13,16 @@ pub struct ControlPair {
     pub guarded: RunningScene,
     /// The scene without.
     pub bare: RunningScene,
+}
+
+impl Shareable for ControlPair {
+    async fn start(scene: fn() -> Scene) -> Self {
+        Self::start(scene).await
+    }
+
+    fn scenes(&self) -> Vec<&RunningScene> {
+        vec![&self.guarded, &self.bare]
+    }
 }
 
 impl ControlPair {

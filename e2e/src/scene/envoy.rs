@@ -174,6 +174,11 @@ impl Envoy {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The growth of a metric from now on, in an Envoy in which others may have counted before.
+    pub async fn growth<'a>(&'a self, name: &'a str, labels: &'a [(&'a str, &'a str)]) -> Growth<'a> {
+        Growth { envoy: self, name, labels, before: self.stats().await.sum(name, labels) }
+    }
+
     /// The lines of its log that contain `part`.
     pub fn log_lines_with(&self, part: &str) -> Vec<String> {
         self.log().lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
@@ -183,6 +188,14 @@ impl Envoy {
     pub async fn logged(&self, part: &str) -> Vec<String> {
         let look = || Some(self.log_lines_with(part)).filter(|lines| !lines.is_empty());
         eventually(PATIENCE, &format!("`{part}` in Envoy's log"), look).await
+    }
+
+    /// Prints the end of its log, for a test that fails.
+    pub(crate) fn show_log(&self) {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(SHOWN)..];
+        eprintln!("--- the end of Envoy's log ---\n{}\n---", shown.join("\n"));
     }
 
     /// Asks the admin interface.
@@ -216,13 +229,31 @@ impl Envoy {
     }
 }
 
+/// The growth of a metric's sum since [`Envoy::growth`] was called.
+#[derive(Debug)]
+pub struct Growth<'a> {
+    envoy: &'a Envoy,
+    name: &'a str,
+    labels: &'a [(&'a str, &'a str)],
+    before: f64,
+}
+
+impl Growth<'_> {
+    /// The growth so far.
+    pub async fn so_far(&self) -> f64 {
+        self.envoy.stats().await.sum(self.name, self.labels) - self.before
+    }
+
+    /// Waits until the growth is `value`.
+    pub async fn becomes(&self, value: f64) {
+        self.envoy.stat_becomes(self.name, self.labels, self.before + value).await;
+    }
+}
+
 impl Drop for Envoy {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let shown = &lines[lines.len().saturating_sub(SHOWN)..];
-            eprintln!("--- the end of Envoy's log ---\n{}\n---", shown.join("\n"));
+            self.show_log();
         }
     }
 }

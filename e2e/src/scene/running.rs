@@ -10,12 +10,13 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 use crate::client::{RawClient, Request, http2};
-use crate::environment;
+use crate::environment::{self, Environment};
 use crate::http::Response;
 use crate::scene::access_log::AccessLog;
 use crate::scene::discovery::{Discovery, Pushed};
 use crate::scene::envoy::Envoy;
 use crate::scene::policy;
+use crate::scene::watchdog::Watchdog;
 use crate::tls::Certificate;
 use crate::upstream::{Record, Upstream, accept_of};
 
@@ -42,6 +43,18 @@ impl RunningScene {
     /// The service behind Envoy.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
+    }
+
+    /// What ends the Envoy of a scene that is never dropped. A launcher needs none, since it ends the Envoys of whoever is
+    /// gone, and the folders of containers go with them.
+    pub(super) fn watchdog(&self) -> Option<Watchdog> {
+        match environment::current() {
+            Environment::Native => {
+                let watchdog = Watchdog::start(self.envoy.process_id(), self.folder.path());
+                Some(watchdog.expect("a shell"))
+            }
+            Environment::Containers(_) => None,
+        }
     }
 
     /// The port that clients connect to.
