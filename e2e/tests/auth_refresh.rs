@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postern_e2e::client::token::{EDGE_SECRET, edge_claims, now};
 use postern_e2e::scene::document;
-use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json};
+use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Shared, Signer, Value, json};
 
 /// The provider's `clock_skew`, and the policy's `expiry_notice`, in seconds.
 const SKEW: u64 = 1;
@@ -40,10 +40,12 @@ fn configuration() -> Value {
     )
 }
 
-async fn start() -> RunningScene {
+fn scene() -> Scene {
     let scene = Scene::new().document(configuration()).workers(2).plaintext();
-    scene.upstream("/ws/renewed/recorder", Behaviour::Recorder).start().await
+    scene.upstream("/ws/renewed/recorder", Behaviour::Recorder)
 }
+
+static SCENE: Shared<RunningScene> = Shared::new(scene);
 
 fn claims(seconds: u64) -> Value {
     let mut claims = edge_claims("alice");
@@ -78,7 +80,7 @@ fn assert_accepted(frame: &Frame, seconds: u64) {
 
 #[tokio::test]
 async fn a_refresh_is_answered_and_goes_no_further() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = open(&scene, "/ws/renewed/recorder", 60).await;
     let record = scene.record(&client).await;
     client.send(refresh(&claims(300)).bytes()).await;
@@ -99,7 +101,7 @@ async fn a_refresh_is_answered_and_goes_no_further() {
 
 #[tokio::test]
 async fn on_a_busy_connection_the_answer_stands_between_two_messages() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = open(&scene, "/ws/renewed/recorder", 60).await;
     let record = scene.record(&client).await;
     for _ in 0..3 {
@@ -121,7 +123,7 @@ async fn on_a_busy_connection_the_answer_stands_between_two_messages() {
 
 #[tokio::test]
 async fn a_connection_lives_and_ends_with_its_last_token() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = open(&scene, "/ws/mute", 2).await;
     let last = claims(5);
     client.send(refresh(&last).bytes()).await;
@@ -134,7 +136,7 @@ async fn a_connection_lives_and_ends_with_its_last_token() {
 
 #[tokio::test]
 async fn a_bad_refresh_ends_the_connection_on_both_sides() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let with = |key: &str, value: Value| {
         let mut claims = claims(300);
         claims[key] = value;
@@ -168,7 +170,7 @@ async fn a_bad_refresh_ends_the_connection_on_both_sides() {
 
 #[tokio::test]
 async fn notice_is_given_in_time_on_an_idle_connection() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     for by_message in [false, true] {
         let token = claims(5);
         let exp = UNIX_EPOCH + Duration::from_secs(token["exp"].as_u64().expect("a time"));
@@ -192,7 +194,7 @@ async fn notice_is_given_in_time_on_an_idle_connection() {
 
 #[tokio::test]
 async fn refreshes_count_as_messages() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = open(&scene, "/ws/counted", 60).await;
     for _ in 0..3 {
         client.send(refresh(&claims(300)).bytes()).await;
