@@ -11,7 +11,7 @@ use postern_e2e::deadline::{PATIENCE, within};
 use postern_e2e::http::Headers;
 use postern_e2e::scene::document;
 use postern_e2e::{
-    Answer, Behaviour, ControlPair, Documents, Frame, RunningScene, Scene, Served, Signer, json,
+    Answer, Behaviour, ControlPair, Documents, Frame, RunningScene, Scene, Served, Shared, Signer, json,
 };
 
 const APP: &str = "https://app.example.com";
@@ -37,6 +37,8 @@ fn scene() -> Scene {
         .upstream("/ws/chat/declines", Behaviour::Answer(Answer::status(403, "no")))
 }
 
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
 /// One handshake on a connection of its own, from a page of `origin` if there is one; the response, and its body if it
 /// has opened no WebSocket.
 async fn ask(scene: &RunningScene, path: &str, case: &str, origin: Option<&str>) -> postern_e2e::Response {
@@ -54,7 +56,8 @@ async fn ask(scene: &RunningScene, path: &str, case: &str, origin: Option<&str>)
 
 #[tokio::test]
 async fn an_extended_connect_is_upgraded_with_a_key_of_posterns_own_and_frames_pass_both_ways() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.connect_http2().await;
     let request = handshake("/ws/chat?room=1", "h2-echo").header("origin", APP);
     let (response, mut stream) = open(&mut client, request).await;
@@ -150,7 +153,8 @@ async fn a_csrf_token_is_demanded_and_taken_out_over_http_2_too() {
 
 #[tokio::test]
 async fn a_silent_client_over_http_2_is_asked_and_told_too() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.connect_http2().await;
     let request = handshake("/ws/beats", "h2-beats").header("origin", APP);
     let (response, mut stream) = open(&mut client, request).await;
@@ -176,7 +180,9 @@ async fn a_silent_client_over_http_2_is_asked_and_told_too() {
 
 #[tokio::test]
 async fn a_frame_that_no_client_may_send_ends_a_socket_over_http_2_too() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
+    let labels = [("policy", "chat"), ("reason", "protocol_error")];
+    let closes = pair.guarded.envoy().growth("postern_closes", &labels).await;
     let good = Frame::text("good").masked().bytes();
     let attack = [good.clone(), Frame::text("not masked").bytes()].concat();
     let sockets = [&pair.guarded, &pair.bare].map(async |scene| {
@@ -196,8 +202,7 @@ async fn a_frame_that_no_client_may_send_ends_a_socket_over_http_2_too() {
     assert_eq!((close.code(), close.reason()), (Some(1002), "protocol_error".to_owned()));
     assert_eq!(record.bytes(), [good, close.bytes()].concat());
     assert_eq!(pair.guarded.access_line("h2-frame").await["reason"], "protocol_error");
-    let labels = [("policy", "chat"), ("reason", "protocol_error")];
-    assert_eq!(pair.guarded.envoy().stats().await.sum("postern_closes", &labels), 1.0);
+    assert_eq!(closes.so_far().await, 1.0);
 
     let (_body, _stream, record) = bare.await;
     assert_eq!(record.bytes_when(attack.len()).await, attack, "without Postern");
@@ -205,7 +210,8 @@ async fn a_frame_that_no_client_may_send_ends_a_socket_over_http_2_too() {
 
 #[tokio::test]
 async fn two_sockets_of_one_connection_have_keys_of_their_own() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.connect_http2().await;
     let mut keys = Vec::new();
     for case in ["h2-one", "h2-two"] {
@@ -219,7 +225,7 @@ async fn two_sockets_of_one_connection_have_keys_of_their_own() {
 /// A key that the client sends is none of RFC 8441's, and is not the one that the accept is checked against.
 #[tokio::test]
 async fn a_key_in_an_extended_connect_does_not_go_up() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     for (scene, sent) in [(&pair.guarded, None), (&pair.bare, Some("chosen"))] {
         let mut client = scene.connect_http2().await;
         let request =
@@ -236,7 +242,7 @@ async fn a_key_in_an_extended_connect_does_not_go_up() {
 
 #[tokio::test]
 async fn an_extended_connect_is_refused_as_any_handshake_is() {
-    let pair = ControlPair::start(scene).await;
+    let pair = PAIR.alone().await;
     let evil = Some("https://evil.example");
     let cases = [
         ("h2-evil", "/ws/chat", evil, ("chat", 403, "origin_denied")),
@@ -252,9 +258,10 @@ async fn an_extended_connect_is_refused_as_any_handshake_is() {
 
 #[tokio::test]
 async fn a_connection_serves_on_behind_a_refusal() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.connect_http2().await;
-    for (case, origin, status) in [("h2-evil", "https://evil.example", 403), ("h2-good", APP, 200)] {
+    for (case, origin, status) in [("h2-before", "https://evil.example", 403), ("h2-behind", APP, 200)] {
         let (response, _stream) =
             open(&mut client, handshake("/ws/chat", case).header("origin", origin)).await;
         assert_eq!(response.status(), status, "{case}");
@@ -263,8 +270,9 @@ async fn a_connection_serves_on_behind_a_refusal() {
 
 #[tokio::test]
 async fn an_upstream_that_declines_opens_nothing() {
-    let scene = scene().start().await;
-    let response = ask(&scene, "/ws/chat/declines", "h2-declined", Some(APP)).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let response = ask(scene, "/ws/chat/declines", "h2-declined", Some(APP)).await;
     assert_eq!((response.status, response.text().as_str()), (403, "no"));
     assert!(scene.upstream().has_seen("h2-declined"));
     assert_eq!(scene.access_line("h2-declined").await["reason"], json!(null));
@@ -272,7 +280,8 @@ async fn an_upstream_that_declines_opens_nothing() {
 
 #[tokio::test]
 async fn a_first_message_and_a_refresh_work_over_http_2_too() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.connect_http2().await;
     let (response, mut stream) = open(&mut client, handshake("/ws/tokens", "h2-tokens")).await;
     let mut body = response.into_body();

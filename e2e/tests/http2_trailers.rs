@@ -6,7 +6,9 @@ use http::HeaderMap;
 use postern_e2e::client::http2::{handshake, open, read};
 use postern_e2e::client::token::edge_claims;
 use postern_e2e::scene::document;
-use postern_e2e::{Answer, Behaviour, Documents, Frame, RunningScene, Scene, Served, Signer, json};
+use postern_e2e::{
+    Answer, Behaviour, ControlPair, Documents, Frame, RunningScene, Scene, Served, Shared, Signer, json,
+};
 
 const APP: &str = "https://app.example.com";
 
@@ -20,10 +22,12 @@ fn scene() -> Scene {
     let tokens = json!({"auth": auth, "liveness": liveness, "messages": {"max_message_bytes": 100}});
     let chat = json!({"liveness": liveness, "messages": {"max_message_bytes": 100}});
     Scene::new()
-        .document(document(json!({"edge": edge}), json!({"chat": chat, "tokens": tokens})))
+        .document(document(json!({"edge": edge}), json!({"chat": chat, "open": chat, "tokens": tokens})))
         .upstream("/ws/chat/declines", Behaviour::Answer(Answer::status(403, "no")))
         .upstream("/ws", Behaviour::Recorder)
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn trailers() -> HeaderMap {
     let mut trailers = HeaderMap::new();
@@ -57,7 +61,7 @@ async fn got_through(scene: &RunningScene, case: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn nothing_that_is_held_goes_up_with_trailers() {
-    let pair = postern_e2e::ControlPair::start(scene).await;
+    let pair = PAIR.shared().await;
     let text = Frame::text("no token at all").masked().bytes();
     let cases = [
         ("a message before authentication", "/ws/tokens", text.clone()),
@@ -89,7 +93,8 @@ async fn nothing_that_is_held_goes_up_with_trailers() {
 /// Envoy does not report the end of a stream that is upgraded to a filter, nor the service.
 #[tokio::test]
 async fn nothing_that_is_held_goes_up_when_a_client_ends_its_stream() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let text = Frame::text("no token at all").masked().bytes();
     for (case, bytes, reason) in
         [("ends", text, "token_missing"), ("ends-at-once", Vec::new(), "auth_timeout")]
@@ -99,16 +104,17 @@ async fn nothing_that_is_held_goes_up_when_a_client_ends_its_stream() {
         let (_response, mut stream) = client.send_request(request, false).expect("an open connection");
         stream.send_data(bytes.into(), true).expect("an open stream");
         assert_eq!(scene.access_line(case).await["reason"], reason, "{case}");
-        assert_eq!(got_through(&scene, case).await, b"", "{case}");
+        assert_eq!(got_through(scene, case).await, b"", "{case}");
     }
 }
 
 #[tokio::test]
 async fn an_open_connection_is_ended_by_trailers_and_the_client_is_told() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.connect_http2().await;
     let (response, mut stream) =
-        open(&mut client, handshake("/ws/chat", "trailers").header("origin", APP)).await;
+        open(&mut client, handshake("/ws/open", "trailers").header("origin", APP)).await;
     let hello = Frame::text("hello").masked().bytes();
     stream.send_data(hello.clone().into(), false).expect("an open stream");
     let record = scene.upstream().record("trailers").await;
@@ -120,7 +126,7 @@ async fn an_open_connection_is_ended_by_trailers_and_the_client_is_told() {
     record.ended().await;
     assert_eq!(record.messages(), [b"hello"]);
     assert_eq!(scene.access_line("trailers").await["reason"], "protocol_error");
-    let labels = [("policy", "chat"), ("reason", "protocol_error")];
+    let labels = [("policy", "open"), ("reason", "protocol_error")];
     assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 1.0);
 }
 

@@ -1,7 +1,7 @@
 //! Which policy a request falls under: by Postern's own routes, by the metadata of Envoy's, or by default.
 
 use postern_e2e::scene::document;
-use postern_e2e::{Attack, ControlPair, Frame, Request, Scene, Value, json};
+use postern_e2e::{Attack, ControlPair, Frame, Request, Scene, Shared, Value, json};
 
 const APP: &str = "https://app.example.com";
 
@@ -24,9 +24,11 @@ fn routed() -> Scene {
     Scene::new().document(whole)
 }
 
+static ROUTED: Shared<ControlPair> = Shared::new(routed);
+
 #[tokio::test]
 async fn an_upgrade_that_no_route_names_is_refused() {
-    let pair = ControlPair::start(routed).await;
+    let pair = ROUTED.alone().await;
     let cases = [
         ("another path", Request::upgrade("/ws/other")),
         ("a longer segment", Request::upgrade("/ws/chatter")),
@@ -46,7 +48,7 @@ async fn an_upgrade_that_no_route_names_is_refused() {
 /// Under each policy the request is refused for its origin: what a way around it would not be.
 #[tokio::test]
 async fn a_route_matches_however_host_and_path_are_written() {
-    let pair = ControlPair::start(routed).await;
+    let pair = ROUTED.alone().await;
     let tenant = |host: &str| Request::upgrade("/ws/x").set("Host", host);
     let cases = [
         ("a prefix as such", "path", Request::upgrade("/ws/chat")),
@@ -74,7 +76,7 @@ async fn a_route_matches_however_host_and_path_are_written() {
 /// Router and service may disagree on what such a path means.
 #[tokio::test]
 async fn a_path_that_can_be_read_in_two_ways_is_refused() {
-    let pair = ControlPair::start(routed).await;
+    let pair = ROUTED.alone().await;
     for path in ["/ws/first%2f..%2fchat", "/ws/first%5Cchat"] {
         let request = Request::upgrade(path);
         let attack =
@@ -93,15 +95,32 @@ async fn a_path_that_can_be_read_in_two_ways_is_refused() {
     pair.assert_envoy_refuses("an encoded NUL", &Request::upgrade("/ws/first%00"), 400).await;
 }
 
-/// Envoy's routes `/ws/<name>`, each with this metadata under `postern`, the later ones first; and one for the rest.
-fn annotated(routes: &'static [(&str, fn() -> Value)]) -> Scene {
-    let policies = json!({"chat": only(APP), "open": {}});
-    Scene::new().document(document(json!({}), policies)).change_connection_manager(|hcm| {
-        let annotated = routes.iter().rev().map(|(name, metadata)| {
+/// Envoy's routes `/ws/<name>`, each with metadata under `postern`, the later ones first; and one for the rest.
+fn annotated() -> Scene {
+    let policies = json!({"chat": only(APP), "open": {}, "free": {}});
+    let mut whole = document(json!({}), policies);
+    // As many lines as these tests may cause in a second.
+    whole["log"] = json!({"refusals_per_second": 1000});
+    let routes = [
+        ("named", json!({"policy": "chat"})),
+        // The path of another policy does not matter then.
+        ("open", json!({"policy": "chat"})),
+        ("stricter", json!({"policy": "open", "subprotocols": {"require": true}})),
+        ("chat", json!({"origins": {"missing": "allow"}})),
+        ("smaller", json!({"policy": "open", "messages": {"max_message_bytes": 4, "max_frame_bytes": "4"}})),
+        ("unknown", json!({"policy": "nobody"})),
+        ("typo", json!({"policy": "open", "mesages": {}})),
+        ("free/value", json!({"messages": {"max_message_bytes": "4 elephants"}})),
+        ("free/type", json!({"policy": 7})),
+        ("nowhere", json!({"messages": {"max_message_bytes": 4}})),
+        ("null", json!({"policy": "open", "origins": null})),
+    ];
+    Scene::new().document(whole).change_connection_manager(|hcm| {
+        let annotated = routes.into_iter().rev().map(|(name, metadata)| {
             json!({
                 "match": {"prefix": format!("/ws/{name}")},
                 "route": {"cluster": "service", "timeout": "0s"},
-                "metadata": {"filter_metadata": {"postern": metadata()}},
+                "metadata": {"filter_metadata": {"postern": metadata}},
             })
         });
         let rest = json!({"match": {"prefix": "/"}, "route": {"cluster": "service"}});
@@ -109,22 +128,11 @@ fn annotated(routes: &'static [(&str, fn() -> Value)]) -> Scene {
     })
 }
 
+static ANNOTATED: Shared<ControlPair> = Shared::new(annotated);
+
 #[tokio::test]
 async fn metadata_of_envoys_route_names_the_policy_and_changes_it() {
-    let pair = ControlPair::start(|| {
-        annotated(&[
-            ("named", || json!({"policy": "chat"})),
-            // The path of another policy does not matter then.
-            ("open", || json!({"policy": "chat"})),
-            ("stricter", || json!({"policy": "open", "subprotocols": {"require": true}})),
-            ("chat", || json!({"origins": {"missing": "allow"}})),
-            (
-                "smaller",
-                || json!({"policy": "open", "messages": {"max_message_bytes": 4, "max_frame_bytes": "4"}}),
-            ),
-        ])
-    })
-    .await;
+    let pair = ANNOTATED.alone().await;
     let evil = |path| Request::upgrade(path).header("Origin", "https://evil.example");
     let cases = [
         ("named by metadata", evil("/ws/named"), "chat", "origin_denied"),
@@ -146,22 +154,12 @@ async fn metadata_of_envoys_route_names_the_policy_and_changes_it() {
 
 #[tokio::test]
 async fn metadata_that_cannot_be_followed_refuses_and_never_falls_back() {
-    let pair = ControlPair::start(|| {
-        annotated(&[
-            ("unknown", || json!({"policy": "nobody"})),
-            ("typo", || json!({"policy": "open", "mesages": {}})),
-            ("open/value", || json!({"messages": {"max_message_bytes": "4 elephants"}})),
-            ("open/type", || json!({"policy": 7})),
-            ("nowhere", || json!({"messages": {"max_message_bytes": 4}})),
-            ("null", || json!({"policy": "open", "origins": null})),
-        ])
-    })
-    .await;
+    let pair = ANNOTATED.alone().await;
     let cases = [
         ("an unknown policy", "/ws/unknown", "policies.nobody: `nobody` names no policy; allowed: "),
         ("an unknown key", "/ws/typo", "policies.open.mesages: is an unknown key; did you mean `messages`?"),
-        ("an impossible value", "/ws/open/value", "policies.open.messages.max_message_bytes: `4 elephants` "),
-        ("a policy that is no name", "/ws/open/type", "policy: is no string; write the name of a policy"),
+        ("an impossible value", "/ws/free/value", "policies.free.messages.max_message_bytes: `4 elephants` "),
+        ("a policy that is no name", "/ws/free/type", "policy: is no string; write the name of a policy"),
         (
             "a key taken away",
             "/ws/null",
@@ -182,7 +180,7 @@ async fn metadata_that_cannot_be_followed_refuses_and_never_falls_back() {
     let nothing =
         Attack { name: "a change to no policy", request, policy: "none", status: 403, reason: "no_policy" };
     pair.assert_refused(&nothing).await;
-    assert_eq!(pair.guarded.ask(&Request::upgrade("/ws/open")).await.status, 101, "the routes beside them");
+    assert_eq!(pair.guarded.ask(&Request::upgrade("/ws/free")).await.status, 101, "the routes beside them");
 }
 
 #[tokio::test]
