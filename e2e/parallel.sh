@@ -4,7 +4,7 @@
 # failed in `failed`.
 
 # The files that take longest, which begin first.
-LONGEST='compose|liveness|jwks|backpressure|auth_carriers|close|auth_first_message|revocation|http2'
+LONGEST='compose|jwks|liveness|clients_socketio|trap|memory|http2|backpressure|config|revocation'
 
 failed=()
 
