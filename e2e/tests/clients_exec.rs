@@ -114,20 +114,23 @@ async fn an_older_version_of_the_channels_is_refused_where_it_is_not_allowed() {
 /// Its frames are those of SPDY, so whoever may speak it reaches any port of what is behind it.
 #[tokio::test]
 async fn a_port_is_forwarded_only_where_the_policy_says_so_in_full() {
-    let none = json!({"auth": "none", "subprotocols": {}});
-    let written = json!({"auth": "none", "subprotocols": {"allow": [PORT_FORWARD]}});
-    let other = json!({"auth": "none", "subprotocols": {"allow": [CHANNELS]}});
-    let request = || Request::upgrade("/ws/exec").header("Sec-WebSocket-Protocol", PORT_FORWARD);
-    for (name, policy) in [("by default", none), ("with others allowed", other)] {
-        let scene = scene(policy).start().await;
-        let response = scene.ask(&request()).await;
+    let policies = json!({
+        "default": {}, "other": {"subprotocols": {"allow": [CHANNELS]}},
+        "written": {"subprotocols": {"allow": [PORT_FORWARD]}},
+    });
+    let scene = Scene::new().document(document(json!({}), policies)).start().await;
+    let request = |policy: &str| {
+        Request::upgrade(&format!("/ws/{policy}")).header("Sec-WebSocket-Protocol", PORT_FORWARD)
+    };
+    for policy in ["default", "other"] {
+        let request = request(policy);
+        let response = scene.ask(&request).await;
         let seen = (response.status, response.reason());
-        assert_eq!(seen, (403, Some("subprotocol_denied".to_owned())), "{name}");
-        assert!(scene.upstream().records().is_empty(), "{name}");
+        assert_eq!(seen, (403, Some("subprotocol_denied".to_owned())), "{policy}");
+        assert!(!scene.upstream().has_seen(request.case()), "{policy}");
     }
-    let scene = scene(written).start().await;
     let mut client = scene.connect().await;
-    let response = client.ask(&request()).await;
+    let response = client.ask(&request("written")).await;
     assert_eq!(response.status, 101, "{}", response.text());
     assert_eq!(response.header("sec-websocket-protocol").as_deref(), Some(PORT_FORWARD));
     // A SYN_STREAM of SPDY.

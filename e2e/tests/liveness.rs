@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, ControlPair, Frame, RawClient, RunningScene, Scene, Shared, Value, json};
 
@@ -481,31 +482,34 @@ async fn a_client_that_reads_slowly_stays_and_one_that_reads_nothing_does_not() 
     const SPEED: usize = 32 << 10;
     let scene = scene().plaintext().start().await;
     for (size, path) in [(1_000, "/ws/beats"), (60_000, "/ws/beats"), (60_000, "/ws/beats/silent")] {
-        let client = open(&scene, path).await;
-        let record = scene.record(&client).await;
         // As much as the sockets on the way and Envoy hold.
         let message = Frame::binary(vec![7; size]).bytes();
         let all = message.repeat((6 << 20) / message.len());
-        record.send(&all);
-        let mut reader = Reader { client, partial: Vec::new(), read: 0, asked: 0 };
-        reader.take_slowly(SPEED, SLOWLY).await;
-        let (read, asked) = (reader.read, reader.asked);
-        assert!(read < 1 << 20 && asked > 0, "{path} {size}: {read} bytes read, asked {asked} times");
-        reader.take_all(all.len()).await;
-        assert!(record.is_open(), "{path} {size}");
-        drop(reader);
-
-        let client = open(&scene, path).await;
-        let record = scene.record(&client).await;
-        record.send(&all);
-        let start = Instant::now();
-        record.ended().await;
-        let took = start.elapsed();
-        // A second for every 16 KiB up to the first Ping, and then as long as for any other.
-        let most = Duration::from_secs(4 + 4) + PONG_TIMEOUT + CLOSE_TIMEOUT + LATE;
-        assert!(took < most, "{path} {size}: {took:?}");
-        let reason = scene.access_line(client.case()).await["reason"].clone();
-        assert!(reason == "pong_timeout" || reason == "idle_timeout", "{path} {size}: {reason}");
+        let reads_slowly = async {
+            let client = open(&scene, path).await;
+            let record = scene.record(&client).await;
+            record.send(&all);
+            let mut reader = Reader { client, partial: Vec::new(), read: 0, asked: 0 };
+            reader.take_slowly(SPEED, SLOWLY).await;
+            let (read, asked) = (reader.read, reader.asked);
+            assert!(read < 1 << 20 && asked > 0, "{path} {size}: {read} bytes read, asked {asked} times");
+            reader.take_all(all.len()).await;
+            assert!(record.is_open(), "{path} {size}");
+        };
+        let reads_nothing = async {
+            let client = open(&scene, path).await;
+            let record = scene.record(&client).await;
+            record.send(&all);
+            let start = Instant::now();
+            record.ended().await;
+            let took = start.elapsed();
+            // A second for every 16 KiB up to the first Ping, and then as long as for any other.
+            let most = Duration::from_secs(4 + 4) + PONG_TIMEOUT + CLOSE_TIMEOUT + LATE;
+            assert!(took < most, "{path} {size}: {took:?}");
+            let reason = scene.access_line(client.case()).await["reason"].clone();
+            assert!(reason == "pong_timeout" || reason == "idle_timeout", "{path} {size}: {reason}");
+        };
+        tokio::join!(reads_slowly, reads_nothing);
     }
 }
 
@@ -515,13 +519,14 @@ async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_
     let scene = &pair.guarded;
     let long = vec![b'x'; 64 << 10];
     let in_all = IDLE_TIMEOUT + Duration::from_secs(4);
-    for (what, frame, start, after, service_is_told) in [
+    let cases = [
         ("a header", Frame::binary(long.clone()), 0, IDLE_TIMEOUT, true),
         ("a Close", Frame::closing(1000, &"x".repeat(100)), 6, IDLE_TIMEOUT, true),
         ("a short text", Frame::text(&"x".repeat(200)), 9, IDLE_TIMEOUT, true),
         ("a text", Frame::text(&"x".repeat(64 << 10)), 600, in_all, false),
         ("binary", Frame::binary(long.clone()), 600, in_all, false),
-    ] {
+    ];
+    join_all(cases.map(async |(what, frame, start, after, service_is_told)| {
         let mut client = open(scene, "/ws/drips").await;
         let bytes = frame.masked().bytes();
         let began = Instant::now();
@@ -546,7 +551,8 @@ async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_
         } else {
             record.ended().await;
         }
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
