@@ -7,7 +7,7 @@
 # shipped example, POSTERN_WASM for another module, RUST_TEST_THREADS for so many tests of a file at once.
 set -euo pipefail
 cd -P "$(dirname "$0")/.."
-. e2e/lanes.sh
+. e2e/parallel.sh
 
 die() { echo "e2e-compose: $*" >&2; exit 1; }
 
@@ -33,7 +33,7 @@ cleanup() {
   local status=$?
   trap '' INT TERM HUP
   trap - EXIT
-  stop_lanes
+  stop_parallel
   if [ -n "$up" ]; then
     take_down "$status" || {
       echo "e2e-compose: cannot take the containers of $COMPOSE_PROJECT_NAME down: $(last_word "$folder/down.log")" >&2
@@ -178,7 +178,7 @@ run_file() {
 is_outside() { case $1 in compose | image | network) ;; *) false ;; esac; }
 
 # What could not run in containers says so in a file, since the output of a test that passes is not shown.
-tell_not_run() {
+show_not_run() {
   docker cp "$(compose ps -q client-1):/scenes/not-run" "$folder/not-run" >/dev/null 2>&1 || return 0
   sort "$folder/not-run" | sed 's/^/NOT RUN in containers: /'
 }
@@ -196,8 +196,8 @@ client=$(compose ps -q client-1)
 # The tests of this script run beside the others. What cuts networks, or makes images, runs alone.
 grep -vE '^(network|image)\b' "$folder/suite" >"$folder/beside" || true
 grep -E '^(network|image)\b' "$folder/suite" >"$folder/alone" || true
-run_lanes "$folder/beside"
-tell_not_run
-run_lanes "$folder/alone" 1
+run_parallel "$folder/beside"
+show_not_run
+run_parallel "$folder/alone" 1
 [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
 echo "e2e-compose: all passed in $SECONDS s"

@@ -3,7 +3,7 @@
 # What needs no Envoy comes first, then the suite; several programs at a time.
 set -euo pipefail
 cd -P "$(dirname "$0")/.."
-. e2e/lanes.sh
+. e2e/parallel.sh
 
 die() { echo "test: $*" >&2; exit 1; }
 
@@ -11,7 +11,7 @@ cleanup() {
   local status=$?
   trap '' INT TERM HUP
   trap - EXIT
-  stop_lanes
+  stop_parallel
   rm -rf "$folder"
   exit "$status"
 }
@@ -40,9 +40,9 @@ build_tests
 list_suite "$@"
 if [ $# -eq 0 ]; then
   list_others
-  run_lanes "$folder/others" "$(nproc)"
+  run_parallel "$folder/others" "$(nproc)"
   cargo test --locked --workspace --quiet --doc || failed+=(documentation)
 fi
-run_lanes "$folder/suite"
+run_parallel "$folder/suite"
 [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
 echo "test: all passed in $SECONDS s"

@@ -1,5 +1,10 @@
 //! The containers of `docker-compose.yaml`, from outside: for tests that cut, kill and restart them. All is done by the
-//! `docker` command, and what is changed is put right again when the guard of it is dropped.
+//! `docker` command, and what is changed is put right again when the guard of it is dropped. Beside it: what runs in
+//! the containers.
+
+pub mod container_envoy;
+pub mod relay;
+pub mod remote_client;
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::driven::{self, Outcome};
-use crate::standing::Wishes;
-use crate::stats::Stats;
+use crate::containers::container_envoy::Options;
+use crate::containers::remote_client::{Command as ClientCommand, Outcome};
+use crate::scene::stats::Stats;
 
 /// Names the project. `make e2e-compose` sets it.
 pub const PROJECT: &str = "COMPOSE_PROJECT_NAME";
@@ -64,25 +69,25 @@ impl Containers {
         healthy(&container);
     }
 
-    /// A client in a container, which a test drives.
+    /// A client in a container, under the command of a test.
     pub fn client(&self, service: &str) -> Client {
-        let mut process = exec(&self.id(service), &["/postern/client", "drive"]);
+        let mut process = exec(&self.id(service), &["/postern/client", "commands"]);
         let input = process.stdin.take().expect("a pipe");
         let output = BufReader::new(process.stdout.take().expect("a pipe"));
         Client { process, input, output }
     }
 
     /// Starts one more Envoy in the container of Envoy, and waits until it is ready.
-    pub fn envoy(&self, wishes: &Wishes) -> StandingEnvoy {
+    pub fn envoy(&self, options: &Options) -> ContainerEnvoy {
         let container = self.id("envoy");
-        let mut process = exec(&container, &["/postern/launcher", "stand"]);
+        let mut process = exec(&container, &["/postern/launcher", "envoy"]);
         let mut input = process.stdin.take().expect("a pipe");
-        writeln!(input, "{}", serde_json::to_string(wishes).expect("wishes as JSON")).expect("a pipe");
+        writeln!(input, "{}", serde_json::to_string(options).expect("options as JSON")).expect("a pipe");
         let log = Arc::default();
         collect(process.stdout.take().expect("a pipe"), &log);
         collect(process.stderr.take().expect("a pipe"), &log);
-        let admin = wishes.admin.to_string();
-        let mut envoy = StandingEnvoy { process, input: Some(input), log, container, admin };
+        let admin = options.admin.to_string();
+        let mut envoy = ContainerEnvoy { process, input: Some(input), log, container, admin };
         until("an Envoy that is ready", || {
             let ended = envoy.process.try_wait().expect("a process");
             assert_eq!(ended, None, "Envoy ended: {}", envoy.log());
@@ -147,8 +152,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Does one thing and says what came of it.
-    pub fn tell(&mut self, command: &driven::Command) -> Outcome {
+    /// Has the client carry out one command, and returns its outcome.
+    pub fn carry_out(&mut self, command: &ClientCommand) -> Outcome {
         let line = serde_json::to_string(command).expect("a command as JSON");
         writeln!(self.input, "{line}").expect("a client that is there");
         let mut answer = String::new();
@@ -160,18 +165,18 @@ impl Client {
     pub fn open(&mut self, name: &str, port: u16, path: &str, headers: &[(&str, &str)]) -> Outcome {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (name, path) = (name.to_owned(), path.to_owned());
-        self.tell(&driven::Command::Open { name, to: format!("envoy:{port}"), path, headers, trust: None })
+        self.carry_out(&ClientCommand::Open { name, to: format!("envoy:{port}"), path, headers, trust: None })
     }
 
     /// Sends a text message.
     pub fn send(&mut self, name: &str, text: &str) -> Outcome {
-        self.tell(&driven::Command::Send { name: name.to_owned(), text: text.to_owned() })
+        self.carry_out(&ClientCommand::Send { name: name.to_owned(), text: text.to_owned() })
     }
 
     /// Waits for a message or the end.
-    pub fn hear(&mut self, name: &str, within: Duration) -> Outcome {
+    pub fn receive(&mut self, name: &str, within: Duration) -> Outcome {
         let within = u64::try_from(within.as_millis()).expect("a short time");
-        self.tell(&driven::Command::Hear { name: name.to_owned(), within })
+        self.carry_out(&ClientCommand::Receive { name: name.to_owned(), within })
     }
 }
 
@@ -182,8 +187,8 @@ impl Drop for Client {
     }
 }
 
-/// An Envoy that a test has started in the container of Envoy. What it says is shown when this is dropped in a panic.
-pub struct StandingEnvoy {
+/// An Envoy that a test has started in the container of Envoy. Its log is shown when this is dropped in a panic.
+pub struct ContainerEnvoy {
     process: Child,
     input: Option<ChildStdin>,
     log: Arc<Mutex<String>>,
@@ -191,13 +196,13 @@ pub struct StandingEnvoy {
     admin: String,
 }
 
-impl fmt::Debug for StandingEnvoy {
+impl fmt::Debug for ContainerEnvoy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StandingEnvoy").field("container", &self.container).finish_non_exhaustive()
+        f.debug_struct("ContainerEnvoy").field("container", &self.container).finish_non_exhaustive()
     }
 }
 
-impl StandingEnvoy {
+impl ContainerEnvoy {
     /// Its log and its access log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -230,13 +235,13 @@ impl StandingEnvoy {
     }
 }
 
-impl Drop for StandingEnvoy {
+impl Drop for ContainerEnvoy {
     fn drop(&mut self) {
         // The end of its input is what ends it in the container.
         drop(self.input.take());
         let _ = self.process.wait();
         if std::thread::panicking() {
-            eprintln!("--- what Envoy said ---\n{}\n---", self.log());
+            eprintln!("--- Envoy's log ---\n{}\n---", self.log());
         }
     }
 }
@@ -278,7 +283,7 @@ fn collect(mut output: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     });
 }
 
-/// In a guard that is dropped in a panic there must be no other.
+/// Panics never: in a guard that is dropped in a panic there must be no other.
 fn put_right(arguments: &[&str]) {
     if let Err(error) = try_docker(arguments) {
         eprintln!("{error}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a test waits for something that should take milliseconds. Generous, since machines that run tests are
+/// The time that a test waits for something that should take milliseconds. Generous, since machines that run tests are
 /// busy, and nothing waits this long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 

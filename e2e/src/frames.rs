@@ -14,7 +14,7 @@ pub mod opcode {
 /// The masking key of [`Frame::masked`]: any will do, a fixed one makes failures repeatable.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// How a payload length is written.
+/// The form in which a payload length is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthForm {
     /// Seven bits.
@@ -36,7 +36,7 @@ pub struct Frame {
     pub opcode: u8,
     /// The masking key, if there is one.
     pub mask: Option<[u8; 4]>,
-    /// Without the mask.
+    /// The payload without the mask.
     pub payload: Vec<u8>,
 }
 
@@ -83,14 +83,14 @@ impl Frame {
         self
     }
 
-    /// Without FIN: more fragments follow.
+    /// The frame without FIN: more fragments follow.
     #[must_use]
     pub fn unfinished(mut self) -> Self {
         self.fin = false;
         self
     }
 
-    /// With reserved bits, RSV1 being 4.
+    /// The frame with reserved bits, RSV1 being 4.
     #[must_use]
     pub fn rsv(mut self, bits: u8) -> Self {
         self.rsv = bits;
@@ -158,7 +158,7 @@ impl Frame {
         (frames, bytes)
     }
 
-    /// Whether this is a Close.
+    /// True of a Close.
     pub fn is_close(&self) -> bool {
         self.opcode == opcode::CLOSE
     }

@@ -2,14 +2,14 @@
 
 use crate::frames::{Frame, opcode};
 
-/// What their payloads begin with.
+/// The beginning of their payloads.
 const MARK: &[u8] = b"postern:";
 
 /// A whole one without a mask, and with.
 const LENGTHS: [usize; 2] = [18, 22];
 
 impl Frame {
-    /// Whether this is one of Postern's own Pings.
+    /// True of Postern's own Pings.
     pub fn is_heartbeat(&self) -> bool {
         self.opcode == opcode::PING && self.payload.len() == 16 && self.payload.starts_with(MARK)
     }
@@ -20,8 +20,8 @@ pub(crate) fn take_out(bytes: &mut Vec<u8>) {
     take_out_behind(bytes, 0);
 }
 
-/// The same where it was done before the bytes from `looked` on came. A mebibyte comes in many pieces, and looking through
-/// all of it for each takes longer than tests wait.
+/// Does so where it was done before the bytes from `looked` on came. A mebibyte comes in many pieces, and looking
+/// through all of it for each takes longer than tests wait.
 pub(crate) fn take_out_behind(bytes: &mut Vec<u8>, looked: usize) {
     let mut at = looked.saturating_sub(LENGTHS[1] - 1);
     while let Some(found) = bytes[at..].iter().position(|&byte| byte == 0x89) {

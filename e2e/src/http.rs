@@ -20,7 +20,7 @@ impl Headers {
         self.all(name).into_iter().next()
     }
 
-    /// Whether the comma-separated list in `name` has the member `token`, in any case.
+    /// True if the comma-separated list in `name` has the member `token`, in any case.
     pub fn lists(&self, name: &str, token: &str) -> bool {
         self.all(name)
             .iter()
@@ -42,7 +42,7 @@ pub struct RequestHead {
     pub method: String,
     /// Path and query as sent.
     pub target: String,
-    /// In the order received.
+    /// The fields in the order received.
     pub headers: Headers,
 }
 
@@ -64,7 +64,7 @@ impl RequestHead {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// Whether this asks for a WebSocket.
+    /// True of a request for a WebSocket.
     pub fn is_upgrade(&self) -> bool {
         self.headers.lists("upgrade", "websocket")
     }
@@ -75,7 +75,7 @@ impl RequestHead {
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// In the order received.
+    /// The fields in the order received.
     pub headers: Headers,
     /// Decoded from chunks if it came in chunks.
     pub body: Vec<u8>,
@@ -117,8 +117,8 @@ impl Response {
     }
 }
 
-/// Reads the body that goes with `headers` (RFC 9112 §6.3), and trailers as they are behind it; one without a length ends
-/// with the stream, if it may.
+/// Reads the body that goes with `headers` (RFC 9112 §6.3), and trailers as they are behind it; one without a length
+/// ends with the stream, if it may.
 pub async fn read_body(wire: &mut Wire, headers: &Headers, until_end: bool) -> Result<Vec<u8>, End> {
     if headers.lists("transfer-encoding", "chunked") {
         return read_chunks(wire).await;

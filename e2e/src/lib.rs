@@ -1,5 +1,9 @@
 //! Drives Postern from outside: a real Envoy, clients that speak bytes, an upstream that remembers them.
 //!
+//! [`client`] is what connects and what it shows, [`upstream`] what answers, [`scene`] an Envoy between the two,
+//! [`mod@assert`] what is asserted of a scene in one way everywhere, and [`containers`] the same Envoy, clients and service in
+//! containers. Below them are bytes on a wire, and where all this runs.
+//!
 //! This crate uses none of the others: what its tests expect comes from the RFCs and the policy language, so that a
 //! mistake in Postern's own frame codec or policy types cannot hide here as well. It renders the shipped `envoy.yaml`
 //! and never a copy of it.
@@ -14,61 +18,24 @@
 //! assert_eq!(scene.record(&client).await.messages(), Vec::<Vec<u8>>::new());
 //! # }
 //! ```
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::print_stderr,
-    reason = "a harness that cannot go on fails its test, and says why"
-)]
-
-pub mod access_log;
-pub mod bootstrap;
-pub mod browser;
-mod capabilities;
-pub mod checked;
+pub mod assert;
+pub mod client;
 pub mod containers;
-pub mod csrf;
 pub mod deadline;
-pub mod demo;
-pub mod documents;
-pub mod driven;
-pub mod envoy;
+pub mod environment;
 pub mod frames;
 mod heartbeat;
 pub mod http;
-pub mod http2;
-pub mod launcher;
 pub mod not_run;
-pub mod place;
-pub mod process;
-pub mod python;
-pub mod raw_client;
-pub mod record;
-pub mod relay;
-pub mod request;
 pub mod scene;
-pub mod standing;
-pub mod stats;
 pub mod tls;
-pub mod token;
-pub mod trapping;
-pub mod twins;
 pub mod upstream;
 pub mod wire;
 
-pub use bootstrap::Bootstrap;
-pub use documents::{Documents, Served};
-pub use envoy::{Envoy, EnvoyError};
+pub use assert::{Attack, ControlPair};
+pub use client::{RawClient, Request, Signer};
 pub use frames::{Frame, LengthForm};
 pub use http::Response;
-pub use raw_client::RawClient;
-pub use record::Record;
-pub use request::Request;
-pub use scene::{Pushed, RunningScene, Scene};
+pub use scene::{Bootstrap, Envoy, EnvoyError, Pushed, RunningScene, Scene, Shared};
 pub use serde_json::{Value, json};
-pub use token::Signer;
-pub use twins::{Attack, Twins};
-pub use upstream::{Answer, Behaviour, Upstream};
+pub use upstream::{Answer, Behaviour, Documents, Record, Served, Upstream};

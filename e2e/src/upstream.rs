@@ -1,27 +1,31 @@
-//! The service behind Envoy, in this process: it answers as a test tells it and records what it receives.
+//! The service behind Envoy, in this process: it answers as a test has asked for and records what it receives. Beside
+//! it: the servers that Envoy fetches [`documents`] from, and the service of the [`demo`].
+
+mod answer;
+pub mod demo;
+pub mod documents;
+pub mod record;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use sha1::{Digest, Sha1};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
+use crate::client::request::CASE;
 use crate::deadline::{PATIENCE, eventually};
+use crate::environment;
 use crate::frames::{Frame, opcode};
 use crate::http::{RequestHead, read_body};
-use crate::place;
-use crate::record::{Order, Record};
-use crate::request::CASE;
+use crate::upstream::record::Instruction;
 use crate::wire::{End, Wire};
 
-/// RFC 6455 §1.3.
-const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+pub use answer::{Answer, accept_of};
+pub use documents::{Documents, Served};
+pub use record::Record;
 
-/// What the upstream does with a WebSocket.
+/// A way to treat a WebSocket.
 #[derive(Clone, Debug, Default)]
 pub enum Behaviour {
     /// Sends every data frame back, answers Ping with Pong, and Close with Close and the end of the connection.
@@ -37,76 +41,16 @@ pub enum Behaviour {
     Answer(Answer),
 }
 
-/// A scripted answer to a handshake.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Answer {
-    /// In a header's value, stands for the right Sec-WebSocket-Accept.
-    const ACCEPT: &'static str = "{accept}";
-
-    /// A sound 101, to be made worse.
-    pub fn switching() -> Self {
-        let headers =
-            [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", Self::ACCEPT)];
-        Self {
-            status: 101,
-            headers: headers.map(|(name, value)| (name.into(), value.into())).into(),
-            body: String::new(),
-        }
-    }
-
-    /// No 101 at all, with this body.
-    pub fn status(status: u16, body: &str) -> Self {
-        let headers = vec![("Content-Length".into(), body.len().to_string())];
-        Self { status, headers, body: body.into() }
-    }
-
-    /// Adds a header.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    /// Takes all headers of a name out.
-    #[must_use]
-    pub fn without(mut self, name: &str) -> Self {
-        self.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
-        self
-    }
-
-    fn bytes(&self, key: &str) -> Vec<u8> {
-        let accept = accept_of(key);
-        let mut text = format!("HTTP/1.1 {} Scripted\r\n", self.status);
-        for (name, value) in &self.headers {
-            text.push_str(&format!("{name}: {}\r\n", value.replace(Self::ACCEPT, &accept)));
-        }
-        text.push_str("\r\n");
-        text.push_str(&self.body);
-        text.into_bytes()
-    }
-}
-
-/// The Sec-WebSocket-Accept that answers `key` (RFC 6455 §4.2.2).
-pub fn accept_of(key: &str) -> String {
-    STANDARD.encode(Sha1::digest(format!("{key}{GUID}")))
-}
-
 /// A running upstream; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
-    stage: Arc<Stage>,
+    state: Arc<State>,
     accepting: JoinHandle<()>,
 }
 
 #[derive(Debug)]
-struct Stage {
+struct State {
     behaviours: Vec<(String, Behaviour)>,
     records: Mutex<Vec<Arc<Record>>>,
 }
@@ -115,19 +59,19 @@ impl Upstream {
     /// Starts one on a free port. A path's behaviour is that of the first prefix in `behaviours` it begins with, and
     /// [`Behaviour::Echo`] without any. Ordinary requests without an answer of their own get 200 and their path.
     pub async fn start(behaviours: Vec<(String, Behaviour)>) -> Self {
-        let listener = place::listener().await;
+        let listener = environment::listener().await;
         let address = listener.local_addr().expect("the port just bound");
-        let stage = Arc::new(Stage { behaviours, records: Mutex::default() });
-        let shared = Arc::clone(&stage);
+        let state = Arc::new(State { behaviours, records: Mutex::default() });
+        let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(Arc::clone(&shared).serve(stream));
             }
         });
-        Self { address, stage, accepting }
+        Self { address, state, accepting }
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -137,14 +81,14 @@ impl Upstream {
         eventually(PATIENCE, &format!("{case} at the upstream"), || self.find(case)).await
     }
 
-    /// Whether the request with this case id has come. Once the client has its answer this is final.
+    /// True once the request with this case id has come. When the client has its answer this is final.
     pub fn has_seen(&self, case: &str) -> bool {
         self.find(case).is_some()
     }
 
     /// Every request so far, in the order of arrival.
     pub fn records(&self) -> Vec<Arc<Record>> {
-        self.stage.records.lock().expect("a lock that no panic has poisoned").clone()
+        self.state.records.lock().expect("a lock that no panic has poisoned").clone()
     }
 
     fn find(&self, case: &str) -> Option<Arc<Record>> {
@@ -158,19 +102,19 @@ impl Drop for Upstream {
     }
 }
 
-impl Stage {
+impl State {
     async fn serve(self: Arc<Self>, stream: TcpStream) {
         // Without it the last bytes of a test may wait for an acknowledgement; the stream works all the same.
         let _ = stream.set_nodelay(true);
         let mut wire = Wire::new(stream);
         while let Ok(head) = RequestHead::read(&mut wire).await {
-            let (record, orders) = Record::new(head);
+            let (record, instructions) = Record::new(head);
             let record = Arc::new(record);
             self.records.lock().expect("a lock that no panic has poisoned").push(Arc::clone(&record));
             let behaviour = self.behaviour(record.head.path());
             let scripted = matches!(behaviour, Behaviour::Answer(_));
             let outcome = if scripted || record.header("upgrade").is_some() {
-                Socket { wire: &mut wire, record: &record, behaviour, orders }.run().await
+                Socket { wire: &mut wire, record: &record, behaviour, instructions }.run().await
             } else {
                 answer_page(&mut wire, &record).await
             };
@@ -202,11 +146,11 @@ struct Socket<'a> {
     wire: &'a mut Wire,
     record: &'a Record,
     behaviour: Behaviour,
-    orders: UnboundedReceiver<Order>,
+    instructions: UnboundedReceiver<Instruction>,
 }
 
 impl Socket<'_> {
-    /// How the connection ended; if it did not, since it was not upgraded, the next request may come.
+    /// The end of the connection as an error; without one, since it was not upgraded, the next request may come.
     async fn run(mut self) -> Result<(), End> {
         if self.answer().await? != 101 {
             return Ok(());
@@ -220,10 +164,10 @@ impl Socket<'_> {
         let mut reads = true;
         loop {
             tokio::select! {
-                order = self.orders.recv() => match order {
-                    Some(Order::Send(bytes)) => self.write(&bytes).await?,
-                    Some(Order::Read(on)) => reads = on,
-                    Some(Order::HangUp) | None => return Err(End::Eof),
+                instruction = self.instructions.recv() => match instruction {
+                    Some(Instruction::Send(bytes)) => self.write(&bytes).await?,
+                    Some(Instruction::Read(on)) => reads = on,
+                    Some(Instruction::HangUp) | None => return Err(End::Eof),
                 },
                 filled = self.wire.fill(), if reads => {
                     let unread = self.wire.unread().len();

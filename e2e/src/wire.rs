@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -10,15 +11,18 @@ use crate::heartbeat;
 /// At least so much is read at once if it is there. Bytes that come in many small pieces are looked through many times.
 const PIECE: usize = 16 * 1024;
 
+/// The pause between two pieces of a write, so that Envoy reads each by itself.
+pub(crate) const BETWEEN_PIECES: Duration = Duration::from_millis(1);
+
 /// A stream of bytes in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 
-/// How a stream ended.
+/// The end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// In order, with a FIN (and with TLS, a close_notify).
+    /// An end in order, with a FIN (and with TLS, a close_notify).
     Eof,
     /// Cut: a TCP reset, or a TLS stream without close_notify.
     Cut,
@@ -30,7 +34,7 @@ pub enum End {
 pub struct Wire {
     stream: Box<dyn Stream>,
     unread: Vec<u8>,
-    /// Whether Postern's own Pings are taken for what they are.
+    /// True where Postern's own Pings are shown like any frame.
     pub(crate) shows_heartbeats: bool,
 }
 
@@ -46,7 +50,7 @@ impl Wire {
         Self { stream: Box::new(stream), unread: Vec::new(), shows_heartbeats: true }
     }
 
-    /// What has been read and not taken.
+    /// The bytes that have been read and not taken.
     pub fn unread(&self) -> &[u8] {
         &self.unread
     }
@@ -105,7 +109,7 @@ impl Wire {
         self.stream.flush().await
     }
 
-    /// Says that nothing more will be written.
+    /// Ends the direction from here.
     pub async fn shutdown(&mut self) -> io::Result<()> {
         self.stream.shutdown().await
     }

@@ -1,19 +1,15 @@
 //! Tokens made to be accepted by mistake (RFC 8725), each with the cause for which it is refused: on two workers, with
 //! the signatures verified by Envoy where it can.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "a test may fail anywhere"
-)]
+
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
-use postern_e2e::token::tampered::{self, parts, resigned, signature_of};
-use postern_e2e::token::{EDGE_SECRET, edge_claims, jwks, now};
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Response, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::token::tampered::{self, parts, resigned, signature_of};
+use postern_e2e::client::token::{EDGE_SECRET, edge_claims, jwks, now};
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Response, Scene, Shared, Signer, Value, json};
 
 const ISSUER: &str = "https://auth.example.com/";
 
@@ -78,7 +74,7 @@ impl Keys {
         set
     }
 
-    async fn start(&self) -> Twins {
+    fn scene(&self) -> Scene {
         let providers = json!({
             "main": {
                 "issuer": ISSUER, "audiences": ["chat"], "jwks": {"inline": self.jwks()},
@@ -90,8 +86,11 @@ impl Keys {
             },
         });
         let auth = json!({"auth": {"providers": ["main", "edge"], "from": [{"header": "authorization"}]}});
-        Twins::start(|| Scene::new().document(document(providers.clone(), json!({"chat": auth}))).workers(2))
-            .await
+        Scene::new()
+            .document(document(providers, json!({"chat": auth})))
+            // As many lines as these tests may cause in a second.
+            .configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
+            .workers(2)
     }
 
     /// The issuer's own token, but for the header's text.
@@ -109,6 +108,9 @@ impl Keys {
         self.rsa.mint(&claims(changes))
     }
 }
+
+static KEYS: LazyLock<Keys> = LazyLock::new(Keys::fresh);
+static PAIR: Shared<ControlPair> = Shared::new(|| KEYS.scene());
 
 /// The claims of a good token with some of them changed; null takes a claim out.
 fn claims(changes: Value) -> Value {
@@ -134,31 +136,30 @@ fn bearing(token: &str) -> Request {
 }
 
 /// Every one of them is refused by Postern alone, for its own reason.
-async fn all_refused(keys: &Keys, twins: &Twins, tries: Vec<Try>) {
+async fn all_refused(keys: &Keys, pair: &ControlPair, tries: Vec<Try>) {
     for signer in [&keys.rsa, &keys.p256, &keys.p384, &keys.ed] {
         let good = bearing(&signer.mint(&claims(json!({}))));
-        assert_eq!(twins.guarded.ask(&good).await.status, 101, "{signer:?}");
+        assert_eq!(pair.guarded.ask(&good).await.status, 101, "{signer:?}");
     }
     for (name, token, cause) in tries {
         let reason = if cause == EXPIRED { "token_expired" } else { "token_invalid" };
         let attack = Attack { name, request: bearing(&token), policy: "chat", status: 401, reason };
-        let response = twins.assert_refused(&attack).await;
-        assert_eq!(detail(twins, &response).await, cause, "{name}");
+        let response = pair.assert_refused(&attack).await;
+        assert_eq!(detail(pair, &response).await, cause, "{name}");
     }
-    assert_eq!(twins.guarded.envoy().stats().await.sum("postern_verification_fallbacks", &[]), 0.0);
+    assert_eq!(pair.guarded.envoy().stats().await.sum("postern_verification_fallbacks", &[]), 0.0);
 }
 
 /// What the log says of a refusal, and only the log.
-async fn detail(twins: &Twins, response: &Response) -> String {
+async fn detail(pair: &ControlPair, response: &Response) -> String {
     let instance = response.json()["instance"].as_str().expect("an instance").replacen("urn:uuid:", "", 1);
-    let line = twins.guarded.envoy().logged(&instance).await.pop().expect("a line");
+    let line = pair.guarded.envoy().logged(&instance).await.pop().expect("a line");
     line.split_once("cause=\"").and_then(|(_, rest)| rest.split_once('"')).expect("a cause").0.to_owned()
 }
 
 #[tokio::test]
 async fn no_token_chooses_how_it_is_verified_or_brings_its_own_key() {
-    let keys = Keys::fresh();
-    let twins = keys.start().await;
+    let (keys, pair) = (&*KEYS, PAIR.alone().await);
     let good = keys.p256.mint(&claims(json!({})));
     let unsigned = |header: &str| tampered::unsigned(&tampered::header(&good, header));
     let as_secret = |secret: &str| Signer::hs256(secret).mint(&claims(json!({})));
@@ -255,13 +256,12 @@ async fn no_token_chooses_how_it_is_verified_or_brings_its_own_key() {
             SIGNATURE,
         ),
     ];
-    all_refused(&keys, &twins, tries).await;
+    all_refused(keys, &pair, tries).await;
 }
 
 #[tokio::test]
 async fn no_signature_but_the_issuers_verifies() {
-    let keys = Keys::fresh();
-    let twins = keys.start().await;
+    let (keys, pair) = (&*KEYS, PAIR.alone().await);
     let [rs256, es256, es384, eddsa] =
         [&keys.rsa, &keys.p256, &keys.p384, &keys.ed].map(|signer| signer.mint(&claims(json!({}))));
     let [rsa, p256, p384, ed] = [&rs256, &es256, &es384, &eddsa].map(|token| signature_of(token));
@@ -318,7 +318,7 @@ async fn no_signature_but_the_issuers_verifies() {
         ("EdDSA of other claims", tampered::claims(&eddsa, &bob), SIGNATURE),
         ("a signature of another token", resigned(&es256, signature_of(&keys.p256.mint(&bob))), SIGNATURE),
     ];
-    all_refused(&keys, &twins, tries).await;
+    all_refused(keys, &pair, tries).await;
 }
 
 /// SEQUENCE of two INTEGERs: what X.509 and Envoy mean by an ECDSA signature, and a JWS does not.
@@ -342,8 +342,7 @@ fn hex(digits: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn no_form_but_three_parts_of_base64url_and_plain_json_is_a_token() {
-    let keys = Keys::fresh();
-    let twins = keys.start().await;
+    let (keys, pair) = (&*KEYS, PAIR.alone().await);
     let token = keys.ed.mint(&claims(json!({})));
     let [header, payload, signature] = parts(&token);
     // 64 bytes leave four bits of the last digit unused.
@@ -418,13 +417,12 @@ async fn no_form_but_three_parts_of_base64url_and_plain_json_is_a_token() {
         ("a lone surrogate", behind(r#""x":"\ud800""#), PAYLOAD),
         ("bare text as a payload", format!("{header}.{}.{signature}", encoded("alice")), PAYLOAD),
     ];
-    all_refused(&keys, &twins, tries).await;
+    all_refused(keys, &pair, tries).await;
 }
 
 #[tokio::test]
 async fn no_claim_of_another_type_or_time_or_for_somebody_else_passes() {
-    let keys = Keys::fresh();
-    let twins = keys.start().await;
+    let (keys, pair) = (&*KEYS, PAIR.alone().await);
     let with = |changes: Value| keys.with_claims(changes);
     let null = |name: &str| {
         let members = format!(r#""{name}":null"#);
@@ -475,5 +473,5 @@ async fn no_claim_of_another_type_or_time_or_for_somebody_else_passes() {
         ("a token id that is a number", with(json!({"jti": 1})), wrong_type!("jti")),
         ("a session id that is a list", with(json!({"sid": ["s"]})), wrong_type!("sid")),
     ];
-    all_refused(&keys, &twins, tries).await;
+    all_refused(keys, &pair, tries).await;
 }

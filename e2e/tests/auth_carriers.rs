@@ -1,19 +1,17 @@
 //! Where a token may be in a handshake, and that it leaves the request there, whatever becomes of it.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
+
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use postern_e2e::token::{edge_claims, tampered};
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Request, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::token::{edge_claims, tampered};
+use postern_e2e::scene::document;
+use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Request, Scene, Shared, Signer, Value, json};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
+
+/// The offer of a token that the upstream chooses on `/ws/kept` and `/ws/taken`.
+static CHOSEN: LazyLock<String> = LazyLock::new(|| format!("bearer.{}", token()));
 
 fn edge() -> Value {
     json!({"edge": {
@@ -46,12 +44,19 @@ fn scene() -> Scene {
         "keep": keep,
         "named": named,
         "cookie": from(json!([{"cookie": "ws_token"}])),
+        "kept": {"auth": {"providers": ["edge"], "from": [{"subprotocol": "bearer."}], "keep_token": true}},
+        "taken": from(json!([{"subprotocol": "bearer."}])),
     });
+    let chooses = Behaviour::Answer(Answer::switching().header(PROTOCOL, &CHOSEN));
     Scene::new()
         .document(document(edge(), policies))
         // A service that knows what is a token among the offers, and does not pick it.
         .upstream("/ws/keep", Behaviour::Answer(Answer::switching()))
+        .upstream("/ws/kept", chooses.clone())
+        .upstream("/ws/taken", chooses)
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn token() -> String {
     Signer::edge().mint(&edge_claims("alice"))
@@ -91,14 +96,15 @@ fn carried(policy: &str, token: &str) -> Vec<(&'static str, Request)> {
     ]
 }
 
-/// Whether a part of the token that tells something is in `bytes`.
+/// Whether a part of the token that says something is in `bytes`.
 fn shows(bytes: &[u8], token: &str) -> bool {
     token.split('.').skip(1).any(|part| bytes.windows(part.len()).any(|window| window == part.as_bytes()))
 }
 
 #[tokio::test]
 async fn a_good_token_is_taken_from_each_carrier_and_out_of_the_request() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let token = token();
     for (name, request) in carried("all", &token) {
         let client = scene.open_with(&request).await;
@@ -114,30 +120,31 @@ async fn a_good_token_is_taken_from_each_carrier_and_out_of_the_request() {
 /// As Kubernetes has it for browsers.
 #[tokio::test]
 async fn a_token_may_be_wrapped_in_base64url() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let offer = |token: &str| {
         let wrapped = format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(token));
         (Request::upgrade("/ws/all").header(PROTOCOL, format!("{wrapped}, v5.channel.k8s.io")), wrapped)
     };
     let (request, wrapped) = offer(&token());
-    let client = twins.guarded.open_with(&request).await;
-    assert_eq!(twins.guarded.record(&client).await.header(PROTOCOL).as_deref(), Some("v5.channel.k8s.io"));
+    let client = pair.guarded.open_with(&request).await;
+    assert_eq!(pair.guarded.record(&client).await.header(PROTOCOL).as_deref(), Some("v5.channel.k8s.io"));
     drop(client);
-    let line = twins.guarded.access_line(request.case()).await.to_string();
+    let line = pair.guarded.access_line(request.case()).await.to_string();
     assert!(!line.contains(&wrapped), "{line}");
     let bad = offer(&tampered::signature(&token())).0;
     let plain = format!("base64url.bearer.authorization.k8s.io.{}", token());
     let plain = Request::upgrade("/ws/all").header(PROTOCOL, plain);
     for (name, request) in [("another signature", bad), ("not wrapped", plain)] {
         let attack = Attack { name, request, policy: "all", status: 401, reason: "token_invalid" };
-        twins.assert_refused(&attack).await;
+        pair.assert_refused(&attack).await;
     }
 }
 
 /// Browsers fail a connection for which none of their offers is chosen.
 #[tokio::test]
 async fn a_client_that_offers_a_name_and_its_token_alone_is_answered_with_the_name() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let request = Request::upgrade("/ws/all").header(PROTOCOL, format!("token, {}", token()));
     let response = scene.ask(&request).await;
     assert_eq!((response.status, response.header(PROTOCOL).as_deref()), (101, Some("token")));
@@ -147,7 +154,8 @@ async fn a_client_that_offers_a_name_and_its_token_alone_is_answered_with_the_na
 
 #[tokio::test]
 async fn what_stands_beside_a_token_stays() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let request = Request::upgrade(&format!("/ws/all?room=1&access_token={}&x=%2F&access_tokens=2", token()))
         .header("Cookie", "a=1; b=\"2\"")
         .header("Authorization", "Basic dXNlcjpwYXNz")
@@ -169,7 +177,8 @@ async fn what_stands_beside_a_token_stays() {
 /// The service may check the token too.
 #[tokio::test]
 async fn keep_token_leaves_it_where_it_was() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let token = token();
     for (name, request) in carried("keep", &token) {
         let mut client = scene.connect().await;
@@ -181,22 +190,22 @@ async fn keep_token_leaves_it_where_it_was() {
 
 #[tokio::test]
 async fn a_bad_token_is_refused_in_each_carrier_and_leaves_no_trace() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let token = tampered::signature(&token());
     for (name, request) in carried("all", &token) {
         let case = request.case().to_owned();
         let attack = Attack { name, request, policy: "all", status: 401, reason: "token_invalid" };
-        let response = twins.assert_refused(&attack).await;
+        let response = pair.assert_refused(&attack).await;
         let challenge = response.header("www-authenticate");
         assert_eq!(challenge.as_deref(), Some("Bearer error=\"invalid_token\""), "{name}");
-        let line = twins.guarded.access_line(&case).await;
+        let line = pair.guarded.access_line(&case).await;
         assert!(!shows(line.to_string().as_bytes(), &token), "{name}: {line}");
     }
 }
 
 #[tokio::test]
 async fn a_token_where_the_policy_does_not_look_is_no_token() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let token = token();
     let elsewhere = carried("cookie", &token).into_iter().filter(|(name, _)| !name.starts_with("cookie"));
     let cases = elsewhere.chain([
@@ -212,7 +221,7 @@ async fn a_token_where_the_policy_does_not_look_is_no_token() {
     ]);
     for (name, request) in cases {
         let attack = Attack { name, request, policy: "cookie", status: 401, reason: "token_missing" };
-        let response = twins.assert_refused(&attack).await;
+        let response = pair.assert_refused(&attack).await;
         // RFC 6750 §3.1: no error code where there was no token.
         assert_eq!(response.header("www-authenticate").as_deref(), Some("Bearer"), "{name}");
     }
@@ -221,7 +230,7 @@ async fn a_token_where_the_policy_does_not_look_is_no_token() {
 /// Otherwise Postern might judge one and the service trust the other.
 #[tokio::test]
 async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let (one, other) = (token(), Signer::edge().mint(&edge_claims("mallory")));
     let bearer = |token: &str| format!("Bearer {token}");
     let query = |query: String| Request::upgrade(&format!("/ws/all?{query}"));
@@ -250,8 +259,8 @@ async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
     for (name, request) in cases {
         let case = request.case().to_owned();
         let attack = Attack { name, request, policy: "all", status: 400, reason: "token_ambiguous" };
-        twins.assert_refused(&attack).await;
-        let line = twins.guarded.access_line(&case).await;
+        pair.assert_refused(&attack).await;
+        let line = pair.guarded.access_line(&case).await;
         assert!(!shows(line.to_string().as_bytes(), &one), "{name}: {line}");
     }
 }
@@ -259,7 +268,7 @@ async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
 /// The access log is read by more people than may use the token.
 #[tokio::test]
 async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refused_for() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let token = token();
     let query = |path: &str| Request::upgrade(&format!("{path}?room=1&access_token={token}"));
     let named = || query("/ws/named");
@@ -271,12 +280,12 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
     ];
     for (name, request, (policy, status, reason)) in cases {
         let case = request.case().to_owned();
-        let response = twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
+        let response = pair.assert_refused(&Attack { name, request, policy, status, reason }).await;
         assert!(!shows(&response.body, &token), "{name}");
-        let line = twins.guarded.access_line(&case).await;
+        let line = pair.guarded.access_line(&case).await;
         assert!(!shows(line.to_string().as_bytes(), &token), "{name}: {line}");
         assert!(line["path"].as_str().is_some_and(|path| path.ends_with("?room=1")), "{name}: {line}");
-        let line = twins.bare.access_line(&case).await;
+        let line = pair.bare.access_line(&case).await;
         assert!(shows(line.to_string().as_bytes(), &token), "{name}: without Postern {line}");
     }
 }
@@ -303,33 +312,26 @@ async fn a_token_leaves_the_path_that_a_gateway_in_front_has_kept_as_well() {
 /// An upstream may choose only what it was offered, and a token that is taken out is not offered to it.
 #[tokio::test]
 async fn the_upstream_may_choose_the_offer_of_a_token_only_where_the_token_is_left_in() {
-    let item = format!("bearer.{}", token());
-    let choosing = || {
-        let answer = Answer::switching().header(PROTOCOL, &item);
-        let policies = json!({
-            "kept": {"auth": {"providers": ["edge"], "from": [{"subprotocol": "bearer."}], "keep_token": true}},
-            "taken": from(json!([{"subprotocol": "bearer."}])),
-        });
-        Scene::new().document(document(edge(), policies)).upstream("/ws/", Behaviour::Answer(answer))
-    };
-    let twins = Twins::start(choosing).await;
+    let item = &*CHOSEN;
+    let pair = PAIR.alone().await;
     let cases = [("alone", item.clone()), ("behind another offer", format!("chat.v2, {item}"))];
     for (name, offers) in cases {
         let kept = Request::upgrade("/ws/kept").header(PROTOCOL, &offers);
-        let response = twins.guarded.ask(&kept).await;
+        let response = pair.guarded.ask(&kept).await;
         assert_eq!((response.status, response.header(PROTOCOL)), (101, Some(item.clone())), "{name}");
-        let up = twins.guarded.upstream().record(kept.case()).await.header(PROTOCOL);
+        let up = pair.guarded.upstream().record(kept.case()).await.header(PROTOCOL);
         assert_eq!(up.as_ref(), Some(&offers), "{name}");
 
         let request = Request::upgrade("/ws/taken").header(PROTOCOL, &offers);
         let (policy, reason) = ("taken", "upstream_handshake_invalid");
-        twins.assert_refused(&Attack { name, request, policy, status: 502, reason }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 502, reason }).await;
     }
 }
 
 #[tokio::test]
 async fn a_token_among_subprotocols_is_no_offer() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let item = format!("bearer.{}", token());
     // Where a client offers nothing else, its own item is chosen: browsers and other clients fail a connection for
     // which none of their offers is.

@@ -1,15 +1,8 @@
-//! What a token must say, and what of it the upstream is told.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
+//! What a token must say, and what of it the upstream gets.
 
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Scene, Shared, Signer, Value, json};
 
 fn auth(rest: Value) -> Value {
     let mut auth = json!({"providers": ["edge"], "from": [{"header": "authorization"}]});
@@ -19,7 +12,8 @@ fn auth(rest: Value) -> Value {
     json!({"auth": auth})
 }
 
-fn scene() -> Scene {
+/// Policies for what a token says, and one without tokens. Trailers pass, and so does another upgrade.
+fn scene(default: &'static str) -> Scene {
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
         "secret": {"env": "POSTERN_EDGE_SECRET"},
@@ -38,10 +32,34 @@ fn scene() -> Scene {
         "both": auth(json!({"require": [
             {"claim": "roles", "contains": "admin"}, {"claim": "scope", "contains": "chat"},
         ]})),
-        "told": auth(forward),
+        "forwarded": auth(forward),
+        "other": {"other_upgrades": "pass"},
     });
-    Scene::new().document(document(json!({"edge": edge}), policies))
+    let mut whole = document(json!({"edge": edge}), policies);
+    whole["default_policy"] = json!(default);
+    // As many lines as these tests may cause in a second.
+    whole["log"] = json!({"refusals_per_second": 1000});
+    Scene::new()
+        .document(whole)
+        .change_connection_manager(|hcm| {
+            let configs = hcm["upgrade_configs"].as_array_mut().expect("upgrades");
+            configs.push(json!({"upgrade_type": "custom"}));
+            hcm["http_protocol_options"] = json!({"enable_trailers": true});
+        })
+        .change(|bootstrap| {
+            let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
+            let service = clusters.iter_mut().find(|cluster| cluster["name"] == "service").expect("service");
+            service["typed_extension_protocol_options"] = json!({
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
+                },
+            });
+        })
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(|| scene("deny"));
+static PASSING: Shared<ControlPair> = Shared::new(|| scene("pass"));
 
 fn bearing(policy: &str, said: &Value) -> Request {
     let mut claims = edge_claims("alice");
@@ -55,7 +73,7 @@ fn bearing(policy: &str, said: &Value) -> Request {
 
 #[tokio::test]
 async fn a_token_that_lacks_a_required_claim_is_denied() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("no such claim", "scope", json!({})),
         ("another word", "scope", json!({"scope": "mail"})),
@@ -73,13 +91,14 @@ async fn a_token_that_lacks_a_required_claim_is_denied() {
     ];
     for (name, policy, said) in cases {
         let request = bearing(policy, &said);
-        twins.assert_refused(&Attack { name, request, policy, status: 403, reason: "claims_denied" }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason: "claims_denied" }).await;
     }
 }
 
 #[tokio::test]
 async fn a_token_that_says_what_is_required_opens_a_socket() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let cases = [
         ("a word", "scope", json!({"scope": "chat"})),
         ("a word among others", "scope", json!({"scope": "mail chat"})),
@@ -97,17 +116,18 @@ async fn a_token_that_says_what_is_required_opens_a_socket() {
 
 #[tokio::test]
 async fn claims_reach_the_upstream_as_headers() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let said = json!({
         "sub": "ålice", "realm": {"tier": "gold"}, "roles": ["a", "b"], "level": 7, "active": false,
     });
-    let client = scene.open_with(&bearing("told", &said)).await;
+    let client = scene.open_with(&bearing("forwarded", &said)).await;
     let record = scene.record(&client).await;
-    let told = ["x-user-id", "x-user-tier", "x-user-roles", "x-user-level", "x-user-active"]
+    let forwarded = ["x-user-id", "x-user-tier", "x-user-roles", "x-user-level", "x-user-active"]
         .map(|name| record.head.headers.all(name).join(" | "));
-    assert_eq!(told, ["ålice", "gold", "a,b", "7", "false"]);
+    assert_eq!(forwarded, ["ålice", "gold", "a,b", "7", "false"]);
 
-    let client = scene.open_with(&bearing("told", &json!({}))).await;
+    let client = scene.open_with(&bearing("forwarded", &json!({}))).await;
     let record = scene.record(&client).await;
     assert_eq!(record.header("x-user-id").as_deref(), Some("alice"));
     assert_eq!(record.header("x-user-tier"), None);
@@ -115,7 +135,7 @@ async fn claims_reach_the_upstream_as_headers() {
 
 #[tokio::test]
 async fn a_claim_that_would_break_a_header_or_be_another_in_it_is_refused() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("a line more", json!({"sub": "a\r\nx-admin: 1"}), "has a control character"),
         ("LF", json!({"sub": "a\nb"}), "has a control character"),
@@ -129,10 +149,10 @@ async fn a_claim_that_would_break_a_header_or_be_another_in_it_is_refused() {
         ("an object", json!({"level": {}}), "no text, number or boolean"),
     ];
     for (name, said, detail) in cases {
-        let request = bearing("told", &said);
-        let attack = Attack { name, request, policy: "told", status: 401, reason: "token_invalid" };
-        twins.assert_refused(&attack).await;
-        let lines = twins.guarded.envoy().logged(detail).await;
+        let request = bearing("forwarded", &said);
+        let attack = Attack { name, request, policy: "forwarded", status: 401, reason: "token_invalid" };
+        pair.assert_refused(&attack).await;
+        let lines = pair.guarded.envoy().logged(detail).await;
         assert!(!lines.is_empty(), "{name}: {detail}");
     }
 }
@@ -147,21 +167,21 @@ fn spoofed(request: Request) -> Request {
 
 #[tokio::test]
 async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
-    let twins = Twins::start(scene).await;
-    let upgrade = spoofed(bearing("told", &json!({})));
-    let plain = spoofed(Request::get("/ws/told/page")).header("X-User-Name", "kept");
+    let pair = PAIR.alone().await;
+    let upgrade = spoofed(bearing("forwarded", &json!({})));
+    let plain = spoofed(Request::get("/ws/forwarded/page")).header("X-User-Name", "kept");
     for request in [&upgrade, &plain] {
-        twins.guarded.ask(request).await;
-        let record = twins.guarded.upstream().record(request.case()).await;
+        pair.guarded.ask(request).await;
+        let record = pair.guarded.upstream().record(request.case()).await;
         let raw = String::from_utf8_lossy(&record.head.raw).into_owned();
         assert!(!raw.contains("mallory"), "{raw}");
-        twins.bare.ask(request).await;
-        let record = twins.bare.upstream().record(request.case()).await;
+        pair.bare.ask(request).await;
+        let record = pair.bare.upstream().record(request.case()).await;
         assert!(String::from_utf8_lossy(&record.head.raw).contains("mallory"), "without Postern");
     }
-    let record = twins.guarded.upstream().record(upgrade.case()).await;
+    let record = pair.guarded.upstream().record(upgrade.case()).await;
     assert_eq!(record.head.headers.all("x-user-id"), ["alice"]);
-    let record = twins.guarded.upstream().record(plain.case()).await;
+    let record = pair.guarded.upstream().record(plain.case()).await;
     assert_eq!(record.header("x-user-name").as_deref(), Some("kept"));
 }
 
@@ -169,24 +189,8 @@ async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
 #[tokio::test]
 async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
     let h2c = |path: &str| Request::upgrade(path).set("Upgrade", "custom");
-    for default in ["deny", "pass"] {
-        let twins = Twins::start(|| {
-            scene()
-                .configured(move |whole| {
-                    whole["default_policy"] = json!(default);
-                    whole["policies"]["other"] = json!({
-                        "tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "auth": "none",
-                        "rates": [], "other_upgrades": "pass",
-                    });
-                    let other = json!({"match": {"path_prefix": "/ws/other"}, "policy": "other"});
-                    whole["routes"].as_array_mut().expect("routes").push(other);
-                })
-                .change_connection_manager(|hcm| {
-                    let configs = hcm["upgrade_configs"].as_array_mut().expect("upgrades");
-                    configs.push(json!({"upgrade_type": "custom"}));
-                })
-        })
-        .await;
+    for (default, pair) in [("deny", &PAIR), ("pass", &PASSING)] {
+        let pair = pair.shared().await;
         let mut requests = vec![
             ("ordinary HTTP without a policy", Request::get("/api")),
             ("ordinary HTTP under a policy without tokens", Request::get("/ws/other/page")),
@@ -200,7 +204,7 @@ async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
         }
         for (name, request) in requests {
             let request = spoofed(request);
-            for (scene, expected) in [(&twins.guarded, false), (&twins.bare, true)] {
+            for (scene, expected) in [(&pair.guarded, false), (&pair.bare, true)] {
                 scene.ask(&request).await;
                 let record = scene.upstream().record(request.case()).await;
                 let raw = String::from_utf8_lossy(&record.head.raw).into_owned();
@@ -213,35 +217,20 @@ async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
 /// Where Envoy passes trailers: some services take them for headers.
 #[tokio::test]
 async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
-    let twins = Twins::start(|| {
-        scene()
-            .change_connection_manager(|hcm| {
-                hcm["http_protocol_options"] = json!({"enable_trailers": true});
-            })
-            .change(|bootstrap| {
-                let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
-                let service =
-                    clusters.iter_mut().find(|cluster| cluster["name"] == "service").expect("service");
-                service["typed_extension_protocol_options"] = json!({
-                    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                        "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
-                    },
-                });
-            })
-    })
-    .await;
-    for path in ["/ws/told/page", "/elsewhere"] {
-        let request = Request::get(path)
-            .method("POST")
-            .header("Transfer-Encoding", "chunked")
-            .body("4\r\nbody\r\n0\r\nX-User-Id: mallory\r\nx.user_id: mallory\r\nX-Checksum: 1\r\n\r\n");
-        for (scene, expected) in [(&twins.guarded, false), (&twins.bare, true)] {
-            scene.ask(&request).await;
-            let record = scene.upstream().record(request.case()).await;
-            let body = String::from_utf8(record.bytes()).expect("text").to_ascii_lowercase();
-            assert!(body.starts_with("body") && body.contains("x-checksum: 1"), "{path}: {body}");
-            assert_eq!(body.contains("mallory"), expected, "{path}: {body}");
+    for pair in [&PAIR, &PASSING] {
+        let pair = pair.shared().await;
+        for path in ["/ws/forwarded/page", "/elsewhere"] {
+            let request = Request::get(path)
+                .method("POST")
+                .header("Transfer-Encoding", "chunked")
+                .body("4\r\nbody\r\n0\r\nX-User-Id: mallory\r\nx.user_id: mallory\r\nX-Checksum: 1\r\n\r\n");
+            for (scene, expected) in [(&pair.guarded, false), (&pair.bare, true)] {
+                scene.ask(&request).await;
+                let record = scene.upstream().record(request.case()).await;
+                let body = String::from_utf8(record.bytes()).expect("text").to_ascii_lowercase();
+                assert!(body.starts_with("body") && body.contains("x-checksum: 1"), "{path}: {body}");
+                assert_eq!(body.contains("mallory"), expected, "{path}: {body}");
+            }
         }
     }
 }
@@ -249,8 +238,9 @@ async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
 /// What Connection names is meant for the next hop only (RFC 9110 §7.6.1), and taken away there.
 #[tokio::test]
 async fn a_client_cannot_have_these_headers_taken_for_those_of_a_hop() {
-    let scene = scene().start().await;
-    let request = bearing("told", &json!({})).set("Connection", "Upgrade, X-User-Id");
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let request = bearing("forwarded", &json!({})).set("Connection", "Upgrade, X-User-Id");
     let client = scene.open_with(&request).await;
     let record = scene.record(&client).await;
     assert_eq!(record.header("x-user-id").as_deref(), Some("alice"));

@@ -1,13 +1,13 @@
 //! The token in the first message: until it has come, nothing of either side reaches the other.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, Instant};
 
+use postern_e2e::client::python;
+use postern_e2e::client::token::{edge_claims, now};
 use postern_e2e::frames::LengthForm;
-use postern_e2e::token::{edge_claims, now};
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::{
-    Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json, python,
+    Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Shared, Signer, Value, json,
 };
 
 /// How long nothing may come before it counts as nothing.
@@ -34,7 +34,10 @@ fn configuration() -> Value {
     ]});
     document(
         json!({"edge": provider}),
-        json!({"first": {"auth": auth}, "inspects": inspects, "rated": rated, "long": {"auth": long}}),
+        json!({
+            "first": {"auth": auth}, "counted": {"auth": auth}, "late": {"auth": auth}, "inspects": inspects,
+            "rated": rated, "long": {"auth": long},
+        }),
     )
 }
 
@@ -52,18 +55,19 @@ fn greeting() -> Vec<Vec<u8>> {
     ]
 }
 
-async fn start() -> RunningScene {
+fn scene() -> Scene {
     Scene::new()
         .document(configuration())
         .workers(2)
         .upstream("/ws/first/greets", Behaviour::Chatty(greeting()))
+        .upstream("/ws/late/greets", Behaviour::Chatty(greeting()))
         .upstream("/ws/first/silent", Behaviour::Silent)
         .upstream("/ws/long/silent", Behaviour::Silent)
         .upstream("/ws/first/floods", Behaviour::Chatty(vec![Frame::binary(vec![7; 9000]).bytes()]))
         .upstream("/ws/inspects", Behaviour::Answer(deflates()))
-        .start()
-        .await
 }
+
+static SCENE: Shared<RunningScene> = Shared::new(scene);
 
 fn claims(subject: &str) -> Value {
     let mut claims = edge_claims(subject);
@@ -89,7 +93,7 @@ async fn frames(client: &mut RawClient, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Checks that the client, the access log, the metrics and the upstream are told of this end, and that
+/// Checks that the client, the access log, the metrics and the upstream know of this end, and that
 /// the upstream saw nothing but a Close.
 async fn assert_ended(scene: &RunningScene, mut client: RawClient, code: u16, reason: &str) {
     assert_eq!(client.frame().await, Ok(Frame::closing(code, reason)));
@@ -104,28 +108,27 @@ async fn assert_ended(scene: &RunningScene, mut client: RawClient, code: u16, re
 
 #[tokio::test]
 async fn a_good_token_lets_both_sides_speak_and_goes_no_further() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     for size in [1, 7, 10_000] {
-        let mut client = scene.open("/ws/first/echo").await;
+        let mut client = scene.open("/ws/counted/echo").await;
         let record = scene.record(&client).await;
         client.send(Frame::ping("early").masked().bytes()).await;
-        assert!(client.hears_nothing_for(QUIET).await);
+        assert!(client.receives_nothing_for(QUIET).await);
         let behind = Frame::text("hello").masked();
         let bytes = [first(&token("alice")).bytes(), behind.bytes()].concat();
         client.send_in_pieces_of(size, bytes).await;
         assert_eq!(client.frame().await, Ok(Frame::text("hello")), "pieces of {size}");
         assert_eq!(record.frames(), [behind], "pieces of {size}");
     }
-    let labels = [("policy", "first"), ("direction", "downstream"), ("result", "consumed")];
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(scene.envoy().stats().await.sum("postern_messages", &labels), 3.0);
+    let labels = [("policy", "counted"), ("direction", "downstream"), ("result", "consumed")];
+    scene.envoy().stat_becomes("postern_messages", &labels, 3.0).await;
 }
 
 #[tokio::test]
 async fn what_the_server_says_first_waits_and_arrives_complete() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = scene.open("/ws/first/greets").await;
-    assert!(client.hears_nothing_for(QUIET).await);
+    assert!(client.receives_nothing_for(QUIET).await);
     client.send(first(&token("alice")).bytes()).await;
     assert_eq!(frames(&mut client, 5).await, greeting().concat());
     client.send(Frame::text("hello").masked().bytes()).await;
@@ -134,7 +137,7 @@ async fn what_the_server_says_first_waits_and_arrives_complete() {
 
 #[tokio::test]
 async fn a_service_that_answers_no_ping_has_its_client_told_as_soon_all_the_same() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     for (count, size, at_once) in
         [(10, 6_000, false), (10, 6_000, true), (390, 1_000, false), (390, 1_000, true)]
     {
@@ -146,7 +149,7 @@ async fn a_service_that_answers_no_ping_has_its_client_told_as_soon_all_the_same
             true => record.send(&said),
             false => (0..count).for_each(|_| record.send(&message)),
         }
-        assert!(client.hears_nothing_for(QUIET).await);
+        assert!(client.receives_nothing_for(QUIET).await);
         client.send(first(&token("alice")).bytes()).await;
         assert!(frames(&mut client, count).await == said, "{count} of {size}, at once: {at_once}");
         // Nor does an answer wait for the service's next word, whatever it said before.
@@ -154,20 +157,20 @@ async fn a_service_that_answers_no_ping_has_its_client_told_as_soon_all_the_same
         assert!(frames(&mut client, count).await == said);
         let refresh = json!({"auth": {"token": token("alice")}}).to_string();
         client.send(Frame::text(&refresh).masked().bytes()).await;
-        let told = client.frame_within(Duration::from_secs(2)).await.expect("an answer");
-        let told: Value = serde_json::from_slice(&told.payload).expect("JSON");
-        assert_eq!(told["postern"], "token_accepted", "{count} of {size}, at once: {at_once}");
+        let notice = client.frame_within(Duration::from_secs(2)).await.expect("an answer");
+        let notice: Value = serde_json::from_slice(&notice.payload).expect("JSON");
+        assert_eq!(notice["postern"], "token_accepted", "{count} of {size}, at once: {at_once}");
     }
 }
 
 #[tokio::test]
 async fn a_first_message_may_come_in_the_middle_of_a_frame_of_the_servers() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = scene.open("/ws/first/silent").await;
     let record = scene.record(&client).await;
     let (slowly, later) = (Frame::text("slowly"), Frame::text("later"));
     record.send(&slowly.bytes()[..3]);
-    assert!(client.hears_nothing_for(QUIET).await);
+    assert!(client.receives_nothing_for(QUIET).await);
     client.send(first(&token("alice")).bytes()).await;
     record.send(&slowly.bytes()[3..]);
     assert_eq!(client.frame().await, Ok(slowly));
@@ -177,7 +180,7 @@ async fn a_first_message_may_come_in_the_middle_of_a_frame_of_the_servers() {
 
 #[tokio::test]
 async fn a_client_has_one_try() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let good = token("alice");
     let mut expired = claims("alice");
     expired["exp"] = json!(now() - 1);
@@ -212,30 +215,30 @@ async fn a_client_has_one_try() {
 
 #[tokio::test]
 async fn a_client_that_says_nothing_is_told_in_time_and_a_server_that_says_too_much_ends_it() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let since = Instant::now();
-    let client = scene.open("/ws/first/greets").await;
+    let client = scene.open("/ws/late/greets").await;
     assert_ended(&scene, client, 3008, "auth_timeout").await;
     let took = since.elapsed();
     assert!(took >= TIMEOUT && took < TIMEOUT + Duration::from_secs(2), "{took:?}");
 
-    let mut client = scene.open("/ws/first/slow").await;
+    let mut client = scene.open("/ws/late/slow").await;
     client.send(&first(&token("alice")).bytes()[..40]).await;
     assert_ended(&scene, client, 3008, "auth_timeout").await;
 
     let client = scene.open("/ws/first/floods").await;
     assert_ended(&scene, client, 1009, "message_too_big").await;
-    let labels = [("policy", "first"), ("reason", "auth_timeout")];
+    let labels = [("policy", "late"), ("reason", "auth_timeout")];
     assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 2.0);
 }
 
 #[tokio::test]
 async fn a_close_is_passed_on_both_ways_and_nothing_that_waited() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let bye = Frame::closing(4001, "bye");
     let mut client = scene.open("/ws/first/greets").await;
     let record = scene.record(&client).await;
-    assert!(client.hears_nothing_for(QUIET).await);
+    assert!(client.receives_nothing_for(QUIET).await);
     client.send(bye.clone().masked().bytes()).await;
     assert_eq!(client.frame().await, Ok(bye.clone()), "the server's answer");
     assert_eq!(record.frames(), [bye.clone().masked()]);
@@ -251,7 +254,7 @@ async fn a_close_is_passed_on_both_ways_and_nothing_that_waited() {
 
 #[tokio::test]
 async fn a_token_in_the_handshake_is_judged_there() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let with =
         |token: &str| Request::upgrade("/ws/first/echo").header("Authorization", format!("Bearer {token}"));
     let response = scene.ask(&with("nonsense")).await;
@@ -268,7 +271,7 @@ async fn a_token_in_the_handshake_is_judged_there() {
 
 #[tokio::test]
 async fn the_token_of_a_first_message_ends_the_connection_and_its_user_is_counted_over_all_workers() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut short = claims("alice");
     let exp = now() + 2;
     short["exp"] = json!(exp);
@@ -288,7 +291,7 @@ async fn the_token_of_a_first_message_ends_the_connection_and_its_user_is_counte
 
 #[tokio::test]
 async fn a_library_that_compresses_sends_its_token_first_and_is_understood() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let messages = json!([json!({"token": token("alice")}).to_string(), "hello", "hello again"]);
     let visit = json!({
         "url": scene.url("/ws/inspects"), "certificate": scene.certificate(), "messages": messages, "replies": 2,

@@ -1,12 +1,11 @@
 //! Protocols whose service speaks first, or wants the first message too: what it says reaches a client that is not
 //! authenticated, and what the client says goes up as it came, once it is.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
-use postern_e2e::{Behaviour, Frame, RunningScene, Scene, Signer, json};
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::document;
+use postern_e2e::{Behaviour, Frame, RunningScene, Scene, Shared, Signer, json};
 
 fn greeting() -> Vec<Frame> {
     vec![
@@ -16,7 +15,7 @@ fn greeting() -> Vec<Frame> {
     ]
 }
 
-async fn start() -> RunningScene {
+fn scene() -> Scene {
     let provider = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
         "secret": {"env": "POSTERN_EDGE_SECRET"},
@@ -32,9 +31,9 @@ async fn start() -> RunningScene {
         .document(document(json!({"edge": provider}), json!({"first": {"auth": auth}})))
         .upstream("/ws/first/greets", Behaviour::Chatty(greets))
         .upstream("/ws/first/floods", Behaviour::Chatty(floods))
-        .start()
-        .await
 }
+
+static SCENE: Shared<RunningScene> = Shared::new(scene);
 
 fn first(token: &str) -> Frame {
     Frame::text(&format!("40{}", json!({ "token": token })))
@@ -46,7 +45,7 @@ fn good() -> Frame {
 
 #[tokio::test]
 async fn a_service_that_speaks_first_is_heard_and_then_hears_the_first_message_as_it_came() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     for size in [1, 7, 1000] {
         let mut client = scene.open("/ws/first/greets").await;
         for frame in greeting() {
@@ -66,7 +65,7 @@ async fn a_service_that_speaks_first_is_heard_and_then_hears_the_first_message_a
 
 #[tokio::test]
 async fn nothing_goes_up_of_a_client_without_a_token_however_it_was_greeted() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let cases = [
         ("no token", Frame::text("40{}"), 3000, "token_missing"),
         ("without the prefix", Frame::text(&json!({"token": "x"}).to_string()), 3000, "token_missing"),
@@ -90,7 +89,7 @@ async fn nothing_goes_up_of_a_client_without_a_token_however_it_was_greeted() {
 
 #[tokio::test]
 async fn a_greeting_is_bounded_by_bytes_and_by_time() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = scene.open("/ws/first/floods").await;
     assert_eq!(client.frame().await, Ok(Frame::binary(vec![7; 30_000])), "it is within the limit");
     assert_eq!(client.frame().await, Ok(Frame::closing(1009, "message_too_big")));

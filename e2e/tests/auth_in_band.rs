@@ -1,10 +1,9 @@
 //! Tokens that come in messages are tokens like any other: revoked, used once, and judged by keys that are fetched.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
-use postern_e2e::token::{edge_claims, jwks};
-use postern_e2e::twins::document;
+use postern_e2e::client::token::{edge_claims, jwks};
+use postern_e2e::scene::document;
 use postern_e2e::{Documents, Frame, RawClient, Request, RunningScene, Scene, Served, Signer, Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;

@@ -1,11 +1,11 @@
 //! Tokens of libraries that nobody wrote with Postern in mind, in every algorithm, verified by the host and without it.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::collections::BTreeMap;
 
-use postern_e2e::token::{edge_claims, jwks, tampered};
-use postern_e2e::twins::document;
-use postern_e2e::{Request, RunningScene, Scene, Signer, Value, json, python};
+use postern_e2e::client::python;
+use postern_e2e::client::token::{edge_claims, jwks, tampered};
+use postern_e2e::scene::document;
+use postern_e2e::{Request, RunningScene, Scene, Signer, Value, json};
 
 use jsonwebtoken::Algorithm::{self, *};
 

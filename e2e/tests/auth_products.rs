@@ -1,11 +1,12 @@
 //! docs/identity-providers.md in a real Envoy: tokens as each product makes them, by PyJWT, are let in by its policy, and
 //! refused with one thing wrong.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail anywhere")]
 
 use std::path::{Path, PathBuf};
 
-use postern_e2e::twins::{Attack, Twins, document};
-use postern_e2e::{Request, Scene, Value, json, python};
+use postern_e2e::client::python;
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair};
+use postern_e2e::{Request, Scene, Value, json};
 
 const SECRET: &str = "a secret that issuer and Envoy share, of 32 bytes or more";
 
@@ -75,12 +76,12 @@ async fn tokens_of_each_product_are_let_in_and_refused_with_one_thing_wrong() {
         let scene = Scene::new().document(whole(&said["keys"])).env("SUPABASE_JWT_SECRET", SECRET);
         scene.workers(2).plaintext()
     };
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     for (case, tokens) in cases().iter().zip(said["tokens"].as_array().expect("tokens")) {
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let (name, section) = (text(&case["name"]), name_of(&text(&case["section"])));
         let good = bearing(&section, &text(&tokens["good"]));
-        assert_eq!(twins.guarded.ask(&good).await.status, 101, "{name}");
+        assert_eq!(pair.guarded.ask(&good).await.status, 101, "{name}");
         for (wrong, token) in
             case["wrong"].as_array().expect("a list").iter().zip(tokens["wrong"].as_array().expect("a list"))
         {
@@ -92,11 +93,11 @@ async fn tokens_of_each_product_are_let_in_and_refused_with_one_thing_wrong() {
                 status: if reason == "claims_denied" { 403 } else { 401 },
                 reason: &reason,
             };
-            let response = twins.assert_refused(&attack).await;
+            let response = pair.assert_refused(&attack).await;
             let Some(detail) = wrong["detail"].as_str() else { continue };
             let instance =
                 response.json()["instance"].as_str().expect("an instance").replacen("urn:uuid:", "", 1);
-            let line = twins.guarded.envoy().logged(&instance).await.pop().expect("a line");
+            let line = pair.guarded.envoy().logged(&instance).await.pop().expect("a line");
             assert!(line.contains(&format!("cause=\"{detail}\"")), "{}: {line}", attack.name);
         }
     }

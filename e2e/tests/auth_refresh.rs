@@ -1,11 +1,10 @@
-//! A token is renewed inside the connection, and the client is told of the outcome and of the end.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+//! A token is renewed inside the connection, and the client learns of the outcome and of the end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use postern_e2e::token::{EDGE_SECRET, edge_claims, now};
-use postern_e2e::twins::document;
-use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json};
+use postern_e2e::client::token::{EDGE_SECRET, edge_claims, now};
+use postern_e2e::scene::document;
+use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Shared, Signer, Value, json};
 
 /// The provider's `clock_skew`, and the policy's `expiry_notice`, in seconds.
 const SKEW: u64 = 1;
@@ -41,10 +40,12 @@ fn configuration() -> Value {
     )
 }
 
-async fn start() -> RunningScene {
+fn scene() -> Scene {
     let scene = Scene::new().document(configuration()).workers(2).plaintext();
-    scene.upstream("/ws/renewed/recorder", Behaviour::Recorder).start().await
+    scene.upstream("/ws/renewed/recorder", Behaviour::Recorder)
 }
+
+static SCENE: Shared<RunningScene> = Shared::new(scene);
 
 fn claims(seconds: u64) -> Value {
     let mut claims = edge_claims("alice");
@@ -79,7 +80,7 @@ fn assert_accepted(frame: &Frame, seconds: u64) {
 
 #[tokio::test]
 async fn a_refresh_is_answered_and_goes_no_further() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = open(&scene, "/ws/renewed/recorder", 60).await;
     let record = scene.record(&client).await;
     client.send(refresh(&claims(300)).bytes()).await;
@@ -100,7 +101,7 @@ async fn a_refresh_is_answered_and_goes_no_further() {
 
 #[tokio::test]
 async fn on_a_busy_connection_the_answer_stands_between_two_messages() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = open(&scene, "/ws/renewed/recorder", 60).await;
     let record = scene.record(&client).await;
     for _ in 0..3 {
@@ -110,7 +111,7 @@ async fn on_a_busy_connection_the_answer_stands_between_two_messages() {
             .send([refresh(&claims(300)), Frame::text("sync").masked()].map(|frame| frame.bytes()).concat())
             .await;
         record.bytes_when(1).await;
-        assert!(client.hears_nothing_for(Duration::from_millis(700)).await, "within a message");
+        assert!(client.receives_nothing_for(Duration::from_millis(700)).await, "within a message");
         record.send([Frame::continuation("gun").bytes(), Frame::text("next").bytes()].concat());
         assert_eq!(client.frame().await, Ok(Frame::continuation("gun")));
         let (one, two) = (client.frame().await.expect("a frame"), client.frame().await.expect("a frame"));
@@ -122,7 +123,7 @@ async fn on_a_busy_connection_the_answer_stands_between_two_messages() {
 
 #[tokio::test]
 async fn a_connection_lives_and_ends_with_its_last_token() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = open(&scene, "/ws/mute", 2).await;
     let last = claims(5);
     client.send(refresh(&last).bytes()).await;
@@ -135,7 +136,7 @@ async fn a_connection_lives_and_ends_with_its_last_token() {
 
 #[tokio::test]
 async fn a_bad_refresh_ends_the_connection_on_both_sides() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let with = |key: &str, value: Value| {
         let mut claims = claims(300);
         claims[key] = value;
@@ -169,7 +170,7 @@ async fn a_bad_refresh_ends_the_connection_on_both_sides() {
 
 #[tokio::test]
 async fn notice_is_given_in_time_on_an_idle_connection() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     for by_message in [false, true] {
         let token = claims(5);
         let exp = UNIX_EPOCH + Duration::from_secs(token["exp"].as_u64().expect("a time"));
@@ -193,7 +194,7 @@ async fn notice_is_given_in_time_on_an_idle_connection() {
 
 #[tokio::test]
 async fn refreshes_count_as_messages() {
-    let scene = start().await;
+    let scene = SCENE.shared().await;
     let mut client = open(&scene, "/ws/counted", 60).await;
     for _ in 0..3 {
         client.send(refresh(&claims(300)).bytes()).await;

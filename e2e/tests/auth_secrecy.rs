@@ -1,15 +1,14 @@
 //! Secrets and tokens show up in nothing that Envoy writes or answers, whatever is refused or let in, however much the
-//! module is told to write.
+//! module is made to write.
 //!
 //! Envoy itself is another matter: at `debug` its own loggers `http`, `router` and others write whole request headers,
 //! before any filter has seen them. They stay where they are by default.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::fmt::Write;
 
-use postern_e2e::csrf::{CSRF_SECRET, mint};
-use postern_e2e::token::{EDGE_SECRET, edge_claims, now, tampered};
-use postern_e2e::twins::document;
+use postern_e2e::client::csrf::{CSRF_SECRET, mint};
+use postern_e2e::client::token::{EDGE_SECRET, edge_claims, now, tampered};
+use postern_e2e::scene::document;
 use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, json};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
@@ -57,13 +56,13 @@ fn scene() -> Scene {
         .upstream("/ws/chat/wrong", Behaviour::Answer(Answer::switching().without("Upgrade")))
 }
 
-/// All that is told by Envoy, Postern and the upstream's answers.
-struct Told {
+/// All that Envoy, Postern and the upstream's answers say.
+struct Transcript {
     scene: RunningScene,
     said: String,
 }
 
-impl Told {
+impl Transcript {
     async fn start() -> Self {
         let scene = scene().start().await;
         let mut admin =
@@ -84,7 +83,7 @@ impl Told {
         response.status
     }
 
-    /// All of it, with what Envoy's admin interface and log have to say; it is told why each of `reasons` was.
+    /// All of it, with what Envoy's admin interface and log have to say; it says of each of `reasons` why.
     async fn whole(mut self, reasons: &[&str]) -> String {
         for page in ["/stats", "/config_dump", "/clusters", "/server_info"] {
             self.said.push_str(&self.scene.envoy().ask_admin(page).await.text());
@@ -99,18 +98,18 @@ impl Told {
     }
 }
 
-/// What must not be told of a token: its parts but for the header, which all tokens share.
-fn assert_untold(said: &str, tokens: &[String]) {
+/// The secrets of a token: its parts but for the header, which all tokens share.
+fn assert_absent(said: &str, tokens: &[String]) {
     let parts = tokens.iter().flat_map(|token| token.split('.').skip(1)).filter(|part| part.len() > 8);
     for secret in parts.chain([EDGE_SECRET, CSRF_SECRET, SID, OTHER_SID]) {
-        let told = said.lines().find(|line| line.contains(secret));
-        assert_eq!(told, None, "{secret} is told");
+        let shown = said.lines().find(|line| line.contains(secret));
+        assert_eq!(shown, None, "{secret} shows");
     }
 }
 
 #[tokio::test]
 async fn tokens_and_secrets_are_in_no_log_no_metric_and_no_answer() {
-    let mut told = Told::start().await;
+    let mut transcript = Transcript::start().await;
     let signer = Signer::edge();
     let with = |claim: &str, value: serde_json::Value| {
         let mut claims = edge_claims("alice");
@@ -144,11 +143,11 @@ async fn tokens_and_secrets_are_in_no_log_no_metric_and_no_answer() {
                     .header("Authorization", format!("Bearer {good}")),
             ];
             for request in requests {
-                told.ask(&request).await;
+                transcript.ask(&request).await;
             }
         }
-        told.ask(&Request::upgrade(&format!("/elsewhere?access_token={token}"))).await;
-        told.ask(&Request::get(&format!("/ws/both?access_token={token}"))).await;
+        transcript.ask(&Request::upgrade(&format!("/elsewhere?access_token={token}"))).await;
+        transcript.ask(&Request::get(&format!("/ws/both?access_token={token}"))).await;
     }
     let reasons = [
         "token_expired",
@@ -163,12 +162,12 @@ async fn tokens_and_secrets_are_in_no_log_no_metric_and_no_answer() {
         "upgrade_required",
         "upstream_handshake_invalid",
     ];
-    assert_untold(&told.whole(&reasons).await, &tokens);
+    assert_absent(&transcript.whole(&reasons).await, &tokens);
 }
 
 #[tokio::test]
 async fn csrf_tokens_sessions_and_their_secret_are_in_no_log_no_metric_and_no_answer() {
-    let mut told = Told::start().await;
+    let mut transcript = Transcript::start().await;
     let good = mint(CSRF_SECRET, SID, now());
     let tokens = [
         good.clone(),
@@ -193,7 +192,7 @@ async fn csrf_tokens_sessions_and_their_secret_are_in_no_log_no_metric_and_no_an
                 Request::upgrade("/ws/item").header(PROTOCOL, format!("csrf.{token}, chat, csrf.{good}")),
             ];
             for request in requests {
-                statuses.push(told.ask(&request.header("Cookie", cookies)).await);
+                statuses.push(transcript.ask(&request.header("Cookie", cookies)).await);
             }
         }
     }
@@ -202,20 +201,21 @@ async fn csrf_tokens_sessions_and_their_secret_are_in_no_log_no_metric_and_no_an
         2,
         "the good one, in both its places"
     );
-    // A token that is issued is told to the page, and to nobody else.
+    // A token that is issued is shown to the page, and to nobody else.
     let request = Request::get("/ws/query/page").header("Cookie", &sid);
-    let response = told.scene.ask(&request).await;
+    let response = transcript.scene.ask(&request).await;
     let cookie = response.header("set-cookie").expect("a token");
     let issued = cookie.split(['=', ';']).nth(1).expect("a value").to_owned();
-    told.said.push_str(&told.scene.access_line(request.case()).await.to_string());
-    let said = told.whole(&["csrf_invalid", "no_policy", "upgrade_required", "malformed_handshake"]).await;
-    assert_untold(&said, &tokens);
-    assert_untold(&said, &[issued]);
+    transcript.said.push_str(&transcript.scene.access_line(request.case()).await.to_string());
+    let said =
+        transcript.whole(&["csrf_invalid", "no_policy", "upgrade_required", "malformed_handshake"]).await;
+    assert_absent(&said, &tokens);
+    assert_absent(&said, &[issued]);
 }
 
 #[tokio::test]
 async fn tokens_in_messages_are_in_no_log_no_metric_and_no_answer() {
-    let mut told = Told::start().await;
+    let mut transcript = Transcript::start().await;
     let signer = Signer::edge();
     let (mut expired, mut poor) = (edge_claims("alice"), edge_claims("alice"));
     expired["exp"] = json!(1_000_000_000);
@@ -224,14 +224,14 @@ async fn tokens_in_messages_are_in_no_log_no_metric_and_no_answer() {
     let tokens = [good.clone(), signer.mint(&expired), signer.mint(&poor), tampered::signature(&good)];
     for token in &tokens {
         let message = Frame::text(&json!({ "token": token }).to_string()).masked().bytes();
-        let mut client = told.scene.open("/ws/inside").await;
+        let mut client = transcript.scene.open("/ws/inside").await;
         client.send(&message).await;
         // As a first message, and where that is good, as a refresh, which is answered.
         let _ = client.try_send(&message).await;
         let said = client.frame().await.expect("a Close or an answer");
-        told.said.push_str(&String::from_utf8_lossy(&said.payload));
+        transcript.said.push_str(&String::from_utf8_lossy(&said.payload));
     }
-    assert!(told.said.contains("token_accepted"), "{}", told.said);
-    let said = told.whole(&["token_expired", "claims_denied", "token_invalid"]).await;
-    assert_untold(&said, &tokens);
+    assert!(transcript.said.contains("token_accepted"), "{}", transcript.said);
+    let said = transcript.whole(&["token_expired", "claims_denied", "token_invalid"]).await;
+    assert_absent(&said, &tokens);
 }

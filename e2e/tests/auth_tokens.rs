@@ -1,8 +1,10 @@
 //! Which tokens are good (RFC 7519, RFC 8725), under every kind of key.
 
-use postern_e2e::token::{edge_claims, jwks, now, tampered};
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Signer, Twins, Value, json};
+use std::sync::LazyLock;
+
+use postern_e2e::client::token::{edge_claims, jwks, now, tampered};
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Scene, Shared, Signer, Value, json};
 
 const ISSUER: &str = "https://auth.example.com/";
 
@@ -32,11 +34,39 @@ fn claims(changes: Value) -> Value {
     Value::Object(claims)
 }
 
+/// The issuer's keys.
+static SIGNERS: LazyLock<[Signer; 3]> =
+    LazyLock::new(|| [Signer::rs256("r"), Signer::es256("e"), Signer::eddsa("d")]);
+
+fn scene() -> Scene {
+    let set = jwks(&SIGNERS.each_ref());
+    let provider = |algorithms: Value| {
+        let mut provider = json!({"issuer": ISSUER, "audiences": ["chat"], "jwks": {"inline": set}});
+        if !algorithms.is_null() {
+            provider["algorithms"] = algorithms;
+        }
+        provider
+    };
+    let mut text = provider(json!(null));
+    text["jwks"]["inline"] = json!(set.to_string());
+    let providers = json!({
+        "main": provider(json!(null)), "text": text, "rsa": provider(json!(["RS256"])), "edge": edge(),
+    });
+    let policies = json!({
+        "edge": auth(json!(["edge"])),
+        "main": auth(json!(["main"])),
+        "text": auth(json!(["text"])),
+        "rsa": auth(json!(["rsa"])),
+        "both": auth(json!(["edge", "main"])),
+    });
+    Scene::new().document(document(providers, policies))
+}
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
 #[tokio::test]
 async fn a_token_that_does_not_prove_all_that_is_asked_is_refused() {
-    let scene =
-        || Scene::new().document(document(json!({"edge": edge()}), json!({"edge": auth(json!(["edge"]))})));
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let good = Signer::edge().mint(&claims(json!({})));
     let minted = |changes| Signer::edge().mint(&claims(changes));
     let payload = r#"{"iss":"edge","aud":"chat","sub":"a","sub":"b","scope":"chat","exp":99999999999}"#;
@@ -76,7 +106,7 @@ async fn a_token_that_does_not_prove_all_that_is_asked_is_refused() {
     ];
     for (name, token, reason) in cases {
         let (request, policy) = (bearing("edge", &token), "edge");
-        twins.assert_refused(&Attack { name, request, policy, status: 401, reason }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 401, reason }).await;
     }
     let lenient = [
         ("as it should be", minted(json!({}))),
@@ -86,38 +116,19 @@ async fn a_token_that_does_not_prove_all_that_is_asked_is_refused() {
         ("no subject", minted(json!({"sub": null}))),
     ];
     for (name, token) in lenient {
-        assert_eq!(twins.guarded.ask(&bearing("edge", &token)).await.status, 101, "{name}");
+        assert_eq!(pair.guarded.ask(&bearing("edge", &token)).await.status, 101, "{name}");
     }
 }
 
 #[tokio::test]
 async fn each_algorithm_is_verified_against_a_key_set_written_into_the_policy() {
-    let signers = [Signer::rs256("r"), Signer::es256("e"), Signer::eddsa("d")];
-    let set = jwks(&[&signers[0], &signers[1], &signers[2]]);
+    let (pair, signers) = (PAIR.alone().await, &*SIGNERS);
     let stranger = [Signer::rs256("r"), Signer::es256("e"), Signer::eddsa("d")];
-    let provider = |algorithms: Value| {
-        let mut provider = json!({"issuer": ISSUER, "audiences": ["chat"], "jwks": {"inline": set}});
-        if !algorithms.is_null() {
-            provider["algorithms"] = algorithms;
-        }
-        provider
-    };
-    let mut text = provider(json!(null));
-    text["jwks"]["inline"] = json!(set.to_string());
-    let providers = json!({"main": provider(json!(null)), "text": text, "rsa": provider(json!(["RS256"])), "edge": edge()});
-    let policies = json!({
-        "main": auth(json!(["main"])),
-        "text": auth(json!(["text"])),
-        "rsa": auth(json!(["rsa"])),
-        "both": auth(json!(["edge", "main"])),
-    });
-    let scene = || Scene::new().document(document(providers.clone(), policies.clone()));
-    let twins = Twins::start(scene).await;
     let good = claims(json!({"iss": ISSUER}));
 
     for (signer, stranger) in signers.iter().zip(&stranger) {
         for policy in ["main", "text", "both"] {
-            let response = twins.guarded.ask(&bearing(policy, &signer.mint(&good))).await;
+            let response = pair.guarded.ask(&bearing(policy, &signer.mint(&good))).await;
             assert_eq!(response.status, 101, "{signer:?} under {policy}: {}", response.text());
         }
         let token = signer.mint(&good);
@@ -130,8 +141,7 @@ async fn each_algorithm_is_verified_against_a_key_set_written_into_the_policy() 
         ];
         for (name, token) in cases {
             let (request, policy) = (bearing("main", &token), "main");
-            twins
-                .assert_refused(&Attack { name, request, policy, status: 401, reason: "token_invalid" })
+            pair.assert_refused(&Attack { name, request, policy, status: 401, reason: "token_invalid" })
                 .await;
         }
     }
@@ -149,10 +159,10 @@ async fn each_algorithm_is_verified_against_a_key_set_written_into_the_policy() 
     ];
     for (name, policy, token) in confused {
         let request = bearing(policy, &token);
-        twins.assert_refused(&Attack { name, request, policy, status: 401, reason: "token_invalid" }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 401, reason: "token_invalid" }).await;
     }
     assert_eq!(
-        twins.guarded.ask(&bearing("both", &Signer::edge().mint(&claims(json!({}))))).await.status,
+        pair.guarded.ask(&bearing("both", &Signer::edge().mint(&claims(json!({}))))).await.status,
         101
     );
 }

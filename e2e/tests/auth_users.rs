@@ -1,9 +1,8 @@
 //! Who the user is: by the claim that the provider names, and never the same one by two providers.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
-use postern_e2e::token::{EDGE_SECRET, edge_claims};
-use postern_e2e::twins::document;
-use postern_e2e::{Documents, Frame, Request, RunningScene, Scene, Served, Signer, Value, json};
+use postern_e2e::client::token::{EDGE_SECRET, edge_claims};
+use postern_e2e::scene::document;
+use postern_e2e::{Documents, Frame, Request, RunningScene, Scene, Served, Shared, Signer, Value, json};
 
 const REVOKED: &str = "/revoked.json";
 
@@ -24,6 +23,8 @@ fn scene() -> Scene {
     let providers = json!({"edge": provider("HS256"), "twin": provider("HS512")});
     Scene::new().document(document(providers, policies)).workers(2).plaintext()
 }
+
+static SCENE: Shared<RunningScene> = Shared::new(scene);
 
 fn claims(user: Option<&str>, more: Value) -> Value {
     let mut claims = edge_claims("somebody");
@@ -49,7 +50,7 @@ async fn outcome(scene: &RunningScene, request: &Request) -> (u16, Option<String
 
 #[tokio::test]
 async fn a_user_is_counted_by_the_claim_of_his_provider_and_without_it_by_address() {
-    let scene = scene().start().await;
+    let scene = SCENE.shared().await;
     let first = (101, None);
     let again = (429, Some("handshake_rate".to_owned()));
     let (edge, twin) = (Signer::edge(), twin());
@@ -72,7 +73,7 @@ async fn a_user_is_counted_by_the_claim_of_his_provider_and_without_it_by_addres
 
 #[tokio::test]
 async fn a_connection_is_renewed_for_the_same_user_of_the_same_provider_only() {
-    let scene = scene().start().await;
+    let scene = SCENE.shared().await;
     let renewed = async |signer: &Signer, claims: &Value| {
         let own = bearing("/ws/renewed", &Signer::edge(), &self::claims(Some("alice"), json!({})));
         let mut client = scene.open_with(&own).await;

@@ -1,14 +1,8 @@
 //! A client that does not read what it is sent, on a real Envoy.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test may fail anywhere"
-)]
 
 use std::time::Duration;
 
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::{Frame, Scene, json};
 
 const MIB: usize = 1 << 20;

@@ -1,8 +1,7 @@
 //! A real browser against the shipped policy: what its WebSocket API lets a page see.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
-use postern_e2e::browser::Page;
-use postern_e2e::token::edge_claims;
+use postern_e2e::client::browser::Page;
+use postern_e2e::client::token::edge_claims;
 use postern_e2e::{Answer, Behaviour, RunningScene, Scene, Signer, json};
 
 /// The shipped example, with one more origin for `chat`.
@@ -14,7 +13,7 @@ fn example_with_origin(origin: String) -> Scene {
     })
 }
 
-/// The case id of all that the access log of [`logged`] tells, since a page cannot name its requests.
+/// The case id of every line in the access log of [`logged`], since a page cannot name its requests.
 const SOCKET: &str = "the socket of a page";
 
 fn logged(scene: Scene) -> Scene {
@@ -83,8 +82,14 @@ async fn a_page_that_offers_nothing_but_its_token_talks_too() {
     assert_eq!((&seen["opened"], &seen["code"]), (&json!(false), &json!(1006)), "{seen}");
 }
 
-/// What Postern itself says of the one socket of a page: metrics, labelled `labels` beside the policy, and access log.
-async fn assert_told(scene: &RunningScene, metric: &str, labels: &[(&str, &str)], reason: &str) {
+/// Asserts what Postern itself says of the one socket of a page: metrics, labelled `labels` beside the policy, and
+/// access log.
+async fn assert_counted_and_logged(
+    scene: &RunningScene,
+    metric: &str,
+    labels: &[(&str, &str)],
+    reason: &str,
+) {
     let labels = [&[("policy", "chat"), ("reason", reason)], labels].concat();
     assert_eq!(scene.envoy().stats().await.sum(metric, &labels), 1.0, "{metric}{labels:?}");
     assert_eq!(scene.access_line(SOCKET).await["reason"], reason);
@@ -103,7 +108,7 @@ async fn a_page_of_another_site_is_not_let_in_with_a_good_token_either_but_for_p
     let seen = page.run(&script(&scene)).await;
     assert_eq!((&seen["opened"], &seen["code"]), (&json!(false), &json!(1006)), "{seen}");
     assert!(scene.upstream().records().is_empty());
-    assert_told(&scene, "postern_handshakes", &[("result", "refused")], "origin_denied").await;
+    assert_counted_and_logged(&scene, "postern_handshakes", &[("result", "refused")], "origin_denied").await;
 
     let Some(page) = Page::at("evil.example").await else { return };
     let bare = Scene::new().bare().start().await;
@@ -130,7 +135,7 @@ async fn a_message_over_the_limit_shows_the_page_code_and_reason_and_is_served_b
     let close = record.close().await;
     assert_eq!((close.code(), close.reason()), (Some(1009), "frame_too_big".to_owned()));
     assert_eq!(record.messages(), Vec::<Vec<u8>>::new());
-    assert_told(&scene, "postern_closes", &[], "frame_too_big").await;
+    assert_counted_and_logged(&scene, "postern_closes", &[], "frame_too_big").await;
 
     let Some(page) = Page::at("app.example.com").await else { return };
     let bare = Scene::new().bare().start().await;

@@ -1,21 +1,16 @@
 //! Envoy on what `postern check` says: it loads every document that is its own, refuses an evil Origin where the document
-//! is sound, and lets it in where the document is told to let requests past Postern.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may fail anywhere"
-)]
+//! is sound, and lets it in where the document is said to let requests past Postern.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use postern_e2e::bootstrap::wasm_module;
-use postern_e2e::checked::{Checked, Surroundings, cluster, documents};
-use postern_e2e::{Envoy, Frame, RawClient, Request, Upstream, Value, envoy, json, place};
+use postern_e2e::environment;
+use postern_e2e::scene::bootstrap::wasm_module;
+use postern_e2e::scene::checked::{Checked, Surroundings, cluster, documents};
+use postern_e2e::scene::envoy;
+use postern_e2e::{Envoy, Frame, RawClient, Request, Upstream, Value, json};
 use tempfile::TempDir;
 
 /// Loads at once, and takes whatever policies it is given: they are not what is loaded here.
@@ -54,7 +49,7 @@ impl Files {
 #[tokio::test]
 async fn envoy_loads_every_document_that_is_its_own() {
     let files = Files::new();
-    let service = SocketAddr::from((place::current().own(), 1));
+    let service = SocketAddr::from((environment::current().own(), 1));
     let surroundings = Surroundings { module: &files.idle_module, service, discovered: &files.discovered };
     let documents = documents();
     assert!(documents.len() > 60, "{}", documents.len());
@@ -146,7 +141,7 @@ enum Outcome {
 }
 
 fn anywhere() -> Value {
-    json!({"socket_address": {"address": place::current().envoy().to_string(), "port_value": 0}})
+    json!({"socket_address": {"address": environment::current().envoy().to_string(), "port_value": 0}})
 }
 
 async fn start(path: &Path, bootstrap: &str) -> Envoy {
@@ -175,9 +170,9 @@ async fn judge(document: &Checked, running: &Running, address: SocketAddr) {
     let name = &document.name;
     assert_eq!(running.ask(address, EVIL).await, Outcome::Refused(403), "{name}: an evil Origin");
     let expected = match () {
-        () if document.is_told(HOLDS) => Outcome::Held,
-        () if document.is_told("unless its discovered route has") => Outcome::Refused(404),
-        () if document.is_told("upgrade_configs: has no `websocket`") => Outcome::Refused(403),
+        () if document.prints(HOLDS) => Outcome::Held,
+        () if document.prints("unless its discovered route has") => Outcome::Refused(404),
+        () if document.prints("upgrade_configs: has no `websocket`") => Outcome::Refused(403),
         () => Outcome::Echoed,
     };
     assert_eq!(running.ask(address, GOOD).await, expected, "{name}: a good Origin");
@@ -193,18 +188,18 @@ async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
         "stands in for Postern until",
         "passes Postern unjudged",
     ];
-    let told: Vec<Checked> = documents()
+    let named: Vec<Checked> = documents()
         .into_iter()
-        .filter(|document| bypasses.iter().any(|words| document.is_told(words)))
+        .filter(|document| bypasses.iter().any(|words| document.prints(words)))
         // An upgrade to something else is not what is asked for here.
         .filter(|document| {
             document.name != "upgrade_filters_of_another_upgrade" && !is_only_in_yaml(document)
         })
         .collect();
-    assert!(told.len() > 8, "{}", told.len());
-    let running = Running::start(&told).await;
+    assert!(named.len() > 8, "{}", named.len());
+    let running = Running::start(&named).await;
     let addresses = running.addresses().await;
-    for Checked { name, .. } in &told {
+    for Checked { name, .. } in &named {
         assert_eq!(running.ask(addresses[name], EVIL).await, Outcome::Echoed, "{name}");
     }
 }
@@ -212,14 +207,14 @@ async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
 #[tokio::test]
 async fn metadata_that_is_told_to_have_no_effect_has_none() {
     // On a route it would name a policy that is not there, and everything would be answered with 503.
-    let told: Vec<Checked> = documents()
+    let named: Vec<Checked> = documents()
         .into_iter()
-        .filter(|document| document.is_whole() && document.is_told("filter_metadata.postern: "))
+        .filter(|document| document.is_whole() && document.prints("filter_metadata.postern: "))
         .collect();
-    assert!(told.len() > 6, "{}", told.len());
-    let running = Running::start(&told).await;
+    assert!(named.len() > 6, "{}", named.len());
+    let running = Running::start(&named).await;
     let addresses = running.addresses().await;
-    for Checked { name, .. } in &told {
+    for Checked { name, .. } in &named {
         assert_eq!(running.ask(addresses[name], EVIL).await, Outcome::Refused(403), "{name}: an evil Origin");
         assert_eq!(running.ask(addresses[name], GOOD).await, Outcome::Echoed, "{name}: a good Origin");
     }
@@ -237,7 +232,7 @@ async fn run_as_yaml(name: &str) -> Running {
     let module = wasm_module().unwrap_or_else(|error| panic!("{error}"));
     let service = upstream.address();
     let text = document.text(&Surroundings { module: &module, service, discovered: &files.discovered });
-    let envoy_address = place::current().envoy();
+    let envoy_address = environment::current().envoy();
     let text = text
         .replace("address: 127.0.0.1, port_value: 0", &format!("address: {envoy_address}, port_value: 0"));
     let admin = json!({"address": anywhere()});

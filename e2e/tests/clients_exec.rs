@@ -1,12 +1,11 @@
 //! WebSockets as Kubernetes has them for `exec` and `port-forward`: frames with the byte of a channel, the token among the
 //! subprotocols, in base64url, as its browsers offer it, and subprotocols that look like no other.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use postern_e2e::python::{self, Service};
-use postern_e2e::token::{edge_claims, tampered};
-use postern_e2e::twins::document;
+use postern_e2e::client::python::{self, Service};
+use postern_e2e::client::token::{edge_claims, tampered};
+use postern_e2e::scene::document;
 use postern_e2e::{Frame, Request, RunningScene, Scene, Signer, Value, json};
 
 const CHANNELS: &str = "v5.channel.k8s.io";
@@ -115,20 +114,23 @@ async fn an_older_version_of_the_channels_is_refused_where_it_is_not_allowed() {
 /// Its frames are those of SPDY, so whoever may speak it reaches any port of what is behind it.
 #[tokio::test]
 async fn a_port_is_forwarded_only_where_the_policy_says_so_in_full() {
-    let none = json!({"auth": "none", "subprotocols": {}});
-    let written = json!({"auth": "none", "subprotocols": {"allow": [PORT_FORWARD]}});
-    let other = json!({"auth": "none", "subprotocols": {"allow": [CHANNELS]}});
-    let request = || Request::upgrade("/ws/exec").header("Sec-WebSocket-Protocol", PORT_FORWARD);
-    for (name, policy) in [("by default", none), ("with others allowed", other)] {
-        let scene = scene(policy).start().await;
-        let response = scene.ask(&request()).await;
+    let policies = json!({
+        "default": {}, "other": {"subprotocols": {"allow": [CHANNELS]}},
+        "written": {"subprotocols": {"allow": [PORT_FORWARD]}},
+    });
+    let scene = Scene::new().document(document(json!({}), policies)).start().await;
+    let request = |policy: &str| {
+        Request::upgrade(&format!("/ws/{policy}")).header("Sec-WebSocket-Protocol", PORT_FORWARD)
+    };
+    for policy in ["default", "other"] {
+        let request = request(policy);
+        let response = scene.ask(&request).await;
         let seen = (response.status, response.reason());
-        assert_eq!(seen, (403, Some("subprotocol_denied".to_owned())), "{name}");
-        assert!(scene.upstream().records().is_empty(), "{name}");
+        assert_eq!(seen, (403, Some("subprotocol_denied".to_owned())), "{policy}");
+        assert!(!scene.upstream().has_seen(request.case()), "{policy}");
     }
-    let scene = scene(written).start().await;
     let mut client = scene.connect().await;
-    let response = client.ask(&request()).await;
+    let response = client.ask(&request("written")).await;
     assert_eq!(response.status, 101, "{}", response.text());
     assert_eq!(response.header("sec-websocket-protocol").as_deref(), Some(PORT_FORWARD));
     // A SYN_STREAM of SPDY.

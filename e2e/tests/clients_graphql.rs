@@ -1,10 +1,9 @@
 //! GraphQL over WebSockets (graphql-transport-ws): the library `gql`, and a service of `graphql-core` that waits for its
 //! connection_init, in which the token is.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
-use postern_e2e::python::{self, Service};
-use postern_e2e::token::{edge_claims, tampered};
-use postern_e2e::twins::document;
+use postern_e2e::client::python::{self, Service};
+use postern_e2e::client::token::{edge_claims, tampered};
+use postern_e2e::scene::document;
 use postern_e2e::{RunningScene, Scene, Signer, Value, json};
 
 async fn service() -> Option<Service> {

@@ -1,18 +1,18 @@
 //! MQTT over WebSockets: paho-mqtt, whose answers to Pings have no mask, and mosquitto.
 //!
 //! `POSTERN_MQTT_IDLE_SECONDS` has a client idle for so long under the default `liveness` besides.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail anywhere")]
-#![allow(clippy::print_stdout, reason = "how long a client idled is worth seeing")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use postern_e2e::client::python;
 use postern_e2e::deadline::{PATIENCE, eventually, within};
+use postern_e2e::environment;
 use postern_e2e::frames::opcode;
 use postern_e2e::not_run::not_run;
-use postern_e2e::{Behaviour, Frame, RunningScene, Scene, Value, json, place, python};
+use postern_e2e::{Behaviour, Frame, RunningScene, Scene, Value, json};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
@@ -35,7 +35,7 @@ impl Broker {
         };
         // It cannot be told to take any free port, and another process may take the one that was free.
         for _ in 0..10 {
-            let address = place::listener().await.local_addr().expect("the port just bound");
+            let address = environment::listener().await.local_addr().expect("the port just bound");
             if let Some(broker) = Self::start_at(&program, address).await {
                 return Some(broker);
             }
@@ -83,7 +83,7 @@ fn find() -> Option<PathBuf> {
 /// What the client saw that idled for so long; `None` when there is no such client on this machine.
 async fn visit(scene: &RunningScene, idle: Duration) -> Option<Value> {
     let options = json!({
-        "host": place::current().host(), "port": scene.port(), "path": "/ws/mqtt",
+        "host": environment::current().host(), "port": scene.port(), "path": "/ws/mqtt",
         "certificate": scene.certificate(), "idle": idle.as_secs(),
     });
     let script = include_str!("python/mqtt_client.py");
@@ -94,7 +94,7 @@ async fn visit(scene: &RunningScene, idle: Duration) -> Option<Value> {
 
 /// The client says where it goes to when it is asked where it comes from.
 fn policy(liveness: &Value) -> Value {
-    let own = format!("https://{}:*", place::current().host());
+    let own = format!("https://{}:*", environment::current().host());
     json!({
         "origins": {"allow": [own], "missing": "deny"}, "subprotocols": {"allow": ["mqtt"], "require": true},
         "messages": {"types": ["binary"]}, "liveness": liveness,

@@ -1,11 +1,11 @@
 //! Socket.IO over WebSockets: python-socketio, client and service. The service speaks first; the client's token is in a
 //! header, or in the packet that connects, `40{"token":"…"}`.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
-use postern_e2e::python::{self, Service};
-use postern_e2e::token::{edge_claims, tampered};
-use postern_e2e::twins::document;
-use postern_e2e::{RunningScene, Scene, Signer, Value, json, place};
+use postern_e2e::client::python::{self, Service};
+use postern_e2e::client::token::{edge_claims, tampered};
+use postern_e2e::environment;
+use postern_e2e::scene::document;
+use postern_e2e::{RunningScene, Scene, Signer, Value, json};
 
 async fn service() -> Option<Service> {
     python::serve(include_str!("python/socketio_server.py")).await
@@ -32,7 +32,8 @@ fn scene(service: &Service, from: Value, keep_token: bool) -> Scene {
         "providers": ["edge"], "from": [from], "keep_token": keep_token, "forward": {"x-user-id": "sub"},
         "first_message_timeout": "3s",
     });
-    let origins = json!({"allow": [format!("http://{}:*", place::current().host())], "missing": "deny"});
+    let origins =
+        json!({"allow": [format!("http://{}:*", environment::current().host())], "missing": "deny"});
     let policy = json!({"origins": origins, "auth": auth, "upgrade_only": true});
     let mut whole = document(json!({"edge": provider}), json!({"socketio": policy}));
     whole["routes"] = json!([{"match": {"path_prefix": "/socket.io"}, "policy": "socketio"}]);

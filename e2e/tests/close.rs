@@ -1,9 +1,9 @@
 //! How WebSockets end under Postern: in order where both sides take part, and in time where one does not.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
-use postern_e2e::{Behaviour, Frame, RawClient, RunningScene, Scene, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Behaviour, ControlPair, Frame, RawClient, RunningScene, Scene, Shared, json};
 use tokio::time::Instant;
 
 /// The policy's `close_timeout`.
@@ -18,10 +18,20 @@ const DELAYED_CLOSE: Duration = Duration::from_secs(1);
 /// Long enough for bytes that should not come to come.
 const QUIET: Duration = Duration::from_millis(300);
 
-async fn start(scene: Scene) -> RunningScene {
+/// Policies alike: under some a test counts what no other test may.
+fn scene() -> Scene {
     let policy = json!({"liveness": {"close_timeout": "1s"}});
-    scene.policy(policy).plaintext().upstream("/ws/silent", Behaviour::Silent).start().await
+    Scene::new()
+        .document(document(
+            json!({}),
+            json!({"silent": policy, "chat": policy, "polite": policy, "counted": policy}),
+        ))
+        .plaintext()
+        .upstream("/ws/silent", Behaviour::Silent)
+        .upstream("/ws/counted/silent", Behaviour::Silent)
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 /// A frame that ends the connection with 1002.
 fn offence() -> Vec<u8> {
@@ -45,7 +55,8 @@ async fn assert_cut_in_time(scene: &RunningScene, client: &mut RawClient, since:
 
 #[tokio::test]
 async fn a_close_of_the_client_and_its_answer_pass_as_they_are() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let closes = [
         Frame::closing(1000, "bye"),
         Frame::closing(4999, "Größe"),
@@ -53,18 +64,19 @@ async fn a_close_of_the_client_and_its_answer_pass_as_they_are() {
         Frame::closing(3000, ""),
     ];
     for close in closes {
-        let mut client = scene.open("/ws/chat").await;
+        let mut client = scene.open("/ws/polite").await;
         client.send(close.clone().masked().bytes()).await;
         assert_eq!(client.rest().await.0, close.bytes());
         assert_eq!(scene.record(&client).await.bytes(), close.masked().bytes());
         assert_eq!(scene.access_line(client.case()).await["reason"], json!(null));
     }
-    assert_eq!(scene.envoy().stats().await.sum("postern_closes", &[]), 0.0);
+    assert_eq!(scene.envoy().stats().await.sum("postern_closes", &[("policy", "polite")]), 0.0);
 }
 
 #[tokio::test]
 async fn a_close_of_the_upstream_and_its_answer_pass_as_they_are() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let close = Frame::closing(1001, "going away");
     let mut client = scene.open("/ws/silent").await;
     let record = scene.record(&client).await;
@@ -80,7 +92,8 @@ async fn a_close_of_the_upstream_and_its_answer_pass_as_they_are() {
 async fn nothing_passes_behind_a_close_of_the_client() {
     let close = Frame::closing(1000, "").masked().bytes();
     let smuggled = Frame::text("smuggled").masked().bytes();
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.open("/ws/silent").await;
     client.send([&close[..], &smuggled].concat()).await;
     let record = scene.record(&client).await;
@@ -89,7 +102,7 @@ async fn nothing_passes_behind_a_close_of_the_client() {
     record.ended().await;
     assert_eq!(record.bytes(), close);
 
-    let bare = start(Scene::new().bare()).await;
+    let bare = &pair.bare;
     let mut client = bare.open("/ws/silent").await;
     let attack = [close, smuggled].concat();
     client.send(&attack).await;
@@ -100,7 +113,8 @@ async fn nothing_passes_behind_a_close_of_the_client() {
 async fn nothing_passes_behind_a_close_of_the_upstream() {
     let close = Frame::closing(1000, "").bytes();
     let attack = [&close[..], &Frame::text("behind").bytes()].concat();
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.open("/ws/silent").await;
     let record = scene.record(&client).await;
     record.send(&attack);
@@ -108,7 +122,7 @@ async fn nothing_passes_behind_a_close_of_the_upstream() {
     record.send(&attack);
     assert_eq!(client.rest().await.0, b"");
 
-    let bare = start(Scene::new().bare()).await;
+    let bare = &pair.bare;
     let mut client = bare.open("/ws/silent").await;
     bare.record(&client).await.send(&attack);
     assert_eq!(client.bytes(attack.len()).await, Ok(attack));
@@ -116,7 +130,8 @@ async fn nothing_passes_behind_a_close_of_the_upstream() {
 
 #[tokio::test]
 async fn a_frame_of_the_upstream_is_finished_before_the_verdict_on_the_client() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.open("/ws/silent").await;
     let record = scene.record(&client).await;
     let frame = Frame::text("a frame in two halves").bytes();
@@ -127,7 +142,7 @@ async fn a_frame_of_the_upstream_is_finished_before_the_verdict_on_the_client() 
     client.send(offence()).await;
     let close = record.close().await;
     assert_eq!((close.code(), close.reason()), (Some(1002), "protocol_error".to_owned()));
-    assert!(client.hears_nothing_for(QUIET).await, "something stands in the middle of a frame");
+    assert!(client.receives_nothing_for(QUIET).await, "something stands in the middle of a frame");
 
     record.send([second, &Frame::text("too late").bytes()].concat());
     let rest = [second, &verdict().bytes()].concat();
@@ -136,54 +151,58 @@ async fn a_frame_of_the_upstream_is_finished_before_the_verdict_on_the_client() 
 
 #[tokio::test]
 async fn a_verdict_reaches_the_client_of_an_upstream_that_never_spoke_and_the_rest_is_cut_in_time() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.open("/ws/silent").await;
     let since = Instant::now();
     client.send(offence()).await;
     assert_eq!(client.frame().await, Ok(verdict()));
     assert!(since.elapsed() < CLOSE_TIMEOUT, "the verdict came with the cut");
-    assert_cut_in_time(&scene, &mut client, since).await;
+    assert_cut_in_time(scene, &mut client, since).await;
 }
 
 #[tokio::test]
 async fn an_upstream_that_has_fallen_silent_cannot_keep_an_offender_connected() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.open("/ws/silent").await;
     scene.record(&client).await.send(Frame::text("the last word").bytes());
     assert_eq!(client.frame().await, Ok(Frame::text("the last word")));
     let since = Instant::now();
     client.send(offence()).await;
-    assert_cut_in_time(&scene, &mut client, since).await;
+    assert_cut_in_time(scene, &mut client, since).await;
     assert_eq!(scene.access_line(client.case()).await["reason"], "protocol_error");
 }
 
 #[tokio::test]
 async fn whoever_does_not_answer_a_close_is_cut_in_time_and_not_before() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     // The client does not answer the upstream's.
     let mut client = scene.open("/ws/silent").await;
     let since = Instant::now();
     scene.record(&client).await.send(Frame::closing(1001, "").bytes());
     assert_eq!(client.frame().await, Ok(Frame::closing(1001, "")));
-    assert_cut_in_time(&scene, &mut client, since).await;
+    assert_cut_in_time(scene, &mut client, since).await;
 
     // The upstream does not answer the client's.
     let mut client = scene.open("/ws/silent").await;
     let since = Instant::now();
     client.send(Frame::closing(1000, "").masked().bytes()).await;
-    assert_cut_in_time(&scene, &mut client, since).await;
+    assert_cut_in_time(scene, &mut client, since).await;
 
     // Envoy alone waits for both.
-    let bare = start(Scene::new().bare()).await;
+    let bare = &pair.bare;
     let mut client = bare.open("/ws/silent").await;
     client.send(Frame::closing(1000, "").masked().bytes()).await;
     bare.record(&client).await.close().await;
-    assert!(client.hears_nothing_for(CLOSE_TIMEOUT + LATE).await);
+    assert!(client.receives_nothing_for(CLOSE_TIMEOUT + LATE).await);
 }
 
 #[tokio::test]
 async fn a_client_that_goes_without_a_close_takes_its_upstream_along() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let client = scene.open("/ws/silent").await;
     let record = scene.record(&client).await;
     drop(client);
@@ -193,7 +212,8 @@ async fn a_client_that_goes_without_a_close_takes_its_upstream_along() {
 
 #[tokio::test]
 async fn an_upstream_that_goes_without_a_close_takes_its_client_along_at_once() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     for path in ["/ws/silent", "/ws/chat"] {
         let mut client = scene.open(path).await;
         let hello = Frame::text("hello").masked().bytes();
@@ -209,12 +229,13 @@ async fn an_upstream_that_goes_without_a_close_takes_its_client_along_at_once() 
 
 #[tokio::test]
 async fn the_count_of_connections_returns_to_nothing_however_they_end() {
-    let scene = start(Scene::new()).await;
-    let labels = [("policy", "chat")];
-    let mut offender = scene.open("/ws/silent").await;
-    let mut polite = scene.open("/ws/chat").await;
-    let vanishing = scene.open("/ws/chat").await;
-    let abandoned = scene.open("/ws/silent").await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let labels = [("policy", "counted")];
+    let mut offender = scene.open("/ws/counted/silent").await;
+    let mut polite = scene.open("/ws/counted/chat").await;
+    let vanishing = scene.open("/ws/counted/chat").await;
+    let abandoned = scene.open("/ws/counted/silent").await;
     scene.envoy().stat_becomes("postern_connections", &labels, 4.0).await;
     drop(vanishing);
     scene.record(&abandoned).await.hang_up();

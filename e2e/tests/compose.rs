@@ -1,6 +1,5 @@
 //! `e2e/compose.sh` itself. However it ends, it leaves nothing behind; where something is wrong, it says so in one clear
 //! line and with a status that is not 0. What needs an engine runs as part of `make e2e-compose`.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -12,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use postern_e2e::bootstrap::workspace;
+use postern_e2e::scene::bootstrap::workspace;
 
 /// What became of a run.
 struct Run {
@@ -20,7 +19,7 @@ struct Run {
     /// Its standard output.
     shown: String,
     /// Its standard error.
-    told: String,
+    complained: String,
 }
 
 fn script() -> Command {
@@ -40,17 +39,21 @@ fn bash(script: &str) -> Command {
 fn run(command: &mut Command) -> Run {
     let output = command.output().expect("bash");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Run { code: output.status.code(), shown: text(&output.stdout), told: text(&output.stderr) }
+    Run { code: output.status.code(), shown: text(&output.stdout), complained: text(&output.stderr) }
 }
 
 impl Run {
     /// One line, and all of `parts` in it.
     #[track_caller]
     fn assert_refused(&self, parts: &[&str]) {
-        assert_eq!((self.code, self.told.lines().count()), (Some(1), 1), "{}", self.told);
-        assert!(self.told.starts_with("e2e-compose: ") || self.told.starts_with("images: "), "{}", self.told);
+        assert_eq!((self.code, self.complained.lines().count()), (Some(1), 1), "{}", self.complained);
+        assert!(
+            self.complained.starts_with("e2e-compose: ") || self.complained.starts_with("images: "),
+            "{}",
+            self.complained
+        );
         for part in parts {
-            assert!(self.told.contains(part), "no {part:?} in {}", self.told);
+            assert!(self.complained.contains(part), "no {part:?} in {}", self.complained);
         }
     }
 }
@@ -100,7 +103,7 @@ fn an_image_is_pulled_where_that_can_be_done_and_taken_as_it_is_where_it_is_here
     let (envoy, python) = ("images: envoyproxy/envoy:v1.40.0", "images: python:3-slim");
     let pulls = "case \"$1 $2\" in 'image inspect') exit 1 ;; esac";
     let has = "case \"$*\" in *--format*) echo yes ;; esac";
-    for (docker, told) in [
+    for (docker, printed) in [
         (pulls, [format!("{envoy} was pulled"), format!("{python} was pulled")]),
         ("", [format!("{envoy} is here"), format!("{python} is here")]),
         (
@@ -112,8 +115,8 @@ fn an_image_is_pulled_where_that_can_be_done_and_taken_as_it_is_where_it_is_here
     ] {
         let folder = programs(Some(docker));
         let run = run(bash("e2e/images/make.sh").env("PATH", folder.path()));
-        assert_eq!((run.code, run.told.as_str()), (Some(0), ""), "{docker}");
-        assert_eq!(run.shown.lines().collect::<Vec<_>>(), told, "{docker}");
+        assert_eq!((run.code, run.complained.as_str()), (Some(0), ""), "{docker}");
+        assert_eq!(run.shown.lines().collect::<Vec<_>>(), printed, "{docker}");
     }
 }
 
@@ -128,7 +131,7 @@ fn an_image_that_can_neither_be_pulled_nor_made_is_named_with_the_reason() {
 }
 
 #[test]
-fn a_test_file_counts_as_failed_unless_it_tells_that_it_passed() {
+fn a_test_file_counts_as_failed_unless_it_reports_that_it_passed() {
     for (run_file, failed) in [
         ("true", ""),
         ("false", "one two"),
@@ -140,8 +143,8 @@ fn a_test_file_counts_as_failed_unless_it_tells_that_it_passed() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let list = written(folder.path(), "list", "one\t/nowhere\ntwo\t/nowhere\n");
         let text = format!(
-            "set -euo pipefail; folder=$1; . e2e/lanes.sh; run_file() {{ {run_file}; }}; \
-             run_lanes \"$2\" 1; echo \"failed: ${{failed[*]}}\""
+            "set -euo pipefail; folder=$1; . e2e/parallel.sh; run_file() {{ {run_file}; }}; \
+             run_parallel \"$2\" 1; echo \"failed: ${{failed[*]}}\""
         );
         let mut bash = Command::new("bash");
         bash.args(["-c", &text, "bash"]).arg(folder.path()).arg(list).current_dir(workspace());
@@ -211,7 +214,7 @@ fn a_port_that_is_taken_is_named_and_nothing_is_left() {
 
 #[test]
 #[ignore = "needs a Docker engine; `make e2e-compose` runs it"]
-fn an_image_that_does_not_build_is_told_and_nothing_is_left() {
+fn an_image_that_does_not_build_is_named_and_nothing_is_left() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dockerfile = written(folder.path(), "Dockerfile", "FROM python:3-slim\nCOPY nowhere /\n");
     let command = &mut script();
@@ -235,7 +238,7 @@ fn a_container_that_dies_at_its_start_is_named_with_its_complaint_and_nothing_is
 fn a_run_that_passes_leaves_nothing() {
     let before = things();
     let run = run(script().arg("harness"));
-    assert_eq!((run.code, run.told.as_str()), (Some(0), ""), "{}", run.shown);
+    assert_eq!((run.code, run.complained.as_str()), (Some(0), ""), "{}", run.shown);
     for part in ["Running harness in containers", "e2e-compose: all passed in "] {
         assert!(run.shown.contains(part), "no {part:?} in {}", run.shown);
     }
@@ -258,7 +261,12 @@ fn a_case_that_fails_is_shown_with_the_logs_of_envoy_and_the_services_and_nothin
     std::fs::write(&module, CARELESS).expect("a writable folder");
     let before = things();
     let run = run(script().arg("origin").env("POSTERN_WASM", module));
-    assert_eq!((run.code, run.told.as_str()), (Some(1), "e2e-compose: failed: origin\n"), "{}", run.shown);
+    assert_eq!(
+        (run.code, run.complained.as_str()),
+        (Some(1), "e2e-compose: failed: origin\n"),
+        "{}",
+        run.shown
+    );
     for part in [
         "test an_origin_that_is_not_allowed_is_denied_however_near_it_comes ... FAILED",
         "--- the end of Envoy's log ---",
@@ -312,7 +320,7 @@ fn a_run_that_is_interrupted_while_containers_start_takes_everything_down() {
     });
 }
 
-/// Until one file is told of, and the other, which takes much longer, still runs.
+/// Waits until one file is shown, while the other, which takes much longer, still runs.
 fn until_a_test_was_run(process: &mut Child) {
     // It is waited for as long as the script takes, which has deadlines of its own.
     let shown = BufReader::new(process.stdout.as_mut().expect("a pipe")).lines();

@@ -1,15 +1,11 @@
 //! permessage-deflate (RFC 7692) by the three words of `compression`, with an upstream that agrees to it.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test may fail anywhere"
-)]
 
 use flate2::{Compress, Compression, FlushCompress};
 use postern_e2e::frames::opcode;
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, json};
+use postern_e2e::scene::document;
+use postern_e2e::{
+    Answer, Behaviour, ControlPair, Frame, RawClient, Request, RunningScene, Scene, Shared, json,
+};
 
 const MIB: usize = 1 << 20;
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
@@ -31,6 +27,8 @@ fn scene() -> Scene {
         .upstream("/ws/stripped", Behaviour::Echo)
         .upstream("/ws/", agrees(Answer::switching()))
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 async fn open(scene: &RunningScene, path: &str) -> RawClient {
     scene.open_with(&Request::upgrade(path).header(EXTENSIONS, OFFER)).await
@@ -59,7 +57,8 @@ fn compressed(opcode: u8, payload: Vec<u8>) -> Frame {
 
 #[tokio::test]
 async fn an_offer_goes_up_as_the_policy_says_and_the_answer_comes_back() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let foreign = "x-unknown; a=1, permessage-deflate; client_max_window_bits, permessage-deflate; x=1";
     let plain = "permessage-deflate";
     let alone = "permessage-deflate; client_no_context_takeover";
@@ -82,18 +81,18 @@ async fn an_offer_goes_up_as_the_policy_says_and_the_answer_comes_back() {
 
 #[tokio::test]
 async fn an_agreement_to_what_was_not_offered_is_no_agreement() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
     let request = Request::upgrade("/ws/inspected");
-    let response = scene.ask(&request).await;
+    let response = pair.guarded.ask(&request).await;
     assert_eq!((response.status, response.reason().as_deref()), (502, Some("upstream_handshake_invalid")));
-    let bare = self::scene().bare().start().await;
-    let response = bare.ask(&request).await;
+    let response = pair.bare.ask(&request).await;
     assert_eq!((response.status, response.header(EXTENSIONS).as_deref()), (101, Some("permessage-deflate")));
 }
 
 #[tokio::test]
 async fn compressed_messages_pass_unchanged_both_ways_wherever_they_are_cut() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let text = "a text that repeats itself: κόσμε ".repeat(50);
     let payload = deflated(text.as_bytes());
     let (start, end) = payload.split_at(payload.len() / 2);
@@ -107,7 +106,7 @@ async fn compressed_messages_pass_unchanged_both_ways_wherever_they_are_cut() {
     .concat();
     for path in ["/ws/passed", "/ws/inspected"] {
         for piece in [usize::MAX, 7] {
-            let mut client = open(&scene, path).await;
+            let mut client = open(scene, path).await;
             client.send_in_pieces_of(piece, &sent).await;
             let record = scene.record(&client).await;
             assert_eq!(record.bytes_when(sent.len()).await, sent, "{path}, pieces of {piece}");
@@ -144,6 +143,7 @@ async fn a_bomb_costs_no_more_than_a_message_of_the_limit_and_nothing_of_it_pass
         compressed(opcode::BINARY, start.to_vec()).unfinished().bytes(),
         Frame::continuation(end).masked().bytes(),
     ];
+    // By itself: what it takes is measured.
     let scene = scene().start().await;
 
     // Of the limit when inflated, and on the wire nearly as long as the bomb.
@@ -180,8 +180,8 @@ async fn a_bomb_costs_no_more_than_a_message_of_the_limit_and_nothing_of_it_pass
     let labels = [("policy", "inspected"), ("reason", "message_too_big")];
     assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), BOMBS as f64);
 
-    let bare = self::scene().bare().start().await;
-    let client = &mut open(&bare, "/ws/inspected").await;
+    let pair = PAIR.shared().await;
+    let client = &mut open(&pair.bare, "/ws/inspected").await;
     client.send(&whole).await;
-    assert_eq!(bare.record(client).await.bytes_when(whole.len()).await, whole);
+    assert_eq!(pair.bare.record(client).await.bytes_when(whole.len()).await, whole);
 }

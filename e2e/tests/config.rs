@@ -1,6 +1,5 @@
 //! What becomes of a wrong policy: Envoy does not start with it, a running Envoy does not take it, and
 //! `postern check` says the same beforehand.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -138,12 +137,12 @@ fn the_command_line_finds_the_same_mistakes() {
         let output = Command::new(&postern).arg("check").arg(&file).output().expect("a command line");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let (code, told) = check(&sound());
-    assert_eq!(code, Some(0), "{told}");
+    let (code, printed) = check(&sound());
+    assert_eq!(code, Some(0), "{printed}");
     for mistake in mistakes() {
-        let (code, told) = check(&mistake.document());
-        assert_eq!(code, Some(1), "{}: {told}", mistake.path);
-        assert!(told.contains(&format!(" {}: ", mistake.path)), "{}: {told}", mistake.path);
+        let (code, printed) = check(&mistake.document());
+        assert_eq!(code, Some(1), "{}: {printed}", mistake.path);
+        assert!(printed.contains(&format!(" {}: ", mistake.path)), "{}: {printed}", mistake.path);
     }
 }
 

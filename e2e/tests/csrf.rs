@@ -1,17 +1,14 @@
 //! Tokens against cross-site request forgery: what a handshake has to show, what is taken out of it, and the cookie that
 //! pages are given.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "a test may fail anywhere"
-)]
 
-use postern_e2e::browser::Page;
-use postern_e2e::csrf::{CSRF_SECRET, mint};
-use postern_e2e::token::{edge_claims, now};
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Request, RunningScene, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::browser::Page;
+use postern_e2e::client::csrf::{CSRF_SECRET, mint};
+use postern_e2e::client::token::{edge_claims, now};
+use postern_e2e::deadline::{PATIENCE, eventually};
+use postern_e2e::scene::document;
+use postern_e2e::{
+    Answer, Attack, Behaviour, ControlPair, Request, RunningScene, Scene, Shared, Signer, Value, json,
+};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 const SID: &str = "sid-of-alice_0123456789";
@@ -43,6 +40,8 @@ fn scene() -> Scene {
     let cookie = |cookie: &str| Behaviour::Answer(page().header("Set-Cookie", cookie));
     Scene::new()
         .document(document(json!({"edge": edge}), policies))
+        // As many lines as these tests may cause in a second.
+        .configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
         .env("POSTERN_CSRF_SECRET", CSRF_SECRET)
         .upstream("/ws/issuing/login", cookie(&format!("sid={SID}; Path=/; Secure; HttpOnly")))
         .upstream("/ws/issuing/logout", cookie("sid=; Path=/; Max-Age=0"))
@@ -54,6 +53,8 @@ fn scene() -> Scene {
         .upstream("/ws/issuing/page", Behaviour::Answer(page()))
         .upstream("/ws/query/page", Behaviour::Answer(page()))
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 /// A handshake of alice's browser that shows `token`, by both ways.
 fn showing(token: &str) -> [(&'static str, Request); 2] {
@@ -75,7 +76,8 @@ fn shows(text: &str, token: &str) -> bool {
 
 #[tokio::test]
 async fn a_handshake_that_shows_the_token_of_its_session_is_let_in_without_it() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let token = mint(CSRF_SECRET, SID, now());
     for (policy, request) in showing(&token) {
         let client = scene.open_with(&request).await;
@@ -97,7 +99,8 @@ async fn a_handshake_that_shows_the_token_of_its_session_is_let_in_without_it() 
 
 #[tokio::test]
 async fn a_token_that_is_not_one_of_this_session_and_hour_is_refused_and_leaves_no_trace() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
+    let before = pair.guarded.envoy().log().len();
     let good = mint(CSRF_SECRET, SID, now());
     let cases = [
         ("of another session", mint(CSRF_SECRET, "sid-of-mallory", now())),
@@ -114,23 +117,24 @@ async fn a_token_that_is_not_one_of_this_session_and_hour_is_refused_and_leaves_
     for (name, token) in cases {
         for (policy, request) in showing(&token) {
             let (case, status, reason) = (request.case().to_owned(), 403, "csrf_invalid");
-            let response = twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
+            let response = pair.assert_refused(&Attack { name, request, policy, status, reason }).await;
             assert!(!shows(&response.text(), &token), "{name}");
-            let line = twins.guarded.access_line(&case).await.to_string();
+            let line = pair.guarded.access_line(&case).await.to_string();
             assert!(!shows(&line, &token), "{name}: {line}");
         }
     }
-    for told in ["not one of this session", "has expired", "not valid yet", "malformed"] {
-        twins.guarded.envoy().logged(told).await;
+    for cause in ["not one of this session", "has expired", "not valid yet", "malformed"] {
+        let is_logged = || pair.guarded.envoy().log()[before..].contains(cause).then_some(());
+        eventually(PATIENCE, cause, is_logged).await;
     }
-    let log = twins.guarded.envoy().log();
+    let log = pair.guarded.envoy().log();
     assert!(!shows(&log, &good), "{log}");
 }
 
 /// What a page of another site can make a browser send: the victim's cookies, and no token.
 #[tokio::test]
 async fn a_handshake_without_a_token_or_without_one_session_is_refused() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let good = mint(CSRF_SECRET, SID, now());
     let sid = format!("sid={SID}");
     let query = |query: &str| Request::upgrade(&format!("/ws/query{query}"));
@@ -162,15 +166,15 @@ async fn a_handshake_without_a_token_or_without_one_session_is_refused() {
     ];
     for (name, policy, request, reason) in cases {
         let case = request.case().to_owned();
-        twins.assert_refused(&Attack { name, request, policy, status: 403, reason }).await;
-        let line = twins.guarded.access_line(&case).await.to_string();
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason }).await;
+        let line = pair.guarded.access_line(&case).await.to_string();
         assert!(!shows(&line, &good), "{name}: {line}");
     }
 }
 
 #[tokio::test]
 async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refused_for() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let good = mint(CSRF_SECRET, SID, now());
     let upgrade = |path: &str| Request::upgrade(&format!("{path}?room=1&csrf_token={good}"));
     let cases = [
@@ -184,8 +188,8 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
     ];
     for (name, request, (policy, status, reason)) in cases {
         let case = request.case().to_owned();
-        twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
-        let line = twins.guarded.access_line(&case).await;
+        pair.assert_refused(&Attack { name, request, policy, status, reason }).await;
+        let line = pair.guarded.access_line(&case).await;
         assert!(line["path"].as_str().is_some_and(|path| path.ends_with("?room=1")), "{name}: {line}");
     }
 }
@@ -193,7 +197,8 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
 /// `keep_token` is about tokens that the service may want, which no CSRF token is.
 #[tokio::test]
 async fn a_token_that_is_kept_stays_alone() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let bearer = format!("bearer.{}", Signer::edge().mint(&edge_claims("alice")));
     let request = Request::upgrade("/ws/kept")
         .header(PROTOCOL, format!("csrf.{}, {bearer}", mint(CSRF_SECRET, SID, now())))
@@ -219,11 +224,12 @@ async fn get(scene: &RunningScene, path: &str, cookies: &str) -> postern_e2e::Re
 
 #[tokio::test]
 async fn a_page_is_given_a_token_that_opens_a_socket_of_its_session_and_of_no_other() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let sid = format!("sid={SID}");
-    let login = get(&scene, "/ws/issuing/login", "").await;
+    let login = get(scene, "/ws/issuing/login", "").await;
     assert_eq!(login.headers.all("set-cookie").len(), 2, "the service's own stays: {login:?}");
-    let later = get(&scene, "/ws/issuing/page", &sid).await;
+    let later = get(scene, "/ws/issuing/page", &sid).await;
     for response in [login, later] {
         assert_eq!((response.status, response.text().as_str()), (200, "<p>A page.</p>"));
         let (token, attributes) = cookie(&response, "__Host-csrf").expect("a token");
@@ -238,7 +244,7 @@ async fn a_page_is_given_a_token_that_opens_a_socket_of_its_session_and_of_no_ot
 
 #[tokio::test]
 async fn nothing_but_a_page_with_a_session_is_given_a_token_and_all_else_passes_untouched() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let sid = format!("sid={SID}");
     let with_session = |path: &str| Request::get(path).header("Cookie", &sid);
     let cases = [
@@ -251,9 +257,9 @@ async fn nothing_but_a_page_with_a_session_is_given_a_token_and_all_else_passes_
         ("a policy that issues none", with_session("/ws/query/page")),
     ];
     for (name, request) in cases {
-        twins.assert_untouched(name, &request).await;
+        pair.assert_untouched(name, &request).await;
     }
-    let response = get(&twins.bare, "/ws/issuing/page", &sid).await;
+    let response = get(&pair.bare, "/ws/issuing/page", &sid).await;
     assert_eq!(response.headers.all("set-cookie").len(), 0, "without Postern");
 }
 

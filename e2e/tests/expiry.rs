@@ -1,12 +1,13 @@
 //! A connection does not outlive the token that opened it.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use postern_e2e::client::token::{edge_claims, now};
 use postern_e2e::frames::opcode;
-use postern_e2e::token::{edge_claims, now};
-use postern_e2e::twins::document;
-use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json};
+use postern_e2e::scene::document;
+use postern_e2e::{
+    Behaviour, ControlPair, Frame, RawClient, Request, RunningScene, Scene, Shared, Signer, Value, json,
+};
 
 /// The provider's `clock_skew` and the policy's `expiry_grace`, in seconds.
 const SKEW: u64 = 1;
@@ -26,13 +27,13 @@ fn configuration() -> Value {
             "providers": ["edge"], "from": [{"header": "authorization"}], "expiry": expiry, "expiry_grace": grace,
         })
     };
-    let policies = json!({"close": {"auth": auth("close")}, "ignore": {"auth": auth("ignore")}});
+    let policies = json!({"close": {"auth": auth("close")}, "idle": {"auth": auth("close")}, "ignore": {"auth": auth("ignore")}});
     document(json!({"edge": provider}), policies)
 }
 
-async fn start(scene: Scene) -> RunningScene {
-    scene.document(configuration()).plaintext().upstream("/ws/close/idle", Behaviour::Silent).start().await
-}
+static PAIR: Shared<ControlPair> = Shared::new(|| {
+    Scene::new().document(configuration()).plaintext().upstream("/ws/idle", Behaviour::Silent)
+});
 
 /// An open socket, and when its token ends in all respects.
 async fn open(scene: &RunningScene, path: &str) -> (RawClient, SystemTime) {
@@ -60,18 +61,20 @@ async fn assert_expired(scene: &RunningScene, client: &mut RawClient, close: &Fr
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_when_its_token_has_ended_with_skew_and_grace() {
-    let scene = start(Scene::new()).await;
-    let (mut client, end) = open(&scene, "/ws/close/idle").await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let (mut client, end) = open(scene, "/ws/idle").await;
     let close = client.frame().await.expect("a Close");
-    assert_expired(&scene, &mut client, &close, end).await;
-    let labels = [("policy", "close"), ("reason", "token_expired")];
+    assert_expired(scene, &mut client, &close, end).await;
+    let labels = [("policy", "idle"), ("reason", "token_expired")];
     assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 1.0);
 }
 
 #[tokio::test]
 async fn a_busy_connection_is_closed_at_its_next_frame_after_that() {
-    let scene = start(Scene::new()).await;
-    let (mut client, end) = open(&scene, "/ws/close/busy").await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let (mut client, end) = open(scene, "/ws/close/busy").await;
     let mut echoes = 0;
     let close = loop {
         client.send(Frame::text("tick").masked().bytes()).await;
@@ -84,15 +87,16 @@ async fn a_busy_connection_is_closed_at_its_next_frame_after_that() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(echoes > 20, "{echoes} echoes in two seconds and more");
-    assert_expired(&scene, &mut client, &close, end).await;
+    assert_expired(scene, &mut client, &close, end).await;
 }
 
 #[tokio::test]
 async fn a_policy_may_let_a_connection_outlive_its_token_as_envoy_alone_does() {
-    for scene in [start(Scene::new()).await, start(Scene::new().bare()).await] {
-        let (mut client, end) = open(&scene, "/ws/ignore").await;
+    let pair = PAIR.shared().await;
+    for scene in [&pair.guarded, &pair.bare] {
+        let (mut client, end) = open(scene, "/ws/ignore").await;
         let wait = end.duration_since(SystemTime::now()).unwrap_or_default() + LATE;
-        assert!(client.hears_nothing_for(wait).await);
+        assert!(client.receives_nothing_for(wait).await);
         client.send(Frame::text("still here").masked().bytes()).await;
         assert_eq!(client.frame().await, Ok(Frame::text("still here")));
     }

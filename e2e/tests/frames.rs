@@ -1,12 +1,14 @@
 //! What the rules for frames forbid a client: one case for each rule, through Envoy with Postern and through Envoy
 //! alone. The upstream is one that goes on reading behind a Close, so that whatever else came would be seen.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use postern_e2e::frames::opcode;
-use postern_e2e::twins::document;
-use postern_e2e::{Behaviour, Frame, LengthForm, RawClient, Record, RunningScene, Scene, Value, json};
+use postern_e2e::scene::document;
+use postern_e2e::{
+    Behaviour, ControlPair, Frame, LengthForm, RawClient, Record, RunningScene, Scene, Shared, Value, json,
+};
 use tokio::task::JoinSet;
 
 /// One forbidden thing.
@@ -61,14 +63,17 @@ fn policies() -> Value {
     let liveness = json!({"close_timeout": "500ms"});
     let narrow =
         json!({"types": ["text"], "max_frame_bytes": 64, "max_message_bytes": 100, "max_fragments": 4});
-    json!({"protocol": {"liveness": liveness}, "narrow": {"liveness": liveness, "messages": narrow}})
+    let (protocol, narrow) =
+        (json!({"liveness": liveness}), json!({"liveness": liveness, "messages": narrow}));
+    // One for each test, so that it can count what is refused under it.
+    json!({
+        "protocol": protocol, "alone": protocol, "narrow": narrow, "cut": narrow, "within": narrow,
+    })
 }
 
-async fn start(scene: Scene) -> Arc<RunningScene> {
-    let scene =
-        scene.document(document(json!({}), policies())).plaintext().upstream("/ws/", Behaviour::Silent);
-    Arc::new(scene.start().await)
-}
+static PAIR: Shared<ControlPair> = Shared::new(|| {
+    Scene::new().document(document(json!({}), policies())).plaintext().upstream("/ws/", Behaviour::Silent)
+});
 
 fn protocol_violations() -> Vec<Case> {
     let long = vec![b'x'; 126];
@@ -183,29 +188,31 @@ async fn assert_refused(scene: &RunningScene, client: &mut RawClient, case: &Cas
 }
 
 async fn assert_all_refused(cases: Vec<Case>, piece: usize) {
-    let scene = start(Scene::new()).await;
+    let pair = Arc::new(PAIR.shared().await);
     let mut attacks = JoinSet::new();
     for case in cases.clone() {
-        let scene = Arc::clone(&scene);
+        let pair = Arc::clone(&pair);
         attacks.spawn(async move {
-            let mut client = scene.open(&format!("/ws/{}", case.policy)).await;
+            let mut client = pair.guarded.open(&format!("/ws/{}", case.policy)).await;
             client.send_in_pieces_of(piece, case.attack()).await;
-            assert_refused(&scene, &mut client, &case).await;
+            assert_refused(&pair.guarded, &mut client, &case).await;
         });
     }
     attacks.join_all().await;
 
-    let stats = scene.envoy().stats().await;
+    let envoy = pair.guarded.envoy();
+    let stats = envoy.stats().await;
     for case in &cases {
         let alike =
             cases.iter().filter(|other| (other.policy, other.reason) == (case.policy, case.reason)).count();
         let labels = [("policy", case.policy), ("reason", case.reason)];
         assert_eq!(stats.sum("postern_closes", &labels), alike as f64, "closes for {}", case.reason);
     }
-    for policy in ["protocol", "narrow"] {
+    let policies: BTreeSet<_> = cases.iter().map(|case| case.policy).collect();
+    for policy in policies {
         let refused = cases.iter().filter(|case| case.policy == policy).count() as f64;
         let labels = [("policy", policy), ("direction", "downstream"), ("result", "refused")];
-        scene.envoy().stat_becomes("postern_messages", &labels, refused).await;
+        envoy.stat_becomes("postern_messages", &labels, refused).await;
     }
 }
 
@@ -216,7 +223,8 @@ async fn what_the_protocol_forbids_ends_both_sides_with_its_code_and_does_not_re
 
 #[tokio::test]
 async fn what_the_protocol_forbids_is_found_when_every_byte_comes_alone() {
-    assert_all_refused(protocol_violations(), 1).await;
+    let alone = protocol_violations().into_iter().map(|case| Case { policy: "alone", ..case });
+    assert_all_refused(alone.collect(), 1).await;
 }
 
 #[tokio::test]
@@ -226,7 +234,8 @@ async fn what_the_limits_forbid_ends_both_sides_with_their_codes_and_does_not_re
 
 #[tokio::test]
 async fn without_postern_every_one_of_these_reaches_the_upstream_as_it_was_sent() {
-    let scene = start(Scene::new().bare()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.bare;
     for case in protocol_violations().into_iter().chain(violations_of_limits()) {
         let mut client = scene.open(&format!("/ws/{}", case.policy)).await;
         client.send(case.attack()).await;
@@ -237,21 +246,23 @@ async fn without_postern_every_one_of_these_reaches_the_upstream_as_it_was_sent(
 
 #[tokio::test]
 async fn a_forbidden_header_is_found_wherever_it_is_cut_and_none_of_its_bytes_pass() {
-    let scene = start(Scene::new()).await;
+    let pair = Arc::new(PAIR.shared().await);
     let case = case("a length over the limit", text("hello").bytes_claiming(LengthForm::SixtyFour, 1 << 17))
         .narrow(1009, "frame_too_big");
+    let case = Case { policy: "cut", ..case };
     let attack = case.attack();
     let mut attacks = JoinSet::new();
     for cut in case.good.len()..case.good.len() + 14 {
-        let (scene, case, attack) = (Arc::clone(&scene), case.clone(), attack.clone());
+        let (pair, case, attack) = (Arc::clone(&pair), case.clone(), attack.clone());
         attacks.spawn(async move {
-            let mut client = scene.open("/ws/narrow").await;
+            let scene = &pair.guarded;
+            let mut client = scene.open("/ws/cut").await;
             client.send(&attack[..cut]).await;
             let record = scene.record(&client).await;
             // Once the good frame is here, what is held back of the next one would be as well.
             assert_eq!(record.bytes_when(case.good.len()).await, case.good, "cut at {cut}");
             client.send(&attack[cut..]).await;
-            assert_refused(&scene, &mut client, &case).await;
+            assert_refused(scene, &mut client, &case).await;
         });
     }
     attacks.join_all().await;
@@ -259,8 +270,9 @@ async fn a_forbidden_header_is_found_wherever_it_is_cut_and_none_of_its_bytes_pa
 
 #[tokio::test]
 async fn what_is_just_within_the_limits_passes() {
-    let scene = start(Scene::new()).await;
-    let mut client = scene.open("/ws/narrow").await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let mut client = scene.open("/ws/within").await;
     let open = |length: usize| Frame::text(&"x".repeat(length)).masked().unfinished().bytes();
     let more = |length: usize| Frame::continuation(vec![b'x'; length]).masked();
     let legal = [
@@ -274,5 +286,5 @@ async fn what_is_just_within_the_limits_passes() {
     assert_eq!(scene.record(&client).await.bytes_when(legal.len()).await, legal);
     client.send(text("still open").bytes()).await;
     scene.record(&client).await.bytes_when(legal.len() + 1).await;
-    assert_eq!(scene.envoy().stats().await.sum("postern_closes", &[]), 0.0);
+    assert_eq!(scene.envoy().stats().await.sum("postern_closes", &[("policy", "within")]), 0.0);
 }

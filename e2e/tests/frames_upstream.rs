@@ -1,11 +1,11 @@
 //! What the rules for frames forbid an upstream: a service that was taken over, or is only wrong, cannot hand its
 //! clients what a browser or a library may stumble over.
-#![allow(clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::sync::Arc;
 
 use postern_e2e::frames::opcode;
-use postern_e2e::{Behaviour, Frame, LengthForm, RunningScene, Scene, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Behaviour, ControlPair, Frame, LengthForm, RunningScene, Scene, Shared, json};
 use tokio::task::JoinSet;
 
 /// One forbidden thing.
@@ -44,11 +44,15 @@ impl Case {
     }
 }
 
-async fn start(scene: Scene) -> Arc<RunningScene> {
+/// A policy for each test, so that it can count what is refused under it.
+fn scene() -> Scene {
     let limits = json!({"max_frame_bytes": 64, "max_message_bytes": 100, "utf8": true});
-    let policy = json!({"rates": [], "upstream_messages": limits, "liveness": {"close_timeout": "2s"}});
-    Arc::new(scene.policy(policy).plaintext().upstream("/ws/", Behaviour::Silent).start().await)
+    let policy = json!({"upstream_messages": limits, "liveness": {"close_timeout": "2s"}});
+    let policies = json!({"whole": policy, "alone": policy, "cut": policy});
+    Scene::new().document(document(json!({}), policies)).plaintext().upstream("/ws/", Behaviour::Silent)
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn violations() -> Vec<Case> {
     let long = vec![b'x'; 126];
@@ -98,8 +102,8 @@ fn violations() -> Vec<Case> {
 }
 
 /// Sends the attack in pieces that end at `cuts`, and judges what both sides saw.
-async fn assert_refused(scene: &RunningScene, case: &Case, cuts: &[usize]) {
-    let mut client = scene.open("/ws/chat").await;
+async fn assert_refused(scene: &RunningScene, policy: &str, case: &Case, cuts: &[usize]) {
+    let mut client = scene.open(&format!("/ws/{policy}")).await;
     let record = scene.record(&client).await;
     let attack = case.attack();
     let ends: Vec<usize> = cuts.iter().copied().chain([attack.len()]).collect();
@@ -127,32 +131,36 @@ async fn assert_refused(scene: &RunningScene, case: &Case, cuts: &[usize]) {
 
 #[tokio::test]
 async fn what_is_forbidden_does_not_reach_the_client_and_ends_both_sides_with_its_code() {
-    let scene = start(Scene::new()).await;
+    let pair = Arc::new(PAIR.shared().await);
     let mut attacks = JoinSet::new();
     for case in violations() {
-        let scene = Arc::clone(&scene);
-        attacks.spawn(async move { assert_refused(&scene, &case, &[]).await });
+        let pair = Arc::clone(&pair);
+        attacks.spawn(async move { assert_refused(&pair.guarded, "whole", &case, &[]).await });
     }
     attacks.join_all().await;
 
     for reason in ["protocol_error", "frame_too_big", "message_too_big", "invalid_utf8"] {
         let alike = violations().iter().filter(|case| case.reason == reason).count() as f64;
-        let stats = scene.envoy().stats().await;
-        assert_eq!(stats.sum("postern_closes", &[("policy", "chat"), ("reason", reason)]), alike, "{reason}");
+        let stats = pair.guarded.envoy().stats().await;
+        assert_eq!(
+            stats.sum("postern_closes", &[("policy", "whole"), ("reason", reason)]),
+            alike,
+            "{reason}"
+        );
     }
-    let labels = [("policy", "chat"), ("direction", "upstream"), ("result", "refused")];
-    scene.envoy().stat_becomes("postern_messages", &labels, violations().len() as f64).await;
+    let labels = [("policy", "whole"), ("direction", "upstream"), ("result", "refused")];
+    pair.guarded.envoy().stat_becomes("postern_messages", &labels, violations().len() as f64).await;
 }
 
 #[tokio::test]
 async fn what_is_forbidden_is_found_when_every_byte_comes_alone() {
-    let scene = start(Scene::new()).await;
+    let pair = Arc::new(PAIR.shared().await);
     let mut attacks = JoinSet::new();
     for case in violations() {
-        let scene = Arc::clone(&scene);
+        let pair = Arc::clone(&pair);
         attacks.spawn(async move {
             let every: Vec<usize> = (1..case.attack().len()).collect();
-            assert_refused(&scene, &case, &every).await;
+            assert_refused(&pair.guarded, "alone", &case, &every).await;
         });
     }
     attacks.join_all().await;
@@ -160,23 +168,24 @@ async fn what_is_forbidden_is_found_when_every_byte_comes_alone() {
 
 #[tokio::test]
 async fn a_forbidden_header_is_found_wherever_it_is_cut() {
-    let scene = start(Scene::new()).await;
+    let pair = Arc::new(PAIR.shared().await);
     let case =
         case("a length over the limit", Frame::text("hello").bytes_claiming(LengthForm::SixtyFour, 1 << 17))
             .too_big("frame_too_big");
     let mut attacks = JoinSet::new();
     for cut in case.good.len()..=case.good.len() + 10 {
-        let (scene, case) = (Arc::clone(&scene), case.clone());
-        attacks.spawn(async move { assert_refused(&scene, &case, &[cut]).await });
+        let (pair, case) = (Arc::clone(&pair), case.clone());
+        attacks.spawn(async move { assert_refused(&pair.guarded, "cut", &case, &[cut]).await });
     }
     attacks.join_all().await;
 }
 
 #[tokio::test]
 async fn without_postern_every_one_of_these_reaches_the_client_as_it_was_sent() {
-    let scene = start(Scene::new().bare()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.bare;
     for case in violations() {
-        let mut client = scene.open("/ws/chat").await;
+        let mut client = scene.open("/ws/whole").await;
         scene.record(&client).await.send(case.attack());
         assert_eq!(client.bytes(case.attack().len()).await, Ok(case.attack()), "{}", case.what);
     }

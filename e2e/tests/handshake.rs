@@ -1,7 +1,7 @@
 //! The shape of a handshake (RFC 6455 §4.2.1): what Postern refuses, and what Envoy never hands to it.
 
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Frame, Request, Scene, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Frame, Request, Scene, Shared, json};
 
 const PATH: &str = "/ws/open";
 const KEY: &str = "sec-websocket-key";
@@ -13,6 +13,8 @@ fn scene() -> Scene {
     Scene::new().document(document(json!({}), json!({"open": {}})))
 }
 
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
 fn upgrade() -> Request {
     Request::upgrade(PATH)
 }
@@ -23,7 +25,7 @@ fn attack<'a>(name: &'a str, request: Request, (status, reason): (u16, &'a str))
 
 #[tokio::test]
 async fn each_item_of_section_4_2_1_is_required() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("POST", upgrade().method("POST").header("Content-Length", "0"), MALFORMED),
         ("another method", upgrade().method("OPTIONS"), MALFORMED),
@@ -42,28 +44,29 @@ async fn each_item_of_section_4_2_1_is_required() {
         ("a key of another alphabet", upgrade().set(KEY, "____IHNhbXBsZSBub25jZQ=="), MALFORMED),
         ("a key that is not text", upgrade().set(KEY, b"\xff\xfehlIHNhbXBsZSBub25jZQ=="), MALFORMED),
     ];
-    for (name, request, told) in cases {
-        twins.assert_refused(&attack(name, request, told)).await;
+    for (name, request, outcome) in cases {
+        pair.assert_refused(&attack(name, request, outcome)).await;
     }
 }
 
 /// What stands behind such a request is a body to one reader and frames to the next (RFC 9112 §11.2).
 #[tokio::test]
 async fn a_handshake_with_a_body_is_refused() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("no bytes, written oddly", upgrade().header("Content-Length", "00")),
         ("five bytes", upgrade().header("Content-Length", "5").body("hello")),
     ];
     for (name, request) in cases {
-        twins.assert_refused(&attack(name, request, MALFORMED)).await;
+        pair.assert_refused(&attack(name, request, MALFORMED)).await;
     }
 }
 
 /// Many libraries write it, and nothing stands behind it.
 #[tokio::test]
 async fn a_handshake_that_says_that_it_has_no_body_is_one() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.open_with(&upgrade().header("Content-Length", "0")).await;
     let text = Frame::text("hello");
     client.send(text.clone().masked().bytes()).await;
@@ -73,40 +76,44 @@ async fn a_handshake_that_says_that_it_has_no_body_is_one() {
 /// Envoy takes the field away before any filter runs; what follows the head is then judged as frames.
 #[tokio::test]
 async fn chunks_behind_a_handshake_are_no_way_around_the_frame_rules() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
+    let labels = [("policy", "open"), ("reason", "protocol_error")];
+    let closes = pair.guarded.envoy().growth("postern_closes", &labels).await;
     let body = "7\r\n\x01\x05hello\r\n0\r\n\r\n";
     let request = upgrade().header("Transfer-Encoding", "chunked").body(body);
-    let mut client = twins.guarded.connect().await;
+    let mut client = pair.guarded.connect().await;
     assert_eq!(client.ask(&request).await.status, 101);
     assert_eq!(client.close().await.reason(), "protocol_error");
-    let record = twins.guarded.record(&client).await;
+    let record = pair.guarded.record(&client).await;
     assert_eq!(record.header("transfer-encoding"), None);
     assert_eq!(record.close().await.reason(), "protocol_error");
     assert_eq!(record.frames().len(), 1, "only Postern's Close");
-    assert_eq!(twins.guarded.access_line(request.case()).await["reason"], "protocol_error");
-    let labels = [("policy", "open"), ("reason", "protocol_error")];
-    assert_eq!(twins.guarded.envoy().stats().await.sum("postern_closes", &labels), 1.0);
+    assert_eq!(pair.guarded.access_line(request.case()).await["reason"], "protocol_error");
+    assert_eq!(closes.so_far().await, 1.0);
 
-    let mut client = twins.bare.connect().await;
+    let mut client = pair.bare.connect().await;
     assert_eq!(client.ask(&request).await.status, 101);
-    let received = twins.bare.record(&client).await.bytes_when(body.len()).await;
+    let received = pair.bare.record(&client).await.bytes_when(body.len()).await;
     assert_eq!(received, body.as_bytes(), "without Postern");
 }
 
 /// Upgrade is a hop-by-hop field, which without Connection means nothing (RFC 9110 §7.8).
 #[tokio::test]
 async fn upgrade_without_connection_is_ordinary_http_from_which_envoy_takes_it_away() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     for request in [upgrade().without("connection"), upgrade().set("Connection", "keep-alive")] {
-        twins.assert_untouched("an Upgrade that means nothing", &request).await;
-        let record = twins.guarded.upstream().record(request.case()).await;
+        pair.assert_untouched("an Upgrade that means nothing", &request).await;
+        let record = pair.guarded.upstream().record(request.case()).await;
         assert_eq!((record.header("upgrade"), record.header("connection")), (None, None));
     }
 }
 
 #[tokio::test]
 async fn what_the_rfc_allows_in_a_handshake_is_granted() {
-    let scene = scene().start().await;
+    let pair = PAIR.alone().await;
+    let scene = &pair.guarded;
+    let labels = [("policy", "open"), ("result", "allowed"), ("reason", "none")];
+    let handshakes = scene.envoy().growth("postern_handshakes", &labels).await;
     let cases = [
         ("names in any case", upgrade().set("Upgrade", "WebSocket").set("Connection", "upGRADE")),
         ("a list in Connection", upgrade().set("Connection", "keep-alive, Upgrade")),
@@ -118,11 +125,10 @@ async fn what_the_rfc_allows_in_a_handshake_is_granted() {
         let mut client = scene.connect().await;
         assert_eq!(client.ask(&request).await.status, 101, "{name}");
     }
-    let labels = [("policy", "open"), ("result", "allowed"), ("reason", "none")];
-    assert_eq!(scene.envoy().stats().await.sum("postern_handshakes", &labels), 4.0);
+    assert_eq!(handshakes.so_far().await, 4.0);
 }
 
-/// Where Envoy is told to accept HTTP/1.0, it upgrades that as well.
+/// Where Envoy is configured to accept HTTP/1.0, it upgrades that as well.
 #[tokio::test]
 async fn http_1_0_has_no_upgrades_also_where_envoy_accepts_it() {
     let accepting = || {
@@ -131,13 +137,13 @@ async fn http_1_0_has_no_upgrades_also_where_envoy_accepts_it() {
                 json!({"accept_http_10": true, "default_host_for_http_10": "localhost"});
         })
     };
-    let twins = Twins::start(accepting).await;
-    twins.assert_refused(&attack("HTTP/1.0", upgrade().version("HTTP/1.0"), MALFORMED)).await;
+    let pair = ControlPair::start(accepting).await;
+    pair.assert_refused(&attack("HTTP/1.0", upgrade().version("HTTP/1.0"), MALFORMED)).await;
 }
 
 #[tokio::test]
 async fn envoy_itself_refuses_what_is_no_http() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("HTTP/1.0", upgrade().version("HTTP/1.0"), 426),
         ("no Host", upgrade().without("host"), 400),
@@ -151,6 +157,6 @@ async fn envoy_itself_refuses_what_is_no_http() {
         ("two protocols", upgrade().set("Upgrade", "websocket, foo"), 403),
     ];
     for (name, request, status) in cases {
-        twins.assert_envoy_refuses(name, &request, status).await;
+        pair.assert_envoy_refuses(name, &request, status).await;
     }
 }

@@ -1,7 +1,7 @@
 //! What a client offers in a handshake: subprotocols and extensions.
 
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Frame, Request, Scene, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Frame, Request, Scene, Shared, json};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
@@ -21,6 +21,8 @@ fn scene() -> Scene {
         .upstream("/ws/some/none", Behaviour::Answer(Answer::switching()))
 }
 
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
 fn offering(policy: &str, offers: &[&str]) -> Request {
     let request = Request::upgrade(&format!("/ws/{policy}"));
     offers.iter().fold(request, |request, offer| request.header(PROTOCOL, offer))
@@ -28,7 +30,7 @@ fn offering(policy: &str, offers: &[&str]) -> Request {
 
 #[tokio::test]
 async fn an_offer_of_nothing_that_is_allowed_is_denied() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases: [(&str, &str, &[&str]); 13] = [
         ("none of those allowed", "some", &["soap"]),
         ("none of several", "some", &["soap, wamp"]),
@@ -46,15 +48,14 @@ async fn an_offer_of_nothing_that_is_allowed_is_denied() {
     ];
     for (name, policy, offers) in cases {
         let request = offering(policy, offers);
-        twins
-            .assert_refused(&Attack { name, request, policy, status: 403, reason: "subprotocol_denied" })
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason: "subprotocol_denied" })
             .await;
     }
 }
 
 #[tokio::test]
 async fn an_offer_that_is_no_list_of_names_is_malformed() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases: [(&str, &[&str]); 5] = [
         ("no token", &["chat v2"]),
         ("a slash behind nothing", &["/v2"]),
@@ -64,15 +65,15 @@ async fn an_offer_that_is_no_list_of_names_is_malformed() {
     ];
     for (name, offers) in cases {
         let (request, policy) = (offering("some", offers), "some");
-        twins
-            .assert_refused(&Attack { name, request, policy, status: 400, reason: "malformed_handshake" })
+        pair.assert_refused(&Attack { name, request, policy, status: 400, reason: "malformed_handshake" })
             .await;
     }
 }
 
 #[tokio::test]
 async fn what_is_allowed_of_an_offer_goes_up_in_the_clients_order_and_the_upstream_picks() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let cases: [(&str, &[&str], Option<&str>, Option<&str>); 10] = [
         ("some", &[], None, None),
         ("some", &["soap, chat.v1, chat.v2"], Some("chat.v1, chat.v2"), Some("chat.v1")),
@@ -104,7 +105,8 @@ async fn what_is_allowed_of_an_offer_goes_up_in_the_clients_order_and_the_upstre
 /// What was compressed could not be judged.
 #[tokio::test]
 async fn no_extension_is_offered_to_the_upstream() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let offers: [&[&[u8]]; 4] = [
         &[b"permessage-deflate; client_max_window_bits"],
         &[b"permessage-deflate", b"x-webkit-deflate-frame"],

@@ -1,17 +1,12 @@
-//! The order in which a handshake is judged: whoever breaks several rules is told of the first.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
+//! The order in which a handshake is judged: whoever breaks several rules hears of the first.
 
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Scene, Shared, Signer, json};
 
-fn scene(rates: Value) -> Scene {
+const RATED: &str = "rated";
+
+fn scene() -> Scene {
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
         "secret": {"env": "POSTERN_EDGE_SECRET"},
@@ -25,10 +20,11 @@ fn scene(rates: Value) -> Scene {
             "from": [{"header": "authorization"}],
             "require": [{"claim": "scope", "contains": "chat"}],
         },
-        "rates": rates,
     });
+    let mut rated = strict.clone();
+    rated["rates"] = json!([{"count": "handshakes", "per": "ip", "limit": 3, "window": "1h"}]);
     Scene::new()
-        .document(document(json!({"edge": edge}), json!({"strict": strict, "open": {}})))
+        .document(document(json!({"edge": edge}), json!({"strict": strict, RATED: rated, "open": {}})))
         .plaintext()
         // So that a header stands for TLS, and one connection can break that rule as well.
         .change_connection_manager(|hcm| {
@@ -36,13 +32,15 @@ fn scene(rates: Value) -> Scene {
         })
 }
 
-/// A request that keeps the first `sound` rules and breaks all the others.
-fn request(sound: usize) -> Request {
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
+/// A request under this policy that keeps the first `sound` rules and breaks all the others.
+fn request(policy: &str, sound: usize) -> Request {
     let pick = |rule, good, bad| if sound > rule { good } else { bad };
     let mut claims = edge_claims("alice");
     claims["scope"] = json!(pick(6, "chat", "other"));
     let token = Signer::edge().mint(&claims);
-    Request::upgrade(pick(0, "/ws/strict", "/ws/nowhere"))
+    Request::upgrade(pick(0, &format!("/ws/{policy}"), "/ws/nowhere"))
         .header("X-Forwarded-Proto", pick(1, "https", "http"))
         .set("Sec-WebSocket-Version", pick(2, "13", "8"))
         .header("Origin", pick(3, "https://app.example.com", "https://evil.example"))
@@ -52,7 +50,7 @@ fn request(sound: usize) -> Request {
 
 #[tokio::test]
 async fn each_rule_is_judged_only_when_all_before_it_hold() {
-    let twins = Twins::start(|| scene(json!([]))).await;
+    let pair = PAIR.alone().await;
     let rules = [
         ("none", 403, "no_policy"),
         ("strict", 403, "tls_required"),
@@ -63,17 +61,16 @@ async fn each_rule_is_judged_only_when_all_before_it_hold() {
         ("strict", 403, "claims_denied"),
     ];
     for (sound, (policy, status, reason)) in rules.into_iter().enumerate() {
-        let request = request(sound);
-        twins.assert_refused(&Attack { name: reason, request, policy, status, reason }).await;
+        let request = request("strict", sound);
+        pair.assert_refused(&Attack { name: reason, request, policy, status, reason }).await;
     }
-    assert_eq!(twins.guarded.ask(&request(rules.len())).await.status, 101);
+    assert_eq!(pair.guarded.ask(&request("strict", rules.len())).await.status, 101);
 }
 
-/// Whoever guesses tokens or origins runs out of handshakes (429), yet is still told first what is wrong before that.
+/// Whoever guesses tokens or origins runs out of handshakes (429), yet is still answered first what is wrong before that.
 #[tokio::test]
 async fn refused_handshakes_count_towards_the_rate_and_the_rate_comes_before_the_origin() {
-    let rate = json!([{"count": "handshakes", "per": "ip", "limit": 3, "window": "1h"}]);
-    let twins = Twins::start(|| scene(rate.clone())).await;
+    let pair = PAIR.alone().await;
     let attempts = [
         (1, 403, "tls_required"),
         (3, 403, "origin_denied"),
@@ -83,8 +80,8 @@ async fn refused_handshakes_count_towards_the_rate_and_the_rate_comes_before_the
         (2, 426, "version_unsupported"),
     ];
     for (sound, status, reason) in attempts {
-        let attack = Attack { name: reason, request: request(sound), policy: "strict", status, reason };
-        let response = twins.assert_refused(&attack).await;
+        let attack = Attack { name: reason, request: request(RATED, sound), policy: RATED, status, reason };
+        let response = pair.assert_refused(&attack).await;
         if status == 429 {
             let wait: u64 =
                 response.header("retry-after").and_then(|wait| wait.parse().ok()).expect("seconds");

@@ -1,9 +1,9 @@
 //! What is no WebSocket handshake: ordinary HTTP, and upgrades to other protocols.
 
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Request, Scene, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Request, Scene, Shared, json};
 
-/// Envoy is told to let `foo` pass too, as an operator would `tcp` or `CONNECT-UDP`.
+/// Envoy is configured to let `foo` pass too, as an operator would `tcp` or `CONNECT-UDP`.
 fn scene() -> Scene {
     let switched =
         Answer::switching().without("upgrade").header("Upgrade", "foo").without("Sec-WebSocket-Accept");
@@ -23,24 +23,26 @@ fn scene() -> Scene {
         })
 }
 
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
 fn to_foo(path: &str) -> Request {
     Request::get(path).header("Connection", "Upgrade").header("Upgrade", "foo")
 }
 
 #[tokio::test]
 async fn an_upgrade_to_another_protocol_is_refused_unless_the_policy_lets_it_pass() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("sockets", "upgrade_denied", to_foo("/ws/sockets/foo")),
         ("none", "no_policy", to_foo("/elsewhere")),
     ];
     for (policy, reason, request) in cases {
-        twins.assert_refused(&Attack { name: policy, request, policy, status: 403, reason }).await;
+        pair.assert_refused(&Attack { name: policy, request, policy, status: 403, reason }).await;
     }
-    let mut client = twins.guarded.connect().await;
+    let mut client = pair.guarded.connect().await;
     assert_eq!(client.ask(&to_foo("/ws/others/foo")).await.header("upgrade").as_deref(), Some("foo"));
     client.send("these are no frames").await;
-    let record = twins.guarded.record(&client).await;
+    let record = pair.guarded.record(&client).await;
     assert_eq!(record.bytes_when(19).await, b"these are no frames");
 
     let unasked = Request::upgrade("/ws/others");
@@ -51,26 +53,26 @@ async fn an_upgrade_to_another_protocol_is_refused_unless_the_policy_lets_it_pas
         status: 403,
         reason: "origin_missing",
     };
-    twins.assert_refused(&attack).await;
+    pair.assert_refused(&attack).await;
 }
 
 #[tokio::test]
 async fn ordinary_http_is_refused_where_only_sockets_are_served() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases = [
         ("GET", Request::get("/ws/only")),
         ("POST", Request::get("/ws/only").method("POST").header("Content-Length", "2").body("hi")),
     ];
     for (name, request) in cases {
         let attack = Attack { name, request, policy: "only", status: 426, reason: "upgrade_required" };
-        twins.assert_refused(&attack).await;
+        pair.assert_refused(&attack).await;
     }
-    assert_eq!(twins.guarded.ask(&Request::upgrade("/ws/only")).await.status, 101);
+    assert_eq!(pair.guarded.ask(&Request::upgrade("/ws/only")).await.status, 101);
 }
 
 #[tokio::test]
 async fn ordinary_http_passes_byte_for_byte() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let odd = b"\xff\xfe;=,";
     let cases = [
         ("GET", Request::get("/ws/sockets?access_token=x&a=%2F")),
@@ -106,6 +108,6 @@ async fn ordinary_http_passes_byte_for_byte() {
         ),
     ];
     for (name, request) in cases {
-        twins.assert_untouched(name, &request).await;
+        pair.assert_untouched(name, &request).await;
     }
 }

@@ -1,11 +1,14 @@
 //! The harness itself, before an Envoy without Postern: what it shows of both sides is true.
 
+use postern_e2e::environment;
 use postern_e2e::wire::End;
-use postern_e2e::{Answer, Behaviour, Frame, Request, Scene, json, place};
+use postern_e2e::{Answer, Behaviour, Frame, Request, RunningScene, Scene, Shared, json};
+
+static BARE: Shared<RunningScene> = Shared::new(|| Scene::new().bare());
 
 #[tokio::test]
 async fn an_echo_passes_a_bare_envoy_byte_for_byte() {
-    let scene = Scene::new().bare().start().await;
+    let scene = BARE.shared().await;
     let mut client = scene.open("/ws/chat").await;
     let frame = Frame::text("hello").masked();
     client.send(frame.bytes()).await;
@@ -34,19 +37,19 @@ async fn a_frame_may_be_written_byte_by_byte_and_arrives_whole() {
 
 #[tokio::test]
 async fn a_second_loopback_address_is_another_client_to_envoy() {
-    let scene = Scene::new().bare().start().await;
+    let scene = BARE.shared().await;
     for address in [[127, 0, 0, 1], [127, 0, 0, 2]] {
         let mut client = scene.connect_from(address).await;
         let request = Request::get("/hello");
         assert_eq!(client.ask(&request).await.text(), "/hello");
-        let text = place::current().address_of(address.into()).to_string();
+        let text = environment::current().address_of(address.into()).to_string();
         assert_eq!(scene.access_line(request.case()).await["client"], text);
     }
 }
 
 #[tokio::test]
 async fn headers_that_are_not_text_reach_the_upstream_as_they_were_sent() {
-    let scene = Scene::new().bare().start().await;
+    let scene = BARE.shared().await;
     let request = Request::upgrade("/ws/chat").header("X-Odd", b"a\xffb").header("X-Odd", "twice");
     let client = scene.open_with(&request).await;
     let record = scene.record(&client).await;

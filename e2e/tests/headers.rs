@@ -1,23 +1,23 @@
 //! Headers that are absent, repeated, too long or no text, in every field that Postern reads: each has a clean answer,
 //! and whoever comes next is served.
 
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, RunningScene, Scene, Signer, Twins, json};
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, RunningScene, Scene, Shared, Signer, json};
 
 const PATH: &str = "/ws/strict";
 
 /// The status and the reason of a refusal; nothing of a handshake that is granted.
-type Told = Option<(u16, &'static str)>;
+type Outcome = Option<(u16, &'static str)>;
 
-const GOOD: Told = None;
-const MALFORMED: Told = Some((400, "malformed_handshake"));
-const ORIGIN: Told = Some((403, "origin_denied"));
-const VERSION: Told = Some((426, "version_unsupported"));
-const SUBPROTOCOL: Told = Some((403, "subprotocol_denied"));
-const NO_TOKEN: Told = Some((401, "token_missing"));
-const BAD_TOKEN: Told = Some((401, "token_invalid"));
-const TWO_TOKENS: Told = Some((400, "token_ambiguous"));
+const GOOD: Outcome = None;
+const MALFORMED: Outcome = Some((400, "malformed_handshake"));
+const ORIGIN: Outcome = Some((403, "origin_denied"));
+const VERSION: Outcome = Some((426, "version_unsupported"));
+const SUBPROTOCOL: Outcome = Some((403, "subprotocol_denied"));
+const NO_TOKEN: Outcome = Some((401, "token_missing"));
+const BAD_TOKEN: Outcome = Some((401, "token_invalid"));
+const TWO_TOKENS: Outcome = Some((400, "token_ambiguous"));
 
 fn scene() -> Scene {
     let edge = json!({
@@ -40,6 +40,8 @@ fn scene() -> Scene {
     Scene::new().document(document(json!({"edge": edge}), json!({"strict": strict})))
 }
 
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
 /// A handshake that is granted.
 fn sound() -> Request {
     let token = Signer::edge().mint(&edge_claims("alice"));
@@ -50,18 +52,18 @@ fn sound() -> Request {
 }
 
 /// The answer to `request` is this one, and the next handshake is granted.
-async fn assert_answered(twins: &Twins, name: &str, request: Request, told: Told) {
-    if let Some((status, reason)) = told {
-        twins.assert_refused(&Attack { name, request, policy: "strict", status, reason }).await;
+async fn assert_answered(pair: &ControlPair, name: &str, request: Request, outcome: Outcome) {
+    if let Some((status, reason)) = outcome {
+        pair.assert_refused(&Attack { name, request, policy: "strict", status, reason }).await;
     } else {
-        assert_eq!(twins.guarded.ask(&request).await.status, 101, "{name}");
-        assert!(twins.guarded.upstream().has_seen(request.case()), "{name}: not at the upstream");
+        assert_eq!(pair.guarded.ask(&request).await.status, 101, "{name}");
+        assert!(pair.guarded.upstream().has_seen(request.case()), "{name}: not at the upstream");
     }
-    assert_next_granted(twins, name).await;
+    assert_next_granted(pair, name).await;
 }
 
-async fn assert_next_granted(twins: &Twins, name: &str) {
-    assert_eq!(twins.guarded.ask(&sound()).await.status, 101, "the handshake after {name}");
+async fn assert_next_granted(pair: &ControlPair, name: &str) {
+    assert_eq!(pair.guarded.ask(&sound()).await.status, 101, "the handshake after {name}");
 }
 
 /// Nothing trapped, nothing was started anew.
@@ -78,7 +80,7 @@ async fn assert_unharmed(scene: &RunningScene) {
 
 #[tokio::test]
 async fn bytes_that_are_not_text_have_a_clean_answer_in_every_header() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let odd = b"\xff\xfe\x80";
     let cases = [
         ("Origin", ORIGIN),
@@ -96,8 +98,8 @@ async fn bytes_that_are_not_text_have_a_clean_answer_in_every_header() {
         ("X-Forwarded-For", GOOD),
         ("X-Whatever", GOOD),
     ];
-    for (header, told) in cases {
-        assert_answered(&twins, header, sound().set(header, odd), told).await;
+    for (header, outcome) in cases {
+        assert_answered(&pair, header, sound().set(header, odd), outcome).await;
     }
     let bare = || sound().without("authorization");
     let carriers = [
@@ -106,15 +108,15 @@ async fn bytes_that_are_not_text_have_a_clean_answer_in_every_header() {
         ("a subprotocol", bare().set("Sec-WebSocket-Protocol", [b"chat.v2, bearer.", &odd[..]].concat())),
     ];
     for (name, request) in carriers {
-        assert_answered(&twins, name, request, BAD_TOKEN).await;
+        assert_answered(&pair, name, request, BAD_TOKEN).await;
     }
-    assert_unharmed(&twins.guarded).await;
+    assert_unharmed(&pair.guarded).await;
 }
 
 /// Envoy keeps no bytes beyond ASCII in a path, a host or the fields of its own protocol.
 #[tokio::test]
 async fn bytes_that_are_not_text_in_the_frame_of_http_open_no_socket_with_or_without_postern() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let odd = b"\xff\xfe\x80";
     let cases = [
         ("Host", sound().set("Host", odd), 400),
@@ -124,18 +126,18 @@ async fn bytes_that_are_not_text_in_the_frame_of_http_open_no_socket_with_or_wit
         ("the target", Request::upgrade(PATH).target(b"/ws/strict?access_token=\xff\xfe"), 400),
     ];
     for (name, request, status) in cases {
-        twins.assert_envoy_refuses(name, &request, status).await;
-        assert_next_granted(&twins, name).await;
+        pair.assert_envoy_refuses(name, &request, status).await;
+        assert_next_granted(&pair, name).await;
     }
     // Without a word in it that makes an upgrade of it, the request is ordinary HTTP.
-    twins.assert_untouched("Connection", &sound().set("Connection", odd)).await;
-    assert_next_granted(&twins, "Connection").await;
-    assert_unharmed(&twins.guarded).await;
+    pair.assert_untouched("Connection", &sound().set("Connection", odd)).await;
+    assert_next_granted(&pair, "Connection").await;
+    assert_unharmed(&pair.guarded).await;
 }
 
 #[tokio::test]
 async fn a_header_that_is_absent_or_repeated_has_a_clean_answer() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let repeated = |name: &str| {
         let request = sound();
         let value = request.value(name).expect("a header of a sound handshake").to_vec();
@@ -155,16 +157,16 @@ async fn a_header_that_is_absent_or_repeated_has_a_clean_answer() {
         ("empty cookies", sound().header("Cookie", "").header("Cookie", ";;="), GOOD),
         ("empty extensions", sound().header("Sec-WebSocket-Extensions", ""), GOOD),
     ];
-    for (name, request, told) in cases {
-        assert_answered(&twins, name, request, told).await;
+    for (name, request, outcome) in cases {
+        assert_answered(&pair, name, request, outcome).await;
     }
-    assert_unharmed(&twins.guarded).await;
+    assert_unharmed(&pair.guarded).await;
 }
 
 /// 50 KiB is the most that Envoy lets through beside the other headers; 60 KiB is more than all may have together.
 #[tokio::test]
 async fn a_huge_header_has_a_clean_answer() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let too_long = [
         "Origin",
         "Sec-WebSocket-Protocol",
@@ -178,8 +180,8 @@ async fn a_huge_header_has_a_clean_answer() {
     ];
     for header in too_long {
         let request = sound().set(header, vec![b'a'; 60 * 1024]);
-        twins.assert_envoy_refuses(header, &request, 431).await;
-        assert_next_granted(&twins, header).await;
+        pair.assert_envoy_refuses(header, &request, 431).await;
+        assert_next_granted(&pair, header).await;
     }
     let many = |piece: &str| piece.repeat(50 * 1024 / piece.len());
     let cases = [
@@ -196,8 +198,8 @@ async fn a_huge_header_has_a_clean_answer() {
         ("a spoofed identity", sound().header("X-User-Id", many("a")), GOOD),
         ("a query", Request::upgrade(&format!("{PATH}?{}", many("a=b&"))), Some((403, "origin_missing"))),
     ];
-    for (name, request, told) in cases {
-        assert_answered(&twins, name, request, told).await;
+    for (name, request, outcome) in cases {
+        assert_answered(&pair, name, request, outcome).await;
     }
-    assert_unharmed(&twins.guarded).await;
+    assert_unharmed(&pair.guarded).await;
 }

@@ -1,14 +1,7 @@
 //! Hosts of requests: every spelling of one meets its route, and what is no host gets under no weaker policy.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
 
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Scene, Shared, json};
 
 /// A policy that lets nobody in for one host, and one that lets everybody in for the rest.
 fn scene() -> Scene {
@@ -27,6 +20,8 @@ fn scene() -> Scene {
     whole["default_policy"] = json!("weak");
     Scene::new().document(whole)
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn to(host: &str) -> Request {
     Request::upgrade("/ws/x").set("Host", host)
@@ -58,29 +53,30 @@ fn odd() -> Vec<(&'static str, Request)> {
 
 #[tokio::test]
 async fn what_is_no_host_opens_no_socket() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     for (name, request) in odd() {
         let (status, reason) = (400, "malformed_handshake");
-        twins.assert_refused(&Attack { name, request, policy: "none", status, reason }).await;
+        pair.assert_refused(&Attack { name, request, policy: "none", status, reason }).await;
     }
     for host in ["admin.example.com a", "admin.example.com/x", "admin.example.com\\x", "bücher.example"] {
-        twins.assert_envoy_refuses(host, &to(host), 400).await;
+        pair.assert_envoy_refuses(host, &to(host), 400).await;
     }
 }
 
 #[tokio::test]
 async fn what_is_no_host_opens_no_socket_where_all_pass_either() {
-    let twins = Twins::start(|| scene().configured(|whole| whole["default_policy"] = json!("pass"))).await;
+    let pair =
+        ControlPair::start(|| scene().configured(|whole| whole["default_policy"] = json!("pass"))).await;
     for host in ["user@admin.example.com", "admin.example.com.."] {
         let (request, status, reason) = (to(host), 400, "malformed_handshake");
-        twins.assert_refused(&Attack { name: host, request, policy: "none", status, reason }).await;
+        pair.assert_refused(&Attack { name: host, request, policy: "none", status, reason }).await;
     }
-    assert_eq!(twins.guarded.ask(&to("a.example.com")).await.status, 101);
+    assert_eq!(pair.guarded.ask(&to("a.example.com")).await.status, 101);
 }
 
 #[tokio::test]
 async fn every_spelling_of_a_host_meets_its_route() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let mut spellings: Vec<_> = [
         "admin.example.com",
         "ADMIN.Example.com:8443",
@@ -97,22 +93,22 @@ async fn every_spelling_of_a_host_meets_its_route() {
     }
     for (name, request) in spellings {
         let (status, reason) = (403, "origin_missing");
-        twins.assert_refused(&Attack { name, request, policy: "admin", status, reason }).await;
+        pair.assert_refused(&Attack { name, request, policy: "admin", status, reason }).await;
     }
     for other in ["a.example.com", "admin_x.example.com", "xn--bcher-kva.example", "127.0.0.1:80", "[::2]"] {
-        assert_eq!(twins.guarded.ask(&to(other)).await.status, 101, "{other}");
+        assert_eq!(pair.guarded.ask(&to(other)).await.status, 101, "{other}");
     }
 }
 
 #[tokio::test]
 async fn ordinary_http_with_an_odd_host_is_untouched_but_for_headers_with_claims() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     for host in ["user@admin.example.com", "admin%2eexample.com", "admin.example.com.."] {
         let page = || Request::get("/page").set("Host", host);
-        twins.assert_untouched(host, &page()).await;
+        pair.assert_untouched(host, &page()).await;
         let spoofed = page().header("X-User-Id", "mallory");
-        twins.guarded.ask(&spoofed).await;
-        let record = twins.guarded.upstream().record(spoofed.case()).await;
+        pair.guarded.ask(&spoofed).await;
+        let record = pair.guarded.upstream().record(spoofed.case()).await;
         assert_eq!(record.header("x-user-id"), None, "{host}");
         assert_eq!(record.header("host").as_deref(), Some(host));
     }

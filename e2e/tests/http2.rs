@@ -1,16 +1,18 @@
 //! WebSockets over HTTP/2 (RFC 8441): an extended CONNECT has no Sec-WebSocket-Key, and the upstream speaks HTTP/1.1,
 //! which demands one.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
-use postern_e2e::csrf::{CSRF_SECRET, mint};
+use postern_e2e::assert::Refusal;
+use postern_e2e::client::csrf::{CSRF_SECRET, mint};
+use postern_e2e::client::http2::{handshake, open, read};
+use postern_e2e::client::token::{edge_claims, jwks, now};
 use postern_e2e::deadline::{PATIENCE, within};
 use postern_e2e::http::Headers;
-use postern_e2e::http2::{connect, handshake, open, read};
-use postern_e2e::token::{edge_claims, jwks, now};
-use postern_e2e::twins::{Refusal, document};
-use postern_e2e::{Answer, Behaviour, Documents, Frame, RunningScene, Scene, Served, Signer, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{
+    Answer, Behaviour, ControlPair, Documents, Frame, RunningScene, Scene, Served, Shared, Signer, json,
+};
 
 const APP: &str = "https://app.example.com";
 
@@ -35,10 +37,12 @@ fn scene() -> Scene {
         .upstream("/ws/chat/declines", Behaviour::Answer(Answer::status(403, "no")))
 }
 
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
 /// One handshake on a connection of its own, from a page of `origin` if there is one; the response, and its body if it
 /// has opened no WebSocket.
 async fn ask(scene: &RunningScene, path: &str, case: &str, origin: Option<&str>) -> postern_e2e::Response {
-    let mut client = connect(scene).await;
+    let mut client = scene.connect_http2().await;
     let request = handshake(path, case);
     let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
     let (response, _stream) = open(&mut client, request).await;
@@ -52,8 +56,9 @@ async fn ask(scene: &RunningScene, path: &str, case: &str, origin: Option<&str>)
 
 #[tokio::test]
 async fn an_extended_connect_is_upgraded_with_a_key_of_posterns_own_and_frames_pass_both_ways() {
-    let scene = scene().start().await;
-    let mut client = connect(&scene).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let mut client = scene.connect_http2().await;
     let request = handshake("/ws/chat?room=1", "h2-echo").header("origin", APP);
     let (response, mut stream) = open(&mut client, request).await;
     assert_eq!(response.status(), 200);
@@ -74,7 +79,7 @@ async fn an_extended_connect_is_upgraded_with_a_key_of_posterns_own_and_frames_p
 /// Envoy hands an authority of HTTP/2 on as it is, without a Host field beside it; one with a user it never takes.
 #[tokio::test]
 async fn what_is_no_host_opens_no_socket_over_http2_either() {
-    let twins = Twins::start(|| {
+    let pair = ControlPair::start(|| {
         let admin = json!({"origins": {"allow": [APP], "missing": "deny"}});
         let mut whole = document(json!({}), json!({"admin": admin, "weak": {}}));
         whole["routes"] = json!([{"match": {"host": "admin.example.com"}, "policy": "admin"}]);
@@ -84,7 +89,7 @@ async fn what_is_no_host_opens_no_socket_over_http2_either() {
     .await;
     let at = |authority: &str, case: &str| handshake("/ws/x", case).uri(format!("https://{authority}/ws/x"));
     let ask_at = async |scene: &RunningScene, authority: &str, case: &str, host: Option<&str>| {
-        let mut client = connect(scene).await;
+        let mut client = scene.connect_http2().await;
         let request =
             host.into_iter().fold(at(authority, case), |request, host| request.header("host", host));
         let (response, _stream) = open(&mut client, request).await;
@@ -95,25 +100,26 @@ async fn what_is_no_host_opens_no_socket_over_http2_either() {
         let body = read(&mut body, length).await.to_vec();
         postern_e2e::Response { status: head.status.as_u16(), headers, body }
     };
-    for scene in [&twins.guarded, &twins.bare] {
+    for scene in [&pair.guarded, &pair.bare] {
         let request = at("user@admin.example.com", "h2-user").body(()).expect("a sound request");
-        let (response, _stream) = connect(scene).await.send_request(request, false).expect("a connection");
+        let (response, _stream) =
+            scene.connect_http2().await.send_request(request, false).expect("a connection");
         within(PATIENCE, "the end of the connection", response).await.expect_err("no response");
     }
     for (authority, case) in [("admin.example.com..", "h2-dots"), ("admin..example.com", "h2-label")] {
         let (status, reason) = (400, "malformed_handshake");
         let refusal = Refusal { name: authority, case, policy: "none", status, reason, without: 200 };
-        twins.assert_refused_by(&refusal, async |scene| ask_at(scene, authority, case, None).await).await;
+        pair.assert_refused_by(&refusal, async |scene| ask_at(scene, authority, case, None).await).await;
     }
     for (authority, host, case) in
         [("ADMIN.example.com", None, "h2-case"), ("admin.example.com", Some("a.example.com"), "h2-beside")]
     {
-        let answer = ask_at(&twins.guarded, authority, case, host).await;
+        let answer = ask_at(&pair.guarded, authority, case, host).await;
         assert_eq!((answer.status, answer.reason().as_deref()), (403, Some("origin_missing")), "{case}");
     }
-    let answer = ask_at(&twins.guarded, "a.example.com", "h2-other", Some("admin.example.com")).await;
+    let answer = ask_at(&pair.guarded, "a.example.com", "h2-other", Some("admin.example.com")).await;
     assert_eq!(answer.status, 200);
-    let record = twins.guarded.upstream().record("h2-other").await;
+    let record = pair.guarded.upstream().record("h2-other").await;
     assert_eq!(record.head.headers.all("host"), ["a.example.com"]);
 }
 
@@ -133,7 +139,7 @@ async fn a_csrf_token_is_demanded_and_taken_out_over_http_2_too() {
         ("h2-csrf-forged", "/ws/chat?room=1&csrf_token=1800000000.x", 403),
     ];
     for (case, path, status) in cases {
-        let mut client = connect(&scene).await;
+        let mut client = scene.connect_http2().await;
         let request =
             handshake(path, case).header("origin", APP).header("cookie", "a=1").header("cookie", "sid=abc");
         let (response, _stream) = open(&mut client, request).await;
@@ -147,8 +153,9 @@ async fn a_csrf_token_is_demanded_and_taken_out_over_http_2_too() {
 
 #[tokio::test]
 async fn a_silent_client_over_http_2_is_asked_and_told_too() {
-    let scene = scene().start().await;
-    let mut client = connect(&scene).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let mut client = scene.connect_http2().await;
     let request = handshake("/ws/beats", "h2-beats").header("origin", APP);
     let (response, mut stream) = open(&mut client, request).await;
     let mut body = response.into_body();
@@ -166,18 +173,20 @@ async fn a_silent_client_over_http_2_is_asked_and_told_too() {
     assert_eq!(record.bytes(), Frame::text("still").masked().bytes().repeat(3));
     // The last of them is not answered.
     let close = Frame::closing(3008, "pong_timeout").bytes();
-    let told = read(&mut body, 18 + close.len()).await;
-    assert_eq!(told[18..], close);
+    let received = read(&mut body, 18 + close.len()).await;
+    assert_eq!(received[18..], close);
     assert_eq!(scene.access_line("h2-beats").await["reason"], "pong_timeout");
 }
 
 #[tokio::test]
 async fn a_frame_that_no_client_may_send_ends_a_socket_over_http_2_too() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
+    let labels = [("policy", "chat"), ("reason", "protocol_error")];
+    let closes = pair.guarded.envoy().growth("postern_closes", &labels).await;
     let good = Frame::text("good").masked().bytes();
     let attack = [good.clone(), Frame::text("not masked").bytes()].concat();
-    let sockets = [&twins.guarded, &twins.bare].map(async |scene| {
-        let mut client = connect(scene).await;
+    let sockets = [&pair.guarded, &pair.bare].map(async |scene| {
+        let mut client = scene.connect_http2().await;
         let request = handshake("/ws/chat/silent", "h2-frame").header("origin", APP);
         let (response, mut stream) = open(&mut client, request).await;
         assert_eq!(response.status(), 200);
@@ -187,14 +196,13 @@ async fn a_frame_that_no_client_may_send_ends_a_socket_over_http_2_too() {
     let [guarded, bare] = sockets;
 
     let (mut body, _stream, record) = guarded.await;
-    let told = Frame::closing(1002, "protocol_error").bytes();
-    assert_eq!(read(&mut body, told.len()).await, told);
+    let close = Frame::closing(1002, "protocol_error").bytes();
+    assert_eq!(read(&mut body, close.len()).await, close);
     let close = record.close().await;
     assert_eq!((close.code(), close.reason()), (Some(1002), "protocol_error".to_owned()));
     assert_eq!(record.bytes(), [good, close.bytes()].concat());
-    assert_eq!(twins.guarded.access_line("h2-frame").await["reason"], "protocol_error");
-    let labels = [("policy", "chat"), ("reason", "protocol_error")];
-    assert_eq!(twins.guarded.envoy().stats().await.sum("postern_closes", &labels), 1.0);
+    assert_eq!(pair.guarded.access_line("h2-frame").await["reason"], "protocol_error");
+    assert_eq!(closes.so_far().await, 1.0);
 
     let (_body, _stream, record) = bare.await;
     assert_eq!(record.bytes_when(attack.len()).await, attack, "without Postern");
@@ -202,8 +210,9 @@ async fn a_frame_that_no_client_may_send_ends_a_socket_over_http_2_too() {
 
 #[tokio::test]
 async fn two_sockets_of_one_connection_have_keys_of_their_own() {
-    let scene = scene().start().await;
-    let mut client = connect(&scene).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let mut client = scene.connect_http2().await;
     let mut keys = Vec::new();
     for case in ["h2-one", "h2-two"] {
         let (response, _stream) = open(&mut client, handshake("/ws/chat", case).header("origin", APP)).await;
@@ -216,9 +225,9 @@ async fn two_sockets_of_one_connection_have_keys_of_their_own() {
 /// A key that the client sends is none of RFC 8441's, and is not the one that the accept is checked against.
 #[tokio::test]
 async fn a_key_in_an_extended_connect_does_not_go_up() {
-    let twins = Twins::start(scene).await;
-    for (scene, sent) in [(&twins.guarded, None), (&twins.bare, Some("chosen"))] {
-        let mut client = connect(scene).await;
+    let pair = PAIR.alone().await;
+    for (scene, sent) in [(&pair.guarded, None), (&pair.bare, Some("chosen"))] {
+        let mut client = scene.connect_http2().await;
         let request =
             handshake("/ws/chat", "h2-key").header("origin", APP).header("sec-websocket-key", "chosen");
         let (response, _stream) = open(&mut client, request).await;
@@ -233,7 +242,7 @@ async fn a_key_in_an_extended_connect_does_not_go_up() {
 
 #[tokio::test]
 async fn an_extended_connect_is_refused_as_any_handshake_is() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let evil = Some("https://evil.example");
     let cases = [
         ("h2-evil", "/ws/chat", evil, ("chat", 403, "origin_denied")),
@@ -243,15 +252,16 @@ async fn an_extended_connect_is_refused_as_any_handshake_is() {
     ];
     for (case, path, origin, (policy, status, reason)) in cases {
         let refusal = Refusal { name: case, case, policy, status, reason, without: 200 };
-        twins.assert_refused_by(&refusal, async |scene| ask(scene, path, case, origin).await).await;
+        pair.assert_refused_by(&refusal, async |scene| ask(scene, path, case, origin).await).await;
     }
 }
 
 #[tokio::test]
 async fn a_connection_serves_on_behind_a_refusal() {
-    let scene = scene().start().await;
-    let mut client = connect(&scene).await;
-    for (case, origin, status) in [("h2-evil", "https://evil.example", 403), ("h2-good", APP, 200)] {
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let mut client = scene.connect_http2().await;
+    for (case, origin, status) in [("h2-before", "https://evil.example", 403), ("h2-behind", APP, 200)] {
         let (response, _stream) =
             open(&mut client, handshake("/ws/chat", case).header("origin", origin)).await;
         assert_eq!(response.status(), status, "{case}");
@@ -260,8 +270,9 @@ async fn a_connection_serves_on_behind_a_refusal() {
 
 #[tokio::test]
 async fn an_upstream_that_declines_opens_nothing() {
-    let scene = scene().start().await;
-    let response = ask(&scene, "/ws/chat/declines", "h2-declined", Some(APP)).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let response = ask(scene, "/ws/chat/declines", "h2-declined", Some(APP)).await;
     assert_eq!((response.status, response.text().as_str()), (403, "no"));
     assert!(scene.upstream().has_seen("h2-declined"));
     assert_eq!(scene.access_line("h2-declined").await["reason"], json!(null));
@@ -269,8 +280,9 @@ async fn an_upstream_that_declines_opens_nothing() {
 
 #[tokio::test]
 async fn a_first_message_and_a_refresh_work_over_http_2_too() {
-    let scene = scene().start().await;
-    let mut client = connect(&scene).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let mut client = scene.connect_http2().await;
     let (response, mut stream) = open(&mut client, handshake("/ws/tokens", "h2-tokens")).await;
     let mut body = response.into_body();
     let record = scene.upstream().record("h2-tokens").await;
@@ -311,7 +323,7 @@ async fn a_handshake_that_waits_for_keys_is_held_like_any_other() {
     let token = format!("Bearer {}", minted(&signer));
     let bearing =
         |case: &str| handshake("/ws/chat", case).header("origin", APP).header("authorization", &token);
-    let mut client = connect(&scene).await;
+    let mut client = scene.connect_http2().await;
     let (response, _stream) = open(&mut client, bearing("h2-keyless")).await;
     assert_eq!(response.status(), 503);
     assert!(!scene.upstream().has_seen("h2-keyless"));
@@ -331,7 +343,7 @@ async fn a_first_message_waits_for_its_key_and_what_follows_with_it() {
     let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::es256("new"));
     documents.serve("/keys", Served::Document(jwks(&[&old])));
     let scene = fetching(&documents).await;
-    let mut client = connect(&scene).await;
+    let mut client = scene.connect_http2().await;
     let request = |case: &str| handshake("/ws/chat", case).header("origin", APP);
     let (response, _stream) = open(&mut client, request("h2-fetches")).await;
     assert_eq!(response.status(), 200);

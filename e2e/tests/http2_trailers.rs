@@ -1,13 +1,14 @@
 //! Trailers behind a WebSocket over HTTP/2. RFC 8441 knows none; Envoy lets all go on with them that a filter holds.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
 use http::HeaderMap;
-use postern_e2e::http2::{connect, handshake, open, read};
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Behaviour, Documents, Frame, RunningScene, Scene, Served, Signer, json};
+use postern_e2e::client::http2::{handshake, open, read};
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::document;
+use postern_e2e::{
+    Answer, Behaviour, ControlPair, Documents, Frame, RunningScene, Scene, Served, Shared, Signer, json,
+};
 
 const APP: &str = "https://app.example.com";
 
@@ -21,10 +22,12 @@ fn scene() -> Scene {
     let tokens = json!({"auth": auth, "liveness": liveness, "messages": {"max_message_bytes": 100}});
     let chat = json!({"liveness": liveness, "messages": {"max_message_bytes": 100}});
     Scene::new()
-        .document(document(json!({"edge": edge}), json!({"chat": chat, "tokens": tokens})))
+        .document(document(json!({"edge": edge}), json!({"chat": chat, "open": chat, "tokens": tokens})))
         .upstream("/ws/chat/declines", Behaviour::Answer(Answer::status(403, "no")))
         .upstream("/ws", Behaviour::Recorder)
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn trailers() -> HeaderMap {
     let mut trailers = HeaderMap::new();
@@ -35,7 +38,7 @@ fn trailers() -> HeaderMap {
 /// CONNECT, `bytes` and trailers, one behind the other and without waiting for anything. Whatever comes of it has come
 /// when the access log has its line, whose reason this is.
 async fn attack(scene: &RunningScene, path: &str, case: &str, bytes: &[u8]) -> Option<String> {
-    let mut client = connect(scene).await;
+    let mut client = scene.connect_http2().await;
     let request = handshake(path, case).header("origin", APP).body(()).expect("a sound request");
     let (_response, mut stream) = client.send_request(request, false).expect("an open connection");
     if !bytes.is_empty() {
@@ -58,7 +61,7 @@ async fn got_through(scene: &RunningScene, case: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn nothing_that_is_held_goes_up_with_trailers() {
-    let twins = postern_e2e::Twins::start(scene).await;
+    let pair = PAIR.shared().await;
     let text = Frame::text("no token at all").masked().bytes();
     let cases = [
         ("a message before authentication", "/ws/tokens", text.clone()),
@@ -75,53 +78,55 @@ async fn nothing_that_is_held_goes_up_with_trailers() {
     ];
     for (i, (name, path, bytes)) in cases.iter().enumerate() {
         let case = format!("trailers-{i}");
-        let reason = attack(&twins.guarded, path, &case, bytes).await;
-        assert_eq!(got_through(&twins.guarded, &case).await, b"", "{name}");
+        let reason = attack(&pair.guarded, path, &case, bytes).await;
+        assert_eq!(got_through(&pair.guarded, &case).await, b"", "{name}");
         let expected = ["protocol_error", "malformed_handshake"];
         let ended = reason.as_deref().is_some_and(|reason| expected.contains(&reason));
         assert!(ended || path.ends_with("declines"), "{name}: {reason:?}");
     }
-    let bare = attack(&twins.bare, "/ws/tokens", "trailers-bare", &text);
-    let record = async { twins.bare.upstream().record("trailers-bare").await.bytes_when(text.len()).await };
+    let bare = attack(&pair.bare, "/ws/tokens", "trailers-bare", &text);
+    let record = async { pair.bare.upstream().record("trailers-bare").await.bytes_when(text.len()).await };
     let (_, got) = tokio::join!(tokio::time::timeout(Duration::from_secs(1), bare), record);
     assert_eq!(got, text, "without Postern");
 }
 
-/// Envoy does not tell a filter of the end of a stream that is upgraded, nor the service.
+/// Envoy does not report the end of a stream that is upgraded to a filter, nor the service.
 #[tokio::test]
 async fn nothing_that_is_held_goes_up_when_a_client_ends_its_stream() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let text = Frame::text("no token at all").masked().bytes();
     for (case, bytes, reason) in
         [("ends", text, "token_missing"), ("ends-at-once", Vec::new(), "auth_timeout")]
     {
-        let mut client = connect(&scene).await;
+        let mut client = scene.connect_http2().await;
         let request = handshake("/ws/tokens", case).body(()).expect("a sound request");
         let (_response, mut stream) = client.send_request(request, false).expect("an open connection");
         stream.send_data(bytes.into(), true).expect("an open stream");
         assert_eq!(scene.access_line(case).await["reason"], reason, "{case}");
-        assert_eq!(got_through(&scene, case).await, b"", "{case}");
+        assert_eq!(got_through(scene, case).await, b"", "{case}");
     }
 }
 
 #[tokio::test]
 async fn an_open_connection_is_ended_by_trailers_and_the_client_is_told() {
-    let scene = scene().start().await;
-    let mut client = connect(&scene).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let mut client = scene.connect_http2().await;
     let (response, mut stream) =
-        open(&mut client, handshake("/ws/chat", "trailers").header("origin", APP)).await;
+        open(&mut client, handshake("/ws/open", "trailers").header("origin", APP)).await;
     let hello = Frame::text("hello").masked().bytes();
     stream.send_data(hello.clone().into(), false).expect("an open stream");
     let record = scene.upstream().record("trailers").await;
     assert_eq!(record.bytes_when(hello.len()).await, hello);
     stream.send_trailers(trailers()).expect("an open stream");
-    let told = Frame::closing(1002, "protocol_error").bytes();
-    assert_eq!(read(&mut response.into_body(), told.len()).await, told);
+    let close = Frame::closing(1002, "protocol_error").bytes();
+    assert_eq!(read(&mut response.into_body(), close.len()).await, close);
     // Envoy has no callback in which a Close could go up where the stream was not paused before.
     record.ended().await;
     assert_eq!(record.messages(), [b"hello"]);
     assert_eq!(scene.access_line("trailers").await["reason"], "protocol_error");
-    let labels = [("policy", "chat"), ("reason", "protocol_error")];
+    let labels = [("policy", "open"), ("reason", "protocol_error")];
     assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 1.0);
 }
 
@@ -129,7 +134,7 @@ async fn an_open_connection_is_ended_by_trailers_and_the_client_is_told() {
 #[tokio::test]
 async fn what_follows_a_first_message_that_waits_for_its_key_does_not_go_up_with_trailers() {
     let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::es256("new"));
-    let keys = |signers: &[&Signer]| Served::Document(postern_e2e::token::jwks(signers));
+    let keys = |signers: &[&Signer]| Served::Document(postern_e2e::client::token::jwks(signers));
     documents.serve("/keys", keys(&[&old]));
     let main = json!({"issuer": "main", "audiences": ["chat"],
         "jwks": {"remote": {"cluster": "auth", "uri": "https://auth.example.com/keys", "timeout": "5s"}}});
@@ -141,7 +146,7 @@ async fn what_follows_a_first_message_that_waits_for_its_key_does_not_go_up_with
     // An unknown key is asked for ten seconds after the last fetch at the earliest.
     tokio::time::sleep(Duration::from_secs(10)).await;
 
-    let mut client = connect(&scene).await;
+    let mut client = scene.connect_http2().await;
     let (response, mut stream) =
         open(&mut client, handshake("/ws/chat", "behind").header("origin", APP)).await;
     assert_eq!(response.status(), 200);

@@ -1,5 +1,4 @@
 //! The image of the module: what Istio and Envoy Gateway expect of one, and the same bytes every time.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -62,8 +61,8 @@ fn it_is_one_compressed_layer_with_the_module_in_the_compat_form() {
     let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).expect("JSON");
 
     let described = parse(&files["index.json"])["manifests"][0].clone();
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(told.contains(described["digest"].as_str().expect("a digest")), "{told}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains(described["digest"].as_str().expect("a digest")), "{printed}");
     let manifest = parse(blob(&files, &described));
     assert_eq!(manifest["annotations"]["module.wasm.image/variant"], "compat");
     let layers = manifest["layers"].as_array().expect("layers");
@@ -85,10 +84,10 @@ fn a_module_that_is_not_there_is_named_and_nothing_is_written() {
     let archive = folder.path().join("image.tar");
     let output = pack(&folder.path().join("nowhere.wasm"), &archive);
     assert!(!output.status.success() && !archive.exists());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        told.starts_with("image: ") && told.contains("nowhere.wasm") && told.lines().count() == 1,
-        "{told}"
+        printed.starts_with("image: ") && printed.contains("nowhere.wasm") && printed.lines().count() == 1,
+        "{printed}"
     );
 }
 

@@ -1,11 +1,10 @@
 //! Keys that are fetched from a cluster.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use postern_e2e::client::token::{edge_claims, jwks};
 use postern_e2e::deadline::{PATIENCE, eventually};
-use postern_e2e::token::{edge_claims, jwks};
 use postern_e2e::{
     Behaviour, Documents, Frame, Pushed, Request, RunningScene, Scene, Served, Signer, Value, json,
 };
@@ -200,7 +199,7 @@ async fn without_keys_handshakes_wait_their_time_and_are_answered_503_until_ther
     for (name, served, _) in &cases {
         documents.serve(&format!("/{name}"), served.clone());
     }
-    let scene = Scene::new().document(postern_e2e::twins::document(providers, policies));
+    let scene = Scene::new().document(postern_e2e::scene::document(providers, policies));
     let scene = scene.cluster("auth", documents.address()).workers(2).plaintext().change(|bootstrap| {
         let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("a list");
         clusters.push(json!({
@@ -223,13 +222,13 @@ async fn without_keys_handshakes_wait_their_time_and_are_answered_503_until_ther
         }
     });
     join_all(asked).await;
-    let told = || scene.envoy().log_lines_with("fetch failed");
+    let logged = || scene.envoy().log_lines_with("fetch failed");
     for (name, _, words) in &cases {
         let title = format!("source=jwks cluster=auth provider={name} uri=https://auth.example.com/{name}: ");
         let is_its =
             |line: &String| line.contains(&title) && words.split('|').any(|part| line.contains(part));
-        let is_told = || told().iter().any(is_its);
-        eventually(PATIENCE, name, || is_told().then_some(())).await;
+        let is_logged = || logged().iter().any(is_its);
+        eventually(PATIENCE, name, || is_logged().then_some(())).await;
         let labels = [("source", "jwks"), ("cluster", "auth"), ("provider", name), ("result", "failed")];
         assert!(scene.envoy().stats().await.sum("postern_fetches", &labels) >= 1.0, "{name}");
     }
@@ -372,7 +371,7 @@ async fn a_first_message_by_a_key_that_is_not_known_yet_waits_for_it_and_so_does
     talks.send([message(&new), vec![0x82; 17_000]].concat()).await;
     assert_eq!(talks.frame().await, Ok(Frame::closing(1009, "message_too_big")));
     for (client, _) in &mut clients {
-        assert!(client.hears_nothing_for(Duration::from_millis(20)).await);
+        assert!(client.receives_nothing_for(Duration::from_millis(20)).await);
     }
     assert_eq!(documents.hits(PATH), 2);
     for (client, request) in &mut clients {

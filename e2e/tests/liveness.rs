@@ -1,10 +1,10 @@
 //! Heartbeats and deadlines on connections on which nobody says anything: what a filter on a stock Envoy does by itself.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, Instant};
 
-use postern_e2e::twins::document;
-use postern_e2e::{Behaviour, Frame, RawClient, RunningScene, Scene, Value, json};
+use futures_util::future::join_all;
+use postern_e2e::scene::document;
+use postern_e2e::{Behaviour, ControlPair, Frame, RawClient, RunningScene, Scene, Shared, Value, json};
 
 /// How much later than its deadline anything may come.
 const LATE: Duration = Duration::from_secs(1);
@@ -26,9 +26,11 @@ fn configuration() -> Value {
     let proves = json!({"liveness": beats, "upstream_messages": {"utf8": true}});
     let auth =
         json!({"providers": ["edge"], "from": [{"first_message": "/token"}], "first_message_timeout": "1h"});
+    let (beating, waiting) = (json!({"liveness": beats}), json!({"liveness": waits}));
+    // Alike, under names of their own, where a test counts or reads what is said of them.
     let policies = json!({
-        "beats": {"liveness": beats}, "waits": {"liveness": waits}, "proves": proves,
-        "hears": {"liveness": waits, "auth": auth},
+        "beats": beating, "stops": beating, "bursts": beating, "unanswered": beating, "waits": waiting,
+        "drips": waiting, "proves": proves, "dripped": proves, "hears": {"liveness": waits, "auth": auth},
     });
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "POSTERN_EDGE_SECRET"},
@@ -42,6 +44,8 @@ fn scene() -> Scene {
         .upstream("/ws/waits/silent", Behaviour::Silent)
         .upstream("/ws/beats/greets", Behaviour::Chatty(vec![Frame::text("hello").bytes()]))
         .upstream("/ws/beats/silent", Behaviour::Silent)
+        .upstream("/ws/bursts", Behaviour::Silent)
+        .upstream("/ws/unanswered", Behaviour::Silent)
         .upstream("/ws/proves/silent", Behaviour::Silent)
 }
 
@@ -68,13 +72,18 @@ fn between_others(scene: Scene) -> Scene {
     })
 }
 
-/// Every way in which a stream may reach Postern here.
-fn scenes() -> [(&'static str, Scene); 3] {
-    [
-        ("plaintext", scene().plaintext()),
-        ("TLS", scene()),
-        ("other filters around it", between_others(scene())),
-    ]
+static PLAINTEXT: Shared<ControlPair> = Shared::new(|| scene().plaintext());
+static TLS: Shared<RunningScene> = Shared::new(scene);
+static AMONG_OTHERS: Shared<RunningScene> = Shared::new(|| between_others(scene()));
+
+/// Tests every way in which a stream may reach Postern here.
+async fn everywhere(test: impl AsyncFn(&str, &RunningScene)) {
+    let (plaintext, tls, among) = tokio::join!(PLAINTEXT.shared(), TLS.shared(), AMONG_OTHERS.shared());
+    tokio::join!(
+        test("plaintext", &plaintext.guarded),
+        test("TLS", &tls),
+        test("other filters around it", &among),
+    );
 }
 
 async fn open(scene: &RunningScene, path: &str) -> RawClient {
@@ -87,7 +96,7 @@ async fn open(scene: &RunningScene, path: &str) -> RawClient {
 async fn next(client: &mut RawClient, since: Instant, after: Duration) -> Frame {
     let frame = client.frame_within(after + LATE + LATE).await.expect("a frame");
     let took = since.elapsed();
-    // What has no clock of its own is told a tick later at most that it is due.
+    // What has no clock of its own learns a tick later at most that it is due.
     let early = Duration::from_millis(20);
     assert!(
         took + early >= after && took < after + LATE,
@@ -142,9 +151,8 @@ async fn assert_closed(scene: &RunningScene, client: &mut RawClient, close: &Fra
 
 #[tokio::test]
 async fn a_silent_client_is_asked_in_time_and_stays_as_long_as_it_answers() {
-    for (name, scene) in scenes() {
-        let scene = scene.start().await;
-        let mut client = open(&scene, "/ws/beats").await;
+    everywhere(async |name, scene| {
+        let mut client = open(scene, "/ws/beats").await;
         for _ in 0..8 {
             let ping = next(&mut client, Instant::now(), PING_INTERVAL).await;
             answer(&mut client, &ping).await;
@@ -160,13 +168,15 @@ async fn a_silent_client_is_asked_in_time_and_stays_as_long_as_it_answers() {
             since = Instant::now();
         }
         assert_eq!(record.messages(), [b"hello"], "{name}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_client_is_asked_in_time_though_its_service_speaks_with_the_101() {
-    let scene = scene().plaintext().start().await;
-    let mut client = open(&scene, "/ws/beats/greets").await;
+    let pair = PLAINTEXT.shared().await;
+    let scene = &pair.guarded;
+    let mut client = open(scene, "/ws/beats/greets").await;
     assert_eq!(next_of_application(&mut client).await, Frame::text("hello"));
     let mut since = Instant::now();
     for _ in 0..8 {
@@ -178,9 +188,8 @@ async fn a_client_is_asked_in_time_though_its_service_speaks_with_the_101() {
 
 #[tokio::test]
 async fn a_client_that_stops_answering_is_gone_when_its_pong_is_overdue() {
-    for (name, scene) in scenes() {
-        let scene = scene.start().await;
-        let mut client = open(&scene, "/ws/beats").await;
+    everywhere(async |name, scene| {
+        let mut client = open(scene, "/ws/stops").await;
         let start = Instant::now();
         let ping = next(&mut client, start, PING_INTERVAL).await;
         assert!(ping.is_heartbeat(), "{name}: {ping:?}");
@@ -191,17 +200,19 @@ async fn a_client_that_stops_answering_is_gone_when_its_pong_is_overdue() {
         let took = start.elapsed();
         assert!(took < PING_INTERVAL + PONG_TIMEOUT + LATE + LATE, "{name}: {took:?}");
         assert_eq!(scene.access_line(client.case()).await["reason"], "pong_timeout", "{name}");
-        let labels = [("policy", "beats"), ("reason", "pong_timeout")];
+        let labels = [("policy", "stops"), ("reason", "pong_timeout")];
         assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 1.0, "{name}");
         scene.record(&client).await.ended().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_client_that_falls_silent_after_it_has_talked_is_gone_as_soon() {
     for answers in [true, false] {
-        let scene = scene().plaintext().start().await;
-        let mut client = open(&scene, "/ws/beats").await;
+        let pair = PLAINTEXT.shared().await;
+        let scene = &pair.guarded;
+        let mut client = open(scene, "/ws/beats").await;
         let start;
         if answers {
             talk(&mut client).await;
@@ -221,30 +232,31 @@ async fn a_client_that_falls_silent_after_it_has_talked_is_gone_as_soon() {
 
 #[tokio::test]
 async fn a_silent_client_that_is_not_asked_is_closed_in_time_whatever_was_said_before() {
-    for (name, scene) in scenes() {
-        let scene = scene.start().await;
+    everywhere(async |name, scene| {
         for (path, talks) in [("/ws/waits", false), ("/ws/waits", true), ("/ws/waits/silent", false)] {
-            let mut client = open(&scene, path).await;
+            let mut client = open(scene, path).await;
             let mut start = Instant::now();
             if talks {
                 talk(&mut client).await;
                 start = Instant::now() - LISTENING;
             }
             let close = next(&mut client, start, IDLE_TIMEOUT).await;
-            assert_closed(&scene, &mut client, &close, "idle_timeout").await;
+            assert_closed(scene, &mut client, &close, "idle_timeout").await;
         }
         let labels = [("policy", "waits"), ("reason", "idle_timeout")];
         assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 3.0, "{name}");
-    }
-    let bare = scene().plaintext().bare().start().await;
-    let mut client = bare.open("/ws/waits").await;
-    assert!(client.hears_nothing_for(IDLE_TIMEOUT + LATE).await, "Envoy alone waits for minutes");
+    })
+    .await;
+    let pair = PLAINTEXT.shared().await;
+    let mut client = pair.bare.open("/ws/waits").await;
+    assert!(client.receives_nothing_for(IDLE_TIMEOUT + LATE).await, "Envoy alone waits for minutes");
 }
 
 #[tokio::test]
 async fn a_client_that_only_listens_stays_while_the_server_talks() {
-    let scene = scene().plaintext().start().await;
-    let mut client = open(&scene, "/ws/beats").await;
+    let pair = PLAINTEXT.shared().await;
+    let scene = &pair.guarded;
+    let mut client = open(scene, "/ws/beats").await;
     let record = scene.record(&client).await;
     let (mut heard, mut asked) = (0, 0);
     let start = Instant::now();
@@ -267,8 +279,9 @@ async fn a_client_that_only_listens_stays_while_the_server_talks() {
 
 #[tokio::test]
 async fn an_upstream_that_answers_no_ping_costs_a_silent_client_nothing() {
-    let scene = scene().plaintext().start().await;
-    let mut client = open(&scene, "/ws/beats/silent").await;
+    let pair = PLAINTEXT.shared().await;
+    let scene = &pair.guarded;
+    let mut client = open(scene, "/ws/unanswered").await;
     let record = scene.record(&client).await;
     let mut since = Instant::now();
     for beat in 0..6 {
@@ -283,7 +296,8 @@ async fn an_upstream_that_answers_no_ping_costs_a_silent_client_nothing() {
             assert_eq!(client.bytes(piece.len()).await.as_deref(), Ok(piece));
         }
     }
-    let out_of_reach = scene.envoy().stats().await.sum("postern_connections_out_of_reach", &[]);
+    let out_of_reach =
+        scene.envoy().stats().await.sum("postern_connections_out_of_reach", &[("policy", "unanswered")]);
     assert_eq!(out_of_reach, 0.0);
     let close = next(&mut client, since, PING_INTERVAL).await;
     assert!(close.is_heartbeat(), "{close:?}");
@@ -293,8 +307,9 @@ async fn an_upstream_that_answers_no_ping_costs_a_silent_client_nothing() {
 
 #[tokio::test]
 async fn what_postern_says_by_itself_and_where_it_cannot_is_counted() {
-    let scene = scene().plaintext().start().await;
-    let mut client = open(&scene, "/ws/proves/silent").await;
+    let pair = PLAINTEXT.shared().await;
+    let scene = &pair.guarded;
+    let mut client = open(scene, "/ws/proves/silent").await;
     let record = scene.record(&client).await;
     let ping = next(&mut client, Instant::now(), PING_INTERVAL).await;
     answer(&mut client, &ping).await;
@@ -323,8 +338,9 @@ async fn what_postern_says_by_itself_and_where_it_cannot_is_counted() {
 
 #[tokio::test]
 async fn the_applications_own_pings_and_pongs_pass_with_any_payload() {
-    let scene = scene().plaintext().start().await;
-    let mut client = open(&scene, "/ws/beats").await;
+    let pair = PLAINTEXT.shared().await;
+    let scene = &pair.guarded;
+    let mut client = open(scene, "/ws/beats").await;
     let record = scene.record(&client).await;
     let ping = next(&mut client, Instant::now(), PING_INTERVAL).await;
     assert!(ping.is_heartbeat());
@@ -353,8 +369,9 @@ async fn the_applications_own_pings_and_pongs_pass_with_any_payload() {
 
 #[tokio::test]
 async fn a_ping_stands_between_fragments_and_never_within_a_frame() {
-    let scene = scene().plaintext().start().await;
-    let mut client = open(&scene, "/ws/beats").await;
+    let pair = PLAINTEXT.shared().await;
+    let scene = &pair.guarded;
+    let mut client = open(scene, "/ws/beats").await;
     let record = scene.record(&client).await;
     let start = Frame::text("frag").unfinished();
     record.send(start.bytes());
@@ -411,7 +428,7 @@ async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arri
     assert_eq!(scene.access_line(client.case()).await["reason"], "pong_timeout");
 }
 
-/// A client that reads so many bytes at a time as it is told, and answers what it is asked.
+/// A client that reads so many bytes at a time as a test says, and answers what it is asked.
 struct Reader {
     client: RawClient,
     /// What it has read of a frame that is not whole.
@@ -465,47 +482,52 @@ async fn a_client_that_reads_slowly_stays_and_one_that_reads_nothing_does_not() 
     const SPEED: usize = 32 << 10;
     let scene = scene().plaintext().start().await;
     for (size, path) in [(1_000, "/ws/beats"), (60_000, "/ws/beats"), (60_000, "/ws/beats/silent")] {
-        let client = open(&scene, path).await;
-        let record = scene.record(&client).await;
         // As much as the sockets on the way and Envoy hold.
         let message = Frame::binary(vec![7; size]).bytes();
         let all = message.repeat((6 << 20) / message.len());
-        record.send(&all);
-        let mut reader = Reader { client, partial: Vec::new(), read: 0, asked: 0 };
-        reader.take_slowly(SPEED, SLOWLY).await;
-        let (read, asked) = (reader.read, reader.asked);
-        assert!(read < 1 << 20 && asked > 0, "{path} {size}: {read} bytes read, asked {asked} times");
-        reader.take_all(all.len()).await;
-        assert!(record.is_open(), "{path} {size}");
-        drop(reader);
-
-        let client = open(&scene, path).await;
-        let record = scene.record(&client).await;
-        record.send(&all);
-        let start = Instant::now();
-        record.ended().await;
-        let took = start.elapsed();
-        // A second for every 16 KiB up to the first Ping, and then as long as for any other.
-        let most = Duration::from_secs(4 + 4) + PONG_TIMEOUT + CLOSE_TIMEOUT + LATE;
-        assert!(took < most, "{path} {size}: {took:?}");
-        let reason = scene.access_line(client.case()).await["reason"].clone();
-        assert!(reason == "pong_timeout" || reason == "idle_timeout", "{path} {size}: {reason}");
+        let reads_slowly = async {
+            let client = open(&scene, path).await;
+            let record = scene.record(&client).await;
+            record.send(&all);
+            let mut reader = Reader { client, partial: Vec::new(), read: 0, asked: 0 };
+            reader.take_slowly(SPEED, SLOWLY).await;
+            let (read, asked) = (reader.read, reader.asked);
+            assert!(read < 1 << 20 && asked > 0, "{path} {size}: {read} bytes read, asked {asked} times");
+            reader.take_all(all.len()).await;
+            assert!(record.is_open(), "{path} {size}");
+        };
+        let reads_nothing = async {
+            let client = open(&scene, path).await;
+            let record = scene.record(&client).await;
+            record.send(&all);
+            let start = Instant::now();
+            record.ended().await;
+            let took = start.elapsed();
+            // A second for every 16 KiB up to the first Ping, and then as long as for any other.
+            let most = Duration::from_secs(4 + 4) + PONG_TIMEOUT + CLOSE_TIMEOUT + LATE;
+            assert!(took < most, "{path} {size}: {took:?}");
+            let reason = scene.access_line(client.case()).await["reason"].clone();
+            assert!(reason == "pong_timeout" || reason == "idle_timeout", "{path} {size}: {reason}");
+        };
+        tokio::join!(reads_slowly, reads_nothing);
     }
 }
 
 #[tokio::test]
 async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_it_has_seen_half() {
-    let scene = scene().plaintext().start().await;
+    let pair = PLAINTEXT.shared().await;
+    let scene = &pair.guarded;
     let long = vec![b'x'; 64 << 10];
     let in_all = IDLE_TIMEOUT + Duration::from_secs(4);
-    for (what, frame, start, after, service_is_told) in [
+    let cases = [
         ("a header", Frame::binary(long.clone()), 0, IDLE_TIMEOUT, true),
         ("a Close", Frame::closing(1000, &"x".repeat(100)), 6, IDLE_TIMEOUT, true),
         ("a short text", Frame::text(&"x".repeat(200)), 9, IDLE_TIMEOUT, true),
         ("a text", Frame::text(&"x".repeat(64 << 10)), 600, in_all, false),
         ("binary", Frame::binary(long.clone()), 600, in_all, false),
-    ] {
-        let mut client = open(&scene, "/ws/waits").await;
+    ];
+    join_all(cases.map(async |(what, frame, start, after, service_is_told)| {
+        let mut client = open(scene, "/ws/drips").await;
         let bytes = frame.masked().bytes();
         let began = Instant::now();
         client.send(&bytes[..=start]).await;
@@ -529,14 +551,16 @@ async fn a_client_that_drips_a_frame_is_told_in_time_and_its_service_too_unless_
         } else {
             record.ended().await;
         }
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
 async fn a_message_that_is_kept_back_is_to_be_whole_in_time_whoever_sends_it_and_however_whole_its_frames_are()
  {
-    let scene = scene().plaintext().start().await;
-    let mut client = open(&scene, "/ws/hears").await;
+    let pair = PLAINTEXT.shared().await;
+    let scene = &pair.guarded;
+    let mut client = open(scene, "/ws/hears").await;
     let start = Instant::now();
     let mut fragment = Frame::text("{").unfinished();
     let close = loop {
@@ -548,10 +572,10 @@ async fn a_message_that_is_kept_back_is_to_be_whole_in_time_whoever_sends_it_and
         assert!(start.elapsed() < IDLE_TIMEOUT + LATE, "it is kept");
     };
     assert!(start.elapsed() + LATE > IDLE_TIMEOUT, "{:?}", start.elapsed());
-    assert_closed(&scene, &mut client, &close, "idle_timeout").await;
+    assert_closed(scene, &mut client, &close, "idle_timeout").await;
 
     // A text that its service drips, while the client answers all that it is asked.
-    let mut client = open(&scene, "/ws/proves").await;
+    let mut client = open(scene, "/ws/dripped").await;
     let record = scene.record(&client).await;
     let text = Frame::text(&"x".repeat(200)).bytes();
     record.send(&text[..5]);
@@ -575,14 +599,15 @@ async fn a_message_that_is_kept_back_is_to_be_whole_in_time_whoever_sends_it_and
 
 #[tokio::test]
 async fn a_frame_that_drips_behind_a_burst_that_nobody_reads_is_not_held_up() {
-    let scene = scene().plaintext().start().await;
-    let mut client = open(&scene, "/ws/beats/silent").await;
+    let pair = PLAINTEXT.shared().await;
+    let scene = &pair.guarded;
+    let mut client = open(scene, "/ws/bursts").await;
     scene.record(&client).await.stop_reading();
     client.send(Frame::binary(vec![7; 60_000]).masked().bytes().repeat(8)).await;
     let frame = Frame::binary(vec![7; 900]).masked().bytes();
     let mut bytes = frame.iter();
     let start = Instant::now();
-    while scene.envoy().log_lines_with("reason=idle_timeout").is_empty() {
+    while scene.envoy().log_lines_with("policy=bursts reason=idle_timeout").is_empty() {
         assert!(start.elapsed() < Duration::from_secs(6) + LATE + LATE, "it is kept");
         if client.try_send([*bytes.next().expect("more of it")]).await.is_err() {
             break;

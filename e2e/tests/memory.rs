@@ -1,15 +1,13 @@
 //! Clients that make Postern hold as much as it lets them, for as long as `POSTERN_ATTACK_SECONDS` says and against one
 //! worker: its VM never comes near the end of its memory, what it holds stays within `memory.budget`, and who does nothing
 //! of the kind is served throughout.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
-#![allow(clippy::print_stdout, reason = "how much was held is worth seeing")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -188,11 +186,11 @@ async fn run(attack: Attack, seconds: u64, budget: u64) {
     while Instant::now() < latest {
         sleep(Duration::from_millis(200)).await;
         let stats = scene.envoy().stats().await;
-        let told = stats.sum("postern_memory_budget_bytes", &[]);
+        let reported = stats.sum("postern_memory_budget_bytes", &[]);
         #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
         let budget = budget as f64;
         // Envoy's main thread has a VM of its own, on which there are no streams, and tries a configuration on one more.
-        assert!(told % budget < 0.5, "{name}: a budget of {told} bytes");
+        assert!(reported % budget < 0.5, "{name}: a budget of {reported} bytes");
         most_held = most_held.max(stats.sum("postern_held_bytes", &[]));
         most_memory = most_memory.max(stats.sum("postern_memory_bytes", &[]));
         assert!(most_held <= budget, "{name}: {most_held} bytes are held");

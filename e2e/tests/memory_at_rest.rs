@@ -1,10 +1,9 @@
 //! What inflaters know of the past is held by idle clients too: who comes later and holds as much does not take their place.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
 use postern_e2e::frames::opcode::TEXT;
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, json};
 use tokio::time::timeout;
 

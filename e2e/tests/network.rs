@@ -2,15 +2,14 @@
 //! client sees of it and what Postern has counted.
 //!
 //! `make e2e-compose` runs these in turn, on this machine, with the containers of `docker-compose.yaml` up.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
-use postern_e2e::containers::{Client, Containers, StandingEnvoy, until};
-use postern_e2e::driven::{Command, Outcome};
-use postern_e2e::standing::Wishes;
-use postern_e2e::token::{edge_claims, jwks};
-use postern_e2e::twins::document;
+use postern_e2e::client::token::{edge_claims, jwks};
+use postern_e2e::containers::container_envoy::Options;
+use postern_e2e::containers::remote_client::{Command, Outcome};
+use postern_e2e::containers::{Client, ContainerEnvoy, Containers, until};
+use postern_e2e::scene::document;
 use postern_e2e::{Signer, Value, json};
 
 /// Apart from the ports of the shipped file, which the container's own Envoy has.
@@ -21,12 +20,12 @@ const SOON: Duration = Duration::from_secs(10);
 /// Nothing has come in so long a time, and nothing is to be expected.
 const QUIET: Duration = Duration::from_secs(1);
 
-fn start(containers: &Containers, document: Value) -> StandingEnvoy {
-    containers.envoy(&wishes(document))
+fn start(containers: &Containers, document: Value) -> ContainerEnvoy {
+    containers.envoy(&options(document))
 }
 
-fn wishes(document: Value) -> Wishes {
-    Wishes { port: PORT, admin: ADMIN, document: Some(document), ..Wishes::shipped("upstream:8080") }
+fn options(document: Value) -> Options {
+    Options { port: PORT, admin: ADMIN, document: Some(document), ..Options::shipped("upstream:8080") }
 }
 
 /// One policy, `chat`, for every path below /ws/chat.
@@ -45,13 +44,13 @@ fn open(client: &mut Client, name: &str) {
 }
 
 fn greeted(client: &mut Client, name: &str) {
-    let greeting = client.hear(name, SOON);
+    let greeting = client.receive(name, SOON);
     assert!(matches!(&greeting, Outcome::Frame(text) if text.contains("The service sees")), "{greeting:?}");
 }
 
 fn talk(client: &mut Client, name: &str) {
     assert_eq!(client.send(name, "hello"), Outcome::Sent);
-    assert_eq!(client.hear(name, SOON), Outcome::Frame("hello".to_owned()));
+    assert_eq!(client.receive(name, SOON), Outcome::Frame("hello".to_owned()));
 }
 
 /// A handshake is answered with 101 again, after what was cut has been put together.
@@ -61,7 +60,7 @@ fn opens_again(client: &mut Client, name: &str) {
     talk(client, name);
 }
 
-fn open_connections(envoy: &StandingEnvoy, count: f64) {
+fn open_connections(envoy: &ContainerEnvoy, count: f64) {
     envoy.stat_becomes("postern_connections", &[("policy", "chat")], count);
 }
 
@@ -80,8 +79,8 @@ fn a_client_that_is_cut_off_is_missed_and_let_go_while_the_other_talks_on() {
     open(&mut other, "other");
     open_connections(&envoy, 2.0);
     let cut = containers.cut("client-2", "front");
-    // It is told nothing: no Close can reach it.
-    assert_eq!(lost.hear("lost", QUIET), Outcome::Nothing);
+    // No Close can reach it.
+    assert_eq!(lost.receive("lost", QUIET), Outcome::Nothing);
     let line = until("the access log of the lost one", || {
         // A client that answers Pings stays.
         talk(&mut other, "other");
@@ -111,7 +110,7 @@ fn while_envoy_is_cut_off_from_the_service_its_clients_are_held_and_new_ones_get
     talk(&mut client, "old");
     let cut = containers.cut("envoy", "back");
     assert_eq!(client.send("old", "lost?"), Outcome::Sent);
-    assert_eq!(client.hear("old", QUIET), Outcome::Nothing);
+    assert_eq!(client.receive("old", QUIET), Outcome::Nothing);
     // Envoy says so itself, and Postern refuses nobody for it.
     assert_eq!(client.open("new", PORT, "/ws/chat", &[]), answered(503, None));
     let stats = envoy.stats();
@@ -132,7 +131,7 @@ fn a_service_that_is_killed_ends_its_sockets_and_new_ones_open_when_it_is_back()
     open(&mut client, "old");
     open_connections(&envoy, 1.0);
     let killed = containers.kill("upstream");
-    assert!(matches!(client.hear("old", SOON), Outcome::Ended(_)), "the end of a killed service's socket");
+    assert!(matches!(client.receive("old", SOON), Outcome::Ended(_)), "the end of a killed service's socket");
     open_connections(&envoy, 0.0);
     // It was not Postern that ended it.
     assert_eq!(envoy.stats().sum("postern_closes", &[]), 0.0);
@@ -149,7 +148,7 @@ fn a_service_that_is_killed_ends_its_sockets_and_new_ones_open_when_it_is_back()
 fn shipped(client: &mut Client, name: &str) -> Outcome {
     let token = Signer::edge().mint(&edge_claims("alice"));
     let headers = [("Origin", "https://app.example.com"), ("Authorization", &format!("Bearer {token}"))];
-    client.tell(&Command::Open {
+    client.carry_out(&Command::Open {
         name: name.to_owned(),
         to: "envoy:8443".to_owned(),
         path: "/ws/chat".to_owned(),
@@ -172,7 +171,10 @@ fn an_envoy_that_is_restarted_ends_its_sockets_and_serves_and_counts_anew() {
     until("both to be counted", || counted().then_some(()));
     containers.restart("envoy");
     for client in &mut clients {
-        assert!(matches!(client.hear("old", SOON), Outcome::Ended(_)), "the end of a killed Envoy's socket");
+        assert!(
+            matches!(client.receive("old", SOON), Outcome::Ended(_)),
+            "the end of a killed Envoy's socket"
+        );
     }
     assert_eq!(containers.shipped_stats().sum("postern_connections", &[]), 0.0);
     for client in &mut clients {
@@ -224,7 +226,7 @@ fn two_clients_at_different_addresses_use_up_rates_of_their_own() {
 }
 
 /// Keys that are fetched from the issuer's container, and soon too old.
-fn fetched() -> Wishes {
+fn fetched() -> Options {
     let remote = json!({
         "cluster": "auth", "uri": "https://auth.example.com/jwks.json",
         "refresh_interval": "1s", "timeout": "2s", "max_stale": "6s",
@@ -232,7 +234,7 @@ fn fetched() -> Wishes {
     let main = json!({"issuer": "edge", "audiences": ["chat"], "jwks": {"remote": remote}});
     let auth = json!({"providers": ["main"], "from": [{"header": "authorization"}]});
     let document = document(json!({"main": main}), json!({"chat": {"auth": auth}}));
-    Wishes { clusters: vec![("auth".to_owned(), "auth:8090".to_owned())], ..wishes(document) }
+    Options { clusters: vec![("auth".to_owned(), "auth:8090".to_owned())], ..options(document) }
 }
 
 #[test]
@@ -257,14 +259,14 @@ fn keys_of_an_issuer_that_is_cut_off_serve_while_they_are_fresh_enough_and_no_lo
     until("a handshake with keys fetched anew", || (handshake("again") == answered(101, None)).then_some(()));
     // A socket that was let in with keys of then is not concerned.
     assert_eq!(
-        client.hear("first", SOON),
+        client.receive("first", SOON),
         Outcome::Frame("The service sees nobody in particular, who asked for /ws/chat".to_owned())
     );
     talk(&mut client, "first");
 }
 
 /// A list of revoked tokens that is fetched from the issuer's container, for an Envoy at these ports.
-fn revocable(port: u16, admin: u16) -> Wishes {
+fn revocable(port: u16, admin: u16) -> Options {
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
         "secret": {"env": "POSTERN_EDGE_SECRET"},
@@ -275,7 +277,7 @@ fn revocable(port: u16, admin: u16) -> Wishes {
     });
     let document = document(json!({"edge": edge}), json!({"chat": {"auth": auth}}));
     let clusters = vec![("auth".to_owned(), "auth:8090".to_owned())];
-    Wishes { port, admin, clusters, ..wishes(document) }
+    Options { port, admin, clusters, ..options(document) }
 }
 
 /// Opens a WebSocket with a token of this `jti`, which names the socket too.
@@ -320,7 +322,7 @@ fn a_list_of_an_issuer_that_is_cut_off_serves_on_and_an_envoy_without_one_lets_n
     drop(cut);
     let closed = Outcome::Closed { code: Some(3000), reason: "token_revoked".to_owned() };
     until("the Close of a socket that the new list names", || {
-        let heard = client.hear("kept", QUIET);
+        let heard = client.receive("kept", QUIET);
         assert!(heard == Outcome::Nothing || heard == closed, "{heard:?}");
         (heard == closed).then_some(())
     });

@@ -1,7 +1,7 @@
 //! Which origins may open a socket (RFC 6454, RFC 6455 §10.2).
 
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Scene, Shared, json};
 
 fn scene() -> Scene {
     let named = json!([
@@ -10,7 +10,7 @@ fn scene() -> Scene {
         "http://localhost:3000",
         "https://[2001:db8::1]:8443",
     ]);
-    Scene::new().document(document(
+    let policies = document(
         json!({}),
         json!({
             "named": {"origins": {"allow": named, "missing": "deny"}},
@@ -21,8 +21,12 @@ fn scene() -> Scene {
                 "file://", "wss://device.example.com", "capacitor://localhost", "chrome-extension://*", "http://localhost:*",
             ]}},
         }),
-    ))
+    );
+    // As many lines as these tests may cause in a second.
+    Scene::new().document(policies).configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn from(policy: &str, origins: &[&[u8]]) -> Request {
     let request = Request::upgrade(&format!("/ws/{policy}"));
@@ -31,7 +35,7 @@ fn from(policy: &str, origins: &[&[u8]]) -> Request {
 
 #[tokio::test]
 async fn an_origin_that_is_not_allowed_is_denied_however_near_it_comes() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let cases: [(&str, &str, &[&[u8]]); 32] = [
         ("another site", "named", &[b"https://evil.example"]),
         ("the name as a prefix", "named", &[b"https://app.example.com.evil.example"]),
@@ -68,13 +72,13 @@ async fn an_origin_that_is_not_allowed_is_denied_however_near_it_comes() {
     ];
     for (name, policy, origins) in cases {
         let request = from(policy, origins);
-        twins.assert_refused(&Attack { name, request, policy, status: 403, reason: "origin_denied" }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason: "origin_denied" }).await;
     }
 }
 
 #[tokio::test]
 async fn no_origin_at_all_is_denied_where_browsers_are_expected() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     for policy in ["named", "opaque", "any"] {
         let attack = Attack {
             name: policy,
@@ -83,13 +87,14 @@ async fn no_origin_at_all_is_denied_where_browsers_are_expected() {
             status: 403,
             reason: "origin_missing",
         };
-        twins.assert_refused(&attack).await;
+        pair.assert_refused(&attack).await;
     }
 }
 
 #[tokio::test]
 async fn an_allowed_origin_is_known_in_every_way_to_write_it() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let cases: [(&str, &str, &[&[u8]]); 22] = [
         ("as named", "named", &[b"https://app.example.com"]),
         ("in upper case", "named", &[b"HTTPS://APP.Example.COM"]),
@@ -125,11 +130,12 @@ async fn an_allowed_origin_is_known_in_every_way_to_write_it() {
 
 #[tokio::test]
 async fn the_log_says_which_origin_was_refused_and_nothing_it_says_forges_a_line() {
-    let scene = scene().start().await;
-    let forged = b"https://evil.example\"\tpostern: \xff";
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let forged = b"https://forger.example\"\tpostern: \xff";
     for (origin, shown) in [
-        (&b"https://evil.example"[..], r#"cause="the origin is `https://evil.example`""#),
-        (forged, r#"cause="the origin is `https://evil.example\"\tpostern: \xff`""#),
+        (&b"https://forger.example"[..], r#"cause="the origin is `https://forger.example`""#),
+        (forged, r#"cause="the origin is `https://forger.example\"\tpostern: \xff`""#),
     ] {
         assert_eq!(scene.ask(&from("named", &[origin])).await.status, 403);
         assert_eq!(scene.envoy().logged(shown).await.len(), 1, "{shown}");

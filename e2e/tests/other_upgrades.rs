@@ -1,10 +1,9 @@
 //! Upgrades to other protocols, which a policy may let pass: no WebSocket comes of one.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use h2::ext::Protocol;
 use http::Method;
-use postern_e2e::http2::{connect, open};
-use postern_e2e::twins::document;
+use postern_e2e::client::http2::open;
+use postern_e2e::scene::document;
 use postern_e2e::{Answer, Behaviour, Request, Scene, json};
 
 /// The service takes whoever sends a Sec-WebSocket-Key for a client of WebSockets.
@@ -27,7 +26,7 @@ async fn a_service_that_switches_another_upgrade_to_a_websocket_is_not_believed(
         let expected = (502, Some("upstream_handshake_invalid"));
         assert_eq!((response.status, response.reason().as_deref()), expected, "{name}");
     }
-    let mut client = connect(&scene).await;
+    let mut client = scene.connect_http2().await;
     let request = http::Request::builder()
         .method(Method::CONNECT)
         .uri("https://localhost/ws/others")

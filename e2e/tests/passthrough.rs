@@ -1,14 +1,10 @@
 //! What the policy allows passes byte for byte, however TCP cuts it up.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test may fail anywhere, and says what to repeat"
-)]
 
 use std::sync::Arc;
 
-use postern_e2e::{Behaviour, Frame, LengthForm, RawClient, Record, RunningScene, Scene, json};
+use postern_e2e::scene::Lent;
+use postern_e2e::{Behaviour, Frame, LengthForm, RawClient, Record, RunningScene, Scene, Shared, json};
+use tokio::sync::RwLockReadGuard;
 
 /// Frames that need no more than 7 and 16 bits of length: data of both types, empty ones, fragments with control
 /// frames between them.
@@ -33,18 +29,24 @@ fn unmasked(frame: Frame) -> Frame {
     frame
 }
 
+fn scene() -> Scene {
+    let limits = json!({"max_frame_bytes": "1MiB", "max_message_bytes": "1MiB"});
+    let policy = json!({"messages": limits, "upstream_messages": limits});
+    Scene::new().policy(policy).plaintext().upstream("/ws/", Behaviour::Silent)
+}
+
+static SCENE: Shared<RunningScene> = Shared::new(scene);
+
 /// An open socket before Postern and what the upstream, which says nothing of its own, receives from it.
 struct Passage {
-    scene: RunningScene,
+    scene: Lent<RwLockReadGuard<'static, RunningScene>>,
     client: RawClient,
     record: Arc<Record>,
 }
 
 impl Passage {
     async fn open() -> Self {
-        let limits = json!({"max_frame_bytes": "1MiB", "max_message_bytes": "1MiB"});
-        let policy = json!({"rates": [], "messages": limits, "upstream_messages": limits});
-        let scene = Scene::new().policy(policy).plaintext().upstream("/ws/", Behaviour::Silent).start().await;
+        let scene = SCENE.shared().await;
         let client = scene.open("/ws/chat").await;
         let record = scene.record(&client).await;
         Self { scene, client, record }

@@ -1,13 +1,15 @@
 //! The Python library `websockets` against the shipped policy: a client that nobody wrote with Postern in mind.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
+use postern_e2e::client::python;
+use postern_e2e::client::token::edge_claims;
 use postern_e2e::deadline::{PATIENCE, within};
-use postern_e2e::token::edge_claims;
-use postern_e2e::twins::document;
-use postern_e2e::{RunningScene, Scene, Signer, Value, json, python};
+use postern_e2e::scene::document;
+use postern_e2e::{ControlPair, RunningScene, Scene, Shared, Signer, Value, json};
 use tokio::time::sleep;
+
+static PAIR: Shared<ControlPair> = Shared::new(Scene::new);
 
 /// What the client saw; `None` when there is no such client on this machine.
 async fn visit(scene: &RunningScene, path: &str, options: Value) -> Option<Value> {
@@ -28,9 +30,10 @@ fn bearer() -> Value {
 
 #[tokio::test]
 async fn the_client_and_the_upstream_understand_each_other_through_a_bare_envoy() {
-    let scene = Scene::new().bare().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.bare;
     let options = json!({"messages": ["hello"], "replies": 1, "compression": null});
-    let Some(seen) = visit(&scene, "/ws/chat", options).await else { return };
+    let Some(seen) = visit(scene, "/ws/chat", options).await else { return };
     assert_eq!(
         (&seen["status"], &seen["messages"], &seen["code"]),
         (&json!(101), &json!(["hello"]), &json!(1000))
@@ -39,11 +42,12 @@ async fn the_client_and_the_upstream_understand_each_other_through_a_bare_envoy(
 
 #[tokio::test]
 async fn with_a_token_it_talks_and_its_offer_to_compress_is_not_taken() {
-    let scene = Scene::new().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let options = json!({
         "additional_headers": bearer(), "subprotocols": ["chat.v2"], "messages": ["hello", "wörld"], "replies": 2,
     });
-    let Some(seen) = visit(&scene, "/ws/chat", options).await else { return };
+    let Some(seen) = visit(scene, "/ws/chat", options).await else { return };
     assert_eq!((&seen["status"], &seen["code"]), (&json!(101), &json!(1000)), "{seen}");
     assert_eq!(seen["messages"], json!(["hello", "wörld"]));
     assert_eq!(seen["protocol"], "chat.v2");
@@ -52,7 +56,9 @@ async fn with_a_token_it_talks_and_its_offer_to_compress_is_not_taken() {
 
 #[tokio::test]
 async fn without_a_token_or_from_another_site_it_is_told_why_not_and_envoy_alone_lets_it_in() {
-    let (scene, bare) = (Scene::new().start().await, Scene::new().bare().start().await);
+    let pair = PAIR.alone().await;
+    let (scene, bare) = (&pair.guarded, &pair.bare);
+    let before = scene.upstream().records().len();
     for (options, status, problem) in [
         (json!({}), 401, "urn:postern:token_missing"),
         (
@@ -66,26 +72,28 @@ async fn without_a_token_or_from_another_site_it_is_told_why_not_and_envoy_alone
             "urn:postern:subprotocol_denied",
         ),
     ] {
-        let Some(seen) = visit(&scene, "/ws/chat", options.clone()).await else { return };
+        let Some(seen) = visit(scene, "/ws/chat", options.clone()).await else { return };
         assert_eq!((&seen["status"], &seen["problem"]), (&json!(status), &json!(problem)));
-        let Some(seen) = visit(&bare, "/ws/chat", options).await else { return };
+        let Some(seen) = visit(bare, "/ws/chat", options).await else { return };
         assert_eq!((&seen["status"], &seen["code"]), (&json!(101), &json!(1000)), "{seen}");
     }
-    assert!(scene.upstream().records().is_empty());
+    assert_eq!(scene.upstream().records().len(), before, "one went up");
 }
 
 #[tokio::test]
 async fn a_message_over_the_limit_ends_in_a_close_that_the_library_accepts() {
-    let scene = Scene::new().start().await;
+    let pair = PAIR.alone().await;
+    let scene = &pair.guarded;
     let options =
         json!({"additional_headers": bearer(), "messages": ["x".repeat(64 * 1024 + 1)], "replies": 1});
-    let Some(seen) = visit(&scene, "/ws/chat", options).await else { return };
+    let Some(seen) = visit(scene, "/ws/chat", options).await else { return };
     assert_eq!(
         (&seen["status"], &seen["code"], &seen["reason"], &seen["messages"]),
         (&json!(101), &json!(1009), &json!("frame_too_big"), &json!([])),
         "{seen}"
     );
-    assert_eq!(scene.upstream().records()[0].messages(), Vec::<Vec<u8>>::new());
+    let record = scene.upstream().records().pop().expect("a record");
+    assert_eq!(record.messages(), Vec::<Vec<u8>>::new());
 }
 
 /// A text in which nothing repeats, so that it compresses to no less than half of its length: hexadecimal digits.

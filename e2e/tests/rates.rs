@@ -1,16 +1,47 @@
 //! How often: handshakes over all workers of an Envoy, messages over one connection.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
-use std::sync::Arc;
-
-use postern_e2e::twins::{Refusal, document};
+use futures_util::future::join_all;
+use postern_e2e::assert::Refusal;
+use postern_e2e::scene::document;
 use postern_e2e::{
-    Attack, Behaviour, Frame, RawClient, Request, Response, RunningScene, Scene, Twins, Value, json,
+    Attack, Behaviour, ControlPair, Frame, RawClient, Request, Response, RunningScene, Scene, Shared, Value,
+    json,
 };
-use tokio::task::JoinSet;
 
 /// The default of `rates`: so many handshakes an hour for one address.
 const HANDSHAKES: usize = 100;
+
+/// A policy for each test, so that none counts for another. `rush` and `refused` leave `rates` to its default.
+fn scene() -> Scene {
+    let by_default = |origins: Value| json!({"tls": "optional", "origins": origins, "auth": "none"});
+    let handshakes = |per: &str, limit: u32| {
+        json!({"rates": [
+            {"count": "handshakes", "per": per, "limit": limit, "window": "1h"},
+        ]})
+    };
+    // Three messages an hour, and what becomes of the fourth.
+    let messages = |on_exceed: &str| {
+        json!({"rates": [
+            {"count": "messages", "per": "connection", "limit": 3, "window": "1h", "on_exceed": on_exceed},
+        ]})
+    };
+    let policies = json!({
+        "shared": handshakes("policy", 3), "other": handshakes("policy", 3), "once": handshakes("ip", 1),
+        "close": messages("close"), "drop": messages("drop"), "rush": {}, "refused": {},
+    });
+    let mut whole = document(json!({}), policies);
+    whole["policies"]["rush"] = by_default(json!({"allow": ["*"], "missing": "allow"}));
+    whole["policies"]["refused"] =
+        by_default(json!({"allow": ["https://app.example.com"], "missing": "deny"}));
+    Scene::new()
+        .document(whole)
+        .workers(4)
+        .plaintext()
+        .upstream("/ws/close", Behaviour::Silent)
+        .upstream("/ws/drop", Behaviour::Recorder)
+}
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
@@ -22,105 +53,81 @@ async fn handshake(scene: &RunningScene, from: [u8; 4], request: &Request) -> (R
     (client, response)
 }
 
-/// What a handshake too many is told, under `policy`; of the metric it is one.
-async fn assert_too_often(twins: &Twins, policy: &str, from: [u8; 4], request: &Request) {
+/// Asserts how a handshake too many is refused under `policy`; of the metric it is one.
+async fn assert_too_often(pair: &ControlPair, policy: &str, from: [u8; 4], request: &Request) {
     let (name, case) = ("a handshake too many", request.case());
     let refusal = Refusal { name, case, policy, status: 429, reason: "handshake_rate", without: 101 };
-    twins.assert_refused_by(&refusal, async |scene| handshake(scene, from, request).await.1).await;
+    pair.assert_refused_by(&refusal, async |scene| handshake(scene, from, request).await.1).await;
 }
 
 /// How many of 160 handshakes at once are answered with 101; the others are refused for the rate.
-async fn rush(scene: &Arc<RunningScene>) -> usize {
-    let mut handshakes = JoinSet::new();
-    for _ in 0..160 {
-        let scene = Arc::clone(scene);
-        handshakes.spawn(async move {
-            let request = Request::upgrade("/ws/chat");
-            let (client, response) = handshake(&scene, HERE, &request).await;
-            if response.status != 101 {
-                assert_eq!((response.status, response.reason().as_deref()), (429, Some("handshake_rate")));
-                assert_eq!(scene.access_line(request.case()).await["reason"], "handshake_rate");
-                assert!(!scene.upstream().has_seen(request.case()));
-            }
-            (client, response)
-        });
-    }
-    handshakes.join_all().await.iter().filter(|(_, response)| response.status == 101).count()
+async fn rush(scene: &RunningScene) -> usize {
+    let handshakes = (0..160).map(|_| async {
+        let request = Request::upgrade("/ws/rush");
+        let (client, response) = handshake(scene, HERE, &request).await;
+        if response.status != 101 {
+            assert_eq!((response.status, response.reason().as_deref()), (429, Some("handshake_rate")));
+            assert_eq!(scene.access_line(request.case()).await["reason"], "handshake_rate");
+            assert!(!scene.upstream().has_seen(request.case()));
+        }
+        (client, response)
+    });
+    join_all(handshakes).await.iter().filter(|(_, response)| response.status == 101).count()
 }
 
 #[tokio::test]
 async fn of_a_rush_of_handshakes_four_workers_together_let_exactly_a_hundred_through() {
-    let scene = Arc::new(Scene::new().policy(json!({})).workers(4).plaintext().start().await);
-    assert_eq!(rush(&scene).await, HANDSHAKES);
-    let (_client, response) = handshake(&scene, ELSEWHERE, &Request::upgrade("/ws/chat")).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    assert_eq!(rush(scene).await, HANDSHAKES);
+    let (_client, response) = handshake(scene, ELSEWHERE, &Request::upgrade("/ws/rush")).await;
     assert_eq!(response.status, 101, "another address is not concerned");
-    let refused = [("policy", "chat"), ("result", "refused"), ("reason", "handshake_rate")];
+    let refused = [("policy", "rush"), ("result", "refused"), ("reason", "handshake_rate")];
     assert_eq!(scene.envoy().stats().await.sum("postern_handshakes", &refused), 60.0);
 
-    let bare = Arc::new(Scene::new().bare().workers(4).plaintext().start().await);
-    assert_eq!(rush(&bare).await, 160);
+    assert_eq!(rush(&pair.bare).await, 160);
 }
 
 #[tokio::test]
 async fn handshakes_that_are_refused_for_another_reason_count_as_well() {
-    let origins = json!({"allow": ["https://app.example.com"], "missing": "deny"});
-    let twins = Twins::start(|| Scene::new().policy(json!({"origins": origins})).plaintext()).await;
-    let evil = || Request::upgrade("/ws/chat").header("Origin", "https://evil.example");
-    let sound = || Request::upgrade("/ws/chat").header("Origin", "https://app.example.com");
+    let pair = PAIR.alone().await;
+    let evil = || Request::upgrade("/ws/refused").header("Origin", "https://evil.example");
+    let sound = || Request::upgrade("/ws/refused").header("Origin", "https://app.example.com");
     for _ in 1..HANDSHAKES {
-        let response = handshake(&twins.guarded, HERE, &evil()).await.1;
+        let response = handshake(&pair.guarded, HERE, &evil()).await.1;
         assert_eq!((response.status, response.reason().as_deref()), (403, Some("origin_denied")));
-        assert_eq!(handshake(&twins.bare, HERE, &evil()).await.1.status, 101, "without Postern");
+        assert_eq!(handshake(&pair.bare, HERE, &evil()).await.1.status, 101, "without Postern");
     }
-    let (name, policy, reason) = ("the last that the rate lets be judged", "chat", "origin_denied");
-    twins.assert_refused(&Attack { name, request: evil(), policy, status: 403, reason }).await;
+    let (name, policy, reason) = ("the last that the rate lets be judged", "refused", "origin_denied");
+    pair.assert_refused(&Attack { name, request: evil(), policy, status: 403, reason }).await;
     for request in [sound(), evil()] {
-        assert_too_often(&twins, "chat", HERE, &request).await;
+        assert_too_often(&pair, "refused", HERE, &request).await;
     }
-    assert_eq!(handshake(&twins.guarded, ELSEWHERE, &sound()).await.1.status, 101);
+    assert_eq!(handshake(&pair.guarded, ELSEWHERE, &sound()).await.1.status, 101);
 }
 
 #[tokio::test]
 async fn a_rate_of_the_whole_policy_counts_every_address_and_no_other_policy() {
-    let rates = json!([{"count": "handshakes", "per": "policy", "limit": 3, "window": "1h"}]);
-    let policies = json!({"shared": {"rates": rates}, "other": {"rates": rates}});
-    let twins =
-        Twins::start(|| Scene::new().document(document(json!({}), policies.clone())).plaintext()).await;
-    for scene in [&twins.guarded, &twins.bare] {
+    let pair = PAIR.alone().await;
+    for scene in [&pair.guarded, &pair.bare] {
         for from in [HERE, ELSEWHERE, HERE] {
             assert_eq!(handshake(scene, from, &Request::upgrade("/ws/shared")).await.1.status, 101);
         }
     }
     for from in [HERE, ELSEWHERE] {
-        assert_too_often(&twins, "shared", from, &Request::upgrade("/ws/shared")).await;
+        assert_too_often(&pair, "shared", from, &Request::upgrade("/ws/shared")).await;
     }
-    assert_eq!(handshake(&twins.guarded, HERE, &Request::upgrade("/ws/other")).await.1.status, 101);
+    assert_eq!(handshake(&pair.guarded, HERE, &Request::upgrade("/ws/other")).await.1.status, 101);
 }
 
 #[tokio::test]
 async fn ordinary_requests_are_no_handshakes() {
-    let rates = json!([{"count": "handshakes", "per": "ip", "limit": 1, "window": "1h"}]);
-    let scene = Scene::new().policy(json!({"rates": rates})).plaintext().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     for _ in 0..3 {
-        assert_eq!(scene.ask(&Request::get("/ws/chat")).await.status, 200);
+        assert_eq!(scene.ask(&Request::get("/ws/once")).await.status, 200);
     }
-    assert_eq!(scene.ask(&Request::upgrade("/ws/chat")).await.status, 101);
-}
-
-/// Three messages an hour, and what becomes of the fourth.
-fn messages() -> Value {
-    let rate = |on_exceed: &str| {
-        let rate = json!({"count": "messages", "per": "connection", "limit": 3, "window": "1h", "on_exceed": on_exceed});
-        json!({"rates": [rate]})
-    };
-    let policies = json!({"close": rate("close"), "drop": rate("drop")});
-    document(json!({}), policies)
-}
-
-async fn start(scene: Scene) -> RunningScene {
-    let scene = scene.document(messages()).plaintext();
-    let scene = scene.upstream("/ws/close", Behaviour::Silent).upstream("/ws/drop", Behaviour::Recorder);
-    scene.start().await
+    assert_eq!(scene.ask(&Request::upgrade("/ws/once")).await.status, 101);
 }
 
 /// Three messages: one of them in fragments, which count as one, and a Ping, which does not count.
@@ -138,7 +145,8 @@ fn three() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_message_too_many_ends_the_connection_and_every_connection_has_a_count_of_its_own() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     for _ in 0..2 {
         let mut client = scene.open("/ws/close").await;
         client.send([three(), Frame::text("four").masked().bytes()].concat()).await;
@@ -157,7 +165,8 @@ async fn a_message_too_many_ends_the_connection_and_every_connection_has_a_count
 
 #[tokio::test]
 async fn a_message_too_many_may_be_dropped_whole_while_all_else_goes_on() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.open("/ws/drop").await;
     let ping = Frame::ping("inside what is dropped").masked().bytes();
     let dropped = [
@@ -185,7 +194,8 @@ async fn a_message_too_many_may_be_dropped_whole_while_all_else_goes_on() {
 
 #[tokio::test]
 async fn without_postern_there_is_no_message_too_many() {
-    let scene = start(Scene::new().bare()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.bare;
     for path in ["/ws/close", "/ws/drop"] {
         let mut client = scene.open(path).await;
         let bytes = [three(), Frame::text("four").masked().bytes()].concat();

@@ -1,5 +1,4 @@
 //! Answers to Postern's own Pings cost nothing, but each Ping has one.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use postern_e2e::{Frame, Scene, json};
 

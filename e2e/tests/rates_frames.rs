@@ -1,8 +1,7 @@
 //! How much a client may send: bytes and control frames over one connection, and over all that share a bucket.
-#![allow(clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
-use postern_e2e::twins::document;
-use postern_e2e::{Behaviour, Frame, RawClient, RunningScene, Scene, Value, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Behaviour, ControlPair, Frame, RawClient, RunningScene, Scene, Shared, Value, json};
 
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
@@ -24,10 +23,10 @@ fn policies() -> Value {
     })
 }
 
-async fn start(scene: Scene) -> RunningScene {
-    let scene = scene.document(document(json!({}), policies())).plaintext().workers(4);
-    scene.upstream("/ws/", Behaviour::Silent).start().await
-}
+static PAIR: Shared<ControlPair> = Shared::new(|| {
+    let scene = Scene::new().document(document(json!({}), policies())).plaintext().workers(4);
+    scene.upstream("/ws/", Behaviour::Silent)
+});
 
 fn binary(length: usize) -> Vec<u8> {
     Frame::binary(vec![b'x'; length]).masked().bytes()
@@ -45,7 +44,8 @@ async fn assert_closed(scene: &RunningScene, client: &mut RawClient, good: &[u8]
 
 #[tokio::test]
 async fn a_byte_or_a_control_frame_too_many_ends_the_connection_and_none_of_it_passes() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let ping = Frame::ping("not a byte of a message").masked().bytes();
     let pong = Frame::pong("").masked().bytes();
     let fragments = [Frame::binary([0; 30]).masked().unfinished().bytes(), ping.clone(), {
@@ -58,7 +58,7 @@ async fn a_byte_or_a_control_frame_too_many_ends_the_connection_and_none_of_it_p
     for (path, reason, good, bad) in cases {
         let mut client = scene.open(&format!("/ws/{path}")).await;
         client.send([&good[..], &bad, &binary(0)].concat()).await;
-        assert_closed(&scene, &mut client, &good, reason).await;
+        assert_closed(scene, &mut client, &good, reason).await;
         let labels = [("policy", path), ("reason", reason)];
         assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 1.0, "{path}");
     }
@@ -66,7 +66,8 @@ async fn a_byte_or_a_control_frame_too_many_ends_the_connection_and_none_of_it_p
 
 #[tokio::test]
 async fn a_message_of_too_many_bytes_may_be_dropped_whole() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let mut client = scene.open("/ws/dropped-bytes").await;
     let too_long = Frame::binary([7; 101]).masked().unfinished().bytes();
     let its_end = Frame::continuation([7; 5]).masked().bytes();
@@ -77,7 +78,7 @@ async fn a_message_of_too_many_bytes_may_be_dropped_whole() {
     scene.envoy().stat_becomes("postern_messages", &labels, 2.0).await;
 }
 
-/// Has eight clients of one address, over all workers, send ten messages of ten bytes each, and tells how many of
+/// Has eight clients of one address, over all workers, send ten messages of ten bytes each, and returns how many of
 /// them the upstream received before each connection was ended, if it was.
 async fn eight_times_ten(scene: &RunningScene, path: &str) -> usize {
     let mut clients = Vec::new();
@@ -99,13 +100,14 @@ async fn eight_times_ten(scene: &RunningScene, path: &str) -> usize {
 
 #[tokio::test]
 async fn clients_who_share_a_bucket_share_it_over_all_workers_and_exactly() {
-    let scene = start(Scene::new()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     for (path, reason) in [("messages-by-address", "message_rate"), ("bytes-by-address", "byte_rate")] {
         let path = format!("/ws/{path}");
-        assert_eq!(eight_times_ten(&scene, &path).await, 40, "{path}");
+        assert_eq!(eight_times_ten(scene, &path).await, 40, "{path}");
         let mut client = scene.open_from(HERE, &path).await;
         client.send(binary(1)).await;
-        assert_closed(&scene, &mut client, b"", reason).await;
+        assert_closed(scene, &mut client, b"", reason).await;
         let client = {
             let mut client = scene.open_from(ELSEWHERE, &path).await;
             client.send(binary(10)).await;
@@ -113,16 +115,17 @@ async fn clients_who_share_a_bucket_share_it_over_all_workers_and_exactly() {
         };
         assert_eq!(scene.record(&client).await.bytes_when(binary(10).len()).await, binary(10), "{path}");
     }
-    assert_eq!(eight_times_ten(&scene, "/ws/messages-of-all").await, 40);
+    assert_eq!(eight_times_ten(scene, "/ws/messages-of-all").await, 40);
     let labels = [("policy", "messages-of-all"), ("result", "dropped")];
     scene.envoy().stat_becomes("postern_messages", &labels, 40.0).await;
 }
 
 #[tokio::test]
 async fn without_postern_nothing_is_counted() {
-    let scene = start(Scene::new().bare()).await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.bare;
     for path in policies().as_object().into_iter().flat_map(|policies| policies.keys()) {
-        assert_eq!(eight_times_ten(&scene, &format!("/ws/{path}")).await, 80, "{path}");
+        assert_eq!(eight_times_ten(scene, &format!("/ws/{path}")).await, 80, "{path}");
         let mut client = scene.open(&format!("/ws/{path}")).await;
         let bytes = [binary(200), Frame::ping("").masked().bytes().repeat(10)].concat();
         client.send(&bytes).await;

@@ -1,14 +1,9 @@
 //! What an upstream answers to a handshake (RFC 6455 §4.2.2), and what of it reaches the client.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
 
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Frame, Request, RunningScene, Scene, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{
+    Answer, Attack, Behaviour, ControlPair, Frame, Request, RunningScene, Scene, Shared, json,
+};
 
 const ACCEPT: &str = "Sec-WebSocket-Accept";
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
@@ -18,22 +13,9 @@ fn switching() -> Answer {
     Answer::switching()
 }
 
-/// Each answer on a path of its own.
-fn scene(answers: &[(&str, Answer)]) -> Scene {
-    let scene = Scene::new().document(document(json!({}), json!({"open": {}})));
-    answers.iter().fold(scene, |scene, (path, answer)| {
-        scene.upstream(&format!("/ws/open/{path}"), Behaviour::Answer(answer.clone()))
-    })
-}
-
-fn request(path: &str) -> Request {
-    Request::upgrade(&format!("/ws/open/{path}")).header(PROTOCOL, "chat.v2, chat.v1")
-}
-
-/// The client of such an answer would believe in a WebSocket that nobody serves, or frames that nobody judged.
-#[tokio::test]
-async fn a_101_that_does_not_answer_this_handshake_is_a_bad_gateway() {
-    let answers = [
+/// 101s that do not answer the handshake of [`request`].
+fn wrong() -> Vec<(&'static str, Answer)> {
+    vec![
         ("no-accept", switching().without(ACCEPT)),
         ("wrong-accept", switching().without(ACCEPT).header(ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")),
         ("two-accepts", switching().header(ACCEPT, "{accept}")),
@@ -46,23 +28,57 @@ async fn a_101_that_does_not_answer_this_handshake_is_a_bad_gateway() {
         ("extension", switching().header(EXTENSIONS, "permessage-deflate")),
         ("other-upgrade", switching().without("upgrade").header("Upgrade", "h2c")),
         ("two-upgrades", switching().without("upgrade").header("Upgrade", "websocket, h2c")),
-    ];
-    let twins = Twins::start(|| scene(&answers)).await;
-    for (name, _) in &answers {
+    ]
+}
+
+/// 101s that end HTTP, and nothing else.
+fn no_upgrade() -> Vec<(&'static str, Answer)> {
+    vec![("no-upgrade", switching().without("upgrade")), ("no-connection", switching().without("connection"))]
+}
+
+/// Answers that decline.
+fn declining() -> Vec<(&'static str, Answer)> {
+    vec![
+        ("forbidden", Answer::status(403, "the service's own words").header("X-Why", "no")),
+        ("page", Answer::status(200, "a page").header(EXTENSIONS, "kept").header(PROTOCOL, "kept")),
+        ("moved", Answer::status(302, "").header("Location", "/elsewhere")),
+        ("version", Answer::status(426, "").header("Sec-WebSocket-Version", "13, 8")),
+        ("broken", Answer::status(500, "oh no")),
+    ]
+}
+
+/// Each answer on a path of its own, which is no prefix of another.
+fn scene() -> Scene {
+    let others = [("unasked", switching()), ("declines", Answer::status(403, "no"))];
+    let answers = [wrong(), no_upgrade(), declining(), others.into()].concat();
+    let scene = Scene::new().document(document(json!({}), json!({"open": {}})));
+    answers.into_iter().fold(scene, |scene, (path, answer)| {
+        scene.upstream(&format!("/ws/open/{path}/"), Behaviour::Answer(answer))
+    })
+}
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
+
+fn request(path: &str) -> Request {
+    Request::upgrade(&format!("/ws/open/{path}/")).header(PROTOCOL, "chat.v2, chat.v1")
+}
+
+/// The client of such an answer would believe in a WebSocket that nobody serves, or frames that nobody judged.
+#[tokio::test]
+async fn a_101_that_does_not_answer_this_handshake_is_a_bad_gateway() {
+    let pair = PAIR.alone().await;
+    for (name, _) in wrong() {
         let (request, policy, reason) = (request(name), "open", "upstream_handshake_invalid");
-        twins.assert_refused(&Attack { name, request, policy, status: 502, reason }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 502, reason }).await;
     }
 }
 
 /// Envoy takes a 101 without these for the end of HTTP, and for no answer to the upgrade.
 #[tokio::test]
 async fn a_101_without_upgrade_or_connection_opens_nothing() {
-    let answers = [
-        ("no-upgrade", switching().without("upgrade")),
-        ("no-connection", switching().without("connection")),
-    ];
-    let scene = scene(&answers).start().await;
-    for (name, _) in &answers {
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    for (name, _) in no_upgrade() {
         let asked = request(name);
         let response = scene.ask(&asked).await;
         assert_eq!(response.status, 502, "{name}: {}", response.text());
@@ -73,30 +89,24 @@ async fn a_101_without_upgrade_or_connection_opens_nothing() {
 
 #[tokio::test]
 async fn an_answer_that_declines_passes_untouched() {
-    let answers = [
-        ("forbidden", Answer::status(403, "the service's own words").header("X-Why", "no")),
-        ("page", Answer::status(200, "a page").header(EXTENSIONS, "kept").header(PROTOCOL, "kept")),
-        ("moved", Answer::status(302, "").header("Location", "/elsewhere")),
-        ("version", Answer::status(426, "").header("Sec-WebSocket-Version", "13, 8")),
-        ("broken", Answer::status(500, "oh no")),
-    ];
-    let twins = Twins::start(|| scene(&answers)).await;
-    for (name, _) in &answers {
+    let pair = PAIR.shared().await;
+    for (name, _) in declining() {
         let asked = request(name);
-        let [with, without] = [&twins.guarded, &twins.bare].map(async |scene| {
+        let [with, without] = [&pair.guarded, &pair.bare].map(async |scene| {
             let mut response = scene.ask(&asked).await;
             response.headers.0.retain(|(name, _)| name != "date" && name != "x-envoy-upstream-service-time");
             response
         });
         assert_eq!(with.await, without.await, "{name}");
-        assert_eq!(twins.guarded.access_line(asked.case()).await["reason"], json!(null), "{name}");
+        assert_eq!(pair.guarded.access_line(asked.case()).await["reason"], json!(null), "{name}");
     }
 }
 
 #[tokio::test]
 async fn a_101_is_no_answer_to_ordinary_http() {
-    let scene = scene(&[("unasked", switching())]).start().await;
-    let asked = Request::get("/ws/open/unasked");
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
+    let asked = Request::get("/ws/open/unasked/");
     let response = scene.ask(&asked).await;
     assert_eq!(response.status, 502, "{}", response.text());
     assert_eq!(scene.access_line(asked.case()).await["status"], 502);
@@ -105,48 +115,48 @@ async fn a_101_is_no_answer_to_ordinary_http() {
 /// Some clients do not wait for the 101 (RFC 6455 §4.1 asks them to).
 #[tokio::test]
 async fn frames_sent_ahead_of_the_101_are_judged_and_delivered_after_it() {
-    let twins = Twins::start(|| scene(&[])).await;
+    let pair = PAIR.alone().await;
+    let labels = [("policy", "open"), ("reason", "protocol_error")];
+    let closes = pair.guarded.envoy().growth("postern_closes", &labels).await;
     let asked = Request::upgrade("/ws/open/eager");
     let early = Frame::text("early").masked().bytes();
-    let mut client = twins.guarded.connect().await;
+    let mut client = pair.guarded.connect().await;
     client.send([asked.bytes(), early.clone()].concat()).await;
     assert_eq!(client.response().await.status, 101);
     assert_eq!(client.frame().await, Ok(Frame::text("early")));
-    let record = twins.guarded.upstream().record(asked.case()).await;
+    let record = pair.guarded.upstream().record(asked.case()).await;
     assert_eq!(record.bytes(), early);
     let later = Frame::text("later").masked().bytes();
     client.send(&later).await;
     assert_eq!(client.frame().await, Ok(Frame::text("later")));
 
     let (asked, unmasked) = (Request::upgrade("/ws/open/eager"), Frame::text("early").bytes());
-    let [mut guarded, mut bare] = [twins.guarded.connect().await, twins.bare.connect().await];
+    let [mut guarded, mut bare] = [pair.guarded.connect().await, pair.bare.connect().await];
     for client in [&mut guarded, &mut bare] {
         client.send([asked.bytes(), unmasked.clone()].concat()).await;
         assert_eq!(client.response().await.status, 101);
     }
     assert_eq!(guarded.close().await.reason(), "protocol_error");
-    let record = twins.guarded.upstream().record(asked.case()).await;
+    let record = pair.guarded.upstream().record(asked.case()).await;
     let close = record.close().await;
     assert_eq!((close.reason(), record.bytes()), ("protocol_error".to_owned(), close.bytes()));
-    assert_eq!(twins.guarded.access_line(asked.case()).await["reason"], "protocol_error");
-    let labels = [("policy", "open"), ("reason", "protocol_error")];
-    assert_eq!(twins.guarded.envoy().stats().await.sum("postern_closes", &labels), 1.0);
+    assert_eq!(pair.guarded.access_line(asked.case()).await["reason"], "protocol_error");
+    assert_eq!(closes.so_far().await, 1.0);
 
-    let record = twins.bare.upstream().record(asked.case()).await;
+    let record = pair.bare.upstream().record(asked.case()).await;
     assert_eq!(record.bytes_when(unmasked.len()).await, unmasked, "without Postern");
 }
 
 /// Bytes that look like a request are one to an upstream that stays with HTTP (request smuggling).
 #[tokio::test]
 async fn bytes_sent_ahead_never_reach_an_upstream_that_declines() {
-    let answers = [("declines", Answer::status(403, "no")), ("wrong", switching().without(ACCEPT))];
-    let twins = Twins::start(|| scene(&answers)).await;
-    for (name, status) in [("declines", 403), ("wrong", 502)] {
-        assert_ahead(&twins.guarded, name, status).await;
+    let pair = PAIR.shared().await;
+    for (name, status) in [("declines", 403), ("no-accept", 502)] {
+        assert_ahead(&pair.guarded, name, status).await;
     }
     // Envoy alone holds them back from an upstream that declines too, yet takes any 101 for an open socket.
-    for (name, status) in [("declines", 403), ("wrong", 101)] {
-        assert_ahead(&twins.bare, name, status).await;
+    for (name, status) in [("declines", 403), ("no-accept", 101)] {
+        assert_ahead(&pair.bare, name, status).await;
     }
 }
 

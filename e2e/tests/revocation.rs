@@ -1,11 +1,10 @@
 //! Tokens that are revoked: at the handshake, and on open sockets.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, Instant};
 
+use postern_e2e::client::token::{edge_claims, now};
 use postern_e2e::deadline::{PATIENCE, eventually};
 use postern_e2e::frames::opcode;
-use postern_e2e::token::{edge_claims, now};
 use postern_e2e::{
     Behaviour, Documents, Frame, Pushed, RawClient, Request, RunningScene, Scene, Served, Signer, Value, json,
 };
@@ -231,8 +230,8 @@ async fn a_list_that_cannot_be_read_leaves_the_last_one_in_force() {
                 .envoy()
                 .log_lines_with("fetch failed source=revocation cluster=auth uri=http://auth/revoked.json: ")
         };
-        let is_told = || log().iter().any(|line| line.contains(words));
-        eventually(PATIENCE, name, || is_told().then_some(())).await;
+        let is_logged = || log().iter().any(|line| line.contains(words));
+        eventually(PATIENCE, name, || is_logged().then_some(())).await;
         assert_eq!(outcome(&scene, json!({"jti": "t1"})).await.0, 401, "{name}");
         assert_eq!(outcome(&scene, json!({"jti": "t2"})).await.0, 101, "{name}");
     }

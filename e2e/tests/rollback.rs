@@ -1,9 +1,8 @@
 //! A configuration that is taken back: what was in force before is in force again, for new connections too.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::Duration;
 
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::{Frame, RawClient, Request, RunningScene, Scene, Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,7 +36,7 @@ async fn what_is_pushed_again_while_it_still_has_connections_is_in_force_again()
 
     scene.push_document(before).await;
     let mut client = open(&scene, "/ws/chat").await;
-    assert!(client.hears_nothing_for(2 * SECOND).await, "who comes now is not sent away");
+    assert!(client.receives_nothing_for(2 * SECOND).await, "who comes now is not sent away");
     for _ in 0..40 {
         assert_eq!(scene.ask(&Request::upgrade("/elsewhere")).await.status, 403);
     }

@@ -1,14 +1,7 @@
 //! Which policy a request falls under: by Postern's own routes, by the metadata of Envoy's, or by default.
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
 
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Frame, Request, Scene, Twins, Value, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Frame, Request, Scene, Shared, Value, json};
 
 const APP: &str = "https://app.example.com";
 
@@ -31,9 +24,11 @@ fn routed() -> Scene {
     Scene::new().document(whole)
 }
 
+static ROUTED: Shared<ControlPair> = Shared::new(routed);
+
 #[tokio::test]
 async fn an_upgrade_that_no_route_names_is_refused() {
-    let twins = Twins::start(routed).await;
+    let pair = ROUTED.alone().await;
     let cases = [
         ("another path", Request::upgrade("/ws/other")),
         ("a longer segment", Request::upgrade("/ws/chatter")),
@@ -46,14 +41,14 @@ async fn an_upgrade_that_no_route_names_is_refused() {
     ];
     for (name, request) in cases {
         let attack = Attack { name, request, policy: "none", status: 403, reason: "no_policy" };
-        twins.assert_refused(&attack).await;
+        pair.assert_refused(&attack).await;
     }
 }
 
 /// Under each policy the request is refused for its origin: what a way around it would not be.
 #[tokio::test]
 async fn a_route_matches_however_host_and_path_are_written() {
-    let twins = Twins::start(routed).await;
+    let pair = ROUTED.alone().await;
     let tenant = |host: &str| Request::upgrade("/ws/x").set("Host", host);
     let cases = [
         ("a prefix as such", "path", Request::upgrade("/ws/chat")),
@@ -72,21 +67,21 @@ async fn a_route_matches_however_host_and_path_are_written() {
     ];
     for (name, policy, request) in cases {
         let request = request.header("Origin", "https://evil.example");
-        twins.assert_refused(&Attack { name, request, policy, status: 403, reason: "origin_denied" }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason: "origin_denied" }).await;
     }
     let inner = Request::upgrade("/ws/first/inner").header("Origin", "https://evil.example");
-    assert_eq!(twins.guarded.ask(&inner).await.status, 101, "the first route that matches counts");
+    assert_eq!(pair.guarded.ask(&inner).await.status, 101, "the first route that matches counts");
 }
 
 /// Router and service may disagree on what such a path means.
 #[tokio::test]
 async fn a_path_that_can_be_read_in_two_ways_is_refused() {
-    let twins = Twins::start(routed).await;
+    let pair = ROUTED.alone().await;
     for path in ["/ws/first%2f..%2fchat", "/ws/first%5Cchat"] {
         let request = Request::upgrade(path);
         let attack =
             Attack { name: path, request, policy: "none", status: 400, reason: "malformed_handshake" };
-        twins.assert_refused(&attack).await;
+        pair.assert_refused(&attack).await;
     }
     let backslash = Request::upgrade("/ws/first\\..\\chat").header("Origin", "https://evil.example");
     let attack = Attack {
@@ -96,19 +91,36 @@ async fn a_path_that_can_be_read_in_two_ways_is_refused() {
         status: 403,
         reason: "origin_denied",
     };
-    twins.assert_refused(&attack).await;
-    twins.assert_envoy_refuses("an encoded NUL", &Request::upgrade("/ws/first%00"), 400).await;
+    pair.assert_refused(&attack).await;
+    pair.assert_envoy_refuses("an encoded NUL", &Request::upgrade("/ws/first%00"), 400).await;
 }
 
-/// Envoy's routes `/ws/<name>`, each with this metadata under `postern`, the later ones first; and one for the rest.
-fn annotated(routes: &'static [(&str, fn() -> Value)]) -> Scene {
-    let policies = json!({"chat": only(APP), "open": {}});
-    Scene::new().document(document(json!({}), policies)).change_connection_manager(|hcm| {
-        let annotated = routes.iter().rev().map(|(name, metadata)| {
+/// Envoy's routes `/ws/<name>`, each with metadata under `postern`, the later ones first; and one for the rest.
+fn annotated() -> Scene {
+    let policies = json!({"chat": only(APP), "open": {}, "free": {}});
+    let mut whole = document(json!({}), policies);
+    // As many lines as these tests may cause in a second.
+    whole["log"] = json!({"refusals_per_second": 1000});
+    let routes = [
+        ("named", json!({"policy": "chat"})),
+        // The path of another policy does not matter then.
+        ("open", json!({"policy": "chat"})),
+        ("stricter", json!({"policy": "open", "subprotocols": {"require": true}})),
+        ("chat", json!({"origins": {"missing": "allow"}})),
+        ("smaller", json!({"policy": "open", "messages": {"max_message_bytes": 4, "max_frame_bytes": "4"}})),
+        ("unknown", json!({"policy": "nobody"})),
+        ("typo", json!({"policy": "open", "mesages": {}})),
+        ("free/value", json!({"messages": {"max_message_bytes": "4 elephants"}})),
+        ("free/type", json!({"policy": 7})),
+        ("nowhere", json!({"messages": {"max_message_bytes": 4}})),
+        ("null", json!({"policy": "open", "origins": null})),
+    ];
+    Scene::new().document(whole).change_connection_manager(|hcm| {
+        let annotated = routes.into_iter().rev().map(|(name, metadata)| {
             json!({
                 "match": {"prefix": format!("/ws/{name}")},
                 "route": {"cluster": "service", "timeout": "0s"},
-                "metadata": {"filter_metadata": {"postern": metadata()}},
+                "metadata": {"filter_metadata": {"postern": metadata}},
             })
         });
         let rest = json!({"match": {"prefix": "/"}, "route": {"cluster": "service"}});
@@ -116,22 +128,11 @@ fn annotated(routes: &'static [(&str, fn() -> Value)]) -> Scene {
     })
 }
 
+static ANNOTATED: Shared<ControlPair> = Shared::new(annotated);
+
 #[tokio::test]
 async fn metadata_of_envoys_route_names_the_policy_and_changes_it() {
-    let twins = Twins::start(|| {
-        annotated(&[
-            ("named", || json!({"policy": "chat"})),
-            // The path of another policy does not matter then.
-            ("open", || json!({"policy": "chat"})),
-            ("stricter", || json!({"policy": "open", "subprotocols": {"require": true}})),
-            ("chat", || json!({"origins": {"missing": "allow"}})),
-            (
-                "smaller",
-                || json!({"policy": "open", "messages": {"max_message_bytes": 4, "max_frame_bytes": "4"}}),
-            ),
-        ])
-    })
-    .await;
+    let pair = ANNOTATED.alone().await;
     let evil = |path| Request::upgrade(path).header("Origin", "https://evil.example");
     let cases = [
         ("named by metadata", evil("/ws/named"), "chat", "origin_denied"),
@@ -140,11 +141,11 @@ async fn metadata_of_envoys_route_names_the_policy_and_changes_it() {
         ("objects merge deep", evil("/ws/chat"), "chat", "origin_denied"),
     ];
     for (name, request, policy, reason) in cases {
-        twins.assert_refused(&Attack { name, request, policy, status: 403, reason }).await;
+        pair.assert_refused(&Attack { name, request, policy, status: 403, reason }).await;
     }
-    assert_eq!(twins.guarded.ask(&Request::upgrade("/ws/chat")).await.status, 101, "a rule loosened");
+    assert_eq!(pair.guarded.ask(&Request::upgrade("/ws/chat")).await.status, 101, "a rule loosened");
 
-    let mut client = twins.guarded.open("/ws/smaller").await;
+    let mut client = pair.guarded.open("/ws/smaller").await;
     client.send(Frame::text("1234").masked().bytes()).await;
     assert_eq!(client.frame().await, Ok(Frame::text("1234")));
     client.send(Frame::text("12345").masked().bytes()).await;
@@ -153,22 +154,12 @@ async fn metadata_of_envoys_route_names_the_policy_and_changes_it() {
 
 #[tokio::test]
 async fn metadata_that_cannot_be_followed_refuses_and_never_falls_back() {
-    let twins = Twins::start(|| {
-        annotated(&[
-            ("unknown", || json!({"policy": "nobody"})),
-            ("typo", || json!({"policy": "open", "mesages": {}})),
-            ("open/value", || json!({"messages": {"max_message_bytes": "4 elephants"}})),
-            ("open/type", || json!({"policy": 7})),
-            ("nowhere", || json!({"messages": {"max_message_bytes": 4}})),
-            ("null", || json!({"policy": "open", "origins": null})),
-        ])
-    })
-    .await;
+    let pair = ANNOTATED.alone().await;
     let cases = [
         ("an unknown policy", "/ws/unknown", "policies.nobody: `nobody` names no policy; allowed: "),
         ("an unknown key", "/ws/typo", "policies.open.mesages: is an unknown key; did you mean `messages`?"),
-        ("an impossible value", "/ws/open/value", "policies.open.messages.max_message_bytes: `4 elephants` "),
-        ("a policy that is no name", "/ws/open/type", "policy: is no string; write the name of a policy"),
+        ("an impossible value", "/ws/free/value", "policies.free.messages.max_message_bytes: `4 elephants` "),
+        ("a policy that is no name", "/ws/free/type", "policy: is no string; write the name of a policy"),
         (
             "a key taken away",
             "/ws/null",
@@ -178,18 +169,18 @@ async fn metadata_that_cannot_be_followed_refuses_and_never_falls_back() {
     for (name, path, cause) in cases {
         let request = Request::upgrade(path);
         let refused = Attack { name, request, policy: "none", status: 503, reason: "policy_invalid" };
-        let response = twins.assert_refused(&refused).await;
+        let response = pair.assert_refused(&refused).await;
         let instance =
             response.json()["instance"].as_str().expect("an instance").replacen("urn:uuid:", "", 1);
-        let line = twins.guarded.envoy().logged(&instance).await.pop().expect("a line");
-        let told = format!("cause=\"the route's metadata make no valid policy: {cause}");
-        assert!(line.contains(&told), "{name}: {line}");
+        let line = pair.guarded.envoy().logged(&instance).await.pop().expect("a line");
+        let detail = format!("cause=\"the route's metadata make no valid policy: {cause}");
+        assert!(line.contains(&detail), "{name}: {line}");
     }
     let request = Request::upgrade("/ws/nowhere");
     let nothing =
         Attack { name: "a change to no policy", request, policy: "none", status: 403, reason: "no_policy" };
-    twins.assert_refused(&nothing).await;
-    assert_eq!(twins.guarded.ask(&Request::upgrade("/ws/open")).await.status, 101, "the routes beside them");
+    pair.assert_refused(&nothing).await;
+    assert_eq!(pair.guarded.ask(&Request::upgrade("/ws/free")).await.status, 101, "the routes beside them");
 }
 
 #[tokio::test]
@@ -228,16 +219,16 @@ async fn a_change_to_the_request_leads_under_no_other_policy() {
                 json!([route("strict", json!({"headers": [header]})), route("open", json!({}))]);
         })
     };
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     // Judged under `open`, which takes `soap` out; what is left falls under `strict`, which nobody judged.
     let request = Request::upgrade("/ws/admin").header(OFFERS, "soap, admin");
-    let response = twins.guarded.ask(&request).await;
+    let response = pair.guarded.ask(&request).await;
     assert_eq!((response.status, response.reason().as_deref()), (503, Some("policy_invalid")));
-    assert_eq!(twins.guarded.access_line(request.case()).await["reason"], "policy_invalid");
-    assert_eq!(twins.bare.ask(&request).await.status, 101);
+    assert_eq!(pair.guarded.access_line(request.case()).await["reason"], "policy_invalid");
+    assert_eq!(pair.bare.ask(&request).await.status, 101);
 
     let sound = Request::upgrade("/ws/admin").header(OFFERS, "admin").header("Origin", APP);
-    assert_eq!(twins.guarded.ask(&sound).await.status, 101, "judged under the policy of the route it takes");
+    assert_eq!(pair.guarded.ask(&sound).await.status, 101, "judged under the policy of the route it takes");
 }
 
 /// As above, of what passes unjudged but for headers that are taken out of it.
@@ -264,10 +255,10 @@ async fn an_upgrade_that_passes_leads_under_no_policy_by_what_is_taken_out_of_it
             ]);
         })
     };
-    let twins = Twins::start(scene).await;
+    let pair = ControlPair::start(scene).await;
     let request = Request::upgrade("/anywhere").header("X-User-Id", "root");
-    let response = twins.guarded.ask(&request).await;
+    let response = pair.guarded.ask(&request).await;
     assert_eq!((response.status, response.reason().as_deref()), (503, Some("policy_invalid")));
-    assert_eq!(twins.guarded.access_line(request.case()).await["reason"], "policy_invalid");
-    assert_eq!(twins.bare.ask(&request).await.status, 101);
+    assert_eq!(pair.guarded.access_line(request.case()).await["reason"], "policy_invalid");
+    assert_eq!(pair.bare.ask(&request).await.status, 101);
 }

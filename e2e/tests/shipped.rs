@@ -1,11 +1,13 @@
 //! The shipped `envoy.yaml`, as far as it is Envoy's part: labels, access log, pushed configurations.
 
-use postern_e2e::token::edge_claims;
-use postern_e2e::{Frame, Pushed, Request, Scene, Signer, json};
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::{Frame, Pushed, Request, RunningScene, Scene, Shared, Signer, json};
+
+static SHIPPED: Shared<RunningScene> = Shared::new(Scene::new);
 
 #[tokio::test]
 async fn a_refusal_is_counted_under_labels_and_told_in_the_access_log_without_the_token() {
-    let scene = Scene::new().start().await;
+    let scene = SHIPPED.shared().await;
     let token = Signer::edge().mint(&edge_claims("alice"));
     let request = Request::upgrade(&format!("/ws/chat?access_token={token}&room=1"));
     let request = request.header("Origin", "https://evil.example");
@@ -22,7 +24,7 @@ async fn a_refusal_is_counted_under_labels_and_told_in_the_access_log_without_th
 
 #[tokio::test]
 async fn a_close_is_told_in_the_access_log_when_the_socket_has_ended() {
-    let scene = Scene::new().start().await;
+    let scene = SHIPPED.shared().await;
     let mut client = scene.open("/ws/public").await;
     client.send(Frame::binary("no text").masked().bytes()).await;
     let close = client.close().await;

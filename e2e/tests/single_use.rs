@@ -1,12 +1,13 @@
 //! A token that opens one connection: over all workers, for as long as it would be accepted, and not spent by what is
 //! refused.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::sync::Arc;
 
-use postern_e2e::token::{edge_claims, now};
-use postern_e2e::twins::document;
-use postern_e2e::{Answer, Attack, Behaviour, Request, RunningScene, Scene, Signer, Twins, Value, json};
+use postern_e2e::client::token::{edge_claims, now};
+use postern_e2e::scene::document;
+use postern_e2e::{
+    Answer, Attack, Behaviour, ControlPair, Request, RunningScene, Scene, Shared, Signer, Value, json,
+};
 use tokio::task::JoinSet;
 
 const RUSH: usize = 160;
@@ -35,9 +36,13 @@ fn scene() -> Scene {
     });
     Scene::new()
         .document(document(json!({"edge": edge}), policies))
+        // As many lines as these tests may cause in a second.
+        .configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
         .plaintext()
         .upstream("/ws/once/declined", Behaviour::Answer(Answer::status(404, "no")))
 }
+
+static PAIR: Shared<ControlPair> = Shared::new(scene);
 
 fn token(jti: &str) -> String {
     let mut claims = edge_claims("alice");
@@ -49,14 +54,14 @@ fn with(token: &str, path: &str) -> Request {
     Request::upgrade(path).header("Authorization", format!("Bearer {token}"))
 }
 
-async fn assert_replayed(twins: &Twins, name: &str, token: &str, policy: &str) {
+async fn assert_replayed(pair: &ControlPair, name: &str, token: &str, policy: &str) {
     let request = with(token, &format!("/ws/{policy}"));
     let attack = Attack { name, request, policy, status: 401, reason: "token_replayed" };
-    let response = twins.assert_refused(&attack).await;
+    let response = pair.assert_refused(&attack).await;
     assert_eq!(response.header("www-authenticate").as_deref(), Some("Bearer error=\"invalid_token\""));
 }
 
-/// How many of as many handshakes at once with one token are answered with 101; the others are told that it was used.
+/// How many of as many handshakes at once with one token are answered with 101; the others are answered that it was used.
 async fn rush(scene: &Arc<RunningScene>, token: &str, path: &'static str) -> usize {
     let mut handshakes = JoinSet::new();
     for _ in 0..RUSH {
@@ -92,21 +97,21 @@ async fn of_a_rush_of_handshakes_with_one_token_four_workers_together_let_one_th
 
 #[tokio::test]
 async fn a_used_token_opens_nothing_more_also_under_another_policy_or_in_another_form() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let used = token("used");
-    assert_eq!(twins.guarded.ask(&with(&used, "/ws/once")).await.status, 101);
-    assert_replayed(&twins, "again", &used, "once").await;
-    assert_replayed(&twins, "under another policy", &used, "other").await;
+    assert_eq!(pair.guarded.ask(&with(&used, "/ws/once")).await.status, 101);
+    assert_replayed(&pair, "again", &used, "once").await;
+    assert_replayed(&pair, "under another policy", &used, "other").await;
     let mut renewed = edge_claims("alice");
     renewed["jti"] = json!("used");
     renewed["exp"] = json!(now() + 3600);
-    assert_replayed(&twins, "with other claims", &Signer::edge().mint(&renewed), "once").await;
-    assert_eq!(twins.guarded.ask(&with(&token("other"), "/ws/once")).await.status, 101);
+    assert_replayed(&pair, "with other claims", &Signer::edge().mint(&renewed), "once").await;
+    assert_eq!(pair.guarded.ask(&with(&token("other"), "/ws/once")).await.status, 101);
 }
 
 #[tokio::test]
 async fn a_token_without_a_name_is_not_valid() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     for jti in [json!(null), json!("")] {
         let mut claims = edge_claims("alice");
         if jti != Value::Null {
@@ -114,17 +119,17 @@ async fn a_token_without_a_name_is_not_valid() {
         }
         let request = with(&Signer::edge().mint(&claims), "/ws/once");
         let (name, policy, status, reason) = ("no jti", "once", 401, "token_invalid");
-        twins.assert_refused(&Attack { name, request, policy, status, reason }).await;
+        pair.assert_refused(&Attack { name, request, policy, status, reason }).await;
     }
-    twins.guarded.envoy().logged("no token id").await;
+    pair.guarded.envoy().logged("no token id").await;
 }
 
 #[tokio::test]
 async fn what_is_refused_for_anything_else_leaves_the_token_good() {
-    let twins = Twins::start(scene).await;
+    let pair = PAIR.alone().await;
     let token = token("patient");
     let seldom = with(&self::token("first of alice"), "/ws/seldom");
-    assert_eq!(twins.guarded.ask(&seldom).await.status, 101);
+    assert_eq!(pair.guarded.ask(&seldom).await.status, 101);
     let cases = [
         (with(&token, "/ws/once").header("Origin", "https://evil.example"), ("once", 403, "origin_denied")),
         (with(&token, "/ws/once").without("sec-websocket-key"), ("once", 400, "malformed_handshake")),
@@ -132,16 +137,17 @@ async fn what_is_refused_for_anything_else_leaves_the_token_good() {
         (with(&token, "/ws/seldom"), ("seldom", 429, "handshake_rate")),
     ];
     for (request, (policy, status, reason)) in cases {
-        twins.assert_refused(&Attack { name: reason, request, policy, status, reason }).await;
+        pair.assert_refused(&Attack { name: reason, request, policy, status, reason }).await;
     }
-    assert_eq!(twins.guarded.ask(&with(&token, "/ws/once")).await.status, 101);
-    assert_replayed(&twins, "now it is used", &token, "once").await;
+    assert_eq!(pair.guarded.ask(&with(&token, "/ws/once")).await.status, 101);
+    assert_replayed(&pair, "now it is used", &token, "once").await;
 }
 
 /// Whether the upstream agrees is known only after the token is spent.
 #[tokio::test]
 async fn a_token_that_went_up_is_used_also_when_the_upstream_declines() {
-    let scene = scene().start().await;
+    let pair = PAIR.shared().await;
+    let scene = &pair.guarded;
     let token = token("declined");
     assert_eq!(scene.ask(&with(&token, "/ws/once/declined")).await.status, 404);
     let response = scene.ask(&with(&token, "/ws/once")).await;

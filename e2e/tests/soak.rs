@@ -1,8 +1,6 @@
 //! Random traffic both ways, for as long as `POSTERN_SOAK_SECONDS` says, while Postern speaks in between: every byte
 //! arrives as it was sent, whatever its pieces, and nobody who answers is sent away. A failure names its seed, and
 //! `POSTERN_SOAK_SEED` begins with another.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail anywhere")]
-#![allow(clippy::print_stdout, reason = "how far a run has come is worth seeing")]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use postern_e2e::environment;
 use postern_e2e::frames::opcode;
 use postern_e2e::http::RequestHead;
-use postern_e2e::twins::document;
+use postern_e2e::scene::document;
 use postern_e2e::upstream::accept_of;
 use postern_e2e::wire::Wire;
-use postern_e2e::{Frame, RunningScene, Scene, json, place};
+use postern_e2e::{Frame, RunningScene, Scene, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -224,7 +223,7 @@ impl Speaker {
 
 /// A service whose ends of the connections the test holds itself.
 async fn service() -> (SocketAddr, mpsc::UnboundedReceiver<Wire>) {
-    let listener = place::listener().await;
+    let listener = environment::listener().await;
     let address = listener.local_addr().expect("the port just bound");
     let (arrivals, arrived) = mpsc::unbounded_channel();
     tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! What `tls` asks of the connection that a handshake comes over.
 
-use postern_e2e::twins::document;
-use postern_e2e::{Attack, Request, Scene, Twins, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Attack, ControlPair, Request, Scene, json};
 
 fn scene() -> Scene {
     Scene::new().document(document(
@@ -32,45 +32,45 @@ fn behind_a_proxy(scene: Scene) -> Scene {
 
 #[tokio::test]
 async fn without_tls_only_policies_that_do_not_ask_for_it_grant_a_socket() {
-    let twins = Twins::start(|| scene().plaintext()).await;
+    let pair = ControlPair::start(|| scene().plaintext()).await;
     for policy in ["required", "mutual", "forwarded"] {
-        twins.assert_refused(&refused(policy, upgrade(policy))).await;
+        pair.assert_refused(&refused(policy, upgrade(policy))).await;
     }
     // On an edge Envoy writes this header itself.
     for policy in ["required", "forwarded"] {
         let claiming = upgrade(policy).header("X-Forwarded-Proto", "https");
-        twins.assert_refused(&refused(policy, claiming)).await;
+        pair.assert_refused(&refused(policy, claiming)).await;
     }
-    assert_eq!(twins.guarded.ask(&upgrade("optional")).await.status, 101);
+    assert_eq!(pair.guarded.ask(&upgrade("optional")).await.status, 101);
 }
 
 #[tokio::test]
 async fn a_trusted_proxy_vouches_for_tls_only_where_the_policy_says_so_and_only_for_https() {
-    let twins = Twins::start(|| behind_a_proxy(scene().plaintext())).await;
+    let pair = ControlPair::start(|| behind_a_proxy(scene().plaintext())).await;
     for scheme in ["https", "wss", "WSS"] {
         let vouched = upgrade("forwarded").header("X-Forwarded-Proto", scheme);
-        assert_eq!(twins.guarded.ask(&vouched).await.status, 101, "{scheme}");
+        assert_eq!(pair.guarded.ask(&vouched).await.status, 101, "{scheme}");
     }
     for policy in ["required", "mutual"] {
         let vouched = upgrade(policy).header("X-Forwarded-Proto", "https");
-        twins.assert_refused(&refused(policy, vouched)).await;
+        pair.assert_refused(&refused(policy, vouched)).await;
     }
-    twins.assert_refused(&refused("forwarded", upgrade("forwarded"))).await;
+    pair.assert_refused(&refused("forwarded", upgrade("forwarded"))).await;
     for scheme in ["http", "ws"] {
         let plain = upgrade("forwarded").header("X-Forwarded-Proto", scheme);
-        twins.assert_refused(&refused("forwarded", plain)).await;
+        pair.assert_refused(&refused("forwarded", plain)).await;
     }
 }
 
 #[tokio::test]
 async fn mutual_tls_takes_a_client_certificate_that_envoy_has_verified() {
-    let twins = Twins::start(|| scene().verify_clients()).await;
-    twins.assert_refused(&refused("mutual", upgrade("mutual"))).await;
+    let pair = ControlPair::start(|| scene().verify_clients()).await;
+    pair.assert_refused(&refused("mutual", upgrade("mutual"))).await;
     for policy in ["required", "forwarded", "optional"] {
-        assert_eq!(twins.guarded.ask(&upgrade(policy)).await.status, 101, "{policy} without a certificate");
+        assert_eq!(pair.guarded.ask(&upgrade(policy)).await.status, 101, "{policy} without a certificate");
     }
     for policy in ["mutual", "required"] {
-        let mut client = twins.guarded.connect_certified().await;
+        let mut client = pair.guarded.connect_certified().await;
         assert_eq!(client.ask(&upgrade(policy)).await.status, 101, "{policy} with a certificate");
     }
 }

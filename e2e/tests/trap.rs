@@ -1,11 +1,11 @@
 //! What comes of a worker whose VM traps: its sockets, those of other workers, and what is counted.
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
-use postern_e2e::bootstrap::wasm_module;
-use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Value, json, trapping};
+use postern_e2e::scene::bootstrap::wasm_module;
+use postern_e2e::scene::trapping_module;
+use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Value, json};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
@@ -29,7 +29,7 @@ fn scene(folder: &TempDir, policy: Value) -> Scene {
     let module = wasm_module().expect("a module");
     Scene::new()
         .plaintext()
-        .module(&trapping::on_trailers(&module, folder.path()))
+        .module(&trapping_module::on_trailers(&module, folder.path()))
         .policy(policy)
         .upstream("/ws/silent", Behaviour::Silent)
         .change_connection_manager(|manager| {

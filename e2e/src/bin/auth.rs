@@ -1,5 +1,4 @@
 //! A key server and revocation list in one: the files of a folder over HTTP. A file can be replaced while it runs.
-#![allow(clippy::print_stderr, reason = "this is a command")]
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,16 +15,16 @@ use tokio::net::{TcpListener, TcpStream};
 enum Arguments {
     /// Serves every file of the folder under its name, such as /jwks.json and /revoked.json.
     Serve {
-        /// Where to listen.
+        /// The address to listen at.
         #[arg(long, default_value = "0.0.0.0:8090")]
         listen: SocketAddr,
-        /// Where the documents are.
+        /// The folder of the documents.
         #[arg(long)]
         documents: PathBuf,
     },
     /// Puts what the standard input has into the folder as `name`.
     Put {
-        /// Where the documents are.
+        /// The folder of the documents.
         #[arg(long)]
         documents: PathBuf,
         /// The document's name.

@@ -1,6 +1,5 @@
 //! A client in a container of its own, so that Envoy sees an address of its own. It relays for the suite, and with
-//! `drive` does what the lines of its standard input say.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
+//! `commands` carries out what the lines of its standard input say.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -13,25 +12,25 @@ use tokio::net::{TcpListener, TcpStream};
 enum Arguments {
     /// Passes connections on, from this container's address.
     Relay {
-        /// Where to listen.
+        /// The address to listen at.
         #[arg(long, default_value = "0.0.0.0:7071")]
         listen: SocketAddr,
     },
     /// Ends with 0 if the relay of this container listens.
     Health,
     /// Carries out commands, one JSON object a line, and answers each with a line.
-    Drive,
+    Commands,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse() {
         Arguments::Relay { listen } => match TcpListener::bind(listen).await {
-            Ok(listener) => postern_e2e::relay::serve(listener).await,
+            Ok(listener) => postern_e2e::containers::relay::serve(listener).await,
             Err(error) => Err(error),
         },
         Arguments::Health => TcpStream::connect(("127.0.0.1", 7071)).await.map(drop),
-        Arguments::Drive => postern_e2e::driven::drive().await,
+        Arguments::Commands => postern_e2e::containers::remote_client::serve().await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,4 @@
 //! `make run`: the shipped `envoy.yaml` beside a demo service, with a certificate and a secret of this run only.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -7,15 +6,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use postern_e2e::bootstrap::{BootstrapError, wasm_module, workspace};
+use postern_e2e::client::token::edge_claims;
+use postern_e2e::scene::bootstrap::{BootstrapError, wasm_module, workspace};
 use postern_e2e::tls::{Certificate, LOCAL};
-use postern_e2e::token::edge_claims;
 use postern_e2e::{Bootstrap, Envoy, EnvoyError, Signer, Value};
 use tokio::signal::unix::{SignalKind, signal};
 
 const FAVOURITE_PORT: u16 = 8443;
 
-/// How often Envoy's life is looked at.
+/// The interval at which Envoy's life is looked at.
 const WATCH: Duration = Duration::from_millis(300);
 
 /// Runs Postern in a real Envoy before a demo service.
@@ -26,7 +25,7 @@ struct Arguments {
     port: Option<u16>,
 }
 
-/// Why the demo does not run.
+/// The reason why the demo does not run.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error("port {0} is taken")]
@@ -90,7 +89,7 @@ async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     };
     tokio::select! {
         ended = watch => ended,
-        served = postern_e2e::demo::serve(service, &secret, |_| ()) => Ok(served?),
+        served = postern_e2e::upstream::demo::serve(service, &secret, |_| ()) => Ok(served?),
     }
 }
 
@@ -133,7 +132,7 @@ fn render(port: u16, service: SocketAddr, module: &Path, folder: &Path) -> Resul
     Ok(bootstrap)
 }
 
-/// Says what to do now.
+/// Prints what to do now.
 fn explain(port: u16, secret: &str, folder: &Path, admin: SocketAddr) -> Result<(), DemoError> {
     let handshake = folder.join("handshake");
     let certificate = folder.join("cert.pem");

@@ -1,8 +1,8 @@
-//! Packs the module as the image that Istio and Envoy Gateway pull: one layer with `/plugin.wasm` in it, in the "compat"
-//! form of the Wasm image specification. The same module makes the same bytes: nothing in it tells a time or a machine.
+//! Packs the module as the image that Istio and Envoy Gateway pull: one layer with `/plugin.wasm` in it, in the
+//! "compat" form of the Wasm image specification. The same module makes the same bytes: there is no time and no machine
+//! in it.
 //!
 //! The archive is an OCI layout (`oci-archive:` for skopeo and podman) and one that `docker load` takes.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -119,7 +119,7 @@ fn pack(module: &[u8], name: &str, archive: &Path) -> io::Result<String> {
     Ok(format!("sha256:{}", manifest.digest))
 }
 
-/// These files, of nobody and of no time.
+/// An archive of these files, of nobody and of no time.
 fn tar(files: &[(String, &[u8])]) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in files {

@@ -1,18 +1,18 @@
 //! Checks what the built module asks of its host. A stray dependency that wants a clock, a file or a thread the host
 //! does not have would otherwise show only when Envoy refuses to load the module. And it must not tell where it was
 //! built: the same sources make the same bytes in every folder and for everyone.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use postern_e2e::bootstrap::workspace;
+use postern_e2e::scene::bootstrap::workspace;
 use wasmparser::{Import, Payload, TypeRef};
 
 const WASI: &str = "wasi_snapshot_preview1";
 
-/// What Envoy's WASI offers and the Rust standard library needs. There are no files, sockets or threads among it.
+/// The functions that Envoy's WASI offers and the Rust standard library needs. There are no files, sockets or threads
+/// among it.
 const WASI_CALLS: [&str; 6] =
     ["clock_time_get", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
 
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is wrong with the module, if anything is.
+/// The faults of the module, if it has any.
 fn judge(module: &[u8]) -> Result<(), String> {
     let strays = strays(module)
         .map_err(|error| format!("cannot be read: {}", error.lines().next().unwrap_or_default()))?;
@@ -57,7 +57,7 @@ fn judge(module: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Whether a path in this folder is somewhere in the module.
+/// True if a path in this folder is somewhere in the module.
 fn names(module: &[u8], folder: &str) -> bool {
     let path = format!("{folder}/");
     module.windows(path.len()).any(|bytes| bytes == path.as_bytes())

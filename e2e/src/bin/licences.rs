@@ -1,10 +1,9 @@
 //! Checks the licence of every dependency, on all platforms and with all features, against the list in `deny.toml`.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 
 use std::process::ExitCode;
 
 use cargo_metadata::{CargoOpt, MetadataCommand, Package};
-use postern_e2e::bootstrap::workspace;
+use postern_e2e::scene::bootstrap::workspace;
 use spdx::{Expression, LicenseReq, ParseMode};
 
 fn main() -> ExitCode {

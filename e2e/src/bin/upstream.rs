@@ -1,5 +1,4 @@
 //! The demo's service by itself, for an Envoy started by hand with `envoy.yaml`.
-#![allow(clippy::print_stderr, reason = "this is a command")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -10,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// Serves a page and WebSockets that echo, for an Envoy with envoy.yaml in front of it.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where to listen; envoy.yaml expects 127.0.0.1:8080.
+    /// The address to listen at; envoy.yaml expects 127.0.0.1:8080.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Signs the tokens that the page uses; the one that Envoy has.
@@ -32,7 +31,7 @@ async fn main() -> ExitCode {
         Ok(listener) => {
             eprintln!("upstream: listens at {}", arguments.listen);
             let log = |what: std::fmt::Arguments<'_>| eprintln!("upstream: {what}");
-            postern_e2e::demo::serve(listener, &arguments.secret, log).await
+            postern_e2e::upstream::demo::serve(listener, &arguments.secret, log).await
         }
         Err(error) => Err(error),
     };

@@ -262,7 +262,7 @@ impl Conversation {
 
     async fn send_by_itself(&mut self, piece: &[u8]) {
         self.send(piece).await;
-        if !self.client.hears_nothing_for(PAUSE).await {
+        if !self.client.receives_nothing_for(PAUSE).await {
             sleep(PAUSE).await;
         }
     }

@@ -1,13 +1,6 @@
 //! The cases of `e2e/conformance/`, written from RFC 6455 and RFC 7692, against a strict server that is not ours, without Postern
 //! and with it: what the server alone does right must not become wrong, and what breaks the protocol must not even reach
 //! the server.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test may fail anywhere, and says what to look at"
-)]
 
 mod case;
 mod conversation;
@@ -20,7 +13,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postern_e2e::{RunningScene, Scene, Value, json, python};
+use postern_e2e::client::python;
+use postern_e2e::{RunningScene, Scene, Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 

@@ -1,0 +1,87 @@
+//! Figures of one workload and the table of all.
+
+use crate::workload::Workload;
+
+/// The cost of one message in each round, in microseconds of Envoy's CPU.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    bare: Vec<f64>,
+    guarded: Vec<f64>,
+}
+
+impl Figures {
+    /// One round: Envoy alone and, right behind it, with Postern.
+    pub(crate) fn add(&mut self, bare: f64, guarded: f64) {
+        self.bare.push(bare);
+        self.guarded.push(guarded);
+    }
+
+    /// Ratios of neighbours, ascending: what slows the machine down for a while slows both.
+    fn ratios(&self) -> Vec<f64> {
+        ascending(self.guarded.iter().zip(&self.bare).map(|(guarded, bare)| guarded / bare).collect())
+    }
+
+    /// One line of the table, on what `filter` costs.
+    pub(crate) fn row(&self, listener: &str, workload: &Workload, filter: &str) -> String {
+        let ratios = self.ratios();
+        let ratio = at(&ratios, 0.5);
+        let (target, verdict) = match workload.target {
+            None => ("-".to_owned(), ""),
+            Some(target) => (format!("{target:.2}"), if ratio <= target { "met" } else { "MISSED" }),
+        };
+        let quantile = |values: &[f64], quantile| at(&ascending(values.to_vec()), quantile);
+        // The cheapest rounds are the ones that other work on the machine has disturbed least.
+        let calm = quantile(&self.guarded, 0.1) / quantile(&self.bare, 0.1);
+        format!(
+            "{listener:<9}  {:<30}{filter:<8}{:>9.2}{:>9.2}{ratio:>8.3}  {:.3}-{:.3}{calm:>8.3}{target:>8}  {verdict}",
+            workload.name,
+            quantile(&self.bare, 0.5),
+            quantile(&self.guarded, 0.5),
+            at(&ratios, 0.25),
+            at(&ratios, 0.75),
+        )
+        .trim_end()
+        .to_owned()
+    }
+}
+
+/// The heading of the rows.
+pub(crate) const HEADING: &str = "listener   workload                      filter       bare  guarded   ratio  \
+                                  quartiles      calm  target";
+
+pub(crate) fn ascending(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// The value at a quantile, between neighbours where it falls between them.
+pub(crate) fn at(ascending: &[f64], quantile: f64) -> f64 {
+    let position = quantile * ascending.len().saturating_sub(1) as f64;
+    let value = |index: f64| ascending.get(index as usize).copied().unwrap_or(f64::NAN);
+    let (below, above) = (value(position.floor()), value(position.ceil()));
+    below + (above - below) * position.fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::ALL;
+
+    #[test]
+    fn a_row_shows_the_median_of_the_ratios_of_neighbours() {
+        let mut figures = Figures::default();
+        for (bare, guarded) in [(10.0, 11.0), (100.0, 130.0), (20.0, 24.0)] {
+            figures.add(bare, guarded);
+        }
+        let row = figures.row("plain", &ALL[0], "Postern");
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        let expected = ["20.00", "24.00", "1.200", "1.150-1.250", "1.133", "1.10", "MISSED"];
+        assert_eq!(&cells[cells.len() - expected.len()..], expected);
+    }
+
+    #[test]
+    fn quantiles_lie_between_neighbours() {
+        assert_eq!([at(&[1.0, 2.0], 0.5), at(&[1.0, 2.0, 4.0], 0.5), at(&[3.0], 0.25)], [1.5, 2.0, 3.0]);
+        assert!(at(&[], 0.5).is_nan());
+    }
+}

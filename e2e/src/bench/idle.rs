@@ -1,0 +1,248 @@
+//! The cost of sessions on which nobody says anything: Postern's Pings to so many silent clients against as many echo
+//! round trips through an Envoy without Postern, and the module's memory for each session.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use postern_e2e::{Frame, Request, RunningScene, Scene, Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at, sleep};
+
+use crate::cpu::Cpu;
+use crate::echo::{agreement, echo_frame};
+use crate::{BenchError, ENVOYS, place};
+
+/// The interval at which a silent client is asked, and at which the others say something.
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// The length of a measurement: every session is asked so many times.
+const BEATS: u32 = 3;
+
+/// Descriptors that are for something else than sessions.
+const OTHER_DESCRIPTORS: u64 = 500;
+
+/// The number of clients that connect at once.
+const CONNECTING: usize = 64;
+
+/// Clients of one address; the system gives an address some 28,000 ports towards one listener.
+const CLIENTS_OF_ADDRESS: usize = 10_000;
+
+/// No frame that is sent here is longer.
+const CHUNK: usize = 256;
+
+/// The figures of one round.
+#[derive(Debug)]
+struct Round {
+    /// Microseconds of Envoy's CPU for one beat of one session.
+    per_beat: f64,
+    /// Bytes of the module's memory for one session.
+    memory: f64,
+}
+
+/// Measures `rounds` times and prints the figures.
+pub(crate) async fn run(sessions: usize, rounds: usize) -> Result<(), BenchError> {
+    let limit = descriptors()?;
+    // Envoy has two for each session, and so has this process.
+    let possible = usize::try_from(limit.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(usize::MAX);
+    let sessions = sessions.min(possible);
+    println!("{sessions} sessions ({limit} descriptors a process), plaintext, a beat every {INTERVAL:?}");
+    println!(
+        "| round | echo without Postern, µs | Ping by Postern, µs | ratio | module memory, B a session |"
+    );
+    println!("| --- | --- | --- | --- | --- |");
+    for round in 1..=rounds {
+        let bare = measure(sessions, true).await?;
+        let guarded = measure(sessions, false).await?;
+        println!(
+            "| {round} | {:.1} | {:.1} | {:.2} | {:.0} |",
+            bare.per_beat,
+            guarded.per_beat,
+            guarded.per_beat / bare.per_beat,
+            guarded.memory
+        );
+    }
+    Ok(())
+}
+
+async fn measure(sessions: usize, bare: bool) -> Result<Round, BenchError> {
+    let service = serve().await?;
+    let scene = scene(service, bare).try_start().await?;
+    place(scene.envoy().process_id(), ENVOYS);
+    let beats = Arc::new(AtomicU64::new(0));
+    // What the module has taken for itself is told with its first tick.
+    while !bare && memory(&scene).await == 0.0 {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let before = memory(&scene).await;
+    let mut clients = connect(&scene, sessions, bare, &beats).await?;
+    // What came with the handshakes is over, and every session is half-way between two beats.
+    sleep(INTERVAL * 3 / 2).await;
+    let cpu = Cpu::of(scene.envoy().process_id());
+    let (used, beaten) = (cpu.now()?, beats.load(Ordering::Relaxed));
+    sleep(INTERVAL * BEATS).await;
+    let (used, beaten) = (cpu.now()?.saturating_sub(used), beats.load(Ordering::Relaxed) - beaten);
+    let expected = sessions as u64 * u64::from(BEATS);
+    if beaten < expected * 9 / 10 || clients.try_join_next().is_some() {
+        return Err(BenchError::Silent { beaten, expected });
+    }
+    let memory = memory(&scene).await - before;
+    Ok(Round { per_beat: used.as_secs_f64() * 1e6 / beaten as f64, memory: memory / sessions as f64 })
+}
+
+fn scene(service: SocketAddr, bare: bool) -> Scene {
+    let liveness = json!({"ping_interval": format!("{}s", INTERVAL.as_secs()), "idle_timeout": "60s"});
+    let policy = json!({"rates": [], "liveness": liveness});
+    let scene = Scene::new().service(service).plaintext().policy(policy).change(|bootstrap| {
+        let most =
+            json!({"max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000});
+        if let Some(cluster) =
+            bootstrap.pointer_mut("/static_resources/clusters/0").and_then(Value::as_object_mut)
+        {
+            cluster.insert("circuit_breakers".to_owned(), json!({"thresholds": [most]}));
+        }
+    });
+    if bare { scene.bare() } else { scene }
+}
+
+async fn memory(scene: &RunningScene) -> f64 {
+    scene.envoy().stats().await.sum("postern_memory_bytes", &[])
+}
+
+/// The number of descriptors that a process may have.
+fn descriptors() -> Result<u64, BenchError> {
+    let limits = std::fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    Ok(soft.unwrap_or(1024))
+}
+
+/// Opens the sessions. Their clients answer Pings, or, to an Envoy without Postern, say something at every beat.
+async fn connect(
+    scene: &RunningScene,
+    sessions: usize,
+    bare: bool,
+    beats: &Arc<AtomicU64>,
+) -> Result<JoinSet<std::io::Result<()>>, BenchError> {
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, scene.port()));
+    let places = Arc::new(Semaphore::new(CONNECTING));
+    let open = Arc::new(AtomicU64::new(0));
+    let mut clients = JoinSet::new();
+    for number in 0..sessions {
+        let address = u8::try_from(1 + number / CLIENTS_OF_ADDRESS).unwrap_or(u8::MAX);
+        let from = SocketAddr::from(([127, 0, 1, address], 0));
+        let (places, beats, open) = (Arc::clone(&places), Arc::clone(beats), Arc::clone(&open));
+        clients.spawn(async move {
+            let place = places.acquire_owned().await.map_err(std::io::Error::other)?;
+            let mut stream = upgrade(from, to).await?;
+            drop(place);
+            open.fetch_add(1, Ordering::Relaxed);
+            if bare { say(&mut stream, &beats).await } else { answer(&mut stream, &beats).await }
+        });
+    }
+    while open.load(Ordering::Relaxed) < sessions as u64 {
+        if let Some(ended) = clients.try_join_next() {
+            ended.map_err(std::io::Error::other)??;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(clients)
+}
+
+async fn upgrade(from: SocketAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(from)?;
+    let mut stream = socket.connect(to).await?;
+    stream.set_nodelay(true)?;
+    stream.write_all(&Request::upgrade("/ws/idle").bytes()).await?;
+    let head = head(&mut stream).await?;
+    if head.starts_with("HTTP/1.1 101") { Ok(stream) } else { Err(std::io::Error::other(head)) }
+}
+
+/// Answers every Ping.
+async fn answer(stream: &mut TcpStream, beats: &AtomicU64) -> std::io::Result<()> {
+    loop {
+        let frame = frame(stream).await?;
+        stream.write_all(&Frame::pong(frame.payload).masked().bytes()).await?;
+        beats.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Sends as much as a Ping is at every beat, and waits for its echo.
+async fn say(stream: &mut TcpStream, beats: &AtomicU64) -> std::io::Result<()> {
+    let message = Frame::binary([7; 16]).masked().bytes();
+    let mut beat = interval_at(Instant::now() + INTERVAL, INTERVAL);
+    loop {
+        beat.tick().await;
+        stream.write_all(&message).await?;
+        frame(stream).await?;
+        beats.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The next frame; nobody here sends two at once.
+async fn frame(stream: &mut TcpStream) -> std::io::Result<Frame> {
+    let mut chunk = Vec::new();
+    loop {
+        if let Some((frame, _)) = Frame::parse(&chunk) {
+            return Ok(frame);
+        }
+        read(stream, &mut chunk).await?;
+    }
+}
+
+async fn head(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Waits without a buffer: most sessions wait most of the time.
+async fn read(stream: &mut TcpStream, to: &mut Vec<u8>) -> std::io::Result<()> {
+    loop {
+        stream.readable().await?;
+        let mut chunk = [0; CHUNK];
+        match stream.try_read(&mut chunk) {
+            Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(len) => {
+                to.extend_from_slice(chunk.get(..len).unwrap_or_default());
+                return Ok(());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A service that echoes small messages on many connections, until the program ends.
+async fn serve() -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.set_nodelay(true)?;
+                let head = head(&mut stream).await?;
+                stream.write_all(agreement(&head).as_bytes()).await?;
+                let (mut unread, mut echo) = (Vec::new(), Vec::new());
+                loop {
+                    read(&mut stream, &mut unread).await?;
+                    while let Some(length) = echo_frame(&unread, &mut echo) {
+                        unread.drain(..length);
+                    }
+                    stream.write_all(&echo).await?;
+                    (unread, echo) = (Vec::new(), Vec::new());
+                }
+                #[allow(unreachable_code, reason = "the type of the errors above")]
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    Ok(address)
+}

@@ -1,0 +1,159 @@
+//! The workloads that are sent through Envoy.
+
+use std::time::Duration;
+
+use postern_e2e::{Frame, RawClient};
+
+/// The manner in which a client sends its messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner {
+    /// The next one once the last one of every client is back.
+    PingPong,
+    /// Bursts of so many in one write, and always one write more than what is back.
+    Stream(usize),
+}
+
+/// One line of the report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    /// Which policy it falls under.
+    pub(crate) path: &'static str,
+    /// The number of clients that do so at once.
+    pub(crate) clients: usize,
+    pub(crate) manner: Manner,
+    pub(crate) payload: Payload,
+    /// Bytes in a message.
+    pub(crate) size: usize,
+    /// Messages in one measurement, there and back.
+    pub(crate) messages: usize,
+    /// The bound on the cost of a message, in times the CPU of an Envoy without Postern.
+    pub(crate) target: Option<f64>,
+}
+
+/// The kind of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Payload {
+    Binary,
+    /// Text of this, over and over.
+    Text(&'static str),
+}
+
+const ASCII: &str = "The quick brown fox jumps over the lazy dog. ";
+/// Code points of one to four bytes.
+const MIXED: &str = "Wörter, слова, λέξεις, 言葉, 🦊 ";
+
+/// The policy with frame rules and no rate.
+pub(crate) const FRAMES: &str = "/ws/frames";
+/// The path under a policy with a rate that nothing reaches.
+pub(crate) const RATED: &str = "/ws/rated";
+
+const KIB: usize = 1024;
+
+/// A number of clients that keeps an Envoy busy: it wakes up for many of them at once.
+const CROWD: usize = 64;
+
+pub(crate) const ALL: [Workload; 10] = [
+    ping_pong("64 B binary ping-pong", Payload::Binary, 1.10),
+    Workload {
+        clients: CROWD,
+        messages: 120 * CROWD,
+        ..ping_pong("64 B binary ping-pong of 64", Payload::Binary, 1.10)
+    },
+    Workload {
+        path: RATED,
+        target: None,
+        ..ping_pong("64 B binary ping-pong, a rate", Payload::Binary, f64::NAN)
+    },
+    stream("1 KiB binary stream", Payload::Binary, KIB, 1.05),
+    stream("64 KiB binary stream", Payload::Binary, 64 * KIB, 1.05),
+    ping_pong("64 B text ping-pong", Payload::Text(ASCII), 1.25),
+    stream("1 KiB text stream", Payload::Text(ASCII), KIB, 1.25),
+    stream("64 KiB text stream", Payload::Text(ASCII), 64 * KIB, 1.25),
+    stream("1 KiB multi-byte text stream", Payload::Text(MIXED), KIB, 1.25),
+    stream("64 KiB multi-byte text stream", Payload::Text(MIXED), 64 * KIB, 1.25),
+];
+
+const fn ping_pong(name: &'static str, payload: Payload, target: f64) -> Workload {
+    Workload {
+        name,
+        path: FRAMES,
+        clients: 1,
+        manner: Manner::PingPong,
+        payload,
+        size: 64,
+        messages: 2000,
+        target: Some(target),
+    }
+}
+
+/// 16 MiB in messages of 1 KiB, or 48 MiB in messages of 64 KiB; each way.
+const fn stream(name: &'static str, payload: Payload, size: usize, target: f64) -> Workload {
+    let (batch, messages) = if size < 64 * KIB { (64, 16 * KIB) } else { (2, 768) };
+    Workload {
+        name,
+        path: FRAMES,
+        clients: 1,
+        manner: Manner::Stream(batch),
+        payload,
+        size,
+        messages,
+        target: Some(target),
+    }
+}
+
+impl Workload {
+    /// Sends the messages and receives them all back, each of the clients its part.
+    pub(crate) async fn run(&self, clients: &mut [RawClient]) {
+        let frame = self.frame();
+        let (sent, received) = (frame.clone().masked().bytes(), frame.bytes().len());
+        match self.manner {
+            Manner::PingPong => {
+                for _ in 0..self.messages / clients.len() {
+                    send(clients, &sent).await;
+                    expect(clients, received).await;
+                }
+            }
+            Manner::Stream(batch) => {
+                let sent = sent.repeat(batch);
+                send(clients, &sent).await;
+                for _ in 1..self.messages / batch / clients.len() {
+                    send(clients, &sent).await;
+                    expect(clients, received * batch).await;
+                }
+                expect(clients, received * batch).await;
+            }
+        }
+    }
+
+    /// The cost of one message out of that of a whole run.
+    pub(crate) fn per_message(&self, used: Duration) -> f64 {
+        used.as_secs_f64() * 1e6 / self.messages as f64
+    }
+
+    fn frame(&self) -> Frame {
+        match self.payload {
+            Payload::Binary => Frame::binary(vec![0xa5; self.size]),
+            Payload::Text(text) => {
+                let mut whole = text.repeat(self.size / text.len() + 1);
+                whole.truncate(whole.floor_char_boundary(self.size));
+                // What is cut off of the last code point is made up for, so that sizes stay the same.
+                whole.push_str(&"-".repeat(self.size - whole.len()));
+                Frame::text(&whole)
+            }
+        }
+    }
+}
+
+async fn send(clients: &mut [RawClient], bytes: &[u8]) {
+    for client in clients {
+        client.send(bytes).await;
+    }
+}
+
+async fn expect(clients: &mut [RawClient], bytes: usize) {
+    for client in clients {
+        let echo = client.bytes(bytes).await;
+        assert!(echo.is_ok(), "the connection ended: {echo:?}");
+    }
+}

@@ -1,0 +1,107 @@
+//! An Envoy in a container by itself: the shipped `envoy.yaml`, in front of a service of another container.
+//! Its log and its access log are the output of the process.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::scene::bootstrap::{Bootstrap, Name, wasm_module, workspace};
+use crate::tls::{Certificate, LOCAL};
+
+/// The options of such an Envoy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Options {
+    /// The address that clients connect to.
+    pub port: u16,
+    /// The port of the admin interface, for this container only.
+    pub admin: u16,
+    /// Host and port of the service.
+    pub service: String,
+    /// Another configuration than the shipped one: providers, policies, routes.
+    pub document: Option<Value>,
+    /// More clusters: what they are called, and host and port of each.
+    pub clusters: Vec<(String, String)>,
+    /// The folder that gets the certificate, as `cert.pem`. Without one, clients connect without TLS.
+    pub folder: Option<PathBuf>,
+    /// Worker threads.
+    pub workers: u32,
+}
+
+impl Options {
+    /// The options of the shipped file but for the service, without TLS.
+    pub fn shipped(service: &str) -> Self {
+        let service = service.to_owned();
+        Self {
+            port: 8443,
+            admin: 9901,
+            service,
+            document: None,
+            clusters: Vec::new(),
+            folder: None,
+            workers: 2,
+        }
+    }
+
+    fn bootstrap(&self) -> io::Result<Bootstrap> {
+        let mut bootstrap = Bootstrap::shipped().map_err(io::Error::other)?;
+        bootstrap.listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.port)));
+        bootstrap.admin(SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin)));
+        bootstrap.named_upstream(&Name::of(&self.service)?);
+        bootstrap.wasm(&wasm_module().map_err(io::Error::other)?);
+        if let Some(document) = &self.document {
+            *bootstrap.configuration() = document.clone();
+        }
+        for (cluster, address) in &self.clusters {
+            bootstrap.named_cluster(cluster, &Name::of(address)?);
+        }
+        match &self.folder {
+            None => bootstrap.without_tls(),
+            Some(folder) => {
+                let names = [&LOCAL[..], &["envoy"]].concat();
+                let (chain, key) = Certificate::self_signed(&names).write(folder)?;
+                bootstrap.certificate(&chain, &key);
+            }
+        }
+        Ok(bootstrap)
+    }
+}
+
+/// The binary: `$ENVOY`, or where the public image has it.
+pub fn binary() -> PathBuf {
+    std::env::var_os("ENVOY").map_or_else(|| "/usr/local/bin/envoy".into(), PathBuf::from)
+}
+
+/// Starts an Envoy, which is killed when the child is dropped.
+pub fn start(options: &Options) -> io::Result<Child> {
+    let bootstrap = options.bootstrap()?;
+    Command::new(binary())
+        .args(["--config-yaml", &bootstrap.render(), "--disable-hot-restart", "--log-level", "warning"])
+        .args(["--component-log-level", "wasm:info", "--concurrency", &options.workers.to_string()])
+        .args(["--drain-time-s", "1"])
+        .current_dir(workspace())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Runs one as the first line of the standard input says, until that or the Envoy ends.
+pub async fn serve() -> io::Result<()> {
+    let mut input = BufReader::new(tokio::io::stdin());
+    let mut line = String::new();
+    input.read_line(&mut line).await?;
+    let mut envoy = start(&serde_json::from_str(&line)?)?;
+    let mut rest = Vec::new();
+    tokio::select! {
+        ended = envoy.wait() => Err(io::Error::other(format!("Envoy ended: {}", ended?))),
+        read = input.read_to_end(&mut rest) => {
+            envoy.kill().await?;
+            read.map(drop)
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The shipped `envoy.yaml` as a value, and the changes that a run makes to it. It is never copied: what is not changed
+//! here is what an operator gets.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::scene::capabilities;
+
+const LISTENER: &str = "/static_resources/listeners/0";
+const CHAIN: &str = "/static_resources/listeners/0/filter_chains/0";
+/// The place of the HTTP connection manager.
+pub(crate) const HCM: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+const FILTER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
+const ENDPOINT: &str =
+    "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
+const PLUGIN: &str = "/typed_config/config";
+
+/// The reason why the shipped file, or the module that it names, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// An unreadable file.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+    /// A file that is no YAML.
+    #[error("{0} is not YAML: {1}")]
+    Unparsable(PathBuf, String),
+    /// There is no module.
+    #[error("the module {0} is not built: `make build` builds it")]
+    NoModule(PathBuf),
+}
+
+/// A host by its name, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    host: String,
+    port: u16,
+}
+
+impl Name {
+    /// The two parts of `<host>:<port>`.
+    pub fn of(text: &str) -> std::io::Result<Self> {
+        let strange = || std::io::Error::other(format!("{text:?} is no host and port"));
+        let (host, port) = text.rsplit_once(':').ok_or_else(strange)?;
+        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| strange())? })
+    }
+
+    fn cluster(&self, name: &str) -> Value {
+        let address = json!({"socket_address": {"address": self.host, "port_value": self.port}});
+        json!({
+            "name": name, "type": "STRICT_DNS", "connect_timeout": "2s",
+            "dns_lookup_family": "V4_ONLY", "dns_refresh_rate": "1s",
+            "load_assignment": {"cluster_name": name, "endpoints": [
+                {"lb_endpoints": [{"endpoint": {"address": address}}]},
+            ]},
+        })
+    }
+}
+
+/// An Envoy bootstrap.
+#[derive(Clone, Debug)]
+pub struct Bootstrap(Value);
+
+/// The directory of the workspace, where `envoy.yaml` is.
+pub fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// The built module: `$POSTERN_WASM`, or where `make build` leaves it.
+pub fn wasm_module() -> Result<PathBuf, BootstrapError> {
+    let target = || std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let built = || workspace().join(target()).join("wasm32-wasip1/release/postern.wasm");
+    let path = std::env::var_os("POSTERN_WASM").map_or_else(built, PathBuf::from);
+    if path.is_file() { Ok(path) } else { Err(BootstrapError::NoModule(path)) }
+}
+
+impl Bootstrap {
+    /// The shipped file.
+    pub fn shipped() -> Result<Self, BootstrapError> {
+        let path = workspace().join("envoy.yaml");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => return Err(BootstrapError::Unreadable(path, error)),
+        };
+        match serde_saphyr::from_str(&text) {
+            Ok(value) => Ok(Self(value)),
+            Err(error) => Err(BootstrapError::Unparsable(path, error.to_string())),
+        }
+    }
+
+    /// The whole of it, for changes that only one test needs.
+    pub fn value_mut(&mut self) -> &mut Value {
+        &mut self.0
+    }
+
+    /// The text that Envoy reads: JSON.
+    pub fn render(&self) -> String {
+        format!("{:#}", self.0)
+    }
+
+    /// Has clients connect to this address; port 0 takes a free one.
+    pub fn listen(&mut self, address: SocketAddr) {
+        self.at(&format!("{LISTENER}/address"))["socket_address"] = socket_address(address);
+    }
+
+    /// Puts the admin interface at this address; port 0 takes a free one.
+    pub fn admin(&mut self, address: SocketAddr) {
+        self.at("/admin/address")["socket_address"] = socket_address(address);
+    }
+
+    /// Names the address of the service.
+    pub fn upstream(&mut self, address: SocketAddr) {
+        self.at(ENDPOINT)["socket_address"] = socket_address(address);
+    }
+
+    /// Names the service's host, which Envoy looks up again and again.
+    pub fn named_upstream(&mut self, name: &Name) {
+        *self.at("/static_resources/clusters/0") = name.cluster("service");
+    }
+
+    /// One more cluster, of one host that Envoy looks up again and again.
+    pub fn named_cluster(&mut self, cluster: &str, name: &Name) {
+        let clusters = self.at("/static_resources/clusters").as_array_mut();
+        clusters.expect("a list of clusters").push(name.cluster(cluster));
+    }
+
+    /// One more cluster, of one host.
+    pub fn cluster(&mut self, name: &str, address: SocketAddr) {
+        let endpoint = json!({"endpoint": {"address": {"socket_address": socket_address(address)}}});
+        let cluster = json!({
+            "name": name, "type": "STATIC", "connect_timeout": "2s",
+            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        });
+        self.at("/static_resources/clusters").as_array_mut().expect("a list of clusters").push(cluster);
+    }
+
+    /// The listener's certificate and key.
+    pub fn certificate(&mut self, chain: &Path, key: &Path) {
+        let tls = self.at(&format!("{CHAIN}/transport_socket/typed_config/common_tls_context"));
+        tls["tls_certificates"] =
+            json!([{"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}]);
+    }
+
+    /// Clients may show a certificate, and one that `authority` has not signed is turned away.
+    pub fn verify_clients(&mut self, authority: &Path) {
+        let tls = self.at(&format!("{CHAIN}/transport_socket/typed_config/common_tls_context"));
+        tls["validation_context"] = json!({"trusted_ca": {"filename": authority}});
+    }
+
+    /// Clients connect without TLS.
+    pub fn without_tls(&mut self) {
+        self.members(CHAIN).remove("transport_socket");
+    }
+
+    /// The module that is loaded.
+    pub fn wasm(&mut self, path: &Path) {
+        self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"] = json!(path);
+    }
+
+    /// The module may do all that it does but call this function of the ABI.
+    pub fn forbid(&mut self, function: &str) {
+        let code = self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"].clone();
+        let module = std::fs::read(code.as_str().expect("a path")).expect("a module that can be read");
+        let allowed: serde_json::Map<String, Value> = capabilities::of(&module)
+            .into_iter()
+            .filter(|capability| capability != function)
+            .map(|capability| (capability, json!({})))
+            .collect();
+        self.at(&format!("{FILTER}{PLUGIN}"))["capability_restriction_config"] =
+            json!({"allowed_capabilities": allowed});
+    }
+
+    /// One more variable of Envoy's environment that the module sees.
+    pub fn environment(&mut self, name: &str) {
+        let variables = self.at(&format!("{FILTER}{PLUGIN}/vm_config/environment_variables"));
+        if let Some(names) = variables["host_env_keys"].as_array_mut() {
+            names.push(json!(name));
+        }
+    }
+
+    /// The filter's configuration: providers, policies, routes.
+    pub fn configuration(&mut self) -> &mut Value {
+        self.at(&format!("{FILTER}{PLUGIN}/configuration/value"))
+    }
+
+    /// Laid under the key `postern` on every route, as an operator would write it there.
+    pub fn route_metadata(&mut self, metadata: &Value) {
+        let hosts =
+            self.at(&format!("{HCM}/route_config"))["virtual_hosts"].as_array_mut().expect("virtual hosts");
+        for route in hosts.iter_mut().flat_map(|host| host["routes"].as_array_mut()).flatten() {
+            route["metadata"] = json!({"filter_metadata": {"postern": metadata}});
+        }
+    }
+
+    /// An Envoy without Postern, to compare with.
+    pub fn without_filter(&mut self) {
+        self.at(HCM)["http_filters"].as_array_mut().expect("a list of filters").remove(0);
+    }
+
+    /// The access log goes to `path`, with the test's case ids.
+    pub fn access_log(&mut self, path: &Path) {
+        let log = self.at(&format!("{HCM}/access_log/0"));
+        log["name"] = json!("envoy.access_loggers.file");
+        log["typed_config"]["@type"] =
+            json!("type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog");
+        log["typed_config"]["path"] = json!(path);
+        log["typed_config"]["log_format"]["json_format"]["case"] = json!("%REQ(X-CASE)%");
+    }
+
+    /// The filter comes from the file `path`, which Envoy watches (ECDS). What belongs into it is
+    /// [`Bootstrap::discovery_response`] of the bootstrap as it was before.
+    pub fn discover_filter(&mut self, path: &Path) {
+        let filter = self.at(FILTER);
+        let type_url = filter["typed_config"]["@type"].take();
+        *filter = json!({
+            "name": "postern",
+            "config_discovery": {
+                "config_source": {"path_config_source": {"path": path}, "resource_api_version": "V3"},
+                "type_urls": [type_url],
+            },
+        });
+    }
+
+    /// The filter as an ECDS resource.
+    pub fn discovery_response(&self, version: u64) -> Value {
+        let mut resource = self.0.pointer(FILTER).cloned().unwrap_or_default();
+        resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
+        json!({"version_info": version.to_string(), "resources": [resource]})
+    }
+
+    fn at(&mut self, pointer: &str) -> &mut Value {
+        self.0.pointer_mut(pointer).unwrap_or_else(|| panic!("envoy.yaml has nothing at {pointer}"))
+    }
+
+    fn members(&mut self, pointer: &str) -> &mut serde_json::Map<String, Value> {
+        self.at(pointer).as_object_mut().unwrap_or_else(|| panic!("envoy.yaml has no object at {pointer}"))
+    }
+}
+
+fn socket_address(address: SocketAddr) -> Value {
+    json!({"address": address.ip().to_string(), "port_value": address.port()})
+}

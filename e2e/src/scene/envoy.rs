@@ -1,0 +1,320 @@
+//! One Envoy: started, watched, asked and stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use crate::client::raw_client::RawClient;
+use crate::client::request::Request;
+use crate::deadline::{PATIENCE, eventually};
+use crate::http::Response;
+use crate::scene::bootstrap::{Bootstrap, workspace};
+use crate::scene::order::Usage;
+use crate::scene::process::Process;
+use crate::scene::stats::Stats;
+
+/// Compiling the module on a busy machine takes its time.
+const START: Duration = Duration::from_secs(90);
+
+/// The lines of its log that a failed test shows.
+const SHOWN: usize = 200;
+
+/// Several Envoys on one machine share nothing this way, and what they have to say comes soon.
+const SETTINGS: [&str; 9] = [
+    "--disable-hot-restart",
+    "--log-level",
+    "warning",
+    "--component-log-level",
+    "wasm:info,config:info",
+    "--file-flush-interval-msec",
+    "20",
+    "--drain-time-s",
+    "1",
+];
+
+/// The reason why there is no Envoy.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvoyError {
+    /// No binary.
+    #[error(
+        "there is no Envoy: `make envoy` fetches one, or ENVOY=/path/to/envoy names yours ({0} does not exist)"
+    )]
+    Missing(PathBuf),
+    /// The process could not be started.
+    #[error("cannot start {0}: {1}")]
+    Unstartable(PathBuf, io::Error),
+    /// The launcher did not start it.
+    #[error("the launcher has started no Envoy: {0}")]
+    Launcher(io::Error),
+    /// Its files could not be written.
+    #[error("cannot write {0}: {1}")]
+    Unwritable(PathBuf, io::Error),
+    /// An Envoy that started and ended.
+    #[error("Envoy ended at once ({status}): {complaint}")]
+    Ended {
+        /// The status by which it ended.
+        status: String,
+        /// Its complaint.
+        complaint: String,
+    },
+    /// An Envoy that started and was never ready.
+    #[error("Envoy was not ready after {} s; its log is {log}", START.as_secs())]
+    NotReady {
+        /// Its log.
+        log: PathBuf,
+    },
+}
+
+/// The binary: `$ENVOY`, or the one that `make envoy` fetched.
+pub fn find_binary() -> Result<PathBuf, EnvoyError> {
+    let fetched = || workspace().join(".envoy/envoy/_bin/envoy");
+    let path = std::env::var_os("ENVOY").filter(|path| !path.is_empty()).map_or_else(fetched, PathBuf::from);
+    if path.is_file() { Ok(path) } else { Err(EnvoyError::Missing(path)) }
+}
+
+/// A ready Envoy; it is killed when this is dropped, and its log is shown when that is in a panic.
+#[derive(Debug)]
+pub struct Envoy {
+    process: Process,
+    log: PathBuf,
+    admin: SocketAddr,
+    listener: SocketAddr,
+}
+
+impl Envoy {
+    /// Starts the bootstrap with so many workers and these variables in Envoy's environment, keeping its files in
+    /// `folder`, and waits until it is ready.
+    pub async fn start(
+        bootstrap: &Bootstrap,
+        folder: &Path,
+        workers: u32,
+        environment: &[(String, String)],
+    ) -> Result<Self, EnvoyError> {
+        let config = folder.join("envoy.json");
+        std::fs::write(&config, bootstrap.render())
+            .map_err(|error| EnvoyError::Unwritable(config.clone(), error))?;
+        Self::start_file(&config, folder, workers, environment).await
+    }
+
+    /// Starts a bootstrap that is written already, in YAML or JSON, and has an admin interface; else as
+    /// [`Envoy::start`].
+    pub async fn start_file(
+        config: &Path,
+        folder: &Path,
+        workers: u32,
+        environment: &[(String, String)],
+    ) -> Result<Self, EnvoyError> {
+        let log = folder.join("envoy.log");
+        let admin_address = folder.join("admin-address");
+        // A file of an earlier run would name an earlier port.
+        let _ = std::fs::remove_file(&admin_address);
+        // Envoy appends, and what an earlier run complained of is not this one's.
+        std::fs::write(&log, "").map_err(|error| EnvoyError::Unwritable(log.clone(), error))?;
+        let mut arguments = vec![];
+        for (option, file) in [("-c", config), ("--log-path", &log), ("--admin-address-path", &admin_address)]
+        {
+            arguments.extend([option.to_owned(), file.display().to_string()]);
+        }
+        arguments.extend(SETTINGS.map(str::to_owned));
+        arguments.extend(["--concurrency".to_owned(), workers.to_string()]);
+        let mut process = Process::start(find_binary, arguments, environment)?;
+
+        let end = Instant::now() + START;
+        let (admin, listener) = loop {
+            if let Some(status) = process.ended() {
+                return Err(EnvoyError::Ended { status, complaint: complaint(&log) });
+            }
+            if let Some(found) = ready(&admin_address).await {
+                break found;
+            }
+            if Instant::now() > end {
+                return Err(EnvoyError::NotReady { log });
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
+        Ok(Self { process, log, admin, listener })
+    }
+
+    /// The process, where it runs.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The process's use of memory and processor so far.
+    pub fn usage(&self) -> Usage {
+        self.process.usage().expect("a process")
+    }
+
+    /// The address that clients connect to.
+    pub fn listener(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// The address of the admin interface.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// True once the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
+    /// The complaint in its log.
+    pub fn complaint(&self) -> String {
+        complaint(&self.log)
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The growth of a metric from now on, in an Envoy in which others may have counted before.
+    pub async fn growth<'a>(&'a self, name: &'a str, labels: &'a [(&'a str, &'a str)]) -> Growth<'a> {
+        Growth { envoy: self, name, labels, before: self.stats().await.sum(name, labels) }
+    }
+
+    /// The lines of its log that contain `part`.
+    pub fn log_lines_with(&self, part: &str) -> Vec<String> {
+        self.log().lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+    }
+
+    /// The lines of its log that contain `part`, once there is one: Envoy writes its log when it gets to it.
+    pub async fn logged(&self, part: &str) -> Vec<String> {
+        let look = || Some(self.log_lines_with(part)).filter(|lines| !lines.is_empty());
+        eventually(PATIENCE, &format!("`{part}` in Envoy's log"), look).await
+    }
+
+    /// Prints the end of its log, for a test that fails.
+    pub(crate) fn show_log(&self) {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(SHOWN)..];
+        eprintln!("--- the end of Envoy's log ---\n{}\n---", shown.join("\n"));
+    }
+
+    /// Asks the admin interface.
+    pub async fn ask_admin(&self, path: &str) -> Response {
+        ask(self.admin, path).await.unwrap_or_else(|| panic!("the admin interface does not answer {path}"))
+    }
+
+    /// All counters and gauges now. Envoy merges them from its workers on asking, so a count that a client has already
+    /// seen the effect of is in them.
+    pub async fn stats(&self) -> Stats {
+        Stats::parse(&self.ask_admin("/stats/prometheus").await.text())
+    }
+
+    /// Waits until a metric's sum is `value`.
+    pub async fn stat_becomes(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = self.stats().await.sum(name, labels);
+            if found == value {
+                return;
+            }
+            assert!(Instant::now() < end, "{name}{labels:?} is {found} and never became {value}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Bytes that Envoy has allocated.
+    pub async fn allocated_bytes(&self) -> u64 {
+        let memory = self.ask_admin("/memory").await.json();
+        memory["allocated"].as_str().and_then(|text| text.parse().ok()).expect("a number of bytes")
+    }
+}
+
+/// The growth of a metric's sum since [`Envoy::growth`] was called.
+#[derive(Debug)]
+pub struct Growth<'a> {
+    envoy: &'a Envoy,
+    name: &'a str,
+    labels: &'a [(&'a str, &'a str)],
+    before: f64,
+}
+
+impl Growth<'_> {
+    /// The growth so far.
+    pub async fn so_far(&self) -> f64 {
+        self.envoy.stats().await.sum(self.name, self.labels) - self.before
+    }
+
+    /// Waits until the growth is `value`.
+    pub async fn becomes(&self, value: f64) {
+        self.envoy.stat_becomes(self.name, self.labels, self.before + value).await;
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_log();
+        }
+    }
+}
+
+/// The admin and the listener address of an Envoy that is ready.
+async fn ready(admin_address: &Path) -> Option<(SocketAddr, SocketAddr)> {
+    let admin: SocketAddr = std::fs::read_to_string(admin_address).ok()?.trim().parse().ok()?;
+    if ask(admin, "/ready").await?.status != 200 {
+        return None;
+    }
+    let listeners = ask(admin, "/listeners?format=json").await?.json();
+    let address = listeners.pointer("/listener_statuses/0/local_address/socket_address")?;
+    let port = u16::try_from(address.get("port_value")?.as_u64()?).ok()?;
+    let ip = address.get("address").and_then(Value::as_str)?.parse().ok()?;
+    Some((admin, SocketAddr::new(ip, port)))
+}
+
+/// Has Envoy load a bootstrap without serving it, and keeps its log beside it; the error is what it complained of.
+pub async fn validate(config: &Path) -> Result<(), EnvoyError> {
+    let log = config.with_extension("log");
+    let mut arguments = ["--mode", "validate", "--log-level", "warning"].map(str::to_owned).to_vec();
+    for (option, file) in [("-c", config), ("--log-path", &log)] {
+        arguments.extend([option.to_owned(), file.display().to_string()]);
+    }
+    let mut process = Process::start(find_binary, arguments, &[])?;
+    let end = Instant::now() + START;
+    loop {
+        match process.ended() {
+            Some(status) if status == "exit status: 0" => return Ok(()),
+            Some(status) => return Err(EnvoyError::Ended { status, complaint: complaint(&log) }),
+            None if Instant::now() > end => return Err(EnvoyError::NotReady { log }),
+            None => sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// Asks the admin interface at this address; `None` without an answer.
+pub async fn ask(admin: SocketAddr, path: &str) -> Option<Response> {
+    let mut client = RawClient::connect(admin, None, None).await.ok()?;
+    client.try_send(Request::get(path).header("Connection", "close").bytes()).await.ok()?;
+    client.try_response().await.ok()
+}
+
+/// The complaints of the module, or else the first one of Envoy: what follows are consequences.
+fn complaint(log: &Path) -> String {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let complaints: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("[error]") || line.contains("[critical]"))
+        .map(message)
+        .collect();
+    let of_the_module: Vec<&str> =
+        complaints.iter().copied().filter(|line| line.starts_with("wasm log")).collect();
+    match (of_the_module.is_empty(), complaints.first()) {
+        (false, _) => of_the_module.join("; "),
+        (true, Some(first)) => (*first).to_owned(),
+        (true, None) => "it left no word in its log".to_owned(),
+    }
+}
+
+/// A log line without its time, thread, level and place.
+fn message(line: &str) -> &str {
+    line.splitn(6, ']').last().unwrap_or(line).trim()
+}

@@ -1,0 +1,154 @@
+//! A scene that runs: its Envoy, its upstream, and the clients of both.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+use crate::client::{RawClient, Request, http2};
+use crate::environment::{self, Environment};
+use crate::http::Response;
+use crate::scene::access_log::AccessLog;
+use crate::scene::discovery::{Discovery, Pushed};
+use crate::scene::envoy::Envoy;
+use crate::scene::policy;
+use crate::scene::watchdog::Watchdog;
+use crate::tls::Certificate;
+use crate::upstream::{Record, Upstream, accept_of};
+
+/// A scene that runs until it is dropped.
+#[derive(Debug)]
+pub struct RunningScene {
+    pub(super) envoy: Envoy,
+    pub(super) upstream: Upstream,
+    pub(super) access_log: AccessLog,
+    pub(super) tls: Option<Certificate>,
+    pub(super) client_certificate: Certificate,
+    pub(super) discovery: Option<Discovery>,
+    pub(super) providers: Map<String, Value>,
+    // Dropped last: Envoy's files are in it.
+    pub(super) folder: TempDir,
+}
+
+impl RunningScene {
+    /// The Envoy process: its stats, log and admin interface.
+    pub fn envoy(&self) -> &Envoy {
+        &self.envoy
+    }
+
+    /// The service behind Envoy.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// What ends the Envoy of a scene that is never dropped. A launcher needs none, since it ends the Envoys of whoever is
+    /// gone, and the folders of containers go with them.
+    pub(super) fn watchdog(&self) -> Option<Watchdog> {
+        match environment::current() {
+            Environment::Native => {
+                let watchdog = Watchdog::start(self.envoy.process_id(), self.folder.path());
+                Some(watchdog.expect("a shell"))
+            }
+            Environment::Containers(_) => None,
+        }
+    }
+
+    /// The port that clients connect to.
+    pub fn port(&self) -> u16 {
+        self.envoy.listener().port()
+    }
+
+    /// `wss://localhost:<port><path>`, or `ws://` without TLS. Where Envoy runs elsewhere, its name stands there.
+    pub fn url(&self, path: &str) -> String {
+        let scheme = if self.tls.is_some() { "wss" } else { "ws" };
+        format!("{scheme}://{}:{}{path}", environment::current().host(), self.port())
+    }
+
+    /// The PEM file of Envoy's certificate, for clients that have to trust it by name.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    /// A connection.
+    pub async fn connect(&self) -> RawClient {
+        self.connection(None, None).await
+    }
+
+    /// A connection of somebody else, such as 127.0.0.2; see
+    /// [`Environment::address_of`](environment::Environment::address_of).
+    pub async fn connect_from(&self, address: [u8; 4]) -> RawClient {
+        self.connection(Some(IpAddr::from(address)), None).await
+    }
+
+    /// A connection with a client certificate that Envoy verifies under
+    /// [`Scene::verify_clients`](crate::Scene::verify_clients).
+    pub async fn connect_certified(&self) -> RawClient {
+        self.connection(None, Some(&self.client_certificate)).await
+    }
+
+    async fn connection(&self, from: Option<IpAddr>, certificate: Option<&Certificate>) -> RawClient {
+        let tls = self.tls.as_ref().map(|tls| tls.client(certificate));
+        RawClient::connect(self.envoy.listener(), from, tls).await.expect("a connection to Envoy")
+    }
+
+    /// A connection of HTTP/2 on which Envoy allows extended CONNECT.
+    pub async fn connect_http2(&self) -> SendRequest<Bytes> {
+        http2::connect(self.envoy.listener(), &self.certificate()).await
+    }
+
+    /// One request on a connection of its own, and its response.
+    pub async fn ask(&self, request: &Request) -> Response {
+        self.connect().await.ask(request).await
+    }
+
+    /// An open WebSocket by a sound handshake without token and Origin.
+    pub async fn open(&self, path: &str) -> RawClient {
+        self.open_with(&Request::upgrade(path)).await
+    }
+
+    /// An open WebSocket of a client at `address`, on `path`.
+    pub async fn open_from(&self, address: [u8; 4], path: &str) -> RawClient {
+        Self::upgrade(self.connect_from(address).await, &Request::upgrade(path)).await
+    }
+
+    /// An open WebSocket by this handshake, which must be answered by a right 101.
+    pub async fn open_with(&self, request: &Request) -> RawClient {
+        Self::upgrade(self.connect().await, request).await
+    }
+
+    async fn upgrade(mut client: RawClient, request: &Request) -> RawClient {
+        let response = client.ask(request).await;
+        assert_eq!(response.status, 101, "{} was not upgraded: {}", request.case(), response.text());
+        let key =
+            String::from_utf8_lossy(request.value("sec-websocket-key").unwrap_or_default()).into_owned();
+        assert_eq!(response.header("sec-websocket-accept"), Some(accept_of(&key)), "the accept key");
+        client
+    }
+
+    /// The upstream's record of the client's request.
+    pub async fn record(&self, client: &RawClient) -> Arc<Record> {
+        self.upstream.record(client.case()).await
+    }
+
+    /// The access-log line of the client's request; a WebSocket's comes when it has ended.
+    pub async fn access_line(&self, case: &str) -> Value {
+        self.access_log.line(case).await
+    }
+
+    /// Pushes a policy like that of [`Scene::policy`](crate::Scene::policy) to the running Envoy, and waits for Envoy's
+    /// verdict.
+    pub async fn push(&mut self, policy: Value) -> Pushed {
+        let document = policy::sole(&self.providers, &policy);
+        self.push_document(document).await
+    }
+
+    /// Pushes a whole configuration to the running Envoy, and waits for Envoy's verdict.
+    pub async fn push_document(&mut self, document: Value) -> Pushed {
+        let discovery = self.discovery.as_mut().expect("a scene that was asked to be `discovered`");
+        discovery.push(document, &self.envoy).await
+    }
+}

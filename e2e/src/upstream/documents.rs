@@ -1,0 +1,137 @@
+//! A server of JSON documents, in this process: it is to Envoy what key servers and revocation lists are, well or
+//! badly.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::deadline::{PATIENCE, eventually};
+use crate::environment;
+use crate::http::RequestHead;
+use crate::wire::Wire;
+
+/// An answer on a path.
+#[derive(Clone, Debug)]
+pub enum Served {
+    /// 200 with this document.
+    Document(Value),
+    /// A status and a body.
+    Answer(u16, Vec<u8>),
+    /// The connection ends half-way through this document.
+    Half(Value),
+    /// The connection ends without an answer.
+    HangUp,
+    /// There is never an answer.
+    Silence,
+}
+
+/// A running server; it ends when it is dropped.
+#[derive(Debug)]
+pub struct Documents {
+    address: SocketAddr,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    script: Mutex<HashMap<String, (Served, Duration)>>,
+    requests: Mutex<Vec<RequestHead>>,
+}
+
+impl Documents {
+    /// Starts one on a free port. What is not served is answered with 404.
+    pub async fn start() -> Self {
+        let listener = environment::listener().await;
+        let address = listener.local_addr().expect("the port just bound");
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&shared).serve(stream));
+            }
+        });
+        Self { address, state, accepting }
+    }
+
+    /// The address at which it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on this is answered on `path`.
+    pub fn serve(&self, path: &str, served: Served) {
+        self.serve_after(path, Duration::ZERO, served);
+    }
+
+    /// From now on this is answered on `path`, so long after the request.
+    pub fn serve_after(&self, path: &str, delay: Duration, served: Served) {
+        self.state.script.lock().expect("a sound lock").insert(path.to_owned(), (served, delay));
+    }
+
+    /// Every request for `path` so far.
+    pub fn requests(&self, path: &str) -> Vec<RequestHead> {
+        let requests = self.state.requests.lock().expect("a sound lock");
+        requests.iter().filter(|request| request.target == path).cloned().collect()
+    }
+
+    /// The number of requests for `path` so far.
+    pub fn hits(&self, path: &str) -> usize {
+        self.requests(path).len()
+    }
+
+    /// Waits until `path` was asked for so often.
+    pub async fn hits_become(&self, path: &str, hits: usize) {
+        eventually(PATIENCE, &format!("{hits} requests for {path}"), || {
+            (self.hits(path) >= hits).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Documents {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl State {
+    async fn serve(self: Arc<Self>, stream: TcpStream) {
+        let mut wire = Wire::new(stream);
+        while let Ok(request) = RequestHead::read(&mut wire).await {
+            let path = request.target.clone();
+            self.requests.lock().expect("a sound lock").push(request);
+            let scripted = self.script.lock().expect("a sound lock").get(&path).cloned();
+            let (served, delay) = scripted.unwrap_or((Served::Answer(404, Vec::new()), Duration::ZERO));
+            tokio::time::sleep(delay).await;
+            let (status, body, sent) = match served {
+                Served::Document(document) => whole(200, document.to_string().into_bytes()),
+                Served::Answer(status, body) => whole(status, body),
+                Served::Half(document) => {
+                    let body = document.to_string().into_bytes();
+                    let half = body.len() / 2;
+                    (200, body, half)
+                }
+                Served::HangUp => return,
+                Served::Silence => std::future::pending().await,
+            };
+            let head = format!(
+                "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            if wire.write(&[head.as_bytes(), &body[..sent]].concat()).await.is_err() || sent < body.len() {
+                return;
+            }
+        }
+    }
+}
+
+fn whole(status: u16, body: Vec<u8>) -> (u16, Vec<u8>, usize) {
+    let len = body.len();
+    (status, body, len)
+}
