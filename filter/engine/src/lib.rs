@@ -33,6 +33,7 @@ pub use configuration::{UnreadableMetadata, of_route, read_configuration};
 pub use connection::{Passage, Piece};
 pub use decision::{Cause, Consequence, Reason, Rule, Violation, cause};
 pub use engine::{Engine, RouteFacts, Selection, fail_without_engine};
+pub use handshake::handshake_order;
 pub use http::{ConnectionFacts, Entropy, Protocol, Reply, RequestHead, is_upgrade};
 pub use memory::{Blocks, judge_budget, most_held};
 pub use metrics::{Heartbeats, LogBudget, Messages, Tally};

@@ -318,8 +318,7 @@ impl Session {
             self.refuse(removals, violation.into());
             return;
         }
-        let mut handshake =
-            Handshake::new(Rc::clone(&self.ruleset), head, kind, keys.clone(), self.memory_rests);
+        let mut handshake = Handshake::new(Rc::clone(&self.ruleset), head, keys.clone(), self.memory_rests);
         if self.memory_is_full {
             handshake.forbid_holding();
         }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::csrf::CsrfKey;
+use crate::decision::Cause;
 use crate::decision::cause::CsrfError;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::session::{Event, Input, Output};

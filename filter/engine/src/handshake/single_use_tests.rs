@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::single_use::Spent;
 use crate::engine::{Engine, RouteFacts, Selection};
+use crate::rate::{Charged, Outcome};
 use crate::session::{Input, Output, Session};
 use crate::testing::{SECRET, Tables, compile, engine, request, token, with};
 

@@ -6,6 +6,7 @@ use crate::auth::minting;
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::http::request::Protocol;
 use crate::rate::BucketRequest;
+use crate::rate::{Charged, Outcome};
 use crate::session::{Input, Output};
 use crate::testing::{SECRET, Tables, compile, engine, request, with, without};
 

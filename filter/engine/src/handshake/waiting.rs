@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Refusal;
 use crate::auth::admit::{Awaited, Rejected};
 use crate::decision::Violation;
-use crate::decision::cause::{CsrfError, InvalidToken, TokenError};
+use crate::decision::cause::{CsrfError, HandshakeFault, InvalidToken, TokenError};
 
 /// Why judging goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,18 @@ impl Waiting {
 impl From<Violation> for Stop {
     fn from(violation: Violation) -> Self {
         Self::Refuse(violation.into())
+    }
+}
+
+impl From<HandshakeFault> for Stop {
+    fn from(fault: HandshakeFault) -> Self {
+        Violation::from(fault).into()
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(refusal)
     }
 }
 

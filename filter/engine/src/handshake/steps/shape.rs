@@ -5,7 +5,11 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::Turn;
+use crate::decision::Violation;
 use crate::decision::cause::{HandshakeFault, Shown};
+use crate::handshake::Handshake;
+use crate::handshake::waiting::Stop;
 use crate::http::headers::{Headers, Single};
 use crate::http::request::{Protocol, RequestHead};
 
@@ -40,9 +44,32 @@ impl Kind {
     }
 }
 
+/// Refuses an upgrade to another protocol.
+pub(super) fn judge_protocol(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let headers = handshake.head.headers();
+    match Kind::of(headers) {
+        Kind::WebSocket => Ok(()),
+        Kind::OtherUpgrade | Kind::Plain => {
+            let protocol = Shown::of(headers.all("upgrade"));
+            Err(Violation::from(HandshakeFault::OtherProtocol(protocol)).into())
+        }
+    }
+}
+
+/// Refuses a handshake that is none, and keeps the key of one that is.
+pub(super) fn judge_shape(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
+    match judge(&handshake.head) {
+        Ok(key) => {
+            handshake.key = key.unwrap_or_else(|| fresh_key(handshake.head.entropy.key));
+            Ok(())
+        }
+        Err(fault) => Err(Violation::from(fault).into()),
+    }
+}
+
 /// Judges the shape of a WebSocket handshake. `Ok` holds the client's key, `None` in an extended
 /// CONNECT, which carries none.
-pub(crate) fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, HandshakeFault> {
+fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, HandshakeFault> {
     let headers = head.headers();
     if headers.single(":method") != Single::One(b"GET") {
         return Err(HandshakeFault::Method);
@@ -90,7 +117,7 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 /// A key for the upstream where the client sent none.
-pub(crate) fn fresh_key(random: [u8; 16]) -> Vec<u8> {
+fn fresh_key(random: [u8; 16]) -> Vec<u8> {
     KEY_BASE64.encode(random).into_bytes()
 }
 

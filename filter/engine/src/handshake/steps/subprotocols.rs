@@ -4,8 +4,13 @@ use std::collections::BTreeSet;
 
 use postern_config::Subprotocols;
 
+use super::Turn;
+use crate::decision::cause::HandshakeFault;
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
+use crate::handshake::credentials::are_credentials;
+use crate::handshake::waiting::Stop;
+use crate::handshake::{Handshake, PROTOCOL};
 use crate::http::headers::{HeaderEdit, is_token};
 use crate::peer::Peer;
 
@@ -33,22 +38,43 @@ const TUNNEL_PREFIX: &[u8] = b"chisel-";
 
 /// How many subprotocols a client may offer. Each that goes up is remembered until the upstream answers, and costs many
 /// times the two bytes that it may have in the request.
-pub(crate) const MOST: usize = 64;
+const MOST: usize = 64;
 
 /// Whether each offer is a token, and made once (RFC 6455 §4.1, item 10). Some programs name theirs by tokens with slashes
 /// between them (Kubernetes: `SPDY/3.1+portforward.k8s.io`).
-pub(crate) fn are_well_formed(offers: &[&[u8]]) -> bool {
+fn are_well_formed(offers: &[&[u8]]) -> bool {
     let distinct: BTreeSet<_> = offers.iter().collect();
     distinct.len() == offers.len() && offers.iter().all(|offer| offer.split(|b| *b == b'/').all(is_token))
 }
 
 /// The offers that go up, of those left after tokens were taken out.
 pub(crate) fn judge<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Violation> {
-    let left: Vec<_> = offers.iter().copied().filter(|offer| allowed(rule, offer)).collect();
+    let left = allowed_of(rule, offers);
     if left.is_empty() && (rule.require || !offers.is_empty()) {
         return Err(Violation::by(Peer::Client, Rule::Subprotocols, Reason::SubprotocolDenied));
     }
     Ok(left)
+}
+
+/// Refuses what is offered beside tokens where that is not well formed, or very long.
+pub(super) fn judge_form(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let are_few = handshake.head.headers().list(PROTOCOL).take(MOST + 1).count() <= MOST;
+    let is_sound = are_few && {
+        let offers = handshake.offers();
+        let mut is_credential = are_credentials(&handshake.ruleset);
+        let offers: Vec<_> = offers.iter().map(Vec::as_slice).filter(|offer| !is_credential(offer)).collect();
+        are_well_formed(&offers)
+    };
+    if is_sound { Ok(()) } else { Err(Violation::from(HandshakeFault::Offers).into()) }
+}
+
+/// Refuses a handshake none of whose subprotocols may go up, where one has to.
+pub(super) fn judge_allowed(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let offers = handshake.offers();
+    let mut is_credential = are_credentials(&handshake.ruleset);
+    let offers: Vec<_> = offers.iter().map(Vec::as_slice).filter(|offer| !is_credential(offer)).collect();
+    judge(&handshake.ruleset.policy.subprotocols, &offers)?;
+    Ok(())
 }
 
 /// The field `name` with these offers in it.
@@ -59,6 +85,11 @@ pub(crate) fn edit<'a>(name: &str, offers: impl Iterator<Item = &'a [u8]>) -> He
     } else {
         HeaderEdit::Set(name.to_owned(), value)
     }
+}
+
+/// Those of the offers that the policy allows.
+pub(crate) fn allowed_of<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Vec<&'a [u8]> {
+    offers.iter().copied().filter(|offer| allowed(rule, offer)).collect()
 }
 
 fn allowed(rule: &Subprotocols, offer: &[u8]) -> bool {

@@ -1,0 +1,49 @@
+//! `auth`: the token, whether it was revoked, what its claims have to be, and those that go up.
+
+use super::Turn;
+use crate::auth::admit::{self, admit};
+use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::handshake::Handshake;
+use crate::handshake::credentials::Tokens;
+use crate::handshake::waiting::Stop;
+use crate::peer::Peer;
+
+/// Judges the token, unless that is still to come in the first message.
+pub(super) fn judge(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let Some(auth) = &handshake.ruleset.policy.auth else { return Ok(()) };
+    let token = match &handshake.credentials.tokens {
+        Tokens::Missing if handshake.awaits_first_message() => {
+            let prepared = admit::is_prepared(&handshake.ruleset, turn.now);
+            return prepared.map_err(|rejected| Stop::from(*rejected));
+        }
+        Tokens::Missing => return Err(violation(Reason::TokenMissing).into()),
+        Tokens::Ambiguous => return Err(violation(Reason::TokenAmbiguous).into()),
+        Tokens::One(token) => token,
+    };
+    match admit(token, auth, &handshake.ruleset, (handshake.buckets.address(), None), turn.now) {
+        Ok(claims) => {
+            if auth.single_use {
+                turn.ticket = Some(handshake.buckets.ticket(&claims)?);
+            }
+            turn.claims = Some(claims);
+            Ok(())
+        }
+        Err(mut rejected) => {
+            turn.claims = rejected.claims.take();
+            Err(Stop::from(*rejected))
+        }
+    }
+}
+
+/// Refuses claims that a service would read as others.
+pub(super) fn judge_forward(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    if let (Some(auth), Some(claims)) = (&handshake.ruleset.policy.auth, &turn.claims) {
+        turn.forwarded = claims.forward(&auth.forward)?;
+    }
+    Ok(())
+}
+
+fn violation(reason: Reason) -> Violation {
+    Violation::by(Peer::Client, Rule::Auth, reason)
+}

@@ -1,0 +1,18 @@
+//! `compression`: what goes up of the extensions that the client offers.
+
+use postern_config::{Backlog, Compression};
+
+use super::Turn;
+use crate::handshake::Handshake;
+use crate::handshake::extensions::Offers;
+use crate::handshake::waiting::Stop;
+
+/// Refuses offers that are not well formed, unless all of them are taken out.
+pub(super) fn judge(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let policy = &handshake.ruleset.policy;
+    let drops = policy.backpressure.is_some_and(|limit| limit.on_exceed == Backlog::Drop);
+    handshake.messages_alone &= policy.compression == Compression::Inspect;
+    let alone = drops || handshake.messages_alone;
+    handshake.extensions = Offers::read(policy.compression, alone, handshake.head.headers())?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! The order in which a handshake is judged, as data: a file for each step.
+//!
+//! The first step that refuses wins. Steps that charge are taken all the same: brute force is an attack too.
+
+mod auth;
+mod compression;
+mod csrf;
+mod drain;
+mod memory;
+mod origins;
+mod rates;
+pub(super) mod shape;
+mod single_use;
+pub(super) mod subprotocols;
+mod tls;
+
+use std::time::Duration;
+
+use super::Handshake;
+use super::waiting::Stop;
+use crate::auth::claims::Claims;
+use crate::auth::single_use::Ticket;
+use crate::http::headers::HeaderEdit;
+use crate::rate::Shared;
+
+/// One step.
+pub(super) struct Step {
+    /// The key of the policy that sets the rule, or what the protocol asks.
+    pub(super) id: &'static str,
+    /// Says whether it is taken where an earlier one has refused.
+    pub(super) is_always_taken: bool,
+    /// Judges the handshake, or says why that goes no further.
+    pub(super) judge: fn(&mut Handshake, &mut Turn<'_>) -> Result<(), Stop>,
+}
+
+/// What the steps of one turn find out. A handshake that has waited takes those behind the first [`ONCE`] anew.
+pub(super) struct Turn<'t> {
+    pub(super) shared: &'t mut dyn Shared,
+    /// Since the Unix epoch.
+    pub(super) now: Duration,
+    /// The claims of a token that is genuine.
+    pub(super) claims: Option<Claims>,
+    /// The token that is to be spent.
+    pub(super) ticket: Option<Ticket>,
+    /// The headers in which claims go up.
+    pub(super) forwarded: Vec<HeaderEdit>,
+}
+
+/// How many of the steps are taken once, whatever the handshake waits for.
+pub(super) const ONCE: usize = 7;
+
+/// Every step, in order.
+pub(super) const ORDER: [Step; 15] = [
+    Step { id: "drain", is_always_taken: false, judge: drain::judge },
+    Step { id: "tls", is_always_taken: false, judge: tls::judge },
+    Step { id: "other_upgrades", is_always_taken: false, judge: shape::judge_protocol },
+    Step { id: "shape", is_always_taken: false, judge: shape::judge_shape },
+    Step { id: "compression", is_always_taken: false, judge: compression::judge },
+    Step { id: "form of subprotocols", is_always_taken: false, judge: subprotocols::judge_form },
+    Step { id: "rates by ip and policy", is_always_taken: true, judge: rates::judge_address },
+    Step { id: "origins", is_always_taken: false, judge: origins::judge },
+    Step { id: "subprotocols", is_always_taken: false, judge: subprotocols::judge_allowed },
+    Step { id: "auth", is_always_taken: false, judge: auth::judge },
+    Step { id: "csrf", is_always_taken: false, judge: csrf::judge },
+    Step { id: "memory", is_always_taken: false, judge: memory::judge },
+    Step { id: "auth.forward", is_always_taken: false, judge: auth::judge_forward },
+    Step { id: "rates by user", is_always_taken: true, judge: rates::judge_user },
+    Step { id: "auth.single_use", is_always_taken: false, judge: single_use::judge },
+];

@@ -1,0 +1,12 @@
+//! `auth.single_use`: a token opens one connection. The last question, so that what is refused for anything else leaves it
+//! unspent.
+
+use super::Turn;
+use crate::handshake::Handshake;
+use crate::handshake::waiting::Stop;
+
+/// Spends the token, and refuses one that was spent before.
+pub(super) fn judge(_handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let Some(ticket) = turn.ticket else { return Ok(()) };
+    turn.shared.spend(&ticket, turn.now).refusal().map_or(Ok(()), |violation| Err(violation.into()))
+}
