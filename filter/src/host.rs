@@ -17,7 +17,7 @@ use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
 
 use crate::abi;
 
-/// Where a refusal's reason is kept for the access log: `%FILTER_STATE(wasm.postern.reason:PLAIN)%`.
+/// The place where a refusal's reason is kept for the access log: `%FILTER_STATE(wasm.postern.reason:PLAIN)%`.
 const REASON_PROPERTY: &str = "postern.reason";
 
 /// Which message's header fields are meant.

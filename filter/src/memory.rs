@@ -32,12 +32,12 @@ pub(crate) fn held_and_budget() -> (u64, u64) {
     HOLDINGS.with_borrow(|holdings| (holdings.held(), holdings.budget()))
 }
 
-/// Whether nobody may begin to hold anything.
+/// Says whether nobody may begin to hold anything.
 pub(crate) fn is_full(now: Duration) -> bool {
     HOLDINGS.with_borrow(|holdings| holdings.is_full(now))
 }
 
-/// Whether as much rests as may.
+/// Says whether as much rests as may.
 pub(crate) fn rests_enough() -> bool {
     HOLDINGS.with_borrow(Holdings::rests_enough)
 }

@@ -16,7 +16,7 @@ thread_local! {
     /// Those that have a deadline, by it and by their contexts: each has one place, and leaves it when
     /// it moves or ends, however far ahead that is.
     static SCHEDULED: RefCell<BTreeMap<(NonZeroU64, u32), Rc<Live>>> = RefCell::default();
-    /// When the clock was last looked at.
+    /// The time when the clock was last looked at.
     static LAST: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// Those that wait for something that is fetched: in their handshake, or with a token sent later.
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
@@ -48,7 +48,7 @@ pub(crate) struct Live {
     scheduled: Cell<Option<NonZeroU64>>,
     busy: Cell<bool>,
     waiting: Cell<bool>,
-    /// Whether it is among those that hold something for their peers.
+    /// Says whether it is among those that hold something for their peers.
     pub(crate) holds: Cell<bool>,
 }
 
@@ -86,7 +86,7 @@ impl Live {
         });
     }
 
-    /// Whether it waited for something that is fetched when that was last said.
+    /// Says whether it waited for something that is fetched when that was last said.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.get()
     }
@@ -116,7 +116,7 @@ pub(crate) fn set_back(now: Duration) -> Option<Duration> {
     LAST.replace(now).checked_sub(now).filter(|by| *by > LATEST)
 }
 
-/// When the clock was last looked at by the tick.
+/// The time when the clock was last looked at by the tick.
 pub(crate) fn last_tick() -> Duration {
     LAST.get()
 }
@@ -134,7 +134,7 @@ pub(crate) const AT_ONCE: usize = 32;
 /// How soon a tick follows one behind which more is due.
 pub(crate) const SOON: Duration = Duration::from_millis(1);
 
-/// Whether the deadline of a session has come.
+/// Says whether the deadline of a session has come.
 pub(crate) fn is_any_due(now: Duration) -> bool {
     let now = nanoseconds(now);
     SCHEDULED.with_borrow(|scheduled| scheduled.first_key_value().is_some_and(|(key, _)| key.0 <= now))
@@ -184,7 +184,7 @@ pub(crate) fn put_in_force(plugin: &Plugin, root: u32) {
     IN_FORCE.with_borrow_mut(|in_force| in_force.insert(Rc::clone(plugin), root));
 }
 
-/// Whether it is.
+/// Says whether it is.
 pub(crate) fn is_in_force(plugin: &Plugin, root: u32) -> bool {
     IN_FORCE.with_borrow(|in_force| in_force.get(plugin) == Some(&root))
 }

@@ -9,7 +9,7 @@ use postern_engine::{Input, Session};
 
 use crate::{host, metrics};
 
-/// How often a swap is tried. Each failure is another worker's success, so this many in a row
+/// The number of times that a swap is tried. Each failure is another worker's success, so this many in a row
 /// mean something else; what was asked is refused then.
 const ATTEMPTS: u32 = 64;
 
@@ -34,7 +34,7 @@ pub(crate) fn seed() -> Option<[u8; 16]> {
 pub(crate) struct Tables {
     /// How often no bucket could be had.
     full_of_buckets: i64,
-    /// How often a token could not be spent.
+    /// The number of times that a token could not be spent.
     full_of_tokens: i64,
 }
 

@@ -9,7 +9,7 @@ use postern_engine::remote::{Answer, FetchError, Outcome, Settled, Source, Step}
 
 use crate::{host, metrics, sessions, shared, stream};
 
-/// How often a swap is tried. Each failure is another worker's success.
+/// The number of times that a swap is tried. Each failure is another worker's success.
 const ATTEMPTS: u32 = 16;
 
 /// The fetches of one root context.
@@ -25,7 +25,7 @@ pub(crate) struct Fetches {
 /// A source with something to tell.
 pub(crate) struct Changed {
     source: Rc<Source>,
-    /// Whether there is a new document.
+    /// Says whether there is a new document.
     anew: bool,
 }
 

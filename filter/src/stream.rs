@@ -40,7 +40,7 @@ impl Stream {
         Self { context_id, plugin, root, engine, live: None, route: None }
     }
 
-    /// Whether the route that Envoy took is under another policy than the one that judged: a
+    /// Says whether the route that Envoy took is under another policy than the one that judged: a
     /// change to the request makes Envoy choose anew.
     fn is_rerouted(&self, session: &Session) -> bool {
         let Some(engine) = &self.engine else { return true };

@@ -28,7 +28,7 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 thread_local! {
-    /// Whether this VM has said that its host does not verify.
+    /// Says whether this VM has said that its host does not verify.
     static TOLD: Cell<bool> = const { Cell::new(false) };
 }
 

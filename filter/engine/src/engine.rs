@@ -246,13 +246,13 @@ impl Engine {
         }
     }
 
-    /// Whether `session` judges by the policy that the request falls under on `route`. Changes to
+    /// Says whether `session` judges by the policy that the request falls under on `route`. Changes to
     /// a request make Envoy choose its route anew.
     pub fn still_applies(&self, session: &Session, head: &RequestHead, route: &RouteFacts) -> bool {
         matches!(self.ruleset(head, route), Ok(Some(ruleset)) if session.is_under(&ruleset))
     }
 
-    /// Whether a request on `route`, whichever policy it is under, may be under one for upgrades only.
+    /// Says whether a request on `route`, whichever policy it is under, may be under one for upgrades only.
     fn may_be_upgrade_only(&self, route: &RouteFacts) -> bool {
         let over = annotation(route).ok().flatten();
         over.is_some_and(|(_, over)| over.get("upgrade_only") == Some(&Value::Bool(true)))

@@ -35,7 +35,7 @@ pub struct Ruleset {
 /// A rule that counts handshakes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HandshakeRate {
-    /// Where it is in `rates` of the policy.
+    /// The place where it is in `rates` of the policy.
     pub(crate) index: usize,
     pub(crate) per: Per,
     pub(crate) quota: Quota,
@@ -88,7 +88,7 @@ impl Ruleset {
         Ok(Self { policy, providers, csrf, forwarded, revocation, secret_offers, address_rates, user_rates })
     }
 
-    /// Whether the list at hand names `revocation_subject`.
+    /// Says whether the list at hand names `revocation_subject`.
     pub(crate) fn has_revoked(&self, revocation_subject: &RevocationSubject, now: Duration) -> bool {
         let list = self.revocation.as_ref().and_then(|source| source.content(now, Content::revocation));
         list.is_some_and(|list| list.names(revocation_subject))

@@ -37,12 +37,12 @@ pub struct Session {
     phase: Phase,
     /// What names the request in problem documents and logs.
     instance: Instance,
-    /// Whether the request is held.
+    /// Says whether the request is held.
     held: bool,
     opened: bool,
-    /// Whether nobody could begin to hold anything when the request came.
+    /// Says whether nobody could begin to hold anything when the request came.
     memory_is_full: bool,
-    /// Whether inflaters kept as much then as they may.
+    /// Says whether inflaters kept as much then as they may.
     memory_rests: bool,
     /// The ordinary request whose response may be given a CSRF token.
     page: Option<Box<Page>>,
@@ -75,9 +75,9 @@ struct Awaiting {
     expected: Expected,
     terms: Terms,
     protocol: Protocol,
-    /// How many bytes the client has sent before the 101.
+    /// The number of bytes the client has sent before the 101.
     held_bytes: usize,
-    /// Whether the stream towards the upstream is parked.
+    /// Says whether the stream towards the upstream is parked.
     parked: bool,
 }
 
@@ -89,7 +89,7 @@ fn is_success(headers: Headers<'_>) -> bool {
     matches!(headers.single(":status"), Single::One([b'2', ..]))
 }
 
-/// How many bytes a client may send ahead of the 101. It should send none (RFC 6455 §4.1), but
+/// The number of bytes a client may send ahead of the 101. It should send none (RFC 6455 §4.1), but
 /// some do not wait; where the upstream declines, it must not take them for a request.
 const MAX_EARLY_BYTES: usize = 16 * 1024;
 
@@ -116,17 +116,17 @@ impl Session {
         self.ruleset.name()
     }
 
-    /// Whether this session judges by `ruleset`.
+    /// Says whether this session judges by `ruleset`.
     pub(crate) fn is_under(&self, ruleset: &Rc<Ruleset>) -> bool {
         Rc::ptr_eq(&self.ruleset, ruleset)
     }
 
-    /// Whether the upstream agreed to a WebSocket.
+    /// Says whether the upstream agreed to a WebSocket.
     pub fn was_opened(&self) -> bool {
         self.opened
     }
 
-    /// Whether [`Input::Response`] has to have every field, and not only `:status`.
+    /// Says whether [`Input::Response`] has to have every field, and not only `:status`.
     pub fn reads_response(&self) -> bool {
         self.page.is_some()
             || matches!(self.phase, Phase::AwaitingResponse(_) | Phase::Unjudged { upgrade: true })
@@ -179,7 +179,7 @@ impl Session {
         output
     }
 
-    /// Whether there is something to do.
+    /// Says whether there is something to do.
     pub fn has_outputs(&self) -> bool {
         !self.outputs.is_empty()
     }
@@ -237,7 +237,7 @@ impl Session {
         Ok(passage)
     }
 
-    /// Whether the next `len` bytes from `peer` pass as they are, so that nobody need read them.
+    /// Says whether the next `len` bytes from `peer` pass as they are, so that nobody need read them.
     /// If so, they count as passed.
     pub fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match &mut self.phase {
@@ -247,7 +247,7 @@ impl Session {
         }
     }
 
-    /// Whether all of a chunk from `peer` goes on as it came, with its stream resumed and paused again,
+    /// Says whether all of a chunk from `peer` goes on as it came, with its stream resumed and paused again,
     /// and nothing else is to be done, whatever the time. If so, it counts as passed. If not, it is to
     /// be judged.
     ///
@@ -268,7 +268,7 @@ impl Session {
         }
     }
 
-    /// When [`Input::Timer`] is due, since the Unix epoch.
+    /// The time when [`Input::Timer`] is due, since the Unix epoch.
     pub fn deadline(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Open(open) => open.deadline(),

@@ -72,7 +72,7 @@ pub(crate) fn admit(
     Err(Box::new(Rejected { claims: Some(claims), ..violation.into() }))
 }
 
-/// Whether a token that is still to come could be judged: by the keys of one provider at least, and
+/// Says whether a token that is still to come could be judged: by the keys of one provider at least, and
 /// by the list.
 pub(crate) fn is_prepared(ruleset: &Ruleset, now: Duration) -> Result<(), Box<Rejected>> {
     let mut lacking = ruleset.providers.iter().map(|provider| provider.lacks_keys(now));
@@ -104,7 +104,7 @@ impl TokenOwner {
         }
     }
 
-    /// Whether a token with these claims is this token_owner's. Of two tokens without a subject nobody
+    /// Says whether a token with these claims is this token_owner's. Of two tokens without a subject nobody
     /// knows that.
     fn has(&self, claims: &Claims) -> bool {
         self.subject.is_some() && *self == Self::of(claims)

@@ -97,12 +97,12 @@ impl Claims {
         self.accepted_until
     }
 
-    /// Until when any provider of the document would accept the token, since the Unix epoch.
+    /// The time until which any provider of the document would accept the token, since the Unix epoch.
     pub(super) fn remembered_until(&self) -> Duration {
         self.remembered_until
     }
 
-    /// When a live connection must end, since the Unix epoch: `exp`, the clock skew and `grace`.
+    /// The time when a live connection must end, since the Unix epoch: `exp`, the clock skew and `grace`.
     pub fn ends(&self, grace: Duration) -> Duration {
         self.accepted_until.saturating_add(grace)
     }
@@ -163,7 +163,7 @@ fn numeric_date(payload: &Value, name: &'static str) -> Result<Option<Duration>,
     Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
 }
 
-/// Whether `claim` is an array with `wanted` in it, or a string with that word (RFC 8693 §4.2).
+/// Says whether `claim` is an array with `wanted` in it, or a string with that word (RFC 8693 §4.2).
 fn contains(claim: &Value, wanted: &Value) -> bool {
     match claim {
         Value::Array(members) => members.iter().any(|member| equal(member, wanted)),

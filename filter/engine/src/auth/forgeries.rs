@@ -18,7 +18,7 @@ pub const FORGERIES_A_MINUTE: u64 = 100;
 
 const QUOTA: Quota = Quota::per_minute(FORGERIES_A_MINUTE);
 
-/// How many addresses a generation holds, and half of how many are remembered: with about a hundred
+/// The number of addresses a generation holds, and half of how many are remembered: with about a hundred
 /// bytes for each, 200 KiB.
 const GENERATION: usize = 1024;
 

@@ -74,7 +74,7 @@ fn line(text: &str) -> Result<String, Unfit> {
     Ok(text.to_owned())
 }
 
-/// Whether software trims it, or shows nothing of it: U+FEFF is a blank to ECMAScript (ECMA-262 §12.2), U+180E to older
+/// Says whether software trims it, or shows nothing of it: U+FEFF is a blank to ECMAScript (ECMA-262 §12.2), U+180E to older
 /// versions of Unicode, and the others are format characters, of which an honest name has some within, but none at its ends.
 fn is_blank(c: char) -> bool {
     let shows_nothing = matches!(c,

@@ -39,7 +39,7 @@ pub(super) struct VerificationKey {
 /// What a key may verify, and the key.
 type Material = (Vec<Algorithm>, DecodingKey, Option<RsaNumbers>);
 
-/// Why a key cannot be used, and what to do about it.
+/// The reason why a key cannot be used, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unusable {
     pub(super) what: String,
@@ -85,7 +85,7 @@ impl VerificationKey {
         Ok(Self { kid, algorithms, key: Rc::new(key), rsa: rsa.map(Rc::new) })
     }
 
-    /// Whether `signature` (base64url) is this key's over `message`.
+    /// Says whether `signature` (base64url) is this key's over `message`.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
         use Algorithm::{PS256, PS384, PS512};
         self.algorithms.contains(&algorithm)
@@ -169,7 +169,7 @@ fn not_on_curve() -> Unusable {
     Unusable::new("the coordinates are not a point of the curve", "copy the key again from its issuer")
 }
 
-/// Whether the library itself can build a verifier of the key, whoever is to verify with it later.
+/// Says whether the library itself can build a verifier of the key, whoever is to verify with it later.
 fn is_accepted(key: &DecodingKey, algorithm: Algorithm) -> bool {
     (rust_crypto::DEFAULT_PROVIDER.verifier_factory)(&algorithm, key).is_ok()
 }

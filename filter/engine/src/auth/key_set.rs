@@ -96,7 +96,7 @@ fn read_key(mut jwk: Value) -> Result<VerificationKey, Unusable> {
     VerificationKey::from_jwk(&jwk)
 }
 
-/// Why none of the keys that are `idle` can be used: every cause once, with the first key that has it.
+/// The reason why none of the keys that are `idle` can be used: every cause once, with the first key that has it.
 fn no_key(idle: &[(usize, Unusable)]) -> DocumentFault {
     const REMEDY: &str = "have the issuer publish public keys for signatures";
     if idle.is_empty() {

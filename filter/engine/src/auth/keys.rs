@@ -109,7 +109,7 @@ impl Keyring {
 }
 
 impl KeyedProvider {
-    /// Why no token of this provider could be judged at `now`, if none could.
+    /// The reason why no token of this provider could be judged at `now`, if none could.
     pub(super) fn lacks_keys(&self, now: Duration) -> Option<TokenError> {
         match &self.keys {
             Keys::Remote(source) => KeySet::of(source, now).err(),

@@ -8,7 +8,7 @@ use std::fmt;
 use postern_config::{FirstMessage, JsonPointer};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Where tokens are in messages.
+/// The place where tokens are in messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// What a message has before the JSON.
@@ -60,7 +60,7 @@ impl Place {
         found.and_then(|found| deserializer.end().map(|()| found)).unwrap_or(Found::Nothing)
     }
 
-    /// Whether it is worth reading `message`. Without escapes a name stands between two quotation
+    /// Says whether it is worth reading `message`. Without escapes a name stands between two quotation
     /// marks as it is.
     fn may_be_in(&self, message: &[u8]) -> bool {
         let is_there = |name: &String| {
@@ -157,7 +157,7 @@ impl<'de> Visitor<'de> for Way<'_> {
     }
 }
 
-/// Whether a member has this name. Compared as bytes, since some readers take names that are not
+/// Says whether a member has this name. Compared as bytes, since some readers take names that are not
 /// Unicode.
 struct Name<'p>(&'p str);
 

@@ -28,7 +28,7 @@ impl RsaNumbers {
         Self { modulus: BigUint::from_bytes_be(modulus), exponent }
     }
 
-    /// Whether `signature` is this key's over `message` by `algorithm`, which is none unless it is
+    /// Says whether `signature` is this key's over `message` by `algorithm`, which is none unless it is
     /// PS256, PS384 or PS512.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match algorithm {
@@ -64,7 +64,7 @@ impl RsaNumbers {
     }
 }
 
-/// Whether `number` encodes, in so many bits, a message with this hash (EMSA-PSS-VERIFY, §9.1.2).
+/// Says whether `number` encodes, in so many bits, a message with this hash (EMSA-PSS-VERIFY, §9.1.2).
 fn encodes<H: Digest>(number: &BigUint, bits: u64, hash: &Output<H>) -> bool {
     let bytes = number.to_bytes_be();
     let Ok(len) = usize::try_from(bits.div_ceil(8)) else { return false };

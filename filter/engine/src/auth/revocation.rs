@@ -72,7 +72,7 @@ impl RevocationList {
         Ok(list)
     }
 
-    /// Whether `subject` is named.
+    /// Says whether `subject` is named.
     pub(crate) fn names(&self, subject: &RevocationSubject) -> bool {
         let RevocationSubject { token_id, subject, session, issued_at } = subject;
         let before = subject.as_ref().and_then(|subject| self.subjects.get(&**subject));

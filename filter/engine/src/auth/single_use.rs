@@ -57,7 +57,7 @@ impl Ticket {
 }
 
 impl Spent {
-    /// Why the token lets nobody in, if it does not.
+    /// The reason why the token lets nobody in, if it does not.
     pub(crate) fn refusal(self) -> Option<Violation> {
         let reason = match self {
             Self::First => return None,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jsonwebtoken::DecodingKey;
 use sha2::{Digest as _, Sha256};
 
-/// How many tokens a generation holds, and half of how many are remembered: with about a hundred
+/// The number of tokens a generation holds, and half of how many are remembered: with about a hundred
 /// bytes for each, 100 KiB for each provider.
 const GENERATION: usize = 512;
 
@@ -52,7 +52,7 @@ impl Fingerprint {
 }
 
 impl Verified {
-    /// Whether `key` is known to have signed this token.
+    /// Says whether `key` is known to have signed this token.
     pub(super) fn is_by(&self, token: Fingerprint, key: &Rc<DecodingKey>, now: Duration) -> bool {
         let mut generations = self.generations.borrow_mut();
         if let Some(entry) = generations.older.remove(&token) {

@@ -15,13 +15,13 @@ use crate::websocket::{FrameHeader, OpCode};
 
 use super::queued_input;
 
-/// Whether a connection is authenticated.
+/// Says whether a connection is authenticated.
 pub(super) enum Authentication {
     /// It is, or need not be.
     Open,
     /// It is not, and will not be: only a Close goes on, and of a service that greets the frame that is under way.
     Shut {
-        /// Whether the service greets.
+        /// Says whether the service greets.
         greets: bool,
     },
     /// Its first message is waited for.
@@ -34,7 +34,7 @@ pub(super) struct Unauthenticated {
     budget: u64,
     /// What waits to go to the client. Of a service that greets nothing does.
     held: Blocks,
-    /// Whether the service greets: its messages reach the client at once.
+    /// Says whether the service greets: its messages reach the client at once.
     greets: bool,
 }
 
@@ -44,7 +44,7 @@ impl Authentication {
         Self::Waiting(Box::new(Unauthenticated { budget, held, greets }))
     }
 
-    /// Whether what the upstream sends does not reach the client.
+    /// Says whether what the upstream sends does not reach the client.
     pub(super) fn diverts(&self) -> bool {
         match self {
             Self::Open => false,

@@ -19,7 +19,7 @@ use super::upload::at_slowest;
 /// hold no more.
 const MOST_UNREAD: u64 = 16 * 1024 * 1024;
 
-/// How many bytes a client has to have left unread, as far as is known, for its silence to come of that. So many also go
+/// The number of bytes a client has to have left unread, as far as is known, for its silence to come of that. So many also go
 /// ahead of the first Ping that is to show what it reads, and twice as many ahead of each that follows unanswered ones.
 const MUCH: u64 = 64 * 1024;
 
@@ -54,11 +54,11 @@ pub(super) struct Backlog {
 struct Asking {
     /// How many bytes had gone when it was last asked.
     asked: u64,
-    /// When it was asked what it has not answered yet, or last came forward with an answer.
+    /// The time when it was asked what it has not answered yet, or last came forward with an answer.
     asked_at: Moment,
     /// How many had gone when the application last asked it.
     asked_by_application: Option<u64>,
-    /// Whether a Ping is to follow the next of them.
+    /// Says whether a Ping is to follow the next of them.
     is_wanted: bool,
 }
 
@@ -87,7 +87,7 @@ impl Backlog {
         Self { sent: 0, read: 0, asking: None, limited }
     }
 
-    /// Whether any frame may be too many.
+    /// Says whether any frame may be too many.
     pub(super) fn is_limited(&self) -> bool {
         self.limited.is_some()
     }
@@ -102,12 +102,12 @@ impl Backlog {
         self.sent.saturating_sub(self.read)
     }
 
-    /// Whether so much may be unread that a client is silent for that.
+    /// Says whether so much may be unread that a client is silent for that.
     pub(super) fn is_much(&self) -> bool {
         self.unread() >= MUCH
     }
 
-    /// When the slowest reader has read up to a position behind which it was asked.
+    /// The time when the slowest reader has read up to a position behind which it was asked.
     pub(super) fn reached_by(&self, position: u64) -> Option<Moment> {
         let asking = self.asking.as_ref()?;
         Some(asking.asked_at.after(reading(position.saturating_sub(self.read))))
@@ -153,7 +153,7 @@ impl Backlog {
         (unanswered < MOST_PROOFS).then(|| last.saturating_add(apart).saturating_sub(gone))
     }
 
-    /// Whether one is to follow the next bytes. `unanswered` says how many are, if one may be asked at all.
+    /// Says whether one is to follow the next bytes. `unanswered` says how many are, if one may be asked at all.
     pub(super) fn look_for_proof(&mut self, unanswered: Option<u8>, now: Moment) {
         let proof_in = unanswered.and_then(|unanswered| self.proof_in(self.sent, unanswered, now));
         let is_wanted = proof_in == Some(0);
@@ -167,7 +167,7 @@ impl Backlog {
         self.asking.as_ref().is_some_and(|asking| asking.is_wanted)
     }
 
-    /// Whether a data frame may go, `ahead` bytes behind what has gone.
+    /// Says whether a data frame may go, `ahead` bytes behind what has gone.
     pub(super) fn judge(&self, header: &FrameHeader, starts_message: bool, ahead: u64) -> Result<(), NoRoom> {
         let Some(limited) = self.limited.as_ref().filter(|_| !header.opcode.is_control()) else {
             return Ok(());
@@ -188,7 +188,7 @@ impl Backlog {
         }
     }
 
-    /// Whether the client is to be asked now, so that its answer proves what it has read.
+    /// Says whether the client is to be asked now, so that its answer proves what it has read.
     /// `expected` says whether an answer is on its way.
     pub(super) fn wants_mark(&self, expected: bool) -> bool {
         let Some(Limited { limit, marked, .. }) = self.limited.as_deref() else { return false };

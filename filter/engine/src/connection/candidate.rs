@@ -14,7 +14,7 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Whether a frame with this header may be one.
+    /// Says whether a frame with this header may be one.
     pub(super) fn fits(header: &FrameHeader) -> bool {
         header.opcode == OpCode::PONG && header.payload_len == PAYLOAD_LEN as u64
     }
@@ -34,7 +34,7 @@ impl Candidate {
         self.bytes.len()
     }
 
-    /// Whether all of it is there.
+    /// Says whether all of it is there.
     pub(super) fn is_whole(&self) -> bool {
         self.bytes.len() == self.header.len + PAYLOAD_LEN
     }

@@ -31,14 +31,14 @@ pub(super) struct Direction {
     pub(super) candidate: Option<Box<Candidate>>,
     /// What becomes of the frame that is open.
     disposition: Disposition,
-    /// Whether the message that is open is being discarded.
+    /// Says whether the message that is open is being discarded.
     discarding: bool,
-    /// Whether the message that began last was one frame, as the next may be then.
+    /// Says whether the message that began last was one frame, as the next may be then.
     whole: bool,
     capture: Capture,
     /// Says whether the last message is whole and captured.
     is_captured: bool,
-    /// Whether what passes waits elsewhere, so that nothing of it has gone on.
+    /// Says whether what passes waits elsewhere, so that nothing of it has gone on.
     pub(super) diverted: bool,
 }
 
@@ -78,7 +78,7 @@ enum Disposition {
     Withhold,
 }
 
-/// Why a chunk is not judged on.
+/// The reason why a chunk is not judged on.
 #[derive(Debug)]
 pub(super) enum Stop {
     Unreadable,
@@ -128,17 +128,17 @@ impl Direction {
         }
     }
 
-    /// Whether what went on ends with a whole frame, so that one of Postern's own may follow.
+    /// Says whether what went on ends with a whole frame, so that one of Postern's own may follow.
     pub(super) fn at_boundary(&self) -> bool {
         self.diverted || self.reader.at_boundary() || self.disposition != Disposition::Pass
     }
 
-    /// Whether what went on ends with a whole message, so that one of Postern's own may follow.
+    /// Says whether what went on ends with a whole message, so that one of Postern's own may follow.
     pub(super) fn may_be_followed(&self) -> bool {
         matches!(self.flow, Flow::Passing) && self.reader.is_between_messages()
     }
 
-    /// How many of the bytes that came have neither gone on nor been discarded.
+    /// The number of of the bytes that came have neither gone on nor been discarded.
     pub(super) fn withheld(&self) -> usize {
         if self.diverted {
             return 0;
@@ -153,7 +153,7 @@ impl Direction {
         is_kept.then(|| self.reader.payload_left().saturating_add(self.withheld.len() as u64))
     }
 
-    /// Whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts
+    /// Says whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts
     /// as passed.
     pub(super) fn pass_unread(&mut self, len: usize) -> bool {
         let passes = len > 0
@@ -187,7 +187,7 @@ impl Direction {
         }
     }
 
-    /// Whether nothing more goes on; if this is the boundary where a Close was to go, it goes,
+    /// Says whether nothing more goes on; if this is the boundary where a Close was to go, it goes,
     /// unless then more than `room` bytes would go.
     pub(super) fn ends_here(&mut self, passage: &mut Passage, room: usize) -> bool {
         let at_boundary = self.at_boundary();
@@ -210,7 +210,7 @@ impl Direction {
         self.withheld.discard();
     }
 
-    /// Whether `frame` goes the way of the message that is open, which is being discarded.
+    /// Says whether `frame` goes the way of the message that is open, which is being discarded.
     pub(super) fn is_discarded(&self, frame: &Frame) -> bool {
         self.discarding && !frame.starts_message && !frame.header.opcode.is_control()
     }
@@ -241,7 +241,7 @@ impl Direction {
         }
     }
 
-    /// Whether there may be something to skim: a look that finds nothing costs time.
+    /// Says whether there may be something to skim: a look that finds nothing costs time.
     pub(super) fn may_skim(&self) -> bool {
         self.whole && self.reader.is_between_messages()
     }
@@ -263,7 +263,7 @@ impl Direction {
         Ok(run.end)
     }
 
-    /// Whether all of a chunk, which is not empty, may go on as [`Direction::skim`] would let it. If not,
+    /// Says whether all of a chunk, which is not empty, may go on as [`Direction::skim`] would let it. If not,
     /// nothing has been done.
     pub(super) fn skim_all(&self, chunk: &mut impl Chunk, tally: &mut Counts) -> Result<bool, Unreadable> {
         let run = self.run(0, chunk)?;
@@ -415,7 +415,7 @@ impl Direction {
         self.proof.capture(matches!(capture, Capture::First | Capture::Texts));
     }
 
-    /// Whether a frame with this opcode goes no further, whatever it says.
+    /// Says whether a frame with this opcode goes no further, whatever it says.
     pub(super) fn takes(&self, opcode: OpCode) -> bool {
         match self.capture {
             Capture::Ended => opcode != OpCode::CLOSE,

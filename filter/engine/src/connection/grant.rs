@@ -40,7 +40,7 @@ pub(crate) struct Grant {
     replies: Bucket,
 }
 
-/// How often the client is told that its token was accepted, in the long run and at once.
+/// The number of times that the client is told that its token was accepted, in the long run and at once.
 const REPLIES: Quota = Quota::per_minute(60);
 
 /// A token that cannot be judged before something has been fetched.
@@ -62,14 +62,14 @@ pub(crate) enum Renewal {
     Waits,
 }
 
-/// When the last token ends, since the Unix epoch.
+/// The time when the last token ends, since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Times {
     /// Its `exp`.
     pub(super) expires_at: Duration,
-    /// When the connection ends with it.
+    /// The time when the connection ends with it.
     pub(super) end: Option<Duration>,
-    /// When the client is told.
+    /// The time when the client is told.
     pub(super) notice: Option<Duration>,
 }
 
@@ -118,22 +118,22 @@ impl Grant {
         self.auth().map_or(0, |auth| auth.max_unauthenticated_bytes)
     }
 
-    /// Whether the service's messages reach the client before it is authenticated.
+    /// Says whether the service's messages reach the client before it is authenticated.
     pub(super) fn greets(&self) -> bool {
         self.auth().and_then(Auth::first_message).is_some_and(|first| first.greeting)
     }
 
-    /// Whether the first message goes on once its token is accepted.
+    /// Says whether the first message goes on once its token is accepted.
     pub(super) fn keeps_token(&self) -> bool {
         self.auth().is_some_and(|auth| auth.keep_token)
     }
 
-    /// Whether messages may renew it.
+    /// Says whether messages may renew it.
     pub(super) fn can_be_renewed(&self) -> bool {
         self.refresh.is_some()
     }
 
-    /// Whether the client is told of a renewal at `now`: not if it has been too often, since it may read nothing.
+    /// Says whether the client is told of a renewal at `now`: not if it has been too often, since it may read nothing.
     pub(crate) fn replies(&mut self, now: Duration) -> bool {
         self.auth().is_some_and(|auth| auth.refresh_reply)
             && self.replies.take(REPLIES, 1, now) == Charged::Taken
@@ -265,7 +265,7 @@ impl Grant {
         }
     }
 
-    /// Until when a token waits, if one does.
+    /// The time until which a token waits, if one does.
     pub(super) fn pending_until(&self) -> Option<Duration> {
         self.pending.as_ref().map(|pending| pending.until)
     }

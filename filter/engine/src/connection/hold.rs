@@ -33,7 +33,7 @@ impl Holds {
         }
     }
 
-    /// When all that is kept back of the sender's message has to be there, if so many bytes are known of.
+    /// The time when all that is kept back of the sender's message has to be there, if so many bytes are known of.
     pub(super) fn ends_at(&self, sender: Peer, len: u64, idle_timeout: Duration) -> Option<Moment> {
         let hold = match sender {
             Peer::Client => &self.client,

@@ -145,7 +145,7 @@ impl Connection {
         Some(queued.len)
     }
 
-    /// Whether a token waits for something that is fetched.
+    /// Says whether a token waits for something that is fetched.
     pub(crate) fn is_waiting(&self) -> bool {
         let pending_until = self.grant.as_ref().and_then(|grant| grant.pending_until());
         pending_until.is_some() && self.may_be_granted()

@@ -35,16 +35,16 @@ pub(super) struct Progress {
     room: usize,
     /// How many may go on at most, but for what is put in.
     most: usize,
-    /// Where the client is to be asked in it what it has read; at its end that is done anyway.
+    /// The place where the client is to be asked in it what it has read; at its end that is done anyway.
     proof_at: Option<usize>,
     brought: Brought,
     /// What waited behind the first message, which the host has given back.
     queued: Option<Box<QueuedInput>>,
-    /// Whether its stream was parked.
+    /// Says whether its stream was parked.
     was_parked: bool,
-    /// Whether its stream is paused, parked or not.
+    /// Says whether its stream is paused, parked or not.
     is_paused: bool,
-    /// Whether the upstream was within a frame.
+    /// Says whether the upstream was within a frame.
     was_within: bool,
 }
 

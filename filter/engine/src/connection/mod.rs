@@ -85,7 +85,7 @@ pub(crate) struct Connection {
     notices: Notices,
     /// What the upstream sent before the client was authenticated, which goes to the client at once.
     delivery: Option<Blocks>,
-    /// Whether the host holds the upstream's next chunk paused, though its stream is not parked: such
+    /// Says whether the host holds the upstream's next chunk paused, though its stream is not parked: such
     /// a delivery ended within a frame.
     paused_once: bool,
     /// The same, where its stream is not parked: it goes ahead of the next chunk.
@@ -95,7 +95,7 @@ pub(crate) struct Connection {
 /// What the handshake settled for the connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms {
-    /// When it ends.
+    /// The time when it ends.
     pub(crate) ends: Ends,
     /// What Postern's own Pings are made of.
     pub(crate) ping_key: PingKey,
@@ -184,7 +184,7 @@ impl Connection {
         self.delivery.take()
     }
 
-    /// When [`Connection::on_time`] next has something to do.
+    /// The time when [`Connection::on_time`] next has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.deadlines.next(self.under_way())
     }
@@ -225,7 +225,7 @@ impl Connection {
         self.deadlines.expect_no_pong(now);
     }
 
-    /// Whether the next `len` bytes from `peer` pass as they are, unread. If so, they count as
+    /// Says whether the next `len` bytes from `peer` pass as they are, unread. If so, they count as
     /// passed.
     pub(crate) fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match peer {

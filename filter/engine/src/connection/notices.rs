@@ -11,7 +11,7 @@ use crate::moment::Moment;
 pub(super) struct Notices {
     accepted: bool,
     expiring: bool,
-    /// When the token ends; absent where there is none.
+    /// The time when the token ends; absent where there is none.
     expires_at: Option<Moment>,
 }
 
@@ -30,7 +30,7 @@ impl Notices {
         self.expiring = true;
     }
 
-    /// Whether anything waits.
+    /// Says whether anything waits.
     pub(super) fn waits(&self) -> bool {
         self.accepted || self.expiring
     }

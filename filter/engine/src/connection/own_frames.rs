@@ -145,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// Whether an answer of the client's would be heard: it may wait behind its first message.
+    /// Says whether an answer of the client's would be heard: it may wait behind its first message.
     fn may_answer(&self) -> bool {
         self.queued.is_none()
     }

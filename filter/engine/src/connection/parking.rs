@@ -74,7 +74,7 @@ const BULK: usize = 32 * 1024;
 /// text, so that a client that stops in the middle of one does not put its service out of reach.
 pub(super) const LITTLE: usize = 256;
 
-/// How many bytes any host lets a paused stream hold.
+/// The number of bytes any host lets a paused stream hold.
 pub(super) const ROOM: usize = 4096;
 
 /// Both streams, as Postern's own frames see them.
@@ -83,13 +83,13 @@ pub(super) struct Parking {
     key: PingKey,
     client: Reach,
     upstream: Reach,
-    /// Whether the host parks streams at all, as far as is known.
+    /// Says whether the host parks streams at all, as far as is known.
     possible: bool,
-    /// Whether the stream towards the client has started.
+    /// Says whether the stream towards the client has started.
     started: bool,
-    /// Whether the connection was out of reach when that was last asked.
+    /// Says whether the connection was out of reach when that was last asked.
     counted: bool,
-    /// Whether a stream has stayed parked since it is not known whether the upstream answers Pings.
+    /// Says whether a stream has stayed parked since it is not known whether the upstream answers Pings.
     unsure: bool,
     following: Bucket,
     pieces: Bucket,
@@ -98,16 +98,16 @@ pub(super) struct Parking {
 /// How a receiver can be reached.
 #[derive(Debug)]
 pub(super) struct Reach {
-    /// Whether the stream towards it is paused and holds nothing.
+    /// Says whether the stream towards it is paused and holds nothing.
     parked: bool,
     pings: Pings,
-    /// Whether an application's Ping went to it and is unanswered.
+    /// Says whether an application's Ping went to it and is unanswered.
     asked_by_application: bool,
-    /// Whether it leaves Pings unanswered.
+    /// Says whether it leaves Pings unanswered.
     mute: bool,
-    /// Whether it has ever answered one.
+    /// Says whether it has ever answered one.
     answers: bool,
-    /// Whether a Ping may go to it at all.
+    /// Says whether a Ping may go to it at all.
     stands_pings: bool,
 }
 
@@ -135,7 +135,7 @@ pub(super) struct Then {
     pub(super) park: bool,
 }
 
-/// Whether the receiver of a chunk is to be asked what it has read of what has gone to it.
+/// Says whether the receiver of a chunk is to be asked what it has read of what has gone to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Marks {
     /// It need not.
@@ -150,7 +150,7 @@ pub(super) enum Marks {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     pub(super) sender: Peer,
-    /// Whether its stream was parked.
+    /// Says whether its stream was parked.
     pub(super) was_parked: bool,
     /// How long it was.
     pub(super) len: usize,
@@ -158,17 +158,17 @@ pub(super) struct Chunk {
     pub(super) passes: usize,
     /// How many may.
     pub(super) room: usize,
-    /// Whether what has gone to the receiver ends with a whole frame.
+    /// Says whether what has gone to the receiver ends with a whole frame.
     pub(super) at_boundary: bool,
     /// How much has not gone on yet, of it and of what came before.
     pub(super) withheld: usize,
-    /// Whether all of it waits in the filter for now, so that nothing of it ever went on.
+    /// Says whether all of it waits in the filter for now, so that nothing of it ever went on.
     pub(super) diverted: bool,
-    /// Whether the receiver is to be asked in any case.
+    /// Says whether the receiver is to be asked in any case.
     pub(super) due: bool,
-    /// Whether it is to be asked what it has read.
+    /// Says whether it is to be asked what it has read.
     pub(super) marks: Marks,
-    /// Whether nothing has come from the upstream for a while.
+    /// Says whether nothing has come from the upstream for a while.
     pub(super) quiet: bool,
     /// How much has gone to the receiver so far.
     pub(super) position: u64,
@@ -206,7 +206,7 @@ impl Parking {
         }
     }
 
-    /// Whether the stream towards `receiver` is parked, and has begun.
+    /// Says whether the stream towards `receiver` is parked, and has begun.
     pub(super) fn has_parked(&self, receiver: Peer) -> bool {
         match receiver {
             Peer::Client => self.started && self.client.parked,
@@ -219,12 +219,12 @@ impl Parking {
         self.client.pings.first_awaited()
     }
 
-    /// Whether the client is still to answer a Ping of the application's.
+    /// Says whether the client is still to answer a Ping of the application's.
     pub(super) fn is_client_asked_by_application(&self) -> bool {
         self.client.asked_by_application
     }
 
-    /// Whether the upstream is known to answer own Pings, by and by.
+    /// Says whether the upstream is known to answer own Pings, by and by.
     pub(super) fn upstream_answers(&self) -> bool {
         self.upstream.answers
     }
@@ -304,7 +304,7 @@ impl Parking {
         self.of(receiver).pings.frame(&key, position)
     }
 
-    /// Whether a Pong from `sender` answers an own Ping that has been answered.
+    /// Says whether a Pong from `sender` answers an own Ping that has been answered.
     pub(super) fn is_answered(&mut self, sender: Peer, payload: &[u8]) -> bool {
         let key = self.key;
         self.of(sender).pings.is_answered(&key, payload)
@@ -320,7 +320,7 @@ impl Parking {
         Some(position)
     }
 
-    /// Whether the stream towards the client wants parking, or may want it, and the upstream can be asked
+    /// Says whether the stream towards the client wants parking, or may want it, and the upstream can be asked
     /// for it.
     pub(super) fn can_park_client(&self) -> bool {
         self.possible
@@ -330,7 +330,7 @@ impl Parking {
             && self.upstream.may_be_asked()
     }
 
-    /// Whether no stream is parked, and none will be before the application says something.
+    /// Says whether no stream is parked, and none will be before the application says something.
     pub(super) fn is_adrift(&self) -> bool {
         let silent = |reach: &Reach| !reach.parked && !reach.is_expected();
         silent(&self.client) && silent(&self.upstream)
@@ -361,7 +361,7 @@ impl Reach {
         self.parked
     }
 
-    /// Whether a frame can be put in; `at_boundary` says whether what has gone to the receiver ends
+    /// Says whether a frame can be put in; `at_boundary` says whether what has gone to the receiver ends
     /// with a whole one.
     pub(super) fn takes_frames(&self, at_boundary: bool) -> bool {
         self.parked && at_boundary
@@ -377,22 +377,22 @@ impl Reach {
         self.parked = parked;
     }
 
-    /// Whether an answer to an own Ping will come.
+    /// Says whether an answer to an own Ping will come.
     pub(super) fn is_expected(&self) -> bool {
         self.pings.is_expected() && !self.mute
     }
 
-    /// Whether a Pong from it may be the answer to an own Ping.
+    /// Says whether a Pong from it may be the answer to an own Ping.
     pub(super) fn may_answer(&self) -> bool {
         self.pings.may_be_answered()
     }
 
-    /// Whether an own Ping may go to it now.
+    /// Says whether an own Ping may go to it now.
     pub(super) fn may_be_asked(&self) -> bool {
         self.stands_pings && !self.asked_by_application && !self.mute && self.pings.has_room()
     }
 
-    /// Whether a Ping of the application's went to it and is unanswered.
+    /// Says whether a Ping of the application's went to it and is unanswered.
     pub(super) fn is_asked_by_application(&self) -> bool {
         self.asked_by_application
     }

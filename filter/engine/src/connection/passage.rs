@@ -38,12 +38,12 @@ impl Passage {
         Self { keep: len, ..Self::default() }
     }
 
-    /// Whether a chunk of `len` bytes goes on exactly as it came.
+    /// Says whether a chunk of `len` bytes goes on exactly as it came.
     pub fn is_whole(&self, len: usize) -> bool {
         self.before.is_empty() && self.keep == len && self.rest.is_empty()
     }
 
-    /// Whether nothing goes on.
+    /// Says whether nothing goes on.
     pub fn is_empty(&self) -> bool {
         self.before.is_empty() && self.keep == 0 && self.rest.is_empty()
     }

@@ -33,11 +33,11 @@ pub(super) struct Pings {
     receiver: Peer,
     /// The number of the next.
     next: u32,
-    /// How many of the last may still be answered.
+    /// The number of of the last may still be answered.
     unanswered: u8,
-    /// How many of the last are known; answers to older ones are not.
+    /// The number of of the last are known; answers to older ones are not.
     known: u8,
-    /// Whether an answer to the last is to be expected.
+    /// Says whether an answer to the last is to be expected.
     expected: bool,
     /// What had gone to the receiver before each; absent while that is nothing.
     positions: Option<Box<[u64; MAX_UNANSWERED as usize]>>,
@@ -50,7 +50,7 @@ impl Pings {
         Self { receiver, next: 0, unanswered: 0, known: 0, expected: false, positions: None, counted: 0 }
     }
 
-    /// Whether an answer is to be expected.
+    /// Says whether an answer is to be expected.
     pub(super) fn is_expected(&self) -> bool {
         self.expected
     }
@@ -67,12 +67,12 @@ impl Pings {
         self.positions.as_ref().map_or(Some(0), |positions| positions.get(place).copied())
     }
 
-    /// Whether a Pong may be the answer to one of them.
+    /// Says whether a Pong may be the answer to one of them.
     pub(super) fn may_be_answered(&self) -> bool {
         self.known > 0
     }
 
-    /// Whether there may be one more.
+    /// Says whether there may be one more.
     pub(super) fn has_room(&self) -> bool {
         self.unanswered < MAX_UNANSWERED
     }
@@ -122,7 +122,7 @@ impl Pings {
         self.positions.as_ref().map_or(Some(0), |positions| positions.get(place).copied())
     }
 
-    /// Whether the payload of a Pong answers one of the last Pings that counts as unanswered no more.
+    /// Says whether the payload of a Pong answers one of the last Pings that counts as unanswered no more.
     pub(super) fn is_answered(&self, key: &PingKey, payload: &[u8]) -> bool {
         (self.unanswered..self.known).any(|since| self.payload(key, self.number(since)) == payload)
     }
@@ -138,7 +138,7 @@ impl Pings {
         self.unanswered = 0;
     }
 
-    /// How many there were since this was last asked.
+    /// The number that there were since this was last asked.
     pub(super) fn take_count(&mut self) -> u64 {
         self.next.wrapping_sub(std::mem::replace(&mut self.counted, self.next)).into()
     }
@@ -168,7 +168,7 @@ impl Pings {
     }
 }
 
-/// Where the position of a Ping is kept. As the numbers wrap around at a multiple of the places, no
+/// The place where the position of a Ping is kept. As the numbers wrap around at a multiple of the places, no
 /// two of the last Pings share one.
 fn index(number: u32) -> usize {
     usize::try_from(number % u32::from(MAX_UNANSWERED)).unwrap_or(0)

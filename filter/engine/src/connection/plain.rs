@@ -15,7 +15,7 @@ use crate::websocket::{Chunk, Unreadable};
 const LONGEST: usize = 4096;
 
 impl Connection {
-    /// Whether all of a chunk from `peer` goes on as it came, with its stream, which was parked,
+    /// Says whether all of a chunk from `peer` goes on as it came, with its stream, which was parked,
     /// resumed and parked again, and nothing else is to be done for it. If so, it counts as passed.
     pub(crate) fn pass_plain(&mut self, peer: Peer, chunk: &mut impl Chunk) -> Result<bool, Unreadable> {
         let len = chunk.len();
@@ -39,7 +39,7 @@ impl Connection {
         Ok(passes)
     }
 
-    /// Whether nothing but the chunk itself can ask for more than that it passes.
+    /// Says whether nothing but the chunk itself can ask for more than that it passes.
     fn takes_plain(&self, peer: Peer) -> bool {
         let is_parked = self.parking.has_parked(peer.other());
         let is_settled =

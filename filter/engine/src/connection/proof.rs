@@ -16,7 +16,7 @@ use crate::websocket::{FrameHeader, OpCode};
 /// The proofs of one direction.
 #[derive(Debug)]
 pub(crate) struct Proof {
-    /// Whether text messages are to be UTF-8.
+    /// Says whether text messages are to be UTF-8.
     utf8: bool,
     /// How much a compressed message may inflate to, in bytes.
     max_message_bytes: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Proof {
     mask: Mask,
     /// Says whether text messages are captured.
     captures: bool,
-    /// Whether the open message is.
+    /// Says whether the open message is.
     keeps: bool,
     /// What of a message is kept, if anything is: few sessions ever do.
     kept: Option<Box<Kept>>,
@@ -75,7 +75,7 @@ pub(crate) enum Proved {
     Nothing,
 }
 
-/// Why a payload does not prove what it has to.
+/// The reason why a payload does not prove what it has to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unproved {
     /// By RFC 6455 or RFC 7692.
@@ -102,7 +102,7 @@ impl Proof {
         }
     }
 
-    /// Whether text messages that begin from now on are kept and withheld until they are whole.
+    /// Says whether text messages that begin from now on are kept and withheld until they are whole.
     pub(crate) fn capture(&mut self, captures: bool) {
         self.captures = captures;
     }
@@ -120,7 +120,7 @@ impl Proof {
         self.kept = Some(Box::new(Kept::Whole(text)));
     }
 
-    /// Whether the message that is open is kept only once it is whole.
+    /// Says whether the message that is open is kept only once it is whole.
     pub(crate) fn keeps_when_whole(&self) -> bool {
         self.keeps && matches!(self.message, Message::Plain(_))
     }

@@ -15,16 +15,16 @@ pub(super) const MAX_LEN: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct QueuedInput {
     pub(super) len: usize,
-    /// Where in them the next frame begins, as far as is known.
+    /// The place where in them the next frame begins, as far as is known.
     next: usize,
-    /// Whether they are to be judged now.
+    /// Says whether they are to be judged now.
     pub(super) due: bool,
-    /// Whether they are the client's next chunk, with nothing new to them.
+    /// Says whether they are the client's next chunk, with nothing new to them.
     pub(super) released: bool,
 }
 
 impl QueuedInput {
-    /// Whether there is a whole Close among them; they are what `chunk` has from `start` on.
+    /// Says whether there is a whole Close among them; they are what `chunk` has from `start` on.
     pub(super) fn closes(&mut self, chunk: &mut impl Chunk, start: usize) -> Result<bool, Unreadable> {
         let end = chunk.len();
         loop {

@@ -25,7 +25,7 @@ pub(crate) struct Rates {
 
 #[derive(Clone, Debug)]
 struct Limit {
-    /// Where it is in `rates` of the policy.
+    /// The place where it is in `rates` of the policy.
     index: usize,
     counted: Count,
     quota: Quota,
@@ -33,7 +33,7 @@ struct Limit {
     bucket: Place,
 }
 
-/// Where a bucket is.
+/// The place where a bucket is.
 #[derive(Clone, Debug)]
 enum Place {
     Own(Bucket),
@@ -94,7 +94,7 @@ impl Rates {
         });
     }
 
-    /// Whether no frame is ever charged.
+    /// Says whether no frame is ever charged.
     pub(crate) fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }

@@ -18,9 +18,9 @@ use super::upload::Upload;
 pub(super) struct Brought {
     /// How many bytes.
     pub(super) len: usize,
-    /// Whether no frame was under way at some point of it.
+    /// Says whether no frame was under way at some point of it.
     pub(super) begins_frame: bool,
-    /// Whether nothing was kept back at some point of it.
+    /// Says whether nothing was kept back at some point of it.
     pub(super) begins_message: bool,
     /// How long the payload of the last frame is whose header was whole in it.
     pub(super) payload_len: Option<u64>,
@@ -42,14 +42,14 @@ impl Connection {
         }
     }
 
-    /// Until when the service may hold up what the client says.
+    /// The time until which the service may hold up what the client says.
     fn held_up_until(&self) -> Option<Moment> {
         let answers = self.parking.upstream_answers();
         let upload = self.upload.as_ref()?;
         upload.held_up_until(answers, self.deadlines.idle_timeout())
     }
 
-    /// When the client's frame has to be whole, and its message of which something is kept back. What comes too late shows
+    /// The time when the client's frame has to be whole, and its message of which something is kept back. What comes too late shows
     /// that nobody holds the client up, unless so much comes at once that somebody must have.
     fn whole_by(&self, frame_ends_at: Option<Moment>, held_up_until: Option<Moment>) -> Option<Moment> {
         let message_ends_at = self.message_ends_at(Peer::Client);
@@ -60,14 +60,14 @@ impl Connection {
         Some(excused.map_or(ends_at, |until| ends_at.max(until)))
     }
 
-    /// When the service's message has to be whole of which something is kept back. A host does not read a service for whose
+    /// The time when the service's message has to be whole of which something is kept back. A host does not read a service for whose
     /// client it has much already.
     fn upstream_whole_by(&self) -> Option<Moment> {
         let ends_at = self.message_ends_at(Peer::Upstream)?;
         Some(self.reads_until().map_or(ends_at, |until| ends_at.max(until)))
     }
 
-    /// When a message of which something is kept back is to be whole, if nobody is to blame but its sender.
+    /// The time when a message of which something is kept back is to be whole, if nobody is to blame but its sender.
     fn message_ends_at(&self, sender: Peer) -> Option<Moment> {
         let direction = match sender {
             Peer::Client => &self.client,
@@ -76,12 +76,12 @@ impl Connection {
         self.holds.as_ref()?.ends_at(sender, direction.kept_back()?, self.deadlines.idle_timeout())
     }
 
-    /// Until when a client may be reading, if it answers then. One that nobody asks is silent all the same.
+    /// The time until which a client may be reading, if it answers then. One that nobody asks is silent all the same.
     fn reads_until(&self) -> Option<Moment> {
         self.backlog.is_much().then(|| self.read_by().after(self.deadlines.pong_timeout()))
     }
 
-    /// When the slowest reader has read what has gone to the client, up to the first Ping that is unanswered.
+    /// The time when the slowest reader has read what has gone to the client, up to the first Ping that is unanswered.
     pub(super) fn read_by(&self) -> Moment {
         let read_at = self.deadlines.read_at();
         let reached_by = self.first_awaited().and_then(|position| self.backlog.reached_by(position));
@@ -95,7 +95,7 @@ impl Connection {
         [self.parking.first_awaited_of_client(), by_application].into_iter().flatten().min()
     }
 
-    /// Where in a chunk of the upstream's the next own Ping is to follow, seen from a `position` before which so many bytes
+    /// The place where in a chunk of the upstream's the next own Ping is to follow, seen from a `position` before which so many bytes
     /// of it and ahead of it go on.
     pub(super) fn proof_at(&mut self, position: usize, passes: usize, now: Duration) -> Option<usize> {
         let client = self.parking.of(Peer::Client);

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 
-/// How many bytes the service has to have left unread, as far as is known, for a host to stop reading the
+/// The number of bytes the service has to have left unread, as far as is known, for a host to stop reading the
 /// client: the buffers of two sockets and a proxy between them hold more.
 const LEAST_HELD_UP: u64 = 64 * 1024;
 
-/// How many bytes a second a client has to send of a frame at least, and a service reads as long as no
+/// The number of bytes a second a client has to send of a frame at least, and a service reads as long as no
 /// answer of its own tells.
 const SLOWEST: u64 = 16 * 1024;
 
@@ -26,7 +26,7 @@ const PATIENCE: u32 = 10;
 /// a client has much to write first.
 const LULL: Duration = Duration::from_secs(2);
 
-/// How many bytes a client that was held up has ready at least, unless that is all of a frame: as many as a host reads at
+/// The number of bytes a client that was held up has ready at least, unless that is all of a frame: as many as a host reads at
 /// once. Who drips has fewer.
 const LUMP: u64 = 16 * 1024;
 
@@ -45,13 +45,13 @@ pub(super) struct Upload {
     read: u64,
     /// How many had gone when it was last asked.
     asked: u64,
-    /// When it was asked what it has not answered yet, or last came forward with an answer.
+    /// The time when it was asked what it has not answered yet, or last came forward with an answer.
     asked_at: Moment,
     /// How many had gone when the time was last known.
     timed: u64,
-    /// When the slowest service has read all of them.
+    /// The time when the slowest service has read all of them.
     read_at: Moment,
-    /// Whether a Ping is to follow the next of them.
+    /// Says whether a Ping is to follow the next of them.
     wants_mark: bool,
     /// Since when the frame has been under way that is not whole.
     begun_at: Option<Moment>,
@@ -114,12 +114,12 @@ impl Upload {
         self.wants_mark = unasked >= LEAST_HELD_UP && !self.awaits_answer() && is_rested;
     }
 
-    /// Whether an own Ping is to follow what goes next, so that its answer proves what was read.
+    /// Says whether an own Ping is to follow what goes next, so that its answer proves what was read.
     pub(super) fn wants_mark(&self) -> bool {
         self.wants_mark
     }
 
-    /// Whether so much may be unread that the client is held up by it.
+    /// Says whether so much may be unread that the client is held up by it.
     pub(super) fn is_much(&self) -> bool {
         self.sent.saturating_sub(self.read) >= LEAST_HELD_UP
     }
@@ -144,7 +144,7 @@ impl Upload {
         self.asked = self.asked.min(self.read);
     }
 
-    /// Until when the client's silence may be the service's fault; `answers` says whether that is known to
+    /// The time until which the client's silence may be the service's fault; `answers` says whether that is known to
     /// answer Pings.
     pub(super) fn held_up_until(&self, answers: bool, idle_timeout: Duration) -> Option<Moment> {
         self.is_much().then(|| match answers && self.awaits_answer() {
@@ -181,7 +181,7 @@ impl Upload {
         is_lump.then(|| std::mem::take(&mut lull.len)).filter(|len| !len.is_zero())
     }
 
-    /// Until when what may still come shows that the client was held up, if it is due by some time otherwise.
+    /// The time until which what may still come shows that the client was held up, if it is due by some time otherwise.
     pub(super) fn lump_until(&self) -> Option<Moment> {
         (!self.lull.len.is_zero()).then(|| self.lull.ended_at.after(LUMP_TIME))
     }
@@ -191,7 +191,7 @@ impl Upload {
         self.begun_at = self.begun_at.map(|at| at.after(time));
     }
 
-    /// When the frame that is under way has to be whole.
+    /// The time when the frame that is under way has to be whole.
     pub(super) fn frame_ends_at(&self, idle_timeout: Duration) -> Option<Moment> {
         let longest = idle_timeout.saturating_add(at_slowest(self.payload_len));
         self.begun_at.map(|at| at.after(longest))
@@ -205,7 +205,7 @@ impl Upload {
         }
     }
 
-    /// Whether it has been asked what it has read, and has not answered.
+    /// Says whether it has been asked what it has read, and has not answered.
     fn awaits_answer(&self) -> bool {
         self.asked > self.read
     }

@@ -25,18 +25,18 @@ pub(crate) struct Withheld {
 }
 
 impl Withheld {
-    /// How many of the bytes are no payload; meant to be asked where a payload begins, before it
+    /// The number of of the bytes are no payload; meant to be asked where a payload begins, before it
     /// counts.
     pub(crate) fn header_bytes(&self) -> u64 {
         (self.len() as u64).saturating_sub(self.payload_bytes)
     }
 
-    /// How many there are.
+    /// The number that there are.
     pub(crate) fn len(&self) -> usize {
         self.earlier.len() + self.staged.len()
     }
 
-    /// Whether there are none.
+    /// Says whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.earlier.is_empty() && self.staged.is_empty()
     }

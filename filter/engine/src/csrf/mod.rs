@@ -38,7 +38,7 @@ impl Guard {
         Self { rule: rule.clone(), key, carrier: [carrier] }
     }
 
-    /// Where the token of a handshake is.
+    /// The place where the token of a handshake is.
     pub(crate) fn carriers(&self) -> &[Carrier] {
         &self.carrier
     }

@@ -3,7 +3,7 @@
 //! The ids are the public vocabulary: metric label, log field, access-log value, problem type and
 //! the reason text of a Close frame.
 
-/// Why a handshake was refused or a session ended.
+/// The reason why a handshake was refused or a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the variant is its id, and the table below says what it means")]
 pub enum Reason {

@@ -18,7 +18,7 @@ pub(super) struct Credentials {
     pub(super) csrf: Vec<Vec<u8>>,
     /// What takes them out of the request, whatever becomes of it; at most one edit per header.
     pub(super) removals: Vec<HeaderEdit>,
-    /// Where the client offers no subprotocol but credentials: the one to choose.
+    /// The place where the client offers no subprotocol but credentials: the one to choose.
     pub(super) echo: Option<Vec<u8>>,
 }
 

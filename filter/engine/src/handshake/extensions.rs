@@ -160,7 +160,7 @@ impl Parameters {
         fresh.then_some(self)
     }
 
-    /// Whether this, of a response, accepts `offer` (RFC 7692 §7.1.1, §7.1.2).
+    /// Says whether this, of a response, accepts `offer` (RFC 7692 §7.1.1, §7.1.2).
     fn answers(&self, offer: &Self) -> bool {
         let server_takeover = self.server_no_context_takeover || !offer.server_no_context_takeover;
         let server_window = match (self.server_max_window_bits, offer.server_max_window_bits) {
@@ -207,7 +207,7 @@ fn window_bits(value: &[u8]) -> Option<u8> {
 /// What a request or a response lists.
 #[derive(Default)]
 struct List<'a> {
-    /// How many extensions there are, of all kinds.
+    /// The number of extensions there are, of all kinds.
     len: usize,
     /// Each permessage-deflate whose parameters may be what they are, and how it is written,
     /// without the blanks around it.

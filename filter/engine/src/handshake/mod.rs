@@ -59,9 +59,9 @@ pub(crate) struct Handshake {
     has_begun: bool,
     waiting: Waiting,
     buckets: Buckets,
-    /// Whether there is no memory for what it, or its connection from the start, would hold.
+    /// Says whether there is no memory for what it, or its connection from the start, would hold.
     may_not_hold: bool,
-    /// Whether each message of the connection has to be understood without the ones before it.
+    /// Says whether each message of the connection has to be understood without the ones before it.
     messages_alone: bool,
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct Admission {
     pub(crate) terms: Terms,
 }
 
-/// Why a handshake is refused.
+/// The reason why a handshake is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) violation: Violation,
@@ -139,7 +139,7 @@ impl Handshake {
         }
     }
 
-    /// Until when it waits, if it does.
+    /// The time until which it waits, if it does.
     pub(crate) fn waits_until(&self) -> Option<Duration> {
         self.waiting.until()
     }
@@ -162,7 +162,7 @@ impl Handshake {
         (head + self.credentials.held()) as u64
     }
 
-    /// Whether its connection will hold what peers send from the start.
+    /// Says whether its connection will hold what peers send from the start.
     fn would_hold(&self) -> bool {
         let inspects = self.ruleset.policy.compression == Compression::Inspect;
         self.awaits_first_message() || (inspects && !self.extensions.left.is_empty())
@@ -239,7 +239,7 @@ impl Handshake {
         }
     }
 
-    /// Whether messages of the client may be missing for the upstream, so that those after them lack
+    /// Says whether messages of the client may be missing for the upstream, so that those after them lack
     /// a part of their history.
     fn takes_messages_out(&self) -> bool {
         let policy = &self.ruleset.policy;
@@ -249,7 +249,7 @@ impl Handshake {
             || self.messages_alone
     }
 
-    /// Whether the token is to come in the first message.
+    /// Says whether the token is to come in the first message.
     fn awaits_first_message(&self) -> bool {
         let auth = self.ruleset.policy.auth.as_ref();
         matches!(self.credentials.tokens, Tokens::Missing)

@@ -23,7 +23,7 @@ pub(crate) struct Expected {
     pub(crate) echo: Option<Vec<u8>>,
     /// The offers of permessage-deflate that went up.
     pub(crate) extensions: Vec<Parameters>,
-    /// Whether each message of the client has to be understood without the ones before it.
+    /// Says whether each message of the client has to be understood without the ones before it.
     pub(crate) client_messages_alone: bool,
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Whether to wait; the refusal if there is nothing to wait for any more.
+    /// Says whether to wait; the refusal if there is nothing to wait for any more.
     pub(super) fn judge(&mut self, stop: Stop, now: Duration) -> Result<(), Refusal> {
         self.until = None;
         match stop {
@@ -55,7 +55,7 @@ impl Waiting {
         }
     }
 
-    /// Until when it waits.
+    /// The time until which it waits.
     pub(super) fn until(&self) -> Option<Duration> {
         self.until
     }

@@ -52,7 +52,7 @@ pub(crate) fn set(headers: Headers<'_>) -> impl Iterator<Item = SetCookie<'_>> {
 }
 
 impl SetCookie<'_> {
-    /// Whether a browser that reads this at `now` has no such cookie afterwards. Max-Age goes
+    /// Says whether a browser that reads this at `now` has no such cookie afterwards. Max-Age goes
     /// before Expires, and what cannot be read is not there (RFC 6265 §5.2, §5.3).
     pub(crate) fn deletes(&self, now: Duration) -> bool {
         let (mut max_age, mut expires) = (None, None);
@@ -71,7 +71,7 @@ impl SetCookie<'_> {
     }
 }
 
-/// Whether the number of seconds in `value` is more than zero; `None` for what is no number.
+/// Says whether the number of seconds in `value` is more than zero; `None` for what is no number.
 fn is_positive(value: &[u8]) -> Option<bool> {
     let (is_negative, digits) = match value.strip_prefix(b"-") {
         Some(digits) => (true, digits),

@@ -12,7 +12,7 @@ pub type Field = (String, Vec<u8>);
 #[derive(Clone, Copy)]
 pub struct Headers<'a>(&'a [Field]);
 
-/// How often a field occurs that may occur once.
+/// The number of times that a field occurs that may occur once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Single<'a> {
     /// Not at all.
@@ -66,7 +66,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// Whether a field called `name` occurs.
+    /// Says whether a field called `name` occurs.
     pub fn has(self, name: &str) -> bool {
         self.all(name).next().is_some()
     }
@@ -95,7 +95,7 @@ impl<'a> Headers<'a> {
         fields
     }
 
-    /// Whether that list has the member `token`, in any case.
+    /// Says whether that list has the member `token`, in any case.
     pub fn list_has(self, name: &str, token: &[u8]) -> bool {
         self.list(name).any(|item| item.eq_ignore_ascii_case(token))
     }
@@ -128,7 +128,7 @@ impl HeaderEdit {
     }
 }
 
-/// Whether `bytes` is a token (RFC 9110 §5.6.2), and so may be a subprotocol name.
+/// Says whether `bytes` is a token (RFC 9110 §5.6.2), and so may be a subprotocol name.
 pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }

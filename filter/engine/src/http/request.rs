@@ -21,9 +21,9 @@ pub struct RequestHead {
 /// What Envoy knows of the downstream connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionFacts {
-    /// Whether it is TLS.
+    /// Says whether it is TLS.
     pub tls: bool,
-    /// Whether the client showed a certificate that Envoy verified.
+    /// Says whether the client showed a certificate that Envoy verified.
     pub mutual_tls: bool,
     /// The version of HTTP.
     pub protocol: Protocol,
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Entropy {
     }
 }
 
-/// Whether a request with these fields asks for an upgrade of any kind. Of one that does not, the
+/// Says whether a request with these fields asks for an upgrade of any kind. Of one that does not, the
 /// facts of the connection are never asked.
 pub fn is_upgrade(fields: &[Field]) -> bool {
     Kind::of(Headers::new(fields)) != Kind::Plain
@@ -103,7 +103,7 @@ impl RequestHead {
         }
     }
 
-    /// Whether the request names a host, which an upgrade must.
+    /// Says whether the request names a host, which an upgrade must.
     pub(crate) fn has_host(&self) -> bool {
         matches!(self.host(), Ok(Some(_)))
     }

@@ -18,12 +18,12 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// How many bytes there are.
+    /// The number of bytes there are.
     pub fn len(&self) -> usize {
         self.full() + self.blocks.last().map_or(0, Vec::len)
     }
 
-    /// Whether there are none.
+    /// Says whether there are none.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }

@@ -45,7 +45,7 @@ struct Holding {
     waiting: u64,
     /// In bytes.
     resting: u64,
-    /// When what waits began to.
+    /// The time when what waits began to.
     began: Moment,
     /// When bytes of the session last moved.
     moved: Moment,
@@ -81,7 +81,7 @@ impl Holdings {
         self.waiting.total.saturating_add(self.resting.total)
     }
 
-    /// Whether more is held than there may be.
+    /// Says whether more is held than there may be.
     pub fn is_exceeded(&self) -> bool {
         self.held() > self.budget
     }
@@ -139,12 +139,12 @@ impl Holdings {
         if self.waiting.total > self.budget / 2 { waits.or(rests) } else { rests.or(waits) }
     }
 
-    /// Whether as much rests as may: from here on no more is to be agreed on.
+    /// Says whether as much rests as may: from here on no more is to be agreed on.
     pub fn rests_enough(&self) -> bool {
         self.resting.total >= self.budget / 2
     }
 
-    /// Whether nobody may begin to hold: what is left of the budget is for those who do, and nobody stands still whose part
+    /// Says whether nobody may begin to hold: what is left of the budget is for those who do, and nobody stands still whose part
     /// could be had.
     pub fn is_full(&self, now: Duration) -> bool {
         let is_scarce = self.held() > self.budget.saturating_sub(self.budget / 16);

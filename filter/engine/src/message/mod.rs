@@ -20,7 +20,7 @@ pub(crate) struct Message<'m> {
     pub(crate) text: &'m [u8],
 }
 
-/// Whether the client that sent a message is authenticated.
+/// Says whether the client that sent a message is authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// The client is, or need not be.
@@ -52,7 +52,7 @@ pub(crate) enum Verdict {
     Passes,
     /// It renews the right to the connection, and goes no further. Whether the client is told so.
     Renews {
-        /// Whether the client is told.
+        /// Says whether the client is told.
         reply: bool,
     },
     /// It ends the connection.

@@ -34,7 +34,7 @@ impl LogBudget {
         self.quota = Self::new(lines_per_second).quota;
     }
 
-    /// Whether a line about a request or connection under `policy` may be written at `now`, the time since the
+    /// Says whether a line about a request or connection under `policy` may be written at `now`, the time since the
     /// Unix epoch. If not, it is counted.
     pub fn admits(&mut self, policy: &str, now: Duration) -> bool {
         if self.bucket.take(self.quota, 1, now) == Charged::Taken {

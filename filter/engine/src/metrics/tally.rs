@@ -87,7 +87,7 @@ impl Counts {
 }
 
 impl Tally {
-    /// Whether nothing was counted.
+    /// Says whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -93,13 +93,13 @@ impl Bucket {
         Charged::Taken
     }
 
-    /// Whether nothing is lost by forgetting the bucket.
+    /// Says whether nothing is lost by forgetting the bucket.
     pub(crate) fn is_full(&self, now: Duration) -> bool {
         (self.full_at, self.fraction) <= (nanoseconds(now), 0)
     }
 }
 
-/// How often `by` goes into a number, at most [`u64::MAX`] times, and what is left of it.
+/// The number of times that `by` goes into a number, at most [`u64::MAX`] times, and what is left of it.
 fn divide(number: u128, by: u64) -> (u64, u64) {
     // Most numbers are short, and there is no instruction to divide longer ones.
     if let Ok(number) = u64::try_from(number) {

@@ -17,10 +17,10 @@ use std::time::Duration;
 pub(crate) use record::LeaseRecord;
 pub(crate) use watch::Watch;
 
-/// How many slots there are, and so how many VMs at once that have a lease.
+/// The number of slots there are, and so how many VMs at once that have a lease.
 pub(crate) const SLOTS: u32 = 1024;
 
-/// How often a lease is renewed, and the others are looked at. A little less than a second, so that of ticks that come
+/// The number of times that a lease is renewed, and the others are looked at. A little less than a second, so that of ticks that come
 /// every quarter of one each fourth is not missed.
 const INTERVAL: Duration = Duration::from_millis(900);
 
@@ -32,14 +32,14 @@ pub(crate) type Parts = BTreeMap<String, u64>;
 pub(crate) struct Lease {
     /// What no other VM is called.
     id: u64,
-    /// How often it was renewed.
+    /// The number of times that it was renewed.
     serial: u64,
     /// The slot its record is in or may be put in.
     slot: u32,
     is_held: bool,
     /// What its record says.
     recorded: Parts,
-    /// When it was last renewed.
+    /// The time when it was last renewed.
     renewed: Option<Duration>,
 }
 
@@ -65,12 +65,12 @@ impl Lease {
         self.slot
     }
 
-    /// Whether its record is in a slot, as far as it knows.
+    /// Says whether its record is in a slot, as far as it knows.
     pub(crate) fn is_held(&self) -> bool {
         self.is_held
     }
 
-    /// Whether it is time to renew the lease, which counts as done with this. A clock that is set makes it so once.
+    /// Says whether it is time to renew the lease, which counts as done with this. A clock that is set makes it so once.
     pub(crate) fn is_due(&mut self, now: Duration) -> bool {
         let passed = self.renewed.and_then(|renewed| now.checked_sub(renewed));
         let is_due = passed.is_none_or(|passed| passed >= INTERVAL);

@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// How many slots the host keeps for each table.
+/// The number of slots the host keeps for each table.
 pub const SLOTS: u32 = 1 << 16;
 
-/// How many entries a slot has room for.
+/// The number of entries a slot has room for.
 pub const WAYS: usize = 48;
 
 /// By how much the times at which workers ask a table may be out of order: each has read the clock
@@ -125,7 +125,7 @@ impl<const N: usize> Slot<N> {
         self.found
     }
 
-    /// Whether there is a place for the entry.
+    /// Says whether there is a place for the entry.
     pub(crate) fn has_room(&self) -> bool {
         self.others.len() < WAYS * Self::ENTRY_LEN
     }

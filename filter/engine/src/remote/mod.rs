@@ -48,9 +48,9 @@ pub struct Source {
     content: RefCell<Content>,
     /// The providers whose keys it has.
     providers: RefCell<BTreeSet<String>>,
-    /// Whether it is asked for out of turn.
+    /// Says whether it is asked for out of turn.
     wanted: Cell<bool>,
-    /// Whether waiting for it may have become pointless, or come to an end.
+    /// Says whether waiting for it may have become pointless, or come to an end.
     stirred: Cell<bool>,
 }
 
@@ -91,7 +91,7 @@ impl DocumentFault {
     }
 }
 
-/// Why a fetch has failed. It never shows what was fetched.
+/// The reason why a fetch has failed. It never shows what was fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// Envoy made no call.
@@ -226,7 +226,7 @@ impl Source {
     /// Judges what came of a fetch.
     ///
     /// # Errors
-    /// Why it is not good; what is at hand serves on.
+    /// The reason why it is not good; what is at hand serves on.
     pub fn judge(&self, answer: &Answer<'_>) -> Result<Outcome, FetchError> {
         if answer.status != b"200" {
             let status = std::str::from_utf8(answer.status).ok().and_then(|status| status.parse().ok());
@@ -271,7 +271,7 @@ impl Source {
         })
     }
 
-    /// Whether who waits for it should be told to look again; once.
+    /// Says whether who waits for it should be told to look again; once.
     pub fn take_stir(&self) -> bool {
         self.stirred.take()
     }
@@ -310,7 +310,7 @@ impl Source {
         (due || record.is_leased(now)).then_some(self.spec.timeout)
     }
 
-    /// When the next fetch is due; `None` for at once.
+    /// The time when the next fetch is due; `None` for at once.
     fn due_at(&self, now: Duration) -> Option<Duration> {
         let record = self.record.get();
         let tried_at = record.tried_at(now)?;

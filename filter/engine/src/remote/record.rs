@@ -13,9 +13,9 @@ pub(super) struct Record {
     pub(super) number: u64,
     /// What tells that document from others.
     pub(super) digest: u128,
-    /// When it was last confirmed.
+    /// The time when it was last confirmed.
     good_at: u64,
-    /// When a fetch last began.
+    /// The time when a fetch last began.
     tried_at: u64,
     /// How many fetches have failed since the last good one.
     pub(super) failures: u32,
@@ -67,23 +67,23 @@ impl Record {
         bytes
     }
 
-    /// When the last good document was confirmed, if there was one.
+    /// The time when the last good document was confirmed, if there was one.
     pub(super) fn good_at(&self) -> Option<Duration> {
         (self.number > 0).then(|| Duration::from_millis(self.good_at))
     }
 
-    /// When a fetch last began, if one ever did. One in the future was so by another clock.
+    /// The time when a fetch last began, if one ever did. One in the future was so by another clock.
     pub(super) fn tried_at(&self, now: Duration) -> Option<Duration> {
         let at = Duration::from_millis(self.tried_at);
         (self.tried_at > 0 && at <= now.saturating_add(SKEW)).then_some(at)
     }
 
-    /// Whether a fetch is under way at `now`.
+    /// Says whether a fetch is under way at `now`.
     pub(super) fn is_leased(&self, now: Duration) -> bool {
         self.holder != 0 && self.tried_at(now).is_some() && now < Duration::from_millis(self.until)
     }
 
-    /// Whether the fetch that is under way is that of `holder`.
+    /// Says whether the fetch that is under way is that of `holder`.
     pub(super) fn is_leased_to(&self, holder: u64, now: Duration) -> bool {
         self.holder == holder && self.is_leased(now)
     }

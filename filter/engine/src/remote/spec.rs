@@ -94,7 +94,7 @@ impl Spec {
         }
     }
 
-    /// Where the document is, without what its query says, which may be a secret.
+    /// The place where the document is, without what its query says, which may be a secret.
     pub fn shown_uri(&self) -> String {
         let Self { scheme, authority, path, .. } = self;
         match path.split_once('?') {

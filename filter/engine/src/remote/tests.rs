@@ -194,7 +194,7 @@ fn it_is_fetched_again_after_its_interval_and_an_unchanged_document_is_not_read_
     assert_eq!(all[1].serves(START + s(603)), Some(2));
 }
 
-/// When a server that always fails is asked, in seconds after the first time.
+/// The time when a server that always fails is asked, in seconds after the first time.
 fn retries(worker: &Worker, shared: &mut Shared, from: Duration, seconds: u64) -> Vec<u64> {
     let mut times = Vec::new();
     for tenth in 0..seconds * 10 {

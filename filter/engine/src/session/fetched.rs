@@ -11,7 +11,7 @@ use crate::rate::Shared;
 use crate::remote::Source;
 
 impl Session {
-    /// Whether the request is held, or a token waits, until something has been fetched.
+    /// Says whether the request is held, or a token waits, until something has been fetched.
     pub fn is_waiting(&self) -> bool {
         match &self.phase {
             Phase::Handshake(handshake) => handshake.waits_until().is_some(),
@@ -20,7 +20,7 @@ impl Session {
         }
     }
 
-    /// Whether what `source` says may end it.
+    /// Says whether what `source` says may end it.
     pub fn is_revocable_by(&self, source: &Rc<Source>) -> bool {
         self.opened && self.ruleset.revocation.as_ref().is_some_and(|own| Rc::ptr_eq(own, source))
     }

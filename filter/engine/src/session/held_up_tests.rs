@@ -47,7 +47,7 @@ fn flood(trial: &mut Trial, bytes: usize, size: usize, piece: usize, now: Durati
     asked
 }
 
-/// When the connection is over if nothing comes of the client from `now` on, and what the upstream was asked
+/// The time when the connection is over if nothing comes of the client from `now` on, and what the upstream was asked
 /// meanwhile. The service answers as long as it `reads`.
 pub(super) fn silence(
     trial: &mut Trial,

@@ -28,14 +28,14 @@ struct Reader {
     trial: Trial,
     now: Duration,
     unread: VecDeque<u8>,
-    /// How many bytes it reads a second.
+    /// The number of bytes it reads a second.
     speed: usize,
     answers: bool,
-    /// Whether its service answers Pings.
+    /// Says whether its service answers Pings.
     service_answers: bool,
     /// What it has read of a frame that is not whole.
     partial: Vec<u8>,
-    /// How often it was asked.
+    /// The number of times that it was asked.
     asked: usize,
 }
 

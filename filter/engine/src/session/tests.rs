@@ -67,7 +67,7 @@ impl Trial {
         passage.bytes(chunk)
     }
 
-    /// Whether a chunk leaves its stream parked.
+    /// Says whether a chunk leaves its stream parked.
     pub(super) fn parks(&mut self, peer: Peer, chunk: &[u8]) -> bool {
         self.session.judge(peer, &mut &chunk[..], &mut self.tables, START).unwrap().park
     }
@@ -93,7 +93,7 @@ pub(super) fn agreement() -> Vec<Field> {
     .collect()
 }
 
-/// Whether an open connection was told to be ended for this.
+/// Says whether an open connection was told to be ended for this.
 fn is_closed_for(output: &Output, reason: Reason) -> bool {
     matches!(output, Output::Tell(Event::Closed { violation, instance })
         if violation.reason == reason && instance == "09090909-0909-4909-8909-090909090909")

@@ -9,7 +9,7 @@ use crate::http::headers::{Field, HeaderEdit, Headers};
 use crate::peer::Peer;
 
 impl Session {
-    /// Whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not, they
+    /// Says whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not, they
     /// are to be held, and are the next input. A WebSocket has none (RFC 8441 §5).
     pub fn passes_trailers(&self, sender: Peer) -> bool {
         match self.phase {

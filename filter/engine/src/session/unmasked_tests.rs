@@ -22,7 +22,7 @@ fn asked(trial: &mut Trial, now: Duration) -> Vec<u8> {
     sent[0].1[2..].to_vec()
 }
 
-/// Why the connection ended, and what the log says of it.
+/// The reason why the connection ended, and what the log says of it.
 fn end(trial: &Trial) -> Option<(Reason, String)> {
     trial.outputs.iter().find_map(|output| match output {
         Output::Tell(Event::Closed { violation, .. }) => {

@@ -7,10 +7,10 @@ use std::ops::Range;
 
 /// Bytes that one peer sent, in one piece.
 pub trait Chunk {
-    /// How many bytes there are.
+    /// The number of bytes there are.
     fn len(&self) -> usize;
 
-    /// Whether there are none.
+    /// Says whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -43,13 +43,13 @@ impl CloseBody {
     }
 }
 
-/// Whether a Close may carry this code: those that RFC 6455 §7.4.1 and IANA's registry give a
+/// Says whether a Close may carry this code: those that RFC 6455 §7.4.1 and IANA's registry give a
 /// meaning on the wire, and the ranges of §7.4.2 for libraries and applications.
 fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// Whether a code that may be sent begins with this byte.
+/// Says whether a code that may be sent begins with this byte.
 fn may_begin_a_code(high: u8) -> bool {
     matches!(high, 0x03 | 0x0b..=0x13)
 }

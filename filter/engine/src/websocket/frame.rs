@@ -29,12 +29,12 @@ impl OpCode {
         Self(first & 0x0f)
     }
 
-    /// Whether this is a control frame (§5.5), reserved opcodes included.
+    /// Says whether this is a control frame (§5.5), reserved opcodes included.
     pub fn is_control(self) -> bool {
         self.0 & 0x8 != 0
     }
 
-    /// Whether RFC 6455 reserves the opcode.
+    /// Says whether RFC 6455 reserves the opcode.
     pub fn is_reserved(self) -> bool {
         matches!(self.0, 0x3..=0x7 | 0xb..=0xf)
     }
@@ -43,7 +43,7 @@ impl OpCode {
 /// A whole header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// Whether this frame ends its message.
+    /// Says whether this frame ends its message.
     pub fin: bool,
     /// RSV1, RSV2 and RSV3 as the bits 0x40, 0x20 and 0x10.
     pub rsv: u8,
@@ -67,7 +67,7 @@ pub enum MalformedHeader {
 }
 
 impl FrameHeader {
-    /// Whether RSV1 is set, which starts a compressed message where permessage-deflate was agreed
+    /// Says whether RSV1 is set, which starts a compressed message where permessage-deflate was agreed
     /// on (RFC 7692 §6).
     pub fn is_compressed(&self) -> bool {
         self.rsv & 0x40 != 0

@@ -23,9 +23,9 @@ pub(crate) use skim::Run;
 /// What a reader lets through.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameLimits {
-    /// Whether permessage-deflate was agreed on, so that RSV1 has a meaning (RFC 7692 §6).
+    /// Says whether permessage-deflate was agreed on, so that RSV1 has a meaning (RFC 7692 §6).
     pub(crate) compressible: bool,
-    /// Whether the size of a compressed message is that of what it inflates to.
+    /// Says whether the size of a compressed message is that of what it inflates to.
     pub(crate) inflated: bool,
     pub(crate) text: bool,
     pub(crate) binary: bool,
@@ -78,7 +78,7 @@ pub(crate) enum Step {
 pub(crate) struct Frame {
     pub(crate) header: FrameHeader,
     pub(crate) starts_message: bool,
-    /// Where it is in the chunk, but for what [`FrameReader::release_held`] gives.
+    /// The place where it is in the chunk, but for what [`FrameReader::release_held`] gives.
     pub(crate) range: Range<usize>,
 }
 
@@ -87,23 +87,23 @@ impl FrameReader {
         Self { sender, limits, held: Held::default(), payload_left: 0, message: None, closed: false }
     }
 
-    /// Whether the reader stands between two frames, or in a header that was held back: whether a
+    /// Says whether the reader stands between two frames, or in a header that was held back: whether a
     /// frame of Postern's own may follow what went on.
     pub(crate) fn at_boundary(&self) -> bool {
         self.payload_left == 0
     }
 
-    /// Whether no byte of a frame has come that is not whole.
+    /// Says whether no byte of a frame has come that is not whole.
     pub(crate) fn is_between_frames(&self) -> bool {
         self.payload_left == 0 && self.held.is_empty()
     }
 
-    /// Whether a Close has passed, payload and all.
+    /// Says whether a Close has passed, payload and all.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed && self.payload_left == 0
     }
 
-    /// How many bytes it holds of the start of a header.
+    /// The number of bytes it holds of the start of a header.
     pub(crate) fn held(&self) -> usize {
         self.held.as_slice().len()
     }
@@ -113,7 +113,7 @@ impl FrameReader {
         self.payload_left
     }
 
-    /// Whether the next `len` bytes are all payload of a judged frame, and do not end it.
+    /// Says whether the next `len` bytes are all payload of a judged frame, and do not end it.
     pub(crate) fn within_payload(&self, len: usize) -> bool {
         self.payload_left > len as u64
     }
@@ -273,7 +273,7 @@ impl FrameReader {
 }
 
 impl Frame {
-    /// Whether it is a client's without a mask: no frame, unless it answers a Ping of Postern's own.
+    /// Says whether it is a client's without a mask: no frame, unless it answers a Ping of Postern's own.
     pub(crate) fn lacks_mask(&self, sender: Peer) -> bool {
         sender == Peer::Client && self.header.mask.is_none()
     }

@@ -33,7 +33,7 @@ use crate::decision::cause::FrameFault;
 pub struct Context {
     /// The base-two logarithm of the window, 8 to 15 (§7.1.2).
     pub window_bits: u8,
-    /// Whether a message may refer to earlier ones (§7.1.1).
+    /// Says whether a message may refer to earlier ones (§7.1.1).
     pub takeover: bool,
 }
 
@@ -49,9 +49,9 @@ pub struct Inflater {
 struct History {
     /// Empty until there is a message, then of the window's size.
     ring: Vec<u8>,
-    /// Where the next byte goes; before the end of the ring.
+    /// The place where the next byte goes; before the end of the ring.
     position: usize,
-    /// Whether all of the ring is history, not only what is before `position`.
+    /// Says whether all of the ring is history, not only what is before `position`.
     full: bool,
 }
 
@@ -61,13 +61,13 @@ struct Message {
     blocks: u64,
     /// Blocks with a code, for which tables are made: all but stored ones.
     coded: u64,
-    /// Whether the next input begins a block.
+    /// Says whether the next input begins a block.
     starts_block: bool,
     consumed: u64,
     produced: u64,
 }
 
-/// Where the decompressor stands once it has read its input.
+/// The place where the decompressor stands once it has read its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// QueuedInput a block.
@@ -79,12 +79,12 @@ enum Place {
 /// The octets that the sender took off (§7.2.1): the lengths of an empty stored block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// How many blocks a message may have however little it puts out, and for how many bytes it may
+/// The number of blocks a message may have however little it puts out, and for how many bytes it may
 /// have one more. The smallest blocks of zlib hold 128 symbols.
 const BLOCKS: u64 = 1024;
 const BYTES_PER_BLOCK: u64 = 64;
 
-/// How many blocks a message may have that inflates to `len` bytes.
+/// The number of blocks a message may have that inflates to `len` bytes.
 /// How many blocks with a code a message may have however short it is, as one that is written in a few fragments has, and
 /// for how many bytes of input and output together it may have one more. Tables take some 4 µs. The smallest blocks of zlib
 /// hold 127 symbols, each of which puts out a byte at least, and take more than a byte themselves.

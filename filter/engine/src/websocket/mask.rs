@@ -17,7 +17,7 @@ impl Mask {
         self
     }
 
-    /// Whether the payload reads as it stands.
+    /// Says whether the payload reads as it stands.
     pub(crate) fn is_none(self) -> bool {
         self.0 == [0; 4]
     }

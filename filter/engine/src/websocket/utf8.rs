@@ -22,7 +22,7 @@ pub(crate) struct Utf8 {
 const BLOCK: usize = 1024;
 
 impl Utf8 {
-    /// Whether the text may end here.
+    /// Says whether the text may end here.
     pub(crate) fn is_complete(&self) -> bool {
         self.tail_len == 0
     }

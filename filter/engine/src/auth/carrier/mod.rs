@@ -33,7 +33,7 @@ pub struct Extraction<'c> {
     pub edits: Vec<HeaderEdit>,
 }
 
-/// How many tokens a request has.
+/// The number of tokens a request has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence<'c> {
     /// `token_ambiguous`: two or more, also when they are equal or in one carrier. Judging one

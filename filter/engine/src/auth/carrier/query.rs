@@ -11,7 +11,7 @@ use crate::http::headers::{HeaderEdit, Headers, Single};
 
 const PATH: &str = ":path";
 
-/// Where Envoy keeps the path of a request that it rewrites: one in front may have.
+/// The place where Envoy keeps the path of a request that it rewrites: one in front may have.
 const KEPT_PATH: &str = "x-envoy-original-path";
 
 /// Takes the parameters of every [`Carrier::Query`]. A request has one path (RFC 9113 §8.3.1). What

@@ -84,7 +84,7 @@ impl From<TokenError> for Violation {
     }
 }
 
-/// Why a claim has no form as a header value that every service reads as that claim.
+/// The reason why a claim has no form as a header value that every service reads as that claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// It begins or ends with a blank, which is no part of a field's value (RFC 9110 §5.5).

@@ -46,7 +46,7 @@ pub(super) struct Turn<'t> {
     pub(super) forwarded: Vec<HeaderEdit>,
 }
 
-/// How many of the steps are taken once, whatever the handshake waits for.
+/// The number of of the steps are taken once, whatever the handshake waits for.
 pub(super) const ONCE: usize = 7;
 
 /// Every step, in order.

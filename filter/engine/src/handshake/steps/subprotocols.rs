@@ -36,11 +36,11 @@ const TUNNELS: [&str; 13] = [
 /// The beginning of such a name that ends in a version.
 const TUNNEL_PREFIX: &[u8] = b"chisel-";
 
-/// How many subprotocols a client may offer. Each that goes up is remembered until the upstream answers, and costs many
+/// The number of subprotocols a client may offer. Each that goes up is remembered until the upstream answers, and costs many
 /// times the two bytes that it may have in the request.
 const MOST: usize = 64;
 
-/// Whether each offer is a token, and made once (RFC 6455 §4.1, item 10). Some programs name theirs by tokens with slashes
+/// Says whether each offer is a token, and made once (RFC 6455 §4.1, item 10). Some programs name theirs by tokens with slashes
 /// between them (Kubernetes: `SPDY/3.1+portforward.k8s.io`).
 fn are_well_formed(offers: &[&[u8]]) -> bool {
     let distinct: BTreeSet<_> = offers.iter().collect();

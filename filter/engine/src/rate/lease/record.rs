@@ -3,7 +3,7 @@
 
 use super::Parts;
 
-/// How many bytes a record may have.
+/// The number of bytes a record may have.
 const MOST: usize = 64 * 1024;
 
 /// What a slot says.

@@ -2,7 +2,7 @@
 
 use super::{LeaseRecord, Parts, SLOTS};
 
-/// How often a record is found as it was before its holder counts as dead. It is looked at as often as it is renewed,
+/// The number of times that a record is found as it was before its holder counts as dead. It is looked at as often as it is renewed,
 /// and so found changed each time but for one that was late.
 const UNCHANGED: u32 = 3;
 

@@ -23,7 +23,7 @@ impl Host {
         answer
     }
 
-    /// How many bytes all slots have together.
+    /// The number of bytes all slots have together.
     pub(crate) fn len(&self) -> usize {
         self.slots.values().map(|(bytes, _)| bytes.len()).sum()
     }

@@ -27,7 +27,7 @@ struct Terms {
     policy: Value,
     bearer: Option<Vec<u8>>,
     deflate: bool,
-    /// Whether the streams towards upstream and client are parked at their start.
+    /// Says whether the streams towards upstream and client are parked at their start.
     parks: (bool, bool),
 }
 

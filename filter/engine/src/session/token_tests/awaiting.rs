@@ -15,7 +15,7 @@ use crate::testing::compile;
 mod first_message;
 mod refresh;
 
-/// When the connection opens: the last fetch is long enough ago for another.
+/// The time when the connection opens: the last fetch is long enough ago for another.
 const OPENED: Duration = START;
 const FETCHED: Duration = Duration::from_secs(1_800_000_000 - 60);
 
@@ -106,7 +106,7 @@ struct Host {
     charges: usize,
     /// What the host holds of the client's.
     held: Vec<u8>,
-    /// Whether it has paused the stream of that: then only what is resumed goes on.
+    /// Says whether it has paused the stream of that: then only what is resumed goes on.
     paused: bool,
 }
 

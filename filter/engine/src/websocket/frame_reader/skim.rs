@@ -12,9 +12,9 @@ use crate::websocket::{FrameHeader, MAX_HEADER_LEN};
 /// Frames that follow each other and may pass as they are, payload and all. Each is a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// Where the last of them ends in the chunk.
+    /// The place where the last of them ends in the chunk.
     pub(crate) end: usize,
-    /// How many there are.
+    /// The number that there are.
     pub(crate) messages: u64,
     /// The bytes of their payloads.
     pub(crate) payload_bytes: u64,
@@ -28,7 +28,7 @@ struct Plain<F> {
     ignored: u8,
     masked: bool,
     max_payload_len: u64,
-    /// Whether a payload, under its mask, is text; absent where nobody asks.
+    /// Says whether a payload, under its mask, is text; absent where nobody asks.
     is_text: Option<F>,
 }
 
@@ -48,7 +48,7 @@ const WHOLE_BINARY: u8 = 0x82;
 const RSV1: u8 = 0x40;
 
 impl FrameReader {
-    /// Whether neither a message nor a frame is open.
+    /// Says whether neither a message nor a frame is open.
     pub(crate) fn is_between_messages(&self) -> bool {
         self.message.is_none() && self.payload_left == 0
     }

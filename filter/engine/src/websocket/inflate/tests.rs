@@ -8,7 +8,7 @@ fn inflater(window_bits: u8, takeover: bool) -> Inflater {
     Inflater::new(Context { window_bits, takeover })
 }
 
-/// Why a sink takes no more.
+/// The reason why a sink takes no more.
 #[derive(Debug, PartialEq, Eq)]
 enum Stop {
     Fault(FrameFault),

@@ -17,7 +17,7 @@ const LIMITS: FrameLimits = FrameLimits {
 
 type IsText = fn(&[u8], Mask) -> bool;
 
-/// Whether a payload begins with a `t`, which stands for whatever a text has to prove.
+/// Says whether a payload begins with a `t`, which stands for whatever a text has to prove.
 const BEGINS_WITH_T: IsText = |payload, mask| {
     let mut plain = [0];
     mask.remove(payload, &mut plain) == b"t"
