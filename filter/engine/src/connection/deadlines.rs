@@ -42,15 +42,15 @@ pub(super) struct Deadlines {
     timers: TimerTable,
 }
 
-/// What is under way, as far as it tells for how long the client's silence is none.
+/// Everything under way, as far as it tells for how long the client's silence is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct UnderWay {
     /// The end of the time for which the service may hold up what the client says.
     pub(super) held_up_until: Option<Moment>,
     /// True while a frame of the client's is under way, behind whose end its answer has to wait.
     pub(super) in_frame: bool,
-    /// The time by which the frame that the client is sending has to be whole, and its message of which something
-    /// is kept back.
+    /// The time by which the frame that the client is sending has to be whole, and its message of which
+    /// something is kept back.
     pub(super) whole_by: Option<Moment>,
     /// The time by which the service's message of which something is kept back has to be whole.
     pub(super) upstream_whole_by: Option<Moment>,
@@ -110,7 +110,7 @@ impl Deadlines {
         speak_at.or(cut_at).or_else(open).map(Duration::from)
     }
 
-    /// What is due at `now`. To be asked until that is nothing; all but the ends is told once.
+    /// The first thing due at `now`. To be asked until that is nothing; all but the ends is told once.
     pub(super) fn due(&mut self, under_way: UnderWay, now: Duration) -> Option<Due> {
         let now = Moment::from(now);
         if self.timers.take_expired(Timer::Speak, now) {
@@ -133,7 +133,8 @@ impl Deadlines {
         })
     }
 
-    /// The earliest of the ends that have come by `now`. Of several at once it is the one whose timer is named first.
+    /// The earliest of the ends that have come by `now`. Of several at once it is the one whose timer is
+    /// named first.
     fn first_end(&self, under_way: UnderWay, now: Moment) -> Option<(Moment, Violation)> {
         let timers = self.timers_during(under_way);
         let of_timers = Timer::ALL.into_iter().filter_map(|timer| match timer.due() {
@@ -180,8 +181,9 @@ impl Deadlines {
         is_quiet
     }
 
-    /// Gives a client the time to answer that a host that stood still, or whose clock was set forward, did not ask
-    /// meanwhile: one that would be idle by now, but should have been asked before, counts as silent since it was due.
+    /// Gives a client the time to answer that a host that stood still, or whose clock was set forward, did
+    /// not ask meanwhile: one that would be idle by now, but should have been asked before, counts as silent
+    /// since it was due.
     fn ask_before_idle(&mut self, under_way: UnderWay, now: Moment) {
         let Some(interval) = self.liveness().ping_interval else { return };
         let due_at = self.heard.after(interval);
@@ -208,7 +210,8 @@ impl Deadlines {
         ping_at.zip(self.ping_after(self.heard)).is_some_and(|(at, due_at)| at > due_at)
     }
 
-    /// Notes that the client has been asked, because that was due, and has read what lies before by `read_by`.
+    /// Notes that the client has been asked, because that was due, and has read what lies before by
+    /// `read_by`.
     pub(super) fn expect_pong(&mut self, read_by: Moment, now: Duration) {
         let read_by = read_by.max(now.into());
         self.timers.set(Timer::Pong, read_by.after(self.liveness().pong_timeout));
@@ -282,8 +285,8 @@ impl Deadlines {
         self.upstream_heard
     }
 
-    /// Notes that the client can be asked again, which a frame on its way to it prevented: who should have been asked
-    /// meanwhile is, before it is idle.
+    /// Notes that the client can be asked again, which a frame on its way to it prevented: who should have
+    /// been asked meanwhile is, before it is idle.
     pub(super) fn note_askable(&mut self, now: Duration) {
         if let Some(interval) = self.liveness().ping_interval {
             self.heard = self.heard.max(Moment::from(now).before(interval));
@@ -334,7 +337,8 @@ impl Deadlines {
         self.read_at = read_at.min(latest);
     }
 
-    /// Notes that so many bytes of payload of the upstream have passed unread, at a time that is not known yet.
+    /// Notes that so many bytes of payload of the upstream have passed unread, at a time that is not known
+    /// yet.
     pub(super) fn note_upstream_unread(&mut self, len: usize) {
         self.upstream_moved = self.upstream_moved.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
     }
@@ -419,7 +423,8 @@ impl Deadlines {
         &self.ruleset.policy.liveness
     }
 
-    /// The time at which the client has been idle for too long. Bytes of what does not end are no sign of life.
+    /// The time at which the client has been idle for too long. Bytes of what does not end are no sign of
+    /// life.
     fn idle_at(&self, under_way: UnderWay) -> Moment {
         let since =
             if under_way.unaskable && self.asks() { self.heard.max(self.upstream_heard) } else { self.heard };
@@ -428,8 +433,8 @@ impl Deadlines {
         under_way.whole_by.map_or(at, |whole_by| at.min(whole_by))
     }
 
-    /// The time at which the client's answer is overdue, which cannot overtake what the client is sending, least of
-    /// all a frame.
+    /// The time at which the client's answer is overdue, which cannot overtake what the client is sending,
+    /// least of all a frame.
     fn silent_at(&self, UnderWay { held_up_until, in_frame, .. }: UnderWay) -> Option<Moment> {
         let pong_at = self.timers.get(Timer::Pong).filter(|_| !in_frame)?;
         let at = pong_at.max(self.heard.after(self.liveness().pong_timeout));

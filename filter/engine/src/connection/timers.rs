@@ -1,7 +1,7 @@
 //! The timers of an open connection, and the table of the times at which they go off.
 //!
-//! Owns what each timer stands for, which of them goes before which, and which of them a clock that is set back moves.
-//! Never sets one by itself: that is for [`deadlines`](super::deadlines).
+//! Owns what each timer stands for, which of them goes before which, and which of them a clock that is set
+//! back moves. Never sets one by itself: that is for [`deadlines`](super::deadlines).
 
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ macro_rules! timers {
 }
 
 timers! {
-    /// What waits to be said can be.
+    /// The time to say what waits to be said.
     Speak,
-    /// What is left is cut. Once this is set, none but [`Timer::Speak`] counts beside it.
+    /// The time to cut what is left. Once this is set, none but [`Timer::Speak`] counts beside it.
     Cut,
     /// A token has waited long enough for something that is fetched.
     Fetch,
@@ -55,7 +55,7 @@ timers! {
 }
 
 impl Timer {
-    /// What is due when the timer goes off.
+    /// The thing to do when the timer goes off.
     pub(super) fn due(self) -> Due {
         let client = Peer::Client;
         match self {
@@ -83,7 +83,7 @@ impl Timer {
     }
 }
 
-/// What is due on a connection.
+/// A thing to do on a connection, since its time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     /// Whatever is left is to be cut.
