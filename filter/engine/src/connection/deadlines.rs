@@ -60,24 +60,10 @@ pub(super) struct UnderWay {
     pub(super) unaskable: bool,
 }
 
-/// The ends that are known as a connection opens.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ends {
-    /// The end of the time in which somebody has to be authenticated.
-    pub(crate) authentication: Option<Moment>,
-    /// The end of the right to the connection.
-    pub(crate) expiry: Option<Moment>,
-    /// The end of the time that the connection may last.
-    pub(crate) session: Option<Moment>,
-    /// The end of the connection whose policy is going away.
-    pub(crate) drain: Option<Moment>,
-}
-
 impl Deadlines {
-    /// The deadlines of a connection that was opened at `now`, with the `ends` that are known by then.
-    pub(super) fn new(ruleset: Rc<Ruleset>, ends: Ends, now: Duration) -> Self {
+    /// The deadlines of a connection that was opened at `now`, and lasts until `session_ends_at`.
+    pub(super) fn new(ruleset: Rc<Ruleset>, session_ends_at: Option<Moment>, now: Duration) -> Self {
         let now = Moment::from(now);
-        let Ends { authentication, expiry, session, drain } = ends;
         let mut deadlines = Self {
             ruleset,
             heard: now,
@@ -87,15 +73,8 @@ impl Deadlines {
             read_at: now,
             timers: TimerTable::default(),
         };
-        for (timer, at) in [
-            (Timer::Authentication, authentication),
-            (Timer::Expiry, expiry),
-            (Timer::Session, session),
-            (Timer::Drain, drain),
-            (Timer::Ping, deadlines.ping_after(now)),
-        ] {
-            deadlines.timers.set(timer, at);
-        }
+        deadlines.timers.set(Timer::Session, session_ends_at);
+        deadlines.timers.set(Timer::Ping, deadlines.ping_after(now));
         deadlines
     }
 

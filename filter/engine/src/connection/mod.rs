@@ -37,12 +37,12 @@ use crate::decision::Violation;
 use crate::handshake::Deflate;
 use crate::memory::blocks::Blocks;
 use crate::metrics::tally::{Counts, Tally};
+use crate::moment::Moment;
 use crate::peer::Peer;
 use crate::ruleset::Ruleset;
 use authentication::Authentication;
 use backlog::Backlog;
 use deadlines::Deadlines;
-pub(crate) use deadlines::Ends;
 use direction::Direction;
 pub(crate) use direction::MAX_WITHHELD_HEADERS;
 use grant::Grant;
@@ -95,8 +95,8 @@ pub(crate) struct Connection {
 /// What the handshake settled for the connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms {
-    /// The time when it ends.
-    pub(crate) ends: Ends,
+    /// The end of the time that the connection may last.
+    pub(crate) session_ends_at: Option<Moment>,
     /// What Postern's own Pings are made of.
     pub(crate) ping_key: PingKey,
     /// The key that masks Postern's own frames to the upstream.
@@ -137,7 +137,7 @@ impl Connection {
             mask: terms.mask,
             parking: Parking::new(terms.ping_key, early == Early::Parked, MayAsk::of(policy)),
             held_early: if early == Early::Held { 2 } else { 0 },
-            deadlines: Deadlines::new(Rc::clone(ruleset), terms.ends, now),
+            deadlines: Deadlines::new(Rc::clone(ruleset), terms.session_ends_at, now),
             backlog: Backlog::new(policy.backpressure),
             upload: None,
             holds: None,

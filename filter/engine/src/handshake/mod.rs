@@ -19,10 +19,10 @@ use std::time::Duration;
 use postern_config::{Compression, OnExceed, OtherUpgrades, Per, Rate};
 
 use crate::auth::claims::Claims;
+use crate::connection::Terms;
 use crate::connection::grant::Grant;
 use crate::connection::ping::PingKey;
 use crate::connection::rates::Rates;
-use crate::connection::{Ends, Terms};
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
 use crate::http::headers::{Field, HeaderEdit, Headers, Single};
@@ -221,10 +221,10 @@ impl Handshake {
             self.buckets.key(rate.count, rate.per, quota, claims)
         });
         let session = policy.auth.as_ref().and_then(|auth| auth.max_session);
-        let ends =
-            Ends { session: session.map(|longest| now.saturating_add(longest).into()), ..Ends::default() };
+        let session_ends_at = session.map(|longest| now.saturating_add(longest).into());
         let entropy = &self.head.entropy;
-        let terms = Terms { ends, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, grant };
+        let terms =
+            Terms { session_ends_at, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, grant };
         Admission { edits, expected, terms }
     }
 
