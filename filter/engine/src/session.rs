@@ -198,10 +198,11 @@ impl Session {
         let passage = match &mut self.phase {
             Phase::Open(open) => {
                 let was_ended = open.violation().is_some();
-                let passage = open.on_bytes(peer, chunk, shared, now)?;
+                let passage = open.on_bytes(peer, chunk, shared, now);
+                // What cannot be read ends the stream, but may come behind what has ended the connection.
                 self.tell_violation(was_ended);
                 self.send();
-                return Ok(passage);
+                return passage;
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
             Phase::Refused | Phase::Declined if peer == Peer::Upstream => Passage::whole(chunk.len()),
@@ -419,8 +420,12 @@ impl Session {
             }
             // A 101 that nobody asked for.
             Phase::Unjudged { .. } => self.refuse(Vec::new(), Violation::from(ResponseFault::Unasked).into()),
-            Phase::Ended => self.outputs.push_back(Output::Reset),
-            Phase::Open(_) | Phase::Handshake(_) | Phase::Fresh(_) | Phase::Declined => {
+            phase @ (Phase::Ended
+            | Phase::Open(_)
+            | Phase::Handshake(_)
+            | Phase::Fresh(_)
+            | Phase::Declined) => {
+                self.phase = phase;
                 self.fail(HostFault::Response);
             }
         }
@@ -461,14 +466,21 @@ impl Session {
         self.outputs.push_back(Output::Tell(Event::Closed { violation, instance }));
     }
 
-    /// Cuts the stream: the host has not done what it had to.
+    /// Cuts the stream: the host has not done what it had to. That is told, unless the stream had an end before.
     fn fail(&mut self, fault: HostFault) {
-        let (violation, instance) = (Violation::from(fault), self.instance.to_string());
-        let event = match self.opened {
-            true => Event::Closed { violation, instance },
-            false => Event::Refused { violation, instance },
+        let has_ended = match &self.phase {
+            Phase::Open(open) => open.violation().is_some(),
+            Phase::Refused | Phase::Ended => true,
+            _ => false,
         };
-        self.outputs.push_back(Output::Tell(event));
+        if !has_ended {
+            let (violation, instance) = (Violation::from(fault), self.instance.to_string());
+            let event = match self.opened {
+                true => Event::Closed { violation, instance },
+                false => Event::Refused { violation, instance },
+            };
+            self.outputs.push_back(Output::Tell(event));
+        }
         self.outputs.push_back(Output::Reset);
         self.phase = Phase::Ended;
     }
@@ -523,6 +535,8 @@ mod held;
 mod held_message_tests;
 #[cfg(test)]
 mod held_up_tests;
+#[cfg(test)]
+mod host_failure_tests;
 mod input;
 mod output;
 #[cfg(test)]

@@ -218,7 +218,8 @@ impl Connection {
         let Some(pong) = direction.candidate.as_ref().filter(|pong| pong.is_whole()) else { return Ok(()) };
         let (payload, frame) = (pong.payload(), pong.frame(progress.position));
         // To say it once is free.
-        let is_repeated = peer == Peer::Client && self.parking.is_answered(peer, &payload);
+        let is_counted = peer == Peer::Client && !self.rates.is_empty();
+        let is_repeated = is_counted && self.parking.is_answered(peer, &payload);
         if let Some(read) = self.parking.take_answer(peer, &payload) {
             self.on_answer(peer, read, now);
             if is_repeated {
