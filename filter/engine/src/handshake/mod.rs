@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use postern_config::{Compression, OnExceed, OtherUpgrades, Per, Rate};
 
-use crate::auth::claims::Claims;
 use crate::connection::Terms;
 use crate::connection::grant::Grant;
 use crate::connection::ping::PingKey;
@@ -32,14 +31,14 @@ use crate::rate::bucket_keys::Buckets;
 use crate::rate::slots::KeySpace;
 use crate::ruleset::Ruleset;
 
-use credentials::{Credentials, Tokens, are_credentials};
+use credentials::{Credentials, Tokens};
 use extensions::Offers;
 use waiting::Waiting;
 
 pub(crate) use extensions::{Agreement, Deflate};
 pub(crate) use response::Expected;
 pub(crate) use steps::shape::Kind;
-use steps::{Turn, subprotocols};
+use steps::{Offered, Turn, subprotocols};
 
 const KEY: &str = "sec-websocket-key";
 const PROTOCOL: &str = "sec-websocket-protocol";
@@ -118,7 +117,14 @@ impl Handshake {
 
     /// What becomes of it at `now`, step by step. To be asked again where it waits.
     pub(crate) fn next(&mut self, shared: &mut dyn Shared, now: Duration) -> Next {
-        let mut turn = Turn { shared, now, claims: None, ticket: None, forwarded: Vec::new() };
+        let mut turn = Turn {
+            shared,
+            now,
+            claims: None,
+            ticket: None,
+            forwarded: Vec::new(),
+            subprotocols: Offered::default(),
+        };
         let taken = if std::mem::replace(&mut self.has_begun, true) { steps::ONCE } else { 0 };
         for step in steps::ORDER.iter().skip(taken) {
             if self.refusal.is_some() && !step.is_always_taken {
@@ -135,7 +141,7 @@ impl Handshake {
         }
         match self.refusal.clone() {
             Some(refusal) => Next::Refuse(refusal),
-            None => Next::Admit(Box::new(self.admission(turn.claims.as_ref(), turn.forwarded, now))),
+            None => Next::Admit(Box::new(self.admission(turn))),
         }
     }
 
@@ -179,17 +185,13 @@ impl Handshake {
     }
 
     /// What goes up, and what holds for the connection.
-    fn admission(&self, claims: Option<&Claims>, forwarded: Vec<HeaderEdit>, now: Duration) -> Admission {
-        let policy = &self.ruleset.policy;
-        let headers = self.head.headers();
-        let offers = self.offers();
-        let mut is_credential = are_credentials(&self.ruleset);
-        let (credentials, offers): (Vec<_>, Vec<_>) =
-            offers.iter().map(Vec::as_slice).partition(|offer| is_credential(offer));
-        let allowed = subprotocols::allowed_of(&policy.subprotocols, &offers);
+    fn admission(&self, turn: Turn<'_>) -> Admission {
+        let Turn { now, claims, forwarded, subprotocols: offered, .. } = turn;
+        let Offered { credentials, allowed, some_denied } = offered;
+        let (policy, claims, headers) = (&self.ruleset.policy, claims.as_ref(), self.head.headers());
         let mut edits = self.credentials.removals.clone();
-        if allowed.len() != offers.len() {
-            let left = credentials.iter().copied().chain(allowed.iter().copied());
+        if some_denied {
+            let left = credentials.iter().chain(&allowed).map(Vec::as_slice);
             edits.retain(|edit| edit.name() != PROTOCOL);
             edits.push(subprotocols::edit(PROTOCOL, left));
         }
@@ -203,7 +205,7 @@ impl Handshake {
             edits.extend(forwarded);
         }
         // A token that is left in went up as an offer, so the upstream may choose it.
-        let subprotocols = credentials.into_iter().chain(allowed).map(<[u8]>::to_vec).collect();
+        let subprotocols = credentials.into_iter().chain(allowed).collect();
         let expected = Expected {
             key: self.key.clone(),
             subprotocols,

@@ -44,6 +44,19 @@ pub(super) struct Turn<'t> {
     pub(super) ticket: Option<Ticket>,
     /// The headers in which claims go up.
     pub(super) forwarded: Vec<HeaderEdit>,
+    /// The subprotocols that go up.
+    pub(super) subprotocols: Offered,
+}
+
+/// The subprotocols that a handshake offers, as far as they go up.
+#[derive(Default)]
+pub(super) struct Offered {
+    /// Tokens that stay in.
+    pub(super) credentials: Vec<Vec<u8>>,
+    /// The offers that the policy allows.
+    pub(super) allowed: Vec<Vec<u8>>,
+    /// Says whether there were others.
+    pub(super) some_denied: bool,
 }
 
 /// The number of of the steps are taken once, whatever the handshake waits for.

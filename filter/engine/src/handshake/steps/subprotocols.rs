@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use postern_config::Subprotocols;
 
-use super::Turn;
+use super::{Offered, Turn};
 use crate::decision::cause::HandshakeFault;
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
@@ -49,7 +49,7 @@ fn are_well_formed(offers: &[&[u8]]) -> bool {
 
 /// The offers that go up, of those left after tokens were taken out.
 pub(crate) fn judge<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Violation> {
-    let left = allowed_of(rule, offers);
+    let left: Vec<_> = offers.iter().copied().filter(|offer| allowed(rule, offer)).collect();
     if left.is_empty() && (rule.require || !offers.is_empty()) {
         return Err(Violation::by(Peer::Client, Rule::Subprotocols, Reason::SubprotocolDenied));
     }
@@ -69,11 +69,15 @@ pub(super) fn judge_form(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Res
 }
 
 /// Refuses a handshake none of whose subprotocols may go up, where one has to.
-pub(super) fn judge_allowed(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
+pub(super) fn judge_allowed(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let offers = handshake.offers();
     let mut is_credential = are_credentials(&handshake.ruleset);
-    let offers: Vec<_> = offers.iter().map(Vec::as_slice).filter(|offer| !is_credential(offer)).collect();
-    judge(&handshake.ruleset.policy.subprotocols, &offers)?;
+    let (credentials, offers): (Vec<_>, Vec<_>) =
+        offers.iter().map(Vec::as_slice).partition(|offer| is_credential(offer));
+    let allowed = judge(&handshake.ruleset.policy.subprotocols, &offers)?;
+    let owned = |offers: Vec<&[u8]>| offers.into_iter().map(<[u8]>::to_vec).collect();
+    let some_denied = allowed.len() != offers.len();
+    turn.subprotocols = Offered { credentials: owned(credentials), allowed: owned(allowed), some_denied };
     Ok(())
 }
 
@@ -85,11 +89,6 @@ pub(crate) fn edit<'a>(name: &str, offers: impl Iterator<Item = &'a [u8]>) -> He
     } else {
         HeaderEdit::Set(name.to_owned(), value)
     }
-}
-
-/// Those of the offers that the policy allows.
-pub(crate) fn allowed_of<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Vec<&'a [u8]> {
-    offers.iter().copied().filter(|offer| allowed(rule, offer)).collect()
 }
 
 fn allowed(rule: &Subprotocols, offer: &[u8]) -> bool {
