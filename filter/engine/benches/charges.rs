@@ -21,12 +21,12 @@ use serde_json::json;
 
 use support::{START, Tables, admitted, agreement, engine, frame};
 
-/// Keeps the last request, and grants it.
+/// Keeps the first request, and grants all.
 struct Asked(Option<BucketRequest>);
 
 impl Shared for Asked {
     fn charge(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
-        self.0 = Some(*request);
+        self.0.get_or_insert(*request);
         Outcome::Charged(Charged::Taken)
     }
 

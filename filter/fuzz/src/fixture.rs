@@ -250,11 +250,9 @@ fn admitted_on(route: &RouteFacts, fields: Vec<Field>) -> Option<Session> {
         return None;
     };
     session.handle(Input::Request(head), &mut Open, NOW);
-    loop {
-        match session.poll_output()? {
-            Output::Admit(_) => return Some(*session),
-            _ => return None,
-        }
+    match session.poll_output()? {
+        Output::Admit(_) => Some(*session),
+        _ => None,
     }
 }
 

@@ -110,7 +110,9 @@ impl Line {
 /// A violation is told in one line of the log, and where a clause was broken that says which.
 pub(crate) fn assert_tells(violation: &Violation) {
     let line = violation.to_string();
-    assert!(line.starts_with("rule=") && line.len() < 1024 && !line.chars().any(char::is_control), "{line}");
+    let rule = line.strip_prefix("rule=").and_then(|rest| rest.split(' ').next());
+    assert!(rule.is_some_and(|rule| !rule.is_empty()), "{line}");
+    assert!(line.len() < 1024 && !line.chars().any(char::is_control), "{line}");
     let has_cause = violation.cause.is_some();
     let of_clause = matches!(
         violation.reason,

@@ -1,4 +1,4 @@
-//! When what is due on an open connection.
+//! The times at which something is due on an open connection.
 //!
 //! Owns its timers, and what is known of when its peers were last heard. Knows no frames, and sends none.
 

@@ -55,7 +55,7 @@ pub(super) enum Capture {
     Texts,
 }
 
-/// How far the bytes of a direction still go.
+/// The place up to which the bytes of a direction still go.
 #[derive(Debug)]
 pub(super) enum Flow {
     /// To its next frame boundary, where this Close takes their place.

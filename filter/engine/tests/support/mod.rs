@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use postern_config::Config;
 use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::http::headers::Field;
-use postern_engine::rate::{BucketRequest, Charged, Outcome, Shared};
+use postern_engine::rate::{BucketRequest, Outcome, Shared};
 use postern_engine::{
     ConnectionFacts, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
 };
@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 
 use std::time::Duration;
 
-/// Tables that all workers share, which always have tokens and have never seen one.
+/// Tables that all workers share, which nobody has to ask.
 pub(crate) struct Tables;
 
 impl Shared for Tables {
-    fn charge(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
-        Outcome::Charged(Charged::Taken)
+    fn charge(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
+        panic!("not to be asked: {request:?}")
     }
 
-    fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
-        Spent::First
+    fn spend(&mut self, ticket: &Ticket, _now: Duration) -> Spent {
+        panic!("not to be spent: {ticket:?}")
     }
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_engine::cause::HostFault;
 use postern_engine::http::headers::Field;
 use postern_engine::remote::{self, Answer, Settled, Source, Step};
 use postern_engine::{Engine, Event, Input, Output, Passage, Peer, Reason, RouteFacts, Selection, Session};
@@ -439,7 +440,8 @@ impl Host {
                 }
                 Output::Deliver(bytes) => {
                     if !self.put(Peer::Client, bytes.to_vec(0)) {
-                        self.over = true;
+                        let fault = HostFault::Delivery;
+                        self.session.handle(Input::HostFailed(fault), &mut self.slots, self.now);
                     }
                 }
                 Output::Reply(..) => {
