@@ -22,7 +22,7 @@ use crate::upstream::record::Instruction;
 use crate::wire::{End, Wire};
 
 pub use answer::{Answer, accept_of};
-pub use documents::{Documents, Served};
+pub use documents::{Documents, Held, Served};
 pub use record::Record;
 
 /// A way to treat a WebSocket.

@@ -96,7 +96,7 @@ fn carried(policy: &str, token: &str) -> Vec<(&'static str, Request)> {
     ]
 }
 
-/// Whether a part of the token that says something is in `bytes`.
+/// Says whether a part of the token that says something is in `bytes`.
 fn shows(bytes: &[u8], token: &str) -> bool {
     token.split('.').skip(1).any(|part| bytes.windows(part.len()).any(|window| window == part.as_bytes()))
 }

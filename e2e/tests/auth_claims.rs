@@ -1,4 +1,4 @@
-//! What a token must say, and what of it the upstream gets.
+//! The claims that a token must have, and those that the upstream gets.
 
 use postern_e2e::client::token::edge_claims;
 use postern_e2e::scene::document;

@@ -13,6 +13,7 @@ use postern_e2e::{
 /// How long nothing may come before it counts as nothing.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// The `first_message_timeout` of the policy `late`.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn configuration() -> Value {
@@ -22,12 +23,13 @@ fn configuration() -> Value {
     });
     let auth = json!({
         "providers": ["edge"], "from": [{"header": "authorization"}, {"first_message": "/token"}],
-        "first_message_timeout": format!("{}s", TIMEOUT.as_secs()), "max_unauthenticated_bytes": "8KiB",
+        "first_message_timeout": "30s", "max_unauthenticated_bytes": "8KiB",
         "expiry_grace": "0s", "require": [{"claim": "scope", "contains": "chat"}],
     });
     let mut long = auth.clone();
     (long["max_unauthenticated_bytes"], long["refresh"]) = (json!("512KiB"), json!("/auth/token"));
-    long["first_message_timeout"] = json!("30s");
+    let mut late = auth.clone();
+    late["first_message_timeout"] = json!(format!("{}s", TIMEOUT.as_secs()));
     let inspects = json!({"auth": auth, "compression": "inspect"});
     let rated = json!({"auth": auth, "rates": [
         {"count": "handshakes", "per": "user", "limit": 1, "window": "1h"},
@@ -35,7 +37,7 @@ fn configuration() -> Value {
     document(
         json!({"edge": provider}),
         json!({
-            "first": {"auth": auth}, "counted": {"auth": auth}, "late": {"auth": auth}, "inspects": inspects,
+            "first": {"auth": auth}, "counted": {"auth": auth}, "late": {"auth": late}, "inspects": inspects,
             "rated": rated, "long": {"auth": long},
         }),
     )

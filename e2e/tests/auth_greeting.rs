@@ -23,13 +23,19 @@ fn scene() -> Scene {
     let place = json!({"pointer": "/token", "prefix": "40", "greeting": true});
     let auth = json!({
         "providers": ["edge"], "from": [{"first_message": place}], "keep_token": true,
-        "max_unauthenticated_bytes": "32KiB", "first_message_timeout": "2s",
+        "max_unauthenticated_bytes": "32KiB", "first_message_timeout": "30s",
     });
-    let greets = greeting().iter().map(Frame::bytes).collect();
+    let mut late = auth.clone();
+    late["first_message_timeout"] = json!("2s");
+    let greets: Vec<_> = greeting().iter().map(Frame::bytes).collect();
     let floods = vec![Frame::binary(vec![7; 30_000]).bytes(), Frame::binary(vec![7; 30_000]).bytes()];
     Scene::new()
-        .document(document(json!({"edge": provider}), json!({"first": {"auth": auth}})))
-        .upstream("/ws/first/greets", Behaviour::Chatty(greets))
+        .document(document(
+            json!({"edge": provider}),
+            json!({"first": {"auth": auth}, "late": {"auth": late}}),
+        ))
+        .upstream("/ws/first/greets", Behaviour::Chatty(greets.clone()))
+        .upstream("/ws/late/greets", Behaviour::Chatty(greets))
         .upstream("/ws/first/floods", Behaviour::Chatty(floods))
 }
 
@@ -93,7 +99,7 @@ async fn a_greeting_is_bounded_by_bytes_and_by_time() {
     let mut client = scene.open("/ws/first/floods").await;
     assert_eq!(client.frame().await, Ok(Frame::binary(vec![7; 30_000])), "it is within the limit");
     assert_eq!(client.frame().await, Ok(Frame::closing(1009, "message_too_big")));
-    let mut client = scene.open("/ws/first/greets").await;
+    let mut client = scene.open("/ws/late/greets").await;
     for frame in greeting() {
         assert_eq!(client.frame().await, Ok(frame));
     }

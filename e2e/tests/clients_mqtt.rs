@@ -118,7 +118,7 @@ async fn what_it_publishes_comes_back_also_after_more_pings_than_silence_is_allo
     assert_eq!(scene.envoy().stats().await.sum("postern_closes", &[]), 0.0);
 }
 
-/// What the test above is about, as far as the client goes. It waits for an answer to its CONNECT meanwhile: a client
+/// The habit of the client that the test above is about. The client waits for an answer to its CONNECT meanwhile: a client
 /// that ended could take the Pong with it.
 #[tokio::test]
 async fn the_client_answers_a_ping_without_a_mask() {

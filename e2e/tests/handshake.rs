@@ -128,7 +128,7 @@ async fn what_the_rfc_allows_in_a_handshake_is_granted() {
     assert_eq!(handshakes.so_far().await, 4.0);
 }
 
-/// Where Envoy is configured to accept HTTP/1.0, it upgrades that as well.
+/// An Envoy that is configured to accept HTTP/1.0 upgrades that as well.
 #[tokio::test]
 async fn http_1_0_has_no_upgrades_also_where_envoy_accepts_it() {
     let accepting = || {

@@ -328,9 +328,13 @@ async fn a_handshake_that_waits_for_keys_is_held_like_any_other() {
     assert_eq!(response.status(), 503);
     assert!(!scene.upstream().has_seen("h2-keyless"));
 
-    documents.serve_after("/keys", Duration::from_millis(500), Served::Document(jwks(&[&signer])));
+    let held = documents.serve_held("/keys", Served::Document(jwks(&[&signer])));
     documents.hits_become("/keys", documents.hits("/keys") + 1).await;
-    let (response, mut stream) = open(&mut client, bearing("h2-waits")).await;
+    let ((response, mut stream), ()) = tokio::join!(open(&mut client, bearing("h2-waits")), async {
+        // Long enough for the handshake to wait; one that comes later is let in as well.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        held.release();
+    });
     assert_eq!(response.status(), 200);
     let (sent, echo) = (Frame::text("worth it").masked().bytes(), Frame::text("worth it").bytes());
     stream.send_data(sent.into(), false).expect("an open stream");
@@ -351,12 +355,15 @@ async fn a_first_message_waits_for_its_key_and_what_follows_with_it() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let (response, mut stream) = open(&mut client, request("h2-first")).await;
     assert_eq!(response.status(), 200);
-    documents.serve_after("/keys", Duration::from_millis(300), Served::Document(jwks(&[&old, &new])));
+    let held = documents.serve_held("/keys", Served::Document(jwks(&[&old, &new])));
+    let fetches = documents.hits("/keys");
     let first = Frame::text(&json!({"token": minted(&new)}).to_string()).masked().bytes();
     let (hello, echo) = (Frame::binary(vec![7; 5000]).masked().bytes(), Frame::binary(vec![7; 5000]).bytes());
     for piece in [first, hello[..100].to_vec(), hello[100..].to_vec(), hello] {
         stream.send_data(piece.into(), false).expect("an open stream");
     }
+    documents.hits_become("/keys", fetches + 1).await;
+    held.release();
     assert_eq!(read(&mut response.into_body(), 2 * echo.len()).await, [&echo[..], &echo].concat());
     let record = scene.upstream().record("h2-first").await;
     assert_eq!(

@@ -61,7 +61,7 @@ async fn assert_replayed(pair: &ControlPair, name: &str, token: &str, policy: &s
     assert_eq!(response.header("www-authenticate").as_deref(), Some("Bearer error=\"invalid_token\""));
 }
 
-/// How many of as many handshakes at once with one token are answered with 101; the others are answered that it was used.
+/// The number of those of as many handshakes at once with one token that are answered with 101; the others are answered that it was used.
 async fn rush(scene: &Arc<RunningScene>, token: &str, path: &'static str) -> usize {
     let mut handshakes = JoinSet::new();
     for _ in 0..RUSH {

@@ -1,4 +1,11 @@
 //! A key server and revocation list in one: the files of a folder over HTTP. A file can be replaced while it runs.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,5 +1,12 @@
 //! A client in a container of its own, so that Envoy sees an address of its own. It relays for the suite, and with
 //! `commands` carries out what the lines of its standard input say.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

@@ -1,4 +1,11 @@
 //! `make run`: the shipped `envoy.yaml` beside a demo service, with a certificate and a secret of this run only.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

@@ -3,6 +3,13 @@
 //! in it.
 //!
 //! The archive is an OCI layout (`oci-archive:` for skopeo and podman) and one that `docker load` takes.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,13 @@
 //! Checks what the built module asks of its host. A stray dependency that wants a clock, a file or a thread the host
 //! does not have would otherwise show only when Envoy refuses to load the module. And it must not tell where it was
 //! built: the same sources make the same bytes in every folder and for everyone.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,5 +1,12 @@
 //! The program in the container of Envoy: the shipped `envoy.yaml` in front of the service, and on request other Envoys
 //! for the suite.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

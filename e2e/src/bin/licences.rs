@@ -1,4 +1,11 @@
 //! Checks the licence of every dependency, on all platforms and with all features, against the list in `deny.toml`.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::process::ExitCode;
 

@@ -1,4 +1,11 @@
 //! The demo's service by itself, for an Envoy started by hand with `envoy.yaml`.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;

@@ -91,7 +91,12 @@ impl RawClient {
 
     /// Reads a whole response, or how the connection ended instead.
     pub async fn try_response(&mut self) -> Result<Response, End> {
-        within(PATIENCE, "a response", Response::read(&mut self.wire)).await
+        self.response_within(PATIENCE).await
+    }
+
+    /// Reads a whole response, or how the connection ended instead, from who may take its time.
+    pub async fn response_within(&mut self, limit: Duration) -> Result<Response, End> {
+        within(limit, "a response", Response::read(&mut self.wire)).await
     }
 
     /// The next frame, or how the connection ended instead.

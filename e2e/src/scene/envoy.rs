@@ -261,7 +261,7 @@ impl Drop for Envoy {
 /// The admin and the listener address of an Envoy that is ready.
 async fn ready(admin_address: &Path) -> Option<(SocketAddr, SocketAddr)> {
     let admin: SocketAddr = std::fs::read_to_string(admin_address).ok()?.trim().parse().ok()?;
-    if ask(admin, "/ready").await?.status != 200 {
+    if ask_within(START, admin, "/ready").await?.status != 200 {
         return None;
     }
     let listeners = ask(admin, "/listeners?format=json").await?.json();
@@ -292,9 +292,14 @@ pub async fn validate(config: &Path) -> Result<(), EnvoyError> {
 
 /// Asks the admin interface at this address; `None` without an answer.
 pub async fn ask(admin: SocketAddr, path: &str) -> Option<Response> {
+    ask_within(PATIENCE, admin, path).await
+}
+
+/// Asks an Envoy that may accept the connection, and then compile the module before it answers.
+async fn ask_within(limit: Duration, admin: SocketAddr, path: &str) -> Option<Response> {
     let mut client = RawClient::connect(admin, None, None).await.ok()?;
     client.try_send(Request::get(path).header("Connection", "close").bytes()).await.ok()?;
-    client.try_response().await.ok()
+    client.response_within(limit).await.ok()
 }
 
 /// The complaints of the module, or else the first one of Envoy: what follows are consequences.

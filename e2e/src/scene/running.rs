@@ -45,7 +45,7 @@ impl RunningScene {
         &self.upstream
     }
 
-    /// What ends the Envoy of a scene that is never dropped. A launcher needs none, since it ends the Envoys of whoever is
+    /// The end of the Envoy of a scene that is never dropped. A launcher needs none, since it ends the Envoys of whoever is
     /// gone, and the folders of containers go with them.
     pub(super) fn watchdog(&self) -> Option<Watchdog> {
         match environment::current() {

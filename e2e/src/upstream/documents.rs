@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::deadline::{PATIENCE, eventually};
@@ -30,6 +30,18 @@ pub enum Served {
     Silence,
 }
 
+/// An answer that is held back until it is released, or this is dropped.
+#[derive(Debug)]
+#[must_use = "dropped, it holds nothing back"]
+pub struct Held(watch::Sender<bool>);
+
+impl Held {
+    /// Has it, and every later one on its path, answered at once.
+    pub fn release(self) {
+        self.0.send_replace(true);
+    }
+}
+
 /// A running server; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Documents {
@@ -40,7 +52,7 @@ pub struct Documents {
 
 #[derive(Debug, Default)]
 struct State {
-    script: Mutex<HashMap<String, (Served, Duration)>>,
+    script: Mutex<HashMap<String, (Served, watch::Receiver<bool>)>>,
     requests: Mutex<Vec<RequestHead>>,
 }
 
@@ -66,12 +78,14 @@ impl Documents {
 
     /// From now on this is answered on `path`.
     pub fn serve(&self, path: &str, served: Served) {
-        self.serve_after(path, Duration::ZERO, served);
+        self.serve_held(path, served).release();
     }
 
-    /// From now on this is answered on `path`, so long after the request.
-    pub fn serve_after(&self, path: &str, delay: Duration, served: Served) {
-        self.state.script.lock().expect("a sound lock").insert(path.to_owned(), (served, delay));
+    /// From now on this is answered on `path`, but to nobody before it is released.
+    pub fn serve_held(&self, path: &str, served: Served) -> Held {
+        let (held, released) = watch::channel(false);
+        self.state.script.lock().expect("a sound lock").insert(path.to_owned(), (served, released));
+        Held(held)
     }
 
     /// Every request for `path` so far.
@@ -107,8 +121,14 @@ impl State {
             let path = request.target.clone();
             self.requests.lock().expect("a sound lock").push(request);
             let scripted = self.script.lock().expect("a sound lock").get(&path).cloned();
-            let (served, delay) = scripted.unwrap_or((Served::Answer(404, Vec::new()), Duration::ZERO));
-            tokio::time::sleep(delay).await;
+            let served = match scripted {
+                None => Served::Answer(404, Vec::new()),
+                Some((served, mut released)) => {
+                    // Whoever has dropped it holds nothing back any more.
+                    let _ = released.wait_for(|released| *released).await;
+                    served
+                }
+            };
             let (status, body, sent) = match served {
                 Served::Document(document) => whole(200, document.to_string().into_bytes()),
                 Served::Answer(status, body) => whole(status, body),
