@@ -15,6 +15,8 @@ use crate::websocket::{Chunk, Unreadable};
 
 use super::authentication::Authentication;
 use super::direction::{Capture, Flow};
+use super::greeting::Greeting;
+use super::pause::Pause;
 use super::queued_input::QueuedInput;
 use super::{Connection, notices};
 
@@ -132,7 +134,7 @@ impl Connection {
         (queued.len, queued.due, queued.released) = (len, false, false);
         self.queued = Some(queued);
         // It is held until it is released, and in the next callback again.
-        self.held_early = 2;
+        self.parking.of(Peer::Upstream).pause = Pause::Holding(2);
         let mut passage = Passage { hold: true, ..Passage::default() };
         passage.pass(start..chunk.len());
         Ok(Some(passage))
@@ -203,14 +205,13 @@ impl Connection {
         let rests = self.upstream.at_boundary() && self.upstream.withheld() == 0;
         let client = self.parking.of(Peer::Client);
         if !client.is_parked() {
-            self.late = held;
+            self.greeting = Greeting::WithNextChunk(held);
             return;
         }
-        client.restore(rests);
-        self.paused_once = !rests;
+        client.pause = if rests { Pause::Parked } else { Pause::Holding(1) };
         if !held.is_empty() {
             self.backlog.add(held.len());
-            self.delivery = Some(held);
+            self.greeting = Greeting::AtOnce(held);
         }
     }
 
@@ -298,7 +299,7 @@ impl Connection {
         self.notices.waits()
             && self.authentication.is_open()
             && !self.deadlines.is_closing()
-            && self.late.is_empty()
+            && !self.greeting.waits()
             && self.upstream.may_be_followed()
     }
 }

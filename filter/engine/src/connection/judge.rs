@@ -16,6 +16,7 @@ use crate::websocket::{Chunk, OpCode, Start, Unreadable};
 use super::direction::{Direction, Stop};
 use super::gates::Gate;
 use super::in_band::Waits;
+use super::pause::Pause;
 use super::queued_input::QueuedInput;
 use super::silence::Brought;
 use super::{Connection, Passage, parking, rates};
@@ -105,8 +106,7 @@ impl Connection {
     }
 
     fn begin_chunk(&mut self, peer: Peer, len: usize, now: Duration) -> Progress {
-        let was_parked = self.parking.of(peer.other()).unpark();
-        let mut is_paused = was_parked;
+        let pause = &mut self.parking.of(peer.other()).pause;
         let mut passage = Passage::default();
         let mut queued = None;
         match peer {
@@ -114,18 +114,13 @@ impl Connection {
                 queued = self.queued.take();
                 if queued.as_ref().is_some_and(|queued| !queued.released) {
                     // The host has given back what it held, so that the chunk behind this one is its own.
-                    self.held_early = 1;
-                }
-                if self.held_early > 0 {
-                    self.held_early -= 1;
-                    is_paused = true;
+                    *pause = Pause::Holding(1);
                 }
             }
-            Peer::Upstream => {
-                passage.release(std::mem::take(&mut self.late));
-                is_paused |= std::mem::take(&mut self.paused_once);
-            }
+            Peer::Upstream => passage.release(self.greeting.take_with_chunk()),
         }
+        let pause = pause.take();
+        let is_paused = pause != Pause::Flowing;
         let proof_at = match peer {
             Peer::Client => None,
             Peer::Upstream => self.proof_at(0, passage.len(), now).filter(|at| *at < len),
@@ -141,7 +136,7 @@ impl Connection {
             proof_at,
             brought: Brought { len, ..Brought::default() },
             queued,
-            was_parked,
+            was_parked: pause == Pause::Parked,
             is_paused,
             was_within: !self.upstream.at_boundary(),
             passage,

@@ -12,6 +12,7 @@ mod deadlines;
 mod direction;
 mod gates;
 pub(crate) mod grant;
+mod greeting;
 mod hold;
 mod in_band;
 mod judge;
@@ -19,6 +20,7 @@ mod notices;
 mod own_frames;
 mod parking;
 mod passage;
+mod pause;
 pub(crate) mod ping;
 mod plain;
 pub(crate) mod proof;
@@ -46,10 +48,12 @@ use deadlines::Deadlines;
 use direction::Direction;
 pub(crate) use direction::MAX_WITHHELD_HEADERS;
 use grant::Grant;
+use greeting::Greeting;
 use hold::Holds;
 use notices::Notices;
 use parking::{MayAsk, Parking};
 pub use passage::{Passage, Piece};
+use pause::Pause;
 use ping::PingKey;
 use queued_input::QueuedInput;
 use rates::Rates;
@@ -63,9 +67,6 @@ pub(crate) struct Connection {
     rates: Rates,
     mask: [u8; 4],
     parking: Parking,
-    /// How many chunks of the client are still to come of which the host holds the bytes paused,
-    /// though their stream is not parked: what it has sent before the agreement, and the next.
-    held_early: u8,
     deadlines: Deadlines,
     backlog: Backlog,
     /// What the client has sent; absent while that is nothing.
@@ -83,13 +84,8 @@ pub(crate) struct Connection {
     /// What waits behind a first message that cannot be judged yet.
     queued: Option<Box<QueuedInput>>,
     notices: Notices,
-    /// What the upstream sent before the client was authenticated, which goes to the client at once.
-    delivery: Option<Blocks>,
-    /// Says whether the host holds the upstream's next chunk paused, though its stream is not parked: such
-    /// a delivery ended within a frame.
-    paused_once: bool,
-    /// The same, where its stream is not parked: it goes ahead of the next chunk.
-    late: Blocks,
+    /// What the upstream sent before the client was authenticated.
+    greeting: Greeting,
 }
 
 /// What the handshake settled for the connection.
@@ -119,6 +115,18 @@ pub(crate) enum Early {
     Parked,
 }
 
+impl Early {
+    /// The pause in which the stream towards the upstream begins. What the host holds it brings once more, and after that
+    /// the chunk that it got meanwhile.
+    fn pause(self) -> Pause {
+        match self {
+            Self::Flowing => Pause::Flowing,
+            Self::Held => Pause::Holding(2),
+            Self::Parked => Pause::Parked,
+        }
+    }
+}
+
 impl Connection {
     /// A connection that was agreed on at `now`.
     pub(crate) fn new(
@@ -135,8 +143,7 @@ impl Connection {
             upstream: Direction::upstream(policy, server),
             rates: terms.rates,
             mask: terms.mask,
-            parking: Parking::new(terms.ping_key, early == Early::Parked, MayAsk::of(policy)),
-            held_early: if early == Early::Held { 2 } else { 0 },
+            parking: Parking::new(terms.ping_key, early.pause(), MayAsk::of(policy)),
             deadlines: Deadlines::new(Rc::clone(ruleset), terms.session_ends_at, now),
             backlog: Backlog::new(policy.backpressure),
             upload: None,
@@ -148,9 +155,7 @@ impl Connection {
             authentication: Authentication::Open,
             queued: None,
             notices: Notices::default(),
-            delivery: None,
-            paused_once: false,
-            late: Blocks::default(),
+            greeting: Greeting::default(),
         };
         open.begin(now);
         open
@@ -181,7 +186,7 @@ impl Connection {
     /// What waited for the client to be authenticated, and goes to it at once, on a stream that was
     /// parked. What of [`Connection::take_sends`] is for it follows.
     pub(crate) fn take_delivery(&mut self) -> Option<Blocks> {
-        self.delivery.take()
+        self.greeting.take_at_once()
     }
 
     /// The time when [`Connection::on_time`] next has something to do.
@@ -231,16 +236,17 @@ impl Connection {
         match peer {
             Peer::Client => {
                 // What the host holds paused has to be resumed.
-                let passes = self.held_early == 0 && self.client.pass_unread(len);
+                let holds = matches!(self.parking.of(Peer::Upstream).pause, Pause::Holding(_));
+                let passes = !holds && self.client.pass_unread(len);
                 if passes {
                     self.note_unread(len);
                 }
                 passes
             }
             Peer::Upstream => {
-                let is_plain = self.authentication.is_open() && !self.paused_once && self.late.is_empty();
-                let parked = self.parking.of(Peer::Client).is_parked();
-                let passes = is_plain && !parked && self.upstream.pass_unread(len);
+                let flows = self.parking.of(Peer::Client).pause == Pause::Flowing;
+                let is_plain = self.authentication.is_open() && flows && !self.greeting.waits();
+                let passes = is_plain && self.upstream.pass_unread(len);
                 if passes {
                     self.backlog.add(len);
                     self.deadlines.note_upstream_unread(len);

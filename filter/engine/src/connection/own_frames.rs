@@ -9,12 +9,12 @@ use std::time::Duration;
 use crate::connection::Passage;
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
-use crate::memory::blocks::Blocks;
 use crate::peer::Peer;
 use crate::websocket::close;
 
 use super::Connection;
 use super::direction::Flow;
+use super::greeting::Greeting;
 use super::parking::{self, Marks};
 use super::ping;
 use super::timers::Due;
@@ -95,14 +95,14 @@ impl Connection {
         let closing = matches!(direction.flow, Flow::Closing(_)) && direction.at_boundary();
         if closing && was_parked {
             // It has to wait until the chunk has gone.
-            self.parking.of(sender.other()).restore(true);
+            self.parking.of(sender.other()).pause.set_parked(true);
             passage.park = true;
             self.deadlines.speak_next(now);
             return;
         }
         if !matches!(direction.flow, Flow::Passing) || self.deadlines.is_closing() {
             // It goes on, also if it has only just begun.
-            self.parking.of(sender.other()).unpark();
+            self.parking.of(sender.other()).pause.set_parked(false);
             return;
         }
         let (at_boundary, withheld) = (direction.at_boundary(), direction.withheld());
@@ -216,7 +216,7 @@ impl Connection {
     pub(crate) fn held(&self) -> u64 {
         let grant = self.grant.as_ref().map_or(0, |grant| grant.held());
         let sides = self.client.held() + self.upstream.held();
-        (sides + self.authentication.held() + self.late.held() + grant) as u64
+        (sides + self.authentication.held() + self.greeting.held() + grant) as u64
     }
 
     /// The part of it that inflaters take.
@@ -227,8 +227,8 @@ impl Connection {
     /// Gives that memory back, and ends the connection if nothing has. This may be the callback of a chunk of its own, so
     /// the Closes go when that is over.
     pub(crate) fn give_back(&mut self, now: Duration) {
-        if !self.late.is_empty() {
-            self.late = Blocks::default();
+        if self.greeting.waits() {
+            self.greeting = Greeting::Gone;
             self.upstream.diverted = true;
         }
         self.client.give_back();
@@ -271,7 +271,7 @@ impl Connection {
             if reach.takes_frames(direction.at_boundary())
                 && let Some(close) = direction.take_close()
             {
-                reach.unpark();
+                reach.pause.set_parked(false);
                 self.sends.push((receiver, close));
             }
         }

@@ -54,6 +54,7 @@ use crate::metrics::tally::Heartbeats;
 use crate::peer::Peer;
 use crate::rate::{Bucket, Charged, Quota};
 
+use super::pause::Pause;
 use super::ping::{self, PingKey, Pings};
 
 /// How many Pings may follow chunks of the application's in the long run, per second and at once.
@@ -98,8 +99,8 @@ pub(super) struct Parking {
 /// How a receiver can be reached.
 #[derive(Debug)]
 pub(super) struct Reach {
-    /// Says whether the stream towards it is paused and holds nothing.
-    parked: bool,
+    /// What the host does with the stream towards it.
+    pub(super) pause: Pause,
     pings: Pings,
     /// Says whether an application's Ping went to it and is unanswered.
     asked_by_application: bool,
@@ -175,11 +176,11 @@ pub(super) struct Chunk {
 }
 
 impl Parking {
-    /// `upstream_parked` says whether the stream towards the upstream has been parked already, and `may_ask` who may be sent
-    /// a Ping at all.
-    pub(super) fn new(key: PingKey, upstream_parked: bool, may_ask: MayAsk) -> Self {
-        let reach = |receiver, parked, stands_pings| Reach {
-            parked,
+    /// `upstream` is what the host does already with the stream towards the upstream, and `may_ask` who may be sent a Ping
+    /// at all.
+    pub(super) fn new(key: PingKey, upstream: Pause, may_ask: MayAsk) -> Self {
+        let reach = |receiver, pause, stands_pings| Reach {
+            pause,
             pings: Pings::new(receiver),
             asked_by_application: false,
             mute: false,
@@ -188,8 +189,8 @@ impl Parking {
         };
         Self {
             key,
-            client: reach(Peer::Client, false, may_ask.client),
-            upstream: reach(Peer::Upstream, upstream_parked, may_ask.upstream),
+            client: reach(Peer::Client, Pause::Flowing, may_ask.client),
+            upstream: reach(Peer::Upstream, upstream, may_ask.upstream),
             possible: false,
             started: false,
             counted: false,
@@ -209,8 +210,8 @@ impl Parking {
     /// Says whether the stream towards `receiver` is parked, and has begun.
     pub(super) fn has_parked(&self, receiver: Peer) -> bool {
         match receiver {
-            Peer::Client => self.started && self.client.parked,
-            Peer::Upstream => self.upstream.parked,
+            Peer::Client => self.started && self.client.is_parked(),
+            Peer::Upstream => self.upstream.is_parked(),
         }
     }
 
@@ -233,8 +234,8 @@ impl Parking {
     /// can be seen to park streams by the other one.
     pub(super) fn begin(&mut self, empty: bool) {
         if !std::mem::replace(&mut self.started, true) {
-            self.possible = empty || self.upstream.parked;
-            self.client.parked = empty;
+            self.possible = empty || self.upstream.is_parked();
+            self.client.pause.set_parked(empty);
         }
     }
 
@@ -243,7 +244,7 @@ impl Parking {
     pub(super) fn give_up(&mut self) {
         self.possible = false;
         for reach in [&mut self.client, &mut self.upstream] {
-            reach.parked = false;
+            reach.pause.set_parked(false);
             reach.pings.expect_none();
         }
     }
@@ -263,7 +264,7 @@ impl Parking {
                 && chunk.marks == Marks::No
                 && self.pieces.take(PIECES, 1, now) == Charged::Taken;
             self.unsure |= stays && is_long;
-            self.of(receiver).parked = stays;
+            self.of(receiver).pause.set_parked(stays);
             return Then { ask: None, park: stays };
         }
         let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
@@ -280,7 +281,9 @@ impl Parking {
         let wanted = due
             || match (chunk.passes, receiver) {
                 // The client's answer: pass the question on, so that the other stream is parked.
-                (0, Peer::Upstream) => chunk.quiet && !self.client.parked && !self.upstream.is_expected(),
+                (0, Peer::Upstream) => {
+                    chunk.quiet && !self.client.is_parked() && !self.upstream.is_expected()
+                }
                 (0, Peer::Client) => false,
                 _ => !park && self.is_adrift(),
             };
@@ -293,8 +296,9 @@ impl Parking {
         let asks = wanted && has_room && reach.may_be_asked() && within();
         let ask = asks.then(|| reach.pings.frame(&self.key, chunk.position));
         // What is asked in the place of an answer lets its stream go on.
-        reach.parked = park && (chunk.was_parked || ask.is_none());
-        Then { ask, park: reach.parked }
+        let park = park && (chunk.was_parked || ask.is_none());
+        reach.pause.set_parked(park);
+        Then { ask, park }
     }
 
     /// An own Ping, to follow the first `position` bytes to `receiver`.
@@ -324,15 +328,15 @@ impl Parking {
     /// for it.
     pub(super) fn can_park_client(&self) -> bool {
         self.possible
-            && (!self.client.parked || self.unsure)
-            && self.upstream.parked
+            && (!self.client.is_parked() || self.unsure)
+            && self.upstream.is_parked()
             && !self.upstream.is_expected()
             && self.upstream.may_be_asked()
     }
 
     /// Says whether no stream is parked, and none will be before the application says something.
     pub(super) fn is_adrift(&self) -> bool {
-        let silent = |reach: &Reach| !reach.parked && !reach.is_expected();
+        let silent = |reach: &Reach| !reach.is_parked() && !reach.is_expected();
         silent(&self.client) && silent(&self.upstream)
     }
 }
@@ -342,8 +346,8 @@ impl Parking {
     /// connection has come out of reach (1), or back or to its end (-1).
     pub(super) fn count(&mut self, is_over: bool) -> Heartbeats {
         let may_answer = self.upstream.stands_pings && !self.upstream.mute;
-        let through_upstream = may_answer && (self.upstream.parked || self.upstream.is_expected());
-        let in_reach = self.client.parked || self.client.is_expected() || through_upstream;
+        let through_upstream = may_answer && (self.upstream.is_parked() || self.upstream.is_expected());
+        let in_reach = self.client.is_parked() || self.client.is_expected() || through_upstream;
         // What is over stays so: a timer may still ask for the last counts.
         self.started &= !is_over;
         let out_of_reach = self.started && !in_reach;
@@ -357,24 +361,15 @@ impl Parking {
 }
 
 impl Reach {
+    /// Says whether the stream towards it is paused and holds nothing.
     pub(super) fn is_parked(&self) -> bool {
-        self.parked
+        self.pause == Pause::Parked
     }
 
     /// Says whether a frame can be put in; `at_boundary` says whether what has gone to the receiver ends
     /// with a whole one.
     pub(super) fn takes_frames(&self, at_boundary: bool) -> bool {
-        self.parked && at_boundary
-    }
-
-    /// The stream is not parked, or no longer. Whether it was.
-    pub(super) fn unpark(&mut self) -> bool {
-        std::mem::take(&mut self.parked)
-    }
-
-    /// The stream is as it was.
-    pub(super) fn restore(&mut self, parked: bool) {
-        self.parked = parked;
+        self.is_parked() && at_boundary
     }
 
     /// Says whether an answer to an own Ping will come.

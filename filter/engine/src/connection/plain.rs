@@ -46,15 +46,14 @@ impl Connection {
             self.authentication.is_open() && !self.notices.waits() && !self.deadlines.is_closing();
         let is_alone = match peer {
             Peer::Client => {
-                let is_uncounted = self.rates.is_empty() && self.held_early == 0;
                 let marks = self.upload.as_ref().is_some_and(|upload| upload.wants_mark());
                 let asks = marks || (self.parking.can_park_client() && !self.deadlines.awaits_quiet());
-                is_uncounted && self.queued.is_none() && !asks
+                self.rates.is_empty() && self.queued.is_none() && !asks
             }
             Peer::Upstream => {
                 let marks = self.backlog.is_limited() || self.backlog.wants_proof();
                 let asks = marks || self.deadlines.is_ping_overdue();
-                !asks && !self.paused_once && self.late.is_empty()
+                !asks && !self.greeting.waits()
             }
         };
         is_parked && is_settled && is_alone

@@ -6,7 +6,7 @@ const NOW: Duration = Duration::from_secs(1_800_000_000);
 
 /// Both streams parked, as they are at first.
 fn parked() -> Parking {
-    let mut parking = Parking::new(PingKey([5; 16]), true, BOTH);
+    let mut parking = Parking::new(PingKey([5; 16]), Pause::Parked, BOTH);
     parking.begin(true);
     parking
 }
@@ -49,7 +49,7 @@ fn part_of_text(sender: Peer) -> Chunk {
 
 /// What becomes of a chunk, and whether its stream stays or becomes parked.
 fn settle(parking: &mut Parking, chunk: Chunk) -> Then {
-    let was_parked = parking.of(chunk.sender.other()).unpark();
+    let was_parked = parking.of(chunk.sender.other()).pause.take() == Pause::Parked;
     let room = if was_parked { chunk.passes.max(ROOM) } else { chunk.room };
     let then = parking.settle(Chunk { was_parked, room, ..chunk }, NOW);
     assert_eq!(then.park, parking.of(chunk.sender.other()).is_parked());
@@ -310,7 +310,7 @@ fn pings_that_follow_data_are_rationed() {
 
 #[test]
 fn where_the_host_does_not_park_nothing_is_asked() {
-    let mut parking = Parking::new(PingKey([5; 16]), false, BOTH);
+    let mut parking = Parking::new(PingKey([5; 16]), Pause::Flowing, BOTH);
     assert_eq!(settle(&mut parking, chunk(Peer::Upstream, 5)), Then::default());
     let mut parking = parked();
     parking.give_up();
