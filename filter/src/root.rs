@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_engine::{Engine, Input, read_configuration};
+use postern_engine::{Engine, Input, read_configuration, spread};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
@@ -34,8 +34,7 @@ impl Root {
         sessions::put_in_force(&self.plugin, self.context_id);
         told::set_limit(engine.log_limit());
         memory::set_budget(engine.memory_budget());
-        let by = |(policy, over): (&str, _)| (policy.to_owned(), self.configured_at.saturating_add(over));
-        sessions::set_draining(&self.plugin, self.context_id, engine.draining().map(by));
+        sessions::set_drains(&self.plugin, self.context_id, self.configured_at, engine);
     }
 
     /// Sends away, one after the other, what is open under policies that go away.
@@ -43,15 +42,10 @@ impl Root {
         let now = self.configured_at;
         for (policy, over) in engine.draining() {
             let open = sessions::under(&self.plugin, policy);
-            let share = over / u32::try_from(open.len()).unwrap_or(u32::MAX).max(1);
             log::info!("postern: policy={policy} goes away, and {} connections with it", open.len());
-            for (live, turn) in open.iter().zip(1..) {
+            for (live, at) in open.iter().zip(spread(now, over, open.len())) {
                 let mut session = live.session.borrow_mut();
-                shared::handle(
-                    &mut session,
-                    Input::Drain(now.saturating_add(share.saturating_mul(turn))),
-                    now,
-                );
+                shared::handle(&mut session, Input::Drain(at), now);
                 live.schedule(session.deadline());
             }
         }

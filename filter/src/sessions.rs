@@ -9,8 +9,8 @@ use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_engine::Session;
 use postern_engine::remote::Source;
+use postern_engine::{Drains, Engine, Session};
 
 thread_local! {
     /// Those that have a deadline, by it and by their contexts: each has one place, and leaves it when
@@ -22,8 +22,8 @@ thread_local! {
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
     /// Those through which something went since the last tick.
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
-    /// The policies that go away, by when, and the root whose configuration says so.
-    static DRAINING: RefCell<BTreeMap<(Plugin, String), (Duration, u32)>> = RefCell::default();
+    /// The policies that go away.
+    static DRAINS: RefCell<Drains<Plugin>> = RefCell::default();
     /// The root of each plugin whose configuration is in force.
     static IN_FORCE: RefCell<BTreeMap<Plugin, u32>> = RefCell::default();
 }
@@ -170,13 +170,9 @@ pub(crate) fn under(plugin: &Plugin, policy: &str) -> Vec<Rc<Live>> {
     })
 }
 
-/// These policies of `plugin` go away by these times, and no others: so says the configuration of
-/// `root`.
-pub(crate) fn set_draining(plugin: &Plugin, root: u32, policies: impl Iterator<Item = (String, Duration)>) {
-    DRAINING.with_borrow_mut(|draining| {
-        draining.retain(|(of, _), _| of != plugin);
-        draining.extend(policies.map(|(policy, by)| ((Rc::clone(plugin), policy), (by, root))));
-    });
+/// The policies of `plugin` go away of which the configuration of `root`, `engine`, says so, from `at` on.
+pub(crate) fn set_drains(plugin: &Plugin, root: u32, at: Duration, engine: &Engine) {
+    DRAINS.with_borrow_mut(|drains| drains.set(plugin, root, at, engine.draining()));
 }
 
 /// The configuration of `root` is in force for new streams of `plugin`.
@@ -190,13 +186,9 @@ pub(crate) fn is_in_force(plugin: &Plugin, root: u32) -> bool {
 }
 
 impl Live {
-    /// By when the policy of `session`, which has just opened, goes away: it may have been told to
-    /// while the handshake was under way. Whom the same configuration has let in all the same, by an
-    /// override for its route, it keeps.
-    pub(crate) fn drains_by(&self, session: &Session) -> Option<Duration> {
-        let key = (Rc::clone(&self.plugin), session.policy().to_owned());
-        let told = DRAINING.with_borrow(|draining| draining.get(&key).copied());
-        told.filter(|(_, root)| *root != self.root).map(|(by, _)| by)
+    /// The time by which `session`, which has just opened, ends with its policy, if that goes away.
+    pub(crate) fn ends_by(&self, session: &Session) -> Option<Duration> {
+        DRAINS.with_borrow(|drains| drains.ends_by(&self.plugin, session.policy(), self.root))
     }
 }
 

@@ -7,8 +7,8 @@ use log::Level;
 use postern_engine::cause::HostFault;
 use postern_engine::http::headers::{Field, HeaderEdit};
 use postern_engine::{
-    ConnectionFacts, Engine, Entropy, Event, Input, Output, Peer, Reply, RequestHead, RouteFacts, Selection,
-    Session, Unreadable, Violation, fail_without_engine, is_upgrade,
+    ConnectionFacts, Engine, Entropy, Event, Input, Judgement, Output, Passage, Peer, Reply, RequestHead,
+    ResponseFacts, RouteFacts, Selection, Session, Unreadable, Violation, fail_without_engine, is_upgrade,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -20,8 +20,6 @@ use crate::{memory, metrics, sessions, shared, told};
 
 /// The label of what is counted where no policy applies.
 const NO_POLICY: &str = "none";
-
-const STATUS: &str = ":status";
 
 /// One HTTP stream.
 pub(crate) struct Stream {
@@ -40,34 +38,11 @@ impl Stream {
         Self { context_id, plugin, root, engine, live: None, route: None }
     }
 
-    /// Says whether the route that Envoy took is under another policy than the one that judged: a
-    /// change to the request makes Envoy choose anew.
-    fn is_rerouted(&self, session: &Session) -> bool {
-        let Some(engine) = &self.engine else { return true };
-        let route = host::route();
-        if self.route.as_deref() == Some(&route) {
-            return false;
-        }
-        let fields = host::fields(Message::Request);
-        let head = RequestHead { fields, connection: ConnectionFacts::default(), entropy: Entropy::NONE };
-        !engine.still_applies(session, &head, &route)
-    }
-
-    /// Takes the response to a request that passed unjudged. Where it was changed, Envoy chose its
-    /// route anew, and no other protocol may begin on one where it would have been judged.
+    /// Takes the response to a request that passed unjudged, if it was changed.
     fn on_unjudged_response(&mut self) -> Action {
         let (Some(engine), Some(before)) = (&self.engine, self.route.take()) else { return Action::Continue };
-        if host::field(Message::Response, STATUS).as_deref() != Some(b"101") {
-            return Action::Continue;
-        }
-        let route = host::route();
-        if *before == route {
-            return Action::Continue;
-        }
-        let fields = host::fields(Message::Request);
-        let head = RequestHead { fields, connection: ConnectionFacts::default(), entropy: Entropy::NONE };
         let mut action = Action::Continue;
-        for output in engine.after_passing(&head, &route) {
+        for output in engine.on_unjudged_response(&before, &HostResponse) {
             action = perform_one(NO_POLICY, output).unwrap_or(action);
         }
         action
@@ -76,25 +51,26 @@ impl Stream {
     fn on_body(&mut self, sender: Peer, len: usize) -> Action {
         let Some(live) = &self.live else { return Action::Continue };
         let mut session = live.session.borrow_mut();
-        if session.pass_unread(sender, len) {
-            memory::touch(live, sessions::last_tick());
-            live.note_traffic();
-            return Action::Continue;
-        }
         let mut chunk = HostChunk::new(sender, len);
-        let plain = session.pass_plain(sender, &mut chunk);
-        if plain == Ok(true) && host::resume(sender) {
+        let mut tables = Tables::default();
+        let judgement = session.on_chunk(sender, &mut chunk, &mut tables, host::now);
+        let unjudged = match judgement {
+            Ok(Judgement::Unread) => Some(Action::Continue),
+            Ok(Judgement::Plain) if host::resume(sender) => Some(Action::Pause),
+            _ => None,
+        };
+        if let Some(action) = unjudged {
             memory::touch(live, sessions::last_tick());
             live.note_traffic();
-            return Action::Pause;
+            return action;
         }
-        let now = host::now();
-        let judged = match plain {
-            Ok(false) => judge(&mut session, sender, chunk, now),
-            Ok(true) => Err(HostFault::NotResumed),
-            Err(Unreadable) => Err(HostFault::Chunk),
+        tables.count(session.policy());
+        let (let_go, now) = match judgement {
+            Ok(Judgement::Judged(passage, now)) => (let_go(sender, &mut chunk, &passage), now),
+            Ok(Judgement::Unread | Judgement::Plain) => (Err(HostFault::NotResumed), host::now()),
+            Err(Unreadable) => (Err(HostFault::Chunk), host::now()),
         };
-        let pauses = judged.unwrap_or_else(|fault| {
+        let pauses = let_go.unwrap_or_else(|fault| {
             shared::handle(&mut session, Input::HostFailed(fault), now);
             true
         });
@@ -196,21 +172,13 @@ impl HttpContext for Stream {
 
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         let Some(live) = &self.live else { return self.on_unjudged_response() };
+        let Some(engine) = &self.engine else { return Action::Pause };
         let mut session = live.session.borrow_mut();
-        let fields = if session.reads_response() {
-            host::fields(Message::Response)
-        } else {
-            let status = host::field(Message::Response, STATUS).unwrap_or_default();
-            vec![(STATUS.to_owned(), status)]
-        };
-        let switches = fields.iter().any(|(name, value)| name == STATUS && value == b"101");
         let now = host::now();
-        if switches && self.is_rerouted(&session) {
-            shared::handle(&mut session, Input::Rerouted, now);
-        }
-        // Nobody asks for it again, and there are many sessions.
-        self.route = None;
-        shared::handle(&mut session, Input::Response(fields), now);
+        // Nobody asks for the route again, and there are many sessions.
+        let (before, mut tables) = (self.route.take(), Tables::default());
+        engine.on_response(&mut session, before.as_deref(), &HostResponse, &mut tables, now);
+        tables.count(session.policy());
         perform(live, &mut session, now)
     }
 
@@ -223,25 +191,45 @@ impl HttpContext for Stream {
     }
 }
 
-/// Judges a chunk, leaves of it what goes on and says whether its stream is paused, with that or
-/// empty.
+/// The response whose header callback this is.
+struct HostResponse;
+
+impl ResponseFacts for HostResponse {
+    fn status(&self) -> Vec<u8> {
+        host::field(Message::Response, ":status").unwrap_or_default()
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        host::fields(Message::Response)
+    }
+
+    fn request_fields(&self) -> Vec<Field> {
+        host::fields(Message::Request)
+    }
+
+    fn route(&self) -> RouteFacts {
+        host::route()
+    }
+}
+
+/// Judges what the host holds of the client's, and lets go of it what goes on.
+fn release(session: &mut Session, len: usize, now: Duration) -> Result<(), HostFault> {
+    let (mut chunk, mut tables) = (HostChunk::new(Peer::Client, len), Tables::default());
+    let judged = session.judge(Peer::Client, &mut chunk, &mut tables, now);
+    tables.count(session.policy());
+    let passage = judged.map_err(|Unreadable| HostFault::Chunk)?;
+    let_go(Peer::Client, &mut chunk, &passage).map(|_| ())
+}
+
+/// Leaves of a chunk what goes on, and says whether its stream is paused, with that or empty.
 ///
 /// # Errors
 /// The host did not let that be done.
-fn judge(
-    session: &mut Session,
-    sender: Peer,
-    mut chunk: HostChunk,
-    now: Duration,
-) -> Result<bool, HostFault> {
-    let mut tables = Tables::default();
-    let judged = session.judge(sender, &mut chunk, &mut tables, now);
-    tables.count(session.policy());
-    let passage = judged.map_err(|Unreadable| HostFault::Chunk)?;
+fn let_go(sender: Peer, chunk: &mut HostChunk, passage: &Passage) -> Result<bool, HostFault> {
     if passage.resume && !host::resume(sender) {
         return Err(HostFault::NotResumed);
     }
-    if !chunk.pass(&passage) {
+    if !chunk.pass(passage) {
         return Err(HostFault::Chunk);
     }
     Ok(passage.park || passage.hold)
@@ -267,7 +255,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
     while let Some(output) = session.poll_output() {
         match output {
             Output::ReleaseRequest(len) => {
-                if let Err(fault) = judge(session, Peer::Client, HostChunk::new(Peer::Client, len), now) {
+                if let Err(fault) = release(session, len, now) {
                     shared::handle(session, Input::HostFailed(fault), now);
                 }
             }
@@ -285,7 +273,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             }
             Output::Tell(Event::Opened) => {
                 perform_one(session.policy(), Output::Tell(Event::Opened));
-                if let Some(by) = live.drains_by(session) {
+                if let Some(by) = live.ends_by(session) {
                     shared::handle(session, Input::Drain(by), now);
                 }
             }

@@ -27,6 +27,7 @@ use crate::rate::slots::KeySpace;
 use crate::remote::Source;
 use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
+pub use response::ResponseFacts;
 
 /// How many different overrides by route metadata are kept ready. An Envoy with more pays for
 /// reading them anew.
@@ -163,15 +164,6 @@ impl Engine {
         self.forwarded.strip(Headers::new(trailers))
     }
 
-    /// What is to be done at the response of a request that passed with changes, and that Envoy
-    /// found this route for once they were made: nothing where it passes there as well.
-    pub fn after_passing(&self, head: &RequestHead, route: &RouteFacts) -> Vec<Output> {
-        match self.select(head, route) {
-            Selection::Pass(_) => Vec::new(),
-            Selection::Judge(_) | Selection::Refuse(_) => self.refuse(head, Violation::rerouted()),
-        }
-    }
-
     /// What is to be done with a request that cannot be judged, since the host lacks what that takes.
     pub fn fail(&self, head: &RequestHead, fault: HostFault) -> Vec<Output> {
         self.refuse(head, fault.into())
@@ -246,12 +238,6 @@ impl Engine {
         }
     }
 
-    /// Says whether `session` judges by the policy that the request falls under on `route`. Changes to
-    /// a request make Envoy choose its route anew.
-    pub fn still_applies(&self, session: &Session, head: &RequestHead, route: &RouteFacts) -> bool {
-        matches!(self.ruleset(head, route), Ok(Some(ruleset)) if session.is_under(&ruleset))
-    }
-
     /// Says whether a request on `route`, whichever policy it is under, may be under one for upgrades only.
     fn may_be_upgrade_only(&self, route: &RouteFacts) -> bool {
         let over = annotation(route).ok().flatten();
@@ -306,5 +292,6 @@ fn annotation(route: &RouteFacts) -> Result<Option<(&[u8], Map<String, Value>)>,
     }
 }
 
+mod response;
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,7 @@ use crate::rate::Shared;
 use crate::rate::slots::KeySpace;
 use crate::ruleset::Ruleset;
 use crate::websocket::{Chunk, Unreadable};
+pub use chunk::Judgement;
 pub use input::Input;
 pub use output::{Event, Output};
 
@@ -521,6 +522,7 @@ impl Session {
     }
 }
 
+mod chunk;
 #[cfg(test)]
 mod compression_tests;
 #[cfg(test)]

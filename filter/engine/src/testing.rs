@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::auth::minting;
 use crate::auth::single_use::{Spent, Ticket};
 use crate::engine::Engine;
+use crate::http::headers::Field;
 use crate::http::request::{ConnectionFacts, Entropy, Protocol, RequestHead};
 use crate::rate::{BucketRequest, Charged, Outcome, Shared};
 
@@ -29,6 +30,19 @@ pub(crate) fn engine(changes: Value) -> Engine {
         "policies": {"chat": policy},
         "default_policy": "chat",
     }))
+}
+
+/// The response that agrees to [`request`].
+pub(crate) fn agreement() -> Vec<Field> {
+    [
+        (":status", "101"),
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+    .collect()
 }
 
 /// An engine for a whole document.

@@ -2,10 +2,37 @@ use prost::Message as _;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{Tables, compile, request, with, without};
+use crate::session::Input;
+use crate::testing::{Tables, agreement, compile, request, with, without};
 
 mod forged_claims;
 mod odd_hosts;
+
+const NOW: Duration = Duration::from_secs(1_800_000_000);
+
+/// The response to [`request`], which took `route`.
+struct Answered {
+    fields: Vec<Field>,
+    route: RouteFacts,
+}
+
+impl ResponseFacts for Answered {
+    fn status(&self) -> Vec<u8> {
+        self.fields.iter().find(|(name, _)| name == ":status").map(|(_, value)| value.clone()).unwrap()
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        self.fields.clone()
+    }
+
+    fn request_fields(&self) -> Vec<Field> {
+        request().fields
+    }
+
+    fn route(&self) -> RouteFacts {
+        self.route.clone()
+    }
+}
 
 /// Two policies that differ by the one thing that shows without a token or a frame.
 fn two_policies(routes: Value, default_policy: &str) -> Engine {
@@ -231,7 +258,7 @@ fn an_override_lies_over_the_policy_it_names() {
     let route = RouteFacts { name: None, metadata: metadata(&postern) };
     let plain = without(&request(), "upgrade");
     let Selection::Judge(mut session) = engine.select(&plain, &route) else { panic!("not judged") };
-    session.handle(crate::session::Input::Request(plain), &mut Tables::default(), Duration::ZERO);
+    session.handle(Input::Request(plain), &mut Tables::default(), Duration::ZERO);
     let outputs: Vec<_> = std::iter::from_fn(|| session.poll_output()).collect();
     assert!(
         matches!(&outputs[..], [_, Output::Reply(_, reply)] if reply.reason == Reason::UpgradeRequired),
@@ -303,16 +330,21 @@ fn a_segment_with_parameters_meets_no_route_by_chance() {
 }
 
 #[test]
-fn a_session_knows_whether_another_route_is_under_its_policy() {
+fn a_websocket_begins_on_another_route_only_under_the_policy_that_judged_it() {
     let engine = two_policies(json!([]), "feed");
-    let head = request();
-    let Selection::Judge(session) = engine.select(&head, &RouteFacts::default()) else {
-        panic!("not judged")
+    let before = RouteFacts::default();
+    let opens = |postern: Value| {
+        let head = with(&request(), "origin", b"https://feed.example.com");
+        let Selection::Judge(mut session) = engine.select(&head, &before) else { panic!("not judged") };
+        session.handle(Input::Request(head), &mut Tables::default(), NOW);
+        let route = RouteFacts { name: None, metadata: metadata(&postern) };
+        let answered = Answered { fields: agreement(), route };
+        engine.on_response(&mut session, Some(&before), &answered, &mut Tables::default(), NOW);
+        session.was_opened()
     };
-    let route = |postern: Value| RouteFacts { name: None, metadata: metadata(&postern) };
-    assert!(engine.still_applies(&session, &head, &route(json!({"policy": "feed"}))));
-    assert!(!engine.still_applies(&session, &head, &route(json!({"policy": "chat"}))));
-    assert!(!engine.still_applies(&session, &head, &route(json!({"policy": "feed", "upgrade_only": true}))));
+    assert!(opens(json!({"policy": "feed"})));
+    assert!(!opens(json!({"policy": "chat"})));
+    assert!(!opens(json!({"policy": "feed", "upgrade_only": true})));
 }
 
 #[test]

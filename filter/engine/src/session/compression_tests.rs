@@ -3,9 +3,9 @@
 use flate2::{Compress, Compression, FlushCompress};
 use serde_json::{Value, json};
 
-use super::tests::{START, Trial, agreement, close, masked_close};
+use super::tests::{START, Trial, close, masked_close};
 use super::*;
-use crate::testing::{from_client, from_upstream, request, with};
+use crate::testing::{agreement, from_client, from_upstream, request, with};
 
 const OFFER: &[u8] = b"permessage-deflate; client_max_window_bits";
 const COMPRESSED_TEXT: u8 = 0xc1;

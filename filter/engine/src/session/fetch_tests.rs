@@ -7,7 +7,7 @@ use crate::auth::minting::{ISSUER, encode, issuer_keys, key, sign};
 use crate::engine::{Engine, RouteFacts, Selection};
 use crate::http::request::RequestHead;
 use crate::remote::{Answer, Kind, Outcome as Fetch, Settled, Step};
-use crate::testing::{Tables, compile, request, with};
+use crate::testing::{Tables, agreement, compile, request, with};
 use crate::websocket::close;
 use jsonwebtoken::Algorithm;
 
@@ -287,18 +287,6 @@ fn ready() -> (Engine, Vec<u8>) {
     fetch(&engine, &mut Vec::new(), Kind::Keys, Some(&issuer_keys()), START);
     fetch(&engine, &mut list, Kind::Revocation, Some(&json!({})), START);
     (engine, list)
-}
-
-fn agreement() -> Vec<Field> {
-    [
-        ("upgrade", "websocket"),
-        ("connection", "upgrade"),
-        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-    ]
-    .into_iter()
-    .chain([(":status", "101")])
-    .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-    .collect()
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::tests::{START, Trial, agreement};
+use super::tests::{START, Trial};
 use super::*;
-use crate::testing::{from_client, request};
+use crate::testing::{agreement, from_client, request};
 
 /// What is told, and how often the stream is cut.
 fn told(trial: &Trial) -> (Vec<(bool, &'static str)>, usize) {

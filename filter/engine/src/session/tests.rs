@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::{RouteFacts, Selection};
-use crate::testing::{Tables, engine, from_client, from_upstream, request, with};
+use crate::testing::{Tables, agreement, engine, from_client, from_upstream, request, with};
 
 pub(super) const START: Duration = Duration::from_secs(1_800_000_000);
 const SECOND: Duration = Duration::from_secs(1);
@@ -79,18 +79,6 @@ impl Trial {
     pub(super) fn upstream(&mut self, chunk: &[u8]) -> Vec<u8> {
         self.bytes(Peer::Upstream, chunk, START)
     }
-}
-
-pub(super) fn agreement() -> Vec<Field> {
-    [
-        (":status", "101"),
-        ("upgrade", "websocket"),
-        ("connection", "Upgrade"),
-        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-    .collect()
 }
 
 /// Says whether an open connection was told to be ended for this.

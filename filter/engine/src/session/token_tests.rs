@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::tests::{START, Trial, agreement};
+use super::tests::{START, Trial};
 use super::*;
-use crate::testing::{SECRET, from_client, from_upstream, request, with};
+use crate::testing::{SECRET, agreement, from_client, from_upstream, request, with};
 use crate::websocket::FrameHeader;
 
 mod awaiting;

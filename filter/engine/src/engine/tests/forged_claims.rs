@@ -121,9 +121,16 @@ fn an_upgrade_that_passes_does_not_get_to_a_route_under_a_policy_by_what_is_take
     assert!(
         matches!(engine.select(&head, &RouteFacts::default()), Selection::Pass(edits) if !edits.is_empty())
     );
-    assert_eq!(engine.after_passing(&request(), &RouteFacts::default()), []);
+    let after = |status: &str, route: RouteFacts| {
+        let fields = vec![(":status".to_owned(), status.into())];
+        engine.on_unjudged_response(&RouteFacts::default(), &Answered { fields, route })
+    };
+    assert_eq!(after("101", RouteFacts::default()), []);
+    let named = RouteFacts { name: Some("other".to_owned()), metadata: None };
+    assert_eq!(after("101", named), [], "another route where it passes as well");
     for postern in [json!({"policy": "chat"}), json!({"policy": "nobody"})] {
-        let outputs = engine.after_passing(&request(), &route(&postern));
+        assert_eq!(after("200", route(&postern)), [], "no other protocol begins");
+        let outputs = after("101", route(&postern));
         assert!(
             matches!(&outputs[..], [_, Output::Reply(_, reply)] if reply.reason == Reason::PolicyInvalid),
             "{outputs:?}"

@@ -44,11 +44,7 @@ fn refused(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> Option<Re
         Selection::Pass(_) => return None,
         Selection::Refuse(outputs) => outputs,
         Selection::Judge(mut session) => {
-            session.handle(
-                crate::session::Input::Request(head.clone()),
-                &mut Tables::default(),
-                Duration::ZERO,
-            );
+            session.handle(Input::Request(head.clone()), &mut Tables::default(), Duration::ZERO);
             std::iter::from_fn(|| session.poll_output()).collect()
         }
     };

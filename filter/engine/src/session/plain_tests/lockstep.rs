@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::session::tests::agreement;
+use crate::testing::agreement;
 use crate::testing::{SECRET, Tables, request, token, with};
 
 const EXTENSIONS: &str = "sec-websocket-extensions";

@@ -1,0 +1,99 @@
+//! The policies that go away, and the time that each of their connections has.
+//!
+//! Owns what the configurations of a VM have said of that. Sends nobody away: a session is told by
+//! [`Input::Drain`](crate::Input::Drain).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The policies that go away, of each filter of a VM. `Plugin` tells the filters apart; a root is one configuration of one.
+#[derive(Debug)]
+pub struct Drains<Plugin> {
+    by: BTreeMap<(Plugin, String), Drain>,
+}
+
+/// The end of a policy.
+#[derive(Clone, Copy, Debug)]
+struct Drain {
+    /// The time by which its connections end, since the Unix epoch.
+    by: Duration,
+    /// The root whose configuration says so.
+    root: u32,
+}
+
+impl<Plugin> Default for Drains<Plugin> {
+    fn default() -> Self {
+        Self { by: BTreeMap::new() }
+    }
+}
+
+impl<Plugin: Clone + Ord> Drains<Plugin> {
+    /// Takes the configuration of `root` for what holds of `plugin`: these policies go away, each over so long from `at` on,
+    /// and no others.
+    pub fn set<'a>(
+        &mut self,
+        plugin: &Plugin,
+        root: u32,
+        at: Duration,
+        policies: impl Iterator<Item = (&'a str, Duration)>,
+    ) {
+        self.by.retain(|(of, _), _| of != plugin);
+        self.by.extend(policies.map(|(policy, over)| {
+            ((plugin.clone(), policy.to_owned()), Drain { by: at.saturating_add(over), root })
+        }));
+    }
+
+    /// The time by which a connection ends that opens now under `policy`, having begun under the configuration of `root`:
+    /// the policy may have been told to go away while the handshake was under way. A connection that the same configuration
+    /// has let in all the same, by an override for its route, stays.
+    pub fn ends_by(&self, plugin: &Plugin, policy: &str, root: u32) -> Option<Duration> {
+        let drain = self.by.get(&(plugin.clone(), policy.to_owned()))?;
+        (drain.root != root).then_some(drain.by)
+    }
+}
+
+/// The times by which `open` connections end, one after the other, the last `over` after `at`.
+pub fn spread(at: Duration, over: Duration, open: usize) -> impl Iterator<Item = Duration> {
+    let open = u32::try_from(open).unwrap_or(u32::MAX);
+    let share = over / open.max(1);
+    (1..=open).map(move |turn| at.saturating_add(share.saturating_mul(turn)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Duration = Duration::from_secs(1_800_000_000);
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn connections_end_one_after_the_other_within_the_time_that_there_is() {
+        let ends: Vec<_> = spread(AT, seconds(10), 4).map(|at| at - AT).collect();
+        assert_eq!(ends, [2_500, 5_000, 7_500, 10_000].map(Duration::from_millis));
+        assert_eq!(spread(AT, seconds(10), 0).count(), 0);
+        assert!(spread(Duration::MAX, seconds(10), 3).all(|at| at == Duration::MAX), "no sum wraps");
+    }
+
+    #[test]
+    fn who_opens_late_ends_with_the_policy_but_for_who_came_by_the_configuration_that_says_so() {
+        let mut drains = Drains::default();
+        drains.set(&"edge", 7, AT, [("chat", seconds(10))].into_iter());
+        assert_eq!(drains.ends_by(&"edge", "chat", 6), Some(AT + seconds(10)));
+        assert_eq!(drains.ends_by(&"edge", "chat", 7), None, "an override of its route keeps it");
+        assert_eq!(drains.ends_by(&"edge", "feed", 6), None);
+        assert_eq!(drains.ends_by(&"other", "chat", 6), None, "another filter's policy of that name");
+    }
+
+    #[test]
+    fn a_configuration_takes_back_what_the_one_before_said_of_the_same_filter() {
+        let mut drains = Drains::default();
+        drains.set(&"edge", 7, AT, [("chat", seconds(10))].into_iter());
+        drains.set(&"other", 8, AT, [("chat", seconds(10))].into_iter());
+        drains.set(&"edge", 9, AT, std::iter::empty());
+        assert_eq!(drains.ends_by(&"edge", "chat", 6), None);
+        assert_eq!(drains.ends_by(&"other", "chat", 6), Some(AT + seconds(10)));
+    }
+}

@@ -1,0 +1,44 @@
+//! The one call for a chunk: cheap answers first, which need no time.
+
+use std::time::Duration;
+
+use crate::connection::Passage;
+use crate::peer::Peer;
+use crate::rate::Shared;
+use crate::websocket::{Chunk, Unreadable};
+
+use super::Session;
+
+/// What becomes of a chunk and its stream.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// All of it goes on as it came, in a stream that stays as it was.
+    Unread,
+    /// All of it goes on as it came; its stream is resumed for that, and parked again.
+    Plain,
+    /// This goes on of it, by this time since the Unix epoch. There may be outputs.
+    Judged(Passage, Duration),
+}
+
+impl Session {
+    /// Judges a chunk that `peer` sent on the upgraded stream. `clock` is looked at only where the time may matter.
+    ///
+    /// # Errors
+    /// [`Unreadable`] when bytes that have to be judged cannot be read: the host has failed.
+    pub fn on_chunk(
+        &mut self,
+        peer: Peer,
+        chunk: &mut impl Chunk,
+        shared: &mut dyn Shared,
+        clock: impl FnOnce() -> Duration,
+    ) -> Result<Judgement, Unreadable> {
+        if self.pass_unread(peer, chunk.len()) {
+            return Ok(Judgement::Unread);
+        }
+        if self.pass_plain(peer, chunk)? {
+            return Ok(Judgement::Plain);
+        }
+        let now = clock();
+        Ok(Judgement::Judged(self.judge(peer, chunk, shared, now)?, now))
+    }
+}
