@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::gate;
 use crate::log::Log;
 use crate::memory::Memory;
 use crate::merge::lay_over;
@@ -16,6 +15,7 @@ use crate::raw::{self, Document};
 use crate::report::Report;
 use crate::routes::{DefaultPolicy, Route};
 use crate::strict;
+use crate::unsupported;
 use crate::words::{shown, suggestion};
 
 /// The whole document; its values cannot be wrong.
@@ -88,7 +88,7 @@ impl Config {
                 raw::contradictions(overrides, &at, &mut report);
                 let mut merged = source.clone();
                 lay_over(&mut merged, overrides);
-                gate::check(&json!({"policies": {name: &merged}}), &mut report);
+                unsupported::check(&json!({"policies": {name: &merged}}), &mut report);
                 raw::read_policy(name, merged, &self.providers, &mut report)
             }
         };
@@ -97,7 +97,7 @@ impl Config {
 
     pub(crate) fn read(document: Value, gate: Gate, report: &mut Report) -> Option<Self> {
         if gate == Gate::Shut {
-            gate::check(&document, report);
+            unsupported::check(&document, report);
         }
         let sources: BTreeMap<String, Value> = document
             .get("policies")

@@ -9,7 +9,6 @@
 
 pub mod auth;
 pub mod config;
-mod gate;
 mod grammar;
 pub mod header_name;
 pub mod issuer;
@@ -30,6 +29,7 @@ pub mod routes;
 mod shape;
 mod strict;
 mod units;
+mod unsupported;
 mod words;
 
 pub use auth::{

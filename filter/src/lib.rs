@@ -7,14 +7,14 @@
 mod abi;
 mod gauges;
 mod host;
+mod log_lines;
 mod memory;
 mod metrics;
 mod root;
 mod sessions;
-mod shared;
 mod sources;
 mod stream;
-mod told;
+mod tables;
 mod verification;
 
 use proxy_wasm::types::LogLevel;

@@ -13,7 +13,7 @@ use postern_engine::memory::Holdings;
 use postern_engine::{Input, Session};
 
 use crate::sessions::Live;
-use crate::shared;
+use crate::tables;
 
 thread_local! {
     /// All root contexts of a VM share it: there is one memory.
@@ -74,7 +74,7 @@ pub(crate) fn forget(live: &Rc<Live>) {
 pub(crate) fn keep_within_budget(now: Duration) {
     while let Some(live) = next_to_give_back(now) {
         let mut session = live.session.borrow_mut();
-        shared::handle(&mut session, Input::MemoryExceeded, now);
+        tables::handle(&mut session, Input::MemoryExceeded, now);
         live.schedule(Some(now));
         // It has given back all that it held.
         forget(&live);

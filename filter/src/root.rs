@@ -10,7 +10,7 @@ use proxy_wasm::types::ContextType;
 use crate::sessions::Plugin;
 use crate::sources::Fetches;
 use crate::stream::Stream;
-use crate::{gauges, host, memory, metrics, sessions, shared, sources, stream, told};
+use crate::{gauges, host, log_lines, memory, metrics, sessions, sources, stream, tables};
 
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
@@ -32,7 +32,7 @@ impl Root {
     /// Puts the configuration in force for the whole VM.
     fn put_in_force(&self, engine: &Engine) {
         sessions::put_in_force(&self.plugin, self.context_id);
-        told::set_limit(engine.log_limit());
+        log_lines::set_limit(engine.log_limit());
         memory::set_budget(engine.memory_budget());
         sessions::set_drains(&self.plugin, self.context_id, self.configured_at, engine);
     }
@@ -45,7 +45,7 @@ impl Root {
             log::info!("postern: policy={policy} goes away, and {} connections with it", open.len());
             for (live, at) in open.iter().zip(spread(now, over, open.len())) {
                 let mut session = live.session.borrow_mut();
-                shared::handle(&mut session, Input::Drain(at), now);
+                tables::handle(&mut session, Input::Drain(at), now);
                 live.schedule(session.deadline());
             }
         }
@@ -61,7 +61,7 @@ impl Root {
 
     fn compile() -> Result<Engine, String> {
         let config = read_configuration(&host::configuration()).map_err(|problems| problems.to_string())?;
-        let seed = shared::seed().ok_or("the host has no randomness or no shared data")?;
+        let seed = tables::seed().ok_or("the host has no randomness or no shared data")?;
         let env = |name: &str| std::env::var(name).ok();
         Engine::compile(config, &env, seed).map_err(|problems| problems.to_string())
     }
@@ -122,7 +122,7 @@ impl RootContext for Root {
         if let Some(by) = sessions::set_back(now) {
             for live in sessions::scheduled() {
                 let mut session = live.session.borrow_mut();
-                shared::handle(&mut session, Input::SetBack(by), now);
+                tables::handle(&mut session, Input::SetBack(by), now);
                 live.schedule(session.deadline());
             }
         }
@@ -135,14 +135,14 @@ impl RootContext for Root {
         for live in sessions::due(now) {
             if host::enter(live.context_id) {
                 let mut session = live.session.borrow_mut();
-                shared::handle(&mut session, Input::Timer, now);
+                tables::handle(&mut session, Input::Timer, now);
                 stream::perform(&live, &mut session, now);
             }
         }
         memory::keep_within_budget(now);
         host::enter(self.context_id);
         metrics::flush(now);
-        told::on_tick(now);
+        log_lines::on_tick(now);
         self.set_tick_period(now);
     }
 

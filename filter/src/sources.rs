@@ -7,7 +7,7 @@ use std::time::Duration;
 use postern_engine::Input;
 use postern_engine::remote::{Answer, FetchError, Outcome, Settled, Source, Step};
 
-use crate::{host, metrics, sessions, shared, stream};
+use crate::{host, metrics, sessions, stream, tables};
 
 /// The number of times that a swap is tried. Each failure is another worker's success.
 const ATTEMPTS: u32 = 16;
@@ -145,7 +145,7 @@ pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
     let mut performed = 0;
     for live in concerned {
         let mut session = live.session.borrow_mut();
-        shared::handle(&mut session, Input::Fetched, now);
+        tables::handle(&mut session, Input::Fetched, now);
         // One that waits on may do so for another time, and one that waits no more is to be left alone.
         let waits = session.is_waiting() || live.is_waiting();
         if !session.has_outputs() && !waits {

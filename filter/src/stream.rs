@@ -8,15 +8,15 @@ use postern_engine::cause::HostFault;
 use postern_engine::http::headers::{Field, HeaderEdit};
 use postern_engine::{
     ConnectionFacts, Engine, Entropy, Event, Input, Judgement, Output, Passage, Peer, Reply, RequestHead,
-    ResponseFacts, RouteFacts, Selection, Session, Unreadable, Violation, fail_without_engine, is_upgrade,
+    ResponseFacts, RouteFacts, Selection, Session, Unreadable, fail_without_engine, is_upgrade,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::host::{self, HostChunk, Message};
 use crate::sessions::{Live, Plugin};
-use crate::shared::Tables;
-use crate::{memory, metrics, sessions, shared, told};
+use crate::tables::Tables;
+use crate::{log_lines, memory, metrics, sessions, tables};
 
 /// The label of what is counted where no policy applies.
 const NO_POLICY: &str = "none";
@@ -71,7 +71,7 @@ impl Stream {
             Err(Unreadable) => (Err(HostFault::Chunk), host::now()),
         };
         let pauses = let_go.unwrap_or_else(|fault| {
-            shared::handle(&mut session, Input::HostFailed(fault), now);
+            tables::handle(&mut session, Input::HostFailed(fault), now);
             true
         });
         let action = perform(live, &mut session, now);
@@ -96,7 +96,7 @@ impl Stream {
             return Action::Continue;
         }
         let now = host::now();
-        shared::handle(&mut session, Input::Trailers(sender), now);
+        tables::handle(&mut session, Input::Trailers(sender), now);
         perform(live, &mut session, now);
         Action::Pause
     }
@@ -111,7 +111,7 @@ impl Context for Stream {
             let mut session = live.session.borrow_mut();
             let tally = session.take_last_tally();
             metrics::tally(session.policy(), &tally);
-            shared::handle(&mut session, Input::Ended, host::now());
+            tables::handle(&mut session, Input::Ended, host::now());
             while let Some(output) = session.poll_output() {
                 perform_one(session.policy(), output);
             }
@@ -147,12 +147,12 @@ impl HttpContext for Stream {
             Selection::Judge(mut session) => {
                 let now = host::now();
                 if memory::is_full(now) {
-                    shared::handle(&mut session, Input::MemoryFull, now);
+                    tables::handle(&mut session, Input::MemoryFull, now);
                 }
                 if memory::rests_enough() {
-                    shared::handle(&mut session, Input::MemoryRests, now);
+                    tables::handle(&mut session, Input::MemoryRests, now);
                 }
-                shared::handle(&mut session, Input::Request(head), now);
+                tables::handle(&mut session, Input::Request(head), now);
                 let live = Live::new(Rc::clone(&self.plugin), self.root, self.context_id, *session);
                 let live = self.live.insert(live);
                 let action = perform(live, &mut live.session.borrow_mut(), now);
@@ -256,30 +256,30 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
         match output {
             Output::ReleaseRequest(len) => {
                 if let Err(fault) = release(session, len, now) {
-                    shared::handle(session, Input::HostFailed(fault), now);
+                    tables::handle(session, Input::HostFailed(fault), now);
                 }
             }
             Output::ResumeRequest => {
                 if !host::resume(Peer::Client) {
-                    shared::handle(session, Input::HostFailed(HostFault::NotResumed), now);
+                    tables::handle(session, Input::HostFailed(HostFault::NotResumed), now);
                 }
             }
             Output::Send(receiver, frame) => {
                 if !host::send_parked(receiver, &frame.as_slice().into()) {
                     let text = "the host does not let a frame into a parked stream";
-                    told::line(Level::Warn, session.policy(), text);
-                    shared::handle(session, Input::NotParked, now);
+                    log_lines::line(Level::Warn, session.policy(), text);
+                    tables::handle(session, Input::NotParked, now);
                 }
             }
             Output::Tell(Event::Opened) => {
                 perform_one(session.policy(), Output::Tell(Event::Opened));
                 if let Some(by) = live.ends_by(session) {
-                    shared::handle(session, Input::Drain(by), now);
+                    tables::handle(session, Input::Drain(by), now);
                 }
             }
             Output::Deliver(bytes) => {
                 if !host::send_parked(Peer::Client, &bytes) {
-                    shared::handle(session, Input::HostFailed(HostFault::Delivery), now);
+                    tables::handle(session, Input::HostFailed(HostFault::Delivery), now);
                     action = Action::Pause;
                 }
             }
@@ -330,7 +330,7 @@ fn tell(policy: &str, event: Event) {
     match event {
         Event::Closed { violation, instance } => {
             metrics::closed(policy, violation.reason);
-            tell_violation("closed", policy, &violation, &instance);
+            log_lines::violation("closed", policy, &violation, &instance);
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);
@@ -338,15 +338,7 @@ fn tell(policy: &str, event: Event) {
         }
         Event::Refused { violation, instance } => {
             metrics::handshake_refused(policy, violation.reason);
-            tell_violation("refused", policy, &violation, &instance);
+            log_lines::violation("refused", policy, &violation, &instance);
         }
     }
-}
-
-/// Has access log and log say why a stream was `ended`.
-fn tell_violation(ended: &str, policy: &str, violation: &Violation, instance: &str) {
-    let reason = violation.reason.id();
-    host::set_reason(reason);
-    let text = format_args!("{ended} policy={policy} reason={reason} request={instance} {violation}");
-    told::line(Level::Info, policy, text);
 }

@@ -15,12 +15,12 @@ mod forward;
 mod jwk;
 pub(crate) mod key_set;
 pub mod keys;
-pub(crate) mod message;
 #[cfg(test)]
 pub(crate) mod minting;
 mod pss;
 pub(crate) mod revocation;
 pub mod secret;
 pub mod single_use;
+pub(crate) mod token_in_text;
 mod verified;
 pub mod verifier;

@@ -4,7 +4,7 @@ use crate::websocket::frame_reader::Frame;
 use crate::websocket::mask::Mask;
 use crate::websocket::{FrameHeader, OpCode};
 
-use super::ping::PAYLOAD_LEN;
+use super::sent_pings::PAYLOAD_LEN;
 
 /// Its bytes as they came.
 #[derive(Debug)]

@@ -138,7 +138,7 @@ impl Direction {
         matches!(self.flow, Flow::Passing) && self.reader.is_between_messages()
     }
 
-    /// The number of of the bytes that came have neither gone on nor been discarded.
+    /// The number of bytes that have come and have neither gone on nor been discarded.
     pub(super) fn withheld(&self) -> usize {
         if self.diverted {
             return 0;

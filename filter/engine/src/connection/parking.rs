@@ -55,7 +55,7 @@ use crate::peer::Peer;
 use crate::rate::{Bucket, Charged, Quota};
 
 use super::pause::Pause;
-use super::ping::{self, PingKey, Pings};
+use super::sent_pings::{self, PingKey, Pings};
 
 /// How many Pings may follow chunks of the application's in the long run, per second and at once.
 /// Who says more than that in turns is not quiet.
@@ -267,8 +267,8 @@ impl Parking {
             self.of(receiver).pause.set_parked(stays);
             return Then { ask: None, park: stays };
         }
-        let has_room = chunk.passes.saturating_add(ping::MAX_LEN) <= chunk.room;
-        // QueuedInput what goes on of a stream that is not parked there is always room.
+        let has_room = chunk.passes.saturating_add(sent_pings::MAX_LEN) <= chunk.room;
+        // Behind what goes on of a stream that is not parked there is always room.
         let needs_room = chunk.marks == Marks::Overdue && !has_room;
         let is_bulk = chunk.len > BULK && !chunk.diverted && !self.is_adrift();
         // What an upstream does not answer would never bring its stream back.

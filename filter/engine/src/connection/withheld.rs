@@ -25,7 +25,7 @@ pub(crate) struct Withheld {
 }
 
 impl Withheld {
-    /// The number of of the bytes are no payload; meant to be asked where a payload begins, before it
+    /// The number of bytes that are no payload; meant to be asked where a payload begins, before it
     /// counts.
     pub(crate) fn header_bytes(&self) -> u64 {
         (self.len() as u64).saturating_sub(self.payload_bytes)

@@ -20,8 +20,8 @@ use postern_config::{Compression, OnExceed, OtherUpgrades, Per, Rate};
 
 use crate::connection::Terms;
 use crate::connection::grant::Grant;
-use crate::connection::ping::PingKey;
 use crate::connection::rates::Rates;
+use crate::connection::sent_pings::PingKey;
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
 use crate::http::headers::{Field, HeaderEdit, Headers, Single};

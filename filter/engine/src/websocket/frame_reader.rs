@@ -10,7 +10,6 @@ use std::ops::Range;
 
 use postern_config::MessageType;
 
-use crate::connection::ping::PAYLOAD_LEN;
 use crate::decision::cause::{FrameFault, LimitExceeded, Measure};
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
@@ -19,6 +18,10 @@ use crate::websocket::inflate;
 use crate::websocket::{Chunk, Unreadable};
 use crate::websocket::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
 pub(crate) use skim::Run;
+
+/// The payload length of a client's Pong that is read on without a mask, in bytes. Such a Pong may answer a Ping of Postern's
+/// own, which has a payload of that length; whoever collects it refuses any other.
+pub(crate) const UNMASKED_PONG_LEN: usize = 16;
 
 /// What a reader lets through.
 #[derive(Clone, Copy, Debug)]
@@ -220,7 +223,7 @@ impl FrameReader {
         let Some(second) = header.get(1) else { return Ok(()) };
         let masked = second & 0x80 != 0;
         let length = second & 0x7f;
-        let may_be_an_answer = opcode == OpCode::PONG && usize::from(length) == PAYLOAD_LEN;
+        let may_be_an_answer = opcode == OpCode::PONG && usize::from(length) == UNMASKED_PONG_LEN;
         match (self.sender, masked) {
             (Peer::Client, false) if !may_be_an_answer => Err(FrameFault::NotMasked),
             (Peer::Upstream, true) => Err(FrameFault::Masked),

@@ -28,7 +28,7 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 use crate::decision::cause::FrameFault;
 
-/// How one direction compresses (RFC 7692 §7.1).
+/// Parameters by which one direction compresses (RFC 7692 §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context {
     /// The base-two logarithm of the window, 8 to 15 (§7.1.2).
@@ -70,7 +70,7 @@ struct Message {
 /// The place where the decompressor stands once it has read its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// QueuedInput a block.
+    /// Behind a block, and at the end of an octet.
     Boundary,
     /// Anywhere.
     Unknown,
@@ -79,30 +79,31 @@ enum Place {
 /// The octets that the sender took off (§7.2.1): the lengths of an empty stored block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// The number of blocks a message may have however little it puts out, and for how many bytes it may
-/// have one more. The smallest blocks of zlib hold 128 symbols.
+/// The number of blocks a message may have however little it puts out. A message of a few fragments, each flushed, has few.
 const BLOCKS: u64 = 1024;
+/// The number of bytes put out for which a message may have one more. The smallest blocks of zlib hold 127 symbols, each of
+/// which puts out a byte at least.
 const BYTES_PER_BLOCK: u64 = 64;
 
-/// The number of blocks a message may have that inflates to `len` bytes.
-/// How many blocks with a code a message may have however short it is, as one that is written in a few fragments has, and
-/// for how many bytes of input and output together it may have one more. Tables take some 4 µs. The smallest blocks of zlib
-/// hold 127 symbols, each of which puts out a byte at least, and take more than a byte themselves.
+/// The number of blocks with a code that a message may have however short it is, as one of a few fragments has. The tables
+/// of each take some 2 µs.
 const CODED: u64 = 8;
+/// The number of bytes, of input and output together, for which a message may have one more.
 const BYTES_PER_CODED: u64 = 128;
 
+/// The number of blocks that a message may have which inflates to `len` bytes.
 fn max_blocks(len: u64) -> u64 {
     BLOCKS + len / BYTES_PER_BLOCK
 }
 
-/// How long a message that inflates to `len` bytes may be. What does not compress is stored in blocks, each of which costs
-/// five bytes.
+/// The most bytes that a message may have on the wire which inflates to `len` bytes. What does not compress is stored in
+/// blocks, each of which costs five bytes.
 pub(crate) fn max_wire_bytes(len: u64) -> u64 {
     len.saturating_add(max_blocks(len).saturating_mul(5))
 }
 
 impl Context {
-    /// How long its window is, in bytes.
+    /// The length of the window, in bytes.
     fn window(self) -> usize {
         1 << self.window_bits.clamp(8, 15)
     }
@@ -112,7 +113,7 @@ impl Inflater {
     /// The most memory that one takes, in bytes.
     pub(crate) const MOST_HELD: u64 = (1 << 15) + size_of::<DecompressorOxide>() as u64;
 
-    /// For what a direction with this context sends. Nothing is allocated before the first message.
+    /// An inflater for what a direction with this context sends. Nothing is allocated before the first message.
     pub fn new(context: Context) -> Self {
         Self { context, history: History::default(), message: None }
     }
@@ -266,7 +267,7 @@ impl Message {
         if self.blocks <= max_blocks(self.produced) { Ok(()) } else { Err(FrameFault::DeflateBlocks) }
     }
 
-    /// Where this stands, all input read. Bits left of an octet belong to the next block.
+    /// The place where this stands, all input read. Bits left of an octet belong to the next block.
     fn place(&self, status: TINFLStatus) -> Place {
         match status {
             TINFLStatus::Done => Place::Boundary,

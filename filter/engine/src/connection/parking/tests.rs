@@ -245,9 +245,12 @@ fn nothing_is_put_in_or_parked_in_the_middle_of_a_frame() {
 
 #[test]
 fn a_chunk_of_a_parked_stream_never_outgrows_its_room() {
-    for (passes, fits) in
-        [(5, true), (ROOM - ping::MAX_LEN, true), (ROOM - ping::MAX_LEN + 1, false), (BULK, false)]
-    {
+    for (passes, fits) in [
+        (5, true),
+        (ROOM - sent_pings::MAX_LEN, true),
+        (ROOM - sent_pings::MAX_LEN + 1, false),
+        (BULK, false),
+    ] {
         let mut parking = parked();
         let due = Chunk { due: true, ..chunk(Peer::Upstream, passes) };
         let then = settle(&mut parking, due);

@@ -59,7 +59,7 @@ pub(super) struct Offered {
     pub(super) some_denied: bool,
 }
 
-/// The number of of the steps are taken once, whatever the handshake waits for.
+/// The number of steps that are taken once, whatever the handshake waits for.
 pub(super) const ONCE: usize = 7;
 
 /// Every step, in order.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::time::Duration;
 
-use postern_engine::LogBudget;
+use postern_engine::{LogBudget, Violation};
 
 use crate::host;
 
@@ -23,6 +23,14 @@ pub(crate) fn line(level: log::Level, policy: &str, text: impl Display) {
     if BUDGET.with_borrow_mut(|budget| budget.admits(policy, host::now())) {
         log::log!(level, "postern: {text}");
     }
+}
+
+/// Has access log and log say why a stream was `ended`.
+pub(crate) fn violation(ended: &str, policy: &str, violation: &Violation, instance: &str) {
+    let reason = violation.reason.id();
+    host::set_reason(reason);
+    let text = format_args!("{ended} policy={policy} reason={reason} request={instance} {violation}");
+    line(log::Level::Info, policy, text);
 }
 
 /// Tells once a second what was only counted.

@@ -1,23 +1,17 @@
-//! What Postern says by itself on an open connection: Pings, and Closes. QueuedInput what passes, into
-//! parked streams, and at its deadlines.
+//! Pings of Postern's own: when one is sent, behind what passes or into a parked stream, and what an answer proves.
 //!
-//! Says when; how the streams stand is known by [`parking`](super::parking), and the times by
+//! How the streams stand is known by [`parking`](super::parking), and the times by
 //! [`deadlines`](super::deadlines).
 
 use std::time::Duration;
 
 use crate::connection::Passage;
-use crate::decision::reason::Reason;
-use crate::decision::{Rule, Violation};
 use crate::peer::Peer;
-use crate::websocket::close;
 
 use super::Connection;
 use super::direction::Flow;
-use super::greeting::Greeting;
 use super::parking::{self, Marks};
-use super::ping;
-use super::timers::Due;
+use super::sent_pings;
 
 impl Connection {
     /// A peer has answered a Ping of Postern's own, and so has read this much.
@@ -146,7 +140,7 @@ impl Connection {
     }
 
     /// Says whether an answer of the client's would be heard: it may wait behind its first message.
-    fn may_answer(&self) -> bool {
+    pub(super) fn may_answer(&self) -> bool {
         self.queued.is_none()
     }
 
@@ -179,7 +173,7 @@ impl Connection {
         room: usize,
         now: Duration,
     ) -> Option<usize> {
-        *most = most.saturating_add(ping::MAX_LEN);
+        *most = most.saturating_add(sent_pings::MAX_LEN);
         let has_room = *most <= room.saturating_add(parking::LITTLE);
         if !has_room || !matches!(self.upstream.flow, Flow::Passing) || self.deadlines.is_closing() {
             return None;
@@ -190,95 +184,8 @@ impl Connection {
         self.proof_at(position, passage.len(), now)
     }
 
-    /// Ends the connection by Postern's will. What can go to a peer at once is returned by
-    /// [`Connection::take_sends`].
-    pub(crate) fn refuse(&mut self, violation: Violation, now: Duration) {
-        if self.begin_to_refuse(violation, now) {
-            self.send_closes();
-        }
-    }
-
-    /// Ends both directions at their next boundaries. Whether nothing had refused the connection before.
-    fn begin_to_refuse(&mut self, violation: Violation, now: Duration) -> bool {
-        if self.violation.is_some() {
-            return false;
-        }
-        let reason = violation.reason;
-        self.violation = Some(Box::new(violation));
-        self.shut();
-        self.deadlines.close(Some(reason), now);
-        self.client.end_with(close::to_upstream(reason, self.mask));
-        self.upstream.end_with(close::to_client(reason));
-        true
-    }
-
-    /// Memory that is taken for what the peers have sent, in bytes.
-    pub(crate) fn held(&self) -> u64 {
-        let grant = self.grant.as_ref().map_or(0, |grant| grant.held());
-        let sides = self.client.held() + self.upstream.held();
-        (sides + self.authentication.held() + self.greeting.held() + grant) as u64
-    }
-
-    /// The part of it that inflaters take.
-    pub(crate) fn held_at_rest(&self) -> u64 {
-        (self.client.held_at_rest() + self.upstream.held_at_rest()) as u64
-    }
-
-    /// Gives that memory back, and ends the connection if nothing has. This may be the callback of a chunk of its own, so
-    /// the Closes go when that is over.
-    pub(crate) fn give_back(&mut self, now: Duration) {
-        if self.greeting.waits() {
-            self.greeting = Greeting::Gone;
-            self.upstream.diverted = true;
-        }
-        self.client.give_back();
-        self.upstream.give_back();
-        if let Some(grant) = &mut self.grant {
-            grant.give_back();
-        }
-        if self.begin_to_refuse(Violation::new(Rule::MemoryBudget, Reason::MemoryExceeded), now) {
-            self.deadlines.speak_next(now);
-        }
-    }
-
-    /// Does what is due at `now`. Whether whatever is left is to be cut.
-    pub(crate) fn on_time(&mut self, now: Duration) -> bool {
-        while let Some(due) = self.deadlines.due(self.under_way(), now) {
-            match due {
-                Due::Cut => return true,
-                Due::End(violation) => self.refuse(violation, now),
-                Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
-                Due::AskClient if !self.may_answer() => {}
-                Due::AskClient => self.ask_client(now),
-                Due::Mark => self.mark(now),
-                Due::ParkClient => self.park_client(now),
-                Due::LookAgain => self.look_again(now),
-                Due::GiveNotice => self.give_notice(now),
-                Due::Speak => {
-                    self.send_closes();
-                    self.speak(now);
-                }
-            }
-        }
-        false
-    }
-
-    /// Lets the Closes go that parked streams can carry.
-    fn send_closes(&mut self) {
-        for (receiver, direction) in [(Peer::Client, &mut self.upstream), (Peer::Upstream, &mut self.client)]
-        {
-            let reach = self.parking.of(receiver);
-            if reach.takes_frames(direction.at_boundary())
-                && let Some(close) = direction.take_close()
-            {
-                reach.pause.set_parked(false);
-                self.sends.push((receiver, close));
-            }
-        }
-    }
-
     /// Asks a client that has been silent for long, if it can be reached.
-    fn ask_client(&mut self, now: Duration) {
+    pub(super) fn ask_client(&mut self, now: Duration) {
         let client = self.parking.of(Peer::Client);
         if client.takes_frames(self.upstream.at_boundary()) && client.may_be_asked() {
             self.send_ping(Peer::Client, true, now);
@@ -304,7 +211,7 @@ impl Connection {
     }
 
     /// Asks the peers what they have read, if they can be reached and nothing else has asked them.
-    fn mark(&mut self, now: Duration) {
+    pub(super) fn mark(&mut self, now: Duration) {
         if self.upload.as_ref().is_some_and(|upload| upload.wants_mark()) {
             self.ask_upstream(now);
         }
@@ -319,7 +226,7 @@ impl Connection {
     }
 
     /// Asks the upstream, so that its answer parks the stream towards the client.
-    fn park_client(&mut self, now: Duration) {
+    pub(super) fn park_client(&mut self, now: Duration) {
         if !self.parking.can_park_client() || !self.upstream.at_boundary() {
             return;
         }

@@ -9,12 +9,13 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher24;
 
 use crate::peer::Peer;
+use crate::websocket::frame_reader::UNMASKED_PONG_LEN;
 use crate::websocket::mask::Mask;
 
-/// How long the payload of every own Ping is.
-pub(crate) const PAYLOAD_LEN: usize = 16;
+/// The length of the payload of every own Ping, in bytes.
+pub(crate) const PAYLOAD_LEN: usize = UNMASKED_PONG_LEN;
 
-/// How long a whole one is at most.
+/// The length of the longest own Ping, header and masking key included, in bytes.
 pub(super) const MAX_LEN: usize = 2 + 4 + PAYLOAD_LEN;
 
 const MARK: [u8; 8] = *b"postern:";
@@ -33,9 +34,9 @@ pub(super) struct Pings {
     receiver: Peer,
     /// The number of the next.
     next: u32,
-    /// The number of of the last may still be answered.
+    /// The number of the latest that may still be answered.
     unanswered: u8,
-    /// The number of of the last are known; answers to older ones are not.
+    /// The number of the latest that are known; answers to older ones are not.
     known: u8,
     /// Says whether an answer to the last is to be expected.
     expected: bool,

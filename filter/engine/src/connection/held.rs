@@ -1,0 +1,40 @@
+//! The memory that a connection takes for what its peers have sent, and how it gives that back.
+
+use std::time::Duration;
+
+use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+
+use super::Connection;
+use super::greeting::Greeting;
+
+impl Connection {
+    /// Memory that is taken for what the peers have sent, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        let grant = self.grant.as_ref().map_or(0, |grant| grant.held());
+        let sides = self.client.held() + self.upstream.held();
+        (sides + self.authentication.held() + self.greeting.held() + grant) as u64
+    }
+
+    /// The part of it that inflaters take.
+    pub(crate) fn held_at_rest(&self) -> u64 {
+        (self.client.held_at_rest() + self.upstream.held_at_rest()) as u64
+    }
+
+    /// Gives that memory back, and ends the connection if nothing has. This may be the callback of a chunk of its own, so
+    /// the Closes go when that is over.
+    pub(crate) fn give_back(&mut self, now: Duration) {
+        if self.greeting.waits() {
+            self.greeting = Greeting::Gone;
+            self.upstream.diverted = true;
+        }
+        self.client.give_back();
+        self.upstream.give_back();
+        if let Some(grant) = &mut self.grant {
+            grant.give_back();
+        }
+        if self.begin_to_refuse(Violation::new(Rule::MemoryBudget, Reason::MemoryExceeded), now) {
+            self.deadlines.speak_next(now);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What is done when a timer is due.
+
+use std::time::Duration;
+
+use crate::peer::Peer;
+
+use super::Connection;
+use super::timers::Due;
+
+impl Connection {
+    /// Does what is due at `now`. Whether whatever is left is to be cut.
+    pub(crate) fn on_time(&mut self, now: Duration) -> bool {
+        while let Some(due) = self.deadlines.due(self.under_way(), now) {
+            match due {
+                Due::Cut => return true,
+                Due::End(violation) => self.refuse(violation, now),
+                Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
+                Due::AskClient if !self.may_answer() => {}
+                Due::AskClient => self.ask_client(now),
+                Due::Mark => self.mark(now),
+                Due::ParkClient => self.park_client(now),
+                Due::LookAgain => self.look_again(now),
+                Due::GiveNotice => self.give_notice(now),
+                Due::Speak => {
+                    self.send_closes();
+                    self.speak(now);
+                }
+            }
+        }
+        false
+    }
+}
