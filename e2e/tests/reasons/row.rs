@@ -1,0 +1,146 @@
+//! A row of the tables: what is asked and done, and the line of Envoy's log that then tells of it.
+
+use postern_e2e::{Frame, Request, Response, Value, json};
+
+use crate::documented;
+use crate::stage::Stage;
+
+/// What is done once the handshake of a row is asked for.
+#[derive(Debug)]
+pub(crate) enum Act {
+    /// Nothing: the handshake is refused.
+    Asks,
+    /// The client sends this before the answer to the handshake.
+    SendsEarly(Vec<u8>),
+    /// The client sends this.
+    Sends(Vec<u8>),
+    /// The service sends this.
+    Hears(Vec<u8>),
+    /// Nobody says anything.
+    Waits,
+    /// The service leaves this unfinished, while the client goes on with Pongs.
+    HearsUnfinished(Vec<u8>),
+    /// The client ends its stream of HTTP/2 with trailers.
+    SendsTrailers,
+    /// A client at another address sends this token until none of that address is judged any more.
+    Guesses(String),
+    /// The list of revoked tokens grows by this id.
+    IsRevoked(&'static str),
+}
+
+/// How it ends.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The handshake is answered.
+    Refused(Response),
+    /// A Close comes.
+    Closed(Frame),
+}
+
+/// A reason, how it is provoked, and what is told of it.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// What is wrong, for the message of a failed test.
+    pub(crate) name: &'static str,
+    /// The policy, as the log names it.
+    pub(crate) policy: String,
+    /// A request that passes, before the one that does not.
+    pub(crate) before: Option<Request>,
+    /// The request.
+    pub(crate) request: Request,
+    /// What is done then.
+    pub(crate) act: Act,
+    /// The id of the reason.
+    pub(crate) reason: &'static str,
+    /// What the line of the log has from `rule=` on.
+    pub(crate) told: String,
+}
+
+impl Row {
+    /// A row whose request falls under the policy that its path names, `/ws/<policy>`.
+    pub(crate) fn new(
+        name: &'static str,
+        request: Request,
+        act: Act,
+        reason: &'static str,
+        told: impl Into<String>,
+    ) -> Self {
+        let policy = policy_of(&request);
+        let told = told.into();
+        Self { name, policy, before: None, request, act, reason, told }
+    }
+
+    /// The row with a request ahead of its own, which is let in.
+    pub(crate) fn after(self, request: Request) -> Self {
+        Self { before: Some(request), ..self }
+    }
+
+    /// The row under no policy.
+    pub(crate) fn without_policy(self) -> Self {
+        Self { policy: "none".to_owned(), ..self }
+    }
+
+    /// Asserts that client, service, access log and log are told the same of `ending`, as the documentation has it.
+    /// `case` is the id of the request that ended so.
+    pub(crate) async fn assert_told(&self, stage: &Stage, case: &str, ending: &Ending) {
+        let Self { name, policy, reason, told, .. } = self;
+        let documented = documented::table();
+        let documented =
+            documented.get(reason).unwrap_or_else(|| panic!("{name}: {reason} is not documented"));
+        let (verb, status) = match ending {
+            Ending::Refused(response) => {
+                let status =
+                    documented.status.unwrap_or_else(|| panic!("{name}: {reason} refuses: {response:?}"));
+                assert_eq!(
+                    (response.status, response.reason().as_deref()),
+                    (status, Some(*reason)),
+                    "{name}"
+                );
+                assert_eq!(response.json()["title"], documented.title, "{name}");
+                ("refused", status)
+            }
+            Ending::Closed(close) => {
+                let code = documented.close.unwrap_or_else(|| panic!("{name}: {reason} closes: {close:?}"));
+                assert_eq!(*close, Frame::closing(code, reason), "{name}");
+                ("closed", 101)
+            }
+        };
+        let line = stage.scene.access_line(case).await;
+        assert_eq!(
+            (&line["status"], &line["reason"]),
+            (&json!(status), &json!(reason)),
+            "{name}: access log"
+        );
+        let id = request_id(&line);
+        if let Ending::Refused(response) = ending {
+            assert_eq!(response.json()["instance"], format!("urn:uuid:{id}"), "{name}");
+        }
+        let lines = stage.scene.envoy().logged(&format!(" request={id} ")).await;
+        let expected = format!(" postern: {verb} policy={policy} reason={reason} request={id} {told}");
+        let is_told = lines.len() == 1 && lines.iter().all(|line| line.ends_with(&expected));
+        assert!(is_told, "{name}:\n  {lines:?} instead of\n  {expected}");
+    }
+}
+
+/// The id by which Envoy knows the request of a line of the access log.
+fn request_id(line: &Value) -> &str {
+    line["request_id"].as_str().unwrap_or_else(|| panic!("no request id in {line}"))
+}
+
+/// What follows `/ws/` in the path of the request.
+fn policy_of(request: &Request) -> String {
+    let bytes = request.bytes();
+    let head = String::from_utf8_lossy(&bytes);
+    let behind = head.split("/ws/").nth(1).unwrap_or_default();
+    behind.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+/// The end of a line about a client's doing.
+pub(crate) fn by_client(rule: &str, cause: &str) -> String {
+    format!("rule={rule} side=client cause=\"{cause}\"")
+}
+
+/// The end of a line about a service's doing.
+pub(crate) fn by_service(rule: &str, cause: &str) -> String {
+    format!("rule={rule} side=upstream cause=\"{cause}\"")
+}
