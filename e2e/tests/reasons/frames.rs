@@ -54,7 +54,6 @@ fn of_protocol() -> Vec<Row> {
     let text = Act::Sends(one(opcode::TEXT, b"\xff").bytes());
     let told = by_client("messages.utf8", "a text message is not UTF-8");
     rows.push(Row::new("text", request(), text, NOT_UTF8, told));
-    // Envoy has no callback in which a Close could go up where the stream was not paused before.
     let told = by_client("protocol", "the stream has trailers");
     rows.push(Row::new("trailers", request(), Act::SendsTrailers, PROTOCOL, told));
     rows

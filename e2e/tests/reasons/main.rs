@@ -11,11 +11,13 @@ mod times;
 mod tokens;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use postern_e2e::{Frame, Pushed, Request, Shared};
+use postern_e2e::deadline::{PATIENCE, within};
+use postern_e2e::{Frame, Pushed, RawClient, Request, Shared};
 
-use row::{Act, Row};
+use row::{Act, Row, Way};
 use stage::{BUDGET, Stage, configuration, scene};
 
 /// Reasons of keys that no configuration may have yet.
@@ -34,6 +36,13 @@ const NOT_FROM_OUTSIDE: [(&str, &str); 1] = [(
     "it is a fault of Postern, or of an Envoy that does not do what the ABI says; no bytes of a peer are known to cause it",
 )];
 
+/// A way to end that is documented of a reason, and that nobody outside can cause.
+const NOT_THAT_WAY: [(&str, Way, &str); 1] = [(
+    "revocation_unavailable",
+    Way::Closes,
+    "a handshake whose token is in a message waits for the first list too, and a list that is there serves for ever",
+)];
+
 static STAGE: Shared<Stage> = Shared::new(scene);
 
 /// A policy that goes away, for a handshake and for a connection that is open already.
@@ -45,12 +54,36 @@ fn drains() -> [Row; 2] {
     ]
 }
 
-/// A text that is longer than all that may be held, and never whole.
-fn exceeds_memory() -> Row {
-    let mut text = Frame::text(&"a".repeat(BUDGET + BUDGET / 2)).masked().bytes();
+/// More than may be held: a text that is too long, and a handshake that would wait for its first message.
+fn exceeds_memory() -> [Row; 2] {
+    let text = Act::Sends(unfinished(BUDGET + BUDGET / 2));
+    let (long, late) = (Request::upgrade("/ws/large"), Request::upgrade("/ws/late"));
+    [
+        Row::new("a text", long, text, "memory_exceeded", "rule=memory.budget"),
+        Row::new("one more", late, Act::Asks, "memory_exceeded", "rule=memory.budget"),
+    ]
+}
+
+/// A text that is never whole.
+fn unfinished(len: usize) -> Vec<u8> {
+    let mut text = Frame::text(&"a".repeat(len)).masked().bytes();
     text.pop();
-    let request = Request::upgrade("/ws/large");
-    Row::new("a text", request, Act::Sends(text), "memory_exceeded", "rule=memory.budget")
+    text
+}
+
+/// A client that holds so much that nobody else may begin to.
+async fn fill_memory(stage: &Stage) -> RawClient {
+    let mut client = stage.scene.open("/ws/large").await;
+    client.send(unfinished(BUDGET - BUDGET / 32)).await;
+    within(PATIENCE, "the memory to be full", async {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let full = (BUDGET - BUDGET / 16) as f64;
+        while stage.scene.envoy().stats().await.sum("postern_held_bytes", &[]) <= full {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    client
 }
 
 /// Asserts all rows at once, made when there is an Envoy: some have tokens that are not good for long.
@@ -60,21 +93,41 @@ async fn assert_all(rows: fn() -> Vec<Row>) {
     join_all(rows.iter().map(|row| row.assert(&stage))).await;
 }
 
+/// The rows of all tables.
+fn every_row() -> Vec<Row> {
+    let [exceeds, fills] = exceeds_memory();
+    let of_tables = [handshakes::rows(), frames::rows(), times::rows(), tokens::rows(), drains().into()];
+    of_tables.into_iter().flatten().chain([exceeds, fills]).collect()
+}
+
 #[test]
 fn no_reason_of_the_documentation_is_left_out_but_for_those_that_say_why() {
-    let of_tables = [handshakes::rows(), frames::rows(), times::rows(), tokens::rows(), drains().into()];
-    let of_tables = of_tables.into_iter().flatten().chain([exceeds_memory()]);
-    let provoked: BTreeSet<&str> = of_tables.map(|row| row.reason).collect();
+    let rows = every_row();
+    let provoked: BTreeSet<&str> = rows.iter().map(|row| row.reason).collect();
     let excused = NOT_CARRIED_OUT_YET.into_iter().chain(NOT_FROM_OUTSIDE.map(|(reason, _)| reason));
     let excused: BTreeSet<&str> = excused.collect();
     assert!(provoked.is_disjoint(&excused), "it can be provoked: {:?}", provoked.intersection(&excused));
     let documented = documented::table();
     let documented_ids: BTreeSet<&str> = documented.keys().copied().collect();
     assert_eq!(provoked.union(&excused).copied().collect::<BTreeSet<_>>(), documented_ids);
-    for (reason, documented) in documented {
+    for (reason, documented) in &documented {
         let is_not_yet = documented.when == "not yet";
-        assert_eq!(NOT_CARRIED_OUT_YET.contains(&reason), is_not_yet, "{reason}: {}", documented.when);
+        assert_eq!(NOT_CARRIED_OUT_YET.contains(reason), is_not_yet, "{reason}: {}", documented.when);
     }
+}
+
+#[test]
+fn a_reason_is_provoked_in_each_way_that_the_documentation_has() {
+    let provoked: BTreeSet<_> = every_row().iter().map(|row| (row.reason, row.way())).collect();
+    let reasons: BTreeSet<&str> = provoked.iter().map(|(reason, _)| *reason).collect();
+    let excused: BTreeSet<_> = NOT_THAT_WAY.map(|(reason, way, _)| (reason, way)).into();
+    let documented = documented::table();
+    let documented = documented.iter().filter(|(reason, _)| reasons.contains(*reason));
+    let ways = documented.flat_map(|(reason, documented)| {
+        let refuses = documented.status.map(|_| (*reason, Way::Refuses));
+        [refuses, documented.close.map(|_| (*reason, Way::Closes))]
+    });
+    assert_eq!(provoked.union(&excused).copied().collect::<BTreeSet<_>>(), ways.flatten().collect());
 }
 
 #[tokio::test]
@@ -100,7 +153,11 @@ async fn a_token_is_refused_with_rule_side_and_cause() {
 #[tokio::test]
 async fn what_concerns_all_connections_is_told_of_each_with_its_rule() {
     let mut stage = STAGE.alone().await;
-    exceeds_memory().assert(&stage).await;
+    let [exceeds, one_more] = exceeds_memory();
+    exceeds.assert(&stage).await;
+    let holder = fill_memory(&stage).await;
+    one_more.assert(&stage).await;
+    drop(holder);
 
     let [open, new] = drains();
     let client = stage.scene.open_with(&open.request).await;

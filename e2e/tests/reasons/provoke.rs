@@ -13,10 +13,10 @@ use crate::tokens::bearing;
 /// The address of a client whose guesses are to be nobody else's.
 const STRANGER: [u8; 4] = [127, 0, 0, 2];
 
-/// So many forged tokens of one address are judged at most while this is tried.
+/// The most forged tokens of one address that are judged, with those that come back meanwhile.
 const MOST_GUESSES: usize = 300;
 
-/// How often a client says something that has to.
+/// The pause of a client that says something again and again.
 const NOW_AND_THEN: Duration = Duration::from_millis(200);
 
 impl Row {
@@ -62,6 +62,8 @@ impl Row {
         panic!("{}: {MOST_GUESSES} forged tokens were all judged", self.name);
     }
 
+    /// Asserts that trailers close the connection to the client. Its service may be cut: Envoy has no callback in which a
+    /// Close could go up where the stream was not paused before.
     async fn assert_trailers(&self, stage: &Stage) {
         let case = "reasons-trailers";
         let mut connection = stage.scene.connect_http2().await;

@@ -1,11 +1,11 @@
 //! A row of the tables: what is asked and done, and the line of Envoy's log that then tells of it.
 
-use postern_e2e::{Frame, Request, Response, Value, json};
+use postern_e2e::{Frame, Request, Response, json};
 
 use crate::documented;
 use crate::stage::Stage;
 
-/// What is done once the handshake of a row is asked for.
+/// An act of a client or its service, beside the request of the row.
 #[derive(Debug)]
 pub(crate) enum Act {
     /// Nothing: the handshake is refused.
@@ -28,7 +28,16 @@ pub(crate) enum Act {
     IsRevoked(&'static str),
 }
 
-/// How it ends.
+/// The way in which a row ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Way {
+    /// The handshake is refused.
+    Refuses,
+    /// An open connection is closed.
+    Closes,
+}
+
+/// The end of a row, as its client sees it.
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// The handshake is answered.
@@ -40,7 +49,7 @@ pub(crate) enum Ending {
 /// A reason, how it is provoked, and what is told of it.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// What is wrong, for the message of a failed test.
+    /// Its fault, for the message of a failed test.
     pub(crate) name: &'static str,
     /// The policy, as the log names it.
     pub(crate) policy: String,
@@ -48,11 +57,11 @@ pub(crate) struct Row {
     pub(crate) before: Option<Request>,
     /// The request.
     pub(crate) request: Request,
-    /// What is done then.
+    /// The act that follows.
     pub(crate) act: Act,
     /// The id of the reason.
     pub(crate) reason: &'static str,
-    /// What the line of the log has from `rule=` on.
+    /// The line of the log from `rule=` on.
     pub(crate) told: String,
 }
 
@@ -80,38 +89,23 @@ impl Row {
         Self { policy: "none".to_owned(), ..self }
     }
 
-    /// Asserts that client, service, access log and log are told the same of `ending`, as the documentation has it.
-    /// `case` is the id of the request that ended so.
+    /// The way in which it ends.
+    pub(crate) fn way(&self) -> Way {
+        match self.act {
+            Act::Asks | Act::SendsEarly(_) | Act::Guesses(_) => Way::Refuses,
+            _ => Way::Closes,
+        }
+    }
+
+    /// Asserts that client, access log and log are told the same of `ending`, as the documentation has it. `case` is the
+    /// id of the request that ended so.
     pub(crate) async fn assert_told(&self, stage: &Stage, case: &str, ending: &Ending) {
         let Self { name, policy, reason, told, .. } = self;
-        let documented = documented::table();
-        let documented =
-            documented.get(reason).unwrap_or_else(|| panic!("{name}: {reason} is not documented"));
-        let (verb, status) = match ending {
-            Ending::Refused(response) => {
-                let status =
-                    documented.status.unwrap_or_else(|| panic!("{name}: {reason} refuses: {response:?}"));
-                assert_eq!(
-                    (response.status, response.reason().as_deref()),
-                    (status, Some(*reason)),
-                    "{name}"
-                );
-                assert_eq!(response.json()["title"], documented.title, "{name}");
-                ("refused", status)
-            }
-            Ending::Closed(close) => {
-                let code = documented.close.unwrap_or_else(|| panic!("{name}: {reason} closes: {close:?}"));
-                assert_eq!(*close, Frame::closing(code, reason), "{name}");
-                ("closed", 101)
-            }
-        };
+        let (verb, status) = self.assert_documented(ending);
         let line = stage.scene.access_line(case).await;
-        assert_eq!(
-            (&line["status"], &line["reason"]),
-            (&json!(status), &json!(reason)),
-            "{name}: access log"
-        );
-        let id = request_id(&line);
+        let logged = (&line["status"], &line["reason"]);
+        assert_eq!(logged, (&json!(status), &json!(reason)), "{name}: access log");
+        let id = line["request_id"].as_str().unwrap_or_else(|| panic!("{name}: no request id in {line}"));
         if let Ending::Refused(response) = ending {
             assert_eq!(response.json()["instance"], format!("urn:uuid:{id}"), "{name}");
         }
@@ -120,14 +114,29 @@ impl Row {
         let is_told = lines.len() == 1 && lines.iter().all(|line| line.ends_with(&expected));
         assert!(is_told, "{name}:\n  {lines:?} instead of\n  {expected}");
     }
+
+    /// Asserts that the client is told as the documentation has it, and returns the verb of the log and the status.
+    fn assert_documented(&self, ending: &Ending) -> (&'static str, u16) {
+        let Self { name, reason, .. } = self;
+        let table = documented::table();
+        let documented = table.get(reason).unwrap_or_else(|| panic!("{name}: {reason} is not documented"));
+        match ending {
+            Ending::Refused(response) => {
+                let told = (Some(response.status), response.reason());
+                assert_eq!(told, (documented.status, Some((*reason).to_owned())), "{name}: {response:?}");
+                assert_eq!(response.json()["title"], documented.title, "{name}");
+                ("refused", response.status)
+            }
+            Ending::Closed(close) => {
+                let told = (close.code(), close.reason());
+                assert_eq!(told, (documented.close, (*reason).to_owned()), "{name}");
+                ("closed", 101)
+            }
+        }
+    }
 }
 
-/// The id by which Envoy knows the request of a line of the access log.
-fn request_id(line: &Value) -> &str {
-    line["request_id"].as_str().unwrap_or_else(|| panic!("no request id in {line}"))
-}
-
-/// What follows `/ws/` in the path of the request.
+/// The name behind `/ws/` in the path of the request.
 fn policy_of(request: &Request) -> String {
     let bytes = request.bytes();
     let head = String::from_utf8_lossy(&bytes);

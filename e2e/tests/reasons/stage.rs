@@ -14,7 +14,7 @@ pub(crate) const REVOKED: &str = "/revoked.json";
 /// The path of a service that never answers.
 const MUTE: &str = "/ws/mute";
 
-/// What may be held. Of all rows only the one that is about it holds as much.
+/// The budget of memory. Only rows that are about it hold as much.
 pub(crate) const BUDGET: usize = 1 << 20;
 
 /// The scene and what it fetches from.
@@ -49,6 +49,9 @@ pub(crate) fn scene() -> Scene {
     scene
         .upstream("/ws/inflates/", Behaviour::Answer(deflates))
         .upstream("/ws/pings", Behaviour::Recorder)
+        // Where a client may still be writing when the Close comes, its service does not hang up meanwhile.
+        .upstream("/ws/drips", Behaviour::Silent)
+        .upstream("/ws/large", Behaviour::Silent)
         .document(configuration("none"))
         .discovered()
         .change_connection_manager(|hcm| {

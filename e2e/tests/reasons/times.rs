@@ -6,7 +6,7 @@ use postern_e2e::{Frame, Request, Signer, json};
 use crate::row::{Act, Row};
 use crate::tokens::{bearing, with_token};
 
-/// How long a token is good that is to end while its connection is open, in seconds.
+/// The life of a token that ends while its connection is open, in seconds.
 const SOON: u64 = 3;
 
 pub(crate) fn rows() -> Vec<Row> {
