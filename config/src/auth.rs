@@ -1,4 +1,4 @@
-//! Who may speak: tokens, what they must say, and what becomes of them.
+//! Authentication: tokens, the demands on their claims, and what becomes of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,40 +8,40 @@ use crate::provider::Secret;
 /// The `auth` object of a policy.
 #[derive(Clone, Debug)]
 pub struct Auth {
-    /// Names of providers that exist; never empty.
+    /// The names of providers, which exist; never empty.
     pub providers: Vec<String>,
-    /// Where a token may be; never empty.
+    /// The places where a token may be; never empty.
     pub from: Vec<Carrier>,
-    /// How long a client may take to send its first message.
+    /// The time that a client may take to send its first message.
     pub first_message_timeout: Duration,
-    /// Bytes in both directions together before the connection is authenticated.
+    /// The most bytes in both directions together before the connection is authenticated.
     pub max_unauthenticated_bytes: u64,
-    /// Every one must hold.
+    /// The requirements, every one of which must hold.
     pub require: Vec<Requirement>,
-    /// Header name (lower case, never one that frames the request) → claim.
+    /// The headers in which claims go up: name (lower case, never one that frames the request) → claim.
     pub forward: BTreeMap<String, ClaimPath>,
-    /// JSON pointer of a refresh message.
+    /// The JSON pointer of a refresh message.
     pub refresh: Option<JsonPointer>,
-    /// Whether a refresh is answered.
+    /// Says whether a refresh is answered.
     pub refresh_reply: bool,
-    /// How long before expiry the client is told.
+    /// The time before expiry at which the client is told.
     pub expiry_notice: Option<Duration>,
-    /// What happens when the token ends.
+    /// The fate of a connection whose token ends.
     pub expiry: Expiry,
-    /// How long after `exp` + skew a live connection may go on.
+    /// The time after `exp` + skew for which a live connection may go on.
     pub expiry_grace: Duration,
-    /// Whether the token stays in the request to the upstream.
+    /// Says whether the token stays in the request to the upstream.
     pub keep_token: bool,
-    /// Whether a `jti` opens one connection only.
+    /// Says whether a `jti` opens one connection only.
     pub single_use: bool,
-    /// The longest a session may last.
+    /// The longest time that a session may last.
     pub max_session: Option<Duration>,
     /// The polled revocation list.
     pub revocation: Option<Revocation>,
 }
 
 impl Auth {
-    /// Where a token is in the first message, if it may be there.
+    /// Returns the place of a token in the first message, if it may be there.
     pub fn first_message(&self) -> Option<&FirstMessage> {
         self.from.iter().find_map(|carrier| match carrier {
             Carrier::FirstMessage(place) => Some(place),
@@ -63,9 +63,9 @@ pub enum Carrier {
     Query(String),
     /// The item of Sec-WebSocket-Protocol with this prefix.
     Subprotocol {
-        /// What the item begins with.
+        /// The prefix of the item.
         prefix: String,
-        /// How the token is written behind it.
+        /// The encoding of the token behind the prefix.
         encoding: Encoding,
     },
     /// The item of Sec-WebSocket-Protocol that directly follows the one of this name.
@@ -75,21 +75,21 @@ pub enum Carrier {
 /// A token in the first text message of a client, and what may happen before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstMessage {
-    /// Where it is in the JSON.
+    /// The place of the token in the JSON.
     pub pointer: JsonPointer,
-    /// What the message has before the JSON; most have nothing.
+    /// The text that the message has before the JSON; most have none.
     pub prefix: String,
-    /// Whether the service's messages reach the client before.
+    /// Says whether the service's messages reach the client before.
     pub greeting: bool,
 }
 
-/// How a token is written.
+/// The encoding of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
-    /// In base64url without padding (RFC 4648 §5).
+    /// Base64url without padding (RFC 4648 §5).
     Base64url,
-    /// As it is.
+    /// The token as it is.
     Plain,
 }
 
@@ -97,7 +97,7 @@ pub enum Encoding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPointer(pub(crate) String);
 
-/// The text is no JSON pointer, or the one to the whole document.
+/// The error of a text that is no JSON pointer, or the one to the whole document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a JSON pointer: it begins with `/`, and `~` is written `~0`, `/` within a name `~1`")]
 pub struct NotAPointer;
@@ -109,13 +109,13 @@ impl JsonPointer {
         if text.starts_with('/') && escaped { Ok(Self(text.to_owned())) } else { Err(NotAPointer) }
     }
 
-    /// The pointer as written.
+    /// Returns the pointer as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The names on the way from the whole document to what is pointed at, unescaped (§4); at least
-    /// one.
+    /// Returns the names on the way from the whole document to what is pointed at, unescaped (RFC 6901 §4);
+    /// at least one.
     pub fn names(&self) -> impl Iterator<Item = String> {
         self.0.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~"))
     }
@@ -131,7 +131,7 @@ pub enum ClaimPath {
 }
 
 impl ClaimPath {
-    /// The name or the pointer as written.
+    /// Returns the name or the pointer as written.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Name(name) => name,
@@ -139,7 +139,7 @@ impl ClaimPath {
         }
     }
 
-    /// What `payload` has there, null too.
+    /// Returns what `payload` has there, null too.
     pub fn find<'p>(&self, payload: &'p serde_json::Value) -> Option<&'p serde_json::Value> {
         match self {
             Self::Name(name) => payload.get(name),
@@ -151,13 +151,13 @@ impl ClaimPath {
 /// One line of `require`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirement {
-    /// What is looked at.
+    /// The claim that is looked at.
     pub claim: ClaimPath,
-    /// What must hold for it.
+    /// The test that it must pass.
     pub test: Test,
 }
 
-/// What a claim must satisfy.
+/// A test of a claim.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// The value is an array with this member, or a space-separated string with this word.
@@ -166,13 +166,13 @@ pub enum Test {
     OneOf(Vec<serde_json::Value>),
 }
 
-/// What happens to a live connection when its token ends.
+/// The fate of a live connection when its token ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expiry {
-    /// It is closed with 3000.
+    /// The connection is closed with 3000.
     Close,
-    /// Nothing.
+    /// The connection goes on.
     Ignore,
 }
 
@@ -194,15 +194,15 @@ pub struct Csrf {
     pub secret: Secret,
     /// The cookie that the token is bound to.
     pub session_cookie: String,
-    /// Where the token is.
+    /// The carrier of the token.
     pub from: CsrfCarrier,
-    /// How long a token holds.
+    /// The time for which a token holds.
     pub lifetime: Duration,
     /// The cookie in which tokens are issued.
     pub issue: Option<String>,
 }
 
-/// Where a CSRF token may be.
+/// A place where a CSRF token may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CsrfCarrier {
     /// The query parameter of this name.

@@ -21,35 +21,35 @@ use crate::words::{shown, suggestion};
 /// The whole document; its values cannot be wrong.
 #[derive(Clone)]
 pub struct Config {
-    /// By name.
+    /// The providers, by name.
     pub providers: BTreeMap<String, Provider>,
-    /// By name; never empty.
+    /// The policies, by name; never empty.
     pub policies: BTreeMap<String, Policy>,
-    /// In the order written; the first match wins.
+    /// The routes in the order written; the first match wins.
     pub routes: Vec<Route>,
-    /// What becomes of an upgrade that no route matches.
+    /// The fate of an upgrade that no route matches.
     pub default_policy: DefaultPolicy,
-    /// Bounds of what is written to the log.
+    /// The bounds of what is written to the log.
     pub log: Log,
-    /// Memory that the sessions of one worker may hold for their peers.
+    /// The memory that the sessions of one worker may hold for their peers.
     pub memory: Memory,
     /// The policies as written, on which [`Config::overlay`] lays overrides.
     sources: BTreeMap<String, Value>,
 }
 
-/// Whether keys that are not carried out yet are refused.
+/// The gate for keys that are not carried out yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// They are.
+    /// Such keys are refused.
     Shut,
-    /// They are read like any other: the language is tested whole.
+    /// Such keys are read like any other: the language is tested whole.
     #[cfg(test)]
     Open,
 }
 
 impl Config {
-    /// Reads a document from JSON text, refusing duplicate members. A syntax error is a problem
-    /// with its line and column and an empty path.
+    /// Reads a document from JSON text, and refuses duplicate members. A syntax error is a problem with its
+    /// line and column and an empty path.
     pub fn from_json(text: &[u8]) -> Result<Self, Problems> {
         let mut report = Report::default();
         let document = strict::parse(text, &Path::root(), &mut report);
@@ -64,9 +64,9 @@ impl Config {
         report.finish(read)
     }
 
-    /// The policy `name` with `overrides` laid over it: objects merge deep, lists and scalars
-    /// replace. The result keeps the policy's name. Paths of problems begin with
-    /// `policies.<name>`, wherever the override was written.
+    /// Returns the policy `name` with `overrides` laid over it: objects merge deep, lists and scalars
+    /// replace. The result keeps the policy's name. Paths of problems begin with `policies.<name>`, wherever
+    /// the override was written.
     pub fn overlay(&self, name: &str, overrides: &Value) -> Result<Policy, Problems> {
         let mut report = Report::default();
         let at = Path::root().key("policies").key(name);
@@ -114,7 +114,7 @@ impl Config {
 }
 
 impl std::fmt::Debug for Config {
-    /// Without the policies as written: they may hold secrets.
+    /// Leaves out the policies as written, since they may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")
             .field("providers", &self.providers)

@@ -1,12 +1,12 @@
 //! Small grammars shared by many keys: tokens, names, environment variables.
 
-/// Whether `text` is a token (RFC 9110 §5.6.2).
+/// Says whether `text` is a token (RFC 9110 §5.6.2).
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// Whether `text` may name a subprotocol: a token (RFC 6455 §4.1, item 10), or several with slashes between them, as some
-/// programs have it.
+/// Says whether `text` may name a subprotocol: a token (RFC 6455 §4.1, item 10), or several with slashes
+/// between them, as some programs have it.
 pub(crate) fn is_subprotocol(text: &str) -> bool {
     text.split('/').all(is_token)
 }
@@ -20,14 +20,14 @@ pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= 64 && text.split('.').all(is_part)
 }
 
-/// Whether `text` may name an environment variable.
+/// Says whether `text` may name an environment variable.
 pub(crate) fn is_variable(text: &str) -> bool {
     !text.starts_with(|c: char| c.is_ascii_digit())
         && !text.is_empty()
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Whether `text` can be written in a header, a cluster name or a query: something, and no
+/// Says whether `text` can be written in a header, a cluster name or a query: it is not empty, and has no
 /// control characters.
 pub(crate) fn is_line(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(char::is_control)

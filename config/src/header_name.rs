@@ -1,9 +1,9 @@
-//! Names of header fields as gateways to services compare them.
+//! The names of header fields as gateways to services compare them.
 //!
-//! CGI and its kin (WSGI, Rack, PHP, FastCGI) hand a field over as a variable, in whose name
-//! everything that is no letter or digit becomes `_`. Two names may so be one to a service.
+//! CGI and its kin (WSGI, Rack, PHP, FastCGI) hand a field over as a variable, in whose name everything that
+//! is no letter or digit becomes `_`. So a service may take two names for one.
 
-/// `name` as a gateway writes it, but for the case: every byte that is no letter or digit is `_`.
+/// Returns `name` as a gateway writes it, but for the case: every byte that is no letter or digit is `_`.
 pub fn folded(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().map(|b| if b.is_ascii_alphanumeric() { b.to_ascii_lowercase() } else { b'_' })
 }

@@ -1,13 +1,13 @@
-//! What `iss` may say: a text, in which whole segments of the path may each be one of several.
+//! The issuers that `iss` may name: texts, in which whole segments of the path may each be one of several.
 
 use std::collections::BTreeSet;
 
-/// An issuer, or as many as a template with its values stands for. Nothing in it is decoded or normalised: `iss` is
-/// compared as it is (RFC 7519 §4.1.1).
+/// An issuer, or as many as a template with its values stands for. Nothing in it is decoded or normalised:
+/// `iss` is compared as it is (RFC 7519 §4.1.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer(Vec<Piece>);
 
-/// What stands between two slashes.
+/// The text between two slashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// One of these; never empty, and none of them has a slash.
@@ -17,28 +17,28 @@ pub(crate) enum Piece {
 }
 
 impl Issuer {
-    /// The one issuer of this name.
+    /// Creates the one issuer of this name.
     pub fn exactly(name: &str) -> Self {
         Self(name.split('/').map(|piece| Piece::Text(piece.to_owned())).collect())
     }
 
-    /// What is written with these pieces between its slashes.
+    /// Creates the issuer that has these pieces between its slashes.
     pub(crate) fn of(pieces: Vec<Piece>) -> Self {
         Self(pieces)
     }
 
-    /// Whether a token with this `iss` is its.
+    /// Says whether a token with this `iss` is the issuer's.
     pub fn matches(&self, iss: &str) -> bool {
         let mut said = iss.split('/');
         self.0.iter().all(|piece| said.next().is_some_and(|said| piece.takes(said))) && said.next().is_none()
     }
 
-    /// Whether some `iss` is one of both.
+    /// Says whether some `iss` belongs to both issuers.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| a.overlaps(b))
     }
 
-    /// An `iss` that is one of it.
+    /// Returns an `iss` that belongs to the issuer.
     pub fn example(&self) -> String {
         let pieces: Vec<&str> = self.0.iter().map(Piece::example).collect();
         pieces.join("/")
@@ -72,7 +72,8 @@ impl Piece {
 mod tests {
     use super::*;
 
-    /// A template's pieces: `{a|b}` is one of `a` and `b`.
+    /// Returns the issuer of a template in which `{a
+    /// b}` stands for one of `a` and `b`.
     fn issuer(text: &str) -> Issuer {
         let piece = |piece: &str| match piece.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(values) => Piece::OneOf(values.split('|').map(str::to_owned).collect()),

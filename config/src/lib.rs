@@ -5,10 +5,11 @@
 //! need not check it again.
 //!
 //! This crate performs no I/O: it reads no file, no environment variable and no clock. A secret
-//! named by an environment variable stays a name here; whoever compiles the policy resolves it.
+//! A secret named by an environment variable stays a name here; whoever compiles the policy resolves it.
 
 pub mod auth;
 pub mod config;
+pub mod content;
 mod grammar;
 pub mod header_name;
 pub mod issuer;
@@ -37,6 +38,7 @@ pub use auth::{
     Requirement, Revocation, Test,
 };
 pub use config::Config;
+pub use content::{Allowance, Content, OnViolation, Schemas};
 pub use issuer::Issuer;
 pub use limits::{
     Backlog, Backpressure, Compression, Connections, Counted, GlobalRateLimit, Liveness, MessageType,

@@ -1,50 +1,52 @@
-//! How much, how often and how long: sizes, rates, caps and deadlines.
+//! The limits of a policy: sizes, rates, caps and deadlines.
 
 use std::time::Duration;
+
+use crate::content::Content;
 
 /// The kind of a data message (RFC 6455 §5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageType {
-    /// Opcode 0x2.
+    /// A binary message, opcode 0x2.
     Binary,
-    /// Opcode 0x1.
+    /// A text message, opcode 0x1.
     Text,
 }
 
-/// Rules for messages from client to upstream.
+/// The rules for messages from client to upstream.
 #[derive(Clone, Debug)]
 pub struct Messages {
-    /// Types that may pass; never empty, no type twice.
+    /// The types that may pass; never empty, no type twice.
     pub types: Vec<MessageType>,
-    /// The longest payload of one frame.
+    /// The longest payload of one frame, in bytes.
     pub max_frame_bytes: u64,
-    /// The longest payload of one message over all its frames.
+    /// The longest payload of one message over all its frames, in bytes.
     pub max_message_bytes: u64,
     /// The most frames of one message, empty ones included; at least 1.
     pub max_fragments: u32,
-    /// Whether text is proved UTF-8.
+    /// Says whether text is proved UTF-8.
     pub utf8: bool,
-    /// JSON Schema for every text message.
-    pub schema: Option<serde_json::Value>,
-    /// The deepest nesting of a text message.
-    pub max_json_depth: Option<u32>,
-    /// Whether tunnelled protocols are refused.
+    /// The rules on what whole text messages say.
+    pub content: Content,
+    /// Says whether tunnelled protocols are refused.
     pub deny_tunnels: bool,
 }
 
-/// Rules for messages from upstream to client.
+/// The rules for messages from upstream to client.
 #[derive(Clone, Debug)]
 pub struct UpstreamMessages {
-    /// The longest payload of one frame.
+    /// The longest payload of one frame, in bytes.
     pub max_frame_bytes: u64,
-    /// The longest payload of one message over all its frames.
+    /// The longest payload of one message over all its frames, in bytes.
     pub max_message_bytes: u64,
-    /// Whether text is proved UTF-8.
+    /// Says whether text is proved UTF-8.
     pub utf8: bool,
+    /// The rules on what whole text messages say.
+    pub content: Content,
 }
 
-/// What becomes of permessage-deflate (RFC 7692).
+/// The treatment of permessage-deflate (RFC 7692).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
@@ -56,7 +58,7 @@ pub enum Compression {
     Strip,
 }
 
-/// What a rate counts.
+/// The quantity that a rate counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Counted {
@@ -70,7 +72,7 @@ pub enum Counted {
     Messages,
 }
 
-/// Who shares one bucket.
+/// The group that shares one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
@@ -84,7 +86,7 @@ pub enum Per {
     User,
 }
 
-/// What happens when a bucket is empty.
+/// The consequence of an empty bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnExceed {
@@ -99,45 +101,45 @@ pub enum OnExceed {
 /// One token bucket rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// What is counted.
+    /// The quantity that is counted.
     pub count: Counted,
-    /// Who shares a bucket.
+    /// The group that shares a bucket.
     pub per: Per,
-    /// Tokens gained per `window`; at least 1.
+    /// The tokens gained per `window`; at least 1.
     pub limit: u64,
-    /// Longer than zero, at most 366 days.
+    /// The time in which `limit` tokens are gained; longer than zero, at most 366 days.
     pub window: Duration,
     /// The bucket's size, full at first; at least 1.
     pub burst: u64,
-    /// One of those that fit `count`.
+    /// The consequence of an empty bucket, one of those that fit `count`.
     pub on_exceed: OnExceed,
 }
 
-/// Live connections at once.
+/// The caps on live connections at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
-    /// By client address.
+    /// The most connections of one client address.
     pub per_ip: Option<u64>,
-    /// By token subject.
+    /// The most connections of one token subject.
     pub per_user: Option<u64>,
 }
 
-/// Heartbeat and deadlines.
+/// The heartbeat and the deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Liveness {
-    /// The longest without a frame from the client.
+    /// The longest time without a frame from the client.
     pub idle_timeout: Duration,
-    /// Time between Postern's own Pings to the client.
+    /// The time between Postern's own Pings to the client.
     pub ping_interval: Option<Duration>,
-    /// Whether Pings of Postern's own go to the upstream.
+    /// Says whether Pings of Postern's own go to the upstream.
     pub ping_upstream: bool,
-    /// The longest a Pong may take.
+    /// The longest time that a Pong may take.
     pub pong_timeout: Duration,
-    /// From a Close to a reset.
+    /// The time from a Close to a reset.
     pub close_timeout: Duration,
 }
 
-/// What happens above the backlog limit.
+/// The consequence of a backlog above its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Backlog {
@@ -147,12 +149,12 @@ pub enum Backlog {
     Drop,
 }
 
-/// How much a client may leave unread.
+/// The limit of what a client may leave unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backpressure {
-    /// Bytes sent to the client but not yet proved read.
+    /// The most bytes that may have been sent to the client and not been proved read.
     pub max_backlog_bytes: u64,
-    /// What happens above it.
+    /// The consequence of a backlog above it.
     pub on_exceed: Backlog,
 }
 
@@ -163,12 +165,12 @@ pub struct GlobalRateLimit {
     pub cluster: String,
     /// The `domain` of its configuration.
     pub domain: String,
-    /// How long an answer may take.
+    /// The longest time that an answer may take.
     pub timeout: Duration,
-    /// Whether a service that does not answer refuses the client.
+    /// Says whether a service that does not answer refuses the client.
     pub failure_deny: bool,
-    /// What the descriptor holds, in order; [`Per::Connection`] never occurs.
+    /// The parts of the descriptor, in order; [`Per::Connection`] never occurs.
     pub descriptors: Vec<Per>,
-    /// Time between reports of messages.
+    /// The time between reports of messages.
     pub report_interval: Duration,
 }

@@ -1,9 +1,9 @@
-//! Bounds of what is written to the log.
+//! The bounds of what is written to the log.
 
 /// The `log` object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// Lines a second that one worker may write of what clients and services cause; at least 1.
+    /// The lines a second that one worker may write of what clients and services cause; at least 1.
     pub refusals_per_second: u32,
 }
 

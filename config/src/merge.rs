@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Objects merge deep; every other value replaces what was there.
+/// Lays `overrides` over `base`: objects merge deep; every other value replaces what was there.
 pub(crate) fn lay_over(base: &mut Value, overrides: &Value) {
     match (base, overrides) {
         (Value::Object(base), Value::Object(overrides)) => {

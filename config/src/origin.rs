@@ -1,4 +1,4 @@
-//! Which origins (RFC 6454) may open a socket.
+//! The origins (RFC 6454) that may open a socket.
 
 mod parse;
 
@@ -8,36 +8,36 @@ use crate::origin::parse::{Parts, Port};
 /// The `origins` object of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origins {
-    /// What may pass.
+    /// The origins that may pass.
     pub allow: Vec<OriginPattern>,
-    /// What becomes of a request without an Origin.
+    /// The fate of a request without an Origin.
     pub missing: Missing,
 }
 
-/// What becomes of a request without an Origin.
+/// The fate of a request without an Origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
-    /// It passes (non-browser clients).
+    /// The request passes (non-browser clients).
     Allow,
-    /// It is refused.
+    /// The request is refused.
     Deny,
 }
 
-/// Which origins an entry of `allow` lets in, normalised: lower case, default port filled in.
+/// The origins that an entry of `allow` lets in, normalised: lower case, default port filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OriginPattern {
-    /// `*`: whatever one Origin field says.
+    /// `*`: any value of one Origin field.
     Any,
     /// `null`: the opaque origin, spelled out.
     Null,
-    /// Those of a scheme.
+    /// The origins of a scheme.
     Of {
         /// `https`, `http` or another scheme, in lower case.
         scheme: String,
-        /// On which hosts.
+        /// The hosts of the origins.
         host: OriginHosts,
-        /// On which ports.
+        /// The ports of the origins.
         port: OriginPorts,
     },
 }
@@ -45,53 +45,54 @@ pub enum OriginPattern {
 /// The hosts of an [`OriginPattern`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OriginHosts {
-    /// `*`: all.
+    /// `*`: all hosts.
     Any,
-    /// `*.parent`: those of one or more labels before this domain.
+    /// `*.parent`: hosts of one or more labels before this domain.
     Below(String),
-    /// A domain in lower case and ASCII form, an address (IPv6 in brackets), or nothing, as in `file://`.
+    /// A domain in lower case and ASCII form, an address (IPv6 in brackets), or an empty host, as in
+    /// `file://`.
     One(String),
 }
 
 /// The ports of an [`OriginPattern`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginPorts {
-    /// `*`: all.
+    /// `*`: all ports.
     Any,
-    /// One. `None` only for a scheme without a default port.
+    /// One port. `None` only for a scheme without a default port.
     One(Option<u16>),
 }
 
-/// The origin that a request says it comes from, normalised as in [`OriginPattern::Of`].
+/// The origin that a request names, normalised as in [`OriginPattern::Of`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// `null`.
+    /// The opaque origin, `null`.
     Opaque,
     /// A scheme, a host and a port.
     Tuple {
-        /// In lower case.
+        /// The scheme, in lower case.
         scheme: String,
-        /// In lower case; IPv6 in brackets. Empty only for a scheme whose origins have none.
+        /// The host, in lower case; IPv6 in brackets. Empty only for a scheme whose origins have none.
         host: String,
-        /// The scheme's own port if none was written; `None` only for a scheme without one.
+        /// The port, the scheme's own if none was written; `None` only for a scheme without one.
         port: Option<u16>,
     },
 }
 
-/// What [`Origins`] say about a request.
+/// The verdict of [`Origins`] on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginVerdict {
-    /// It may pass.
+    /// The request may pass.
     Allowed,
-    /// Its origin is not allowed, is no origin, or there is more than one.
+    /// The request's origin is not allowed, is no origin, or there is more than one.
     Denied,
-    /// It has none, and must have one.
+    /// The request has no origin, and must have one.
     Missing,
 }
 
 impl Origins {
-    /// Judges the values of all Origin fields of a request. A value with a comma, which no origin has, is that of several
-    /// fields, which proxies join (RFC 9110 §5.3).
+    /// Judges the values of all Origin fields of a request. A value with a comma, which no origin has, is
+    /// that of several fields, which proxies join (RFC 9110 §5.3).
     pub fn judge<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> OriginVerdict {
         let mut values = values.into_iter();
         match (values.next(), values.next(), self.missing) {
@@ -102,7 +103,7 @@ impl Origins {
         }
     }
 
-    /// Whether one of the patterns lets the value of an Origin field in.
+    /// Says whether one of the patterns lets the value of an Origin field in.
     fn allows(&self, value: &[u8]) -> bool {
         let origin = Origin::parse(value);
         let matches = |pattern: &OriginPattern| match &origin {
@@ -116,7 +117,7 @@ impl Origins {
 impl Origin {
     /// Reads the value of an Origin field as user agents write it (RFC 6454 §7.1), in any case.
     ///
-    /// `None` for everything else: a path, a user, a trailing slash or dot, a list, a name that is
+    /// Returns `None` for everything else: a path, a user, a trailing slash or dot, a list, a name that is
     /// not ASCII, an empty label, or a port with leading zeros.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(value).ok()?;
@@ -136,7 +137,7 @@ impl Origin {
 }
 
 impl OriginPattern {
-    /// Whether `origin` is one of those the pattern stands for.
+    /// Says whether `origin` is one of those that the pattern stands for.
     pub fn matches(&self, origin: &Origin) -> bool {
         match (self, origin) {
             (Self::Any, _) | (Self::Null, Origin::Opaque) => true,
@@ -149,7 +150,7 @@ impl OriginPattern {
 }
 
 impl OriginHosts {
-    /// Whether `host` is one of them.
+    /// Says whether `host` is one of the hosts.
     fn have(&self, host: &str) -> bool {
         match self {
             Self::Any => !host.is_empty(),
@@ -159,7 +160,7 @@ impl OriginHosts {
     }
 }
 
-/// Whether `host` is one or more labels and then `.parent`.
+/// Says whether `host` is one or more labels and then `.parent`.
 pub(crate) fn is_below(host: &str, parent: &str) -> bool {
     host.strip_suffix(parent)
         .and_then(|labels| labels.strip_suffix('.'))

@@ -1,46 +1,46 @@
-//! Where in a document something is: `policies.chat.rates[0].window`.
+//! The place of something in a document: `policies.chat.rates[0].window`.
 
 use std::fmt::{self, Write as _};
 
-/// One step from a value to one inside it.
+/// A step from a value to one inside it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
-    /// To the element of a list at this position.
+    /// The step to the element of a list at this position.
     Index(usize),
-    /// To the member of an object with this key.
+    /// The step to the member of an object with this key.
     Key(String),
 }
 
 /// The steps from the document to a value; none for the document itself.
 ///
-/// Its text joins keys by dots and writes list positions in brackets. A key with other characters
+/// The text of a path joins keys by dots and writes list positions in brackets. A key with other characters
 /// than letters, digits, `_` and `-` is written as a JSON string in brackets, such as
 /// `policies["chat.v2"].mode`, so that every text names one place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(Vec<Segment>);
 
 impl Path {
-    /// The path of the document itself.
+    /// Returns the path of the document itself.
     pub fn root() -> Self {
         Self::default()
     }
 
-    /// The path of the member `key` of what is here.
+    /// Returns the path of the member `key` of the value here.
     pub fn key(&self, key: impl Into<String>) -> Self {
         self.joined(Segment::Key(key.into()))
     }
 
-    /// The path of the element `index` of what is here.
+    /// Returns the path of the element `index` of the value here.
     pub fn index(&self, index: usize) -> Self {
         self.joined(Segment::Index(index))
     }
 
-    /// The steps in order.
+    /// Returns the steps in order.
     pub fn segments(&self) -> &[Segment] {
         &self.0
     }
 
-    /// Reads the text of a path back; `None` when no path has this text.
+    /// Reads the text of a path back; returns `None` when no path has this text.
     pub fn parse(text: &str) -> Option<Self> {
         let mut segments = Vec::new();
         let mut rest = text;

@@ -11,57 +11,58 @@ use crate::origin::Origins;
 /// A whole policy; its values cannot be wrong.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The key under `policies`: letters, digits, `_`, `-`, and single dots between them, at most 64.
+    /// The name, which is the key under `policies`: letters, digits, `_`, `-`, and single dots between them,
+    /// at most 64.
     pub name: String,
-    /// Whether refusals are carried out.
+    /// Says whether refusals are carried out.
     pub mode: Mode,
-    /// What is asked of the connection's security.
+    /// The demand on the connection's security.
     pub tls: Tls,
-    /// What happens to upgrades that are not WebSocket.
+    /// The fate of upgrades that are not WebSocket.
     pub other_upgrades: OtherUpgrades,
-    /// Over how long live connections are sent away.
+    /// The time over which live connections are sent away.
     pub drain: Option<Duration>,
-    /// Whether ordinary HTTP is refused.
+    /// Says whether ordinary HTTP is refused.
     pub upgrade_only: bool,
-    /// Who may open a socket from a browser.
+    /// The origins that may open a socket from a browser.
     pub origins: Origins,
-    /// `None` for `auth: none`.
+    /// The rules of tokens; `None` for `auth: none`.
     pub auth: Option<Auth>,
-    /// Tokens against cross-site request forgery.
+    /// The rules of tokens against cross-site request forgery.
     pub csrf: Option<Csrf>,
-    /// Which subprotocols may be agreed on.
+    /// The subprotocols that may be agreed on.
     pub subprotocols: Subprotocols,
-    /// What becomes of permessage-deflate.
+    /// The treatment of permessage-deflate.
     pub compression: Compression,
-    /// Client → upstream.
+    /// The rules for messages from client to upstream.
     pub messages: Messages,
-    /// Upstream → client.
+    /// The rules for messages from upstream to client.
     pub upstream_messages: UpstreamMessages,
-    /// In the order written.
+    /// The rates in the order written.
     pub rates: Vec<Rate>,
-    /// Live connections at once.
+    /// The caps on live connections at once.
     pub connections: Connections,
-    /// How many bits of an IPv6 address name a client; 1 to 128.
+    /// The number of bits of an IPv6 address that name a client; 1 to 128.
     pub ipv6_prefix: u8,
-    /// Heartbeat and deadlines.
+    /// The heartbeat and the deadlines.
     pub liveness: Liveness,
-    /// How much a client may leave unread.
+    /// The limit of what a client may leave unread.
     pub backpressure: Option<Backpressure>,
-    /// One count over the whole mesh.
+    /// The one count over the whole mesh.
     pub global_rate_limit: Option<GlobalRateLimit>,
 }
 
-/// Whether a policy acts on what it finds.
+/// The mode of a policy: whether it acts on what it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// It refuses.
+    /// The policy refuses.
     Enforce,
-    /// It judges, counts and logs, and lets everything through.
+    /// The policy judges, counts and logs, and lets everything through.
     Shadow,
 }
 
-/// What is asked of the connection's security.
+/// The demand on the connection's security.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tls {
@@ -69,27 +70,27 @@ pub enum Tls {
     Forwarded,
     /// TLS to Envoy with a client certificate that Envoy has verified.
     Mutual,
-    /// Nothing.
+    /// No demand.
     Optional,
     /// TLS to Envoy.
     Required,
 }
 
-/// What happens to an Upgrade that is not `websocket`.
+/// The fate of an Upgrade that is not `websocket`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OtherUpgrades {
-    /// It is refused.
+    /// The request is refused.
     Deny,
-    /// It passes unjudged.
+    /// The request passes unjudged.
     Pass,
 }
 
-/// Which subprotocols may be agreed on.
+/// The subprotocols that may be agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subprotocols {
-    /// `None`: any but the known tunnels.
+    /// The names that may be agreed on; `None` for any but the known tunnels.
     pub allow: Option<Vec<String>>,
-    /// Whether a client must offer one.
+    /// Says whether a client must offer one.
     pub require: bool,
 }

@@ -1,16 +1,16 @@
-//! What is wrong with a policy document, where, and what to do about it.
+//! The problems of a policy document: what is wrong, where, and the remedy.
 
 use std::fmt;
 
 /// One thing wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: keys joined by dots, list positions in brackets, such as
-    /// `policies.chat.rates[0].window`. Empty for the document itself.
+    /// The place: keys joined by dots, list positions in brackets, such as `policies.chat.rates[0].window`.
+    /// Empty for the document itself.
     pub path: String,
-    /// What is wrong, without a final full stop.
+    /// The fault, without a final full stop.
     pub what: String,
-    /// What to do: the values that are allowed, or the key to add.
+    /// The remedy: the values that are allowed, or the key to add.
     pub remedy: String,
 }
 
@@ -19,7 +19,7 @@ pub struct Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problem {
-    /// A problem at `path`.
+    /// Creates a problem at `path`.
     pub fn new(path: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { path: path.into(), what: what.into(), remedy: remedy.into() }
     }

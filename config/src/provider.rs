@@ -1,4 +1,4 @@
-//! Who signs tokens, and with which keys.
+//! The issuers of tokens, and the keys by which they sign.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,26 +27,28 @@ pub enum Algorithm {
 /// One issuer of tokens.
 #[derive(Clone, Debug)]
 pub struct Provider {
-    /// The key under `providers`.
+    /// The name, which is the key under `providers`.
     pub name: String,
-    /// `iss` must be one of these. Empty only with [`KeySource::Secret`]: it takes tokens of any other issuer then.
+    /// The issuers of which `iss` must name one. Empty only with [`KeySource::Secret`]: the provider takes
+    /// tokens of any other issuer then.
     pub issuers: Vec<Issuer>,
-    /// For whom tokens must be.
+    /// The audiences that tokens must be for.
     pub audiences: Audiences,
-    /// The claim that says who the user is.
+    /// The claim that names the user.
     pub subject: ClaimPath,
-    /// Never empty; HS* only with [`KeySource::Secret`], the others never with it.
+    /// The algorithms, never empty; HS* only with [`KeySource::Secret`], the others never with it.
     pub algorithms: Vec<Algorithm>,
     /// The keys.
     pub keys: KeySource,
-    /// How far the clocks of issuer and Envoy may differ.
+    /// The longest time by which the clocks of issuer and Envoy may differ.
     pub clock_skew: Duration,
-    /// A longer token is refused before anything in it is read.
+    /// The most bytes of a token: a longer one is refused before anything in it is read.
     pub max_token_bytes: u64,
 }
 
 impl Provider {
-    /// An algorithm of tokens that could be of both: they share an issuer, or neither names one.
+    /// Returns an algorithm of tokens that could be of both providers: they share an issuer, or neither names
+    /// one.
     pub(crate) fn shared_algorithm(&self, other: &Self) -> Option<Algorithm> {
         let algorithm = other.algorithms.iter().find(|algorithm| self.algorithms.contains(algorithm))?;
         let is_shared = (self.issuers.is_empty() && other.issuers.is_empty())
@@ -55,21 +57,21 @@ impl Provider {
     }
 }
 
-/// For whom a provider's tokens must be.
+/// The audiences that a provider's tokens must be for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audiences {
-    /// For somebody whom a claim names, which is text or a list of texts (as `aud`, RFC 7519 §4.1.3).
+    /// An audience that a claim names, which is text or a list of texts (as `aud`, RFC 7519 §4.1.3).
     Bound {
-        /// That claim; `aud` unless the issuer has another one.
+        /// The claim; `aud` unless the issuer has another one.
         claim: ClaimPath,
-        /// One of these has to be in it; never empty.
+        /// The audiences of which the claim must name one; never empty.
         values: Vec<String>,
     },
-    /// For whomever: a token that was made for another service will do.
+    /// Any audience: a token that was made for another service will do.
     Unbound,
 }
 
-/// Where a provider's keys come from.
+/// The source of a provider's keys.
 #[derive(Clone, Debug)]
 pub enum KeySource {
     /// A JWK set (RFC 7517 §5) in the document; an object with a `keys` list.
@@ -87,11 +89,11 @@ pub struct RemoteJwks {
     pub cluster: String,
     /// The address of the set; http or https.
     pub uri: url::Url,
-    /// How long one fetch may take.
+    /// The longest time that one fetch may take.
     pub timeout: Duration,
-    /// Time between fetches.
+    /// The time between fetches.
     pub refresh_interval: Duration,
-    /// How long keys serve when refreshing fails.
+    /// The time for which keys serve when refreshing fails.
     pub max_stale: Duration,
 }
 
@@ -100,7 +102,7 @@ pub struct RemoteJwks {
 pub enum Secret {
     /// The name of an environment variable.
     Env(String),
-    /// At least 32 bytes.
+    /// The bytes, at least 32.
     Inline(Vec<u8>),
 }
 

@@ -1,15 +1,15 @@
-//! The document as it is written: a mirror for serde, and per topic the way from there to the
-//! valid types.
+//! The document as it is written: a mirror for serde, and per topic the way from there to the valid types.
 //!
-//! Every key is optional here, so that serde never stops at a missing one; what is required is
-//! asked for on the way. Values with a grammar of their own (durations, sizes, counts) stay JSON
-//! until then. Elements of lists are optional because a wrong one leaves a hole behind.
+//! Every key is optional here, so that serde never stops at a missing one; required keys are asked for on the
+//! way. Values with a grammar of their own (durations, sizes, counts) stay JSON until then. Elements of lists
+//! are optional because a wrong one leaves a hole behind.
 
 mod audiences;
 mod auth;
 mod carriers;
 mod claim_headers;
 mod claims;
+mod content;
 mod csrf;
 mod document;
 mod in_band;

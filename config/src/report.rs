@@ -1,4 +1,5 @@
-//! Gathers what is wrong while a document is read, so that all of it is told at once.
+//! The report of everything that is wrong with a document, gathered while it is read, so that all of it is
+//! told at once.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use crate::problem::{Problem, Problems};
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     problems: Vec<(Path, Problem)>,
-    /// Where something was taken out because it was wrong: it is not missing as well.
+    /// The places where something was taken out because it was wrong: it does not count as missing as well.
     broken: BTreeSet<Path>,
 }
 
@@ -25,19 +26,19 @@ impl Report {
         self.broken.insert(at.clone());
     }
 
-    /// Notes that the key at `at` was probably written, and misspelt: it is not missing as well.
+    /// Notes that the key at `at` was probably written, and misspelt: it does not count as missing as well.
     pub(crate) fn suspect(&mut self, at: &Path) {
         self.broken.insert(at.clone());
     }
 
-    /// Notes that a required key is not there, unless it was and was wrong.
+    /// Notes that a required key is missing, unless it was there and was wrong.
     pub(crate) fn missing(&mut self, at: &Path, remedy: impl Into<String>) {
         if !self.is_broken(at) {
             self.push(at, "is missing", remedy);
         }
     }
 
-    /// `value`, or a note that the required key at `at` is not there.
+    /// Returns `value`, and notes that the required key at `at` is missing if it is.
     pub(crate) fn required<T>(&mut self, value: Option<T>, at: &Path, remedy: &str) -> Option<T> {
         if value.is_none() {
             self.missing(at, remedy);
@@ -45,19 +46,19 @@ impl Report {
         value
     }
 
-    /// Whether the value at `at` was wrong and taken out.
+    /// Says whether the value at `at` was wrong and taken out.
     pub(crate) fn is_broken(&self, at: &Path) -> bool {
         self.broken.contains(at)
     }
 
-    /// Whether something directly inside `at` was wrong and taken out.
+    /// Says whether something directly inside `at` was wrong and taken out.
     pub(crate) fn is_broken_below(&self, at: &Path) -> bool {
         self.broken
             .iter()
             .any(|path| path.segments().split_last().is_some_and(|(_, parent)| parent == at.segments()))
     }
 
-    /// `read` if nothing is wrong.
+    /// Returns `read` if nothing is wrong.
     pub(crate) fn finish<T>(mut self, read: Option<T>) -> Result<T, Problems> {
         match read {
             Some(read) if self.problems.is_empty() => Ok(read),

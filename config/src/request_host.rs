@@ -9,20 +9,20 @@ use crate::origin::Host;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NormalisedHost(String);
 
-/// Why an authority names no host that all who read it agree on.
+/// The reason why an authority names no host that all who read it agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostFault {
-    /// It ends in a number, as addresses do, and is none in dotted decimals.
+    /// The host ends in a number, as addresses do, and is none in dotted decimals.
     #[error("the host is no address")]
     Address,
     /// More than one field names a host.
     #[error("the request has two hosts")]
     Many,
-    /// It is empty or has an empty label, holds what no name of a host holds (a user, blanks, %-encoding, a list,
-    /// what is not ASCII), or has brackets without an IPv6 address.
+    /// The host is empty or has an empty label, holds what no name of a host holds (a user, blanks,
+    /// %-encoding, a list, bytes that are not ASCII), or has brackets without an IPv6 address.
     #[error("the host is no name")]
     Name,
-    /// What follows its colon is no port.
+    /// The text behind the colon is no port.
     #[error("the host has no valid port")]
     Port,
 }
@@ -51,20 +51,20 @@ impl NormalisedHost {
         Ok(Self(host))
     }
 
-    /// The normal form.
+    /// Returns the normal form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Nothing is the scheme's own port (RFC 3986 §3.2.3).
+/// Checks a port. An empty one is the scheme's own (RFC 3986 §3.2.3).
 fn check_port(port: &str) -> Result<(), HostFault> {
     let is_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
     if port.is_empty() || is_port { Ok(()) } else { Err(HostFault::Port) }
 }
 
-/// Whether a last label makes an address of the whole to those who read 127.1 and 0x7f000001 as 127.0.0.1
-/// (URL Standard §3.5).
+/// Says whether a last label makes an address of the whole to those who read 127.1 and 0x7f000001 as
+/// 127.0.0.1 (URL Standard §3.5).
 fn is_number(label: &str) -> bool {
     let hexadecimal =
         label.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));

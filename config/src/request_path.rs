@@ -1,33 +1,33 @@
 //! The path of a request in its normal form, so that every spelling of it meets the same route.
 
-/// A path without its query: `.` and `..` segments resolved (RFC 3986 §5.2.4), repeated slashes
-/// merged, unreserved characters (§2.3) not %-encoded, the hexadecimal digits of the others in
-/// upper case. The order is Envoy's: dot segments first, then slashes.
+/// A path without its query: `.` and `..` segments resolved (RFC 3986 §5.2.4), repeated slashes merged,
+/// unreserved characters (RFC 3986 §2.3) not %-encoded, the hexadecimal digits of the others in upper case.
+/// The order is Envoy's: dot segments first, then slashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NormalisedPath(Vec<u8>);
 
-/// Why a path has no normal form that two servers would agree on.
+/// The reason why a path has no normal form that two servers would agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
-    /// `..` after a repeated slash: it means another place when slashes are merged first.
+    /// The path has `..` after a repeated slash: it means another place when slashes are merged first.
     #[error("the path has .. after a repeated slash")]
     Ambiguous,
-    /// A backslash, encoded or not: some servers take it for a slash.
+    /// The path has a backslash, encoded or not: some servers take it for a slash.
     #[error("the path has a backslash")]
     Backslash,
-    /// A `%` without two hexadecimal digits after it.
+    /// The path has a `%` without two hexadecimal digits after it.
     #[error("the path has a % that encodes nothing")]
     Encoding,
-    /// A NUL, encoded or not.
+    /// The path has a NUL, encoded or not.
     #[error("the path has a NUL")]
     Nul,
-    /// A `;`: some servers leave out what follows it in a segment.
+    /// The path has a `;`: some servers leave out what follows it in a segment.
     #[error("the path has a ;")]
     Parameter,
-    /// It does not begin with a slash.
+    /// The path does not begin with a slash.
     #[error("the path does not begin with a slash")]
     Relative,
-    /// An encoded slash.
+    /// The path has an encoded slash.
     #[error("the path has an encoded slash")]
     Slash,
 }
@@ -62,12 +62,12 @@ impl NormalisedPath {
         Ok(Self(normal))
     }
 
-    /// The normal form.
+    /// Returns the normal form.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether `prefix` is the path or ends where one of its segments ends.
+    /// Says whether `prefix` is the path or ends where one of its segments ends.
     pub fn is_under(&self, prefix: &str) -> bool {
         self.0
             .strip_prefix(prefix.as_bytes())

@@ -1,4 +1,4 @@
-//! Which policy a request falls under.
+//! The routes, which choose the policy that a request falls under.
 
 use crate::origin::is_below;
 use crate::request_host::NormalisedHost;
@@ -7,18 +7,19 @@ use crate::request_path::NormalisedPath;
 /// One line of `routes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Every part that is present must match; at least one is.
+    /// The parts, of which at least one is present, and every one that is present must match.
     pub matches: RouteMatch,
     /// The name of a policy that exists.
     pub policy: String,
 }
 
-/// What a route asks of a request.
+/// The demands of a route on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMatch {
     /// The host without its port.
     pub host: Option<HostPattern>,
-    /// Begins with `/`, is normalised, and ends on a segment boundary of the path it matches.
+    /// The prefix of the path: begins with `/`, is normalised, and ends on a segment boundary of the path it
+    /// matches.
     pub path_prefix: Option<String>,
     /// The name of Envoy's route.
     pub route_name: Option<String>,
@@ -27,7 +28,7 @@ pub struct RouteMatch {
 /// A host, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
-    /// `*`.
+    /// `*`: any host.
     Any,
     /// One host.
     Exact(String),
@@ -35,19 +36,19 @@ pub enum HostPattern {
     Subdomains(String),
 }
 
-/// What becomes of an upgrade that no route matches.
+/// The fate of an upgrade that no route matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DefaultPolicy {
-    /// 403 `no_policy`.
+    /// The upgrade is refused with 403 `no_policy`.
     Deny,
-    /// It passes unjudged.
+    /// The upgrade passes unjudged.
     Pass,
-    /// The policy of this name, which exists.
+    /// The upgrade falls under the policy of this name, which exists.
     Policy(String),
 }
 
 impl RouteMatch {
-    /// Whether every part that is present matches: `host` and `path` when they have a normal form;
+    /// Says whether every part that is present matches: `host` and `path` when they have a normal form;
     /// `route_name` if Envoy's route has one.
     pub fn matches(
         &self,
@@ -64,7 +65,7 @@ impl RouteMatch {
 }
 
 impl HostPattern {
-    /// Whether `host`, if there is one, is one of those the pattern stands for.
+    /// Says whether `host`, if there is one, is one of those that the pattern stands for.
     pub fn matches(&self, host: Option<&NormalisedHost>) -> bool {
         match self {
             Self::Any => true,

@@ -1,7 +1,7 @@
-//! The shape of a document: which keys, and what kind of value each has.
+//! The shape of a document: its keys, and the kind of value that each has.
 //!
-//! Values are read through serde into the mirror types of [`crate::raw`]. Serde stops at the first
-//! error; so the offending value is noted, taken out, and the rest is read again.
+//! Values are read through serde into the mirror types of [`crate::raw`]. Serde stops at the first error; so
+//! the offending value is noted, taken out, and the rest is read again.
 
 mod error;
 mod node;
@@ -12,10 +12,10 @@ use serde_json::Value;
 use crate::path::{Path, Segment};
 use crate::report::Report;
 
-/// The most shape problems told of one document. Every one costs a reading of the whole.
+/// The most shape problems that are told of one document. Every one costs a reading of the whole.
 const MOST_PROBLEMS: usize = 100;
 
-/// Reads `value`, which lies at `at`, noting everything whose shape is wrong. `None` when nothing
+/// Reads `value`, which lies at `at`, and notes everything whose shape is wrong. Returns `None` when nothing
 /// was left to read. `value` loses what was wrong.
 pub(crate) fn read<T: DeserializeOwned>(value: &mut Value, at: &Path, report: &mut Report) -> Option<T> {
     for _ in 0..MOST_PROBLEMS {
@@ -39,7 +39,7 @@ pub(crate) fn read<T: DeserializeOwned>(value: &mut Value, at: &Path, report: &m
 }
 
 /// Notes every null in `value` and takes it out: a key without a value is more often a slip than a
-/// wish. A JSON Schema may hold nulls.
+/// wish. Some places [may hold nulls](may_hold_nulls).
 pub(crate) fn refuse_nulls(value: &mut Value, at: &Path, report: &mut Report) {
     const REMEDY: &str = "write a value, or leave the key out";
     match value {
@@ -58,7 +58,7 @@ pub(crate) fn refuse_nulls(value: &mut Value, at: &Path, report: &mut Report) {
                 report.push_broken(&place, "has no value", REMEDY);
                 return false;
             }
-            if !is_schema(&place) {
+            if !may_hold_nulls(&place) {
                 refuse_nulls(member, &place, report);
             }
             true
@@ -67,18 +67,23 @@ pub(crate) fn refuse_nulls(value: &mut Value, at: &Path, report: &mut Report) {
     }
 }
 
-fn is_schema(place: &Path) -> bool {
-    let is =
-        |segment: Option<&Segment>, name: &str| matches!(segment, Some(Segment::Key(key)) if key == name);
-    let segments = place.segments();
-    segments.len() == 4
-        && is(segments.first(), "policies")
-        && is(segments.get(2), "messages")
-        && is(segments.get(3), "schema")
+/// Says whether nulls are values at `place`: in JSON Schemas, and among what messages are compared with.
+fn may_hold_nulls(place: &Path) -> bool {
+    let [Segment::Key(policies), _, Segment::Key(section), rest @ ..] = place.segments() else {
+        return false;
+    };
+    let of_messages = matches!(section.as_str(), "messages" | "upstream_messages");
+    let is_open = match rest {
+        [Segment::Key(key)] => key == "schema",
+        [Segment::Key(schemas), Segment::Key(each)] => schemas == "schemas" && each == "each",
+        [Segment::Key(allow), Segment::Index(_), Segment::Key(when)] => allow == "allow" && when == "when",
+        _ => false,
+    };
+    policies == "policies" && of_messages && is_open
 }
 
-/// Takes out what lies at `steps`: members go, elements of lists become null, so that the others
-/// keep their positions. Whether something is left.
+/// Takes out the value at `steps`: members go, elements of lists become null, so that the others keep their
+/// positions. Says whether something is left.
 fn take_out(value: &mut Value, steps: &[Segment]) -> bool {
     let Some((last, parents)) = steps.split_last() else { return false };
     let parent = parents.iter().try_fold(value, |value, step| match step {

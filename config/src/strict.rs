@@ -1,5 +1,5 @@
-//! JSON text → value, refusing objects that have a member twice (RFC 8259 §4 leaves open which
-//! one counts, and two readers that differ there are two policies).
+//! The way from JSON text to a value, which refuses objects that have a member twice (RFC 8259 §4 leaves open
+//! which one counts, and two readers that differ there are two policies).
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 use crate::path::Path;
 use crate::report::Report;
 
-/// Reads `text`, the value at `at`. `None` after a syntax error. Problems never show the text.
+/// Reads `text`, the value at `at`. Returns `None` after a syntax error. Problems never show the text.
 pub(crate) fn parse(text: &[u8], at: &Path, report: &mut Report) -> Option<Value> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let read = Strict { at: at.clone(), report }.deserialize(&mut json);

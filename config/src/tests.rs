@@ -1,4 +1,4 @@
-//! The language whole, by files: `tests/fixtures` has one per way to be right or wrong.
+//! The language whole, by files: `tests/fixtures` has one for each way to be right or wrong.
 //!
 //! The lines of a fixture that begin with `#! ` are the problems it has, all of them and in order.
 
@@ -16,7 +16,7 @@ mod fixtures;
 mod overlay;
 mod whole;
 
-/// A YAML document as the filter receives it.
+/// Returns a YAML document as the filter receives it.
 pub(crate) fn document(yaml: &str) -> Value {
     let documents = Yaml::load_from_str(yaml).expect("a fixture is YAML");
     json(documents.first().expect("a fixture has a document"))
@@ -47,7 +47,7 @@ fn read_whole(document: Value) -> Result<Config, Problems> {
     report.finish(read)
 }
 
-/// The YAML files in a directory of this crate, in order; there are some.
+/// Returns the YAML files in a directory of this crate, in order; there are some.
 pub(crate) fn files(directory: &str) -> Vec<(PathBuf, String)> {
     let directory = FilePath::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut files: Vec<_> = fs::read_dir(&directory)

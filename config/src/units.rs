@@ -19,16 +19,16 @@ const WRITE_SIZE: &str =
     "write whole bytes, such as 4096, or a string such as \"64KiB\", \"1MiB\" or \"1GiB\"";
 const WRITE_COUNT: &str = "write a whole number, such as 100";
 
-/// Whether a duration may be zero.
+/// The treatment of a duration of zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Zero {
-    /// It means that there is no such time.
+    /// Zero means that there is no such time.
     Allowed,
-    /// It would refuse everything, or mean nothing.
+    /// Zero would refuse everything, or mean nothing.
     Refused,
 }
 
-/// The duration `value` says.
+/// Reads the duration in `value`.
 pub(crate) fn duration(value: &Value, zero: Zero, at: &Path, report: &mut Report) -> Option<Duration> {
     let text = match value {
         Value::String(text) => text,
@@ -54,12 +54,12 @@ pub(crate) fn duration(value: &Value, zero: Zero, at: &Path, report: &mut Report
     None
 }
 
-/// As [`duration`], where the word `none` stands for no duration at all.
+/// Reads a duration as [`duration`] does, or the word `none` for no duration at all.
 pub(crate) fn duration_or_none(value: &Value, at: &Path, report: &mut Report) -> Option<Option<Duration>> {
     if is_none(value) { Some(None) } else { duration(value, Zero::Refused, at, report).map(Some) }
 }
 
-/// The bytes `value` says; at least 1.
+/// Reads the number of bytes in `value`; at least 1.
 pub(crate) fn size(value: &Value, at: &Path, report: &mut Report) -> Option<u64> {
     match value {
         Value::Number(number) => whole(number, LARGEST, WRITE_SIZE, at, report),
@@ -78,7 +78,7 @@ pub(crate) fn size(value: &Value, at: &Path, report: &mut Report) -> Option<u64>
     }
 }
 
-/// The whole number `value` says; 1 to `most`.
+/// Reads the whole number in `value`; 1 to `most`.
 pub(crate) fn count(value: &Value, most: u64, at: &Path, report: &mut Report) -> Option<u64> {
     let number = match value {
         Value::Number(number) => Some(number.clone()),
@@ -93,17 +93,17 @@ pub(crate) fn count(value: &Value, most: u64, at: &Path, report: &mut Report) ->
     }
 }
 
-/// As [`count`], for numbers of 32 bits.
+/// Reads a number of 32 bits as [`count`] does.
 pub(crate) fn count_u32(value: &Value, at: &Path, report: &mut Report) -> Option<u32> {
     count(value, u64::from(u32::MAX), at, report).and_then(|read| u32::try_from(read).ok())
 }
 
-/// Whether `value` is the word `none`.
+/// Says whether `value` is the word `none`.
 pub(crate) fn is_none(value: &Value) -> bool {
     value.as_str() == Some("none")
 }
 
-/// What kind of value it is, in the words of YAML.
+/// Returns the kind of a value in the words of YAML.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "without a value",
@@ -115,7 +115,7 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A number that is whole, be it written as a double.
+/// Returns a number that is whole, be it written as a double.
 pub(crate) fn exact(number: &Number) -> Option<i64> {
     const EDGE: f64 = LARGEST as f64;
     number.as_i64().or_else(|| {
@@ -158,7 +158,7 @@ fn bounded(read: u64, most: u64, at: &Path, report: &mut Report) -> Option<u64> 
     }
 }
 
-/// The duration that `text` writes as the language does: a number and `ms`, `s`, `m` or `h`.
+/// Parses a duration as the language writes it: a number and `ms`, `s`, `m` or `h`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
     let nanos_per_unit: u128 = match unit {
@@ -183,7 +183,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).ok()?))
 }
 
-/// A number in a string. Envoy reads its YAML so: every number with a fraction, and every whole one
+/// Parses a number in a string. Envoy reads its YAML so: every number with a fraction, and every whole one
 /// beyond 32 bits, reaches a `google.protobuf.Struct` as a string.
 fn parse_number(text: &str) -> Option<Number> {
     serde_json::from_str(text).ok()
@@ -201,7 +201,7 @@ fn parse_size(text: &str) -> Option<u64> {
     Some(u64::try_from(digits(number)?.checked_mul(bytes_per_unit)?).unwrap_or(u64::MAX))
 }
 
-/// ASCII digits only: no sign, no blank, no underscore.
+/// Parses ASCII digits only: no sign, no blank, no underscore.
 fn digits(text: &str) -> Option<u128> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| text.parse().ok())?

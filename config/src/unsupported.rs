@@ -1,24 +1,24 @@
-//! Keys that the language has and the filter does not carry out yet.
+//! The keys that the language has and the filter does not carry out yet.
 //!
-//! A policy that asks for what is not done would be trusted for nothing, so asking is an error.
-//! The table is read over the document as written: defaults ask for nothing.
+//! A policy that asks for what is not done would be trusted for nothing, so asking is an error. The table is
+//! read over the document as written: defaults ask for nothing.
 
 use serde_json::Value;
 
 use crate::path::Path;
 use crate::report::Report;
 
-/// One thing not carried out yet.
+/// A key that is not carried out yet.
 struct Row {
     /// The keys on the way; `*` is every member of an object, `[]` every element of a list.
     pattern: &'static [&'static str],
-    /// Which values ask for it.
+    /// The values that ask for it.
     asks: Asks,
-    /// What to do.
+    /// The remedy.
     remedy: &'static str,
 }
 
-/// Which values ask for something.
+/// The values that ask for something.
 enum Asks {
     /// Every value but the word `none`.
     UnlessNone,
@@ -35,8 +35,15 @@ const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str)
 const TABLE: &[Row] = &[
     row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`"),
     row(&["policies", "*", "messages", "schema"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "messages", "max_json_depth"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "messages", "tunnels"], Asks::Word("deny"), "leave it out, or write `pass`"),
+    row(&["policies", "*", "messages", "schemas"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "messages", "on_violation"], Asks::Word("drop"), "leave it out, or write `close`"),
+    row(&["policies", "*", "upstream_messages", "schema"], Asks::UnlessNone, OUT_OR_NONE),
+    row(&["policies", "*", "upstream_messages", "schemas"], Asks::UnlessNone, OUT_OR_NONE),
+    row(
+        &["policies", "*", "upstream_messages", "on_violation"],
+        Asks::Word("drop"),
+        "leave it out, or write `close`",
+    ),
     row(&["policies", "*", "connections", "per_ip"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "connections", "per_user"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "global_rate_limit"], Asks::UnlessNone, OUT_OR_NONE),
@@ -53,7 +60,7 @@ pub(crate) fn check(document: &Value, report: &mut Report) {
     }
 }
 
-/// Whether `value` asks.
+/// Says whether `value` asks for something.
 fn is_asked(asks: &Asks, value: &Value) -> bool {
     match asks {
         Asks::UnlessNone => value.as_str() != Some("none"),

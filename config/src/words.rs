@@ -1,9 +1,9 @@
-//! How problems speak of words: lists of those allowed, the nearest one, and what was written.
+//! The words in problems: lists of those allowed, the nearest one, and what was written.
 
 /// The most characters of a written value that a problem shows.
 const SHOWN: usize = 64;
 
-/// `a, b and c`, each between backticks.
+/// Writes `a, b and c`, each between backticks.
 pub(crate) fn listed<S: AsRef<str>>(words: &[S]) -> String {
     let mut text = String::new();
     for (i, word) in words.iter().enumerate() {
@@ -17,9 +17,9 @@ pub(crate) fn listed<S: AsRef<str>>(words: &[S]) -> String {
     text
 }
 
-/// The one of `allowed` that `written` may have been meant to be.
+/// Returns the one of `allowed` that `written` may have been meant to be.
 pub(crate) fn nearest<'a, S: AsRef<str>>(written: &str, allowed: &'a [S]) -> Option<&'a str> {
-    // What is this long was not meant to be any of them, and comparing costs length by length.
+    // A word as long as this was not meant to be any of them, and comparing costs length by length.
     if written.len() > SHOWN {
         return None;
     }
@@ -31,7 +31,7 @@ pub(crate) fn nearest<'a, S: AsRef<str>>(written: &str, allowed: &'a [S]) -> Opt
         .map(|(_, word)| word)
 }
 
-/// What to write in place of `written`: the nearest of the allowed words, then all of them.
+/// Returns what to write in place of `written`: the nearest of the allowed words, then all of them.
 pub(crate) fn suggestion<S: AsRef<str>>(written: &str, allowed: &[S]) -> String {
     match nearest(written, allowed) {
         _ if allowed.is_empty() => "nothing is allowed here".to_owned(),
@@ -40,7 +40,7 @@ pub(crate) fn suggestion<S: AsRef<str>>(written: &str, allowed: &[S]) -> String 
     }
 }
 
-/// `written` between backticks, on one line and not too long.
+/// Returns `written` between backticks, on one line and not too long.
 pub(crate) fn shown(written: &str) -> String {
     let mut text: String = written.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     if written.chars().nth(SHOWN).is_some() {

@@ -1,8 +1,9 @@
-//! Judges everything of Postern in a file.
+//! The judgement of everything of Postern in a file.
 
 mod buffering;
 mod bypass;
 mod clusters;
+mod content;
 mod failure;
 mod managers;
 mod memory;
@@ -13,7 +14,7 @@ mod strays;
 mod unread;
 mod websockets;
 
-use postern_config::{Audiences, Config, MessageType, Path, Policy, Problem, Provider};
+use postern_config::{Audiences, Config, Path, Policy, Problem, Provider};
 use postern_engine::auth::keys::Keyring;
 use serde_json::Value;
 
@@ -21,14 +22,14 @@ use crate::finding::{Finding, Severity};
 use crate::source::{self, Configuration, Found, Written};
 use crate::yaml::{self, Node, Position};
 
-/// What is to be said about a file.
+/// The judgement of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Judgement {
-    /// In the order of their places.
+    /// The findings, in the order of their places.
     pub(crate) findings: Vec<Finding>,
-    /// What was found sound; nothing when there is a problem.
+    /// The lines on what was found sound; empty when there is a problem.
     pub(crate) sound: Vec<String>,
-    /// Those without problems.
+    /// The configurations without problems.
     pub(crate) configs: Vec<Config>,
     /// Says whether there was something of Postern, or something that cannot be read.
     pub(crate) has_anything: bool,
@@ -37,12 +38,12 @@ pub(crate) struct Judgement {
 /// A configuration that was judged.
 #[derive(Debug)]
 struct Judged {
-    /// `None` when it has problems, which are told.
+    /// The configuration; `None` when it has problems, which are told.
     config: Option<Config>,
     manager: Option<usize>,
 }
 
-/// Everything wrong with a configuration as written, and the configuration if nothing is. The
+/// Finds everything wrong with a configuration as written, or returns the configuration if nothing is. The
 /// environment is the filter's, so a secret named by a variable is taken on trust.
 fn problems_of(document: &Value) -> Result<Config, Vec<Problem>> {
     let config = Config::from_value(document.clone()).map_err(|problems| problems.0)?;
@@ -110,7 +111,7 @@ fn judge_surroundings(found: &Found<'_>, judged: &[Judged], findings: &mut Vec<F
     }
 }
 
-/// The line on what is sound, where nothing is wrong.
+/// Returns the lines on what is sound, if nothing is wrong.
 fn sound(found: &Found<'_>, judged: &[Judged], overrides_judged: usize, findings: &[Finding]) -> Vec<String> {
     let mut sound = Vec::new();
     if findings.iter().any(|finding| finding.severity == Severity::Problem) {
@@ -155,7 +156,8 @@ fn judge(configuration: &Configuration<'_>, findings: &mut Vec<Finding>) -> Judg
     Judged { config, manager: configuration.manager }
 }
 
-/// As [`problems_of`], for JSON text. What its syntax hides is judged once that is mended.
+/// Finds problems as [`problems_of`] does, in JSON text. Problems that its syntax hides are found once that
+/// is mended.
 fn problems_of_text(text: &str) -> Result<Config, Vec<Problem>> {
     Config::from_json(text.as_bytes()).map_err(|problems| problems.0)?;
     match serde_json::from_str(text) {
@@ -174,16 +176,17 @@ fn unclear_words(node: &Node, path: &Path, findings: &mut Vec<Finding>) {
     }));
 }
 
-/// What is sound and probably not meant.
+/// Returns warnings of what is sound and probably not meant.
 fn warnings_of(config: &Config) -> Vec<Problem> {
-    let of_policies = config
-        .policies
-        .values()
-        .flat_map(|policy| [schema_warning(policy), cookie_warning(policy), forward_warning(policy)]);
-    config.providers.values().map(audience_warning).chain(of_policies).flatten().collect()
+    let of_policies = config.policies.values().flat_map(|policy| {
+        let content = content::warnings(policy, &path_of(policy));
+        content.into_iter().chain(cookie_warning(policy)).chain(forward_warning(policy))
+    });
+    config.providers.values().filter_map(audience_warning).chain(of_policies).collect()
 }
 
-/// Any service that the issuer makes tokens for could use the ones it is shown here, and the other way round.
+/// Warns of a provider without audiences: any service that the issuer makes tokens for could use the ones it
+/// is shown here, and the other way round.
 fn audience_warning(provider: &Provider) -> Option<Problem> {
     let path = Path::root().key("providers").key(provider.name.as_str()).key("audiences");
     let what = "lets in with tokens that the issuer made for any other service";
@@ -191,14 +194,7 @@ fn audience_warning(provider: &Provider) -> Option<Problem> {
     (provider.audiences == Audiences::Unbound).then(|| Problem::new(path.to_string(), what, remedy))
 }
 
-fn schema_warning(policy: &Policy) -> Option<Problem> {
-    let is_passed = policy.messages.schema.is_some() && policy.messages.types.contains(&MessageType::Binary);
-    let path = || path_of(policy).key("messages").key("schema").to_string();
-    let what = "judges text messages only, and binary ones may pass";
-    is_passed.then(|| Problem::new(path(), what, "write `types: [text]` beside it"))
-}
-
-/// Other hosts of the same site may set a cookie of any other name.
+/// Warns of a cookie whose name other hosts of the same site may set as well.
 fn cookie_warning(policy: &Policy) -> Option<Problem> {
     let name = policy.csrf.as_ref()?.issue.as_ref().filter(|name| !name.starts_with("__Host-"))?;
     let path = path_of(policy).key("csrf").key("issue").key("cookie").to_string();
@@ -206,7 +202,7 @@ fn cookie_warning(policy: &Policy) -> Option<Problem> {
     Some(Problem::new(path, what, format!("write `__Host-{name}`")))
 }
 
-/// The request has gone up before the first message comes.
+/// Warns of forwarded claims of a token in the first message: the request has gone up before that comes.
 fn forward_warning(policy: &Policy) -> Option<Problem> {
     let auth = policy.auth.as_ref()?;
     let is_late = auth.first_message().is_some() && !auth.forward.is_empty();
@@ -281,24 +277,6 @@ mod tests {
         );
         assert!(warnings(json!(["chat"])).is_empty());
         assert!(warnings(json!({"claim": "client_id", "values": ["chat"]})).is_empty());
-    }
-
-    #[test]
-    fn a_schema_that_binary_messages_walk_past_is_warned_of() {
-        let document = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}});
-        let mut config = problems_of(&document).unwrap();
-        assert_eq!(warnings_of(&config), []);
-        let messages = &mut config.policies.get_mut("chat").unwrap().messages;
-        messages.schema = Some(json!({"type": "object"}));
-        let warnings: Vec<String> = warnings_of(&config).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            warnings,
-            ["policies.chat.messages.schema: judges text messages only, and binary ones may pass; \
-              write `types: [text]` beside it"]
-        );
-        let messages = &mut config.policies.get_mut("chat").unwrap().messages;
-        messages.types = vec![MessageType::Text];
-        assert_eq!(warnings_of(&config), []);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) fn run(paths: &[String]) -> io::Result<ExitCode> {
     })
 }
 
-/// What has come of the paths so far.
+/// The outcome of the paths so far.
 struct Checking {
     stdout: StdoutLock<'static>,
     stderr: StderrLock<'static>,
@@ -83,7 +83,7 @@ impl Checking {
     }
 }
 
-/// The path of a file that nobody has named, without anything that a terminal would act on.
+/// Writes the path of a file that nobody has named, without anything that a terminal would act on.
 fn shown(path: &Path) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     path.to_string_lossy().chars().map(escaped).collect()

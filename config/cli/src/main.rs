@@ -49,6 +49,6 @@ fn main() -> ExitCode {
         Command::Check { paths } => checking::run(&paths),
         Command::Mint(mint) => mint::run(&mint),
     };
-    // Nobody reads what is written (a closed pipe): there is nobody to tell.
+    // Nobody reads what is written (a closed pipe), so there is nobody to tell.
     done.unwrap_or(ExitCode::from(2))
 }

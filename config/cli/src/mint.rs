@@ -34,16 +34,16 @@ struct Source {
     policy_file: String,
 }
 
-/// Why nothing was made.
+/// The reason why nothing was made.
 #[derive(Debug)]
 enum Failure {
-    /// Something is wrong with what is written elsewhere: exit code 1.
+    /// A problem with what is written elsewhere: exit code 1.
     Problem(String),
-    /// The command was given what cannot be: exit code 2.
+    /// A wrong use of the command: exit code 2.
     Use(String),
 }
 
-/// Makes one, on a line of the standard output.
+/// Makes a token, and writes it on a line of the standard output.
 pub(crate) fn run(mint: &Mint) -> io::Result<ExitCode> {
     let made = match mint {
         Mint::Token(arguments) => token::mint(arguments),
@@ -62,7 +62,7 @@ pub(crate) fn run(mint: &Mint) -> io::Result<ExitCode> {
 }
 
 impl Source {
-    /// The configurations in the file, which is sound.
+    /// Returns the configurations in the file, which must be sound.
     fn read(&self) -> Result<Vec<Config>, Failure> {
         let name = &self.policy_file;
         let text =
@@ -77,8 +77,8 @@ impl Source {
         if problems.is_empty() { Ok(judgement.configs) } else { Err(Failure::Problem(problems.join("\n"))) }
     }
 
-    /// What `find` finds in the first configuration that has it; else the failure names all that
-    /// are called so.
+    /// Returns what `find` finds in the first configuration that has it; else a failure that names all of
+    /// that kind.
     fn find<'c, T>(
         &self,
         configs: &'c [Config],
@@ -95,7 +95,7 @@ impl Source {
     }
 }
 
-/// The bytes of a secret that stands at `path`.
+/// Returns the bytes of a secret that stands at `path`.
 fn resolve(secret: &Secret, path: &Path) -> Result<Vec<u8>, Failure> {
     if let Secret::Env(name) = secret
         && world::variable(name).is_none()

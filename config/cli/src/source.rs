@@ -1,4 +1,4 @@
-//! Where in a file Postern's configurations are, and what else there concerns them.
+//! The places of Postern's configurations in a file, and everything else that concerns them.
 
 pub(crate) mod envoy;
 mod found;
@@ -66,18 +66,18 @@ fn search_part<'a>(node: &'a Node, resource: Resource, number: usize, found: &mu
     }
 }
 
-/// Where the resources of a discovery are that have no type.
+/// Returns the places of resources of a discovery that have no type.
 fn untyped(discovery: &Node) -> impl Iterator<Item = Position> {
     let resources = discovery.get("resources").map(Node::items).unwrap_or_default();
     resources.iter().filter(|resource| resource.get("@type").is_none()).map(|resource| resource.position)
 }
 
-/// Whether a name, an address or a path speaks of Postern.
+/// Says whether a name, an address or a path has Postern in it.
 fn speaks_of_postern(node: Option<&Node>) -> bool {
     node.and_then(Node::text).is_some_and(says_postern)
 }
 
-/// Whether a text does.
+/// Says whether a text has Postern in it.
 fn says_postern(text: &str) -> bool {
     text.to_ascii_lowercase().contains("postern")
 }

@@ -1,4 +1,4 @@
-//! What the command takes from outside: files, the time, variables, and chance. Nothing else here does.
+//! The outside of the command: files, the time, variables, and chance. Nothing else here touches it.
 
 mod folder;
 
@@ -12,7 +12,7 @@ pub(crate) use folder::files_of;
 /// The most bytes of one file.
 const LONGEST_FILE: u64 = 16 << 20;
 
-/// The bytes of a file, or for `-` of the standard input; an error when there are more than 16 MiB.
+/// Returns the bytes of a file, or of the standard input for `-`; an error when there are more than 16 MiB.
 pub(crate) fn read(name: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let more = LONGEST_FILE.saturating_add(1);
@@ -28,19 +28,19 @@ pub(crate) fn read(name: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Since the Unix epoch.
+/// Returns the time since the Unix epoch.
 #[expect(clippy::disallowed_methods, reason = "a command is where the time comes from")]
 pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The environment variable `name`, if it is set to text.
+/// Returns the environment variable `name`, if it is set to text.
 #[expect(clippy::disallowed_methods, reason = "a command is where the environment comes from")]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// 32 hexadecimal digits that nobody can guess.
+/// Returns 32 hexadecimal digits that nobody can guess.
 pub(crate) fn random_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes)?;

@@ -15,29 +15,30 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Where every file begins.
+    /// The place where every file begins.
     pub(crate) const START: Self = Self { line: 1, column: 1 };
 }
 
 /// A value.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Where it begins.
+    /// The place where the value begins.
     pub(crate) position: Position,
     pub(crate) kind: Kind,
-    /// Whether it is a word such as `yes` without quotes: a string to YAML 1.2, and true or false
+    /// Says whether the value is a word such as `yes` without quotes: a string to YAML 1.2, and true or false
     /// to YAML 1.1, which Envoy and Kubernetes read.
     pub(crate) is_unclear: bool,
-    /// Where the text of a literal (`|`) begins, whose every line is a line of the file.
+    /// The place where the text of a literal (`
+    /// `) begins, whose every line is a line of the file.
     pub(crate) text_begins: Option<Position>,
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     List(Vec<Node>),
     Object(Vec<Member>),
-    /// Neither a list nor an object.
+    /// A value that is neither a list nor an object.
     Scalar(Value),
 }
 
@@ -45,28 +46,28 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) key: String,
-    /// Where the key begins.
+    /// The place where the key begins.
     pub(crate) position: Position,
     pub(crate) value: Node,
 }
 
 impl Node {
-    /// The member `key`.
+    /// Returns the member `key`.
     pub(crate) fn member(&self, key: &str) -> Option<&Member> {
         self.members().iter().find(|member| member.key == key)
     }
 
-    /// The value of the member `key`.
+    /// Returns the value of the member `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         self.member(key).map(|member| &member.value)
     }
 
-    /// A value that stands at `position`, written there or not.
+    /// Creates a value that stands at `position`, written there or not.
     pub(crate) fn at(position: Position, kind: Kind) -> Self {
         Self { position, kind, is_unclear: false, text_begins: None }
     }
 
-    /// Gives everything inside the places that `moved` says.
+    /// Moves everything inside to the places that `moved` gives.
     pub(crate) fn relocate(&mut self, moved: &impl Fn(Position) -> Position) {
         self.position = moved(self.position);
         self.text_begins = self.text_begins.map(moved);
@@ -82,12 +83,12 @@ impl Node {
         }
     }
 
-    /// Whether this is true, or its text is, or a word that Envoy and Kubernetes take for it.
+    /// Says whether the value is true, or its text is, or a word that Envoy and Kubernetes take for it.
     pub(crate) fn is_true(&self) -> bool {
         self.is_truth(true, &["on", "y", "yes"])
     }
 
-    /// Whether this is false, or its text is, or such a word.
+    /// Says whether the value is false, or its text is, or a word that Envoy and Kubernetes take for it.
     pub(crate) fn is_false(&self) -> bool {
         self.is_truth(false, &["n", "no", "off"])
     }
@@ -102,7 +103,7 @@ impl Node {
         }
     }
 
-    /// The members of an object; none of anything else.
+    /// Returns the members of an object; none of anything else.
     pub(crate) fn members(&self) -> &[Member] {
         match &self.kind {
             Kind::Object(members) => members,
@@ -110,7 +111,7 @@ impl Node {
         }
     }
 
-    /// The elements of a list; none of anything else.
+    /// Returns the elements of a list; none of anything else.
     pub(crate) fn items(&self) -> &[Self] {
         match &self.kind {
             Kind::List(items) => items,
@@ -118,7 +119,7 @@ impl Node {
         }
     }
 
-    /// The text of a string.
+    /// Returns the text of a string.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.kind {
             Kind::Scalar(value) => value.as_str(),
@@ -126,7 +127,7 @@ impl Node {
         }
     }
 
-    /// The same value without positions.
+    /// Returns the value without positions.
     pub(crate) fn to_json(&self) -> Value {
         match &self.kind {
             Kind::List(items) => items.iter().map(Self::to_json).collect(),
@@ -137,7 +138,7 @@ impl Node {
         }
     }
 
-    /// The paths and places of every unclear value inside, under `path`.
+    /// Collects the paths and places of every unclear value inside, under `path`.
     pub(crate) fn unclear(&self, path: &Path, found: &mut Vec<(Path, Position)>) {
         if self.is_unclear {
             found.push((path.clone(), self.position));
@@ -150,8 +151,8 @@ impl Node {
         }
     }
 
-    /// Where the key or element at `path` is written; where the last one above it is, if it is not
-    /// written at all; `above` when nothing on the way is.
+    /// Returns the place where the key or element at `path` is written; the place of the last one above it,
+    /// if it is not written at all; `above` when nothing on the way is.
     pub(crate) fn locate(&self, path: &Path, above: Position) -> Position {
         let mut node = self;
         let mut position = above;

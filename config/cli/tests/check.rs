@@ -3,9 +3,10 @@
 //! Beside each fixture `name.yaml` or `name.json` lies `name.<ext>.told`: the exit code on its
 //! first line, then every line of stderr after `! ` and of stdout after `> `.
 //!
-//! Each of `documents/` is of one kind of document, or has one thing around a policy that is sound. It begins by saying
-//! which, and then has every line of stderr after `#! ` and of stdout after `#> `, without the file's name and without
-//! the lines on memory. `e2e/tests/checked.rs` hands those that say what they are to Envoy to an Envoy.
+//! Each of `documents/` is of one kind of document, or has one thing around a policy that is sound. It begins
+//! with a line that names it, and then has every line of stderr after `#! ` and of stdout after `#> `,
+//! without the file's name and without the lines on memory. `e2e/tests/checked.rs` hands those that say what
+//! they are to Envoy to an Envoy.
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::ffi::OsStr;
@@ -54,7 +55,7 @@ fn every_fixture_is_told_line_by_line() {
     assert!(failures.is_empty(), "{failures}");
 }
 
-/// What `documents/` has to be told of, by its own first lines.
+/// Returns the lines that a document of `documents/` must be told, by its own first lines.
 fn announced(text: &str) -> String {
     text.lines()
         .take_while(|line| line.starts_with('#'))
@@ -91,7 +92,7 @@ fn check_folder(folder: &Path) -> String {
     told.lines().filter(|line| !line.contains(": memory: ")).map(|line| format!("{line}\n")).collect()
 }
 
-/// A folder called `folder` in a temporary one, with these files.
+/// Returns a temporary folder in which a folder called `folder` has these files.
 fn folder_of(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("folder")).unwrap();

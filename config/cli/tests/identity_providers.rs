@@ -1,7 +1,8 @@
-//! docs/identity-providers.md: the policy for each product lets its tokens in, as the product makes them, and refuses
-//! those with one thing wrong, with that thing in the log.
+//! docs/identity-providers.md: the policy for each product lets its tokens in, as the product makes them, and
+//! refuses those with one thing wrong, with that thing in the log.
 //!
-//! What the tokens say is in e2e/tests/identity_providers.json, by which another library and a real Envoy are tried too.
+//! The claims of the tokens are in e2e/tests/identity_providers.json, by which another library and a real
+//! Envoy are tried too.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
 use std::collections::BTreeSet;
@@ -29,41 +30,41 @@ use serde_json::{Map, Value, json};
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 const SECRET: &str = "a secret that issuer and Envoy share, of 32 bytes or more";
 
-/// A token of a product, and what may be wrong with one.
+/// A token of a product, and the faults that one may have.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
     /// The heading that its policy is under.
     section: String,
-    /// Who the user is.
+    /// The name of the user.
     user: String,
     algorithm: Algorithm,
     header: Map<String, Value>,
-    /// In seconds.
+    /// The lifetime, in seconds.
     lifetime: u64,
     claims: Map<String, Value>,
     wrong: Vec<Wrong>,
 }
 
-/// One thing that is wrong.
+/// A fault of a token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wrong {
     name: String,
-    /// Those in the place of others; one that is null is left out.
+    /// The claims in the place of others; a claim that is null is left out.
     #[serde(default)]
     claims: Map<String, Value>,
     algorithm: Option<Algorithm>,
     key: Option<Key>,
-    /// How long ago it was issued, in seconds.
+    /// The time since it was issued, in seconds.
     #[serde(default)]
     age: u64,
     reason: String,
     detail: Option<String>,
 }
 
-/// What a token is signed with, where that is not the issuer's key.
+/// The key that signs a token in the place of the issuer's key.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Key {
@@ -85,7 +86,7 @@ fn cases() -> Vec<Case> {
     serde_json::from_str(&read("e2e/tests/identity_providers.json")).expect("cases")
 }
 
-/// The policies by their headings.
+/// Returns the policies by their headings.
 fn policies() -> Vec<(String, String)> {
     let text = read("docs/identity-providers.md");
     let sections = text.split("\n## ").skip(1);
@@ -134,7 +135,7 @@ fn signing_key(algorithm: Algorithm, key: Option<Key>) -> EncodingKey {
     }
 }
 
-/// PKCS #8 of the key on P-256 whose number is all sevens, without the public half.
+/// Returns the PKCS #8 form of the key on P-256 whose number is all sevens, without the public half.
 fn strange_p256() -> Vec<u8> {
     let prefix = [
         0x30, 0x41, 2, 1, 0, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48,
@@ -149,7 +150,7 @@ fn public_key(algorithm: Algorithm, kid: &str) -> Value {
     serde_json::to_value(jwk).expect("JSON")
 }
 
-/// The document under a section, with keys of ours in the place of those that would be fetched.
+/// Returns the document under a section, with keys of ours in the place of those that would be fetched.
 fn config(case: &Case) -> Config {
     let mut document = policy(&case.section);
     let kid = case.header["kid"].as_str().expect("a kid");
@@ -221,7 +222,7 @@ impl Shared for Tables {
     }
 }
 
-/// Nothing, or the reason of the refusal and what the log says beside it.
+/// Returns the reason of the refusal and what the log says beside it, if the token is refused.
 fn refusal(engine: &Engine, token: &str) -> Option<(String, Option<String>)> {
     let head = request(token);
     let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {

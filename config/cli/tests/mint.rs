@@ -1,4 +1,4 @@
-//! `postern mint` as people run it: what it makes is what the engine takes, and what it cannot make it says.
+//! `postern mint` as people run it: the engine takes what it makes, and it says what it cannot make.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const SECRET: &str = "a secret of the tests, thirty-two bytes or more";
 
-/// What the command said.
+/// The output of the command.
 #[derive(Debug)]
 struct Told {
     code: Option<i32>,
@@ -108,7 +108,7 @@ fn now() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
 }
 
-/// What the engine reads in a token of `provider`.
+/// Returns the claims that the engine reads in a token of `provider`.
 fn verified(provider: &str, token: &str) -> Claims {
     let mut document = document();
     document["providers"].as_object_mut().unwrap().retain(|name, _| name == provider);
@@ -118,7 +118,7 @@ fn verified(provider: &str, token: &str) -> Claims {
     verifier::verify(token.trim_end().as_bytes(), &providers, now()).unwrap()
 }
 
-/// The token that is made with these arguments and nothing said beside it.
+/// Returns the token that is made with these arguments and nothing said beside it.
 fn token(folder: &TempDir, arguments: &str) -> String {
     let told = mint(folder, &format!("token --policy-file policy.json {arguments}"));
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{arguments}");

@@ -13,20 +13,20 @@ pub(super) struct Parts<'a> {
 
 /// A port as it is written.
 pub(super) enum Port {
-    /// `*`
+    /// The port is `*`.
     Any,
-    /// Not at all: it is the scheme's own.
+    /// The port is not written: it is the scheme's own.
     Default,
     One(u16),
 }
 
-/// Why a text has no parts.
+/// The reason why a text has no parts.
 pub(super) enum NoParts {
-    /// Nothing, or no scheme, before `://`.
+    /// Nothing, or no scheme, stands before `://`.
     Scheme,
-    /// Something after the host and port, or before them.
+    /// Something stands after the host and port, or before them.
     More,
-    /// A port that is neither 1 to 65535 nor `*`.
+    /// The port is neither 1 to 65535 nor `*`.
     Port,
 }
 
@@ -57,8 +57,8 @@ pub(super) fn parts(text: &str) -> Result<Parts<'_>, NoParts> {
 pub(crate) struct Host(pub(crate) String);
 
 impl Host {
-    /// Reads an ASCII host. `None` when it is empty, ends on a dot, has an empty label, or holds
-    /// what no host holds.
+    /// Reads an ASCII host. Returns `None` when it is empty, ends on a dot, has an empty label, or holds what
+    /// no host holds.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             return address.parse::<Ipv6Addr>().ok().map(|address| Self(format!("[{address}]")));
@@ -70,7 +70,7 @@ impl Host {
     }
 }
 
-/// The port of a scheme that has one (URL Standard §4.2), whose origins have a host then.
+/// Returns the port of a scheme that has one (URL Standard §4.2), whose origins have a host then.
 pub(super) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" | "ws" => Some(80),
@@ -80,7 +80,7 @@ pub(super) fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// `*`, or digits without a leading zero, so that a port has one text.
+/// Reads `*`, or digits without a leading zero, so that a port has one text.
 fn parse_port(text: &str) -> Option<Port> {
     if text == "*" {
         return Some(Port::Any);
@@ -89,7 +89,7 @@ fn parse_port(text: &str) -> Option<Port> {
     is_plain.then(|| text.parse().ok().map(Port::One))?
 }
 
-/// Reads an entry of `origins.allow`; the error is what is wrong and what to do.
+/// Reads an entry of `origins.allow`; the error is what is wrong, and the remedy.
 pub(crate) fn pattern(text: &str) -> Result<OriginPattern, (&'static str, String)> {
     match text {
         "*" => return Ok(OriginPattern::Any),
@@ -122,7 +122,7 @@ pub(crate) fn pattern(text: &str) -> Result<OriginPattern, (&'static str, String
     Ok(OriginPattern::Of { scheme, host, port })
 }
 
-/// A domain that others can be below.
+/// Reads a domain that others can be below.
 fn parent_domain(text: &str) -> Result<String, (&'static str, String)> {
     let parent = domain(text)?;
     if parent.starts_with('[') || parent.parse::<Ipv4Addr>().is_ok() {
@@ -132,7 +132,7 @@ fn parent_domain(text: &str) -> Result<String, (&'static str, String)> {
     Ok(parent)
 }
 
-/// The one ASCII form of a host that an operator wrote, Unicode and all (UTS 46).
+/// Returns the one ASCII form of a host that an operator wrote, Unicode and all (UTS 46).
 fn domain(text: &str) -> Result<String, (&'static str, String)> {
     if text.contains('*') {
         let remedy = "write `*.` before the whole domain only, such as `https://*.example.com`, or `*` alone";

@@ -1,4 +1,4 @@
-//! `providers.*.audiences`.
+//! The key `providers.*.audiences`.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ pub(super) enum RawAudiences {
     By(RawClaim),
 }
 
-/// Another claim than `aud`, and what it has to say.
+/// Another claim than `aud`, and the values that it may have.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct RawClaim {
@@ -31,7 +31,7 @@ pub(super) struct RawClaim {
 }
 
 impl RawAudiences {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Audiences> {
         match self {
             Self::None => Some(Audiences::Unbound),

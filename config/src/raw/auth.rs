@@ -1,4 +1,4 @@
-//! `policies.*.auth`.
+//! The key `policies.*.auth`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,7 +51,7 @@ struct RawRevocation {
 }
 
 impl RawAuth {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, around: &Surroundings<'_>, at: &Path, report: &mut Report) -> Option<Auth> {
         let providers = providers(self.providers, around, &at.key("providers"), report);
         let from = carriers::read(self.from, &at.key("from"), report);

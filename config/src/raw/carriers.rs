@@ -1,4 +1,4 @@
-//! `policies.*.auth.from`: where a token may be.
+//! The key `policies.*.auth.from`: the places where a token may be.
 
 use std::fmt;
 
@@ -34,11 +34,11 @@ struct RawFirstMessage {
     pointer: Option<String>,
     prefix: Option<String>,
     greeting: Option<bool>,
-    /// Whether it is a pointer alone.
+    /// Says whether the value is a pointer alone.
     is_short: bool,
 }
 
-/// The carriers of a policy: at least one, of which no two take the same bytes.
+/// Reads the carriers of a policy: at least one, of which no two take the same bytes.
 pub(super) fn read(
     written: Option<List<RawCarrier>>,
     at: &Path,
@@ -80,7 +80,7 @@ impl<'c> Item<'c> {
         }
     }
 
-    /// Whether one item may be both.
+    /// Says whether one item may be both.
     fn may_be(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Named(a), Self::Named(b)) => a == b,
@@ -192,13 +192,13 @@ impl<'de> Visitor<'de> for PointerOrObject {
     }
 }
 
-/// The name of a cookie (RFC 6265 §4.1.1).
+/// Reads the name of a cookie (RFC 6265 §4.1.1).
 pub(super) fn cookie(name: String, at: &Path, report: &mut Report) -> Option<String> {
     string(name, is_token, "write the name of a cookie: letters, digits and `!#$%&'*+-.^_`|~`", at, report)
 }
 
-/// Headers that frame the request, are connection's own, or have a meaning to Envoy or to Postern:
-/// neither a token nor a claim may be there, in no spelling that a gateway takes for one of them.
+/// Says whether a header frames the request, is the connection's own, or has a meaning to Envoy or to
+/// Postern: neither a token nor a claim may be there, in no spelling that a gateway takes for one of them.
 pub(super) fn is_reserved(name: &str) -> bool {
     const NAMES: &[&str] = &[
         "connection",
@@ -222,7 +222,7 @@ pub(super) fn is_reserved(name: &str) -> bool {
         || PREFIXES.iter().any(|prefix| begins_with(prefix))
 }
 
-/// The name of a header that carries a token.
+/// Reads the name of a header that carries a token.
 fn header(name: String, at: &Path, report: &mut Report) -> Option<String> {
     let name = header_name(name, at, report)?;
     if is_reserved(&name) {

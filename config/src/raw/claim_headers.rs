@@ -1,4 +1,4 @@
-//! Headers that carry claims, against all policies of a document.
+//! The headers that carry claims, against all policies of a document.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::policy::Policy;
 use crate::report::Report;
 use crate::words::shown;
 
-/// Notes headers with claims in which another policy takes tokens: a client's own copy is removed
-/// from its requests too, which would cost them their tokens.
+/// Notes headers with claims in which another policy takes tokens: a client's own copy is removed from its
+/// requests too, which would cost them their tokens.
 pub(super) fn check(policies: &BTreeMap<String, Policy>, at: &Path, report: &mut Report) {
     let carriers = policies.iter().flat_map(|(name, policy)| {
         let carriers = policy.auth.iter().flat_map(|auth| &auth.from);

@@ -1,4 +1,4 @@
-//! Claims: where they are in a payload, and what must hold for them.
+//! Claims: their places in a payload, and the demands on them.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(super) struct RawRequirement {
 }
 
 impl RawRequirement {
-    /// The requirement.
+    /// Returns the requirement.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Requirement> {
         let claim_at = at.key("claim");
         let claim = report
@@ -46,7 +46,7 @@ impl RawRequirement {
     }
 }
 
-/// A pointer if `text` begins with `/`, else a name.
+/// Returns a pointer if `text` begins with `/`, else a name.
 pub(super) fn claim_path(text: String, at: &Path, report: &mut Report) -> Option<ClaimPath> {
     if text.starts_with('/') {
         pointer(text, at, report).map(ClaimPath::Pointer)
@@ -62,7 +62,7 @@ pub(super) fn claim_path(text: String, at: &Path, report: &mut Report) -> Option
     }
 }
 
-/// A JSON pointer (RFC 6901 §3) to something inside a document.
+/// Reads a JSON pointer (RFC 6901 §3) to something inside a document.
 pub(super) fn pointer(text: String, at: &Path, report: &mut Report) -> Option<JsonPointer> {
     let escapes_are_good = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     if text.starts_with('/') && escapes_are_good {
@@ -74,9 +74,9 @@ pub(super) fn pointer(text: String, at: &Path, report: &mut Report) -> Option<Js
     None
 }
 
-/// A string, a number or a truth value. A whole number written as a double (as
-/// `google.protobuf.Struct` does) becomes an integer, so that it equals the one in a token.
-fn scalar(value: Value, at: &Path, report: &mut Report) -> Option<Value> {
+/// Reads a string, a number or a truth value. A whole number written as a double (as `google.protobuf.Struct`
+/// does) becomes an integer, so that it equals the one in a token.
+pub(super) fn scalar(value: Value, at: &Path, report: &mut Report) -> Option<Value> {
     match value {
         Value::Number(number) => Some(exact(&number).map_or(Value::Number(number), Value::from)),
         Value::Bool(_) | Value::String(_) => Some(value),

@@ -1,4 +1,4 @@
-//! `policies.*.csrf`.
+//! The key `policies.*.csrf`.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ struct RawIssue {
 }
 
 impl RawCsrf {
-    /// The valid form; `auth` is that of the same policy.
+    /// Returns the valid form; `auth` is that of the same policy.
     pub(super) fn read(self, auth: Option<&Auth>, at: &Path, report: &mut Report) -> Option<Csrf> {
         let secret_at = at.key("secret");
         let secret = report
@@ -135,7 +135,7 @@ impl RawFrom {
     }
 }
 
-/// The prefix of a token that begins `prefix`, or that `prefix` begins: an item would be either.
+/// Returns the prefix of a token that begins `prefix`, or that `prefix` begins: an item would be either.
 fn overlapping<'a>(auth: Option<&'a Auth>, prefix: &str) -> Option<&'a str> {
     auth?.from.iter().find_map(|carrier| match carrier {
         Carrier::Subprotocol { prefix: other, .. }

@@ -45,7 +45,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads `document`, noting everything wrong with it.
+    /// Reads `document`, and notes everything wrong with it.
     pub(crate) fn read(mut document: Value, report: &mut Report) -> Option<Self> {
         let root = Path::root();
         shape::refuse_nulls(&mut document, &root, report);
@@ -97,7 +97,7 @@ pub(crate) fn read_policy(
     raw.read(name, &Surroundings { names, providers }, &at, report)
 }
 
-/// Reads every member of an object, leaving out what is not sound.
+/// Reads every member of an object, and leaves out those that are not sound.
 fn each<T, U>(
     written: BTreeMap<String, T>,
     at: &Path,

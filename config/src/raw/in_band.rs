@@ -1,12 +1,11 @@
-//! What tokens in messages ask of the rest of a policy: that text passes, and can be read.
+//! The demands of tokens in messages on the rest of a policy: that text passes, and can be read.
 
 use crate::auth::Auth;
 use crate::limits::{Compression, MessageType, Messages};
 use crate::path::Path;
 use crate::report::Report;
 
-/// Notes what would keep a policy from finding tokens in messages, if it looks for any; `at` is the
-/// policy.
+/// Notes what would keep a policy from finding tokens in messages, if it looks for any; `at` is the policy.
 pub(super) fn check(
     auth: &Auth,
     compression: Compression,

@@ -1,4 +1,4 @@
-//! `providers.*.issuer` and `providers.*.issuer_allow`.
+//! The keys `providers.*.issuer` and `providers.*.issuer_allow`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,20 +14,20 @@ use crate::raw::list::{List, distinct_some, string};
 use crate::report::Report;
 use crate::words::suggestion;
 
-/// What to write where an issuer has to be.
+/// The remedy where an issuer must be.
 pub(super) const REMEDY: &str = "write what `iss` must equal, such as `https://auth.example.com/`";
 
 const TEMPLATE: &str = "write `{name}` in the place of one whole segment of the path, such as \
                         `https://login.microsoftonline.com/{tenant}/v2.0`";
 
-/// What `issuer` says.
+/// The value of `issuer`.
 #[derive(Debug)]
 pub(super) enum RawIssuer {
     One(String),
     Several(List<String>),
 }
 
-/// What `issuer_allow` says.
+/// The value of `issuer_allow`.
 pub(super) type RawAllow = BTreeMap<String, List<String>>;
 
 /// An issuer as written, between its slashes.
@@ -41,14 +41,14 @@ enum Part {
 }
 
 impl RawIssuer {
-    /// The valid form, with the values in `allow` for the names in it.
+    /// Returns the valid form, with the values in `allow` for the names in it.
     pub(super) fn read(self, allow: Option<RawAllow>, at: &Path, report: &mut Report) -> Option<Vec<Issuer>> {
         let issuer_at = at.key("issuer");
         let templates = match self {
             Self::One(text) => template(text, &issuer_at, report).map(|template| vec![template]),
             Self::Several(list) => distinct_some(list, &issuer_at, report, template),
         };
-        // What is allowed is told only of names that are sure.
+        // The values that are allowed are told only of names that are sure.
         let templates = templates?;
         let allow = values(allow.unwrap_or_default(), &templates, &at.key("issuer_allow"), report)?;
         Some(templates.into_iter().map(|template| template.filled(&allow)).collect())
@@ -72,7 +72,7 @@ impl Template {
     }
 }
 
-/// Notes what is allowed for names that are in no issuer.
+/// Notes values that are allowed for names in no issuer.
 pub(super) fn unused(allow: Option<&RawAllow>, at: &Path, report: &mut Report) {
     for name in allow.into_iter().flat_map(BTreeMap::keys) {
         is_in_no_issuer(name, &[], &at.key("issuer_allow"), report);
@@ -101,7 +101,7 @@ fn template(text: String, at: &Path, report: &mut Report) -> Option<Template> {
     Some(template)
 }
 
-/// What stands between two slashes; `None` where it has braces that are no template's.
+/// Reads the text between two slashes; returns `None` if it has braces that are no template's.
 fn part(text: &str) -> Option<Part> {
     if !text.contains(['{', '}']) {
         return Some(Part::Text(text.to_owned()));
@@ -110,7 +110,7 @@ fn part(text: &str) -> Option<Part> {
     Some(Part::Name(name.to_owned()))
 }
 
-/// Whether the first brace of an address is in its path.
+/// Says whether the first brace of an address is in its path.
 fn is_in_the_path(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let path = rest

@@ -13,10 +13,10 @@ use crate::words::{listed, shown};
 
 use std::time::Duration;
 
-/// Members that only private keys have (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
+/// The members that only private keys have (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
 const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// `{remote: …}` or `{inline: …}`.
+/// The object `{remote: …}` or `{inline: …}` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `remote` or `inline`")]
 pub(super) struct RawJwks {
@@ -35,7 +35,7 @@ struct RawRemote {
 }
 
 impl RawJwks {
-    /// Where the keys come from.
+    /// Returns the source of the keys.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<KeySource> {
         match (self.remote, self.inline) {
             (Some(remote), None) => remote.read(&at.key("remote"), report).map(KeySource::Remote),
@@ -78,7 +78,7 @@ impl RawRemote {
     }
 }
 
-/// The required key `cluster` of the object at `at`.
+/// Reads the required key `cluster` of the object at `at`.
 pub(super) fn cluster(name: Option<String>, at: &Path, report: &mut Report) -> Option<String> {
     let at = at.key("cluster");
     report
@@ -110,7 +110,7 @@ fn uri(text: &str, at: &Path, report: &mut Report) -> Option<url::Url> {
     Some(uri)
 }
 
-/// A set in the document, as an object or as JSON text.
+/// Reads a set in the document, as an object or as JSON text.
 fn inline(set: Value, at: &Path, report: &mut Report) -> Option<Value> {
     let set = match set {
         Value::String(text) => crate::strict::parse(text.as_bytes(), at, report)?,

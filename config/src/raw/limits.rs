@@ -1,4 +1,4 @@
-//! `messages`, `upstream_messages`, `connections`, `liveness`, `backpressure` and
+//! The keys `messages`, `upstream_messages`, `connections`, `liveness`, `backpressure` and
 //! `global_rate_limit` of a policy.
 
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::content::OnViolation;
 use crate::grammar::is_line;
 use crate::limits::{
     Backlog, Backpressure, Connections, GlobalRateLimit, Liveness, MessageType, Messages, Per,
     UpstreamMessages,
 };
 use crate::path::Path;
+use crate::raw::content::{RawAllowance, RawContent, RawSchemas};
 use crate::raw::jwks::cluster;
 use crate::raw::list::{List, distinct_some, string};
+use crate::raw::or_none::OrNone;
 use crate::raw::rates::NO_USERS;
 use crate::report::Report;
-use crate::units::{Zero, count, count_u32, duration, duration_or_none, is_none, kind, size};
-
-/// How deep text may nest under a schema when nothing is said of depth.
-const DEPTH_UNDER_SCHEMA: u32 = 32;
+use crate::units::{Zero, count, count_u32, duration, duration_or_none, is_none, size};
 
 /// The object `messages` as written.
 #[derive(Default, Deserialize)]
@@ -31,7 +31,10 @@ pub(super) struct RawMessages {
     max_fragments: Option<Value>,
     utf8: Option<bool>,
     schema: Option<Value>,
+    schemas: Option<OrNone<RawSchemas>>,
+    allow: Option<List<RawAllowance>>,
     max_json_depth: Option<Value>,
+    on_violation: Option<OnViolation>,
     tunnels: Option<Tunnels>,
 }
 
@@ -43,8 +46,8 @@ enum Tunnels {
 }
 
 impl RawMessages {
-    /// The valid form.
-    pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Messages> {
+    /// Returns the valid form. `has_claims` says whether there is a token.
+    pub(super) fn read(self, has_claims: bool, at: &Path, report: &mut Report) -> Option<Messages> {
         let types = match self.types {
             Some(list) => distinct_some(list, &at.key("types"), report, |kind, _, _| Some(kind)),
             None => Some(vec![MessageType::Text, MessageType::Binary]),
@@ -57,33 +60,21 @@ impl RawMessages {
             Some(value) => count_u32(value, &at.key("max_fragments"), report),
             None => Some(128),
         };
-        let schema = match self.schema {
-            Some(schema) if schema.is_object() => Some(Some(schema)),
-            None => Some(None),
-            Some(word) if is_none(&word) => Some(None),
-            Some(other) => {
-                report.push(
-                    &at.key("schema"),
-                    format!("is {}", kind(&other)),
-                    "write a JSON Schema, an object, or `none`",
-                );
-                None
-            }
+        let content = RawContent {
+            schema: self.schema,
+            schemas: self.schemas,
+            allow: self.allow,
+            max_json_depth: self.max_json_depth,
+            on_violation: self.on_violation,
         };
-        let has_schema = !matches!(schema, Some(None));
-        let max_json_depth = match &self.max_json_depth {
-            None => Some(has_schema.then_some(DEPTH_UNDER_SCHEMA)),
-            Some(word) if is_none(word) => Some(None),
-            Some(value) => count_u32(value, &at.key("max_json_depth"), report).map(Some),
-        };
+        let content = content.read(has_claims, at, report);
         Some(Messages {
             types: types?,
             max_frame_bytes: max_frame_bytes?,
             max_message_bytes: max_message_bytes?,
             max_fragments: max_fragments?,
             utf8: self.utf8.unwrap_or(true),
-            schema: schema?,
-            max_json_depth: max_json_depth?,
+            content: content?,
             deny_tunnels: matches!(self.tunnels, None | Some(Tunnels::Deny)),
         })
     }
@@ -96,19 +87,32 @@ pub(super) struct RawUpstreamMessages {
     max_frame_bytes: Option<Value>,
     max_message_bytes: Option<Value>,
     utf8: Option<bool>,
+    schema: Option<Value>,
+    schemas: Option<OrNone<RawSchemas>>,
+    max_json_depth: Option<Value>,
+    on_violation: Option<OnViolation>,
 }
 
 impl RawUpstreamMessages {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<UpstreamMessages> {
         let max_frame_bytes =
             bytes(self.max_frame_bytes.as_ref(), 1 << 20, &at.key("max_frame_bytes"), report);
         let max_message_bytes =
             bytes(self.max_message_bytes.as_ref(), 1 << 20, &at.key("max_message_bytes"), report);
+        let content = RawContent {
+            schema: self.schema,
+            schemas: self.schemas,
+            allow: None,
+            max_json_depth: self.max_json_depth,
+            on_violation: self.on_violation,
+        };
+        let content = content.read(false, at, report);
         Some(UpstreamMessages {
             max_frame_bytes: max_frame_bytes?,
             max_message_bytes: max_message_bytes?,
             utf8: self.utf8.unwrap_or(false),
+            content: content?,
         })
     }
 }
@@ -129,7 +133,7 @@ pub(super) struct RawConnections {
 }
 
 impl RawConnections {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, has_users: bool, at: &Path, report: &mut Report) -> Option<Connections> {
         let mut cap = |value: Option<&Value>, key| match value.filter(|value| !is_none(value)) {
             Some(value) => count(value, u64::MAX, &at.key(key), report).map(Some),
@@ -156,7 +160,7 @@ pub(super) struct RawLiveness {
 }
 
 impl RawLiveness {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Liveness> {
         let ping_interval = match &self.ping_interval {
             Some(value) => duration_or_none(value, &at.key("ping_interval"), report),
@@ -188,7 +192,7 @@ pub(super) struct RawBackpressure {
 }
 
 impl RawBackpressure {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Backpressure> {
         let at = at.key("max_backlog_bytes");
         let max_backlog_bytes = report
@@ -221,7 +225,7 @@ enum Failure {
 }
 
 impl RawGlobalRateLimit {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, has_users: bool, at: &Path, report: &mut Report) -> Option<GlobalRateLimit> {
         let cluster = cluster(self.cluster, at, report);
         let domain_at = at.key("domain");

@@ -10,7 +10,7 @@ pub(super) type List<T> = Vec<Option<T>>;
 /// The most elements of a list. Each is compared with all before it.
 const MOST: usize = 10_000;
 
-/// Reads every element with `read`, refusing one that equals an earlier one.
+/// Reads every element with `read`, and refuses one that equals an earlier one.
 pub(super) fn distinct<T, U: PartialEq>(
     list: List<T>,
     at: &Path,
@@ -40,7 +40,7 @@ pub(super) fn distinct<T, U: PartialEq>(
     (found.len() == written).then_some(found)
 }
 
-/// As [`distinct`], for a list that may not be empty.
+/// Reads a list as [`distinct`] does, if it is not empty.
 pub(super) fn distinct_some<T, U: PartialEq>(
     list: List<T>,
     at: &Path,
@@ -54,7 +54,7 @@ pub(super) fn distinct_some<T, U: PartialEq>(
     distinct(list, at, report, read)
 }
 
-/// A string that satisfies `grammar`.
+/// Returns a string that satisfies `grammar`.
 pub(super) fn string(
     text: String,
     grammar: fn(&str) -> bool,

@@ -1,4 +1,4 @@
-//! `log`.
+//! The key `log`.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub(super) struct RawLog {
 }
 
 impl RawLog {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Log> {
         let refusals_per_second = match &self.refusals_per_second {
             Some(value) => count_u32(value, &at.key("refusals_per_second"), report)?,

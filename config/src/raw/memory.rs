@@ -1,4 +1,4 @@
-//! `memory` of the document.
+//! The key `memory` of the document.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub(super) struct RawMemory {
 }
 
 impl RawMemory {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Memory> {
         let Some(written) = self.budget else { return Some(Memory::default()) };
         let at = at.key("budget");

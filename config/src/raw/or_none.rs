@@ -1,4 +1,4 @@
-//! An object, or the word `none`.
+//! Values that are an object or the word `none`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 
-/// `None` for the word.
+/// The object, or `None` for the word.
 #[derive(Debug)]
 pub(super) struct OrNone<T>(pub(super) Option<T>);
 

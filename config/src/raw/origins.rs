@@ -1,4 +1,4 @@
-//! `policies.*.origins`.
+//! The key `policies.*.origins`.
 
 use serde::Deserialize;
 
@@ -17,7 +17,7 @@ pub(super) struct RawOrigins {
 }
 
 impl RawOrigins {
-    /// The valid form.
+    /// Returns the valid form.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Origins> {
         let allow_at = at.key("allow");
         let missing = self.missing.unwrap_or(Missing::Deny);

@@ -1,4 +1,4 @@
-//! `policies.*`.
+//! The keys of `policies.*`.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -61,7 +61,7 @@ struct RawSubprotocols {
 }
 
 impl RawPolicy {
-    /// The policy called `name`.
+    /// Returns the policy called `name`.
     pub(super) fn read(
         self,
         name: &str,
@@ -97,7 +97,7 @@ impl RawPolicy {
             }
             None => Some(Subprotocols { allow: None, require: false }),
         };
-        let messages = self.messages.unwrap_or_default().read(&at.key("messages"), report);
+        let messages = self.messages.unwrap_or_default().read(has_users, &at.key("messages"), report);
         let compression = self.compression.unwrap_or(Compression::Strip);
         if let (Some(Some(auth)), Some(messages)) = (&auth, &messages) {
             in_band::check(auth, compression, messages, at, report);
@@ -138,7 +138,8 @@ impl RawPolicy {
     }
 }
 
-/// The outer `None` when something is wrong, the inner one for a key left out or the word `none`.
+/// Reads an optional object. The outer `None` stands for a fault, the inner one for a key left out or the
+/// word `none`.
 fn optional<T, U>(written: Option<OrNone<T>>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match written.and_then(|written| written.0) {
         Some(written) => read(written).map(Some),
@@ -146,8 +147,8 @@ fn optional<T, U>(written: Option<OrNone<T>>, read: impl FnOnce(T) -> Option<U>)
     }
 }
 
-/// `default_policy` takes the words `deny` and `pass` beside the names of policies, and metrics say
-/// `none` where no policy applies.
+/// Says whether a policy may have this name: `default_policy` takes the words `deny` and `pass` beside the
+/// names of policies, and metrics say `none` where no policy applies.
 fn policy_name_is_good(name: &str, at: &Path, report: &mut Report) -> bool {
     let is_word = matches!(name, "deny" | "none" | "pass");
     if is_word {
@@ -212,7 +213,7 @@ impl RawSubprotocols {
     }
 }
 
-/// The prefix by which an item called `name` would be taken for a token.
+/// Returns the prefix by which an item called `name` would be taken for a token.
 fn token_prefix<'a>(auth: Option<&'a Auth>, name: &str) -> Option<&'a str> {
     auth?.from.iter().find_map(|carrier| match carrier {
         Carrier::Subprotocol { prefix, .. } => name.starts_with(prefix.as_str()).then_some(prefix.as_str()),
@@ -221,7 +222,7 @@ fn token_prefix<'a>(auth: Option<&'a Auth>, name: &str) -> Option<&'a str> {
     })
 }
 
-/// The prefix by which an item called `name` would be taken for a CSRF token.
+/// Returns the prefix by which an item called `name` would be taken for a CSRF token.
 fn csrf_prefix<'a>(csrf: Option<&'a Csrf>, name: &str) -> Option<&'a str> {
     match &csrf?.from {
         CsrfCarrier::Subprotocol(prefix) => name.starts_with(prefix.as_str()).then_some(prefix.as_str()),
@@ -229,17 +230,17 @@ fn csrf_prefix<'a>(csrf: Option<&'a Csrf>, name: &str) -> Option<&'a str> {
     }
 }
 
-/// Notes frames that may be longer than messages, when one author wrote both: no such frame could
-/// pass. Where a default or a policy under an override says one of them, the smaller one governs.
-/// Under `inspect` a frame counts as it is on the wire and its message as what it inflates to, and
-/// what does not compress is longer on the wire.
+/// Notes frames that may be longer than messages, when one author wrote both: no such frame could pass. If a
+/// default or a policy under an override sets one of them, the smaller one governs. Under `inspect` a frame
+/// counts as it is on the wire and its message as what it inflates to, and a message that does not compress
+/// is longer on the wire.
 pub(crate) fn contradictions(written: &Value, at: &Path, report: &mut Report) {
     if written.get("compression").and_then(Value::as_str) == Some("inspect") {
         return;
     }
     for key in ["messages", "upstream_messages"] {
         let at = at.key(key);
-        // What is wrong with a size by itself is told where it is read.
+        // A size that is wrong by itself is told where it is read.
         let bytes = |limit: &str| {
             let value = written.get(key)?.get(limit)?;
             size(value, &at, &mut Report::default())

@@ -1,4 +1,4 @@
-//! `providers.*`.
+//! The keys of `providers.*`.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) struct RawProvider {
 }
 
 impl RawProvider {
-    /// The provider called `name`.
+    /// Returns the provider called `name`.
     pub(super) fn read(self, name: &str, at: &Path, report: &mut Report) -> Option<Provider> {
         let named = name_is_good(name, at, report);
         let is_shared = self.secret.is_some() || report.is_broken(&at.key("secret"));
@@ -71,7 +71,7 @@ impl RawProvider {
     }
 }
 
-/// Whether `name` may be a key under `policies` or `providers`.
+/// Says whether `name` may be a key under `policies` or `providers`.
 pub(super) fn name_is_good(name: &str, at: &Path, report: &mut Report) -> bool {
     if !is_name(name) {
         let remedy = "write 1 to 64 letters, digits, `_` and `-`, and single dots between them";

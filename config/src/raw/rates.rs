@@ -1,4 +1,4 @@
-//! `policies.*.rates`.
+//! The key `policies.*.rates`.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) struct RawRate {
     on_exceed: Option<OnExceed>,
 }
 
-/// The rates of a policy that says nothing of rates.
+/// Returns the rates of a policy that has no `rates`.
 fn defaults() -> Vec<Rate> {
     vec![
         Rate {
@@ -45,7 +45,7 @@ fn defaults() -> Vec<Rate> {
     ]
 }
 
-/// The rates of a policy with or without tokens.
+/// Reads the rates of a policy with or without tokens.
 pub(super) fn read(
     written: Option<List<RawRate>>,
     has_users: bool,
@@ -89,7 +89,7 @@ impl RawRate {
     }
 }
 
-/// Notes who cannot share a bucket.
+/// Notes groups that cannot share a bucket.
 fn shared(counted: Option<Counted>, per: Option<Per>, has_users: bool, at: &Path, report: &mut Report) {
     if counted == Some(Counted::Handshakes) && per == Some(Per::Connection) {
         let remedy = "write `ip`, `user` or `policy`";
@@ -100,7 +100,7 @@ fn shared(counted: Option<Counted>, per: Option<Per>, has_users: bool, at: &Path
     }
 }
 
-/// What is wrong with counting by user where nobody has a token.
+/// The fault of a count by user where nobody has a token.
 pub(super) const NO_USERS: &str = "there are no users under `auth: none`";
 
 fn on_exceed(

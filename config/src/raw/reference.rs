@@ -7,7 +7,7 @@ use crate::provider::Provider;
 use crate::report::Report;
 use crate::words::{shown, suggestion};
 
-/// The names under a top-level key, those of broken entries as well: these are told already.
+/// The names under a top-level key, with those of broken entries: these are told already.
 #[derive(Debug)]
 pub(super) struct Names {
     kind: &'static str,
@@ -15,12 +15,12 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The names of `kind`, such as "policy".
+    /// Collects the names of `kind`, such as "policy".
     pub(super) fn new(kind: &'static str, names: impl IntoIterator<Item = String>) -> Self {
         Self { kind, names: names.into_iter().collect() }
     }
 
-    /// `name` if it stands for something; `section` is the top-level key.
+    /// Returns `name` if it stands for something; `section` is the top-level key.
     pub(super) fn resolve(
         &self,
         name: String,
@@ -41,10 +41,10 @@ impl Names {
     }
 }
 
-/// What a policy may refer to.
+/// The parts of the document that a policy may refer to.
 #[derive(Debug)]
 pub(super) struct Surroundings<'a> {
-    /// Every provider's name.
+    /// The name of every provider.
     pub(super) names: Names,
     /// The providers that are sound.
     pub(super) providers: &'a BTreeMap<String, Provider>,

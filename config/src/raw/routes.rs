@@ -1,4 +1,4 @@
-//! `routes` and `default_policy`.
+//! The keys `routes` and `default_policy`.
 
 use serde::Deserialize;
 
@@ -30,7 +30,7 @@ struct RawMatch {
     route_name: Option<String>,
 }
 
-/// The routes in order. A later route with the same match could never win.
+/// Reads the routes in order. A later route with the same match could never win.
 pub(super) fn read(
     written: Option<List<RawRoute>>,
     policies: &Names,
@@ -53,7 +53,7 @@ pub(super) fn read(
     })
 }
 
-/// What becomes of an upgrade that no route matches.
+/// Reads the fate of an upgrade that no route matches.
 pub(super) fn read_default(
     written: Option<String>,
     policies: &Names,
@@ -110,7 +110,8 @@ fn part<T>(
     }
 }
 
-/// A host is written as in an origin, without scheme and port, and as it may be written in a request.
+/// Reads a host, which is written as in an origin, without scheme and port, and as it may be written in a
+/// request.
 fn host(text: String, at: &Path, report: &mut Report) -> Option<HostPattern> {
     if text == "*" {
         return Some(HostPattern::Any);

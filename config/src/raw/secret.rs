@@ -1,4 +1,4 @@
-//! Shared secrets. No problem here shows what was written: it may be the secret.
+//! Shared secrets. No problem here shows what was written, since it may be the secret.
 
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ use crate::report::Report;
 /// The fewest bytes of a secret: as many as SHA-256 puts out (RFC 7518 §3.2).
 const SHORTEST: usize = 32;
 
-/// `{env: NAME}` or `{inline: "…"}`.
+/// The object `{env: NAME}` or `{inline: "…"}` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `env` or `inline`")]
 pub(super) struct RawSecret {
@@ -19,7 +19,7 @@ pub(super) struct RawSecret {
 }
 
 impl RawSecret {
-    /// The secret, or the name of the variable that holds it.
+    /// Returns the secret, or the name of the variable that holds it.
     pub(super) fn read(self, at: &Path, report: &mut Report) -> Option<Secret> {
         match (self.env, self.inline) {
             (Some(name), None) if is_variable(&name) => return Some(Secret::Env(name)),

@@ -1,4 +1,4 @@
-//! What serde found wrong, kept as values rather than as text.
+//! The errors that serde finds, kept as values rather than as text.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use serde::de::{self, Expected, Unexpected};
 use crate::path::Segment;
 use crate::words::{nearest, shown, suggestion};
 
-/// One thing wrong with the shape of a value. It never holds the text of a value whose kind is
-/// wrong, since that may be a secret.
+/// One thing wrong with the shape of a value. Never holds the text of a value whose kind is wrong, since that
+/// may be a secret.
 #[derive(Debug)]
 pub(crate) enum ShapeError {
     /// A value of another kind than is asked for.
@@ -17,12 +17,12 @@ pub(crate) enum ShapeError {
     Key { allowed: &'static [&'static str] },
     /// A word that is not one of these.
     Word { found: String, allowed: &'static [&'static str] },
-    /// Anything else serde may say.
+    /// Any other error of serde's.
     Other(String),
 }
 
 impl ShapeError {
-    /// The key that an unknown one was probably meant to be.
+    /// Returns the key that an unknown one was probably meant to be.
     pub(super) fn meant(&self, last: Option<&Segment>) -> Option<&'static str> {
         match (self, last) {
             (Self::Key { allowed }, Some(Segment::Key(written))) => nearest(written, allowed),
@@ -30,7 +30,7 @@ impl ShapeError {
         }
     }
 
-    /// What is wrong and what to do; `last` is the last step to the value at fault.
+    /// Returns the fault and the remedy; `last` is the last step to the value at fault.
     pub(super) fn told(self, last: Option<&Segment>) -> (String, String) {
         match self {
             Self::Kind { found, expected } => (format!("is {found}"), format!("write {}", plain(&expected))),
@@ -49,7 +49,7 @@ impl ShapeError {
     }
 }
 
-/// Serde's names for kinds, in the words of YAML.
+/// Returns serde's name of a kind in the words of YAML.
 fn plain(expected: &str) -> &str {
     match expected {
         "a boolean" => "true or false",
@@ -59,7 +59,7 @@ fn plain(expected: &str) -> &str {
     }
 }
 
-/// The kind of a value, never the value.
+/// Returns the kind of a value, never the value.
 fn kind(found: Unexpected<'_>) -> &'static str {
     match found {
         Unexpected::Bool(_) => "true or false",
@@ -83,18 +83,18 @@ impl fmt::Display for ShapeError {
     }
 }
 
-/// A [`ShapeError`] and where it lies in the value that was read.
+/// A [`ShapeError`], and its place in the value that was read.
 #[derive(Debug)]
 pub(crate) struct Misfit(Box<(ShapeError, Vec<Segment>)>);
 
 impl Misfit {
-    /// The same, as it is seen from outside of `step`.
+    /// Returns the misfit as it is seen from outside of `step`.
     pub(super) fn within(mut self, step: Segment) -> Self {
         self.0.1.push(step);
         self
     }
 
-    /// What is wrong, and the steps that lead to it.
+    /// Returns the fault, and the steps that lead to it.
     pub(super) fn into_parts(self) -> (ShapeError, Vec<Segment>) {
         let (error, mut steps) = *self.0;
         steps.reverse();

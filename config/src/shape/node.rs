@@ -40,7 +40,8 @@ impl<'de> Deserializer<'de> for Node<'de> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    /// A derived struct would also take a list of its fields in order; the language does not.
+    /// Reads an object only: a derived struct would also take a list of its fields in order; the language
+    /// does not.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -53,7 +54,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
         self.deserialize_any(visitor)
     }
 
-    /// Enums are single words here.
+    /// Reads a single word, as enums are here.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -78,7 +79,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
     }
 }
 
-/// A list, element by element.
+/// The elements of a list, one by one.
 struct Items<'a> {
     items: &'a [Value],
     next: usize,
@@ -95,7 +96,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     }
 }
 
-/// An object, member by member.
+/// The members of an object, one by one.
 struct Members<'a> {
     members: serde_json::map::Iter<'a>,
     /// The member whose key has been read.
@@ -118,7 +119,7 @@ impl<'de> MapAccess<'de> for Members<'de> {
     }
 }
 
-/// Takes nothing: it only says what was asked for.
+/// A visitor that takes nothing, and only says what was asked for.
 struct OneWord(String);
 
 impl<'a> Visitor<'a> for OneWord {

@@ -48,8 +48,8 @@ fn every_key_of_a_policy_is_read() {
     let messages = &policy.messages;
     assert_eq!(messages.types, [MessageType::Text]);
     assert_eq!((messages.max_frame_bytes, messages.max_message_bytes), (32 << 10, 64 << 10));
-    assert_eq!((messages.max_fragments, messages.max_json_depth), (16, Some(8)));
-    assert_eq!(messages.schema.as_ref().unwrap()["properties"]["type"]["const"], Value::Null);
+    assert_eq!((messages.max_fragments, messages.content.max_json_depth), (16, Some(8)));
+    assert_eq!(messages.content.schema.as_ref().unwrap()["properties"]["type"]["const"], Value::Null);
     assert!(!messages.utf8 && !messages.deny_tunnels);
     let upstream = &policy.upstream_messages;
     assert_eq!(
@@ -140,7 +140,7 @@ fn what_is_left_out_has_the_default_of_the_language() {
     let messages = &policy.messages;
     assert_eq!(messages.types, [MessageType::Text, MessageType::Binary]);
     assert_eq!((messages.max_frame_bytes, messages.max_message_bytes), (64 << 10, 64 << 10));
-    assert_eq!((messages.max_fragments, messages.max_json_depth), (128, None));
+    assert_eq!((messages.max_fragments, messages.content.max_json_depth), (128, None));
     assert!(messages.utf8 && messages.deny_tunnels);
     assert_eq!(policy.upstream_messages.max_message_bytes, 1 << 20);
     assert!(!policy.upstream_messages.utf8);
@@ -169,7 +169,7 @@ fn what_a_document_leaves_out_has_the_default_of_the_language() {
 fn a_schema_brings_a_depth() {
     let depth = |messages: Value| {
         let policy = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none", "messages": messages}}});
-        read_whole(policy).unwrap().policies["chat"].messages.max_json_depth
+        read_whole(policy).unwrap().policies["chat"].messages.content.max_json_depth
     };
     assert_eq!(depth(json!({"schema": {}})), Some(32));
     assert_eq!(depth(json!({"schema": {}, "max_json_depth": "none"})), None);

@@ -1,7 +1,7 @@
 //! Filters beside Postern that hold a body until it is whole, which that of a WebSocket never is.
 //!
-//! Each of these leaves a WebSocket through a real Envoy without an answer (`e2e/tests/checked.rs`). Others that hold
-//! bodies let upgrades alone, such as `ext_authz`, or act on what no WebSocket has, such as gRPC.
+//! Each of these leaves a WebSocket through a real Envoy without an answer (`e2e/tests/checked.rs`). Others
+//! that hold bodies let upgrades alone, such as `ext_authz`, or act on what no WebSocket has, such as gRPC.
 
 use postern_config::Problem;
 
@@ -9,7 +9,7 @@ use crate::finding::{Finding, quoted};
 use crate::source::{Found, Neighbour, envoy::field};
 use crate::yaml::{Kind, Node};
 
-/// Warns of those that stand in a list with Postern and that nothing switches off.
+/// Warns of the filters that stand in a list with Postern and that nothing switches off.
 pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
     let is_off = |neighbour: &Neighbour<'_>| {
         found.switched_off.iter().any(|switched_off| Some(switched_off.filter) == neighbour.name)
@@ -28,7 +28,7 @@ fn warning(neighbour: &Neighbour<'_>) -> Option<Finding> {
     Some(Finding::warning(neighbour.position, Problem::new("http_filters", what, format!("{remedy}, {off}"))))
 }
 
-/// A warning's words: how much of a body a filter holds, and what to do.
+/// Returns a warning's words: how much of a body a filter holds, and the remedy.
 fn holds(kind: &str, fields: &Node) -> Option<(&'static str, &'static str)> {
     Some(match kind {
         "aws_request_signing.v3.AwsRequestSigning" if !is_true(fields, "use_unsigned_payload") => {
@@ -79,7 +79,7 @@ fn takes_any_type(filter: &Node, rules: &str) -> bool {
     field(filter, rules).is_some_and(|rules| is_true(rules, "allow_empty_content_type"))
 }
 
-/// Looks for a call of the function in every script inside; a script in a file of its own is not known.
+/// Says whether a script inside calls the function; a script in a file of its own is not known.
 fn reads_body(node: &Node) -> bool {
     match &node.kind {
         Kind::List(items) => items.iter().any(reads_body),

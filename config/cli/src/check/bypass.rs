@@ -1,4 +1,4 @@
-//! Whatever lets requests past Postern, or keeps it from being there.
+//! Ways by which requests pass Postern, or by which it is not there.
 
 use postern_config::{Path, Problem};
 
@@ -6,7 +6,7 @@ use crate::finding::{Finding, quoted};
 use crate::source::{Bypass, Found, Manager, SwitchedOff, envoy};
 use crate::yaml::{Node, Position};
 
-/// Problems: everything that Postern would not judge.
+/// Tells problems of everything that Postern would not judge.
 pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
     findings.extend(found.bypasses.iter().map(bypass));
     findings.extend(found.switched_off.iter().filter_map(|switched_off| disabled_for(found, switched_off)));
@@ -63,7 +63,7 @@ fn bypass(bypass: &Bypass) -> Finding {
     }
 }
 
-/// Postern disabled where its route says so.
+/// Returns the problem of Postern being disabled by `typed_per_filter_config`.
 fn disabled_for(found: &Found<'_>, switched_off: &SwitchedOff<'_>) -> Option<Finding> {
     let SwitchedOff { filter, position, on } = *switched_off;
     // Istio and Envoy Gateway put the namespace before the name.
@@ -82,8 +82,8 @@ fn disabled_for(found: &Found<'_>, switched_off: &SwitchedOff<'_>) -> Option<Fin
     })
 }
 
-/// Upgrades that go through filters of their own. A manager without any filters is laid over another one, which has
-/// Postern.
+/// Returns the problems of upgrades that go through filters of their own. A manager without any filters is
+/// laid over another one, which has Postern.
 fn own_filters(found: &Found<'_>, manager: &Manager<'_>) -> Vec<Finding> {
     let is_laid_over = envoy::field(manager.written, "http_filters").is_none();
     if !is_laid_over && !found.has_postern_somewhere(manager) {

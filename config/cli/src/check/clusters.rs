@@ -1,4 +1,4 @@
-//! Whether Envoy has the clusters that a configuration names.
+//! The clusters that a configuration names, against those that Envoy has.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use postern_config::{Config, KeySource, Path, Problem};
 use crate::finding::Finding;
 use crate::source::Configuration;
 
-/// Judges the clusters that `config` names, where `known` are all that there are.
+/// Judges the clusters that `config` names; `known` are all that there are.
 pub(super) fn judge(
     configuration: &Configuration<'_>,
     config: &Config,
@@ -26,7 +26,7 @@ pub(super) fn judge(
     }
 }
 
-/// Every cluster that is named, and where.
+/// Returns every cluster that is named, and where.
 fn named(config: &Config) -> Vec<(Path, &str)> {
     let providers = config.providers.values().filter_map(|provider| match &provider.keys {
         KeySource::Remote(remote) => {

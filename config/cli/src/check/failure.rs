@@ -5,7 +5,7 @@ use postern_config::Problem;
 use crate::finding::Finding;
 use crate::source::OpenFailure;
 
-/// Warns of everything that lets them pass.
+/// Warns of everything that lets such requests pass.
 pub(super) fn judge(open: &[OpenFailure], findings: &mut Vec<Finding>) {
     findings.extend(open.iter().map(|OpenFailure { position, path, remedy }| {
         let what = "lets every WebSocket pass unjudged where the module could not be loaded or has trapped";

@@ -1,4 +1,4 @@
-//! What an HttpConnectionManager needs beside Postern.
+//! The settings that an HttpConnectionManager needs beside Postern.
 
 use postern_config::Problem;
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub(super) fn judge(manager: &Manager<'_>, findings: &mut Vec<Finding>) {
     findings.extend(hosts.unwrap_or_default().iter().filter_map(buffer_warning));
 }
 
-/// Without `use_remote_address` the client writes its own address (X-Forwarded-For).
+/// Warns of a manager without `use_remote_address`: the client writes its own address then (X-Forwarded-For).
 fn address_warning(manager: &Node) -> Option<Finding> {
     let key = envoy::member(manager, "use_remote_address");
     let is_true = key.is_some_and(|member| member.value.to_json() == Value::Bool(true));
@@ -28,7 +28,8 @@ fn address_warning(manager: &Node) -> Option<Finding> {
     (!is_true).then(|| Finding::warning(position, warning))
 }
 
-/// Quiet streams are paused, and by default a paused stream holds no more than Envoy may read at once.
+/// Warns of a host without a buffer limit: quiet streams are paused, and by default a paused stream holds no
+/// more than Envoy may read at once.
 fn buffer_warning(host: &Node) -> Option<Finding> {
     let has_limit = |node: &Node| envoy::member(node, "request_body_buffer_limit").is_some();
     let routes = envoy::field(host, "routes").map(Node::items).unwrap_or_default();

@@ -1,14 +1,15 @@
-//! Memory that connections may take at worst, held against the budget.
+//! The memory that connections may take at worst, against the budget.
 
 use postern_config::{Config, Problem};
 use postern_engine::{judge_budget, most_held};
 
-/// The problems of the budget, which are of one policy each.
+/// Returns the problems of the budget, which are of one policy each.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
     config.policies.values().filter_map(|policy| judge_budget(config.memory.budget, policy)).collect()
 }
 
-/// A line for each policy: what one connection may hold, and how many that do the budget has room for.
+/// Returns a line for each policy: the most memory of one connection, and the number of such connections that
+/// the budget has room for.
 pub(super) fn worst_cases(config: &Config) -> Vec<String> {
     let budget = config.memory.budget;
     let line = |policy: &postern_config::Policy| match most_held(policy) {
@@ -24,7 +25,7 @@ pub(super) fn worst_cases(config: &Config) -> Vec<String> {
     config.policies.values().map(line).collect()
 }
 
-/// A size in the largest unit of which it has one, rounded up.
+/// Writes a size in the largest unit of which it has one, rounded up.
 fn shown(bytes: u64) -> String {
     match bytes {
         0..0x400 => format!("{bytes} bytes"),

@@ -1,4 +1,4 @@
-//! Judges what routes lay over policies, by the configuration that they will meet.
+//! The overrides that routes lay over policies, judged by the configuration that they will meet.
 
 use postern_config::{Config, DefaultPolicy, Path, Policy, Problem, Problems, Secret, Segment};
 use serde_json::Value;
@@ -7,13 +7,13 @@ use super::{Judged, unclear_words};
 use crate::finding::Finding;
 use crate::source::Override;
 
-/// Where an override is, as told.
+/// Returns the path of an override, as told.
 fn root() -> Path {
     Path::root().key("filter_metadata").key("postern")
 }
 
-/// Judges one override against the configurations beside it: those of its own connection manager
-/// if there are any, else those of the whole file. Whether there was anything to judge it by.
+/// Judges one override against the configurations beside it: those of its own connection manager if there are
+/// any, else those of the whole file. Says whether there was anything to judge it by.
 pub(super) fn judge(written: &Override<'_>, judged: &[Judged], findings: &mut Vec<Finding>) -> bool {
     let is_beside = |judged: &Judged| written.manager.is_some() && judged.manager == written.manager;
     let any_beside = judged.iter().any(is_beside);
@@ -61,14 +61,14 @@ fn tell(problem: Problem, written: &Override<'_>, findings: &mut Vec<Finding>) {
     findings.push(Finding::problem(position, Problem { path, ..problem }));
 }
 
-/// The policy that an override names, and what it lays over it.
+/// Returns the policy that an override names, and what it lays over it.
 fn split(written: &Value) -> (Option<Value>, Value) {
     let mut overrides = written.clone();
     let policy = overrides.as_object_mut().and_then(|members| members.remove("policy"));
     (policy, overrides)
 }
 
-/// Everything wrong with an override of `policies`; paths begin inside it.
+/// Finds everything wrong with an override of `policies`; paths begin inside it.
 fn problems_of(policies: &[&str], overrides: &Value, config: &Config) -> Vec<Problem> {
     policies
         .iter()
@@ -87,7 +87,8 @@ fn problems_of(policies: &[&str], overrides: &Value, config: &Config) -> Vec<Pro
         .collect()
 }
 
-/// The filter reads its environment once, for what the policies name.
+/// Returns the problem of a variable that the filter does not know: it reads its environment once, for what
+/// the policies name.
 fn unknown_variable(policy: &Policy, config: &Config) -> Option<Problem> {
     let secret = &policy.csrf.as_ref()?.secret;
     let is_known = |policy: &Policy| policy.csrf.as_ref().is_some_and(|csrf| csrf.secret == *secret);
@@ -98,7 +99,7 @@ fn unknown_variable(policy: &Policy, config: &Config) -> Option<Problem> {
         .then(|| Problem::new(path.to_string(), what, "write the one of a policy, or a policy of its own"))
 }
 
-/// The policies that an override without a name may lie over: those of the routes and the default.
+/// Returns the policies that an override without a name may lie over: those of the routes and the default.
 fn picked(config: &Config) -> Vec<&str> {
     let default = match &config.default_policy {
         DefaultPolicy::Policy(name) => Some(name.as_str()),
@@ -111,7 +112,7 @@ fn picked(config: &Config) -> Vec<&str> {
     names
 }
 
-/// The path without `policies.<name>`, with which the problems of an overlay begin.
+/// Returns the path without `policies.<name>`, with which the problems of an overlay begin.
 fn inside(path: &str) -> String {
     let path = Path::parse(path).unwrap_or_default();
     let steps: &[Segment] = path.segments().get(2..).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! For how long Envoy lets a connection stand on which nothing moves.
+//! The time for which Envoy lets a connection stand on which nothing moves.
 //!
-//! Postern lets something move or ends it. So Envoy's idle timeout has to be longer than that; and there has to be one, for
-//! the connections of a worker whose VM has trapped.
+//! Postern lets something move or ends the connection. So Envoy's idle timeout must be longer than that; and
+//! there must be one, for the connections of a worker whose VM has trapped.
 
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use crate::finding::Finding;
 use crate::source::{Manager, envoy};
 use crate::yaml::{Member, Node};
 
-/// Envoy's own `stream_idle_timeout`.
+/// The default of Envoy's own `stream_idle_timeout`.
 const DEFAULT: Duration = Duration::from_secs(300);
 
-/// Timeout of the shipped configuration, more than the ten `idle_timeout`s that a service may leave a client unread.
+/// The timeout of the shipped configuration, more than the ten `idle_timeout`s that a service may leave a
+/// client unread.
 const SHIPPED: Duration = Duration::from_secs(330);
 
 /// Warns of the idle timeouts of a manager with Postern, under these configurations.
@@ -31,7 +32,7 @@ pub(super) fn judge<'c>(
         routes.flat_map(Node::items).filter_map(|route| envoy::field(route, "route")).collect();
     let own = actions.iter().filter_map(|action| envoy::member(action, "idle_timeout"));
     findings.extend(own.filter_map(|member| warning("idle_timeout", member, longest)));
-    // Where every route has its own, none has that of the manager.
+    // No route has the timeout of the manager if every one has its own.
     let has_own = |action: &&Node| envoy::member(action, "idle_timeout").is_some();
     if !actions.is_empty() && actions.iter().all(has_own) {
         return;
@@ -69,14 +70,14 @@ fn too_short(path: &str, what: &str, policy: &Policy) -> Problem {
     Problem::new(path, what, format!("write `{path}: {}s`", enough(policy).as_secs()))
 }
 
-/// The longest in which nothing moves on a connection whose service reads what it is sent.
+/// Returns the longest time in which nothing moves on a connection whose service reads what it is sent.
 fn silence(policy: &Policy) -> Duration {
     let live = &policy.liveness;
     let asked = live.ping_interval.map(|interval| interval.saturating_add(live.pong_timeout));
     asked.unwrap_or(live.idle_timeout).min(live.idle_timeout).saturating_add(live.close_timeout)
 }
 
-/// A timeout that is longer than that.
+/// Returns a timeout that is longer than that.
 fn enough(policy: &Policy) -> Duration {
     let seconds = silence(policy).saturating_add(Duration::from_secs(30)).as_secs();
     SHIPPED.max(Duration::from_secs(seconds))

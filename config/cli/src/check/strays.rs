@@ -1,11 +1,11 @@
-//! Metadata that is meant for Postern where Postern does not read it.
+//! Metadata that is meant for Postern and stands where Postern does not read it.
 
 use postern_config::Problem;
 
 use crate::finding::Finding;
 use crate::source::Stray;
 
-/// A problem for each: whoever wrote it expects it to hold.
+/// Tells a problem for each: whoever wrote it expects it to hold.
 pub(super) fn judge(strays: &[Stray], findings: &mut Vec<Finding>) {
     findings.extend(strays.iter().map(|stray| {
         let (path, what) = match (stray.is_typed, stray.owner.named()) {

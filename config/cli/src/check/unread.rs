@@ -1,5 +1,5 @@
-//! Documents that speak of Postern and reach nobody: kinds of manifest that are not read, documents and resources that Envoy
-//! does not load.
+//! Documents that name Postern and reach nobody: kinds of manifest that are not read, documents and resources
+//! that Envoy does not load.
 
 use postern_config::Problem;
 
@@ -7,7 +7,7 @@ use crate::finding::{Finding, quoted};
 use crate::source::Found;
 use crate::yaml::Position;
 
-/// A problem for each: what is not read is not sound.
+/// Tells a problem for each: a document that is not read is not sound.
 pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
     findings.extend(found.unread.iter().map(|unread| {
         let what = format!("is of Postern, and is not judged in a manifest of kind {}", quoted(unread.kind));

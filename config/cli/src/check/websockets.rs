@@ -1,4 +1,4 @@
-//! Judges whether Envoy lets WebSockets come at all, and whether some go where Postern is not.
+//! The managers that let no WebSockets in, or let some go where Postern is not.
 
 use postern_config::Problem;
 
@@ -18,7 +18,7 @@ pub(super) fn judge(manager: &Manager<'_>, found: &Found<'_>, findings: &mut Vec
         }
     };
     let has_postern = found.has_postern_somewhere(manager);
-    // Where WebSockets have filters of their own, it is those that are to have Postern.
+    // WebSockets that have filters of their own must have Postern among these.
     let have_own = manager.upgrades.iter().any(|upgrade| is_websocket(upgrade.written));
     let is_judged = if have_own { has_postern } else { found.has_postern(manager.chain) };
     match (has_postern, is_enabled(manager.written)) {
@@ -53,7 +53,7 @@ fn warning(manager: &Manager<'_>, path: &str, what: &str, remedy: &str) -> Findi
     Finding::warning(position, Problem::new(path, what, remedy))
 }
 
-/// Whether an upgrade to WebSocket is enabled anywhere inside.
+/// Says whether an upgrade to WebSocket is enabled anywhere inside.
 fn is_enabled(node: &Node) -> bool {
     let upgrades = envoy::field(node, "upgrade_configs").map(Node::items).unwrap_or_default();
     upgrades.iter().any(is_websocket)

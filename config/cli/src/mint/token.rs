@@ -67,12 +67,12 @@ pub(super) fn mint(arguments: &Arguments) -> Result<String, Failure> {
     let (algorithm, key) = signer(arguments, &provider)?;
     let claims = claims(arguments, &provider)?;
     let header = Header { kid: kid.clone(), ..Header::new(algorithm) };
-    // What is wrong with a key is told without it.
+    // The fault of a key is told without the key.
     let token = jsonwebtoken::encode(&header, &claims, &key);
     token.map_err(|_| Failure::Use(format!("{} cannot sign with {algorithm:?}", key_file(arguments))))
 }
 
-/// What the token says.
+/// Returns the claims of the token.
 fn claims(arguments: &Arguments, provider: &Provider) -> Result<Map<String, Value>, Failure> {
     let now = world::now();
     let mut claims = Map::new();
@@ -111,7 +111,7 @@ fn put(claims: &mut Map<String, Value>, path: &ClaimPath, value: Value) {
     place.insert(last.clone(), value);
 }
 
-/// With what it is signed.
+/// Returns the algorithm and the key that the token is signed with.
 fn signer(arguments: &Arguments, provider: &Provider) -> Result<(Algorithm, EncodingKey), Failure> {
     let at = Path::root().key("providers").key(provider.name.as_str());
     let algorithm = algorithm_of(arguments, provider, &at)?;
@@ -140,8 +140,8 @@ fn signer(arguments: &Arguments, provider: &Provider) -> Result<(Algorithm, Enco
     }
 }
 
-/// The algorithm that was asked for, or the only one there is to choose; any of a shared secret
-/// will do.
+/// Returns the algorithm that was asked for, or the only one there is to choose; for a shared secret any will
+/// do.
 fn algorithm_of(arguments: &Arguments, provider: &Provider, at: &Path) -> Result<Algorithm, Failure> {
     let names: Vec<String> = provider.algorithms.iter().map(|known| format!("{known:?}")).collect();
     let known: Vec<Algorithm> = names.iter().filter_map(|name| name.parse().ok()).collect();

@@ -21,8 +21,8 @@ const STRUCT: &str = "google.protobuf.Struct";
 const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 
-/// What Envoy calls, where a module may not be called for everything (`capability_restriction_config`), for a WebSocket to
-/// be judged.
+/// The callbacks that Envoy must be allowed to call for a WebSocket to be judged, if it may not call
+/// everything (`capability_restriction_config`).
 const CALLBACKS: [&str; 6] = [
     "proxy_on_request_body",
     "proxy_on_request_headers",
@@ -32,7 +32,7 @@ const CALLBACKS: [&str; 6] = [
     "proxy_on_response_trailers",
 ];
 
-/// Where a module may be loaded and judges no WebSocket.
+/// The places where a module may be loaded and judges no WebSocket.
 const OTHER_LOADERS: [(&str, &str); 5] = [
     ("envoy.extensions.access_loggers.wasm.v3.WasmAccessLog", "as an access logger"),
     ("envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter", "as a dynamic module"),
@@ -41,13 +41,13 @@ const OTHER_LOADERS: [(&str, &str); 5] = [
     ("envoy.extensions.wasm.v3.WasmService", "as a service"),
 ];
 
-/// Looks at `node`, which is a `resource` of the document numbered so, and at everything inside it.
+/// Looks at `node`, which is a `resource` of the document of this number, and at everything inside it.
 pub(super) fn search<'a>(node: &'a Node, resource: Resource, document: usize, found: &mut Found<'a>) {
     let chain = Chain { document, manager: None, upgrade: None };
     visit(node, Around { resource, is_metadata: false, chain, name: None }, found);
 }
 
-/// The names of the clusters of a bootstrap that has no others: none come by discovery.
+/// Returns the names of the clusters of a bootstrap that has no others: none come by discovery.
 pub(super) fn clusters(bootstrap: &Node) -> Option<BTreeSet<String>> {
     let resources = field(bootstrap, "static_resources")?;
     if field(bootstrap, "dynamic_resources").and_then(|dynamic| field(dynamic, "cds_config")).is_some() {
@@ -57,12 +57,12 @@ pub(super) fn clusters(bootstrap: &Node) -> Option<BTreeSet<String>> {
     Some(clusters.iter().filter_map(|cluster| field(cluster, "name")?.text()).map(str::to_owned).collect())
 }
 
-/// The member called `name`, in either spelling.
+/// Returns the member called `name`, in either spelling.
 pub(crate) fn member<'a>(node: &'a Node, name: &str) -> Option<&'a Member> {
     node.member(name).or_else(|| node.member(&json_name(name)))
 }
 
-/// `lowerCamelCase` of a field's name, as protobuf's JSON mapping forms it.
+/// Returns a field's name in `lowerCamelCase`, as protobuf's JSON mapping forms it.
 fn json_name(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
@@ -74,7 +74,7 @@ fn json_name(name: &str) -> String {
     })
 }
 
-/// The original name of a field that is written in either spelling.
+/// Returns the original name of a field that is written in either spelling.
 fn original_name(key: &str) -> Cow<'_, str> {
     if !key.contains(|c: char| c.is_ascii_uppercase()) {
         return Cow::Borrowed(key);
@@ -89,12 +89,12 @@ fn original_name(key: &str) -> Cow<'_, str> {
     Cow::Owned(name)
 }
 
-/// The value of the member called `name`, in either spelling.
+/// Returns the value of the member called `name`, in either spelling.
 pub(crate) fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
     member(node, name).map(|member| &member.value)
 }
 
-/// The type of an `Any`, and the node that has its fields.
+/// Returns the type of an `Any`, and the node that has its fields.
 fn typed(node: &Node) -> Option<(&str, &Node)> {
     let name = type_name(node.get("@type")?.text()?);
     if !TYPED_STRUCTS.contains(&name) {
@@ -103,17 +103,17 @@ fn typed(node: &Node) -> Option<(&str, &Node)> {
     Some((type_name(field(node, "type_url")?.text()?), node.get("value")?))
 }
 
-/// The type that an address ends in: Envoy heeds nothing before it.
+/// Returns the type that an address ends in: Envoy heeds nothing before it.
 pub(super) fn type_name(url: &str) -> &str {
     url.rsplit_once('/').map_or(url, |(_, name)| name)
 }
 
-/// What is around a value.
+/// The surroundings of a value.
 #[derive(Clone, Copy)]
 struct Around<'a> {
-    /// What the value is, or is a part of.
+    /// The resource that the value is, or is a part of.
     resource: Resource,
-    /// Whether the value is that resource's metadata.
+    /// Says whether the value is that resource's metadata.
     is_metadata: bool,
     chain: Chain,
     /// The name beside the value, which is that of the extension it configures.
@@ -121,7 +121,7 @@ struct Around<'a> {
 }
 
 impl<'a> Around<'a> {
-    /// What is around the value of `member`, which stands beside `name`.
+    /// Returns the surroundings of the value of `member`, which stands beside `name`.
     fn inside(self, member: &Member, name: Option<&'a Node>) -> Self {
         let key = original_name(&member.key);
         let is_metadata = key == "metadata";
@@ -158,7 +158,7 @@ fn visit<'a>(node: &'a Node, mut around: Around<'a>, found: &mut Found<'a>) {
     }
 }
 
-/// A manager begins a chain of filters, and an upgrade with filters of its own another one.
+/// Notes a chain of filters: a manager begins one, and an upgrade with filters of its own another one.
 fn note_chain<'a>(fields: &'a Node, around: &mut Around<'a>, found: &mut Found<'a>) {
     match (around.resource, around.chain.manager) {
         _ if around.is_metadata => {}
@@ -207,7 +207,7 @@ fn note_switched_off<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found
     }
 }
 
-/// Postern by discovery, and what stands in for it until it is discovered.
+/// Notes Postern by discovery, and the filter that stands in for it until it is discovered.
 fn note_discovery<'a>(fields: &'a Node, has_postern: bool, around: Around<'a>, found: &mut Found<'a>) {
     let Some(discovery) = field(fields, "config_discovery") else { return };
     if !has_postern && !speaks_of_postern(fields.get("name")) {
@@ -221,11 +221,12 @@ fn note_discovery<'a>(fields: &'a Node, has_postern: bool, around: Around<'a>, f
     note_conditions(None, fields, found);
 }
 
-/// What lets requests past a filter that is Postern, or has it inside.
+/// Notes what lets requests past a filter that is Postern, or has it inside.
 fn note_conditions<'a>(name: Option<&str>, fields: &'a Node, found: &mut Found<'a>) {
     let is_told = matches!(found.bypasses.last(), Some(Bypass::OnlyWhereMatched(_)));
     if name == Some(EXTENSION_WITH_MATCHER) && !is_told {
-        // Without one of its own Envoy skips the filter for everything, and a route may bring another.
+        // Envoy skips the filter for everything if it has no matcher of its own, and a route may bring
+        // another.
         let matcher = ["xds_matcher", "matcher"].into_iter().find_map(|key| member(fields, key));
         let position = matcher.map_or(fields.position, |matcher| matcher.position);
         found.bypasses.push(Bypass::Skipped(position));
@@ -245,7 +246,7 @@ fn note_conditions<'a>(name: Option<&str>, fields: &'a Node, found: &mut Found<'
     }
 }
 
-/// A filter that is not Postern.
+/// Notes a filter that is not Postern.
 fn note_neighbour<'a>(filter: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     let is_disabled = filter.get("disabled").is_some_and(Node::is_true);
     let Some((kind, fields)) = field(filter, "typed_config").and_then(typed) else { return };
@@ -261,7 +262,7 @@ fn note_neighbour<'a>(filter: &'a Node, around: Around<'a>, found: &mut Found<'a
     }
 }
 
-/// Postern's module where it judges no WebSocket.
+/// Notes Postern's module if it judges no WebSocket there.
 fn note_other_loader<'a>(name: Option<&str>, fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     let Some((_, role)) = OTHER_LOADERS.iter().find(|(loader, _)| Some(*loader) == name) else { return };
     let module = field(fields, "dynamic_module_config").and_then(|module| module.get("name"));
@@ -275,7 +276,7 @@ fn note_other_loader<'a>(name: Option<&str>, fields: &'a Node, around: Around<'a
     }
 }
 
-/// The names of a plugin, and where its module comes from.
+/// Returns the names of a plugin, and the addresses that its module comes from.
 fn names(config: &Node) -> [Option<&Node>; 4] {
     let code = field(config, "vm_config").and_then(|vm| field(vm, "code"));
     let path = code.and_then(|code| field(code, "local")).and_then(|local| field(local, "filename"));
@@ -286,7 +287,7 @@ fn names(config: &Node) -> [Option<&Node>; 4] {
     [field(config, "name"), field(config, "root_id"), path, address]
 }
 
-/// Notes a Wasm filter if it is Postern: called so, loaded from such a path, or configured so.
+/// Notes a Wasm filter if it is Postern by its name, by the path of its module, or by its configuration.
 fn plugin<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     let Some(config) = field(fields, "config") else { return };
     let configuration = member(config, "configuration");
@@ -296,7 +297,7 @@ fn plugin<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     };
     let has_policies = match &written {
         Written::Object(node) => node.get("policies").is_some(),
-        // Whether it is JSON is judged later; a text that is not is still meant for Postern.
+        // JSON is judged later; a text that is none is still meant for Postern.
         Written::Text(text) => text.contains("\"policies\""),
         Written::Wrong(..) => false,
     };
@@ -310,7 +311,7 @@ fn plugin<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     }
 }
 
-/// Where the module may not be called for all that it judges by.
+/// Returns the bypass of a module that may not be called for all that it judges by.
 fn incapable(config: &Node) -> Option<Bypass> {
     let restriction = field(config, "capability_restriction_config")?;
     let allowed =
@@ -319,7 +320,7 @@ fn incapable(config: &Node) -> Option<Bypass> {
     Some(Bypass::Incapable { position: allowed.position, missing })
 }
 
-/// The field by which Envoy lets everything pass where the module cannot judge.
+/// Returns the field by which Envoy lets everything pass when the module cannot judge.
 fn open_failure(config: &Node) -> Option<OpenFailure> {
     let is_open = |policy: &Node| match &policy.kind {
         Kind::Scalar(value) => {

@@ -1,4 +1,4 @@
-//! What of Postern is found in a file, and where.
+//! The parts of Postern that are found in a file, with their places.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -13,16 +13,16 @@ use crate::yaml::{Node, Position};
 #[derive(Debug)]
 pub(crate) struct Configuration<'a> {
     pub(crate) written: Written<'a>,
-    /// Where it is written.
+    /// The place where the configuration is written.
     pub(crate) position: Position,
-    /// The connection manager it is part of, by its place in [`Found::managers`].
+    /// The connection manager that the configuration is part of, by its place in [`Found::managers`].
     pub(crate) manager: Option<usize>,
-    /// The clusters that its Envoy has, where the file says all of them.
+    /// The clusters that the configuration's Envoy has, if the file has all of them.
     pub(crate) clusters: Option<Rc<BTreeSet<String>>>,
 }
 
 impl Configuration<'_> {
-    /// Where `path` is written, or what is nearest above it.
+    /// Returns the place where `path` is written, or what is nearest above it.
     pub(crate) fn locate(&self, path: &str) -> Position {
         match (&self.written, Path::parse(path)) {
             (Written::Object(node), Some(path)) => node.locate(&path, self.position),
@@ -31,35 +31,35 @@ impl Configuration<'_> {
     }
 }
 
-/// How a configuration is written.
+/// The form of a configuration.
 #[derive(Debug)]
 pub(crate) enum Written<'a> {
-    /// As an object.
+    /// The configuration is an object.
     Object(&'a Node),
-    /// As JSON text in a string.
+    /// The configuration is JSON text in a string.
     Text(&'a str),
-    /// In no way that can be read.
+    /// The configuration cannot be read.
     Wrong(Problem),
 }
 
-/// What a route lays over a policy.
+/// The override that a route lays over a policy.
 #[derive(Debug)]
 pub(crate) struct Override<'a> {
     pub(crate) written: &'a Node,
-    /// Where its key is written.
+    /// The place of the override's key.
     pub(crate) position: Position,
-    /// As in [`Configuration::manager`].
+    /// The connection manager that the override is part of, as in [`Configuration::manager`].
     pub(crate) manager: Option<usize>,
 }
 
-/// A list of HTTP filters that requests go through, by where it is.
+/// A list of HTTP filters that requests go through, by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Chain {
-    /// The place of its document in the file.
+    /// The place of the chain's document in the file.
     pub(crate) document: usize,
-    /// The manager it is a part of, by its place in [`Found::managers`].
+    /// The manager that the chain is part of, by its place in [`Found::managers`].
     pub(crate) manager: Option<usize>,
-    /// The upgrade whose own it is, by its place in [`Manager::upgrades`].
+    /// The upgrade whose own chain it is, by its place in [`Manager::upgrades`].
     pub(crate) upgrade: Option<usize>,
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Chain {
 #[derive(Debug)]
 pub(crate) struct Manager<'a> {
     pub(crate) written: &'a Node,
-    /// Its `http_filters`.
+    /// The manager's `http_filters`.
     pub(crate) chain: Chain,
     /// The upgrades that have filters of their own.
     pub(crate) upgrades: Vec<Upgrade<'a>>,
@@ -77,7 +77,7 @@ pub(crate) struct Manager<'a> {
 #[derive(Debug)]
 pub(crate) struct Upgrade<'a> {
     pub(crate) written: &'a Node,
-    /// Where the filters begin.
+    /// The place where the filters begin.
     pub(crate) filters: Position,
     pub(crate) chain: Chain,
 }
@@ -86,9 +86,9 @@ pub(crate) struct Upgrade<'a> {
 #[derive(Debug)]
 pub(crate) struct Stray {
     pub(crate) position: Position,
-    /// Whose metadata it is.
+    /// The owner of the metadata.
     pub(crate) owner: Resource,
-    /// Whether it is among the metadata that has types.
+    /// Says whether it is among the metadata that has types.
     pub(crate) is_typed: bool,
 }
 
@@ -98,32 +98,32 @@ pub(crate) struct SwitchedOff<'a> {
     /// The name of the filter.
     pub(crate) filter: &'a str,
     pub(crate) position: Position,
-    /// For what.
+    /// The resource for which the filter is switched off.
     pub(crate) on: Resource,
 }
 
-/// What keeps Postern from judging.
+/// A way by which Postern is kept from judging.
 #[derive(Debug)]
 pub(crate) enum Bypass {
-    /// Another filter stands in for it until it is discovered.
+    /// Another filter stands in for Postern until that is discovered.
     AnotherDefault(Position),
-    /// It is disabled in the list of filters.
+    /// Postern is disabled in the list of filters.
     Disabled(Position),
-    /// Envoy may not call its module for something that it judges by.
+    /// Envoy may not call Postern's module for something that it judges by.
     Incapable { position: Position, missing: &'static str },
-    /// Its module is loaded in a role in which there is no WebSocket to judge.
+    /// Postern's module is loaded in a role in which there is no WebSocket to judge.
     LoadedElsewhere { position: Position, role: &'static str, remedy: &'static str },
-    /// It judges only what a matcher chooses.
+    /// Postern judges only what a matcher chooses.
     OnlyWhereMatched(Position),
-    /// An Envoy without Wasm would go on without it.
+    /// An Envoy without Wasm would go on without Postern.
     Optional(Position),
-    /// A patch takes it out.
+    /// A patch takes Postern out.
     Removed(Position),
-    /// A matcher decides what goes past it.
+    /// A matcher decides what goes past Postern.
     Skipped(Position),
 }
 
-/// What lets everything pass where the module cannot judge.
+/// A setting that lets everything pass when the module cannot judge.
 #[derive(Debug)]
 pub(crate) struct OpenFailure {
     pub(crate) position: Position,
@@ -131,7 +131,8 @@ pub(crate) struct OpenFailure {
     pub(crate) remedy: &'static str,
 }
 
-/// What leaves some requests of a workload to no policy: a plugin that is bound to some ports or one direction.
+/// A setting that leaves some requests of a workload to no policy: a plugin that is bound to some ports or
+/// one direction.
 #[derive(Debug)]
 pub(crate) struct Narrowed {
     pub(crate) position: Position,
@@ -141,7 +142,7 @@ pub(crate) struct Narrowed {
 /// A filter that is not Postern and not disabled.
 #[derive(Debug)]
 pub(crate) struct Neighbour<'a> {
-    /// Its type.
+    /// The type of the filter.
     pub(crate) kind: &'a str,
     pub(crate) fields: &'a Node,
     pub(crate) name: Option<&'a str>,
@@ -149,11 +150,11 @@ pub(crate) struct Neighbour<'a> {
     pub(crate) chain: Chain,
 }
 
-/// A manifest that speaks of Postern and is of a kind that is not read.
+/// A manifest that names Postern and is of a kind that is not read.
 #[derive(Debug)]
 pub(crate) struct Unread<'a> {
     pub(crate) kind: &'a str,
-    /// Where it speaks of Postern.
+    /// The place where the manifest names Postern.
     pub(crate) position: Position,
 }
 
@@ -164,9 +165,9 @@ pub(crate) struct Found<'a> {
     pub(crate) configurations: Vec<Configuration<'a>>,
     /// The names of the filters that are Postern.
     pub(crate) filter_names: BTreeSet<&'a str>,
-    /// Whether a filter called so is configured by discovery, elsewhere.
+    /// Says whether a filter that is Postern by its name is configured by discovery, elsewhere.
     pub(crate) is_discovered: bool,
-    /// Where documents begin that Envoy does not read, behind the first one of their file.
+    /// The places of documents that Envoy does not read, since they are not the first one of their file.
     pub(crate) later_documents: Vec<Position>,
     pub(crate) managers: Vec<Manager<'a>>,
     pub(crate) neighbours: Vec<Neighbour<'a>>,
@@ -175,17 +176,17 @@ pub(crate) struct Found<'a> {
     pub(crate) overrides: Vec<Override<'a>>,
     pub(crate) strays: Vec<Stray>,
     pub(crate) switched_off: Vec<SwitchedOff<'a>>,
-    /// How often Postern was seen among filters.
+    /// The number of times that Postern was seen among filters.
     pub(super) times_seen: usize,
     pub(crate) unread: Vec<Unread<'a>>,
-    /// Resources of a discovery that have no type.
+    /// The resources of a discovery that have no type.
     pub(crate) untyped: Vec<Position>,
-    /// The lists of filters that have it.
+    /// The lists of filters that have Postern.
     with_postern: BTreeSet<Chain>,
 }
 
 impl Found<'_> {
-    /// Whether nothing of Postern was found.
+    /// Says whether nothing of Postern was found.
     pub(crate) fn is_empty(&self) -> bool {
         let has_postern = !self.configurations.is_empty() || !self.overrides.is_empty() || self.is_discovered;
         let has_traces = !self.bypasses.is_empty() || !self.strays.is_empty() || !self.unread.is_empty();
@@ -193,12 +194,12 @@ impl Found<'_> {
         !has_postern && !has_traces && !is_switched_off
     }
 
-    /// Whether Postern is among the filters of `chain`.
+    /// Says whether Postern is among the filters of `chain`.
     pub(crate) fn has_postern(&self, chain: Chain) -> bool {
         self.with_postern.contains(&chain)
     }
 
-    /// Whether Postern is among the filters of a manager, or of one of its upgrades.
+    /// Says whether Postern is among the filters of a manager, or of one of its upgrades.
     pub(crate) fn has_postern_somewhere(&self, manager: &Manager<'_>) -> bool {
         self.has_postern(manager.chain)
             || manager.upgrades.iter().any(|upgrade| self.has_postern(upgrade.chain))

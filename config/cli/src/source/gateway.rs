@@ -30,7 +30,7 @@ pub(super) fn extension<'a>(manifest: &'a Node, found: &mut Found<'a>) {
     }));
 }
 
-/// Notes a plugin if it is Postern: called so, loaded from such an address, or configured so.
+/// Notes a plugin if it is Postern by its name, by the address of its module, or by its configuration.
 fn wasm_plugin<'a>(plugin: &'a Node, path: &Path, found: &mut Found<'a>) {
     let code = |source: &str| plugin.get("code")?.get(source)?.get("url");
     let configuration = plugin.member("config");
@@ -60,7 +60,7 @@ fn wasm_plugin<'a>(plugin: &'a Node, path: &Path, found: &mut Found<'a>) {
     found.configurations.push(Configuration { written, position, manager: None, clusters: None });
 }
 
-/// Notes where an EnvoyPatchPolicy takes Postern out.
+/// Notes the places where an EnvoyPatchPolicy takes Postern out.
 pub(super) fn removals(manifest: &Node, found: &mut Found<'_>) {
     for operation in operations(manifest).filter_map(|patch| patch.get("operation")) {
         let is_removal = operation.get("op").and_then(Node::text) == Some("remove");
@@ -75,7 +75,7 @@ fn operations(manifest: &Node) -> impl Iterator<Item = &Node> {
     patches.map(Node::items).unwrap_or_default().iter()
 }
 
-/// The patches of an EnvoyPatchPolicy, each as the resource that has nothing but what is patched in.
+/// Returns the patches of an EnvoyPatchPolicy, each as the resource that has nothing but what is patched in.
 pub(super) fn patches(manifest: &Node) -> (Vec<Document>, Vec<Finding>) {
     let (mut documents, mut problems) = (Vec::new(), Vec::new());
     let mut steps_so_far = 0_usize;
@@ -108,7 +108,7 @@ enum Step {
     Key(String),
 }
 
-/// The value that has `inner` where `step` leads.
+/// Returns the value that has `inner` at the place that `step` leads to.
 fn wrapped(inner: Node, step: Step) -> Node {
     let position = inner.position;
     let kind = match step {
@@ -118,7 +118,7 @@ fn wrapped(inner: Node, step: Step) -> Node {
     Node::at(position, kind)
 }
 
-/// The steps of a JSON Pointer (RFC 6901), which Envoy Gateway takes without the first slash too.
+/// Returns the steps of a JSON Pointer (RFC 6901), which Envoy Gateway takes without the first slash too.
 fn json_pointer(text: &str) -> Vec<Step> {
     let step = |text: &str| match text {
         "-" => Step::Item,
@@ -128,7 +128,7 @@ fn json_pointer(text: &str) -> Vec<Step> {
     text.split('/').filter(|step| !step.is_empty()).take(LONGEST_PATH.saturating_add(1)).map(step).collect()
 }
 
-/// The steps of a JSONPath (RFC 9535), with one element for all that a selector chooses.
+/// Returns the steps of a JSONPath (RFC 9535), with one element for all that a selector chooses.
 fn json_path(text: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut rest = text.trim_start_matches('$');
@@ -153,7 +153,7 @@ fn json_path(text: &str) -> Vec<Step> {
     steps
 }
 
-/// What is between brackets of which the first is read already, and what follows.
+/// Returns what is between brackets, of which the first is read already, and what follows.
 fn bracketed_selector(text: &str) -> (&str, &str) {
     let (mut depth, mut quote) = (0_usize, None);
     let mut characters = text.char_indices();

@@ -22,7 +22,7 @@ pub(super) fn extension<'a>(manifest: &'a Node, found: &mut Found<'a>) {
     }
 }
 
-/// Notes a plugin if it is Postern: called so, loaded from such an address, or configured so.
+/// Notes a plugin if it is Postern by its name, by the address of its module, or by its configuration.
 fn wasm<'a>(written: &'a Member, path: &str, manifest: &'a Node, found: &mut Found<'a>) {
     let name = manifest.get("metadata").and_then(|metadata| metadata.get("name"));
     let plugin = &written.value;
@@ -74,7 +74,7 @@ pub(super) fn patches<'a>(manifest: &'a Node, document: usize, found: &mut Found
         let operation = laid.member("operation");
         let takes_out = |member: &&Member| matches!(member.value.text(), Some("REMOVE" | "REPLACE"));
         let is_of_postern = patch.get("match").is_some_and(names_postern) && resource == Resource::HttpFilter;
-        // What a removal has for a value is not put in its place.
+        // The value of a removal is not put in.
         let puts_in = |member: &&Member| found.times_seen > before && member.value.text() != Some("REMOVE");
         if let Some(operation) =
             operation.filter(takes_out).filter(|member| is_of_postern && !puts_in(member))
@@ -84,7 +84,7 @@ pub(super) fn patches<'a>(manifest: &'a Node, document: usize, found: &mut Found
     }
 }
 
-/// Whether a name inside says Postern.
+/// Says whether a name inside has Postern in it.
 fn names_postern(node: &Node) -> bool {
     node.text().is_some_and(says_postern)
         || node.items().iter().any(names_postern)

@@ -1,26 +1,26 @@
-//! Kubernetes manifests: which kinds are read, and what to make of one that is not.
+//! The Kubernetes manifests: the kinds that are read, and the search in one that is not.
 
 use super::resource::Resource;
 use super::shape::{self, Shape};
 use super::{Found, Unread, envoy, gateway, istio, says_postern};
 use crate::yaml::{self, Member, Node, Position};
 
-/// Members of a manifest that configure nothing.
+/// The members of a manifest that configure nothing.
 const DESCRIPTIONS: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
-/// Keys whose text names an image.
+/// The keys whose text names an image.
 const IMAGES: [&str; 3] = ["image", "reference", "repository"];
 
-/// Keys whose text may name a module.
+/// The keys whose text may name a module.
 const ADDRESSES: [&str; 4] = ["filename", "path", "uri", "url"];
 
 /// The most texts inside texts.
 const DEEPEST_TEXT: usize = 4;
 
-/// What a manifest says it is.
+/// The kind of a manifest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind<'a> {
-    /// `None` where the manifest does not say it.
+    /// The API group; `None` if the manifest does not have it.
     group: Option<&'a str>,
     name: &'a str,
 }
@@ -36,7 +36,7 @@ pub(super) fn each<'a>(manifest: &'a Node, take: &mut impl FnMut(Kind<'a>, &'a N
     each_of(manifest, None, take);
 }
 
-/// `of_list` is the kind of what is in a list of one kind.
+/// Hands over a manifest or the items of a list, whose kind is `of_list` if that is one of a single kind.
 fn each_of<'a>(manifest: &'a Node, of_list: Option<Kind<'a>>, take: &mut impl FnMut(Kind<'a>, &'a Node)) {
     let text = |key: &str| manifest.get(key).and_then(Node::text);
     let group = text("apiVersion").map(|version| version.split_once('/').map_or("", |(group, _)| group));
@@ -55,7 +55,7 @@ pub(super) fn search<'a>(manifest: &'a Node, document: usize, found: &mut Found<
     search_within(manifest, document, &mut Search::default(), found);
 }
 
-/// The same for what may be in a text of another manifest, of which `search` knows how many there are.
+/// Looks at a manifest that may be in a text of another one; `search` knows how many there are.
 fn search_within<'a>(manifest: &'a Node, document: usize, search: &mut Search, found: &mut Found<'a>) {
     each(manifest, &mut |kind, manifest| search_one(kind, manifest, document, search, found));
 }
@@ -79,7 +79,7 @@ fn search_one<'a>(
         gateway::removals(manifest, found);
     } else {
         let speaking = if kind.is("", "ConfigMap") {
-            // What is in `data` is read as documents of their own.
+            // The texts in `data` are read as documents of their own.
             manifest.get("binaryData").and_then(key_of_postern)
         } else {
             let mut configuring = manifest.members().iter().filter(|member| !is_description(member));
@@ -93,22 +93,22 @@ fn is_description(member: &Member) -> bool {
     DESCRIPTIONS.contains(&member.key.as_str())
 }
 
-/// Where the first key is that speaks of Postern.
+/// Returns the place of the first key that has Postern in it.
 fn key_of_postern(node: &Node) -> Option<Position> {
     node.members().iter().find(|member| says_postern(&member.key)).map(|member| member.position)
 }
 
-/// Looks for Postern where it is not known how a kind configures it.
+/// A search for Postern in kinds of which it is not known how they configure it.
 #[derive(Default)]
 struct Search {
-    /// Number of values of all texts that were read as documents.
+    /// The number of values of all texts that were read as documents.
     values: usize,
-    /// Number of texts around the one that is read.
+    /// The number of texts around the one that is read.
     depth: usize,
 }
 
 impl Search {
-    /// Where a member configures Postern, if it does.
+    /// Returns the place where a member configures Postern, if it does.
     fn member(&mut self, member: &Member) -> Option<Position> {
         if let Some(text) = member.value.text() {
             return self.text(&member.key, text).then_some(member.position);
@@ -141,7 +141,7 @@ impl Search {
         node.items().iter().find_map(|item| self.inside(item))
     }
 
-    /// Whether a text names Postern's image or module, or is a document of its own that has Postern.
+    /// Says whether a text names Postern's image or module, or is a document of its own that has Postern.
     fn text(&mut self, key: &str, text: &str) -> bool {
         if !text.contains('\n') && !text.trim_start().starts_with('{') {
             let is_module = text.starts_with("oci://") || text.ends_with(".wasm");
@@ -153,7 +153,7 @@ impl Search {
         }
         let loaded = yaml::load(text.as_bytes());
         self.values = self.values.saturating_add(loaded.values);
-        // What is too much to be read is not passed over in silence.
+        // A text that is too much to be read is not passed over in silence.
         if self.values > yaml::MOST_VALUES || self.depth >= DEEPEST_TEXT {
             return true;
         }

@@ -20,12 +20,12 @@ pub(crate) enum Resource {
     Upgrade,
     VirtualHost,
     WeightedCluster,
-    /// What has the list of those.
+    /// The part of a route that has the list of weighted clusters.
     WeightedClusters,
 }
 
 impl Resource {
-    /// The resource of this type, if it is one of these.
+    /// Returns the resource of this type, if it is one of these.
     pub(crate) fn of_type(name: &str) -> Option<Self> {
         Some(match type_name(name) {
             "envoy.config.cluster.v3.Cluster" => Self::Cluster,
@@ -42,7 +42,7 @@ impl Resource {
         })
     }
 
-    /// What an EnvoyFilter of Istio's lays its value over.
+    /// Returns the resource that an EnvoyFilter of Istio's lays its value over.
     pub(crate) fn of_patch(apply_to: &str) -> Self {
         match apply_to {
             "CLUSTER" => Self::Cluster,
@@ -56,7 +56,7 @@ impl Resource {
         }
     }
 
-    /// What stands under `key` of this, alone or in a list; `key` in its original name.
+    /// Returns the resource under `key` of this one, alone or in a list; `key` is the original name.
     pub(crate) fn inside(self, key: &str) -> Self {
         match (self, key) {
             (Self::Manager, "upgrade_configs") => Self::Upgrade,
@@ -74,7 +74,7 @@ impl Resource {
         }
     }
 
-    /// Its name with an article, if it has one.
+    /// Returns the resource's name with an article, if it has one.
     pub(crate) fn named(self) -> Option<&'static str> {
         Some(match self {
             Self::Cluster => "a cluster",

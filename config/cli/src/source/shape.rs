@@ -1,4 +1,4 @@
-//! What kind of document one is, by its shape: no key alone decides that several kinds have.
+//! The kind of a document, by its shape: no key decides it alone that several kinds have.
 
 use super::envoy::field;
 use super::resource::Resource;
@@ -11,9 +11,9 @@ pub(crate) enum Shape {
     Bootstrap,
     /// Resources that Envoy discovers.
     Discovery,
-    /// Of Kubernetes.
+    /// A manifest of Kubernetes.
     Manifest,
-    /// Words that policies have, and other documents too.
+    /// A document with words that policies have, and other documents too.
     PerhapsPolicy,
     /// Policies of Postern.
     Policy,
@@ -24,7 +24,7 @@ pub(crate) enum Shape {
 /// The keys of a policy document of which one is enough, if nothing else has it.
 const POLICY_KEYS: [&str; 4] = ["default_policy", "policies", "providers", "routes"];
 
-/// Keys of a policy, of which any other document's `policies` would hardly have one.
+/// The keys of a policy, of which any other document's `policies` would hardly have one.
 const KEYS_OF_A_POLICY: [&str; 6] =
     ["auth", "csrf", "messages", "origins", "subprotocols", "upstream_messages"];
 
@@ -37,11 +37,11 @@ const BOOTSTRAP_KEYS: [&str; 6] = [
     "stats_config",
 ];
 
-/// What a route of Envoy's does; one of them is required.
+/// The actions of an Envoy route, of which one is required.
 const ROUTE_ACTIONS: [&str; 5] =
     ["direct_response", "filter_action", "non_forwarding_action", "redirect", "route"];
 
-/// The kind of `document`. What has no shape that is known is some part of an Envoy configuration.
+/// Returns the kind of `document`. A document of no known shape is some part of an Envoy configuration.
 pub(crate) fn of(document: &Node) -> Shape {
     let has = |keys: &[&str]| keys.iter().any(|key| field(document, key).is_some());
     let is_manifest = document.get("kind").and_then(Node::text).is_some()
@@ -63,14 +63,14 @@ pub(crate) fn of(document: &Node) -> Shape {
     }
 }
 
-/// Whether `policies` are Postern's.
+/// Says whether `policies` are Postern's.
 pub(super) fn has_policies(node: &Node) -> bool {
     let is_policy = |policy: &Node| KEYS_OF_A_POLICY.iter().any(|key| policy.get(key).is_some());
     node.get("policies")
         .is_some_and(|policies| policies.members().iter().any(|policy| is_policy(&policy.value)))
 }
 
-/// A list of typed resources, whatever else is said of it.
+/// Says whether a document is a list of typed resources, whatever else it has.
 fn is_discovery(document: &Node) -> bool {
     let Some(resources) =
         document.get("resources").filter(|resources| matches!(resources.kind, Kind::List(_)))
@@ -81,7 +81,7 @@ fn is_discovery(document: &Node) -> bool {
         || resources.items().iter().any(|resource| resource.get("@type").is_some())
 }
 
-/// The resource that alone has such keys.
+/// Returns the resource that alone has such keys.
 fn resource(document: &Node) -> Option<Resource> {
     let has = |key: &str| field(document, key).is_some();
     if let Some(name) = document.get("@type").and_then(Node::text) {
@@ -101,7 +101,7 @@ fn resource(document: &Node) -> Option<Resource> {
     })
 }
 
-/// Whether the routes of a nameless virtual host, or of a list of routes, are Envoy's.
+/// Says whether the routes of a nameless virtual host, or of a list of routes, are Envoy's.
 fn has_routes_of_envoy(document: &Node) -> bool {
     let routes = document.get("routes").map(Node::items).unwrap_or_default();
     let has = |route: &Node, key: &str| field(route, key).is_some();

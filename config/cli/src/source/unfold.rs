@@ -1,4 +1,5 @@
-//! Documents inside documents: texts in ConfigMaps, and patches that say which part of a resource they are.
+//! The documents inside documents: texts in ConfigMaps, and patches that name the part of a resource that
+//! they are.
 
 use postern_config::{Path, Problem};
 
@@ -15,19 +16,20 @@ const DEEPEST: usize = 4;
 pub(crate) struct Document {
     pub(crate) node: Node,
     pub(super) shape: Shape,
-    /// Whether it is the first document of its file, or of the text it is in.
+    /// Says whether the document is the first of its file, or of the text it is in.
     pub(super) is_first_of_file: bool,
 }
 
 impl Document {
-    /// A document that is all of its file.
+    /// Creates a document that is all of its file.
     pub(super) fn alone(node: Node, shape: Shape) -> Self {
         Self { node, shape, is_first_of_file: true }
     }
 }
 
-/// Everything that there is to look through in a file, and what is wrong with it as text. Words that policies have and
-/// other documents too are those of a policy only where the file `is_named`.
+/// Returns everything that there is to look through in a file, and notes what is wrong with it as text. A
+/// document with words that policies have and other documents too is one of a policy only if the file
+/// `is_named`.
 pub(crate) fn unfold(loaded: Loaded, is_named: bool, findings: &mut Vec<Finding>) -> Vec<Document> {
     let mut unfolding = Unfolding { documents: Vec::new(), findings, values: loaded.values, is_full: false };
     unfolding.take(loaded, is_named, 0);
@@ -37,9 +39,9 @@ pub(crate) fn unfold(loaded: Loaded, is_named: bool, findings: &mut Vec<Finding>
 struct Unfolding<'f> {
     documents: Vec<Document>,
     findings: &'f mut Vec<Finding>,
-    /// Number of values of all texts so far.
+    /// The number of values of all texts so far.
     values: usize,
-    /// Whether there is more than is read.
+    /// Says whether there is more than is read.
     is_full: bool,
 }
 
@@ -64,7 +66,7 @@ impl Unfolding<'_> {
         }
     }
 
-    /// Takes what is inside a manifest.
+    /// Takes the documents inside a manifest.
     fn open(&mut self, kind: kubernetes::Kind<'_>, manifest: &Node, depth: usize) {
         if kind.is("gateway.envoyproxy.io", "EnvoyPatchPolicy") {
             let (patches, problems) = gateway::patches(manifest);
@@ -110,7 +112,8 @@ fn told(member: &Member, what: &str, remedy: &str) -> Finding {
     Finding::problem(member.position, Problem::new(path, what, remedy))
 }
 
-/// A place of a text as a place of the file: line by line where the text is written so, else where its key is.
+/// Returns a place of a text as a place of the file: line by line if the text is written so, else the place
+/// of its key.
 fn moved(inside: Position, begins: Option<Position>, key: Position) -> Position {
     let onto = |begin: usize, inside: usize| begin.saturating_add(inside).saturating_sub(1);
     begins.map_or(key, |begin| Position {

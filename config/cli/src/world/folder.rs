@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// What a folder may have at most: files that are read, entries of any kind, and folders inside folders.
+/// The limits of a folder: files that are read, entries of any kind, and folders inside folders.
 const MOST_FILES: usize = 1000;
 const MOST_ENTRIES: usize = 100_000;
 const DEEPEST_FOLDER: usize = 16;
@@ -15,8 +15,9 @@ const LONGEST_FOLDER: u64 = 256 << 20;
 /// The endings of the names of files that are read in folders.
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 
-/// The files of the folder `name` and of those inside it, in order; `None` when it is no folder. A file that several
-/// links lead to comes once. Names that begin with a dot are left out: Kubernetes keeps what it mounts behind such.
+/// Returns the files of the folder `name` and of those inside it, in order; `None` when it is no folder. A
+/// file that several links lead to comes once. Names that begin with a dot are left out: Kubernetes keeps
+/// what it mounts behind such.
 pub(crate) fn files_of(name: &str) -> io::Result<Option<Vec<PathBuf>>> {
     if name == "-" || !fs::metadata(name).is_ok_and(|found| found.is_dir()) {
         return Ok(None);
@@ -26,11 +27,11 @@ pub(crate) fn files_of(name: &str) -> io::Result<Option<Vec<PathBuf>>> {
     Ok(Some(folder.files))
 }
 
-/// What was found in a folder so far.
+/// The files found in a folder so far.
 #[derive(Default)]
 struct Folder {
     files: Vec<PathBuf>,
-    /// Where links lead to in the end.
+    /// The files and folders that links lead to in the end.
     seen: HashSet<PathBuf>,
     entries: usize,
     bytes: u64,

@@ -1,6 +1,6 @@
-//! Text → documents, by the events of the YAML parser.
+//! The way from text to documents, by the events of the YAML parser.
 //!
-//! What a file can make this cost is bounded: the depth, and the number of values and the length of texts with every
+//! The cost of a file is bounded: the depth, and the number of values and the length of texts with every
 //! alias written out.
 
 use std::collections::{HashMap, HashSet};
@@ -16,40 +16,40 @@ use crate::finding::Finding;
 /// The deepest nesting.
 pub(super) const DEEPEST: usize = 64;
 
-/// The most values of a file, those that aliases stand for as well; long texts count as several.
+/// The most values of a file, with those that aliases stand for; long texts count as several.
 pub(crate) const MOST_VALUES: usize = 200_000;
 
-/// As many bytes of a text count as one value more.
+/// The number of bytes of a text that count as one value more.
 const TEXT_OF_A_VALUE: usize = 256;
 
 /// The most characters that are told of a key.
 const LONGEST_KEY: usize = 256;
 
-/// The key that YAML 1.1 merges by.
+/// The key by which YAML 1.1 merges.
 const MERGE: &str = "<<";
 
 /// The tag of a key whose member Envoy leaves out.
 const IGNORE: &str = "!ignore";
 
-/// What a file holds, and what is wrong with it as YAML.
+/// The documents of a file, and what is wrong with it as YAML.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    /// Those that are not empty. After something that leaves no sense to what follows, those
-    /// before it.
+    /// The documents that are not empty. After a fault that leaves no sense to the rest, the documents before
+    /// it.
     pub(crate) documents: Vec<Node>,
     pub(crate) findings: Vec<Finding>,
-    /// Members that Envoy leaves out (`!ignore`), and so are in no document.
+    /// The members that Envoy leaves out (`!ignore`), and that are in no document.
     pub(crate) ignored: Vec<Ignored>,
-    /// Number of values, with every alias written out.
+    /// The number of values, with every alias written out.
     pub(crate) values: usize,
 }
 
 /// A member that Envoy leaves out.
 #[derive(Debug)]
 pub(crate) struct Ignored {
-    /// The place of its document in [`Loaded::documents`].
+    /// The place of the member's document in [`Loaded::documents`].
     pub(crate) document: usize,
-    /// Where its key begins.
+    /// The place where the key begins.
     pub(crate) position: Position,
     pub(crate) path: String,
 }
@@ -72,7 +72,7 @@ struct Loader {
     loaded: Loaded,
     /// The lists and objects around the next event.
     open: Vec<Open>,
-    /// Anchored values and how many values each holds.
+    /// The anchored values, and the number of values that each holds.
     anchors: HashMap<usize, (Node, usize)>,
 }
 
@@ -80,7 +80,7 @@ struct Loader {
 struct Open {
     position: Position,
     anchor: usize,
-    /// [`Loaded::values`] when it began.
+    /// [`Loaded::values`] at the beginning of the list or object.
     values_before: usize,
     kind: OpenKind,
 }
@@ -96,7 +96,7 @@ struct Key {
     position: Position,
     is_merge: bool,
     is_ignored: bool,
-    /// The number of findings before its value.
+    /// The number of findings before the key's value.
     findings_before: usize,
 }
 
@@ -203,7 +203,7 @@ impl Loader {
     /// Puts a whole value where it belongs.
     fn put(&mut self, node: Node, values: usize, anchor: usize) -> Result<(), Finding> {
         if anchor != 0 {
-            // What an anchor keeps is a copy: nested anchors would add up.
+            // An anchor keeps a copy: nested anchors would add up.
             self.count(values, node.position)?;
             self.anchors.insert(anchor, (node.clone(), values));
         }
@@ -247,7 +247,7 @@ impl Loader {
         }
     }
 
-    /// Where the next key goes, when one comes next.
+    /// Returns the place where the next key goes, when one comes next.
     fn awaited_key(&mut self) -> Option<&mut Option<Key>> {
         match self.open.last_mut().map(|open| &mut open.kind) {
             Some(OpenKind::Object { key: key @ None, .. }) => Some(key),
@@ -264,12 +264,12 @@ impl Loader {
         Ok(())
     }
 
-    /// A problem with the next value.
+    /// Returns a problem with the next value.
     fn finding(&self, at: Position, what: impl Into<String>, remedy: &str) -> Finding {
         finding(at, &self.path(), what, remedy)
     }
 
-    /// The path of the next value.
+    /// Returns the path of the next value.
     fn path(&self) -> String {
         let steps = self.open.iter().filter_map(|open| match &open.kind {
             OpenKind::List(items) => Some(Segment::Index(items.len())),
@@ -289,7 +289,8 @@ fn position(marker: Marker) -> Position {
     Position { line: marker.line(), column: marker.col().saturating_add(1) }
 }
 
-/// Where the lines of a literal begin, of which the parser says where the first is that is not empty.
+/// Returns the place where the lines of a literal begin; the parser gives the place of the first line that is
+/// not empty.
 fn text_begins(at: Position, style: ScalarStyle, text: &str) -> Option<Position> {
     let empty = text.lines().position(|line| !line.is_empty())?;
     let line = at.line.checked_sub(empty)?;
@@ -304,12 +305,12 @@ fn shown(tag: &Tag) -> String {
     format!("`{}{}`", tag.handle, tag.suffix).escape_debug().collect()
 }
 
-/// The words for true and false that only YAML 1.1 has.
+/// Says whether a text is a word for true or false that only YAML 1.1 has.
 fn is_truth_elsewhere(text: &str) -> bool {
     ["n", "no", "off", "on", "y", "yes"].iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
-/// `None` for infinities and what is no number.
+/// Converts a scalar; returns `None` for infinities and what is no number.
 fn json(scalar: Scalar<'_>) -> Option<Value> {
     Some(match scalar {
         Scalar::Null => Value::Null,

@@ -1,7 +1,7 @@
-//! Every fenced block of every page.
+//! The fenced blocks of every page.
 //!
-//! The info string says what a block is, such as `yaml policy`. A block of no known kind fails, so that no configuration
-//! escapes; `text` and `sh` alone are not parsed, for they are no configuration.
+//! The info string names the kind of a block, such as `yaml policy`. A block of no known kind fails, so that
+//! no configuration escapes; `text` and `sh` alone are not parsed, for they are no configuration.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::pages::{Block, Page, pages, read, root};
 use crate::postern::{assert_sound, check, check_text};
 
-/// Document under which a bare policy is judged.
+/// The document under which a bare policy is judged.
 const PROVIDERS: &str = "
 providers:
   login: {issuer: https://login.example.com/, audiences: [chat], algorithms: [HS256], secret: {env: SECRET}}
@@ -19,7 +19,7 @@ policies:
   chat:
 ";
 
-/// Configuration beside which a bare route of Envoy's is judged.
+/// The configuration beside which a bare route of Envoy's is judged.
 const FILTER: &str = r#"
 http_filters:
   - name: postern

@@ -1,11 +1,11 @@
-//! Commands: the targets of make, the tests that cargo is to run, and the words of `postern`.
+//! The commands: the targets of make, the tests that cargo must run, and the words of `postern`.
 
 use std::collections::BTreeSet;
 
 use crate::pages::{Page, pages, read, root};
 use crate::postern::run;
 
-/// Packages of the workspace, each with its folder.
+/// The packages of the workspace, each with its folder.
 const PACKAGES: [(&str, &str); 5] = [
     ("postern-cli", "config/cli"),
     ("postern-config", "config"),
@@ -14,7 +14,7 @@ const PACKAGES: [(&str, &str); 5] = [
     ("postern-filter", "filter"),
 ];
 
-/// The commands of a page, one a line of a block or a code span.
+/// Returns the commands of a page, one a line of a block or a code span.
 fn commands(page: &Page) -> Vec<Vec<String>> {
     let blocks = page.blocks().into_iter().filter(|block| block.kind == "sh");
     let lines: Vec<String> =
@@ -23,7 +23,7 @@ fn commands(page: &Page) -> Vec<Vec<String>> {
     lines.iter().chain(&page.spans()).map(words).collect()
 }
 
-/// The word behind `flag`.
+/// Returns the word behind `flag`.
 fn behind<'a>(words: &'a [String], flag: &str) -> Option<&'a str> {
     words.iter().skip_while(|word| *word != flag).nth(1).map(String::as_str)
 }

@@ -1,5 +1,5 @@
-//! The tables of keys against the language: no key is missing, defaults change nothing, and what is said to be sound or
-//! refused is.
+//! The tables of keys against the language: no key is missing, defaults change nothing, and what is said to
+//! be sound or refused is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::pages::{page, root, spans};
 use crate::postern::check;
 
-/// Surroundings without which a key means nothing: for keys that begin so, the value at a place. Later lines go over
-/// earlier ones, and a null takes out.
+/// The surroundings without which a key means nothing: for keys that begin so, the value at a place. Later
+/// lines go over earlier ones, and a null takes out.
 const SURROUNDINGS: &[(&str, &str, &str)] = &[
     ("providers.*.issuer_allow", "providers.*.issuer", r#""https://a.example.com/{tenant}/""#),
     ("providers.*.audiences.", "providers.*.audiences", r#"{"claim": "client_id", "values": ["a"]}"#),
@@ -51,13 +51,18 @@ const SURROUNDINGS: &[(&str, &str, &str)] = &[
         "policies.*.rates",
         r#"[{"count": "messages", "per": "connection", "limit": 100, "window": "1m"}]"#,
     ),
+    (
+        "policies.*.messages.allow[].",
+        "policies.*.messages.allow",
+        r#"[{"when": {"/type": "kick"}, "require": [{"claim": "role", "one_of": ["moderator"]}]}]"#,
+    ),
     ("policies.*.messages.max_frame_bytes", "policies.*.messages.max_message_bytes", r#""64KiB""#),
     ("policies.*.backpressure.", "policies.*.backpressure", r#"{"max_backlog_bytes": "256KiB"}"#),
     ("routes[].", "routes", r#"[{"match": {"host": "a.example.com"}, "policy": "chat"}]"#),
     ("routes[].match.", "routes", r#"[{"match": {}, "policy": "chat"}]"#),
 ];
 
-/// A document in which nothing is written that has a default.
+/// Returns a document in which nothing is written that has a default.
 fn smallest() -> Value {
     json!({
         "providers": {"chat": {
@@ -71,7 +76,7 @@ fn smallest() -> Value {
     })
 }
 
-/// The smallest document with what `key` needs around it.
+/// Returns the smallest document with what `key` needs around it.
 fn document_around(key: &str) -> Value {
     let mut document = smallest();
     for (prefix, place, value) in SURROUNDINGS {
@@ -103,7 +108,7 @@ fn descend<'a>(value: &'a mut Value, step: &str) -> &'a mut Value {
     }
 }
 
-/// The rows of all tables of keys: key, default, what it takes, what is refused.
+/// Returns the rows of all tables of keys: key, default, what it takes, what is refused.
 fn rows() -> Vec<[String; 4]> {
     let rows = page("docs/policy.md").tables().into_iter().filter(|table| table.head.len() == 5);
     let rows: Vec<[String; 4]> = rows
@@ -137,7 +142,7 @@ fn a_key_written_with_the_default_of_the_table_changes_nothing() {
     assert!(written > 40, "{written}");
 }
 
-/// The value that a default stands for, as YAML reads it.
+/// Returns the value that a default stands for, as YAML reads it.
 fn value_of(text: &str) -> Value {
     match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some("") => json!([]),
@@ -171,14 +176,14 @@ fn what_a_key_takes_is_sound_and_what_is_refused_is_a_problem_of_that_key() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// A document with this YAML at `key`. It is put in as text, for JSON is YAML.
+/// Returns a document with this YAML at `key`. It is put in as text, for JSON is YAML.
 fn with(key: &str, yaml: &str) -> String {
     let mut document = document_around(key);
     put(&mut document, key, json!("@@"));
     document.to_string().replace("\"@@\"", yaml)
 }
 
-/// The problems that `postern check` finds in each document, as `path: what; remedy`.
+/// Returns the problems that `postern check` finds in each document, as `path: what; remedy`.
 fn problems_of(documents: impl Iterator<Item = String>) -> Vec<Vec<String>> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut names = Vec::new();
@@ -228,13 +233,13 @@ fn no_key_of_the_language_is_missing_in_the_tables() {
     assert!(found > 90, "{found}");
 }
 
-/// The objects that a key is in, outermost first; that of the document is empty.
+/// Returns the objects that a key is in, outermost first; that of the document is empty.
 fn parents(key: &str) -> impl Iterator<Item = &str> {
     let dots = key.match_indices('.').filter_map(|(at, _)| key.get(..at));
     std::iter::once("").chain(dots)
 }
 
-/// The keys that are listed as not supported yet.
+/// Returns the keys that are listed as not supported yet.
 fn unsupported() -> BTreeSet<String> {
     let rows = page("docs/policy.md").tables().into_iter().filter(|table| table.head == ["Key", "Would"]);
     rows.flat_map(|table| table.rows)
@@ -260,7 +265,7 @@ fn the_table_of_what_is_not_supported_yet_leaves_nothing_out() {
     assert_eq!(unsupported(), refused);
 }
 
-/// `policies.*.rates[].per` for `policies.chat.rates[0].per`.
+/// Returns `policies.*.rates[].per` for `policies.chat.rates[0].per`.
 fn pattern(path: &str) -> String {
     let path = postern_config::Path::parse(path).expect("a path");
     let mut written = String::new();

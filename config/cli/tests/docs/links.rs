@@ -7,10 +7,10 @@ use crate::pages::{Page, page, pages, read, root};
 /// The most lines of README.md, which says where to read on and no more.
 const README_LINES: usize = 200;
 
-/// Folders of the repository with which a path in a code span begins.
+/// The folders of the repository with which a path in a code span begins.
 const FOLDERS: [&str; 5] = [".ci/", "config/", "docs/", "e2e/", "filter/"];
 
-/// Folder from which rooms of the engine are named.
+/// The folder from which rooms of the engine are named.
 const ROOMS_FROM: &str = "filter/engine/src";
 
 #[test]
@@ -35,7 +35,7 @@ fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() {
     assert!(followed > 50, "{followed}");
 }
 
-/// The path, from the root of the repository, of what `path` on `page` leads to.
+/// Returns the path, from the root of the repository, of what `path` on `page` leads to.
 fn target(page: &Page, path: &str) -> String {
     if path.is_empty() {
         return page.name.clone();
@@ -44,7 +44,7 @@ fn target(page: &Page, path: &str) -> String {
     folder.join(path).to_str().expect("text").to_owned()
 }
 
-/// The targets of the links in the prose, outside of code spans.
+/// Returns the targets of the links in the prose, outside of code spans.
 fn links(page: &Page) -> Vec<String> {
     let prose: String = page.prose().split('`').step_by(2).collect::<Vec<_>>().join("``");
     prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()

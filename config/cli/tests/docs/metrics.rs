@@ -12,7 +12,7 @@ fn the_table_of_metrics_has_every_name_of_the_filter_with_its_labels() {
         let name = literal.split(['.', '{']).next().expect("a name").to_owned();
         expected.entry(name).or_default().extend(labels(literal));
     }
-    // Those of fetches come from one place for two metrics.
+    // The names of fetches come from one place for two metrics.
     for name in ["postern_fetches", "postern_source_age_seconds"] {
         let of_sources = ["source", "cluster", "provider", "path"];
         expected.get_mut(name).expect("a metric").extend(of_sources.map(str::to_owned));
@@ -29,7 +29,7 @@ fn the_table_of_metrics_has_every_name_of_the_filter_with_its_labels() {
     }
 }
 
-/// The labels in the name of a metric, such as `postern_closes.policy={policy};.reason={};`.
+/// Returns the labels in the name of a metric, such as `postern_closes.policy={policy};.reason={};`.
 fn labels(literal: &str) -> impl Iterator<Item = String> {
     let written = literal.split(';').filter_map(|part| part.split_once('='));
     written.filter_map(|(name, _)| name.rsplit('.').next().map(str::to_owned))

@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-/// A page and where it is.
+/// A page and its place.
 pub(crate) struct Page {
-    /// Path from the root of the repository.
+    /// The path from the root of the repository.
     pub(crate) name: String,
     pub(crate) text: String,
 }
 
 /// A fenced block.
 pub(crate) struct Block {
-    /// Number of the line that opens it, from 1.
+    /// The number of the line that opens the block, from 1.
     pub(crate) line: usize,
-    /// Info string, which says what the block is.
+    /// The info string, which names the kind of the block.
     pub(crate) kind: String,
     pub(crate) text: String,
 }
@@ -24,22 +24,22 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The text of a file of the repository.
+/// Returns the text of a file of the repository.
 pub(crate) fn read(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The page called `name`.
+/// Returns the page called `name`.
 pub(crate) fn page(name: &str) -> Page {
     Page { name: name.to_owned(), text: read(name) }
 }
 
-/// All pages: the three at the root, and every one in docs/.
+/// Returns all pages: the three at the root, and every one in docs/.
 pub(crate) fn pages() -> Vec<Page> {
     let listed = std::fs::read_dir(root().join("docs")).expect("docs/");
     let mut names: Vec<String> = listed
@@ -57,12 +57,12 @@ pub(crate) fn pages() -> Vec<Page> {
 }
 
 impl Page {
-    /// The fenced blocks.
+    /// Returns the fenced blocks.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         self.parted().0
     }
 
-    /// The text without its fenced blocks.
+    /// Returns the text without its fenced blocks.
     pub(crate) fn prose(&self) -> String {
         self.parted().1
     }
@@ -85,7 +85,7 @@ impl Page {
         (blocks, prose)
     }
 
-    /// The code spans of the prose, of which one may go over the end of a line.
+    /// Returns the code spans of the prose, of which one may go over the end of a line.
     pub(crate) fn spans(&self) -> Vec<String> {
         let prose = self.prose();
         let mut found = Vec::new();
@@ -97,7 +97,7 @@ impl Page {
         found
     }
 
-    /// The anchors of the headings, as GitHub makes them.
+    /// Returns the anchors of the headings, as GitHub makes them.
     pub(crate) fn anchors(&self) -> Vec<String> {
         let prose = self.prose();
         let headings = prose.lines().filter_map(|line| {
@@ -106,7 +106,7 @@ impl Page {
         headings.map(anchor).collect()
     }
 
-    /// The tables, in order.
+    /// Returns the tables, in order.
     pub(crate) fn tables(&self) -> Vec<Table> {
         let prose = self.prose();
         let lines: Vec<&str> = prose.lines().collect();
@@ -123,7 +123,7 @@ impl Page {
         tables.map(table).collect()
     }
 
-    /// The rows of the table whose first column is called `first`.
+    /// Returns the rows of the table whose first column is called `first`.
     pub(crate) fn rows_under(&self, first: &str) -> Vec<Vec<String>> {
         let rows: Vec<_> = self
             .tables()
@@ -136,7 +136,7 @@ impl Page {
     }
 }
 
-/// The code spans of a line.
+/// Returns the code spans of a line.
 pub(crate) fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

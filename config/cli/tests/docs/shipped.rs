@@ -1,4 +1,4 @@
-//! Configurations that are shipped beside the pages.
+//! The configurations that are shipped beside the pages.
 
 use crate::pages::root;
 use crate::postern::{assert_sound, check};

@@ -1,0 +1,66 @@
+//! What whole text messages may say: schemas, claims by message, depth.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::auth::{JsonPointer, Requirement};
+
+/// Rules for what the whole text messages of one direction say. By default there are none.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    /// JSON Schema for every message.
+    pub schema: Option<Value>,
+    /// JSON Schemas by the kind of a message; never beside `schema`.
+    pub schemas: Option<Schemas>,
+    /// What a message may be sent with. Always empty for the upstream.
+    pub allow: Vec<Allowance>,
+    /// The deepest nesting of arrays and objects, at least 1 and at most [`Content::MAX_JSON_DEPTH`].
+    pub max_json_depth: Option<u32>,
+    /// What becomes of a message that one of these refuses, and of its connection.
+    pub on_violation: OnViolation,
+}
+
+/// A schema for each kind of message.
+#[derive(Clone, Debug)]
+pub struct Schemas {
+    /// The place of the string that tells the kind.
+    pub by: JsonPointer,
+    /// The schemas by kind; never empty.
+    pub each: BTreeMap<String, Value>,
+    /// Says whether a message of another kind, or of none, passes.
+    pub other_passes: bool,
+}
+
+/// One line of `allow`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Allowance {
+    /// What a message has to have for this line to speak of it: at each place one of these values. Never empty.
+    pub when: Vec<(JsonPointer, Vec<Value>)>,
+    /// What the claims of the newest token have to be then; never empty.
+    pub require: Vec<Requirement>,
+}
+
+/// What becomes of a message that is refused by what it says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnViolation {
+    /// The connection ends.
+    #[default]
+    Close,
+    /// It goes no further, and its sender is told.
+    Drop,
+}
+
+impl Content {
+    /// The deepest nesting that can be allowed.
+    pub const MAX_JSON_DEPTH: u32 = 126;
+
+    /// Says whether nothing is asked of a message.
+    pub fn is_empty(&self) -> bool {
+        self.schema.is_none()
+            && self.schemas.is_none()
+            && self.allow.is_empty()
+            && self.max_json_depth.is_none()
+    }
+}
