@@ -1,14 +1,14 @@
 //! Host calls of proxy-wasm ABI 0.2.1 whose failure a stream must survive.
 //!
-//! The SDK panics when one of these says no, which would cost the worker its VM and every stream
-//! on it. Here the answer comes back, and the one stream is cut.
+//! The SDK panics when one of these calls fails, which would cost the worker its VM and every stream on it.
+//! Here the status is returned, and the one stream is cut.
 #![allow(unsafe_code, reason = "the SDK has no other binding of these calls than one that panics")]
 
 use std::ptr;
 
 use proxy_wasm::types::{BufferType, StreamType};
 
-/// `WasmResult::Ok`.
+/// The status `WasmResult::Ok`.
 const OK: u32 = 0;
 
 #[cfg_attr(target_arch = "wasm32", link(wasm_import_module = "env"))]
@@ -33,33 +33,33 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-/// Puts `bytes` in the place of `len` bytes from `start`; whether the host did.
+/// Puts `bytes` in the place of `len` bytes from `start`, and says whether the host did.
 #[must_use]
 pub(crate) fn set_buffer(kind: BufferType, start: usize, len: usize, bytes: &[u8]) -> bool {
     // SAFETY: the host reads `bytes.len()` bytes from a live slice and keeps no pointer.
     unsafe { proxy_set_buffer_bytes(kind, start, len, bytes.as_ptr(), bytes.len()) == OK }
 }
 
-/// Lets a paused stream go on; whether the host did.
+/// Lets a paused stream go on, and says whether the host did.
 #[must_use]
 pub(crate) fn continue_stream(kind: StreamType) -> bool {
     // SAFETY: no memory is passed.
     unsafe { proxy_continue_stream(kind) == OK }
 }
 
-/// Resets a stream; whether the host did.
+/// Resets a stream, and says whether the host did.
 pub(crate) fn close_stream(kind: StreamType) -> bool {
     // SAFETY: no memory is passed.
     unsafe { proxy_close_stream(kind) == OK }
 }
 
-/// Sets a property whose path has one part; whether the host did.
+/// Sets a property whose path has one part, and says whether the host did.
 pub(crate) fn set_property(path: &str, value: &[u8]) -> bool {
     // SAFETY: the host reads both live slices and keeps no pointer.
     unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) == OK }
 }
 
-/// Calls a function that is this host's own; `None` when it has none of this name, or it fails.
+/// Calls a function that is this host's own; returns `None` when the host has none of this name, or it fails.
 pub(crate) fn call_foreign_function(name: &str, argument: &[u8]) -> Option<Vec<u8>> {
     let (mut answer, mut len) = (ptr::null_mut(), 0);
     // SAFETY: the host reads both live slices, writes to both places, and keeps no pointer.

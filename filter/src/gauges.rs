@@ -10,23 +10,24 @@ use proxy_wasm::types::MetricType;
 use crate::{host, metrics};
 
 thread_local! {
-    /// One VM has one part, whatever roots it has.
+    /// The part of this VM: one, whatever roots the VM has.
     static GAUGES: RefCell<Gauges> = RefCell::new(Gauges::new(host::random_number().unwrap_or(1)));
     /// The roots that have ticks.
     static ROOTS: RefCell<BTreeSet<u32>> = RefCell::default();
 }
 
-/// The slots of the leases. As with other tables, one that comes to look otherwise has to be named otherwise.
+/// The name of the slots of the leases. As with other tables, slots that come to look otherwise must be named
+/// otherwise.
 const LEASES: &str = "postern.leases";
 
-/// Changes the part in a gauge; the next tick tells it.
+/// Changes the part of this VM in a gauge; the next tick tells it.
 pub(crate) fn add(name: &str, by: i64) {
     if by != 0 {
         GAUGES.with_borrow_mut(|gauges| gauges.add(name, by));
     }
 }
 
-/// Sets the part in a gauge; the next tick tells it.
+/// Sets the part of this VM in a gauge; the next tick tells it.
 pub(crate) fn set(name: &str, part: u64) {
     GAUGES.with_borrow_mut(|gauges| gauges.set(name, part));
 }
@@ -39,12 +40,12 @@ pub(crate) fn tick(now: Duration) {
     }
 }
 
-/// A root begins to have ticks.
+/// Notes that a root begins to have ticks.
 pub(crate) fn begin(root: u32) {
     ROOTS.with_borrow_mut(|roots| roots.insert(root));
 }
 
-/// A root ends; the VM does so with its last one.
+/// Notes that a root ends; the VM does so with its last one.
 pub(crate) fn end(root: u32) {
     let is_last = ROOTS.with_borrow_mut(|roots| roots.remove(&root) && roots.is_empty());
     if is_last {

@@ -1,8 +1,8 @@
-//! The host calls. The only module that names them.
+//! The host calls. No other module names one.
 //!
-//! The SDK panics on statuses that a call does not expect, and a panic costs a worker its VM; so
-//! its calls are made only in callbacks in which the host has what they ask for, and the others
-//! go through [`abi`](crate::abi).
+//! The SDK panics on statuses that a call does not expect, and a panic costs a worker its VM. So its calls
+//! are made only in callbacks in which the host has what they ask for, and the others go through
+//! [`abi`](crate::abi).
 
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,10 +17,11 @@ use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
 
 use crate::abi;
 
-/// The place where a refusal's reason is kept for the access log: `%FILTER_STATE(wasm.postern.reason:PLAIN)%`.
+/// The property that keeps a refusal's reason for the access log:
+/// `%FILTER_STATE(wasm.postern.reason:PLAIN)%`.
 const REASON_PROPERTY: &str = "postern.reason";
 
-/// Which message's header fields are meant.
+/// The message whose header fields a call is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Message {
     Request,
@@ -29,16 +30,16 @@ pub(crate) enum Message {
     Response,
 }
 
-/// The time since the Unix epoch.
+/// Returns the time since the Unix epoch.
 pub(crate) fn now() -> Duration {
-    // Without a clock every token has expired.
+    // Every token has expired if there is no clock.
     let time = hostcalls::get_current_time().ok();
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::MAX)
 }
 
-/// Fresh randomness; `None` when the host has none.
+/// Returns fresh randomness; `None` when the host has none.
 pub(crate) fn entropy() -> Option<Entropy> {
-    // One call for all of it.
+    // One call fetches all of it.
     let mut bytes = [0; 52];
     getrandom::fill(&mut bytes).ok()?;
     let (&key, bytes) = bytes.split_first_chunk()?;
@@ -48,38 +49,38 @@ pub(crate) fn entropy() -> Option<Entropy> {
     Some(Entropy { key, mask, ping, instance })
 }
 
-/// Sixteen random bytes.
+/// Returns sixteen random bytes; `None` when the host has no randomness.
 pub(crate) fn random_seed() -> Option<[u8; 16]> {
     let mut seed = [0; 16];
     getrandom::fill(&mut seed).ok()?;
     Some(seed)
 }
 
-/// How many bytes of memory the module has taken from its host, which it never gives back.
+/// Returns the number of bytes of memory that the module has taken from its host, and never gives back.
 pub(crate) fn memory() -> u64 {
     #[cfg(target_arch = "wasm32")]
     let pages = core::arch::wasm32::memory_size(0);
     #[cfg(not(target_arch = "wasm32"))]
     let pages = 0_usize;
-    /// A page of linear memory, in bytes.
+    /// The size of a page of linear memory, in bytes.
     const PAGE: u64 = 64 * 1024;
     PAGE.saturating_mul(u64::try_from(pages).unwrap_or(0))
 }
 
-/// The plugin's configuration; for `on_configure`.
+/// Returns the plugin's configuration; for `on_configure`.
 pub(crate) fn configuration() -> Vec<u8> {
     hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX).ok().flatten().unwrap_or_default()
 }
 
-/// A number that is not 0; `None` when the host has no randomness.
+/// Returns a number that is not 0; `None` when the host has no randomness.
 pub(crate) fn random_number() -> Option<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).ok()?;
     Some(u64::from_be_bytes(bytes) | 1)
 }
 
-/// Asks an Envoy cluster for a document; for callbacks of a root context. What names the call in
-/// the callback with its answer, if there is going to be one.
+/// Asks an Envoy cluster for a document; for callbacks of a root context. Returns the number that names the
+/// call in the callback with its answer, if there will be one.
 pub(crate) fn get(spec: &Spec) -> Option<u32> {
     // Envoy takes 0 for no timeout at all, and has a signed number for it.
     let timeout = spec.timeout.clamp(Duration::from_millis(1), Duration::from_secs(24 * 3600));
@@ -94,7 +95,7 @@ pub(crate) fn get(spec: &Spec) -> Option<u32> {
     hostcalls::dispatch_http_call(&spec.cluster, headers, None, Vec::new(), timeout).ok()
 }
 
-/// The status of the answer to a call; for the callback with an answer that has header fields.
+/// Returns the status of the answer to a call; for the callback with an answer that has header fields.
 pub(crate) fn answer_status() -> Vec<u8> {
     hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status")
         .ok()
@@ -102,7 +103,7 @@ pub(crate) fn answer_status() -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// The first `max` bytes of the answer's body; for the callback with an answer.
+/// Returns the first `max` bytes of the answer's body; for the callback with an answer.
 pub(crate) fn answer_body(max: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, max).ok().flatten().unwrap_or_default()
 }
@@ -117,12 +118,12 @@ pub(crate) fn enter(context_id: u32) -> bool {
     hostcalls::set_effective_context(context_id).is_ok()
 }
 
-/// Every field of a message; for its header callback.
+/// Returns every field of a message; for its header callback.
 pub(crate) fn fields(message: Message) -> Vec<Field> {
     hostcalls::get_map_bytes(message.map()).unwrap_or_default()
 }
 
-/// One field of a message; for its header callback.
+/// Returns one field of a message; for its header callback.
 pub(crate) fn field(message: Message, name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(message.map(), name).ok().flatten()
 }
@@ -149,8 +150,8 @@ pub(crate) fn reset() {
     abi::close_stream(StreamType::HttpRequest);
 }
 
-/// The chunk that a body callback is about, or what is paused of it. Its bytes stay with the host
-/// but for the window that was last looked at.
+/// The chunk that a body callback is about, or what is paused of it. Its bytes stay with the host but for the
+/// window that was last looked at.
 #[derive(Debug)]
 pub(crate) struct HostChunk {
     sender: Peer,
@@ -159,24 +160,25 @@ pub(crate) struct HostChunk {
     window_start: usize,
 }
 
-/// How much is fetched when less is asked for. A call costs as much as the copying of tens of
-/// kilobytes, since the host calls back for memory; so where frames lie close together, many are
-/// fetched at once, and where a long payload was gone past, little more than the next header.
+/// The number of bytes that are fetched when fewer are asked for. A call costs as much as the copying of tens
+/// of kilobytes, since the host calls back for memory. So many bytes are fetched at once while frames lie
+/// close together, and little more than the next header behind a long payload.
 const FIRST_WINDOW: usize = 16 * 1024;
 const DENSE_WINDOW: usize = 64 * 1024;
 const SPARSE_WINDOW: usize = 1024;
 const LONG_PAYLOAD: usize = 8 * 1024;
 
-/// How much is put into a buffer at a time: what is held in blocks is not to be there once more in one piece.
+/// The number of bytes that are put into a buffer at a time: bytes that are held in blocks should not be
+/// there once more in one piece.
 const PART: usize = 64 * 1024;
 
 impl HostChunk {
-    /// The chunk of `len` bytes from `sender`.
+    /// Creates the view of a chunk of `len` bytes from `sender`.
     pub(crate) fn new(sender: Peer, len: usize) -> Self {
         Self { sender, len, window: Vec::new(), window_start: 0 }
     }
 
-    /// Leaves of the chunk what goes on. False when the host did not.
+    /// Leaves of the chunk what goes on, and returns false when the host did not do that.
     #[must_use]
     pub(crate) fn pass(&mut self, passage: &Passage) -> bool {
         let (buffer, len) = (buffer(self.sender), self.len);
@@ -184,7 +186,7 @@ impl HostChunk {
         // Envoy's buffer takes bytes before all, behind all, or in the place of all.
         match (before.is_empty(), *keep == len, rest.as_slice()) {
             (true, true, []) => true,
-            // The chunk need not be read.
+            // The chunk need not be read for this.
             (false, true, []) if before.len() <= PART => abi::set_buffer(buffer, 0, 0, &before.to_vec(0)),
             (true, true, [Piece::Other(after)]) => write(buffer, len..len, after.len(), after.iter()),
             (_, _, []) if *keep == 0 => write(buffer, 0..len, before.len(), before.iter()),
@@ -219,8 +221,8 @@ impl Chunk for HostChunk {
     }
 }
 
-/// Puts `pieces`, of `len` bytes together, in the place of the bytes of a buffer at `range`, which is all of it, or empty at
-/// its end. False when the host did not.
+/// Puts `pieces`, of `len` bytes together, in the place of the bytes of a buffer at `range`, which is all of
+/// it, or empty at its end. Returns false when the host did not do that.
 fn write<'a>(
     buffer: BufferType,
     range: Range<usize>,
@@ -244,8 +246,8 @@ fn write<'a>(
     put(&mut part)
 }
 
-/// Sends `frames` on the stream towards `receiver`, which is paused and empty, and lets it go on.
-/// False when the host did not.
+/// Sends `frames` on the stream towards `receiver`, which is paused and empty, and lets it go on. Returns
+/// false when the host did not do that.
 #[must_use]
 pub(crate) fn send_parked(receiver: Peer, frames: &Blocks) -> bool {
     let (buffer, stream) = match receiver {
@@ -255,7 +257,7 @@ pub(crate) fn send_parked(receiver: Peer, frames: &Blocks) -> bool {
     write(buffer, 0..0, frames.len(), frames.iter()) && abi::continue_stream(stream)
 }
 
-/// Lets what `sender` sends go on, at the end of the callback that this is called in. False when
+/// Lets the bytes of `sender` go on, at the end of the callback that this is called in. Returns false when
 /// the host does not.
 #[must_use]
 pub(crate) fn resume(sender: Peer) -> bool {
@@ -270,7 +272,7 @@ pub(crate) fn set_reason(id: &str) {
     abi::set_property(REASON_PROPERTY, id.as_bytes());
 }
 
-/// A value all workers share, and the number to swap it by.
+/// Returns a value that all workers share, and the number to swap it by.
 pub(crate) fn shared(key: &str) -> (Vec<u8>, Option<u32>) {
     match hostcalls::get_shared_data(key) {
         Ok((value, cas)) => (value.unwrap_or_default(), cas),
@@ -278,26 +280,26 @@ pub(crate) fn shared(key: &str) -> (Vec<u8>, Option<u32>) {
     }
 }
 
-/// Swaps a shared value; false when somebody else was faster.
+/// Swaps a shared value; returns false when somebody else was faster.
 pub(crate) fn swap_shared(key: &str, value: &[u8], cas: Option<u32>) -> bool {
-    // A number that is never given out: the host creates a key whatever the number, and does not
-    // overwrite one that another worker has created in the meantime.
+    // This number is never given out: the host creates a key whatever the number, and does not overwrite one
+    // that another worker has created in the meantime.
     const ABSENT: u32 = u32::MAX;
     hostcalls::set_shared_data(key, Some(value), Some(cas.unwrap_or(ABSENT))).is_ok()
 }
 
-/// What the host's function of this name makes of `argument`; `None` when there is none, or it
+/// Returns the answer of the host's function of this name to `argument`; `None` when there is none, or it
 /// fails.
 pub(crate) fn call(name: &str, argument: &[u8]) -> Option<Vec<u8>> {
     abi::call_foreign_function(name, argument)
 }
 
-/// Sets a shared value, whoever set it last.
+/// Sets a shared value, whoever set it last, and says whether the host did.
 pub(crate) fn set_shared(key: &str, value: &[u8]) -> bool {
     hostcalls::set_shared_data(key, Some(value), None).is_ok()
 }
 
-/// A metric by its whole name.
+/// Defines a metric by its whole name.
 pub(crate) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     hostcalls::define_metric(kind, name).ok()
 }
@@ -312,7 +314,7 @@ pub(crate) fn record_metric(id: u32, value: u64) {
     let _ = hostcalls::record_metric(id, value);
 }
 
-/// What Envoy knows of the downstream connection.
+/// Returns what Envoy knows of the downstream connection.
 pub(crate) fn connection() -> ConnectionFacts {
     let tls = property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty());
     ConnectionFacts {
@@ -327,13 +329,13 @@ pub(crate) fn connection() -> ConnectionFacts {
     }
 }
 
-/// What tells this filter from others of the same Envoy: its name and root id.
+/// Returns what tells this filter from others of the same Envoy: its name and root id.
 pub(crate) fn plugin() -> Vec<u8> {
     let [name, root] = ["plugin_name", "plugin_root_id"].map(|path| property(&[path]).unwrap_or_default());
     [&(name.len() as u64).to_be_bytes()[..], &name, &root].concat()
 }
 
-/// What Envoy knows of the route.
+/// Returns what Envoy knows of the route.
 pub(crate) fn route() -> RouteFacts {
     RouteFacts {
         name: property(&["xds", "route_name"]).and_then(|name| String::from_utf8(name).ok()),
@@ -341,7 +343,7 @@ pub(crate) fn route() -> RouteFacts {
     }
 }
 
-/// Envoy writes an address with its port, IPv6 in brackets.
+/// Parses an address, which Envoy writes with its port, IPv6 in brackets.
 fn parse_address(address: &[u8]) -> Option<std::net::IpAddr> {
     let text = std::str::from_utf8(address).ok()?;
     let socket = text.parse().map(|socket: std::net::SocketAddr| socket.ip());

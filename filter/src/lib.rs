@@ -1,8 +1,8 @@
-//! The proxy-wasm filter: performs in Envoy what [`postern_engine`] decides.
+//! The proxy-wasm filter, which performs in Envoy what [`postern_engine`] decides.
 //!
-//! Nothing is decided here. A callback becomes an input of the engine, an output of the engine
-//! becomes a host call, and `host` is the only module that makes one. A host that does not do what
-//! it is told costs the stream, never the policy: what cannot be changed as decided is cut.
+//! Nothing is decided here. A callback becomes an input of the engine, an output of the engine becomes a host
+//! call, and `host` is the only module that makes one. A host that does not do what it is told costs the
+//! stream, never the policy: a stream that cannot be changed as decided is cut.
 
 mod abi;
 mod gauges;

@@ -9,16 +9,16 @@ use postern_engine::{LogBudget, Violation};
 use crate::host;
 
 thread_local! {
-    /// One VM is one thread, and one worker's; all its root contexts share this.
+    /// The log budget of the VM, which is one thread of one worker; all its root contexts share it.
     static BUDGET: RefCell<LogBudget> = RefCell::new(LogBudget::new(1));
 }
 
-/// So many lines a second from now on.
+/// Sets the rate to `lines_per_second` from now on.
 pub(crate) fn set_limit(lines_per_second: u32) {
     BUDGET.with_borrow_mut(|budget| budget.set_limit(lines_per_second));
 }
 
-/// Writes a line about what happened under `policy`, or counts it.
+/// Writes a line about an event under `policy`, or counts it.
 pub(crate) fn line(level: log::Level, policy: &str, text: impl Display) {
     if BUDGET.with_borrow_mut(|budget| budget.admits(policy, host::now())) {
         log::log!(level, "postern: {text}");
@@ -33,7 +33,7 @@ pub(crate) fn violation(ended: &str, policy: &str, violation: &Violation, instan
     line(log::Level::Info, policy, text);
 }
 
-/// Tells once a second what was only counted.
+/// Tells once a second how many lines were only counted.
 pub(crate) fn on_tick(now: Duration) {
     for (policy, count) in BUDGET.with_borrow_mut(|budget| budget.take_held_back(now)) {
         log::info!("postern: suppressed policy={policy} count={count}");

@@ -1,8 +1,8 @@
-//! What the sessions of this VM hold for their peers, kept within the budget.
+//! The memory that the sessions of this VM hold for their peers, kept within the budget.
 //!
-//! A session says what it holds whenever it has moved. Where all of them come to hold too much, those whose turn it is give
-//! back at once; what they say to their peers is performed at the next tick, or in their own next callback: this one may be
-//! another stream's, or that of a chunk of their own.
+//! A session tells what it holds whenever it has moved. When all of them come to hold too much, those whose
+//! turn it is give back at once. Their outputs are performed at the next tick, or in their own next callback:
+//! the one at hand may be another stream's, or that of a chunk of their own.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,9 +16,9 @@ use crate::sessions::Live;
 use crate::tables;
 
 thread_local! {
-    /// All root contexts of a VM share it: there is one memory.
+    /// The holdings of the VM; all its root contexts share them, since there is one memory.
     static HOLDINGS: RefCell<Holdings> = RefCell::new(Holdings::new(u64::MAX));
-    /// Those that hold anything, by their contexts.
+    /// The sessions that hold anything, by their contexts.
     static HOLDERS: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn set_budget(bytes: u64) {
     HOLDINGS.with_borrow_mut(|holdings| holdings.set_budget(bytes));
 }
 
-/// How much is held, and how much may be, in bytes.
+/// Returns how much is held, and how much may be, in bytes.
 pub(crate) fn held_and_budget() -> (u64, u64) {
     HOLDINGS.with_borrow(|holdings| (holdings.held(), holdings.budget()))
 }
@@ -42,7 +42,7 @@ pub(crate) fn rests_enough() -> bool {
     HOLDINGS.with_borrow(Holdings::rests_enough)
 }
 
-/// Takes note of what `session`, which is that of `live`, holds now.
+/// Notes what `session`, which is that of `live`, holds now.
 pub(crate) fn note(live: &Rc<Live>, session: &Session, now: Duration) {
     let held = session.held();
     if held == 0 {
@@ -55,14 +55,14 @@ pub(crate) fn note(live: &Rc<Live>, session: &Session, now: Duration) {
     }
 }
 
-/// Takes note that bytes of it have moved.
+/// Notes that bytes of a session have moved.
 pub(crate) fn touch(live: &Live, now: Duration) {
     if live.holds.get() {
         HOLDINGS.with_borrow_mut(|holdings| holdings.touch(live.context_id, now));
     }
 }
 
-/// It holds nothing, or is over.
+/// Notes that a session holds nothing, or is over.
 pub(crate) fn forget(live: &Rc<Live>) {
     if live.holds.replace(false) {
         HOLDINGS.with_borrow_mut(|holdings| holdings.remove(live.context_id));
@@ -70,13 +70,13 @@ pub(crate) fn forget(live: &Rc<Live>) {
     }
 }
 
-/// Has those give back whose turn it is, as long as too much is held. No session may be borrowed.
+/// Has the sessions give back whose turn it is, as long as too much is held. No session may be borrowed.
 pub(crate) fn keep_within_budget(now: Duration) {
     while let Some(live) = next_to_give_back(now) {
         let mut session = live.session.borrow_mut();
         tables::handle(&mut session, Input::MemoryExceeded, now);
         live.schedule(Some(now));
-        // It has given back all that it held.
+        // The session has given back all that it held.
         forget(&live);
     }
 }

@@ -1,7 +1,7 @@
-//! Counters and gauges, with their labels in their names: Envoy's `stats_tags` take them out.
+//! The counters and gauges, with their labels in their names: Envoy's `stats_tags` take them out.
 //!
-//! A name reads `postern_handshakes.policy=chat;.result=refused;.reason=origin_denied;`. What
-//! every chunk counts is added up here and told to the host once a tick.
+//! A name reads `postern_handshakes.policy=chat;.result=refused;.reason=origin_denied;`. The counts of every
+//! chunk are added up here and told to the host once a tick.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +14,7 @@ use proxy_wasm::types::MetricType;
 use crate::{gauges, host, memory};
 
 thread_local! {
-    /// One VM is one thread; all its root contexts share these.
+    /// The metrics of the VM, which is one thread; all its root contexts share them.
     static METRICS: RefCell<Metrics> = RefCell::default();
 }
 
@@ -24,52 +24,52 @@ struct Metrics {
     tallies: BTreeMap<String, Tally>,
 }
 
-/// A handshake went up and was agreed on.
+/// Counts a handshake that went up and was agreed on.
 pub(crate) fn handshake_allowed(policy: &str) {
     add(MetricType::Counter, handshake_name(policy, "allowed", "none"), 1);
 }
 
-/// A handshake was refused; no policy has an empty name.
+/// Counts a handshake that was refused; no policy has an empty name.
 pub(crate) fn handshake_refused(policy: &str, reason: Reason) {
     add(MetricType::Counter, handshake_name(policy, "refused", reason.id()), 1);
 }
 
-/// An open connection was ended.
+/// Counts an open connection that was ended.
 pub(crate) fn closed(policy: &str, reason: Reason) {
     add(MetricType::Counter, format!("postern_closes.policy={policy};.reason={};", reason.id()), 1);
 }
 
-/// A connection was opened (+1) or is over (-1).
+/// Counts a connection that was opened (+1) or is over (-1).
 pub(crate) fn connections(policy: &str, change: i64) {
     let name = format!("postern_connections.policy={policy};");
     gauges::add(&name, change);
-    // It is there from the first connection on, however soon that ends.
+    // The gauge is there from the first connection on, however soon that ends.
     id(MetricType::Gauge, name);
 }
 
-/// A shared bucket had no room.
+/// Counts a shared bucket for which there was no room.
 pub(crate) fn bucket_table_full(policy: &str, times: i64) {
     add(MetricType::Counter, format!("postern_rate_table_full.policy={policy};"), times);
 }
 
-/// The host did not verify a signature, and the module did.
+/// Counts a signature that the module verified, since the host did not.
 pub(crate) fn verification_fallback() {
     add(MetricType::Counter, "postern_verification_fallbacks".to_owned(), 1);
 }
 
-/// There was no room to remember a token that opens one connection only.
+/// Counts a token that opens one connection only, and that there was no room to remember.
 pub(crate) fn single_use_table_full(policy: &str, times: i64) {
     add(MetricType::Counter, format!("postern_single_use_table_full.policy={policy};"), times);
 }
 
-/// A document was fetched from a cluster, or was not.
+/// Counts a fetch of a document from a cluster, with its result.
 pub(crate) fn fetched(source: &Source, result: &str) {
     for labels in labels_of(source) {
         add(MetricType::Counter, format!("postern_fetches{labels}.result={result};"), 1);
     }
 }
 
-/// The labels that a source is counted under, each once.
+/// Returns the sets of labels that a source is counted under, each once.
 fn labels_of(source: &Source) -> impl Iterator<Item = String> {
     let kind = source.spec().kind.name();
     let cluster = label(&source.spec().cluster);
@@ -77,15 +77,15 @@ fn labels_of(source: &Source) -> impl Iterator<Item = String> {
     own.map(move |(name, value)| format!(".source={kind};.cluster={cluster};.{name}={};", label(&value)))
 }
 
-/// A cluster, provider or path as a label: what begins or ends one within the name of a metric is in none, nor is a
-/// last dot, which Envoy takes off.
+/// Writes a cluster, provider or path as a label: without the characters that begin or end one within the
+/// name of a metric, and without a last dot, which Envoy takes off.
 fn label(value: &str) -> String {
     let name = value.trim_end_matches('.');
     let dots = value.len().saturating_sub(name.len());
     name.replace([';', '='], "_") + &"_".repeat(dots)
 }
 
-/// So many seconds ago the document at hand was confirmed.
+/// Sets the age of the document at hand, in seconds since it was confirmed.
 pub(crate) fn source_age(source: &Source, seconds: u64) {
     for labels in labels_of(source) {
         if let Some(id) = id(MetricType::Gauge, format!("postern_source_age_seconds{labels}")) {
@@ -94,7 +94,7 @@ pub(crate) fn source_age(source: &Source, seconds: u64) {
     }
 }
 
-/// Adds what went through a session, to be told at the next tick.
+/// Adds what went through a session, which is told at the next tick.
 pub(crate) fn tally(policy: &str, tally: &Tally) {
     if let Some(backlog) = tally.backlog {
         record(format!("postern_backlog_bytes.policy={policy};"), backlog);

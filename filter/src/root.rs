@@ -1,4 +1,4 @@
-//! The root context: takes a configuration, and keeps time.
+//! The root context, which takes a configuration and keeps time.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Root {
         sessions::set_drains(&self.plugin, self.context_id, self.configured_at, engine);
     }
 
-    /// Sends away, one after the other, what is open under policies that go away.
+    /// Sends away, one after the other, the connections that are open under policies that go away.
     fn drain(&self, engine: &Engine) {
         let now = self.configured_at;
         for (policy, over) in engine.draining() {
@@ -51,7 +51,7 @@ impl Root {
         }
     }
 
-    /// Has the next tick come soon where more is due than was done in one.
+    /// Has the next tick come soon if more is due than was done in one.
     fn set_tick_period(&mut self, now: Duration) {
         let period = if sessions::is_any_due(now) { sessions::SOON } else { sessions::LATEST };
         if std::mem::replace(&mut self.tick_period, period) != period {
@@ -94,9 +94,9 @@ impl RootContext for Root {
                 self.configured_at = host::now();
                 self.put_in_force(&engine);
                 self.drain(&engine);
-                // Envoy tries a configuration on a VM that it throws away at once, which must not
-                // take it upon itself to fetch. So fetching begins with the first tick, and until
-                // then what is there serves.
+                // Envoy tries a configuration on a VM that it throws away at once, which must not take it
+                // upon itself to fetch. So fetching begins with the first tick, and until then what is there
+                // serves.
                 gauges::begin(self.context_id);
                 self.fetches.begin(&engine.sources(), host::now());
                 self.engine = Some(Rc::new(engine));
@@ -148,7 +148,8 @@ impl RootContext for Root {
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         let (plugin, engine) = (Rc::clone(&self.plugin), self.engine.clone());
-        // One that is pushed again while streams that began under it are open is not configured again.
+        // A configuration that is pushed again while streams that began under it are open is not configured
+        // again.
         if let Some(engine) = engine.as_ref().filter(|_| !sessions::is_in_force(&plugin, self.context_id)) {
             self.put_in_force(engine);
         }

@@ -1,7 +1,7 @@
 //! The open sessions of this VM: by their deadlines, and those with something to count.
 //!
-//! The SDK keeps stream contexts to itself, so what a timer acts on is shared here. All root
-//! contexts of a VM share it too: a session outlives the configuration it was opened under.
+//! The SDK keeps stream contexts to itself, so the sessions that a timer acts on are shared here. All root
+//! contexts of a VM share them too: a session outlives the configuration it was opened under.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,14 +13,14 @@ use postern_engine::remote::Source;
 use postern_engine::{Drains, Engine, Session};
 
 thread_local! {
-    /// Those that have a deadline, by it and by their contexts: each has one place, and leaves it when
+    /// The sessions that have a deadline, by it and by their contexts: each has one place, and leaves it when
     /// it moves or ends, however far ahead that is.
     static SCHEDULED: RefCell<BTreeMap<(NonZeroU64, u32), Rc<Live>>> = RefCell::default();
     /// The time when the clock was last looked at.
     static LAST: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    /// Those that wait for something that is fetched: in their handshake, or with a token sent later.
+    /// The sessions that wait for something that is fetched: in their handshake, or with a token sent later.
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
-    /// Those through which something went since the last tick.
+    /// The sessions through which something went since the last tick.
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
     /// The policies that go away.
     static DRAINS: RefCell<Drains<Plugin>> = RefCell::default();
@@ -28,27 +28,27 @@ thread_local! {
     static IN_FORCE: RefCell<BTreeMap<Plugin, u32>> = RefCell::default();
 }
 
-/// How late a deadline may be met.
+/// The longest time by which a deadline may be met late.
 pub(crate) const LATEST: Duration = Duration::from_millis(250);
 
-/// What tells one filter of an Envoy from another; the same over all its configurations. Every session
-/// has two of them, so each is one word.
+/// The identity of one filter of an Envoy, which is the same over all its configurations. Every session has
+/// two of them, so each is one word.
 pub(crate) type Plugin = Rc<Vec<u8>>;
 
-/// A session and its place here.
+/// A session and its place in the tables of the VM.
 pub(crate) struct Live {
     plugin: Plugin,
     /// The root under whose configuration the stream began.
     root: u32,
     /// The stream's context.
     pub(crate) context_id: u32,
-    /// What judges it.
+    /// The session that judges the stream.
     pub(crate) session: RefCell<Session>,
-    /// In nanoseconds since the Unix epoch.
+    /// The deadline by which the session is scheduled, in nanoseconds since the Unix epoch.
     scheduled: Cell<Option<NonZeroU64>>,
     busy: Cell<bool>,
     waiting: Cell<bool>,
-    /// Says whether it is among those that hold something for their peers.
+    /// Says whether the session is among those that hold something for their peers.
     pub(crate) holds: Cell<bool>,
 }
 
@@ -67,8 +67,8 @@ impl Live {
         })
     }
 
-    /// Sees to it that the session is due by its deadline. One that has moved away is looked at
-    /// when it would have been due: most move with every frame.
+    /// Has the session come due by its deadline. A session whose deadline has moved away is looked at when it
+    /// would have been due: most deadlines move with every frame.
     pub(crate) fn schedule(self: &Rc<Self>, deadline: Option<Duration>) {
         let deadline = deadline.map(nanoseconds);
         let before = self.scheduled.get();
@@ -86,12 +86,13 @@ impl Live {
         });
     }
 
-    /// Says whether it waited for something that is fetched when that was last said.
+    /// Says whether the session waited for something that is fetched when [`Live::set_waiting`] was last
+    /// called.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.get()
     }
 
-    /// Remembers whether it waits for something that is fetched.
+    /// Notes whether the session waits for something that is fetched.
     pub(crate) fn set_waiting(self: &Rc<Self>, waits: bool) {
         if self.waiting.replace(waits) == waits {
             return;
@@ -102,7 +103,7 @@ impl Live {
         });
     }
 
-    /// Remembers that something went through.
+    /// Notes that something went through.
     pub(crate) fn note_traffic(self: &Rc<Self>) {
         if !self.busy.replace(true) {
             BUSY.with_borrow_mut(|busy| busy.push(Rc::clone(self)));
@@ -110,28 +111,28 @@ impl Live {
     }
 }
 
-/// By how much the clock was set back since this was last asked, if that was more than a deadline may
+/// Returns the time by which the clock was set back since the last call, if that is more than a deadline may
 /// be late.
 pub(crate) fn set_back(now: Duration) -> Option<Duration> {
     LAST.replace(now).checked_sub(now).filter(|by| *by > LATEST)
 }
 
-/// The time when the clock was last looked at by the tick.
+/// Returns the time when the tick last looked at the clock.
 pub(crate) fn last_tick() -> Duration {
     LAST.get()
 }
 
-/// All that have a deadline.
+/// Returns all sessions that have a deadline.
 pub(crate) fn scheduled() -> Vec<Rc<Live>> {
     SCHEDULED.with_borrow(|scheduled| scheduled.values().cloned().collect())
 }
 
-/// On how many streams something is done in one callback. What a host is asked of a stream it may do when the callback is
-/// over, and call back for that within; Envoy does the next behind that call, one within the other, and a VM whose stack is
-/// used up traps.
+/// The number of streams on which something is done in one callback. The host may do what it is asked of a
+/// stream when the callback is over, and call back for that within; Envoy does the next behind that call, one
+/// within the other, and a VM whose stack is used up traps.
 pub(crate) const AT_ONCE: usize = 32;
 
-/// How soon a tick follows one behind which more is due.
+/// The time after which a tick follows one behind which more is due.
 pub(crate) const SOON: Duration = Duration::from_millis(1);
 
 /// Says whether the deadline of a session has come.
@@ -140,7 +141,8 @@ pub(crate) fn is_any_due(now: Duration) -> bool {
     SCHEDULED.with_borrow(|scheduled| scheduled.first_key_value().is_some_and(|(key, _)| key.0 <= now))
 }
 
-/// The sessions whose deadline has come, [`AT_ONCE`] at most. They have none until they are scheduled again.
+/// Returns the sessions whose deadline has come, [`AT_ONCE`] at most. They have none until they are scheduled
+/// again.
 pub(crate) fn due(now: Duration) -> Vec<Rc<Live>> {
     let now = nanoseconds(now);
     SCHEDULED.with_borrow_mut(|scheduled| {
@@ -161,7 +163,7 @@ fn nanoseconds(time: Duration) -> NonZeroU64 {
     NonZeroU64::new(nanoseconds).unwrap_or(NonZeroU64::MIN)
 }
 
-/// Every open session of `plugin` under a policy of this name, whatever configuration it was opened
+/// Returns every open session of `plugin` under a policy of this name, whatever configuration it was opened
 /// under: each has a deadline.
 pub(crate) fn under(plugin: &Plugin, policy: &str) -> Vec<Rc<Live>> {
     SCHEDULED.with_borrow(|scheduled| {
@@ -170,41 +172,42 @@ pub(crate) fn under(plugin: &Plugin, policy: &str) -> Vec<Rc<Live>> {
     })
 }
 
-/// The policies of `plugin` go away of which the configuration of `root`, `engine`, says so, from `at` on.
+/// Has the policies of `plugin` go away, from `at` on, of which `engine`, the configuration of `root`, says
+/// so.
 pub(crate) fn set_drains(plugin: &Plugin, root: u32, at: Duration, engine: &Engine) {
     DRAINS.with_borrow_mut(|drains| drains.set(plugin, root, at, engine.draining()));
 }
 
-/// The configuration of `root` is in force for new streams of `plugin`.
+/// Notes that the configuration of `root` is in force for new streams of `plugin`.
 pub(crate) fn put_in_force(plugin: &Plugin, root: u32) {
     IN_FORCE.with_borrow_mut(|in_force| in_force.insert(Rc::clone(plugin), root));
 }
 
-/// Says whether it is.
+/// Says whether the configuration of `root` is in force for new streams of `plugin`.
 pub(crate) fn is_in_force(plugin: &Plugin, root: u32) -> bool {
     IN_FORCE.with_borrow(|in_force| in_force.get(plugin) == Some(&root))
 }
 
 impl Live {
-    /// The time by which `session`, which has just opened, ends with its policy, if that goes away.
+    /// Returns the time by which `session`, which has just opened, ends with its policy, if that goes away.
     pub(crate) fn ends_by(&self, session: &Session) -> Option<Duration> {
         DRAINS.with_borrow(|drains| drains.ends_by(&self.plugin, session.policy(), self.root))
     }
 }
 
-/// The sessions that wait for something that is fetched.
+/// Returns the sessions that wait for something that is fetched.
 pub(crate) fn waiting() -> Vec<Rc<Live>> {
     WAITING.with_borrow(|waiting| waiting.values().cloned().collect())
 }
 
-/// The open sessions that this list may end.
+/// Returns the open sessions that this list may end.
 pub(crate) fn revocable_by(list: &Rc<Source>) -> Vec<Rc<Live>> {
     SCHEDULED.with_borrow(|scheduled| {
         scheduled.values().filter(|live| live.session.borrow().is_revocable_by(list)).cloned().collect()
     })
 }
 
-/// The sessions that had traffic since this was last asked.
+/// Takes the sessions that had traffic since the last call.
 pub(crate) fn busy() -> Vec<Rc<Live>> {
     let busy = BUSY.take();
     for live in &busy {

@@ -1,4 +1,5 @@
-//! What is fetched from clusters: performs the steps of [`Source`], and tells who waits for them.
+//! The fetches from clusters: performs the steps of each [`Source`], and tells the sessions that wait for
+//! them.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ const ATTEMPTS: u32 = 16;
 /// The fetches of one root context.
 #[derive(Default)]
 pub(crate) struct Fetches {
-    /// What names this context among all that fetch; 0 until it is needed.
+    /// The number that names this context among all that fetch; 0 until it is needed.
     holder: u64,
     under_way: HashMap<u32, Rc<Source>>,
     /// The second in which the ages were last told.
@@ -30,7 +31,7 @@ pub(crate) struct Changed {
 }
 
 impl Fetches {
-    /// Takes up what is there for `sources`, and fetches nothing.
+    /// Takes up the documents that are there for `sources`, and fetches nothing.
     pub(crate) fn begin(&mut self, sources: &[Rc<Source>], now: Duration) {
         for source in sources {
             if source.look(&host::shared(source.record_key()).0, self.holder(), now) == Step::Read {
@@ -52,11 +53,11 @@ impl Fetches {
         changed
     }
 
-    /// Takes the answer to one of its calls; for `on_http_call_response`.
+    /// Takes the answer to one of the calls; for `on_http_call_response`.
     pub(crate) fn on_answer(&mut self, call: u32, fields: usize, len: usize, now: Duration) -> Vec<Changed> {
         let Some(source) = self.under_way.remove(&call) else { return Vec::new() };
         let status = if fields > 0 { host::answer_status() } else { Vec::new() };
-        // What is too large is not read at all.
+        // A body that is too large is not read at all.
         let body = match len {
             0 => Vec::new(),
             len if len > source.spec().kind.max_bytes() => Vec::new(),
@@ -67,7 +68,7 @@ impl Fetches {
         self.look_after(&source, now).into_iter().collect()
     }
 
-    /// Leaves what is under way to others.
+    /// Leaves the fetches that are under way to other workers.
     pub(crate) fn give_up(&mut self, now: Duration) {
         for source in std::mem::take(&mut self.under_way).into_values() {
             let (record, cas) = host::shared(source.record_key());
@@ -134,7 +135,7 @@ impl Fetches {
     }
 }
 
-/// Lets those look again who wait for what has changed, and ends those whom a new list names.
+/// Has the sessions look again that wait for what has changed, and ends those whose owner a new list names.
 pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
     if changed.is_empty() {
         return;
@@ -146,14 +147,14 @@ pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
     for live in concerned {
         let mut session = live.session.borrow_mut();
         tables::handle(&mut session, Input::Fetched, now);
-        // One that waits on may do so for another time, and one that waits no more is to be left alone.
+        // A session that waits on may do so for another time, and one that waits no more must be left alone.
         let waits = session.is_waiting() || live.is_waiting();
         if !session.has_outputs() && !waits {
             continue;
         }
         performed += 1;
         if performed > sessions::AT_ONCE {
-            // It is the turn of these in the ticks that follow.
+            // The turn of these comes in the ticks that follow.
             live.schedule(Some(now));
         } else if host::enter(live.context_id) {
             stream::perform(&live, &mut session, now);

@@ -18,7 +18,7 @@ use crate::sessions::{Live, Plugin};
 use crate::tables::Tables;
 use crate::{log_lines, memory, metrics, sessions, tables};
 
-/// The label of what is counted where no policy applies.
+/// The label of counts to which no policy applies.
 const NO_POLICY: &str = "none";
 
 /// One HTTP stream.
@@ -33,7 +33,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// A stream under the configuration of `root`.
+    /// Creates a stream under the configuration of `root`.
     pub(crate) fn new(context_id: u32, plugin: Plugin, root: u32, engine: Option<Rc<Engine>>) -> Self {
         Self { context_id, plugin, root, engine, live: None, route: None }
     }
@@ -191,7 +191,7 @@ impl HttpContext for Stream {
     }
 }
 
-/// The response whose header callback this is.
+/// The response whose header callback is at hand.
 struct HostResponse;
 
 impl ResponseFacts for HostResponse {
@@ -224,7 +224,7 @@ fn release(session: &mut Session, len: usize, now: Duration) -> Result<(), HostF
 /// Leaves of a chunk what goes on, and says whether its stream is paused, with that or empty.
 ///
 /// # Errors
-/// The host did not let that be done.
+/// Returns the fault of a host that did not let that be done.
 fn let_go(sender: Peer, chunk: &mut HostChunk, passage: &Passage) -> Result<bool, HostFault> {
     if passage.resume && !host::resume(sender) {
         return Err(HostFault::NotResumed);
@@ -249,7 +249,7 @@ fn edit_trailers(edits: impl FnOnce(&[Field]) -> Vec<HeaderEdit>) {
     host::edit(Message::RequestTrailers, &edits(&trailers));
 }
 
-/// Performs all that a session asks for, and says what its callback is to return.
+/// Performs all outputs of a session, and returns the action of its callback.
 pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> Action {
     let mut action = Action::Continue;
     while let Some(output) = session.poll_output() {
@@ -302,12 +302,12 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
     action
 }
 
-/// Performs one output; a callback that was made for it returns the action.
+/// Performs one output; returns the action of the callback that was made for it, if one was.
 fn perform_one(policy: &str, output: Output) -> Option<Action> {
     match output {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
-        // `perform` answers these, which only a session gives out.
+        // `perform` does these, which only a session gives out.
         Output::Deliver(_) | Output::ReleaseRequest(_) | Output::ResumeRequest | Output::Send(..) => {}
         Output::HoldHandshake(edits) => {
             host::edit(Message::Request, &edits);

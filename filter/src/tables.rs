@@ -1,5 +1,5 @@
-//! What all workers of an Envoy share: the seed of the tables' names, the buckets, and the tokens
-//! that are spent.
+//! The tables that all workers of an Envoy share: the seed of their names, the buckets, and the tokens that
+//! are spent.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use postern_engine::{Input, Session};
 use crate::{host, metrics};
 
 /// The number of times that a swap is tried. Each failure is another worker's success, so this many in a row
-/// mean something else; what was asked is refused then.
+/// mean something else; the request is refused then.
 const ATTEMPTS: u32 = 64;
 
 const SEED_KEY: &str = "postern.seed";
 
-/// The names of the tables. The host keeps their slots over a new module under the same `vm_id`; so
-/// a table whose entries come to look otherwise has to be named otherwise.
+/// The names of the tables. The host keeps their slots over a new module under the same `vm_id`; so a table
+/// whose entries come to look otherwise must be named otherwise.
 const BUCKETS: &str = "postern.rates";
 const TOKENS: &str = "postern.used";
 
-/// The seed that the first worker chose.
+/// Returns the seed that the first worker chose.
 pub(crate) fn seed() -> Option<[u8; 16]> {
     if host::shared(SEED_KEY).1.is_none() {
-        // Whether this worker or another was first, the one that is there now holds.
+        // The seed that is there now holds, whether this worker or another was first.
         host::swap_shared(SEED_KEY, &host::random_seed()?, None);
     }
     host::shared(SEED_KEY).0.try_into().ok()
@@ -32,7 +32,7 @@ pub(crate) fn seed() -> Option<[u8; 16]> {
 /// The tables, as a session is given them.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
-    /// How often no bucket could be had.
+    /// The number of times that no bucket could be had.
     full_of_buckets: i64,
     /// The number of times that a token could not be spent.
     full_of_tokens: i64,
@@ -73,8 +73,8 @@ pub(crate) fn handle(session: &mut Session, input: Input, now: Duration) {
     tables.count(session.policy());
 }
 
-/// What `decide` makes of a slot of `table`, once what becomes of the slot by that is in force.
-/// `None` where it does not get to be.
+/// Returns what `decide` makes of a slot of `table`, once the change to the slot is in force; `None` if it
+/// does not get to be.
 fn change<T>(table: &str, slot: u32, decide: impl Fn(&[u8]) -> (T, Option<Vec<u8>>)) -> Option<T> {
     let key = format!("{table}.{slot}");
     for _ in 0..ATTEMPTS {

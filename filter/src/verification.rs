@@ -1,9 +1,9 @@
-//! Signatures that the host verifies: natively, where this module would take fifty times as long.
+//! The signatures that the host verifies: natively, where this module would take fifty times as long.
 //!
-//! Owns which algorithms the host is asked about, and the form of the question. What it is not
-//! asked about the library verifies in the module, and so it does where the host has no such
-//! function or gives no answer; an answer of no is an answer. Envoy's function is BoringSSL's
-//! `EVP_DigestVerify` with its defaults: RSA by PKCS #1 v1.5 and ECDSA, neither RSA-PSS nor EdDSA.
+//! Owns which algorithms the host is asked about, and the form of the question. The library verifies all
+//! others in the module, and these too if the host has no such function or gives no answer; an answer of no
+//! is an answer. Envoy's function is BoringSSL's `EVP_DigestVerify` with its defaults: RSA by PKCS #1 v1.5
+//! and ECDSA, neither RSA-PSS nor EdDSA.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ use crate::{host, metrics};
 /// The name of Envoy's function.
 const FUNCTION: &str = "verify_signature";
 
-/// RFC 5480 §2.1.1.
+/// The object identifiers of RFC 5480 §2.1.1.
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
@@ -32,22 +32,22 @@ thread_local! {
     static TOLD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`.
+/// The message `envoy.source.extensions.common.wasm.VerifySignatureArguments`.
 #[derive(Clone, PartialEq, Message)]
 struct Question {
     #[prost(string, tag = "1")]
     hash_function: String,
-    /// A SubjectPublicKeyInfo (RFC 5280 §4.1) in DER.
+    /// The key as a SubjectPublicKeyInfo (RFC 5280 §4.1) in DER.
     #[prost(bytes = "vec", tag = "2")]
     public_key: Vec<u8>,
-    /// In DER (RFC 3279 §2.2.3) where it is an ECDSA one.
+    /// The signature; in DER (RFC 3279 §2.2.3) if it is an ECDSA one.
     #[prost(bytes = "vec", tag = "3")]
     signature: Vec<u8>,
     #[prost(bytes = "vec", tag = "4")]
     text: Vec<u8>,
 }
 
-/// `envoy.source.extensions.common.wasm.VerifySignatureResult`.
+/// The message `envoy.source.extensions.common.wasm.VerifySignatureResult`.
 #[derive(Clone, PartialEq, Message)]
 struct Answer {
     #[prost(bool, tag = "1")]
@@ -62,7 +62,7 @@ pub(crate) fn install() {
         verifier_factory: verifier,
         ..rust_crypto::DEFAULT_PROVIDER.clone()
     });
-    // It stays installed, so another time changes nothing.
+    // The provider stays installed, so another call changes nothing.
     let _ = LazyLock::force(&PROVIDER).install_default();
 }
 
@@ -74,14 +74,14 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     }
 }
 
-/// What the host needs to know beside key, signature and text.
+/// The scheme of a signature: what the host needs to know beside key, signature and text.
 #[derive(Clone, Copy)]
 enum Scheme {
     /// RSASSA-PKCS1-v1_5 with this hash function.
     Rsa(&'static str),
-    /// With SHA-256.
+    /// ECDSA on P-256 with SHA-256.
     P256,
-    /// With SHA-384.
+    /// ECDSA on P-384 with SHA-384.
     P384,
 }
 
@@ -105,7 +105,7 @@ impl Scheme {
         }
     }
 
-    /// The SubjectPublicKeyInfo around a key as the engine keeps it.
+    /// Returns the SubjectPublicKeyInfo around a key as the engine keeps it.
     fn public_key(self, key: &[u8]) -> der::Result<Vec<u8>> {
         let elliptic =
             |curve| AlgorithmIdentifierRef { oid: EC_PUBLIC_KEY, parameters: Some(AnyRef::from(curve)) };
@@ -117,8 +117,8 @@ impl Scheme {
         SubjectPublicKeyInfoRef { algorithm, subject_public_key: BitStringRef::from_bytes(key)? }.to_der()
     }
 
-    /// The signature in the host's form. That of a JWS is r and s, each as long as the order of
-    /// the curve (RFC 7518 §3.4), both from 1 to below that order.
+    /// Returns the signature in the host's form. A signature of a JWS is r and s, each as long as the order
+    /// of the curve (RFC 7518 §3.4), both from 1 to below that order.
     fn signature(self, raw: &[u8]) -> std::result::Result<Vec<u8>, Error> {
         Ok(match self {
             Self::Rsa(_) => raw.to_vec(),
@@ -128,7 +128,7 @@ impl Scheme {
     }
 }
 
-/// Asks the host.
+/// A verifier that asks the host.
 struct ByHost {
     algorithm: Algorithm,
     scheme: Scheme,
@@ -136,7 +136,7 @@ struct ByHost {
 }
 
 impl ByHost {
-    /// What the host says; `None` when it says nothing that can be understood.
+    /// Returns the host's answer; `None` when it says nothing that can be understood.
     fn ask(&self, message: &[u8], signature: Vec<u8>) -> Option<bool> {
         let question = Question {
             hash_function: self.scheme.hash_function().to_owned(),

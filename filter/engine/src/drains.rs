@@ -1,12 +1,13 @@
 //! The policies that go away, and the time that each of their connections has.
 //!
-//! Owns what the configurations of a VM have said of that. Sends nobody away: a session is told by
-//! [`Input::Drain`](crate::Input::Drain).
+//! Owns what the configurations of a VM have said of that. Sends nobody away:
+//! [`Input::Drain`](crate::Input::Drain) tells a session.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The policies that go away, of each filter of a VM. `Plugin` tells the filters apart; a root is one configuration of one.
+/// The policies that go away, for each filter of a VM. `Plugin` tells the filters apart; a root is one
+/// configuration of a filter.
 #[derive(Debug)]
 pub struct Drains<Plugin> {
     by: BTreeMap<(Plugin, String), Drain>,
@@ -17,7 +18,7 @@ pub struct Drains<Plugin> {
 struct Drain {
     /// The time by which its connections end, since the Unix epoch.
     by: Duration,
-    /// The root whose configuration says so.
+    /// The root of the configuration that ends the policy.
     root: u32,
 }
 
@@ -28,8 +29,8 @@ impl<Plugin> Default for Drains<Plugin> {
 }
 
 impl<Plugin: Clone + Ord> Drains<Plugin> {
-    /// Takes the configuration of `root` for what holds of `plugin`: these policies go away, each over so long from `at` on,
-    /// and no others.
+    /// Takes the configuration of `root` as the one that holds for `plugin`: these policies go away, each
+    /// within so long from `at` on, and no others.
     pub fn set<'a>(
         &mut self,
         plugin: &Plugin,
@@ -43,16 +44,16 @@ impl<Plugin: Clone + Ord> Drains<Plugin> {
         }));
     }
 
-    /// The time by which a connection ends that opens now under `policy`, having begun under the configuration of `root`:
-    /// the policy may have been told to go away while the handshake was under way. A connection that the same configuration
-    /// has let in all the same, by an override for its route, stays.
+    /// Returns the time by which a connection must end that opens now under `policy`, having begun under the
+    /// configuration of `root`: the policy may have been told to go away while the handshake was under way. A
+    /// connection that the same configuration has let in all the same, by an override for its route, stays.
     pub fn ends_by(&self, plugin: &Plugin, policy: &str, root: u32) -> Option<Duration> {
         let drain = self.by.get(&(plugin.clone(), policy.to_owned()))?;
         (drain.root != root).then_some(drain.by)
     }
 }
 
-/// The times by which `open` connections end, one after the other, the last `over` after `at`.
+/// Returns the times by which `open` connections end, one after the other, the last `over` after `at`.
 pub fn spread(at: Duration, over: Duration, open: usize) -> impl Iterator<Item = Duration> {
     let open = u32::try_from(open).unwrap_or(u32::MAX);
     let share = over / open.max(1);

@@ -1,4 +1,4 @@
-//! A whole document made ready, and which of its policies a request falls under.
+//! A whole document made ready, and the choice of the policy that a request falls under.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +29,7 @@ use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
 pub use response::ResponseFacts;
 
-/// How many different overrides by route metadata are kept ready. An Envoy with more pays for
+/// The number of different overrides by route metadata that are kept ready. An Envoy with more pays for
 /// reading them anew.
 const MAX_OVERLAYS: usize = 4096;
 
@@ -38,22 +38,22 @@ const MAX_OVERLAYS: usize = 4096;
 pub struct Engine {
     config: Config,
     keyring: Keyring,
-    /// Those that policies name; an override can name no others.
+    /// The environment variables that policies name; an override can name no others.
     variables: Variables,
     rulesets: BTreeMap<String, Rc<Ruleset>>,
-    /// By policy and metadata.
+    /// The overlaid policies, by policy and metadata.
     overlays: RefCell<HashMap<(String, Vec<u8>), Overlay>>,
     keys: KeySpace,
-    /// The headers that any policy forwards claims in.
+    /// The headers in which any policy forwards claims.
     forwarded: Rc<Forwarded>,
     /// The query parameters in which any policy takes tokens, of either kind.
     token_parameters: Vec<String>,
 }
 
-/// A policy with an override over it, or why it is none.
+/// A policy with an override over it, or the reason why it is none.
 type Overlay = Result<Rc<Ruleset>, InvalidPolicy>;
 
-/// What Envoy knows of the request's route.
+/// The facts that Envoy knows of the request's route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteFacts {
     /// The name of Envoy's route.
@@ -62,14 +62,14 @@ pub struct RouteFacts {
     pub metadata: Option<Vec<u8>>,
 }
 
-/// What becomes of a request.
+/// The policy's part in a request: none, a refusal, or a session that judges it.
 #[derive(Debug)]
 pub enum Selection {
-    /// It passes unjudged, with these changes.
+    /// The request passes unjudged, with these changes.
     Pass(Vec<HeaderEdit>),
-    /// It is refused, and these are to be performed.
+    /// The request is refused, and the host must perform these outputs.
     Refuse(Vec<Output>),
-    /// It is judged by this session, which takes it as its first input.
+    /// The request is judged by this session, which takes it as its first input.
     Judge(Box<Session>),
 }
 
@@ -113,32 +113,32 @@ impl Engine {
         Ok(Self { config, keyring, variables, rulesets, overlays, keys, forwarded, token_parameters })
     }
 
-    /// How much the sessions of one worker may hold for their peers, in bytes.
+    /// Returns the memory that the sessions of one worker may hold for their peers, in bytes.
     pub fn memory_budget(&self) -> u64 {
         self.config.memory.budget
     }
 
-    /// The names of all policies.
+    /// Returns the names of all policies.
     pub fn policies(&self) -> impl Iterator<Item = &str> {
         self.rulesets.keys().map(String::as_str)
     }
 
-    /// How many lines that peers cause a worker may write to the log in a second.
+    /// Returns the number of log lines that peers may cause on one worker in a second.
     pub fn log_limit(&self) -> u32 {
         self.config.log.refusals_per_second
     }
 
-    /// What is to be fetched from clusters.
+    /// Returns the documents to fetch from clusters.
     pub fn sources(&self) -> Vec<Rc<Source>> {
         self.keyring.sources.all()
     }
 
-    /// The policies that go away, and over how long their live connections are to be sent away.
+    /// Returns the policies that go away, with the time over which their live connections are sent away.
     pub fn draining(&self) -> impl Iterator<Item = (&str, Duration)> {
         self.rulesets.iter().filter_map(|(name, ruleset)| Some((name.as_str(), ruleset.policy.drain?)))
     }
 
-    /// Finds the policy that `head` falls under.
+    /// Selects the policy that `head` falls under.
     pub fn select(&self, head: &RequestHead, route: &RouteFacts) -> Selection {
         let is_plain = Kind::of(head.headers()) == Kind::Plain;
         match self.ruleset(head, route) {
@@ -146,10 +146,10 @@ impl Engine {
             Ok(None) if is_plain || head.has_host() => Selection::Pass(self.strip_forwarded(head, route)),
             Ok(None) => Selection::Refuse(self.refuse(head, HandshakeFault::Host.into())),
             Err(violation) if is_plain => match violation.reason {
-                // Ordinary HTTP that no policy speaks of is none of Postern's business, but for the
-                // headers that services trust to be Postern's.
+                // Ordinary HTTP under no policy is none of Postern's business, but for the headers that
+                // services trust to be Postern's.
                 Reason::NoPolicy => Selection::Pass(self.strip_forwarded(head, route)),
-                // Its host or path may be under a policy or not.
+                // The host or path of the request may be under a policy or not.
                 Reason::MalformedHandshake if !self.may_be_upgrade_only(route) => {
                     Selection::Pass(self.strip_forwarded(head, route))
                 }
@@ -159,12 +159,12 @@ impl Engine {
         }
     }
 
-    /// As [`Session::strip_trailers`], of a request that passed.
+    /// Returns the edits that [`Session::strip_trailers`] would, for a request that passed.
     pub fn strip_trailers(&self, trailers: &[Field]) -> Vec<HeaderEdit> {
         self.forwarded.strip(Headers::new(trailers))
     }
 
-    /// What is to be done with a request that cannot be judged, since the host lacks what that takes.
+    /// Refuses a request that cannot be judged, since the host lacks what that takes.
     pub fn fail(&self, head: &RequestHead, fault: HostFault) -> Vec<Output> {
         self.refuse(head, fault.into())
     }
@@ -210,7 +210,8 @@ impl Engine {
         ruleset
     }
 
-    /// The name of the policy that `routes` and `default_policy` give; `None` lets it pass.
+    /// Returns the name of the policy that `routes` and `default_policy` give; with `None` the request
+    /// passes.
     fn routed(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<String>, Violation> {
         let any = |asks: fn(&RouteMatch) -> bool| self.config.routes.iter().any(|line| asks(&line.matches));
         let on_hosts = any(|line| !matches!(line.host, None | Some(HostPattern::Any)));
@@ -245,8 +246,8 @@ impl Engine {
             || self.rulesets.values().any(|ruleset| ruleset.policy.upgrade_only)
     }
 
-    /// What takes out of a request that no policy is known for the headers that any of them forwards
-    /// claims in, and so those that its route adds to one.
+    /// Returns the edits of a request for which no policy is known: they take the headers out in which any
+    /// policy forwards claims, and those that its route adds to one.
     fn strip_forwarded(&self, head: &RequestHead, route: &RouteFacts) -> Vec<HeaderEdit> {
         let over = annotation(route).ok().flatten();
         let added = over.as_ref().and_then(|(_, over)| over.get("auth")?.get("forward")?.as_object());
@@ -256,8 +257,8 @@ impl Engine {
         }
     }
 
-    /// A refusal where no policy says in which carriers a token may be: what any policy would
-    /// take out of the path does not reach the access log.
+    /// Refuses a request when no policy says in which carriers a token may be: any query parameter that a
+    /// policy would take out of the path does not reach the access log.
     fn refuse(&self, head: &RequestHead, violation: Violation) -> Vec<Output> {
         let names: Vec<_> = self.token_parameters.iter().map(String::as_str).collect();
         let edits = without_parameters(head.headers(), &names);
@@ -265,7 +266,7 @@ impl Engine {
     }
 }
 
-/// What is to be done with a request of a host that has no engine.
+/// Refuses a request of a host that has no engine.
 pub fn fail_without_engine(head: &RequestHead) -> Vec<Output> {
     refuse(head, Vec::new(), HostFault::NoConfiguration.into())
 }
@@ -277,7 +278,7 @@ fn refuse(head: &RequestHead, edits: Vec<HeaderEdit>, violation: Violation) -> V
     vec![Output::Tell(told), Output::Reply(edits, reply)]
 }
 
-/// What the metadata of `route` say under `postern`, if anything, and those metadata.
+/// Returns what the metadata of `route` have under `postern`, if anything, and those metadata.
 fn annotation(route: &RouteFacts) -> Result<Option<(&[u8], Map<String, Value>)>, InvalidPolicy> {
     let Some(metadata) = route.metadata.as_deref().filter(|metadata| !metadata.is_empty()) else {
         return Ok(None);

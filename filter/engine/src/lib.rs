@@ -1,4 +1,4 @@
-//! Everything Postern decides.
+//! The decisions of Postern, all of them.
 //!
 //! This crate has no I/O, no clock, no randomness and no log; it knows no proxy-wasm. The filter
 //! drives it: inputs with the time go in, outputs come out, and the filter performs them. So

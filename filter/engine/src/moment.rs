@@ -1,20 +1,19 @@
-//! A time that takes little room: an open connection keeps a dozen of them, and there are many
-//! connections.
+//! A time that takes little room: an open connection keeps a dozen of them, and there are many connections.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// A time since the Unix epoch, to the nanosecond. What is later than the year 2554 counts as then.
+/// A time since the Unix epoch, to the nanosecond. Times later than the year 2554 count as then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
 
 impl Moment {
-    /// So much later.
+    /// Returns the time `duration` later.
     pub(crate) fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanoseconds(duration)))
     }
 
-    /// So much earlier.
+    /// Returns the time `duration` earlier.
     pub(crate) fn before(self, duration: Duration) -> Self {
         let earlier = self.0.get().saturating_sub(nanoseconds(duration));
         Self(NonZeroU64::new(earlier).unwrap_or(NonZeroU64::MIN))
@@ -22,7 +21,7 @@ impl Moment {
 }
 
 impl From<Duration> for Moment {
-    /// The epoch itself counts as the nanosecond after it.
+    /// Converts a time. The epoch itself counts as the nanosecond after it.
     fn from(since_epoch: Duration) -> Self {
         Self(NonZeroU64::new(nanoseconds(since_epoch)).unwrap_or(NonZeroU64::MIN))
     }

@@ -12,7 +12,7 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// The end that this one talks to.
+    /// Returns the other end.
     pub(crate) fn other(self) -> Self {
         match self {
             Self::Client => Self::Upstream,

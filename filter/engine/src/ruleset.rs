@@ -10,6 +10,8 @@ use crate::auth::revocation::RevocationSubject;
 use crate::auth::secret::Variables;
 use crate::csrf::{CsrfKey, Guard};
 use crate::http::forwarded::Forwarded;
+use crate::message::ContentRules;
+use crate::peer::Peer;
 use crate::rate::Quota;
 use crate::remote::{Content, Source};
 
@@ -19,23 +21,27 @@ pub struct Ruleset {
     pub(crate) policy: Policy,
     pub(crate) providers: Vec<KeyedProvider>,
     pub(crate) csrf: Option<Guard>,
-    /// The headers that this policy or another one of the document forwards claims in.
+    /// The headers in which this policy or another one of the document forwards claims.
     pub(crate) forwarded: Rc<Forwarded>,
-    /// Who is no longer good.
+    /// The list of owners whose tokens are no longer good.
     pub(crate) revocation: Option<Rc<Source>>,
     /// The carriers of tokens of either kind that are subprotocols.
     pub(crate) secret_offers: Vec<Carrier>,
-    /// By address, then by policy: whoever has used up his own bucket does not get to empty the
-    /// one of all.
+    /// The rates by address, then by policy: a client that has used up its own bucket does not get to empty
+    /// the one of all.
     pub(crate) address_rates: Vec<HandshakeRate>,
-    /// By token subject.
+    /// The rates by token subject.
     pub(crate) user_rates: Vec<HandshakeRate>,
+    /// On what the client's messages say, if anything is asked of them.
+    pub(crate) client_content: Option<Rc<ContentRules>>,
+    /// The same of the upstream's.
+    pub(crate) upstream_content: Option<Rc<ContentRules>>,
 }
 
 /// A rule that counts handshakes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HandshakeRate {
-    /// The place where it is in `rates` of the policy.
+    /// The place of the rule in `rates` of the policy.
     pub(crate) index: usize,
     pub(crate) per: Per,
     pub(crate) quota: Quota,
@@ -45,7 +51,7 @@ impl Ruleset {
     /// Makes `policy` ready. `forwarded` are the headers of all policies of the document.
     ///
     /// # Errors
-    /// A secret of the policy is not to be had.
+    /// Returns the problem of a secret of the policy that cannot be had.
     pub(crate) fn new(
         policy: Policy,
         keyring: &Keyring,
@@ -85,7 +91,32 @@ impl Ruleset {
         let is_offered =
             |carrier: &&Carrier| matches!(carrier, Carrier::Subprotocol { .. } | Carrier::SubprotocolPair(_));
         let secret_offers = carriers.filter(is_offered).cloned().collect();
-        Ok(Self { policy, providers, csrf, forwarded, revocation, secret_offers, address_rates, user_rates })
+        let content = |sender, key: &str, content: &postern_config::Content| {
+            ContentRules::new(sender, content).map(|rules| rules.map(Rc::new)).map_err(|(keys, why)| {
+                let at = Path::root().key("policies").key(&policy.name).key(key);
+                let path = keys.into_iter().fold(at, |path, key| path.key(key));
+                Problem::new(
+                    path.to_string(),
+                    why,
+                    "write a JSON Schema 2020-12 within the bounds of the documentation",
+                )
+            })
+        };
+        let client_content = content(Peer::Client, "messages", &policy.messages.content)?;
+        let upstream_content =
+            content(Peer::Upstream, "upstream_messages", &policy.upstream_messages.content)?;
+        Ok(Self {
+            policy,
+            providers,
+            csrf,
+            forwarded,
+            revocation,
+            secret_offers,
+            address_rates,
+            user_rates,
+            client_content,
+            upstream_content,
+        })
     }
 
     /// Says whether the list at hand names `revocation_subject`.
@@ -94,7 +125,7 @@ impl Ruleset {
         list.is_some_and(|list| list.names(revocation_subject))
     }
 
-    /// The policy's name, which labels everything that is counted or logged.
+    /// Returns the policy's name, which labels everything that is counted or logged.
     pub fn name(&self) -> &str {
         &self.policy.name
     }

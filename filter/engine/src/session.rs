@@ -1,10 +1,10 @@
-//! One stream, from its request to its end.
+//! A session: one stream, from its request to its end.
 //!
-//! [`Session::handle`] takes an input with the time; [`Session::poll_output`] gives out what is to
-//! be done about it, until it gives `None`. A session holds no clock and performs nothing.
+//! [`Session::handle`] takes an input with the time; [`Session::poll_output`] gives out one by one what the
+//! host must do about it, and then `None`. A session holds no clock and performs nothing.
 //!
-//! After a request comes one of [`Output::Admit`] and [`Output::Reply`], later where something has to be fetched
-//! first ([`Output::HoldHandshake`]). Bytes are judged by [`Session::judge`], which answers with what goes on.
+//! After a request comes one of [`Output::Admit`] and [`Output::Reply`], later if something has to be fetched
+//! first ([`Output::HoldHandshake`]). [`Session::judge`] takes bytes, and answers with what goes on of them.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -36,14 +36,14 @@ pub use output::{Event, Output};
 pub struct Session {
     ruleset: Rc<Ruleset>,
     phase: Phase,
-    /// What names the request in problem documents and logs.
+    /// The name of the request in problem documents and logs.
     instance: Instance,
     /// Says whether the request is held.
     held: bool,
     opened: bool,
-    /// Says whether nobody could begin to hold anything when the request came.
+    /// Says whether the memory budget was used up when the request came, so that nothing more may be held.
     memory_is_full: bool,
-    /// Says whether inflaters kept as much then as they may.
+    /// Says whether inflaters kept as much as they may between messages when the request came.
     memory_rests: bool,
     /// The ordinary request whose response may be given a CSRF token.
     page: Option<Box<Page>>,
@@ -52,11 +52,11 @@ pub struct Session {
 
 #[derive(Debug)]
 enum Phase {
-    /// Nothing yet.
+    /// No request has come yet.
     Fresh(KeySpace),
     /// The request is being judged.
     Handshake(Box<Handshake>),
-    /// The request went up as a WebSocket handshake.
+    /// The request went up as a WebSocket handshake, and its response has not come.
     AwaitingResponse(Box<Awaiting>),
     /// An open WebSocket.
     Open(Box<Connection>),
@@ -65,9 +65,9 @@ enum Phase {
     /// The upstream declined a WebSocket. Its answer passes; nothing of the client's does, which the
     /// upstream would take for a request.
     Declined,
-    /// Refused: what goes to the client is Postern's own reply.
+    /// The stream was refused: what goes to the client is Postern's own reply.
     Refused,
-    /// Cut: nothing passes.
+    /// The stream is over: nothing passes.
     Ended,
 }
 
@@ -76,7 +76,7 @@ struct Awaiting {
     expected: Expected,
     terms: Terms,
     protocol: Protocol,
-    /// The number of bytes the client has sent before the 101.
+    /// The number of bytes that the client has sent before the 101.
     held_bytes: usize,
     /// Says whether the stream towards the upstream is parked.
     parked: bool,
@@ -90,12 +90,12 @@ fn is_success(headers: Headers<'_>) -> bool {
     matches!(headers.single(":status"), Single::One([b'2', ..]))
 }
 
-/// The number of bytes a client may send ahead of the 101. It should send none (RFC 6455 §4.1), but
-/// some do not wait; where the upstream declines, it must not take them for a request.
+/// The most bytes that a client may send ahead of the 101. It should send none (RFC 6455 §4.1), but some
+/// clients do not wait; an upstream that declines must not take them for a request.
 const MAX_EARLY_BYTES: usize = 16 * 1024;
 
 impl Session {
-    /// A stream under `ruleset`, whose buckets are named in `keys`.
+    /// Creates a session under `ruleset`, whose buckets are named in `keys`.
     pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
         let (phase, instance) = (Phase::Fresh(keys), Instance::default());
         let outputs = VecDeque::new();
@@ -112,7 +112,7 @@ impl Session {
         }
     }
 
-    /// The policy's name.
+    /// Returns the policy's name.
     pub fn policy(&self) -> &str {
         self.ruleset.name()
     }
@@ -127,7 +127,7 @@ impl Session {
         self.opened
     }
 
-    /// Says whether [`Input::Response`] has to have every field, and not only `:status`.
+    /// Says whether [`Input::Response`] must have every field, and not only `:status`.
     pub fn reads_response(&self) -> bool {
         self.page.is_some()
             || matches!(self.phase, Phase::AwaitingResponse(_) | Phase::Unjudged { upgrade: true })
@@ -170,7 +170,7 @@ impl Session {
         }
     }
 
-    /// The next thing to do, if there is one.
+    /// Takes the next thing for the host to do, if there is one.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front();
         if output.is_none() && self.outputs.capacity() > 0 {
@@ -180,7 +180,7 @@ impl Session {
         output
     }
 
-    /// Says whether there is something to do.
+    /// Says whether there is something for the host to do.
     pub fn has_outputs(&self) -> bool {
         !self.outputs.is_empty()
     }
@@ -188,7 +188,7 @@ impl Session {
     /// Judges a chunk that `peer` sent on the upgraded stream, and says what goes on of it.
     ///
     /// # Errors
-    /// [`Unreadable`] when bytes that have to be judged cannot be read: the stream is to be cut.
+    /// Returns [`Unreadable`] when bytes that must be judged cannot be read: the host must cut the stream.
     pub fn judge(
         &mut self,
         peer: Peer,
@@ -200,18 +200,19 @@ impl Session {
             Phase::Open(open) => {
                 let was_ended = open.violation().is_some();
                 let passage = open.on_bytes(peer, chunk, shared, now);
-                // What cannot be read ends the stream, but may come behind what has ended the connection.
+                // Bytes that cannot be read end the stream, but may come behind others that have ended the
+                // connection.
                 self.tell_violation(was_ended);
                 self.send();
                 return passage;
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
             Phase::Refused | Phase::Declined if peer == Peer::Upstream => Passage::whole(chunk.len()),
-            // To let it go on would let the request go on as well.
+            // A chunk that went on would take the request with it.
             Phase::Handshake(_) if peer == Peer::Client && chunk.is_empty() => {
                 Passage { park: true, ..Passage::default() }
             }
-            // And what came before would go on with the request, unjudged.
+            // Bytes ahead of the request's judgement would go on with the request, unjudged.
             Phase::Handshake(_) if peer == Peer::Client => {
                 self.refuse_held(HandshakeFault::EarlyBytes);
                 Passage { park: true, ..Passage::default() }
@@ -239,8 +240,8 @@ impl Session {
         Ok(passage)
     }
 
-    /// Says whether the next `len` bytes from `peer` pass as they are, so that nobody need read them.
-    /// If so, they count as passed.
+    /// Says whether the next `len` bytes from `peer` pass as they are, so that nobody need read them. If so,
+    /// they count as passed.
     pub fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match &mut self.phase {
             Phase::Open(open) => open.pass_unread(peer, len),
@@ -250,11 +251,11 @@ impl Session {
     }
 
     /// Says whether all of a chunk from `peer` goes on as it came, with its stream resumed and paused again,
-    /// and nothing else is to be done, whatever the time. If so, it counts as passed. If not, it is to
-    /// be judged.
+    /// and nothing else to do, whatever the time. If so, the chunk counts as passed. If not, it must be
+    /// judged.
     ///
     /// # Errors
-    /// As [`Session::judge`].
+    /// Returns [`Unreadable`] as [`Session::judge`] does.
     pub fn pass_plain(&mut self, peer: Peer, chunk: &mut impl Chunk) -> Result<bool, Unreadable> {
         match &mut self.phase {
             Phase::Open(open) => open.pass_plain(peer, chunk),
@@ -262,15 +263,15 @@ impl Session {
         }
     }
 
-    /// Takes note that what has passed unread or plain did so by `now`. To be told at least once a second
-    /// while anything does.
+    /// Notes that what has passed unread or plain did so by `now`. Must be called at least once a second
+    /// while anything passes.
     pub fn note_time(&mut self, now: Duration) {
         if let Phase::Open(open) = &mut self.phase {
             open.note_time(now);
         }
     }
 
-    /// The time when [`Input::Timer`] is due, since the Unix epoch.
+    /// Returns the time when [`Input::Timer`] is due, since the Unix epoch.
     pub fn deadline(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Open(open) => open.deadline(),
@@ -279,7 +280,7 @@ impl Session {
         }
     }
 
-    /// What went through since this was last asked.
+    /// Takes the counts of what went through since the last call.
     pub fn take_tally(&mut self) -> Tally {
         match &mut self.phase {
             Phase::Open(open) => open.take_tally(false),
@@ -287,7 +288,7 @@ impl Session {
         }
     }
 
-    /// What went through since that was last asked, of a stream that is over.
+    /// Takes the counts of what went through since the last call, of a stream that is over.
     pub fn take_last_tally(&mut self) -> Tally {
         match &mut self.phase {
             Phase::Open(open) => open.take_tally(true),
@@ -390,14 +391,17 @@ impl Session {
                     (0, true) => Early::Parked,
                     (0, false) => Early::Flowing,
                 };
-                let open = Connection::new(&self.ruleset, awaiting.terms, deflate, early, now);
+                let looks_for_tunnels =
+                    self.ruleset.policy.messages.deny_tunnels && !awaiting.expected.chooses_tunnel(headers);
+                let terms = Terms { looks_for_tunnels, ..awaiting.terms };
+                let open = Connection::new(&self.ruleset, terms, deflate, early, now);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
                 if awaiting.held_bytes > 0 {
                     self.outputs.push_back(Output::ReleaseRequest(awaiting.held_bytes));
                 }
             }
-            // To an HTTP/2 client any success is an open tunnel (RFC 8441 §5), which nobody would judge.
+            // An HTTP/2 client takes any success for an open tunnel (RFC 8441 §5), which nobody would judge.
             Phase::AwaitingResponse(awaiting)
                 if awaiting.protocol == Protocol::Multiplexed && is_success(headers) =>
             {
@@ -410,7 +414,7 @@ impl Session {
                 self.outputs.push_back(Output::AdmitResponse(Vec::new()));
                 self.phase = Phase::Declined;
             }
-            // To such a service any upgrade is one to WebSocket, which nobody would judge.
+            // A service that answers so takes any upgrade for one to WebSocket, which nobody would judge.
             Phase::Unjudged { upgrade: true } if switching && is_to_websocket(headers) => {
                 self.refuse(Vec::new(), Violation::from(ResponseFault::WebSocket).into());
             }
@@ -419,7 +423,7 @@ impl Session {
                 let edit = guard.and_then(|(guard, page)| guard.issue(&page, headers, now));
                 self.pass_response(upgrade, edit);
             }
-            // A 101 that nobody asked for.
+            // The upstream answers 101 though nobody asked for another protocol.
             Phase::Unjudged { .. } => self.refuse(Vec::new(), Violation::from(ResponseFault::Unasked).into()),
             phase @ (Phase::Ended
             | Phase::Open(_)
@@ -459,7 +463,7 @@ impl Session {
         self.tell_violation(was_ended);
     }
 
-    /// Tells what has just ended the open connection, if something has.
+    /// Tells which violation has just ended the open connection, if one has.
     fn tell_violation(&mut self, was_ended: bool) {
         let Phase::Open(open) = &self.phase else { return };
         let Some(violation) = open.violation().filter(|_| !was_ended) else { return };
@@ -467,7 +471,8 @@ impl Session {
         self.outputs.push_back(Output::Tell(Event::Closed { violation, instance }));
     }
 
-    /// Cuts the stream: the host has not done what it had to. That is told, unless the stream had an end before.
+    /// Cuts the stream, since the host has not done what it must. That is told, unless the stream had an end
+    /// before.
     fn fail(&mut self, fault: HostFault) {
         let has_ended = match &self.phase {
             Phase::Open(open) => open.violation().is_some(),
@@ -486,11 +491,11 @@ impl Session {
         self.phase = Phase::Ended;
     }
 
-    /// Lets what Postern says by itself go.
+    /// Sends what Postern itself has to say on the open connection.
     fn send(&mut self) {
         let Phase::Open(open) = &mut self.phase else { return };
         let (delivery, sends) = (open.take_delivery(), open.take_sends());
-        // Into a parked stream only one piece can be put at a time.
+        // Only one piece at a time can be put into a parked stream.
         let of = |peer: Peer| {
             let frames = sends.iter().filter(move |(receiver, _)| *receiver == peer);
             frames.flat_map(|(_, frame)| frame).copied()
@@ -525,6 +530,8 @@ impl Session {
 mod chunk;
 #[cfg(test)]
 mod compression_tests;
+#[cfg(test)]
+mod content_tests;
 #[cfg(test)]
 mod fetch_tests;
 mod fetched;

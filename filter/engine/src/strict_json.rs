@@ -1,7 +1,7 @@
 //! JSON (RFC 8259) read so that two readers cannot disagree about it.
 //!
-//! Owns the refusal of duplicate members, of deep nesting and of anything after the value. Knows
-//! no schema and gives no meaning to what it reads; never keeps more than the bytes ask for.
+//! Owns the refusal of duplicate members, of deep nesting and of anything after the value. Knows no schema
+//! and gives no meaning to what it reads; never keeps more than the bytes ask for.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,17 +9,17 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// The deepest nesting that can be asked for. `serde_json` guards its own recursion at 128 and
-/// would then report a syntax error; one level below, the refusal is ours and has a name.
+/// The deepest nesting that can be asked for. `serde_json` guards its own recursion at 128 and would then
+/// report a syntax error; one level below, the refusal is ours and has a name.
 pub const MAX_DEPTH: usize = 126;
 
-/// Why bytes are not JSON that everybody reads alike.
+/// The reason why bytes are not JSON that everybody reads alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// An object names a member twice, also when one name is written with escapes.
     #[error("a member occurs twice")]
     Duplicate,
-    /// Not UTF-8, not JSON, a number beyond an IEEE double, or bytes after the value.
+    /// The bytes are not UTF-8, not JSON, have a number beyond an IEEE double, or something after the value.
     #[error("not JSON")]
     Malformed,
     /// Arrays and objects lie deeper in one another than allowed.
@@ -41,7 +41,7 @@ pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
         .map_err(|_| refusal.get())
 }
 
-/// Builds a [`Value`]; what it refuses is left in `refusal`, since serde's errors are only text.
+/// The visitor that builds a [`Value`]. Its refusal is left in `refusal`, since serde's errors are only text.
 #[derive(Clone, Copy)]
 struct Strict<'r> {
     depth_left: usize,
@@ -118,7 +118,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inner = self.inner::<A::Error>()?;
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            // Refused before its value is read: nothing is spent on a document already lost.
+            // The member is refused before its value is read: nothing is spent on a document already lost.
             if object.contains_key(&name) {
                 return Err(self.refuse(JsonError::Duplicate));
             }

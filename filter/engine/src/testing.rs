@@ -15,8 +15,8 @@ use crate::rate::{BucketRequest, Charged, Outcome, Shared};
 /// The secret of the provider `edge`.
 pub(crate) const SECRET: &str = "a secret of the tests, thirty-two bytes or more";
 
-/// An engine whose policy `chat` is the smallest there is, with `changes` merged into it, and
-/// falls to every request.
+/// Returns an engine whose policy `chat` is the smallest there is, with `changes` merged into it, and falls
+/// to every request.
 pub(crate) fn engine(changes: Value) -> Engine {
     let mut policy = json!({"origins": {"allow": ["https://app.example.com"]}, "auth": "none"});
     merge(&mut policy, changes);
@@ -32,7 +32,7 @@ pub(crate) fn engine(changes: Value) -> Engine {
     }))
 }
 
-/// The response that agrees to [`request`].
+/// Returns the response that agrees to [`request`].
 pub(crate) fn agreement() -> Vec<Field> {
     [
         (":status", "101"),
@@ -45,7 +45,7 @@ pub(crate) fn agreement() -> Vec<Field> {
     .collect()
 }
 
-/// An engine for a whole document.
+/// Returns an engine for a whole document.
 pub(crate) fn compile(document: Value) -> Engine {
     Engine::compile(Config::from_value(document).unwrap(), &|_| None, [3; 16]).unwrap()
 }
@@ -61,14 +61,14 @@ fn merge(into: &mut Value, changes: Value) {
     }
 }
 
-/// A token of the provider `edge`, signed with `secret`.
+/// Returns a token of the provider `edge`, signed with `secret`.
 pub(crate) fn token(secret: &str, claims: &Value) -> Vec<u8> {
     let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
     let header = r#"{"alg":"HS256","typ":"JWT"}"#;
     minting::sign(header, &claims.to_string(), &key, jsonwebtoken::Algorithm::HS256).into_bytes()
 }
 
-/// A frame as its sender writes it: masked with `mask` if there is one.
+/// Returns a frame as its sender writes it: masked with `mask` if there is one.
 pub(crate) fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let mask_bit = if mask.is_some() { 0x80 } else { 0 };
     let mut frame = vec![first];
@@ -89,17 +89,17 @@ pub(crate) fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8>
     frame
 }
 
-/// A frame of the client.
+/// Returns a frame of the client.
 pub(crate) fn from_client(first: u8, payload: &[u8]) -> Vec<u8> {
     frame(first, payload, Some([0x11, 0x22, 0x33, 0x44]))
 }
 
-/// A frame of the upstream.
+/// Returns a frame of the upstream.
 pub(crate) fn from_upstream(first: u8, payload: &[u8]) -> Vec<u8> {
     frame(first, payload, None)
 }
 
-/// A handshake with nothing wrong: the example of RFC 6455 §1.3 over TLS.
+/// Returns a handshake with nothing wrong: the example of RFC 6455 §1.3 over TLS.
 pub(crate) fn request() -> RequestHead {
     let fields: [(&str, &[u8]); 8] = [
         (":method", b"GET"),
@@ -123,39 +123,39 @@ pub(crate) fn request() -> RequestHead {
     }
 }
 
-/// `head` with one field `name` of this value.
+/// Returns `head` with one field `name` of this value.
 pub(crate) fn with(head: &RequestHead, name: &str, value: &[u8]) -> RequestHead {
     let mut head = without(head, name);
     head.fields.push((name.to_owned(), value.to_vec()));
     head
 }
 
-/// `head` without its fields called `name`.
+/// Returns `head` without its fields called `name`.
 pub(crate) fn without(head: &RequestHead, name: &str) -> RequestHead {
     let mut head = head.clone();
     head.fields.retain(|(n, _)| n != name);
     head
 }
 
-/// Tables that all workers share, with answers of a test's own; they remember what they were asked.
+/// The tables that all workers share, with answers of a test's own; they remember what they were asked.
 pub(crate) struct Tables {
-    /// What a bucket says, by how many were asked before.
+    /// The answer of a bucket, by the number of those that were asked before.
     pub(crate) charge: Box<dyn FnMut(usize, &BucketRequest) -> Outcome>,
-    /// What the table of spent tokens says.
+    /// The answer of the table of spent tokens.
     pub(crate) spent: Spent,
-    /// What was asked of buckets.
+    /// The requests to buckets.
     pub(crate) charged: Vec<BucketRequest>,
-    /// What was asked of the table of spent tokens, each with how many buckets were asked before.
+    /// The requests to the table of spent tokens, each with the number of buckets that were asked before.
     pub(crate) tickets: Vec<(Ticket, usize)>,
 }
 
 impl Tables {
-    /// Every bucket says this.
+    /// Creates tables of which every bucket gives this answer.
     pub(crate) fn all(outcome: Outcome) -> Self {
         Self { charge: Box::new(move |_, _| outcome), ..Self::default() }
     }
 
-    /// Buckets say this in turn, and have tokens after that.
+    /// Creates tables whose buckets give these answers in turn, and have tokens after that.
     pub(crate) fn in_turn(outcomes: Vec<Outcome>) -> Self {
         let taken = Outcome::Charged(Charged::Taken);
         let charge = move |asked: usize, _: &BucketRequest| outcomes.get(asked).copied().unwrap_or(taken);
@@ -164,7 +164,7 @@ impl Tables {
 }
 
 impl Default for Tables {
-    /// There are always tokens, and every token is spent for the first time.
+    /// Creates tables with tokens at any time, in which every token is spent for the first time.
     fn default() -> Self {
         let charge = Box::new(|_: usize, _: &BucketRequest| Outcome::Charged(Charged::Taken));
         Self { charge, spent: Spent::First, charged: Vec::new(), tickets: Vec::new() }

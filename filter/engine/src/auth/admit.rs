@@ -1,8 +1,9 @@
-//! Whether a token is accepted: the one way that every token goes, be it in a handshake, in a first
-//! message or in a refresh.
+//! The admission of a token: the one way that every token goes, be it in a handshake, in a first message or
+//! in a refresh.
 //!
-//! Owns the order: verified first, then asked whether it was revoked and what it says, then whose
-//! it is. Whether it was used before is the last question, and its asker's.
+//! Owns the order: a token is verified first, then looked up in the revocation list, then held against the
+//! claims that the policy requires, then against the owner of the connection. Whoever asks spends a token of
+//! single use, as the last step.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::peer::Peer;
 use crate::remote::Content;
 use crate::ruleset::Ruleset;
 
-/// Whose token opened a connection. Its `Debug` does not show it.
+/// The owner of the token that opened a connection. Its `Debug` does not show the owner.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct TokenOwner {
     provider: String,
@@ -30,23 +31,24 @@ pub(crate) struct TokenOwner {
 #[derive(Debug)]
 pub(crate) struct Rejected {
     pub(crate) violation: Violation,
-    /// After what time it is worth trying again, where that is known.
+    /// The time after which it is worth trying again, if that is known.
     pub(crate) wait: Option<Duration>,
-    /// What it says, if it is genuine, in force and not revoked all the same.
+    /// The claims of the token, if it is genuine, in force and not revoked all the same.
     pub(crate) claims: Option<Claims>,
-    /// What may change that once it has been fetched, and how long that is worth waiting for.
+    /// The document that may change the verdict once it has been fetched, and the time that is worth waiting
+    /// for it.
     pub(crate) awaits: Option<(Awaited, Duration)>,
 }
 
-/// What is waited for.
+/// A document that a token waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Awaited {
     Keys,
     RevocationList,
 }
 
-/// Judges `token` by the policy's `auth`; `now` is the time since the Unix epoch. `client` is the
-/// address that it came from. On a connection that somebody holds already, it has to be the token_owner's.
+/// Judges `token` by the policy's `auth`; `now` is the time since the Unix epoch. `client` is the address
+/// that it came from. On a connection that has a `token_owner` already, the token must be that owner's.
 pub(crate) fn admit(
     token: &[u8],
     auth: &Auth,
@@ -72,8 +74,8 @@ pub(crate) fn admit(
     Err(Box::new(Rejected { claims: Some(claims), ..violation.into() }))
 }
 
-/// Says whether a token that is still to come could be judged: by the keys of one provider at least, and
-/// by the list.
+/// Says whether a token that has not come yet could be judged: by the keys of one provider at least, and by
+/// the revocation list.
 pub(crate) fn is_prepared(ruleset: &Ruleset, now: Duration) -> Result<(), Box<Rejected>> {
     let mut lacking = ruleset.providers.iter().map(|provider| provider.lacks_keys(now));
     if let Some(Some(error)) = lacking.next()
@@ -84,7 +86,8 @@ pub(crate) fn is_prepared(ruleset: &Ruleset, now: Duration) -> Result<(), Box<Re
     list(ruleset, now).map(|_| ())
 }
 
-/// Tells whom the policy's list names, if it has one.
+/// Returns a function that says whether the policy's revocation list names the owner of some claims, if it
+/// has a list.
 fn list(ruleset: &Ruleset, now: Duration) -> Result<Option<impl Fn(&Claims) -> bool>, Box<Rejected>> {
     let Some(source) = &ruleset.revocation else { return Ok(None) };
     let Some(list) = source.content(now, Content::revocation) else {
@@ -104,8 +107,8 @@ impl TokenOwner {
         }
     }
 
-    /// Says whether a token with these claims is this token_owner's. Of two tokens without a subject nobody
-    /// knows that.
+    /// Says whether a token with these claims is this owner's. Nobody knows that of two tokens without a
+    /// subject.
     fn has(&self, claims: &Claims) -> bool {
         self.subject.is_some() && *self == Self::of(claims)
     }
@@ -117,7 +120,7 @@ impl std::fmt::Debug for TokenOwner {
     }
 }
 
-/// The token is on the policy's list.
+/// Returns the violation of a token that is on the policy's revocation list.
 pub(crate) fn revoked() -> Violation {
     Violation::by(Peer::Client, Rule::AuthRevocation, Reason::TokenRevoked)
 }
@@ -155,7 +158,7 @@ mod tests {
     use crate::auth::minting::{self, claim_path, keyring, now, public_provider};
     use crate::auth::revocation::RevocationList;
 
-    /// The claims of a token of the issuer's, whose users the claim `uid` names.
+    /// Returns the claims of a token of the issuer's, whose users the claim `uid` names.
     fn accepted(more: Value) -> Claims {
         let mut payload = minting::claims();
         payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

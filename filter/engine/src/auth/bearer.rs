@@ -1,8 +1,10 @@
-//! The scheme Bearer before a token (RFC 6750 §2.1), which clients write in places that know no schemes as well.
+//! The scheme Bearer before a token (RFC 6750 §2.1), which clients write in places that know no schemes as
+//! well.
 
 const SCHEME: &[u8] = b"bearer";
 
-/// The token behind the scheme, in any case, and one or more blanks; all of `written` where there is none.
+/// Returns the token behind the scheme, in any case, and one or more blanks; all of `written` if there is no
+/// scheme.
 pub(crate) fn without_scheme(written: &[u8]) -> &[u8] {
     let token = written.split_at_checked(SCHEME.len()).and_then(|(scheme, rest)| {
         let is_scheme = scheme.eq_ignore_ascii_case(SCHEME) && rest.starts_with(b" ");

@@ -1,8 +1,8 @@
-//! What a verified token says.
+//! The claims of a verified token.
 //!
-//! Owns the registered claims (RFC 7519 §4.1): their types, the audience, the times, and the
-//! `require` lines of a policy. A [`Claims`] exists only for a token whose signature was
-//! verified and that was in force at that time.
+//! Owns the registered claims (RFC 7519 §4.1): their types, the audience, the times, and the `require` lines
+//! of a policy. A [`Claims`] exists only for a token whose signature was verified and that was in force at
+//! that time.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::decision::cause::{ClaimName, InvalidToken, TokenError};
 /// The claims of a token that was accepted. Its `Debug` shows none of them.
 #[derive(Clone)]
 pub struct Claims {
-    /// An object.
+    /// The claims as JSON, always an object.
     payload: Value,
     provider: String,
-    /// What says who the user is.
+    /// The claim that names the user.
     subject: ClaimPath,
     expires_at: Duration,
     accepted_until: Duration,
@@ -57,62 +57,66 @@ impl Claims {
         Ok(Self { payload, provider, subject, expires_at, accepted_until, remembered_until })
     }
 
-    /// The name of the provider that the token was verified against.
+    /// Returns the name of the provider that the token was verified against.
     pub fn provider(&self) -> &str {
         &self.provider
     }
 
-    /// `iss`.
+    /// Returns `iss`.
     pub fn issuer(&self) -> Option<&str> {
         self.text("iss")
     }
 
-    /// Who the user is, by the claim that the provider names: `sub` unless it names another one. An empty text names nobody.
+    /// Returns the name of the user, by the claim that the provider names: `sub` unless it names another one.
+    /// An empty text names nobody.
     pub fn subject(&self) -> Option<&str> {
         self.subject.find(&self.payload).and_then(Value::as_str).filter(|name| !name.is_empty())
     }
 
-    /// `jti`.
+    /// Returns `jti`.
     pub fn token_id(&self) -> Option<&str> {
         self.text("jti")
     }
 
-    /// `sid` (OpenID Connect Front-Channel Logout §3).
+    /// Returns `sid` (OpenID Connect Front-Channel Logout §3).
     pub fn session_id(&self) -> Option<&str> {
         self.text("sid")
     }
 
-    /// `iat`, since the Unix epoch.
+    /// Returns `iat`, since the Unix epoch.
     pub fn issued_at(&self) -> Option<Duration> {
         numeric_date(&self.payload, "iat").ok().flatten()
     }
 
-    /// `exp`, since the Unix epoch.
+    /// Returns `exp`, since the Unix epoch.
     pub fn expires_at(&self) -> Duration {
         self.expires_at
     }
 
-    /// `exp` and the provider's clock skew, since the Unix epoch: until then the token is accepted.
+    /// Returns the time until which the token is accepted, since the Unix epoch: `exp` and the provider's
+    /// clock skew.
     pub fn accepted_until(&self) -> Duration {
         self.accepted_until
     }
 
-    /// The time until which any provider of the document would accept the token, since the Unix epoch.
+    /// Returns the time until which any provider of the document would accept the token, since the Unix
+    /// epoch.
     pub(super) fn remembered_until(&self) -> Duration {
         self.remembered_until
     }
 
-    /// The time when a live connection must end, since the Unix epoch: `exp`, the clock skew and `grace`.
+    /// Returns the time when a live connection must end, since the Unix epoch: `exp`, the clock skew and
+    /// `grace`.
     pub fn ends(&self, grace: Duration) -> Duration {
         self.accepted_until.saturating_add(grace)
     }
 
-    /// The claim at `path`; a claim that is null counts as absent.
+    /// Returns the claim at `path`; a claim that is null counts as absent.
     pub fn get(&self, path: &ClaimPath) -> Option<&Value> {
         path.find(&self.payload).filter(|value| !value.is_null())
     }
 
-    /// The first line of `require` that does not hold.
+    /// Returns the place of the first line of `require` that does not hold.
     pub fn lacks(&self, require: &[Requirement]) -> Option<usize> {
         require.iter().position(|line| {
             !self.get(&line.claim).is_some_and(|claim| match &line.test {
@@ -133,8 +137,8 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// The claim that says whom a token is for: as `aud` (RFC 7519 §4.1.3) a string, or an array of strings, with one
-/// that is ours.
+/// Checks the claim that says whom a token is for: as `aud` (RFC 7519 §4.1.3) it must be a string, or an
+/// array of strings, with one that is ours.
 fn check_audience(payload: &Value, ours: &Audiences) -> Result<(), InvalidToken> {
     let Audiences::Bound { claim, values } = ours else { return Ok(()) };
     let audiences = match claim.find(payload) {
@@ -150,8 +154,8 @@ fn check_audience(payload: &Value, ours: &Audiences) -> Result<(), InvalidToken>
     if meant_for_us { Ok(()) } else { Err(InvalidToken::Audience(claim.into())) }
 }
 
-/// A NumericDate (RFC 7519 §2): seconds since the Unix epoch, perhaps with a fraction. Times
-/// before the epoch become the epoch, times beyond [`Duration::MAX`] become that.
+/// Reads a NumericDate (RFC 7519 §2): seconds since the Unix epoch, perhaps with a fraction. Times before the
+/// epoch become the epoch, times beyond [`Duration::MAX`] become that.
 fn numeric_date(payload: &Value, name: &'static str) -> Result<Option<Duration>, InvalidToken> {
     let Some(claim) = payload.get(name) else { return Ok(None) };
     let wrong_type = || InvalidToken::ClaimType(ClaimName::of(name));
@@ -174,9 +178,8 @@ fn contains(claim: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// JSON equality, but numbers compare by value: a policy that came through a Protobuf Struct
-/// has 1.0 where 1 was written.
-fn equal(a: &Value, b: &Value) -> bool {
+/// Compares JSON, numbers by value: a policy that came through a Protobuf Struct has 1.0 where 1 was written.
+pub(crate) fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || same_double(a, b),
         _ => a == b,

@@ -11,19 +11,19 @@ use serde_json::Value;
 use crate::decision::cause::InvalidToken;
 use crate::strict_json::{self, JsonError};
 
-/// How deep JSON in a token may nest; claims of real issuers need about five levels.
+/// The most levels that JSON in a token may nest; claims of real issuers need about five.
 const MAX_DEPTH: usize = 32;
 
 /// A well-formed token, not yet verified.
 #[derive(Debug)]
 pub(super) struct Compact<'t> {
-    /// What is signed: header and payload as they were sent, with the dot.
+    /// The bytes that are signed: header and payload as they were sent, with the dot.
     pub(super) signed: &'t [u8],
     /// The signature, still encoded; not empty.
     pub(super) signature: &'t str,
-    /// `alg`.
+    /// The algorithm that `alg` names.
     pub(super) algorithm: Algorithm,
-    /// `kid`.
+    /// The key that `kid` names.
     pub(super) kid: Option<String>,
     /// The claims; an object.
     pub(super) payload: Value,
@@ -52,7 +52,7 @@ impl<'t> Compact<'t> {
     }
 }
 
-/// The header parameters that count.
+/// Reads the header parameters that count.
 fn read_header(header: &Value) -> Result<(Algorithm, Option<String>), InvalidToken> {
     if header.get("crit").is_some() || header.get("b64").is_some() {
         return Err(InvalidToken::Extension);
@@ -70,7 +70,7 @@ fn read_header(header: &Value) -> Result<(Algorithm, Option<String>), InvalidTok
     }
 }
 
-/// The JSON object that `part` encodes; `malformed` when it encodes none.
+/// Reads the JSON object that `part` encodes; returns `malformed` when it encodes none.
 fn json(part: &[u8], malformed: InvalidToken) -> Result<Value, InvalidToken> {
     let text = URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Encoding)?;
     match strict_json::parse(&text, MAX_DEPTH) {

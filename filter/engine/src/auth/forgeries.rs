@@ -1,9 +1,9 @@
-//! Signatures that were not genuine, by the address of who sent them.
+//! The forgeries of each address: signatures that were not genuine.
 //!
-//! To verify a signature costs far more than to send one. So each that was verified in vain is charged
-//! to its sender's address, and an address that has spent its share has to wait until more of its
-//! tokens are verified. What is genuine costs nothing, and a token that was verified before passes
-//! all the same. The counts are those of one worker, whose time it is.
+//! To verify a signature costs far more than to send one. So each that was verified in vain is charged to its
+//! sender's address, and an address that has spent its share has to wait until more of its tokens are
+//! verified. A genuine signature costs nothing, and a token that was verified before passes all the same. The
+//! counts are those of one worker, whose time it is.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,16 +13,16 @@ use std::time::Duration;
 
 use crate::rate::{Bucket, Charged, Quota};
 
-/// How many signatures of an address may be verified in vain at once, and in each minute.
+/// The number of signatures of an address that may be verified in vain at once, and in each minute.
 pub const FORGERIES_A_MINUTE: u64 = 100;
 
 const QUOTA: Quota = Quota::per_minute(FORGERIES_A_MINUTE);
 
-/// The number of addresses a generation holds, and half of how many are remembered: with about a hundred
-/// bytes for each, 200 KiB.
+/// The number of addresses in a generation, half of those that are remembered at most: with about a hundred
+/// bytes for each, 200 KiB in all.
 const GENERATION: usize = 1024;
 
-/// What addresses are charged; clones share it.
+/// The charges of addresses; clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Forgeries {
     generations: Rc<RefCell<Generations>>,
@@ -31,12 +31,13 @@ pub(crate) struct Forgeries {
 #[derive(Default)]
 struct Generations {
     recent: HashMap<Box<[u8]>, Bucket>,
-    /// Forgotten as soon as the recent ones are too many.
+    /// The buckets that are forgotten as soon as the recent ones are too many.
     older: HashMap<Box<[u8]>, Bucket>,
 }
 
 impl Forgeries {
-    /// How long `client` has to wait until another signature of its is verified, if it has to.
+    /// Returns the time that `client` has to wait until another of its signatures is verified, if it has to
+    /// wait.
     pub(super) fn wait(&self, client: &[u8], now: Duration) -> Option<Duration> {
         let generations = self.generations.borrow();
         let mut bucket = *generations.recent.get(client).or_else(|| generations.older.get(client))?;
@@ -46,7 +47,7 @@ impl Forgeries {
         }
     }
 
-    /// Charges `client` for so many signatures that were verified in vain.
+    /// Charges `client` for this number of signatures that were verified in vain.
     pub(super) fn charge(&self, client: &[u8], signatures: usize, now: Duration) {
         let generations = &mut *self.generations.borrow_mut();
         if !generations.recent.contains_key(client) {
@@ -57,7 +58,7 @@ impl Forgeries {
             generations.recent.insert(client.into(), known);
         }
         if let Some(bucket) = generations.recent.get_mut(client) {
-            // One by one, so that the last ones are not free.
+            // Signatures are charged one by one, so that the last ones are not free.
             for _ in 0..signatures {
                 bucket.take(QUOTA, 1, now);
             }

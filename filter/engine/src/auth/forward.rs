@@ -1,9 +1,9 @@
 //! Claims on their way to the upstream, as header fields.
 //!
-//! Owns the form of a claim in a header. No two claims have the same form that a service could mean
-//! different users by, and what carries a field on its way changes none of it: what has no such form is
-//! refused. Every header of the policy is set or removed, so that a client's own copy of it is never
-//! mistaken for a claim.
+//! Owns the form of a claim in a header. No two claims that could mean different users to a service have the
+//! same form, and nothing that carries a field on its way changes it: a claim that has no such form is
+//! refused. Every header of the policy is set or removed, so that a client's own copy of it is never mistaken
+//! for a claim.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use super::claims::Claims;
 use crate::decision::cause::{InvalidToken, Unfit};
 use crate::http::headers::HeaderEdit;
 
-/// All integers up to this are doubles, and no two of them the same one.
+/// The bound below which all integers are doubles, and no two of them the same one.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl Claims {
-    /// The edits that `forward` (header name → claim) asks for, one per header.
+    /// Returns the edits that `forward` (header name → claim) asks for, one per header.
     ///
     /// Strings stand as they are, in UTF-8; integers in digits, other numbers and booleans as JSON; arrays
     /// of these joined by commas. An absent claim removes the header. An object, a nested array or a null
@@ -44,7 +44,7 @@ fn header_value(claim: &Value) -> Result<String, Unfit> {
     }
 }
 
-/// A member of a list, which lists end at commas and read quoted strings in (RFC 9110 §5.6).
+/// Writes a member of a list, which lists end at commas and read quoted strings in (RFC 9110 §5.6).
 fn member(value: &Value) -> Result<String, Unfit> {
     let text = scalar(value)?;
     match text.as_str() {
@@ -63,7 +63,7 @@ fn scalar(value: &Value) -> Result<String, Unfit> {
     }
 }
 
-/// A text that no hop cuts, trims or changes.
+/// Writes a text that no hop cuts, trims or changes.
 fn line(text: &str) -> Result<String, Unfit> {
     if text.chars().any(char::is_control) {
         return Err(Unfit::Control);
@@ -74,8 +74,9 @@ fn line(text: &str) -> Result<String, Unfit> {
     Ok(text.to_owned())
 }
 
-/// Says whether software trims it, or shows nothing of it: U+FEFF is a blank to ECMAScript (ECMA-262 §12.2), U+180E to older
-/// versions of Unicode, and the others are format characters, of which an honest name has some within, but none at its ends.
+/// Says whether software trims `c`, or shows nothing of it: U+FEFF is a blank to ECMAScript (ECMA-262 §12.2),
+/// U+180E to older versions of Unicode, and the others are format characters, of which an honest name has
+/// some within, but none at its ends.
 fn is_blank(c: char) -> bool {
     let shows_nothing = matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -83,7 +84,7 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || shows_nothing
 }
 
-/// A number, which is the same however the token writes it: 7, 7.0 and 70e-1 are one user.
+/// Writes a number, which is the same however the token writes it: 7, 7.0 and 70e-1 are one user.
 fn number(value: &Number) -> Result<String, Unfit> {
     if value.is_u64() || value.is_i64() {
         return Ok(value.to_string());

@@ -16,18 +16,18 @@ use serde_json::{Map, Value};
 
 use super::pss::RsaNumbers;
 
-/// Modulus sizes in bits: RFC 7518 §3.3 asks for the lower, the library stops at the upper.
+/// The sizes of a modulus, in bits: RFC 7518 §3.3 asks for the lower, and the library stops at the upper.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 /// The largest public exponent that the library accepts.
 const MAX_RSA_EXPONENT: u64 = (1 << 33) - 1;
 
-/// A key and what it may verify.
+/// A key and the algorithms that it may verify.
 #[derive(Clone, Debug)]
 pub(super) struct VerificationKey {
     /// The key's name, when it has one.
     pub(super) kid: Option<String>,
-    /// What a token signed with it may have as `alg`; never empty.
+    /// The algorithms that a token signed with the key may have as `alg`; never empty.
     pub(super) algorithms: Vec<Algorithm>,
     /// The key itself: the secret, an RSAPublicKey (RFC 8017 §A.1.1), an uncompressed point
     /// (SEC 1 §2.3.3), or 32 bytes (RFC 8032 §5.1.2). Whoever verifies takes it as it is.
@@ -36,10 +36,10 @@ pub(super) struct VerificationKey {
     rsa: Option<Rc<RsaNumbers>>,
 }
 
-/// What a key may verify, and the key.
+/// The algorithms that a key may verify, and the key.
 type Material = (Vec<Algorithm>, DecodingKey, Option<RsaNumbers>);
 
-/// The reason why a key cannot be used, and what to do about it.
+/// The reason why a key cannot be used, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unusable {
     pub(super) what: String,
@@ -53,7 +53,7 @@ impl Unusable {
 }
 
 impl VerificationKey {
-    /// A key of a shared secret: it has no name.
+    /// Creates a key of a shared secret, which has no name.
     pub(super) fn from_secret(secret: &[u8], algorithms: Vec<Algorithm>) -> Self {
         Self { kid: None, algorithms, key: Rc::new(DecodingKey::from_secret(secret)), rsa: None }
     }
@@ -68,7 +68,7 @@ impl VerificationKey {
             "RSA" => rsa(members)?,
             "EC" => elliptic(members)?,
             "OKP" => edwards(members)?,
-            // Among them "oct": a shared secret would let whoever can read it sign.
+            // "oct" is among them: a shared secret would let whoever can read it sign.
             _ => return Err(Unusable::new("kty is not that of a public key", "use RSA, EC or OKP")),
         };
         if members.contains_key("alg") {
@@ -98,7 +98,7 @@ impl VerificationKey {
     }
 }
 
-/// `use` and `key_ops` (RFC 7517 §4.2, §4.3) must allow verifying, where they are present.
+/// Checks that `use` and `key_ops` (RFC 7517 §4.2, §4.3) allow verifying, if they are present.
 fn check_use(members: &Map<String, Value>) -> Result<(), Unusable> {
     if members.get("use").is_some_and(|usage| usage != "sig") {
         return Err(Unusable::new("use is not 'sig'", "leave out keys for encryption"));
@@ -110,7 +110,8 @@ fn check_use(members: &Map<String, Value>) -> Result<(), Unusable> {
     Ok(())
 }
 
-/// RFC 7518 §6.3.1. The library looks at the numbers only when it verifies, so they are judged here.
+/// Reads an RSA key (RFC 7518 §6.3.1). The library looks at the numbers only when it verifies, so they are
+/// judged here.
 fn rsa(members: &Map<String, Value>) -> Result<Material, Unusable> {
     let (n, e) = (bytes(members, "n")?, bytes(members, "e")?);
     let bits = bit_length(&n);
@@ -130,14 +131,14 @@ fn rsa(members: &Map<String, Value>) -> Result<Material, Unusable> {
     Ok((vec![RS256, RS384, RS512, PS256, PS384, PS512], key, Some(RsaNumbers::new(&n, exponent))))
 }
 
-/// The key in DER, in which any verifier takes it without more ado.
+/// Returns the key in DER, in which any verifier takes it without more ado.
 fn rsa_der(n: &[u8], e: &[u8]) -> Option<DecodingKey> {
     let (modulus, public_exponent) = (UintRef::new(n).ok()?, UintRef::new(e).ok()?);
     let der = RsaPublicKey { modulus, public_exponent }.to_der().ok()?;
     Some(DecodingKey::from_rsa_der(&der))
 }
 
-/// RFC 7518 §6.2.1: each coordinate has the full size of the field.
+/// Reads a key of an elliptic curve (RFC 7518 §6.2.1): each coordinate has the full size of the field.
 fn elliptic(members: &Map<String, Value>) -> Result<Material, Unusable> {
     let (algorithm, size) = match text(members, "crv")? {
         "P-256" => (Algorithm::ES256, 32),
@@ -151,7 +152,7 @@ fn elliptic(members: &Map<String, Value>) -> Result<Material, Unusable> {
     if sizes && is_accepted(&key, algorithm) { Ok((vec![algorithm], key, None)) } else { Err(not_on_curve()) }
 }
 
-/// RFC 8037 §2. The size is judged before the library slices the key.
+/// Reads an Edwards key (RFC 8037 §2). The size is judged before the library slices the key.
 fn edwards(members: &Map<String, Value>) -> Result<Material, Unusable> {
     if text(members, "crv")? != "Ed25519" {
         return Err(Unusable::new("unknown curve", "use Ed25519"));
@@ -169,7 +170,7 @@ fn not_on_curve() -> Unusable {
     Unusable::new("the coordinates are not a point of the curve", "copy the key again from its issuer")
 }
 
-/// Says whether the library itself can build a verifier of the key, whoever is to verify with it later.
+/// Says whether the library itself can build a verifier of the key, whoever verifies with it later.
 fn is_accepted(key: &DecodingKey, algorithm: Algorithm) -> bool {
     (rust_crypto::DEFAULT_PROVIDER.verifier_factory)(&algorithm, key).is_ok()
 }
@@ -189,7 +190,7 @@ fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Unusable> 
     })
 }
 
-/// The number of bits of a big-endian number, leading zeros left out.
+/// Returns the number of bits of a big-endian number, leading zeros left out.
 fn bit_length(number: &[u8]) -> usize {
     let significant = number.iter().skip_while(|&&b| b == 0);
     match significant.clone().next() {

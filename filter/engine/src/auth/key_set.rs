@@ -1,7 +1,7 @@
 //! A JWK set (RFC 7517 §5) that was fetched.
 //!
-//! Read as the RFC wants it: a key that is not understood, or not for verifying, is passed over. A
-//! set without one key that is left is none, since whoever publishes it would lock everybody out.
+//! The set is read as the RFC wants it: a key that is not understood, or not for verifying, is passed over. A
+//! set of which no key is left counts as none, since whoever publishes it would lock everybody out.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::decision::cause::{Missing, TokenError};
 use crate::remote::{Content, DocumentFault, Source};
 use crate::strict_json;
 
-/// How deep a set may nest.
+/// The most levels that a set may nest.
 const MAX_DEPTH: usize = 16;
 
-/// The most keys of a set. To read one costs far more than its bytes.
+/// The most keys of a set. To read a key costs far more than its bytes.
 const MAX_KEYS: usize = 256;
 
-/// How many causes are told of keys that cannot be used.
+/// The most causes that are told why keys cannot be used.
 const MOST_CAUSES: usize = 3;
 
 /// Keys that can be used; at least one.
@@ -56,7 +56,7 @@ impl KeySet {
                     continue;
                 }
             };
-            // Of two keys that a token cannot tell apart the first counts.
+            // The first of two keys that a token cannot tell apart counts.
             let is_named_alike = |other: &VerificationKey| {
                 key.kid.is_some()
                     && other.kid == key.kid
@@ -69,7 +69,7 @@ impl KeySet {
         if keys.is_empty() { Err(no_key(&idle)) } else { Ok(Self { keys }) }
     }
 
-    /// The set at hand.
+    /// Returns the set at hand.
     pub(super) fn of(source: &Source, now: Duration) -> Result<Rc<Self>, TokenError> {
         source.content(now, Content::keys).ok_or_else(|| match source.patience(now) {
             Some(patience) => TokenError::AwaitsKeys(Missing::Keys, patience),
@@ -77,26 +77,28 @@ impl KeySet {
         })
     }
 
-    /// The keys, in their order.
+    /// Returns the keys, in their order.
     pub(super) fn keys(&self) -> &[VerificationKey] {
         &self.keys
     }
 }
 
-/// A key of a set. A member that is null counts as absent: some programs write those they have no value for.
+/// Reads a key of a set. A member that is null counts as absent: some programs write those they have no value
+/// for.
 fn read_key(mut jwk: Value) -> Result<VerificationKey, Unusable> {
     if let Value::Object(members) = &mut jwk {
         members.retain(|_, member| !member.is_null());
     }
     if jwk.get("d").is_some() {
-        // What it signs proves nothing.
+        // A signature by a key that everybody has proves nothing.
         let remedy = "publish its public half only, and replace it";
         return Err(Unusable::new("it is a private key that everybody can read", remedy));
     }
     VerificationKey::from_jwk(&jwk)
 }
 
-/// The reason why none of the keys that are `idle` can be used: every cause once, with the first key that has it.
+/// Returns the fault of a set none of whose keys can be used: every cause of the `idle` keys once, with the
+/// first key that has it.
 fn no_key(idle: &[(usize, Unusable)]) -> DocumentFault {
     const REMEDY: &str = "have the issuer publish public keys for signatures";
     if idle.is_empty() {

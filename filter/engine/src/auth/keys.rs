@@ -25,27 +25,27 @@ use crate::remote::{Source, Sources};
 #[derive(Clone, Debug)]
 pub struct Keyring {
     providers: BTreeMap<String, KeyedProvider>,
-    /// What is fetched, for these providers and by whoever else asks here.
+    /// The sources of fetched keys, for these providers and whoever else asks here.
     pub(crate) sources: Sources,
 }
 
-/// What tokens of one provider are judged by.
+/// A provider, and the keys and rules that its tokens are judged by.
 #[derive(Clone, Debug)]
 pub struct KeyedProvider {
-    /// The key under `providers`.
+    /// The name of the provider, its key under `providers`.
     pub name: String,
     pub(super) issuers: Vec<Issuer>,
     pub(super) audiences: Audiences,
-    /// The claim that says who the user is.
+    /// The claim that names the user.
     pub(super) subject: ClaimPath,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Keys,
     pub(super) clock_skew: Duration,
-    /// The longest of all providers of a document: another one may accept the same tokens.
+    /// The longest clock skew of all providers of a document: another one may accept the same tokens.
     pub(super) longest_skew: Duration,
     pub(super) max_token_bytes: u64,
     pub(super) verified: Verified,
-    /// Of all providers of a document together.
+    /// The forgeries of all providers of a document together.
     pub(super) forgeries: Forgeries,
 }
 
@@ -61,7 +61,7 @@ pub(super) enum Keys {
 }
 
 impl Keyring {
-    /// The keys of `providers`, as in [`postern_config::Config::providers`].
+    /// Compiles the keys of `providers`, as in [`postern_config::Config::providers`].
     ///
     /// `env` looks up environment variables. Every problem is reported, not only the first.
     pub fn compile(providers: &BTreeMap<String, Provider>, env: Environment<'_>) -> Result<Self, Problems> {
@@ -86,8 +86,8 @@ impl Keyring {
         if problems.is_empty() { Ok(Self { providers: keyed, sources }) } else { Err(Problems(problems)) }
     }
 
-    /// The problems that [`Keyring::compile`] would report, as far as they can be known without
-    /// the environment: a secret named by a variable is taken on trust.
+    /// Returns the problems that [`Keyring::compile`] would report, as far as they can be known without the
+    /// environment: a secret named by a variable is taken on trust.
     pub fn check(providers: &BTreeMap<String, Provider>) -> Vec<Problem> {
         let mut problems = Vec::new();
         for provider in providers.values() {
@@ -102,14 +102,14 @@ impl Keyring {
         problems
     }
 
-    /// The providers of these names, in their order; names that do not exist are left out.
+    /// Returns the providers of these names, in their order; names that do not exist are left out.
     pub fn providers(&self, names: &[String]) -> Vec<&KeyedProvider> {
         names.iter().filter_map(|name| self.providers.get(name)).collect()
     }
 }
 
 impl KeyedProvider {
-    /// The reason why no token of this provider could be judged at `now`, if none could.
+    /// Returns the reason why no token of this provider could be judged at `now`, if none could.
     pub(super) fn lacks_keys(&self, now: Duration) -> Option<TokenError> {
         match &self.keys {
             Keys::Remote(source) => KeySet::of(source, now).err(),
@@ -144,8 +144,8 @@ fn path_of(provider: &Provider) -> Path {
     Path::root().key("providers").key(&provider.name)
 }
 
-/// Reads a JWK set (RFC 7517 §5). Stricter than the RFC, which lets a reader skip keys it does
-/// not understand: whoever writes keys into a policy wants to know that one of them is idle.
+/// Reads a JWK set (RFC 7517 §5). Stricter than the RFC, which lets a reader skip keys it does not
+/// understand: whoever writes keys into a policy wants to know that one of them is idle.
 fn key_set(provider: &Provider, set: &Value) -> Result<Vec<VerificationKey>, Vec<Problem>> {
     let path = path_of(provider).key("jwks").key("inline").key("keys");
     let Some(members) = set.get("keys").and_then(Value::as_array) else {
@@ -183,7 +183,7 @@ fn key_set(provider: &Provider, set: &Value) -> Result<Vec<VerificationKey>, Vec
     Ok(keys)
 }
 
-/// The library's name of an algorithm.
+/// Returns the library's name of an algorithm.
 fn library_algorithm(allowed: Allowed) -> Algorithm {
     match allowed {
         Allowed::EdDSA => Algorithm::EdDSA,

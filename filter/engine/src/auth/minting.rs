@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::keys::Keyring;
 
-/// What the tests take for now: a while after 2033, in seconds since the Unix epoch.
+/// The time that the tests take for now: a while after 2033, in seconds since the Unix epoch.
 pub(crate) const NOW: u64 = 2_000_000_000;
 pub(crate) const SECRET: &[u8] = b"a secret for tests, 32 bytes or more";
 pub(crate) const ISSUER: &str = "https://auth.example.com/";
@@ -29,7 +29,7 @@ pub(crate) fn now() -> Duration {
     Duration::from_secs(NOW)
 }
 
-/// The issuer's private key for `algorithm`.
+/// Returns the issuer's private key for `algorithm`.
 pub(crate) fn key(algorithm: Algorithm) -> EncodingKey {
     use Algorithm::*;
     match algorithm {
@@ -44,12 +44,12 @@ pub(crate) fn key(algorithm: Algorithm) -> EncodingKey {
     }
 }
 
-/// A private key that no issuer has.
+/// Returns a private key that no issuer has.
 pub(crate) fn other_rsa() -> EncodingKey {
     EncodingKey::from_rsa_pem(include_bytes!("testdata/other_rsa.pem")).unwrap()
 }
 
-/// The public half of a private key.
+/// Returns the public half of a private key.
 pub(crate) fn jwk(key: &EncodingKey, algorithm: Algorithm, kid: Option<&str>) -> Value {
     let mut jwk = serde_json::to_value(Jwk::from_encoding_key(key, algorithm).unwrap()).unwrap();
     let members = jwk.as_object_mut().unwrap();
@@ -60,7 +60,7 @@ pub(crate) fn jwk(key: &EncodingKey, algorithm: Algorithm, kid: Option<&str>) ->
     jwk
 }
 
-/// The issuer's keys: `rsa`, `p256`, `p384` and `ed`.
+/// Returns the issuer's keys: `rsa`, `p256`, `p384` and `ed`.
 pub(crate) fn issuer_keys() -> Value {
     // Reading a private RSA key checks its primes, which takes long without optimisation.
     static KEYS: LazyLock<Value> = LazyLock::new(|| {
@@ -91,41 +91,41 @@ pub(crate) fn sign(header: &str, payload: &str, key: &EncodingKey, algorithm: Al
     format!("{signed}.{signature}")
 }
 
-/// A token with `claims`, signed with the issuer's key for `algorithm`.
+/// Returns a token with `claims`, signed with the issuer's key for `algorithm`.
 pub(crate) fn mint(algorithm: Algorithm, claims: &Value) -> String {
     sign(&json!({"alg": algorithm}).to_string(), &claims.to_string(), &key(algorithm), algorithm)
 }
 
-/// Claims that are accepted, for five minutes.
+/// Returns claims that are accepted, for five minutes.
 pub(crate) fn claims() -> Value {
     json!({"iss": ISSUER, "aud": "chat", "sub": "alice", "exp": NOW + 300})
 }
 
-/// Those claims, one of them replaced.
+/// Returns the claims of [`claims`], one of them replaced.
 pub(crate) fn claims_with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims.as_object_mut().unwrap().insert(name.into(), value);
     claims
 }
 
-/// Those claims without one of them.
+/// Returns the claims of [`claims`] without one of them.
 pub(crate) fn claims_without(name: &str) -> Value {
     let mut claims = claims();
     claims.as_object_mut().unwrap().remove(name);
     claims
 }
 
-/// What binds tokens by `claim`, a name or a JSON pointer, to one of `values`.
+/// Returns audiences that bind tokens by `claim`, a name or a JSON pointer, to one of `values`.
 pub(crate) fn bound<const N: usize>(claim: &str, values: [&str; N]) -> Audiences {
     Audiences::Bound { claim: claim_path(claim), values: values.map(str::to_owned).to_vec() }
 }
 
-/// A pointer if `text` is one, else a name.
+/// Returns a pointer if `text` is one, else a name.
 pub(crate) fn claim_path(text: &str) -> ClaimPath {
     JsonPointer::new(text).map_or_else(|_| ClaimPath::Name(text.into()), ClaimPath::Pointer)
 }
 
-/// A provider called `main` with the issuer's public keys.
+/// Returns a provider called `main` with the issuer's public keys.
 pub(crate) fn public_provider() -> Provider {
     Provider {
         name: "main".into(),
@@ -139,7 +139,7 @@ pub(crate) fn public_provider() -> Provider {
     }
 }
 
-/// A provider called `edge` with the shared secret.
+/// Returns a provider called `edge` with the shared secret.
 pub(crate) fn secret_provider() -> Provider {
     Provider {
         name: "edge".into(),
@@ -150,7 +150,7 @@ pub(crate) fn secret_provider() -> Provider {
     }
 }
 
-/// The keys of these providers, none of which is in the environment.
+/// Returns the keys of these providers, none of which is in the environment.
 pub(crate) fn keyring(providers: impl IntoIterator<Item = Provider>) -> Keyring {
     let providers: BTreeMap<_, _> = providers.into_iter().map(|p| (p.name.clone(), p)).collect();
     Keyring::compile(&providers, &|_| None).unwrap()

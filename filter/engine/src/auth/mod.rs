@@ -1,9 +1,9 @@
-//! Who speaks: tokens are found, taken out of the request, verified, and asked what they say.
+//! Authentication by tokens: they are found, taken out of the request, verified, and their claims judged.
 //!
-//! Owns everything between the bytes of a request and verified [`claims::Claims`]. Never decides
-//! what a refusal looks like, never fetches keys, and keeps nothing between two tokens but that a
-//! signature was verified, or was in vain: whether a `jti` was seen before is asked of a table of the host's, and
-//! whether a subject is revoked elsewhere.
+//! Owns everything between the bytes of a request and verified [`claims::Claims`]. Never decides what a
+//! refusal looks like, never fetches keys, and keeps nothing between two tokens but the fact that a signature
+//! was verified, or was in vain. A table of the host's knows whether a `jti` was seen before, and a
+//! revocation list whether a subject is revoked.
 
 pub(crate) mod admit;
 pub(crate) mod bearer;

@@ -1,7 +1,7 @@
 //! RSASSA-PSS signatures (RFC 8017 §8.1.2) as JSON Web Signatures have them (RFC 7518 §3.5): MGF1 with
 //! the hash function of the message, and a salt as long as its hash.
 //!
-//! No host verifies these, and the library's own way takes seven times as long in a sandbox: it
+//! No host verifies these signatures, and the library's own way takes seven times as long in a sandbox: it
 //! prepares for private exponents, which are long and secret. Nothing here is secret.
 
 use jsonwebtoken::Algorithm;
@@ -16,19 +16,19 @@ pub(super) struct RsaNumbers {
     exponent: u64,
 }
 
-/// What the encoded message ends with (RFC 8017 §9.1.1).
+/// The last octet of the encoded message (RFC 8017 §9.1.1).
 const TRAILER: u8 = 0xbc;
 
-/// Ahead of what is hashed with the salt (§9.1.1).
+/// The octets ahead of the hash and the salt when they are hashed (RFC 8017 §9.1.1).
 const PADDING: [u8; 8] = [0; 8];
 
 impl RsaNumbers {
-    /// A key of this modulus, which is not 0, and this exponent.
+    /// Creates a key of this modulus, which is not 0, and this exponent.
     pub(super) fn new(modulus: &[u8], exponent: u64) -> Self {
         Self { modulus: BigUint::from_bytes_be(modulus), exponent }
     }
 
-    /// Says whether `signature` is this key's over `message` by `algorithm`, which is none unless it is
+    /// Says whether `signature` is this key's over `message` by `algorithm`. Never so unless the algorithm is
     /// PS256, PS384 or PS512.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match algorithm {
@@ -51,7 +51,7 @@ impl RsaNumbers {
         encodes::<H>(&self.raise(&signature), bits - 1, &H::digest(message))
     }
 
-    /// The number to the power of the exponent, by squares (RSAVP1, §5.2.2).
+    /// Returns the number to the power of the exponent, by squares (RSAVP1, RFC 8017 §5.2.2).
     fn raise(&self, number: &BigUint) -> BigUint {
         let mut power = BigUint::from(1_u8);
         for bit in (0..u64::BITS - self.exponent.leading_zeros()).rev() {
@@ -64,7 +64,8 @@ impl RsaNumbers {
     }
 }
 
-/// Says whether `number` encodes, in so many bits, a message with this hash (EMSA-PSS-VERIFY, §9.1.2).
+/// Says whether `number` encodes, in this number of bits, a message with this hash (EMSA-PSS-VERIFY, RFC 8017
+/// §9.1.2).
 fn encodes<H: Digest>(number: &BigUint, bits: u64, hash: &Output<H>) -> bool {
     let bytes = number.to_bytes_be();
     let Ok(len) = usize::try_from(bits.div_ceil(8)) else { return false };
@@ -77,7 +78,7 @@ fn encodes<H: Digest>(number: &BigUint, bits: u64, hash: &Output<H>) -> bool {
         return false;
     };
     let Some((masked, salted)) = encoded.split_at_checked(masked_len) else { return false };
-    // The bits by which the octets are more than the encoding has; there are seven at most.
+    // The octets have these bits more than the encoding, seven at most.
     let unused = u32::try_from(8 * len as u64 - bits).unwrap_or(8);
     let used = 0xff_u8.checked_shr(unused).unwrap_or(0);
     if masked.first().is_none_or(|first| first & !used != 0) {
@@ -96,7 +97,7 @@ fn encodes<H: Digest>(number: &BigUint, bits: u64, hash: &Output<H>) -> bool {
     is_padded && again[..] == *salted
 }
 
-/// As many octets as are asked for that this seed masks with (MGF1, §B.2.1).
+/// Returns as many octets as are asked for of the mask of this seed (MGF1, RFC 8017 §B.2.1).
 fn mask<H: Digest>(seed: &[u8]) -> impl Iterator<Item = u8> {
     (0_u32..).flat_map(move |counter| {
         H::new().chain_update(seed).chain_update(counter.to_be_bytes()).finalize().to_vec()
@@ -117,7 +118,7 @@ mod tests {
     const ALGORITHMS: [Algorithm; 3] = [Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
     const MESSAGE: &[u8] = b"header.payload";
 
-    /// The numbers of a key, and the key as the library has it.
+    /// Returns the numbers of a key, and the key as the library has it.
     fn numbers(key: &EncodingKey) -> (RsaNumbers, DecodingKey) {
         let jwk = jwk(key, Algorithm::PS256, None);
         let text = |name: &str| jwk.get(name).and_then(Value::as_str).unwrap().to_owned();
@@ -175,7 +176,7 @@ mod tests {
         }
     }
 
-    /// By the private key, so that every part of the encoding can be wrong by itself.
+    /// The encodings are made by the private key, so that every part of them can be wrong by itself.
     #[test]
     fn an_encoding_is_judged_as_the_library_judges_it() {
         use rsa::traits::{PrivateKeyParts, PublicKeyParts};
@@ -224,7 +225,7 @@ mod tests {
             assert_eq!(ours, expected, "{salt_len} {padding_end} {trailer:x} {first:x}");
             accepted += usize::from(ours);
         }
-        // The highest bit is none of the encoding, so it is as if it had not been changed.
+        // The highest bit does not belong to the encoding, so its change does not count.
         assert_eq!(accepted, 2);
     }
 }

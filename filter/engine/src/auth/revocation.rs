@@ -1,6 +1,6 @@
-//! Tokens that are no longer good though they have not expired.
+//! The revocation of tokens that have not expired.
 //!
-//! Owns the form of a list, and whom it names. Never fetches one.
+//! Owns the form of a revocation list, and whom it names. Never fetches one.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,24 +12,24 @@ use super::claims::Claims;
 use crate::remote::DocumentFault;
 use crate::strict_json;
 
-/// How deep a list nests.
+/// The most levels that a list nests.
 const DEPTH: usize = 2;
 
-/// What a list looks like.
+/// The remedy for a broken list: an example of one.
 const REMEDY: &str =
     r#"serve a list such as {"jti": ["4f7a"], "sub": {"alice": 1767225600}, "sid": ["9c21"]}"#;
 
-/// A revocation list: `{"jti": […], "sub": {"alice": <issued before, seconds>}, "sid": […]}`.
-/// Members may be missing. Its `Debug` names nobody.
+/// A revocation list: `{"jti": […], "sub": {"alice": <issued before, seconds>}, "sid": […]}`. Members may be
+/// missing. Its `Debug` names nobody.
 #[derive(Default)]
 pub(crate) struct RevocationList {
     token_ids: HashSet<String>,
-    /// Tokens of the subject that were issued before this time, since the Unix epoch.
+    /// The subjects whose tokens are revoked that were issued before this time, since the Unix epoch.
     subjects: HashMap<String, Duration>,
     sessions: HashSet<String>,
 }
 
-/// Whom a connection belongs to, as far as a list can name it. Its `Debug` does not say.
+/// The owner of a connection, as far as a revocation list can name one. Its `Debug` does not show the owner.
 #[derive(Clone, Default)]
 pub(crate) struct RevocationSubject {
     token_id: Option<Box<str>>,
@@ -39,8 +39,8 @@ pub(crate) struct RevocationSubject {
 }
 
 impl RevocationList {
-    /// Reads a list. One with anything in it that is not understood is none: what it is meant to
-    /// revoke would not be.
+    /// Reads a list. A list with anything in it that is not understood counts as none: whatever that should
+    /// revoke would not be revoked.
     pub(crate) fn read(document: &[u8]) -> Result<Self, DocumentFault> {
         Self::parse(document).map_err(|what| DocumentFault::new(what, REMEDY))
     }
@@ -72,7 +72,7 @@ impl RevocationList {
         Ok(list)
     }
 
-    /// Says whether `subject` is named.
+    /// Says whether the list names `subject`.
     pub(crate) fn names(&self, subject: &RevocationSubject) -> bool {
         let RevocationSubject { token_id, subject, session, issued_at } = subject;
         let before = subject.as_ref().and_then(|subject| self.subjects.get(&**subject));
@@ -83,7 +83,7 @@ impl RevocationList {
 }
 
 impl RevocationSubject {
-    /// Whoever shows a token with these claims.
+    /// Returns the owner of a token with these claims.
     pub(crate) fn of(claims: &Claims) -> Self {
         Self {
             token_id: claims.token_id().map(Into::into),
@@ -114,7 +114,7 @@ fn texts(values: Vec<Value>) -> Option<HashSet<String>> {
     values.into_iter().map(text).collect()
 }
 
-/// Seconds since the Unix epoch, perhaps with a fraction; [`Duration::MAX`] for what is beyond it.
+/// Reads seconds since the Unix epoch, perhaps with a fraction; times beyond [`Duration::MAX`] become that.
 fn seconds(value: &Value) -> Option<Duration> {
     if let Some(seconds) = value.as_u64() {
         return Some(Duration::from_secs(seconds));

@@ -11,12 +11,12 @@ use postern_config::{Path, Problem, Secret};
 /// The shortest secret that is accepted, in bytes: the output of SHA-256 (RFC 7518 §3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// Environment variables as they were when a document was compiled. Its `Debug` shows nothing.
+/// The environment variables as they were when a document was compiled. Its `Debug` shows nothing.
 #[derive(Clone, Default)]
 pub(crate) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Those that `secrets` name and that are set.
+    /// Takes the variables that `secrets` name and that are set.
     pub(crate) fn of<'s>(secrets: impl Iterator<Item = &'s Secret>, env: Environment<'_>) -> Self {
         let names = secrets.filter_map(|secret| match secret {
             Secret::Env(name) => Some(name),
@@ -25,7 +25,7 @@ impl Variables {
         Self(names.filter_map(|name| Some((name.clone(), env(name)?))).collect())
     }
 
-    /// As [`resolve`], by these variables.
+    /// Resolves `secret` as [`resolve`] does, by these variables.
     pub(crate) fn resolve(&self, secret: &Secret, path: &Path) -> Result<Vec<u8>, Problem> {
         resolve(secret, path, &|name| self.0.get(name).cloned())
     }
@@ -37,10 +37,10 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// Looks up an environment variable by name.
+/// A function that looks up an environment variable by name.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
-/// The bytes of `secret`, which stands at `path` in the document.
+/// Returns the bytes of `secret`, which stands at `path` in the document.
 pub fn resolve(secret: &Secret, path: &Path, env: Environment<'_>) -> Result<Vec<u8>, Problem> {
     let (path, bytes) = match secret {
         Secret::Inline(bytes) => (path.key("inline").to_string(), bytes.clone()),

@@ -1,10 +1,10 @@
-//! Tokens that open one connection: the table of those that have, which all workers share.
+//! Tokens that open one connection: the table of those that were used, which all workers share.
 //!
-//! Owns the question that spends a token, and what becomes of a slot of the table by it. Whoever
-//! lets a token in asks this as the last thing before, so that what is refused for anything else
-//! leaves the token unspent; of any number that ask at once one is the first. A spent token is
-//! remembered for as long as it would be accepted. Memory is bounded by [`SLOTS`] times [`WAYS`]
-//! entries of 16 bytes (48 MiB); a slot of which no entry may be forgotten lets no token in.
+//! Owns the request that spends a token, and its effect on a slot of the table. Whoever lets a token in asks
+//! this as the last thing before, so that a refusal for anything else leaves the token unspent; of any number
+//! of requests at once one is the first. A spent token is remembered for as long as it would be accepted.
+//! Memory is bounded by [`SLOTS`] times [`WAYS`] entries of 16 bytes (48 MiB); a slot of which no entry may
+//! be forgotten lets no token in.
 //!
 //! [`SLOTS`]: crate::rate::slots::SLOTS
 //! [`WAYS`]: crate::rate::slots::WAYS
@@ -18,11 +18,11 @@ use crate::decision::{Rule, Violation};
 use crate::peer::Peer;
 use crate::rate::slots::{DISORDER, EntryKey, KeySpace, Slot};
 
-/// The question to spend a token.
+/// A request to spend a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     key: EntryKey,
-    /// Since the Unix epoch; the token is accepted until then, by whichever provider.
+    /// The time until which the token is accepted, by whichever provider, since the Unix epoch.
     accepted_until: Duration,
 }
 
@@ -31,18 +31,19 @@ pub struct Ticket {
 pub enum Spent {
     /// Nobody has used the token before, and from now on it is used.
     First,
-    /// Somebody has.
+    /// Somebody has used the token before.
     Again,
-    /// There was no room for the token, or its slot could not be swapped: refuse.
+    /// The table has no room for the token, or its slot could not be swapped: refuse.
     Full,
 }
 
 impl Ticket {
-    /// That of a verified token. A token is one by its `jti` and who issued it, whichever policy
-    /// it is shown to.
+    /// Creates the ticket of a verified token. Its `jti` and its issuer identify a token, whichever policy it
+    /// is shown to.
     ///
     /// # Errors
-    /// It has no `jti`, so nobody could tell whether it was used before.
+    /// Returns [`InvalidToken::NoTokenId`] for a token without `jti`, since nobody could tell whether it was
+    /// used before.
     pub(crate) fn of(claims: &Claims, keys: &KeySpace) -> Result<Self, InvalidToken> {
         let token_id = claims.token_id().filter(|id| !id.is_empty()).ok_or(InvalidToken::NoTokenId)?;
         let issuer = claims.issuer().unwrap_or_default();
@@ -50,14 +51,14 @@ impl Ticket {
         Ok(Self { key, accepted_until: claims.remembered_until() })
     }
 
-    /// The slot that the token's entry is in; less than [`SLOTS`](crate::rate::slots::SLOTS).
+    /// Returns the slot of the token's entry; less than [`SLOTS`](crate::rate::slots::SLOTS).
     pub fn slot(&self) -> u32 {
         self.key.slot()
     }
 }
 
 impl Spent {
-    /// The reason why the token lets nobody in, if it does not.
+    /// Returns the violation by which the token lets nobody in, if it does not.
     pub(crate) fn refusal(self) -> Option<Violation> {
         let reason = match self {
             Self::First => return None,
@@ -68,8 +69,8 @@ impl Spent {
     }
 }
 
-/// Spends a token in `slot`, and returns the slot's new bytes where they change. Bytes that are no
-/// slot count as an empty one.
+/// Spends a token in `slot`, and returns the slot's new bytes if they change. Bytes that are no slot count as
+/// an empty one.
 pub fn spend(slot: &[u8], ticket: &Ticket, now: Duration) -> (Spent, Option<Vec<u8>>) {
     // Another worker may have read the clock a little earlier, and would accept the token still.
     let may_forget = |[until]: &[u64; 1]| Duration::from_nanos(*until).saturating_add(DISORDER) <= now;

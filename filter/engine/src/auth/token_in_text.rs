@@ -1,35 +1,35 @@
 //! The token in a text message: the string that a JSON pointer (RFC 6901) points at.
 //!
-//! Reads a message leniently, since what Postern takes for no token a service might take for one:
-//! what is beside the way to the token has only to look like JSON. Builds nothing but the token.
+//! Reads a message leniently, since a service might take for a token what Postern takes for none: whatever is
+//! beside the way to the token has only to look like JSON. Builds nothing but the token.
 
 use std::fmt;
 
 use postern_config::{FirstMessage, JsonPointer};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The place where tokens are in messages.
+/// The place of tokens in messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    /// What a message has before the JSON.
+    /// The text that a message has before the JSON.
     prefix: String,
     names: Vec<String>,
 }
 
-/// What is at a place. Its `Debug` does not show it.
+/// The find at a place. Its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A member on the way occurs twice, so that readers may disagree on whether, and which, string
-    /// is there.
+    /// A member on the way occurs twice, so that readers may disagree on whether a string is there, and
+    /// which.
     Ambiguous,
     /// No string, or the message is no JSON.
     Nothing,
-    /// This string.
+    /// The string at the place.
     Token(String),
 }
 
 impl Found {
-    /// Memory that is taken for it, in bytes.
+    /// Returns the memory that is taken for the find, in bytes.
     pub(crate) fn held(&self) -> usize {
         match self {
             Self::Token(token) => token.capacity(),
@@ -39,17 +39,17 @@ impl Found {
 }
 
 impl Place {
-    /// The place that `pointer` points at, in messages that are JSON.
+    /// Returns the place that `pointer` points at, in messages that are JSON.
     pub(crate) fn new(pointer: &JsonPointer) -> Self {
         Self { prefix: String::new(), names: pointer.names().collect() }
     }
 
-    /// That of a first message.
+    /// Returns the place of the token in a first message.
     pub(crate) fn of_first(first: &FirstMessage) -> Self {
         Self { prefix: first.prefix.clone(), ..Self::new(&first.pointer) }
     }
 
-    /// Looks into `message`.
+    /// Looks for the token in `message`.
     pub(crate) fn find(&self, message: &[u8]) -> Found {
         let Some(message) = message.strip_prefix(self.prefix.as_bytes()) else { return Found::Nothing };
         if !self.may_be_in(message) {
@@ -60,8 +60,8 @@ impl Place {
         found.and_then(|found| deserializer.end().map(|()| found)).unwrap_or(Found::Nothing)
     }
 
-    /// Says whether it is worth reading `message`. Without escapes a name stands between two quotation
-    /// marks as it is.
+    /// Says whether the place may be in `message`, so that it is worth reading. Without escapes a name stands
+    /// between two quotation marks as it is.
     fn may_be_in(&self, message: &[u8]) -> bool {
         let is_there = |name: &String| {
             let mut between = message.split(|byte| *byte == b'"');
@@ -71,7 +71,7 @@ impl Place {
     }
 }
 
-/// The element of an array that a name is, if it is one (RFC 6901 §4).
+/// Returns the element of an array that a name stands for, if it does for one (RFC 6901 §4).
 fn index(name: &str) -> Option<usize> {
     let is_index = name == "0" || !name.starts_with('0') && name.bytes().all(|byte| byte.is_ascii_digit());
     if is_index { name.parse().ok() } else { None }
@@ -157,7 +157,7 @@ impl<'de> Visitor<'de> for Way<'_> {
     }
 }
 
-/// Says whether a member has this name. Compared as bytes, since some readers take names that are not
+/// A name that members are compared with. They compare as bytes, since some readers take names that are not
 /// Unicode.
 struct Name<'p>(&'p str);
 

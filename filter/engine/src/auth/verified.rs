@@ -1,8 +1,8 @@
 //! Tokens whose signatures were found genuine, so that one presented again costs a hash.
 //!
-//! Owns one fact about a token, which key signed it, and of keys which ones did so last. All else is judged anew each time, so that a
-//! key that is no longer its provider's, a time that has come, or another policy count as they
-//! would for a new token. Keeps no token and no claim, and nothing of a token that was refused.
+//! Owns one fact about a token, which key signed it, and of the keys which ones did so last. All else is
+//! judged anew each time: a key that is no longer its provider's, a time that has come, or another policy
+//! count as they would for a new token. Keeps no token and no claim, and nothing of a token that was refused.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,14 +13,14 @@ use std::time::Duration;
 use jsonwebtoken::DecodingKey;
 use sha2::{Digest as _, Sha256};
 
-/// The number of tokens a generation holds, and half of how many are remembered: with about a hundred
-/// bytes for each, 100 KiB for each provider.
+/// The number of tokens in a generation, half of those that are remembered at most: with about a hundred
+/// bytes for each, 100 KiB in all for each provider.
 const GENERATION: usize = 512;
 
-/// How many keys are remembered that verified something last.
+/// The number of keys that are remembered because they verified something last.
 const SIGNERS: usize = 4;
 
-/// What is remembered of a provider's tokens; clones share it.
+/// The memory of a provider's genuine tokens; clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Verified {
     generations: Rc<RefCell<Generations>>,
@@ -28,19 +28,19 @@ pub(super) struct Verified {
     signers: Rc<RefCell<Vec<Rc<DecodingKey>>>>,
 }
 
-/// Names a token: nobody finds another one with the same.
+/// The name of a token: nobody finds another token with the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint([u8; 32]);
 
 #[derive(Default)]
 struct Generations {
     recent: HashMap<Fingerprint, Entry>,
-    /// Forgotten as soon as the recent ones are too many.
+    /// The entries that are forgotten as soon as the recent ones are too many.
     older: HashMap<Fingerprint, Entry>,
 }
 
 struct Entry {
-    /// The very key, not one like it: keys that are read anew verify anew.
+    /// The very key, and not one like it: keys that are read anew verify anew.
     signer: Rc<DecodingKey>,
     until: Duration,
 }
@@ -72,7 +72,7 @@ impl Verified {
         signers.truncate(SIGNERS);
     }
 
-    /// How many other keys have verified something since `key` last did, as far as that is
+    /// Returns the number of other keys that have verified something since `key` last did, as far as that is
     /// remembered.
     pub(super) fn since(&self, key: &Rc<DecodingKey>) -> usize {
         let signers = self.signers.borrow();

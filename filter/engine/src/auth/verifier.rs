@@ -1,10 +1,9 @@
-//! Whether a token is genuine, meant for us, and in force (RFC 7519, RFC 8725).
+//! The verifier of tokens: genuine, meant for us, and in force (RFC 7519, RFC 8725).
 //!
-//! Owns the order of the checks: size, form, provider (by issuer and algorithm), key, signature, and only then
-//! what the claims say. So nothing but a token that its issuer signed is ever called expired. The
-//! signature of a token that was verified before is not verified again while its key is one of the
-//! provider's; one by a shared secret is, which costs no more than to look.
-//! Never reads a clock: the time is an input.
+//! Owns the order of the checks: size, form, provider (by issuer and algorithm), key, signature, and only
+//! then the claims. So nothing but a token that its issuer signed is ever called expired. The signature of a
+//! token that was verified before is not verified again while its key is one of the provider's. A signature
+//! by a shared secret is, since that costs no more than to look. Never reads a clock: the time is an input.
 
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use super::verified::Fingerprint;
 use crate::decision::cause::{ClaimName, InvalidToken, Missing, TokenError};
 use crate::remote::Source;
 
-/// How many keys are tried for a token without `kid`. Whoever sends tokens must not choose how many
+/// The most keys that are tried for a token without `kid`. Whoever sends tokens must not choose how many
 /// verifications are done.
 pub const MAX_KEYS_TRIED: usize = 4;
 
@@ -31,8 +30,8 @@ pub fn verify(token: &[u8], providers: &[&KeyedProvider], now: Duration) -> Resu
     verify_from(None, token, providers, now)
 }
 
-/// The same for a token of `client`, the bytes of its address, which is charged if its signature is
-/// verified in vain. Nobody is charged for one of nobody.
+/// Verifies `token` as [`verify`] does. It comes from `client`, the bytes of its address, which is charged if
+/// the signature is verified in vain. Nobody is charged for a token without a client.
 pub(super) fn verify_from(
     client: Option<&[u8]>,
     token: &[u8],
@@ -81,9 +80,9 @@ pub(super) fn verify_from(
     Ok(claims)
 }
 
-/// The provider whose token it may be: one that has its issuer, or else one without an issuer, and of those the one
-/// with its algorithm, which is the only one (as a policy's providers are). A provider that has the issuer is never
-/// passed over for one without an issuer.
+/// Returns the provider whose token it may be: one that has its issuer, or else one without an issuer, and of
+/// those the one with its algorithm, which is the only one (as a policy's providers are). A provider that has
+/// the issuer is never passed over for one without an issuer.
 fn choose_provider<'p>(
     token: &Compact<'_>,
     providers: &[&'p KeyedProvider],
@@ -106,7 +105,7 @@ fn choose_provider<'p>(
     candidates.find(|provider| provider.algorithms.contains(&token.algorithm)).ok_or(InvalidToken::Algorithm)
 }
 
-/// The one of `candidates` that signed the token.
+/// Returns the one of `candidates` that signed the token.
 fn signer<'k>(
     token: &Compact<'_>,
     candidates: &[&'k VerificationKey],
@@ -115,13 +114,14 @@ fn signer<'k>(
     candidates.iter().find(verifies).copied().ok_or(InvalidToken::Signature)
 }
 
-/// A key that is not known may be a new one.
+/// Has the keys fetched again if the key is not known, since it may be a new one, and returns the error until
+/// then.
 fn or_refetch(cause: InvalidToken, source: &Source, now: Duration) -> TokenError {
     let patience = if cause == InvalidToken::KeyUnknown { source.want(now) } else { None };
     patience.map_or(cause.into(), |patience| TokenError::AwaitsKeys(Missing::Key, patience))
 }
 
-/// The keys that may have signed the token: the one it names, or all that fit its algorithm, those
+/// Returns the keys that may have signed the token: the one it names, or all that fit its algorithm, those
 /// first that have verified a token last.
 fn candidates<'k>(
     token: &Compact<'_>,

@@ -1,7 +1,6 @@
 //! Reads `filter_metadata.postern` out of a serialised `envoy.config.core.v3.Metadata`.
 //!
-//! Envoy hands route metadata over in this form; the flat encoding that its property paths offer
-//! loses types.
+//! Envoy hands route metadata over in this form; the flat encoding that its property paths offer loses types.
 
 use std::collections::HashMap;
 
@@ -13,7 +12,7 @@ use crate::configuration::structure;
 /// The namespace of Postern's metadata.
 const NAMESPACE: &str = "postern";
 
-/// `envoy.config.core.v3.Metadata`, as far as it is read.
+/// The message `envoy.config.core.v3.Metadata`, as far as it is read.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Metadata {
     #[prost(map = "string, message", tag = "1")]
@@ -25,7 +24,7 @@ struct Metadata {
 #[error("the route's metadata is not a serialised Metadata message")]
 pub struct UnreadableMetadata;
 
-/// What the route says under `postern`, if it says anything.
+/// Returns what the route has under `postern`, if it has anything.
 pub fn of_route(serialized: &[u8]) -> Result<Option<Value>, UnreadableMetadata> {
     let mut metadata = Metadata::decode(serialized).map_err(|_| UnreadableMetadata)?;
     Ok(metadata.filter_metadata.remove(NAMESPACE).map(structure::object))

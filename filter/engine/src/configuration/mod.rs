@@ -1,8 +1,7 @@
 //! Reads the plugin's configuration in whichever form Envoy hands it over.
 //!
-//! A `google.protobuf.StringValue` arrives as its text, which is JSON. A `google.protobuf.Struct`
-//! arrives as JSON by Envoy's documentation, and serialised as it is from the releases that
-//! leave that out.
+//! A `google.protobuf.StringValue` arrives as its text, which is JSON. A `google.protobuf.Struct` arrives as
+//! JSON according to Envoy's documentation, and serialised from the releases that leave that out.
 
 mod metadata;
 mod structure;
@@ -14,8 +13,7 @@ pub use metadata::{UnreadableMetadata, of_route};
 
 /// Reads `configuration`, JSON text or a serialised Struct, into a document.
 pub fn read_configuration(configuration: &[u8]) -> Result<Config, Problems> {
-    // No text is both: a serialised Struct with anything in it has control characters where JSON
-    // has none.
+    // No text is both: a serialised Struct with anything in it has control characters where JSON has none.
     if serde_json::from_slice::<serde::de::IgnoredAny>(configuration).is_err()
         && !configuration.is_empty()
         && let Ok(document) = prost_types::Struct::decode(configuration)

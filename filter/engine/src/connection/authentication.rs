@@ -1,8 +1,8 @@
-//! What becomes of both directions before a connection is authenticated.
+//! The authentication of a connection, and the fate of both directions before it.
 //!
-//! What the upstream sends is judged like anything else, and then waits here instead of going on, unless
-//! the policy lets it greet; nothing of the client's goes on. A Close is an exception, both ways: it ends the wait, and
-//! whatever waited is forgotten.
+//! Bytes of the upstream are judged like any others, and then wait here instead of going on, unless the
+//! policy lets the upstream greet; nothing of the client's goes on. A Close is an exception, both ways: it
+//! ends the wait, and whatever waited is forgotten.
 
 use crate::connection::{Passage, Piece};
 use crate::decision::cause::{LimitExceeded, Measure};
@@ -15,24 +15,25 @@ use crate::websocket::{FrameHeader, OpCode};
 
 use super::queued_input;
 
-/// Says whether a connection is authenticated.
+/// The standing of a connection: authenticated or not.
 pub(super) enum Authentication {
-    /// It is, or need not be.
+    /// The client is authenticated, or need not be.
     Open,
-    /// It is not, and will not be: only a Close goes on, and of a service that greets the frame that is under way.
+    /// The client is not authenticated, and will not be: only a Close goes on, and, if the service greets,
+    /// the frame that is under way.
     Shut {
         /// Says whether the service greets.
         greets: bool,
     },
-    /// Its first message is waited for.
+    /// The client's first message is awaited.
     Waiting(Box<Unauthenticated>),
 }
 
-/// What a connection has before it is authenticated.
+/// The state of a connection before it is authenticated.
 pub(super) struct Unauthenticated {
-    /// How many bytes may still come.
+    /// The number of bytes that may still come.
     budget: u64,
-    /// What waits to go to the client. Of a service that greets nothing does.
+    /// The bytes that wait to go to the client. If the service greets, none do.
     held: Blocks,
     /// Says whether the service greets: its messages reach the client at once.
     greets: bool,
@@ -44,7 +45,7 @@ impl Authentication {
         Self::Waiting(Box::new(Unauthenticated { budget, held, greets }))
     }
 
-    /// Says whether what the upstream sends does not reach the client.
+    /// Says whether the upstream's bytes do not reach the client.
     pub(super) fn diverts(&self) -> bool {
         match self {
             Self::Open => false,
@@ -61,8 +62,8 @@ impl Authentication {
         matches!(self, Self::Waiting(_))
     }
 
-    /// Judges a frame of `peer` by its header; `passage` is what goes on ahead of it. Frames count
-    /// whole, as soon as that is declared, and so do the bytes that wait `behind` the first message.
+    /// Judges a frame of `peer` by its header; `passage` goes on ahead of it. A frame counts whole as soon as
+    /// its length is declared, and so do the bytes that wait `behind` the first message.
     pub(super) fn judge(
         &mut self,
         peer: Peer,
@@ -90,7 +91,7 @@ impl Authentication {
         Ok(())
     }
 
-    /// Judges how many bytes wait behind the first message.
+    /// Judges the number of bytes that wait behind the first message.
     pub(super) fn judge_behind(&self, len: usize) -> Result<(), Violation> {
         match self {
             Self::Waiting(waiting) if len > queued_input::MAX_LEN || len as u64 > waiting.budget => {
@@ -101,7 +102,7 @@ impl Authentication {
         }
     }
 
-    /// Keeps what would go on of the upstream's chunk.
+    /// Keeps the bytes that would go on of the upstream's chunk.
     pub(super) fn hold(&mut self, passage: &mut Passage, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
         let Passage { before, keep, rest, .. } = std::mem::take(passage);
         if let Self::Waiting(waiting) = self {
@@ -118,7 +119,7 @@ impl Authentication {
         Ok(())
     }
 
-    /// Memory that is taken for what waits, in bytes.
+    /// Returns the memory that is taken for what waits, in bytes.
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Waiting(waiting) => waiting.held.held(),
@@ -126,7 +127,7 @@ impl Authentication {
         }
     }
 
-    /// The connection is authenticated: what waited goes on.
+    /// Notes that the connection is authenticated, and returns what waited, which goes on now.
     pub(super) fn open(&mut self) -> Blocks {
         match std::mem::replace(self, Self::Open) {
             Self::Waiting(waiting) => waiting.held,
@@ -134,7 +135,7 @@ impl Authentication {
         }
     }
 
-    /// The connection ends before it is authenticated, if it is not.
+    /// Notes that the connection ends; if it is not authenticated yet, it will not be.
     pub(super) fn shut(&mut self) {
         if !self.is_open() {
             *self = Self::Shut { greets: !self.diverts() };
@@ -142,7 +143,8 @@ impl Authentication {
     }
 }
 
-/// A frame of this length, or so many bytes that wait, where only so many more may be.
+/// Returns the violation by which a frame, or the bytes that wait, have `value` bytes where only `limit` more
+/// may come.
 fn too_much(peer: Peer, value: u64, limit: u64) -> Violation {
     let exceeded = LimitExceeded { measure: Measure::UnauthenticatedBytes, value, limit };
     Violation::by(peer, Rule::AuthMaxUnauthenticatedBytes, Reason::MessageTooBig).because(exceeded)

@@ -1,9 +1,10 @@
-//! How much a client has left unread: what has gone to it, less what an answered Ping proves that it
-//! has read.
+//! The backlog of a client: the bytes that have gone to it, less those that an answered Ping proves it has
+//! read.
 //!
-//! A host that has bytes for a client keeps them until it reads, and so do the sockets on the way: megabytes. A client
-//! that reads them slowly is not silent, though the Ping that it is to answer lies behind them. So Pings follow what goes
-//! to it, so many bytes apart that whoever reads answers one of them now and then.
+//! A host that has bytes for a client keeps them until the client reads, and so do the sockets on the way:
+//! megabytes. A client that reads them slowly is not silent, though the Ping that it must answer lies behind
+//! them. So Pings follow the bytes that go to it, at such distances that whoever reads answers one of them
+//! now and then.
 
 use std::time::Duration;
 
@@ -15,69 +16,73 @@ use crate::websocket::FrameHeader;
 
 use super::upload::at_slowest;
 
-/// How much may lie between a host and a client that still reads, in bytes: the buffers on the way
-/// hold no more.
+/// The most bytes that may lie between a host and a client that still reads: the buffers on the way hold no
+/// more.
 const MOST_UNREAD: u64 = 16 * 1024 * 1024;
 
-/// The number of bytes a client has to have left unread, as far as is known, for its silence to come of that. So many also go
-/// ahead of the first Ping that is to show what it reads, and twice as many ahead of each that follows unanswered ones.
+/// The number of bytes that a client must have left unread, as far as is known, for its silence to be put
+/// down to that. The first Ping that asks what it has read goes behind as many bytes, and each that follows
+/// unanswered ones behind twice as many as the one before.
 const MUCH: u64 = 64 * 1024;
 
-/// How many bytes go ahead of the next, where the last has just been asked or answered.
+/// The least number of bytes ahead of a Ping for proof while the last was asked or answered less than
+/// [`BETWEEN_PROOFS`] ago.
 const BULK: u64 = 1024 * 1024;
 
-/// How long a client is left in peace after that, unless so many have gone.
+/// The time for which a client is left in peace after a Ping for proof or its answer, unless [`BULK`] bytes
+/// have gone.
 const BETWEEN_PROOFS: Duration = Duration::from_secs(1);
 
-/// How many of them are unanswered at once. One more may be, for a client that has been silent.
+/// The most Pings for proof that are unanswered at once. One more may be, for a client that has been silent.
 const MOST_PROOFS: u8 = 7;
 
-/// Into how many parts the limit is divided by Pings, so that a fast reader on a long line is not
-/// taken for a slow one.
+/// The number of parts into which Pings divide the limit, so that a fast reader on a long line is not taken
+/// for a slow one.
 const MARKS: u64 = 8;
 
 /// The bytes on their way to one client.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    /// How many have gone to the client.
+    /// The number of bytes that have gone to the client.
     sent: u64,
-    /// How many of them it has read, as far as is known.
+    /// The number of bytes that the client has read, as far as is known.
     read: u64,
-    /// Absent as long as few bytes have gone.
+    /// The Pings for proof; absent as long as few bytes have gone.
     asking: Option<Box<Asking>>,
-    /// Absent where nothing limits them.
+    /// The limit and its marks; absent where nothing limits the backlog.
     limited: Option<Box<Limited>>,
 }
 
-/// What is to show that a client reads.
+/// The Pings whose answers show that a client reads.
 #[derive(Debug)]
 struct Asking {
-    /// How many bytes had gone when it was last asked.
+    /// The number of bytes that had gone when Postern last asked the client.
     asked: u64,
-    /// The time when it was asked what it has not answered yet, or last came forward with an answer.
+    /// The time of the first Ping that the client has not answered yet, or of its last answer if that is
+    /// later.
     asked_at: Moment,
-    /// How many had gone when the application last asked it.
+    /// The number of bytes that had gone when the application last asked the client.
     asked_by_application: Option<u64>,
-    /// Says whether a Ping is to follow the next of them.
+    /// Says whether a Ping must follow the next bytes.
     is_wanted: bool,
 }
 
-/// What a limit needs to be kept.
+/// The limit of a backlog, and what is needed to keep it.
 #[derive(Debug)]
 struct Limited {
     limit: Backpressure,
-    /// How many had gone when the client was last asked.
+    /// The number of bytes that had gone when the client was last asked.
     marked: u64,
-    /// The most that were unread, since this was last asked.
+    /// The most bytes that were unread at once since [`Backlog::take_most`] was last called.
     most: u64,
 }
 
-/// What becomes of a frame that a client has no room for.
+/// The fate of a frame that a client has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoRoom {
-    /// Its message is discarded.
+    /// The frame's message is discarded.
     Discard,
-    /// It ends the connection.
+    /// The connection ends.
     Close(LimitExceeded),
 }
 
@@ -87,38 +92,39 @@ impl Backlog {
         Self { sent: 0, read: 0, asking: None, limited }
     }
 
-    /// Says whether any frame may be too many.
+    /// Says whether the backlog has a limit, so that a frame may be too many.
     pub(super) fn is_limited(&self) -> bool {
         self.limited.is_some()
     }
 
-    /// How many bytes have gone to the client.
+    /// Returns the number of bytes that have gone to the client.
     pub(super) fn position(&self) -> u64 {
         self.sent
     }
 
-    /// How many of them it may not have read.
+    /// Returns the number of bytes that have gone to the client and that it may not have read.
     pub(super) fn unread(&self) -> u64 {
         self.sent.saturating_sub(self.read)
     }
 
-    /// Says whether so much may be unread that a client is silent for that.
+    /// Says whether so much may be unread that the client's silence is put down to it.
     pub(super) fn is_much(&self) -> bool {
         self.unread() >= MUCH
     }
 
-    /// The time when the slowest reader has read up to a position behind which it was asked.
+    /// Returns the time by which the slowest reader has read up to `position`, behind which it was asked.
     pub(super) fn reached_by(&self, position: u64) -> Option<Moment> {
         let asking = self.asking.as_ref()?;
         Some(asking.asked_at.after(reading(position.saturating_sub(self.read))))
     }
 
-    /// How many bytes had gone when the application last asked the client, if that is known.
+    /// Returns the number of bytes that had gone when the application last asked the client, if that is
+    /// known.
     pub(super) fn asked_by_application(&self) -> Option<u64> {
         self.asking.as_ref().and_then(|asking| asking.asked_by_application)
     }
 
-    /// So many more go.
+    /// Notes that `len` more bytes go to the client.
     pub(super) fn add(&mut self, len: usize) {
         self.sent = self.sent.saturating_add(len as u64);
         let unread = self.unread();
@@ -127,7 +133,7 @@ impl Backlog {
         }
     }
 
-    /// The client has read up to a position.
+    /// Notes that the client has read up to `position`.
     pub(super) fn prove(&mut self, position: u64, now: Moment) {
         if position > self.read {
             self.read = position;
@@ -135,15 +141,16 @@ impl Backlog {
         }
     }
 
-    /// It has answered something of which nobody knows where it was.
+    /// Notes that the client has answered a Ping whose position is not known.
     pub(super) fn note_answer(&mut self, now: Moment) {
         if let Some(asking) = &mut self.asking {
             asking.asked_at = now;
         }
     }
 
-    /// How many bytes more may go to the client, once it is `gone`, before a Ping follows whose answer shows that it reads.
-    /// `unanswered` says how many are.
+    /// Returns the number of bytes that may still go to the client, once `gone` have, before a Ping follows
+    /// whose answer shows that it reads. `unanswered` is the number of Pings without an answer; none follows
+    /// [`MOST_PROOFS`] of them.
     pub(super) fn proof_in(&self, gone: u64, unanswered: u8, now: Moment) -> Option<u64> {
         let asking = self.asking.as_ref();
         let is_rested = asking.is_none_or(|asking| asking.asked_at.after(BETWEEN_PROOFS) <= now);
@@ -153,7 +160,8 @@ impl Backlog {
         (unanswered < MOST_PROOFS).then(|| last.saturating_add(apart).saturating_sub(gone))
     }
 
-    /// Says whether one is to follow the next bytes. `unanswered` says how many are, if one may be asked at all.
+    /// Decides whether a Ping for proof follows the next bytes. `unanswered` is the number of Pings without
+    /// an answer, or absent if none may be sent.
     pub(super) fn look_for_proof(&mut self, unanswered: Option<u8>, now: Moment) {
         let proof_in = unanswered.and_then(|unanswered| self.proof_in(self.sent, unanswered, now));
         let is_wanted = proof_in == Some(0);
@@ -162,12 +170,12 @@ impl Backlog {
         }
     }
 
-    /// What [`Backlog::look_for_proof`] has found.
+    /// Says whether a Ping must follow, as [`Backlog::look_for_proof`] decided last.
     pub(super) fn wants_proof(&self) -> bool {
         self.asking.as_ref().is_some_and(|asking| asking.is_wanted)
     }
 
-    /// Says whether a data frame may go, `ahead` bytes behind what has gone.
+    /// Judges a data frame that goes `ahead` bytes behind what has gone. A control frame always fits.
     pub(super) fn judge(&self, header: &FrameHeader, starts_message: bool, ahead: u64) -> Result<(), NoRoom> {
         let Some(limited) = self.limited.as_ref().filter(|_| !header.opcode.is_control()) else {
             return Ok(());
@@ -183,20 +191,21 @@ impl Backlog {
                 Err(NoRoom::Close(LimitExceeded { measure: Measure::UnreadBytes, value, limit }))
             }
             OnExceed::Drop if starts_message => Err(NoRoom::Discard),
-            // Of a message that has begun to pass the rest cannot be discarded.
+            // The rest of a message that has begun to pass cannot be discarded.
             OnExceed::Drop => Ok(()),
         }
     }
 
-    /// Says whether the client is to be asked now, so that its answer proves what it has read.
-    /// `expected` says whether an answer is on its way.
+    /// Says whether the client must be asked now, so that its answer proves what it has read. `expected` says
+    /// whether an answer is on its way.
     pub(super) fn wants_mark(&self, expected: bool) -> bool {
         let Some(Limited { limit, marked, .. }) = self.limited.as_deref() else { return false };
         let since = self.sent.saturating_sub(*marked);
         since > 0 && (!expected || since >= limit.max_backlog_bytes / MARKS)
     }
 
-    /// An own Ping goes to the client at this position. The `first` is where it was asked what it has not answered yet.
+    /// Notes that an own Ping goes to the client at `position`. `first` is the position of the first Ping
+    /// that it has not answered yet.
     pub(super) fn ask(&mut self, position: u64, first: Option<u64>, now: Moment) {
         if let Some(limited) = &mut self.limited {
             limited.marked = position;
@@ -209,14 +218,15 @@ impl Backlog {
         }
     }
 
-    /// A Ping of the application's goes to the client at this position.
+    /// Notes that a Ping of the application's goes to the client at `position`. `first` is as for
+    /// [`Backlog::ask`].
     pub(super) fn note_application(&mut self, position: u64, first: Option<u64>, now: Moment) {
         let asking = self.asking();
         asking.note(position, first, now);
         asking.asked_by_application = Some(position);
     }
 
-    /// The clock was set back by so much.
+    /// Moves the times with a clock that was set back.
     pub(super) fn set_back(&mut self, by: Duration) {
         if let Some(asking) = &mut self.asking {
             asking.asked_at = asking.asked_at.before(by);
@@ -230,7 +240,7 @@ impl Backlog {
         })
     }
 
-    /// The most that were unread at once since this was last asked, where that is limited.
+    /// Takes the most bytes that were unread at once since the last call, where the backlog has a limit.
     pub(super) fn take_most(&mut self) -> Option<u64> {
         let unread = self.unread();
         let most = std::mem::replace(&mut self.limited.as_mut()?.most, unread);
@@ -239,7 +249,8 @@ impl Backlog {
 }
 
 impl Asking {
-    /// The client is asked at this position. If it had answered all before, it is this that it is to answer first.
+    /// Notes that the client is asked at `position`. If it had answered all before, this is the Ping that it
+    /// answers first.
     fn note(&mut self, position: u64, first: Option<u64>, now: Moment) {
         if first.is_none_or(|first| first >= position) {
             self.asked_at = now;
@@ -247,7 +258,7 @@ impl Asking {
     }
 }
 
-/// How long the slowest reader takes for so many bytes, of which buffers may hold what they can.
+/// Returns the time that the slowest reader takes for `bytes`, of which buffers hold [`MOST_UNREAD`] at most.
 pub(super) fn reading(bytes: u64) -> Duration {
     at_slowest(bytes.min(MOST_UNREAD))
 }

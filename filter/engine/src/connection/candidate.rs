@@ -6,7 +6,7 @@ use crate::websocket::{FrameHeader, OpCode};
 
 use super::sent_pings::PAYLOAD_LEN;
 
-/// Its bytes as they came.
+/// The header of the Pong, and its bytes as they came.
 #[derive(Debug)]
 pub(super) struct Candidate {
     header: FrameHeader,
@@ -14,12 +14,12 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Says whether a frame with this header may be one.
+    /// Says whether a frame with this header may answer a Ping of Postern's own.
     pub(super) fn fits(header: &FrameHeader) -> bool {
         header.opcode == OpCode::PONG && header.payload_len == PAYLOAD_LEN as u64
     }
 
-    /// Begins with the header.
+    /// Begins a Pong with its header.
     pub(super) fn new(header: FrameHeader) -> Self {
         Self { header, bytes: Vec::with_capacity(header.len + PAYLOAD_LEN) }
     }
@@ -29,17 +29,17 @@ impl Candidate {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// How much of it is there.
+    /// Returns the number of bytes of the Pong that are there.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Says whether all of it is there.
+    /// Says whether all of the Pong is there.
     pub(super) fn is_whole(&self) -> bool {
         self.bytes.len() == self.header.len + PAYLOAD_LEN
     }
 
-    /// What it says, once it is whole.
+    /// Returns the payload of the Pong, unmasked, once it is whole.
     pub(super) fn payload(&self) -> [u8; PAYLOAD_LEN] {
         let mut plain = [0; PAYLOAD_LEN];
         let mask = self.header.mask.map(Mask::new).unwrap_or_default();
@@ -47,12 +47,12 @@ impl Candidate {
         plain
     }
 
-    /// The collected Pong as a frame that ends at `position` of the chunk.
+    /// Returns the collected Pong as a frame that ends at `position` of the chunk.
     pub(super) fn frame(&self, position: usize) -> Frame {
         Frame { header: self.header, starts_message: false, range: position..position }
     }
 
-    /// Its bytes.
+    /// Returns the bytes of the Pong as they came.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

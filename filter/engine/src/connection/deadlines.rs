@@ -42,25 +42,30 @@ pub(super) struct Deadlines {
     timers: TimerTable,
 }
 
-/// Everything under way, as far as it tells for how long the client's silence is none.
+/// Everything under way that decides for how long the client's silence does not count as such.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct UnderWay {
     /// The end of the time for which the service may hold up what the client says.
     pub(super) held_up_until: Option<Moment>,
-    /// True while a frame of the client's is under way, behind whose end its answer has to wait.
+    /// True while a frame of the client's is under way: its answer waits behind the end of that frame.
     pub(super) in_frame: bool,
-    /// The time by which the frame that the client is sending has to be whole, and its message of which
-    /// something is kept back.
+    /// The time by which both the frame that the client is sending and its message that is partly kept back
+    /// must be whole.
     pub(super) whole_by: Option<Moment>,
-    /// The time by which the service's message of which something is kept back has to be whole.
+    /// The time by which the service's message that is partly kept back must be whole.
     pub(super) upstream_whole_by: Option<Moment>,
-    /// The end of the time in which the client may be reading what lies before the Ping that it is to answer.
+    /// The end of the time in which the client may be reading what lies before the Ping that it must answer.
     pub(super) reads_until: Option<Moment>,
     /// True while a frame of the service's is under way to the client, which cannot be asked meanwhile.
     pub(super) unaskable: bool,
 }
 
 impl Deadlines {
+    /// Returns the rules that the connection is judged by.
+    pub(super) fn ruleset(&self) -> &Rc<Ruleset> {
+        &self.ruleset
+    }
+
     /// The deadlines of a connection that was opened at `now`, and lasts until `session_ends_at`.
     pub(super) fn new(ruleset: Rc<Ruleset>, session_ends_at: Option<Moment>, now: Duration) -> Self {
         let now = Moment::from(now);
@@ -78,7 +83,7 @@ impl Deadlines {
         deadlines
     }
 
-    /// The time at which [`Deadlines::due`] is next to be asked.
+    /// Returns the time at which [`Deadlines::due`] must next be called.
     pub(super) fn next(&self, under_way: UnderWay) -> Option<Duration> {
         let [speak_at, cut_at] = [Timer::Speak, Timer::Cut].map(|timer| self.timers.get(timer));
         let open = || {
@@ -89,7 +94,8 @@ impl Deadlines {
         speak_at.or(cut_at).or_else(open).map(Duration::from)
     }
 
-    /// The first thing due at `now`. To be asked until that is nothing; all but the ends is told once.
+    /// Takes the first thing due at `now`. Must be called until it returns nothing; all but the ends are told
+    /// once.
     pub(super) fn due(&mut self, under_way: UnderWay, now: Duration) -> Option<Due> {
         let now = Moment::from(now);
         if self.timers.take_expired(Timer::Speak, now) {
@@ -112,8 +118,8 @@ impl Deadlines {
         })
     }
 
-    /// The earliest of the ends that have come by `now`. Of several at once it is the one whose timer is
-    /// named first.
+    /// Returns the earliest of the ends that have come by `now`. Of several at once it is the one whose timer
+    /// is named first.
     fn first_end(&self, under_way: UnderWay, now: Moment) -> Option<(Moment, Violation)> {
         let timers = self.timers_during(under_way);
         let of_timers = Timer::ALL.into_iter().filter_map(|timer| match timer.due() {
@@ -128,14 +134,15 @@ impl Deadlines {
         of_timers.chain(of_idle).filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at)
     }
 
-    /// The timers as what is under way leaves them: a client's Pong may have more time than it was given.
+    /// Returns the timers with what is under way taken into account: a client's Pong may have more time than
+    /// it was given.
     fn timers_during(&self, under_way: UnderWay) -> TimerTable {
         let mut timers = self.timers;
         timers.set(Timer::Pong, self.silent_at(under_way));
         timers
     }
 
-    /// Sets [`Timer::Ping`] anew once its time has come, and tells if the client is to be asked.
+    /// Sets [`Timer::Ping`] anew once its time has come, and tells if the client must be asked.
     fn take_ping(&mut self, now: Moment) -> bool {
         if !self.timers.take_expired(Timer::Ping, now) {
             return false;
@@ -161,12 +168,12 @@ impl Deadlines {
     }
 
     /// Gives a client the time to answer that a host that stood still, or whose clock was set forward, did
-    /// not ask meanwhile: one that would be idle by now, but should have been asked before, counts as silent
-    /// since it was due.
+    /// not ask in the meantime: one that would be idle by now, but should have been asked before, counts as
+    /// silent since the Ping was due.
     fn ask_before_idle(&mut self, under_way: UnderWay, now: Moment) {
         let Some(interval) = self.liveness().ping_interval else { return };
         let due_at = self.heard.after(interval);
-        // One that could not be asked is to be tried again later than that.
+        // A client that could not be asked must be asked again later than that.
         let is_unasked = self.timers.get(Timer::Ping).is_some_and(|at| at <= due_at);
         if is_unasked && due_at <= now && self.idle_at(under_way) <= now {
             self.heard = now.before(interval);
@@ -174,7 +181,7 @@ impl Deadlines {
         }
     }
 
-    /// Tells if the client has been silent for so long that it is to be asked, and has not been.
+    /// Tells if the client has been silent for so long that it must be asked, and has not been.
     pub(super) fn is_ping_due(&self, now: Duration) -> bool {
         let now = Moment::from(now);
         let is_asked = self.timers.get(Timer::Pong).is_some();
@@ -182,14 +189,13 @@ impl Deadlines {
         !is_asked && !self.moved && self.ping_after(self.heard).is_some_and(|at| at <= now)
     }
 
-    /// Tells if the client is to be asked as soon as that can be done, since it could not be when it was
-    /// due.
+    /// Tells if the client must be asked as soon as that can be done, since it could not be when it was due.
     pub(super) fn is_ping_overdue(&self) -> bool {
         let ping_at = self.timers.get(Timer::Ping);
         ping_at.zip(self.ping_after(self.heard)).is_some_and(|(at, due_at)| at > due_at)
     }
 
-    /// Notes that the client has been asked, because that was due, and has read what lies before by
+    /// Notes that the client has been asked, because that was due, and has read what lies before the Ping by
     /// `read_by`.
     pub(super) fn expect_pong(&mut self, read_by: Moment, now: Duration) {
         let read_by = read_by.max(now.into());
@@ -213,7 +219,7 @@ impl Deadlines {
         self.timers.set_if_unset(Timer::Mark, now.into());
     }
 
-    /// Tells if a peer is to be asked what it has read, which could not be done yet.
+    /// Tells if a peer must be asked what it has read, which could not be done yet.
     pub(super) fn is_mark_overdue(&self) -> bool {
         self.timers.get(Timer::Mark).is_some()
     }
@@ -254,18 +260,18 @@ impl Deadlines {
         self.hear(now.into());
     }
 
-    /// Time for which nothing has come from the client, as far as that is known.
+    /// Returns the time for which nothing has come from the client, as far as that is known.
     pub(super) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.heard.into())
     }
 
-    /// The last time that something came from the upstream, as far as that is known.
+    /// Returns the last time that something came from the upstream, as far as that is known.
     pub(super) fn upstream_heard(&self) -> Moment {
         self.upstream_heard
     }
 
-    /// Notes that the client can be asked again, which a frame on its way to it prevented: who should have
-    /// been asked meanwhile is, before it is idle.
+    /// Notes that the client can be asked again, which a frame on its way to it prevented: a client that
+    /// should have been asked meanwhile is asked before it counts as idle.
     pub(super) fn note_askable(&mut self, now: Duration) {
         if let Some(interval) = self.liveness().ping_interval {
             self.heard = self.heard.max(Moment::from(now).before(interval));
@@ -277,27 +283,27 @@ impl Deadlines {
         self.liveness().ping_interval.is_some()
     }
 
-    /// The last time that something came from the client.
+    /// Returns the last time that something came from the client.
     pub(super) fn heard(&self) -> Moment {
         self.heard
     }
 
-    /// Time that an answer may take.
+    /// Returns the time that an answer may take.
     pub(super) fn pong_timeout(&self) -> Duration {
         self.liveness().pong_timeout
     }
 
-    /// The time by which the slowest reader has read all that has gone to it.
+    /// Returns the time by which the slowest reader has read all that has gone to it.
     pub(super) fn read_at(&self) -> Moment {
         self.read_at
     }
 
-    /// Notes that the client has read all but so many bytes.
+    /// Notes that the client has read all but `unread` bytes.
     pub(super) fn note_read(&mut self, unread: u64, now: Duration) {
         self.read_at = self.read_at.min(Moment::from(now).after(reading(unread)));
     }
 
-    /// Time for which the client may be idle.
+    /// Returns the time for which the client may be idle.
     pub(super) fn idle_timeout(&self) -> Duration {
         self.liveness().idle_timeout
     }
@@ -316,8 +322,7 @@ impl Deadlines {
         self.read_at = read_at.min(latest);
     }
 
-    /// Notes that so many bytes of payload of the upstream have passed unread, at a time that is not known
-    /// yet.
+    /// Notes that `len` bytes of payload of the upstream have passed unread, at a time that is not known yet.
     pub(super) fn note_upstream_unread(&mut self, len: usize) {
         self.upstream_moved = self.upstream_moved.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
     }
@@ -333,7 +338,7 @@ impl Deadlines {
         self.timers.set_if_unset(Timer::Park, Moment::from(now).after(QUIET));
     }
 
-    /// Tells if the stream towards the client is to be parked once it is quiet.
+    /// Tells if the stream towards the client will be parked once it is quiet.
     pub(super) fn awaits_quiet(&self) -> bool {
         self.timers.get(Timer::Park).is_some()
     }
@@ -343,11 +348,11 @@ impl Deadlines {
         self.timers.set(Timer::Authentication, Moment::from(at));
     }
 
-    /// Has a token wait for something that is fetched until then, or none.
+    /// Has a token wait `until` then for something that is fetched, or not at all.
     pub(super) fn await_fetch(&mut self, until: Option<Duration>) {
         self.timers.set(Timer::Fetch, until.map(Moment::from));
         if until.is_some() {
-            // It has come.
+            // The token that was awaited has come.
             self.timers.unset(Timer::Authentication);
         }
     }
@@ -367,7 +372,7 @@ impl Deadlines {
         self.timers.set(Timer::Drain, drain_at);
     }
 
-    /// Moves all that was set by a clock that was set back by so much.
+    /// Moves all times that a clock gave which was set back by so much.
     pub(super) fn set_back(&mut self, by: Duration) {
         for at in [&mut self.heard, &mut self.upstream_heard, &mut self.read_at] {
             *at = at.before(by);
@@ -375,10 +380,11 @@ impl Deadlines {
         self.timers.set_back(by);
     }
 
-    /// Has what is left cut in time, since a Close has gone. `reason` is why, if that is Postern's.
+    /// Has what is left cut in time, since a Close has gone. `reason` is Postern's own for it, absent if a
+    /// peer closed.
     pub(super) fn close(&mut self, reason: Option<Reason>, now: Duration) {
         let timeout = match reason {
-            // Who is not there is not waited for.
+            // A client that is not there is not waited for.
             Some(Reason::PongTimeout) => self.liveness().close_timeout.min(LAST_WORD),
             _ => self.liveness().close_timeout,
         };
@@ -387,13 +393,13 @@ impl Deadlines {
 
     fn hear(&mut self, now: Moment) {
         self.heard = now;
-        // The clock may have been set back since that was set.
+        // The clock may have been set back since the timer was set.
         let ping_at =
             self.timers.get(Timer::Ping).zip(self.ping_after(now)).map(|(at, due_at)| at.min(due_at));
         self.timers.set(Timer::Ping, ping_at);
     }
 
-    /// The time at which a client that was heard at `heard` is to be asked, if silent clients are.
+    /// Returns the time at which a client that was heard at `heard` must be asked, if silent clients are.
     fn ping_after(&self, heard: Moment) -> Option<Moment> {
         self.liveness().ping_interval.map(|interval| heard.after(interval))
     }
@@ -402,8 +408,8 @@ impl Deadlines {
         &self.ruleset.policy.liveness
     }
 
-    /// The time at which the client has been idle for too long. Bytes of what does not end are no sign of
-    /// life.
+    /// Returns the time at which the client has been idle for too long. Bytes of a frame or message that does
+    /// not end in time are no sign of life.
     fn idle_at(&self, under_way: UnderWay) -> Moment {
         let since =
             if under_way.unaskable && self.asks() { self.heard.max(self.upstream_heard) } else { self.heard };
@@ -412,8 +418,8 @@ impl Deadlines {
         under_way.whole_by.map_or(at, |whole_by| at.min(whole_by))
     }
 
-    /// The time at which the client's answer is overdue, which cannot overtake what the client is sending,
-    /// least of all a frame.
+    /// Returns the time at which the client's answer is overdue. A Pong cannot overtake what the client is
+    /// sending, least of all a frame.
     fn silent_at(&self, UnderWay { held_up_until, in_frame, .. }: UnderWay) -> Option<Moment> {
         let pong_at = self.timers.get(Timer::Pong).filter(|_| !in_frame)?;
         let at = pong_at.max(self.heard.after(self.liveness().pong_timeout));

@@ -1,10 +1,11 @@
-//! One direction of an open WebSocket: what a peer sends, and how far it still goes.
+//! One direction of an open WebSocket: the bytes that a peer sends, and how far they still go.
 
 use std::ops::Range;
 
 use postern_config::{Compression, Policy};
 
 use crate::connection::Passage;
+use crate::decision::Cause;
 use crate::decision::cause::FrameFault;
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
@@ -19,7 +20,7 @@ use super::candidate::Candidate;
 use super::proof::{Proof, Proved, Unproved};
 use super::withheld::Withheld;
 
-/// What a peer sends, and how far it still goes.
+/// The bytes that a peer sends, and how far they still go.
 #[derive(Debug)]
 pub(super) struct Direction {
     sender: Peer,
@@ -27,81 +28,83 @@ pub(super) struct Direction {
     pub(super) flow: Flow,
     proof: Proof,
     withheld: Withheld,
-    /// The Pong that is open, if it may answer a Ping of Postern's own.
+    /// The Pong that is being collected, since it may answer a Ping of Postern's own.
     pub(super) candidate: Option<Box<Candidate>>,
-    /// What becomes of the frame that is open.
+    /// The fate of the frame that is open.
     disposition: Disposition,
-    /// Says whether the message that is open is being discarded.
+    /// Says whether the open message is being discarded.
     discarding: bool,
-    /// Says whether the message that began last was one frame, as the next may be then.
+    /// Says whether the last message to begin was one frame, as the next may be then.
     whole: bool,
     capture: Capture,
     /// Says whether the last message is whole and captured.
     is_captured: bool,
-    /// Says whether what passes waits elsewhere, so that nothing of it has gone on.
+    /// Says whether what passes is diverted, so that nothing of it has gone on.
     pub(super) diverted: bool,
 }
 
 /// The messages of a direction that are captured, to be judged by what they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Capture {
-    /// Nothing, and only a Close goes on.
+    /// No message; only a Close goes on.
     Ended,
     /// The first message. Nothing else but a Close goes on.
     First,
-    /// Nothing.
+    /// No message.
     Off,
-    /// Any text message may be meant for Postern.
+    /// Any text message, since each may be meant for Postern.
     Texts,
 }
 
-/// The place up to which the bytes of a direction still go.
+/// The point up to which the bytes of a direction still go.
 #[derive(Debug)]
 pub(super) enum Flow {
-    /// To its next frame boundary, where this Close takes their place.
+    /// The next frame boundary, where this Close takes their place.
     Closing(Vec<u8>),
     /// No further: a Close has gone.
     Ended,
-    /// On.
+    /// Without end.
     Passing,
 }
 
-/// What becomes of a frame.
+/// The fate of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disposition {
     Discard,
-    /// It is collected, to see whether it goes on at all.
+    /// The frame is collected, to see whether it goes on at all.
     Examine,
-    /// It passes, and nobody reads its payload.
+    /// The frame passes, and nobody reads its payload.
     Pass,
-    /// It is read, and passes once it is proved.
+    /// The payload is read, and the frame passes once that is proved.
     Withhold,
 }
 
-/// The reason why a chunk is not judged on.
+/// The reason why the judgement of a chunk stops.
 #[derive(Debug)]
 pub(super) enum Stop {
     Unreadable,
     Violated(Box<Violation>),
 }
 
-/// How many bytes of headers a withheld message of the upstream may have, whose fragments no rule
-/// counts.
+/// The most bytes of headers that a withheld message of the upstream may have, since no rule counts its
+/// fragments.
 pub(crate) const MAX_WITHHELD_HEADERS: u64 = 16 * 1024;
 
 impl Direction {
-    pub(super) fn client(policy: &Policy, deflate: Option<Context>) -> Self {
+    pub(super) fn client(policy: &Policy, deflate: Option<Context>, looks_for_tunnels: bool) -> Self {
         let limits = FrameLimits::client(&policy.messages);
-        Self::new(Peer::Client, limits, policy.messages.utf8, policy.compression, deflate)
+        let utf8 = policy.messages.utf8;
+        Self::new((Peer::Client, looks_for_tunnels), limits, utf8, policy.compression, deflate)
     }
 
-    pub(super) fn upstream(policy: &Policy, deflate: Option<Context>) -> Self {
+    pub(super) fn upstream(policy: &Policy, deflate: Option<Context>, looks_for_tunnels: bool) -> Self {
         let limits = FrameLimits::upstream(&policy.upstream_messages);
-        Self::new(Peer::Upstream, limits, policy.upstream_messages.utf8, policy.compression, deflate)
+        let utf8 = policy.upstream_messages.utf8;
+        Self::new((Peer::Upstream, looks_for_tunnels), limits, utf8, policy.compression, deflate)
     }
 
     fn new(
-        sender: Peer,
+        (sender, looks_for_tunnels): (Peer, bool),
         limits: FrameLimits,
         utf8: bool,
         compression: Compression,
@@ -111,7 +114,7 @@ impl Direction {
         let limits = FrameLimits { compressible: deflate.is_some(), inflated: inflater.is_some(), ..limits };
         // Where compressed text passes unread, text that is not compressed proves nothing either.
         let utf8 = utf8 && compression != Compression::Pass;
-        let proof = Proof::new(utf8, limits.max_message_bytes, inflater);
+        let proof = Proof::new((sender, looks_for_tunnels), utf8, limits.max_message_bytes, inflater);
         Self {
             sender,
             reader: FrameReader::new(sender, limits),
@@ -128,17 +131,17 @@ impl Direction {
         }
     }
 
-    /// Says whether what went on ends with a whole frame, so that one of Postern's own may follow.
+    /// Says whether what went on ends with a whole frame, so that a frame of Postern's own may follow.
     pub(super) fn at_boundary(&self) -> bool {
         self.diverted || self.reader.at_boundary() || self.disposition != Disposition::Pass
     }
 
-    /// Says whether what went on ends with a whole message, so that one of Postern's own may follow.
+    /// Says whether what went on ends with a whole message, so that a message of Postern's own may follow.
     pub(super) fn may_be_followed(&self) -> bool {
         matches!(self.flow, Flow::Passing) && self.reader.is_between_messages()
     }
 
-    /// The number of bytes that have come and have neither gone on nor been discarded.
+    /// Returns the number of bytes that have come and have neither gone on nor been discarded.
     pub(super) fn withheld(&self) -> usize {
         if self.diverted {
             return 0;
@@ -147,14 +150,15 @@ impl Direction {
         self.reader.held() + candidate + self.withheld.len()
     }
 
-    /// How many bytes are kept back of a message that is not whole, and how many more of it are known of.
+    /// Returns the number of bytes that are kept back of a message that is not whole, with those still to
+    /// come that are known of.
     pub(super) fn kept_back(&self) -> Option<u64> {
         let is_kept = !self.withheld.is_empty() && !self.is_captured;
         is_kept.then(|| self.reader.payload_left().saturating_add(self.withheld.len() as u64))
     }
 
-    /// Says whether all that comes is payload, `len` bytes of it, that nobody reads. If so, it counts
-    /// as passed.
+    /// Says whether the next `len` bytes are nothing but payload that nobody reads. If so, they count as
+    /// passed.
     pub(super) fn pass_unread(&mut self, len: usize) -> bool {
         let passes = len > 0
             && matches!(self.flow, Flow::Passing)
@@ -166,14 +170,14 @@ impl Direction {
         passes
     }
 
-    /// Ends what goes on with `close`, at the next boundary.
+    /// Ends the direction with `close`, at the next frame boundary.
     pub(super) fn end_with(&mut self, close: Vec<u8>) {
         if matches!(self.flow, Flow::Passing) {
             self.flow = Flow::Closing(close);
         }
     }
 
-    /// The Close that was to go at the next boundary, which goes now.
+    /// Takes the Close that waits for the next boundary, so that it goes now.
     pub(super) fn take_close(&mut self) -> Option<Vec<u8>> {
         match std::mem::replace(&mut self.flow, Flow::Ended) {
             Flow::Closing(close) => {
@@ -187,8 +191,8 @@ impl Direction {
         }
     }
 
-    /// Says whether nothing more goes on; if this is the boundary where a Close was to go, it goes,
-    /// unless then more than `room` bytes would go.
+    /// Says whether nothing more goes on. If a Close waits for this boundary it is put in, unless more than
+    /// `room` bytes would go then.
     pub(super) fn ends_here(&mut self, passage: &mut Passage, room: usize) -> bool {
         let at_boundary = self.at_boundary();
         match &self.flow {
@@ -204,18 +208,18 @@ impl Direction {
         }
     }
 
-    /// Lets nothing more go on.
+    /// Ends the direction: nothing more goes on.
     pub(super) fn end(&mut self) {
         self.flow = Flow::Ended;
         self.withheld.discard();
     }
 
-    /// Says whether `frame` goes the way of the message that is open, which is being discarded.
+    /// Says whether `frame` belongs to the open message, which is being discarded.
     pub(super) fn is_discarded(&self, frame: &Frame) -> bool {
         self.discarding && !frame.starts_message && !frame.header.opcode.is_control()
     }
 
-    /// Takes the header of a frame that is to be discarded, with its message.
+    /// Takes the header of a frame that is discarded with its message.
     pub(super) fn discard_frame(&mut self) {
         self.reader.release_held(|_| ());
         self.discarding = true;
@@ -232,7 +236,7 @@ impl Direction {
         Ok(())
     }
 
-    /// Lets a Pong go on that answers something else. It goes ahead of what is withheld.
+    /// Lets the collected Pong go on, since it answers something else. It goes ahead of what is withheld.
     pub(super) fn release_candidate(&mut self, passage: &mut Passage) {
         if let Some(candidate) = self.candidate.take()
             && !self.takes(OpCode::PONG)
@@ -241,13 +245,13 @@ impl Direction {
         }
     }
 
-    /// Says whether there may be something to skim: a look that finds nothing costs time.
+    /// Says whether there may be messages to skim: a look that finds none costs time.
     pub(super) fn may_skim(&self) -> bool {
-        self.whole && self.reader.is_between_messages()
+        self.whole && self.reader.is_between_messages() && !self.proof.is_opening()
     }
 
-    /// Lets the messages at `position` go on that are plainly fine, as far as they follow each
-    /// other, and says where they end. For a direction none of whose frames is charged.
+    /// Lets the messages at `position` go on that are plainly fine, as far as they follow each other, and
+    /// returns where they end. Meant for a direction none of whose frames is charged.
     pub(super) fn skim(
         &mut self,
         position: usize,
@@ -263,8 +267,8 @@ impl Direction {
         Ok(run.end)
     }
 
-    /// Says whether all of a chunk, which is not empty, may go on as [`Direction::skim`] would let it. If not,
-    /// nothing has been done.
+    /// Says whether all of a chunk, which is not empty, may go on as [`Direction::skim`] would let it. If
+    /// not, nothing has been done.
     pub(super) fn skim_all(&self, chunk: &mut impl Chunk, tally: &mut Counts) -> Result<bool, Unreadable> {
         let run = self.run(0, chunk)?;
         let is_all = run.end == chunk.len();
@@ -274,7 +278,7 @@ impl Direction {
         Ok(is_all)
     }
 
-    /// The messages at `position` that are plainly fine.
+    /// Returns the run of messages at `position` that are plainly fine.
     // The loop over frames wants the registers for itself.
     #[inline(never)]
     fn run(&self, position: usize, chunk: &mut impl Chunk) -> Result<Run, Unreadable> {
@@ -289,8 +293,8 @@ impl Direction {
         tally.bytes(self.sender, run.payload_bytes);
     }
 
-    /// Takes the header of a frame that may pass. `position` is where its payload begins; it moves
-    /// past what the chunk has of one that nobody reads.
+    /// Takes the header of a frame that may pass. `position` is where its payload begins; of a payload that
+    /// nobody reads it moves past what the chunk has.
     pub(super) fn begin_frame(
         &mut self,
         frame: Frame,
@@ -315,7 +319,7 @@ impl Direction {
         if self.proof.begin(&header, starts_message) {
             self.disposition = Disposition::Withhold;
             if header.opcode.is_control() {
-                // A Close. What is withheld of a message will never be whole.
+                // The message of which something is withheld will never be whole, now that a Close has come.
                 self.withheld.discard();
             }
             self.reader.release_held(|held| self.withheld.push(held));
@@ -343,7 +347,7 @@ impl Direction {
         Ok(())
     }
 
-    /// Takes payload of the frame that is open.
+    /// Takes payload of the open frame.
     pub(super) fn take_payload(
         &mut self,
         range: Range<usize>,
@@ -370,6 +374,10 @@ impl Direction {
                 if self.reader.at_boundary() {
                     return self.end_frame(chunk, passage, tally);
                 }
+                if self.proof.lets_go() {
+                    self.release(passage, tally);
+                    self.disposition = Disposition::Pass;
+                }
             }
         }
         Ok(())
@@ -380,18 +388,19 @@ impl Direction {
         self.withheld.stash(chunk)
     }
 
-    /// Memory that is taken for what has come and has not gone on, in bytes.
+    /// Returns the memory that is taken for what has come and has not gone on, in bytes.
     pub(super) fn held(&self) -> usize {
         self.withheld.held() + self.proof.held()
     }
 
-    /// The part of it that an inflater takes.
+    /// Returns the part of [`Direction::held`] that an inflater takes between two messages.
     pub(super) fn held_at_rest(&self) -> usize {
         self.proof.held_at_rest()
     }
 
-    /// Gives that memory back, for a direction that is to end. What was in it does not go on, and nothing more of the frame that
-    /// is open, unless its beginning has gone: then its rest passes.
+    /// Gives back the memory that [`Direction::held`] counts, for a direction that is about to end. What was
+    /// in it does not go on, and nor does the rest of the open frame, unless its beginning has gone: then its
+    /// rest passes.
     pub(super) fn give_back(&mut self) {
         if self.diverted || self.disposition != Disposition::Pass {
             self.forget_frame();
@@ -401,7 +410,7 @@ impl Direction {
         self.proof.give_back();
     }
 
-    /// Stands where it stood before the frame that was refused.
+    /// Returns to where the direction stood before the frame that was refused.
     pub(super) fn forget_frame(&mut self) {
         self.reader.forget_frame();
         self.withheld.discard();
@@ -409,13 +418,13 @@ impl Direction {
         self.end_capture();
     }
 
-    /// Listens for this from the next frame on.
+    /// Captures messages as `capture` says, from the next frame on.
     pub(super) fn set_capture(&mut self, capture: Capture) {
         self.capture = capture;
         self.proof.capture(matches!(capture, Capture::First | Capture::Texts));
     }
 
-    /// Says whether a frame with this opcode goes no further, whatever it says.
+    /// Says whether a frame with this opcode goes no further, whatever its payload.
     pub(super) fn takes(&self, opcode: OpCode) -> bool {
         match self.capture {
             Capture::Ended => opcode != OpCode::CLOSE,
@@ -424,8 +433,8 @@ impl Direction {
         }
     }
 
-    /// The violation for which a frame is refused whose header the reader refuses by `violation`. A first message
-    /// has to be text, whatever types messages may have.
+    /// Returns the violation for a frame that the reader refuses by `violation`. A first message must be
+    /// text, whatever types messages may have.
     pub(super) fn refusal_by(&self, violation: Box<Violation>) -> Box<Violation> {
         if violation.reason == Reason::TypeDenied && self.capture == Capture::First {
             return Box::new(self.no_token());
@@ -433,7 +442,7 @@ impl Direction {
         violation
     }
 
-    /// A violation of the protocol.
+    /// Returns the violation for a frame that breaks the protocol.
     pub(super) fn broken(&self, fault: FrameFault) -> Violation {
         let rule = if fault == FrameFault::Text { Rule::Utf8(self.sender) } else { Rule::Protocol };
         self.violation(rule, fault.reason()).because(fault)
@@ -442,6 +451,10 @@ impl Direction {
     fn unproved(&self, unproved: Unproved) -> Violation {
         match unproved {
             Unproved::Broken(fault) => self.broken(fault),
+            Unproved::Tunnel(tunnelled) => {
+                let violation = self.violation(Rule::Tunnels, Reason::TunnelDetected);
+                violation.because(Cause::Tunnel(tunnelled.name()))
+            }
             Unproved::TooBig(exceeded) => {
                 let rule = Rule::MaxMessageBytes(self.sender);
                 self.violation(rule, Reason::MessageTooBig).because(exceeded)
@@ -457,25 +470,31 @@ impl Direction {
         Violation::by(self.sender, rule, reason)
     }
 
-    /// Says whether a message is captured, which is to be judged before anything else is done.
+    /// Says whether a message is captured, which must be judged before anything else is done.
     pub(super) fn is_captured(&self) -> bool {
         self.is_captured
     }
 
-    /// The message that is captured.
+    /// Returns the captured message.
     pub(super) fn captured(&self) -> &[u8] {
         self.proof.kept()
     }
 
-    /// Forgets the bytes of the captured message: what is needed of it has been taken.
+    /// Forgets the bytes of the captured message, once what is needed of it has been taken.
     pub(super) fn forget_captured(&mut self) {
         self.withheld.discard();
         self.proof.forget_kept();
     }
 
-    /// Keeps the bytes of the captured message, which is to go on later, and nothing more of it.
-    pub(super) fn keep_captured(&mut self, chunk: &mut impl Chunk) -> Result<(), Unreadable> {
-        self.proof.forget_kept();
+    /// Keeps the bytes of the captured message, which is to go on later, and what it says only if that `is_to_be_judged`.
+    pub(super) fn keep_captured(
+        &mut self,
+        chunk: &mut impl Chunk,
+        is_to_be_judged: bool,
+    ) -> Result<(), Unreadable> {
+        if !is_to_be_judged {
+            self.proof.forget_kept();
+        }
         self.withheld.stash(chunk)
     }
 
@@ -485,10 +504,11 @@ impl Direction {
         self.release(passage, tally);
     }
 
-    /// Takes the captured message out.
+    /// Takes the captured message out, so that it does not go on.
     pub(super) fn consume_captured(&mut self, tally: &mut Counts) {
         self.end_capture();
         self.withheld.discard();
+        self.proof.take_out();
         tally.consumed(self.sender);
     }
 
@@ -504,7 +524,7 @@ impl Direction {
         passage: &mut Passage,
         tally: &mut Counts,
     ) -> Result<(), Stop> {
-        match self.proof.end_frame().map_err(|fault| self.broken(fault))? {
+        match self.proof.end_frame().map_err(|unproved| self.unproved(unproved))? {
             Proved::AllSoFar => self.release(passage, tally),
             Proved::Message => {
                 if self.proof.keeps_when_whole() {

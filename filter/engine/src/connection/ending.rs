@@ -9,15 +9,16 @@ use crate::websocket::close;
 use super::Connection;
 
 impl Connection {
-    /// Ends the connection by Postern's will. What can go to a peer at once is returned by
-    /// [`Connection::take_sends`].
+    /// Ends the connection by Postern's will. [`Connection::take_sends`] returns the frames that can go to a
+    /// peer at once.
     pub(crate) fn refuse(&mut self, violation: Violation, now: Duration) {
         if self.begin_to_refuse(violation, now) {
             self.send_closes();
         }
     }
 
-    /// Ends both directions at their next boundaries. Whether nothing had refused the connection before.
+    /// Ends both directions at their next boundaries, and says whether nothing had refused the connection
+    /// before.
     pub(super) fn begin_to_refuse(&mut self, violation: Violation, now: Duration) -> bool {
         if self.violation.is_some() {
             return false;
@@ -31,7 +32,7 @@ impl Connection {
         true
     }
 
-    /// Lets the Closes go that parked streams can carry.
+    /// Sends the Closes that parked streams can carry.
     pub(super) fn send_closes(&mut self) {
         for (receiver, direction) in [(Peer::Client, &mut self.upstream), (Peer::Upstream, &mut self.client)]
         {

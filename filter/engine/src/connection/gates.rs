@@ -1,7 +1,7 @@
-//! What a frame has to get through before a byte of its payload passes: a flat list for each direction.
+//! The gates that a frame must pass before a byte of its payload does: a flat list for each direction.
 //!
-//! The frame reader has judged its header by itself. Here it is judged by what else there is: whether its sender is
-//! authenticated, what it may be an answer to, how much was sent before. Payloads are not read.
+//! The frame reader has judged its header by itself. The gates judge it by everything else: whether its
+//! sender is authenticated, what it may be an answer to, how much was sent before. Payloads are not read.
 
 use crate::decision::cause::FrameFault;
 use crate::decision::reason::Reason;
@@ -16,16 +16,16 @@ use super::candidate::Candidate;
 use super::judge::Progress;
 use super::rates::{Counted, Verdict};
 
-/// What becomes of a frame.
+/// The fate of a frame by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
-    /// It is discarded with the message that is being discarded.
+    /// The frame is discarded with its message, which is being discarded.
     Discard,
-    /// Its message is discarded from here on.
+    /// The frame's message is discarded from here on.
     Drop,
-    /// It is collected, to see whether it goes on at all.
+    /// The frame is collected, to see whether it goes on at all.
     Examine,
-    /// It passes as far as its header tells.
+    /// The frame passes as far as its header tells.
     Pass,
 }
 

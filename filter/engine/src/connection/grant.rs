@@ -1,7 +1,6 @@
-//! By what right a connection is open: whose token, until when, and where the next one comes from.
+//! The grant of a connection: whose token opened it, until when, and where the next one comes from.
 //!
-//! Knows no frames. What a message of the client comes to is decided here; what is done about it,
-//! in [`in_band`](super::in_band).
+//! Knows no frames. Decides what a message of the client comes to; [`in_band`](super::in_band) acts on it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::auth::token_in_text::{Found, Place};
 use crate::decision::cause::{InvalidToken, TokenError};
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
+use crate::message::Denied;
 use crate::peer::Peer;
 use crate::rate::bucket_keys::Buckets;
 use crate::rate::{Bucket, Charged, Outcome, Quota, Shared};
@@ -29,61 +29,63 @@ use super::rates::Rates;
 pub(crate) struct Grant {
     ruleset: Rc<Ruleset>,
     buckets: Buckets,
-    /// Absent before the first token.
+    /// The owner of the token; absent before the first.
     token_owner: Option<TokenOwner>,
-    /// How a revocation list would name him.
+    /// The name by which a revocation list would know the owner of the token.
     revocation_subject: Option<RevocationSubject>,
     times: Times,
     first: Option<Place>,
     refresh: Option<Place>,
     pending: Option<Box<Pending>>,
     replies: Bucket,
+    /// What the last token does not allow of messages; absent where the policy says nothing of that.
+    denied: Option<Denied>,
 }
 
-/// The number of times that the client is told that its token was accepted, in the long run and at once.
+/// The number of times that the client is told of an accepted token, per minute in the long run and at once.
 const REPLIES: Quota = Quota::per_minute(60);
 
 /// A token that cannot be judged before something has been fetched.
 #[derive(Clone, Debug)]
 struct Pending {
     found: Found,
-    /// So long that is waited for, however often it is looked at again.
+    /// The end of the wait, however often the token is judged again in the meantime.
     until: Duration,
 }
 
-/// What a later message comes to.
+/// The outcome of a message that comes after authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
-    /// It was not meant for Postern.
+    /// The message was not meant for Postern.
     Ordinary,
-    /// A token has renewed the right, be it its own or the one that waited.
+    /// A token has renewed the right, be it that of the message or the one that waited.
     Renewed,
-    /// Its token waits for something that is fetched.
+    /// The token of the message waits for something that is fetched.
     Waits,
 }
 
-/// The time when the last token ends, since the Unix epoch.
+/// The times of the last token, since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Times {
-    /// Its `exp`.
+    /// The `exp` of the token.
     pub(super) expires_at: Duration,
-    /// The time when the connection ends with it.
+    /// The time when the connection ends with the token.
     pub(super) end: Option<Duration>,
-    /// The time when the client is told.
+    /// The time when the client is told that the token ends soon.
     pub(super) notice: Option<Duration>,
 }
 
-/// What a first message comes to.
+/// The outcome of a first message.
 #[derive(Debug)]
 pub(crate) enum Entry {
     Granted,
     Refused(Violation),
-    /// It cannot be judged yet, and waits.
+    /// The message cannot be judged yet, and waits.
     Wait,
 }
 
 impl Grant {
-    /// The right of whoever `claims` name, or of nobody yet.
+    /// Creates the right of the owner that `claims` name, or of nobody yet.
     pub(crate) fn new(ruleset: Rc<Ruleset>, buckets: Buckets, claims: Option<&Claims>) -> Self {
         let auth = ruleset.policy.auth.as_ref();
         let first = auth.and_then(Auth::first_message).map(Place::of_first);
@@ -100,6 +102,7 @@ impl Grant {
             refresh,
             pending: None,
             replies,
+            denied: None,
         };
         if let Some(claims) = claims {
             grant.renew_times(claims);
@@ -107,13 +110,13 @@ impl Grant {
         grant
     }
 
-    /// How long the first message may take, where the token is to come in it.
+    /// Returns the time that the first message may take, where the token comes in it.
     pub(super) fn first_message_timeout(&self) -> Option<Duration> {
         let is_awaited = self.token_owner.is_none() && self.first.is_some();
         self.auth().filter(|_| is_awaited).map(|auth| auth.first_message_timeout)
     }
 
-    /// How many bytes may be on the connection before it is authenticated.
+    /// Returns the number of bytes that may be sent on the connection before it is authenticated.
     pub(super) fn max_unauthenticated_bytes(&self) -> u64 {
         self.auth().map_or(0, |auth| auth.max_unauthenticated_bytes)
     }
@@ -124,22 +127,28 @@ impl Grant {
     }
 
     /// Says whether the first message goes on once its token is accepted.
-    pub(super) fn keeps_token(&self) -> bool {
+    pub(crate) fn keeps_token(&self) -> bool {
         self.auth().is_some_and(|auth| auth.keep_token)
     }
 
-    /// Says whether messages may renew it.
+    /// The messages that the last token does not allow.
+    pub(crate) fn denied(&self) -> Option<&Denied> {
+        self.denied.as_ref()
+    }
+
+    /// Says whether messages may renew the right.
     pub(super) fn can_be_renewed(&self) -> bool {
         self.refresh.is_some()
     }
 
-    /// Says whether the client is told of a renewal at `now`: not if it has been too often, since it may read nothing.
+    /// Says whether the client is told of a renewal at `now`: not if it has been too often, since it may read
+    /// nothing.
     pub(crate) fn replies(&mut self, now: Duration) -> bool {
         self.auth().is_some_and(|auth| auth.refresh_reply)
             && self.replies.take(REPLIES, 1, now) == Charged::Taken
     }
 
-    /// Whose it is, once that is known.
+    /// Returns the owner of the connection as revocation lists name one, once that is known.
     pub(crate) fn revocation_subject(&self) -> Option<&RevocationSubject> {
         self.revocation_subject.as_ref()
     }
@@ -148,8 +157,8 @@ impl Grant {
         self.times
     }
 
-    /// Judges the client's first message, and grants the right if it has an acceptable token. To be
-    /// called again when what it waits for may have come.
+    /// Judges the client's first message, and grants the right if it has an acceptable token. Must be called
+    /// again when what the message waits for may have come.
     pub(crate) fn enter(
         &mut self,
         message: &[u8],
@@ -180,7 +189,7 @@ impl Grant {
         Entry::Granted
     }
 
-    /// Judges the token of the first message, unless that has to wait.
+    /// Judges the token of the first message, unless it has to wait.
     fn judge_first(&mut self, message: &[u8], now: Duration) -> Option<Result<Claims, Box<Rejected>>> {
         let (found, until) = match self.pending.take() {
             Some(pending) => (pending.found, Some(pending.until)),
@@ -196,7 +205,7 @@ impl Grant {
         Some(judged)
     }
 
-    /// Charges a user for a handshake, by all rates where it is refused anyhow.
+    /// Charges a user for a handshake, by all rates if the token is refused anyhow.
     fn charge_user(
         &self,
         claims: &Claims,
@@ -218,7 +227,7 @@ impl Grant {
         exceeded
     }
 
-    /// Spends a token, where that may open one connection only.
+    /// Spends a token, where it may open one connection only.
     fn spend(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
         if !self.auth().is_some_and(|auth| auth.single_use) {
             return None;
@@ -229,26 +238,26 @@ impl Grant {
         }
     }
 
-    /// Judges a later message. Its token may have to wait, and then the right is what it was.
+    /// Judges a message that comes after authentication. While its token waits the right stays as it was.
     pub(crate) fn renew(&mut self, message: &[u8], now: Duration) -> Result<Renewal, Violation> {
         let found = self.refresh.as_ref().map_or(Found::Nothing, |place| place.find(message));
         if found == Found::Nothing {
             return Ok(Renewal::Ordinary);
         }
         let renewed = self.renew_by_pending(now)?;
-        // One waits at a time: this one takes its place, and waits no longer than that would have.
+        // Only one waits at a time: this one takes its place, and waits no longer than that would have.
         let until = self.pending.take().map(|pending| pending.until);
         let is_renewed = self.renew_by(found, until, now)? || renewed;
         Ok(if is_renewed { Renewal::Renewed } else { Renewal::Waits })
     }
 
-    /// Judges the token that waits, if there is one, once more. Whether it has renewed the right.
+    /// Judges the token that waits, if there is one, once more, and says whether it has renewed the right.
     pub(super) fn renew_by_pending(&mut self, now: Duration) -> Result<bool, Violation> {
         let Some(pending) = self.pending.take() else { return Ok(false) };
         self.renew_by(pending.found, Some(pending.until), now)
     }
 
-    /// Memory that is taken for the token that waits, in bytes.
+    /// Returns the memory that is taken for the token that waits, in bytes.
     pub(super) fn held(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.found.held())
     }
@@ -258,20 +267,20 @@ impl Grant {
         self.pending = None;
     }
 
-    /// The clock was set back by so much.
+    /// Moves the end of the wait with a clock that was set back.
     pub(super) fn set_back(&mut self, by: Duration) {
         if let Some(pending) = &mut self.pending {
             pending.until = pending.until.saturating_sub(by);
         }
     }
 
-    /// The time until which a token waits, if one does.
+    /// Returns the time until which a token waits, if one does.
     pub(super) fn pending_until(&self) -> Option<Duration> {
         self.pending.as_ref().map(|pending| pending.until)
     }
 
-    /// Judges a token, which has waited `until` now if it has at all. Whether it has renewed the
-    /// right; if not, it waits.
+    /// Judges a token, and says whether it has renewed the right; if not, it waits. `until` is the end of its
+    /// wait, if it has waited before.
     fn renew_by(&mut self, found: Found, until: Option<Duration>, now: Duration) -> Result<bool, Violation> {
         match self.judge(&found, now) {
             Ok(claims) => {
@@ -307,6 +316,8 @@ impl Grant {
             end: (auth.expiry == Expiry::Close).then(|| claims.ends(auth.expiry_grace)),
             notice: auth.expiry_notice.map(|notice| expires_at.saturating_sub(notice)),
         };
+        let allow = &self.ruleset.policy.messages.content.allow;
+        self.denied = (!allow.is_empty()).then(|| Denied::new(allow, claims));
         self.token_owner = Some(TokenOwner::of(claims));
         self.revocation_subject = Some(RevocationSubject::of(claims));
     }
@@ -317,8 +328,8 @@ impl Grant {
 }
 
 impl Pending {
-    /// What was found, if it is worth waiting for what would change that it was rejected. It was
-    /// waited for `until` then, if it was before.
+    /// Returns the wait of a rejected token, if what it waits for may still change the verdict. `until` is
+    /// the end of its wait, if it has waited before.
     fn of(found: Found, rejected: &Rejected, until: Option<Duration>, now: Duration) -> Option<Box<Self>> {
         let (_, patience) = rejected.awaits?;
         let until = until.unwrap_or_else(|| now.saturating_add(patience));

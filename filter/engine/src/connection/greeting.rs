@@ -2,23 +2,23 @@
 
 use crate::memory::blocks::Blocks;
 
-/// What the upstream sent before the client was authenticated, and when it goes on.
+/// The bytes that the upstream sent before the client was authenticated, and when they go on.
 #[derive(Debug, Default)]
 pub(super) enum Greeting {
-    /// There is none, or none any more.
+    /// No bytes wait, or none any more.
     #[default]
     Gone,
-    /// It goes at once, into the stream towards the client, which was parked.
-    AtOnce(Blocks),
-    /// It goes ahead of the upstream's next chunk, since that stream is not parked.
-    WithNextChunk(Blocks),
+    /// The bytes go at once, into the stream towards the client, which was parked.
+    AtOnce(Box<Blocks>),
+    /// The bytes go ahead of the upstream's next chunk, since that stream is not parked.
+    WithNextChunk(Box<Blocks>),
 }
 
 impl Greeting {
-    /// Takes it, if it goes at once.
+    /// Takes the bytes, if they go at once.
     pub(super) fn take_at_once(&mut self) -> Option<Blocks> {
         match std::mem::take(self) {
-            Self::AtOnce(bytes) => Some(bytes),
+            Self::AtOnce(bytes) => Some(*bytes),
             other => {
                 *self = other;
                 None
@@ -26,10 +26,10 @@ impl Greeting {
         }
     }
 
-    /// Takes it as the upstream's next chunk comes, if it waits for that.
+    /// Takes the bytes as the upstream's next chunk comes, if they wait for that.
     pub(super) fn take_with_chunk(&mut self) -> Blocks {
         match std::mem::take(self) {
-            Self::WithNextChunk(bytes) => bytes,
+            Self::WithNextChunk(bytes) => *bytes,
             other => {
                 *self = other;
                 Blocks::default()
@@ -37,12 +37,12 @@ impl Greeting {
         }
     }
 
-    /// Says whether something waits for the upstream's next chunk.
+    /// Says whether bytes wait for the upstream's next chunk.
     pub(super) fn waits(&self) -> bool {
         matches!(self, Self::WithNextChunk(bytes) if !bytes.is_empty())
     }
 
-    /// The memory that what waits takes, in bytes.
+    /// Returns the memory that is taken for bytes that wait for the next chunk, in bytes.
     pub(super) fn held(&self) -> usize {
         match self {
             Self::WithNextChunk(bytes) => bytes.held(),

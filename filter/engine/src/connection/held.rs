@@ -9,20 +9,20 @@ use super::Connection;
 use super::greeting::Greeting;
 
 impl Connection {
-    /// Memory that is taken for what the peers have sent, in bytes.
+    /// Returns the memory that is taken for what the peers have sent, in bytes.
     pub(crate) fn held(&self) -> u64 {
         let grant = self.grant.as_ref().map_or(0, |grant| grant.held());
         let sides = self.client.held() + self.upstream.held();
         (sides + self.authentication.held() + self.greeting.held() + grant) as u64
     }
 
-    /// The part of it that inflaters take.
+    /// Returns the part of [`Connection::held`] that inflaters take between two messages.
     pub(crate) fn held_at_rest(&self) -> u64 {
         (self.client.held_at_rest() + self.upstream.held_at_rest()) as u64
     }
 
-    /// Gives that memory back, and ends the connection if nothing has. This may be the callback of a chunk of its own, so
-    /// the Closes go when that is over.
+    /// Gives back the memory that [`Connection::held`] counts, and ends the connection if nothing has. The
+    /// caller may be in a callback of the connection's own chunk, so the Closes go when that is over.
     pub(crate) fn give_back(&mut self, now: Duration) {
         if self.greeting.waits() {
             self.greeting = Greeting::Gone;

@@ -1,8 +1,7 @@
-//! What the client says to Postern itself, and what Postern says to it by text: the first message,
-//! refreshes, and the answers.
+//! Words between the client and Postern itself: the first message, refreshes, and the answers to them.
 //!
-//! Owns how a connection becomes authenticated, is renewed and is told so. What a message comes to
-//! is decided in [`grant`](super::grant), what happens before in [`authentication`](super::authentication).
+//! Owns how a connection becomes authenticated, is renewed and is told so. [`grant`](super::grant) decides
+//! what a message comes to, and [`authentication`](super::authentication) what happens before.
 
 use std::time::Duration;
 
@@ -24,12 +23,14 @@ use super::{Connection, notices};
 pub(super) struct Waits;
 
 impl Connection {
-    /// Begins as the right to the connection has it: the client is authenticated, or its first
-    /// message is waited for.
+    /// Begins with what the grant says: either the client is authenticated, or its first message is awaited.
     pub(super) fn begin(&mut self, now: Duration) {
-        let Some(grant) = &self.grant else { return };
-        match grant.first_message_timeout() {
-            Some(timeout) => {
+        match self
+            .grant
+            .as_ref()
+            .and_then(|grant| grant.first_message_timeout().map(|timeout| (grant, timeout)))
+        {
+            Some((grant, timeout)) => {
                 self.authentication =
                     Authentication::waiting(grant.max_unauthenticated_bytes(), grant.greets());
                 self.deadlines.await_token(now.saturating_add(timeout));
@@ -39,7 +40,7 @@ impl Connection {
         self.set_captures();
     }
 
-    /// Hears the client's message that is whole, with what the host held `behind` it.
+    /// Judges the client's captured message, which is whole; `queued` is what the host held behind it.
     pub(super) fn judge_captured(
         &mut self,
         queued: Option<&QueuedInput>,
@@ -47,40 +48,53 @@ impl Connection {
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Result<(), Waits> {
-        // One that waits is not judged for every chunk.
+        // A message that waits is not judged again for every chunk.
         if queued.is_some_and(|queued| !queued.released) && self.authentication.is_waiting() {
             return Err(Waits);
         }
-        let keeps = match self.judge_message(shared, now) {
-            Verdict::Waits => return Err(Waits),
-            Verdict::Violates(violation) => {
-                self.refuse_message(violation, now);
-                return Ok(());
-            }
+        match self.judge_message(shared, now) {
             Verdict::Authenticates => {
                 self.be_granted(false);
                 self.enter();
-                self.grant.as_ref().is_some_and(|grant| grant.keeps_token())
-            }
-            Verdict::Renews { reply } => {
-                self.be_granted(reply);
-                self.await_fetch();
-                false
+                match self.grant.as_ref().is_some_and(|grant| grant.keeps_token()) {
+                    true => self.judge_content(Peer::Client, passage, now),
+                    false => self.client.consume_captured(&mut self.tally),
+                }
             }
             Verdict::Consumed => {
                 self.await_fetch();
-                false
+                self.client.consume_captured(&mut self.tally);
             }
-            Verdict::Passes => true,
-        };
-        match keeps {
-            true => self.client.release_captured(passage, &mut self.tally),
-            false => self.client.consume_captured(&mut self.tally),
+            Verdict::Passes => self.judge_content(Peer::Client, passage, now),
+            Verdict::Renews { reply } => {
+                self.be_granted(reply);
+                self.await_fetch();
+                self.client.consume_captured(&mut self.tally);
+            }
+            Verdict::Violates(violation) => self.refuse_message(Peer::Client, violation, now),
+            Verdict::Waits => return Err(Waits),
         }
         Ok(())
     }
 
-    /// Has the message that is whole judged by what it says.
+    /// Judges by what it says a whole message from `sender` that is meant for the other side.
+    pub(super) fn judge_content(&mut self, sender: Peer, passage: &mut Passage, now: Duration) {
+        let (direction, rules) = match sender {
+            Peer::Client => (&mut self.client, &self.deadlines.ruleset().client_content),
+            Peer::Upstream => (&mut self.upstream, &self.deadlines.ruleset().upstream_content),
+        };
+        let denied = self.grant.as_ref().and_then(|grant| grant.denied());
+        let judged = match rules {
+            Some(rules) => rules.judge(direction.captured(), denied),
+            None => Ok(()),
+        };
+        match judged {
+            Ok(()) => direction.release_captured(passage, &mut self.tally),
+            Err(violation) => self.refuse_message(sender, violation, now),
+        }
+    }
+
+    /// Judges whether the client's message that is whole is meant for Postern.
     fn judge_message(&mut self, shared: &mut dyn Shared, now: Duration) -> Verdict {
         let standing = match self.authentication {
             Authentication::Open => Standing::Authenticated,
@@ -92,15 +106,15 @@ impl Connection {
         message::judge(Message { text: self.client.captured() }, context)
     }
 
-    /// A token waits for something that is fetched, or none does any more.
+    /// Sets the timer of the token that waits for something that is fetched, or unsets it if none does.
     fn await_fetch(&mut self) {
         if self.authentication.is_open() {
             self.deadlines.await_fetch(self.grant.as_ref().and_then(|grant| grant.pending_until()));
         }
     }
 
-    /// Leaves what the chunk has from `start` on with the host, behind a first message that waits,
-    /// and what it held `behind` it before. Nothing is left there if the wait is over.
+    /// Leaves with the host what the chunk has from `start` on, behind a first message that waits; `queued`
+    /// is what the host held there before. Returns nothing if the wait is over.
     pub(super) fn hold_behind(
         &mut self,
         queued: Option<Box<QueuedInput>>,
@@ -110,7 +124,7 @@ impl Connection {
     ) -> Result<Option<Passage>, Unreadable> {
         if queued.is_none() {
             if self.grant.as_ref().is_some_and(|grant| grant.keeps_token()) {
-                self.client.keep_captured(chunk)?;
+                self.client.keep_captured(chunk, self.deadlines.ruleset().client_content.is_some())?;
             } else {
                 self.client.forget_captured();
             }
@@ -121,7 +135,7 @@ impl Connection {
         let mut queued = queued.unwrap_or_default();
         let len = chunk.len().saturating_sub(start);
         if let Err(violation) = self.authentication.judge_behind(len) {
-            self.refuse_message(violation, now);
+            self.refuse_message(Peer::Client, violation, now);
             return Ok(None);
         }
         if queued.closes(chunk, start)? {
@@ -133,14 +147,14 @@ impl Connection {
         }
         (queued.len, queued.due, queued.released) = (len, false, false);
         self.queued = Some(queued);
-        // It is held until it is released, and in the next callback again.
+        // The host holds the bytes until they are released, and in the next callback once more.
         self.parking.of(Peer::Upstream).pause = Pause::Holding(2);
         let mut passage = Passage { hold: true, ..Passage::default() };
         passage.pass(start..chunk.len());
         Ok(Some(passage))
     }
 
-    /// How many bytes of the client's the host holds that are to be judged now.
+    /// Takes the number of bytes of the client's that the host holds and that must be judged now.
     pub(crate) fn take_release(&mut self) -> Option<usize> {
         let queued = self.queued.as_mut().filter(|queued| queued.due)?;
         (queued.due, queued.released) = (false, true);
@@ -157,7 +171,8 @@ impl Connection {
         !matches!(self.authentication, Authentication::Shut { .. }) && !self.deadlines.is_closing()
     }
 
-    /// What a token waits for may have come, or may come no more.
+    /// Judges again what waits for something that is fetched, since that may have come, or will not come any
+    /// more.
     pub(crate) fn look_again(&mut self, now: Duration) {
         if !self.may_be_granted() {
             return;
@@ -178,14 +193,15 @@ impl Connection {
         }
     }
 
-    /// Ends the connection for a message of the client's that is not whole, or was captured.
-    fn refuse_message(&mut self, violation: Violation, now: Duration) {
-        self.client.forget_frame();
-        self.tally.refused(Peer::Client);
+    /// Ends the connection for a message of `sender` that is not whole, or was captured.
+    fn refuse_message(&mut self, sender: Peer, violation: Violation, now: Duration) {
+        let (direction, tally) = self.direction(sender);
+        direction.forget_frame();
+        tally.refused(sender);
         self.refuse(violation, now);
     }
 
-    /// The times of a token that has just been accepted hold from now on.
+    /// Puts the times of a token that has just been accepted into force.
     fn be_granted(&mut self, replies: bool) {
         let Some(grant) = &self.grant else { return };
         let times = grant.times();
@@ -193,7 +209,7 @@ impl Connection {
         self.notices.renew(times.expires_at, replies);
     }
 
-    /// The client is authenticated by its first message: what the upstream has sent goes on.
+    /// Authenticates the client by its first message: what the upstream has sent goes on.
     fn enter(&mut self) {
         let greets = !self.authentication.diverts();
         let held = self.authentication.open();
@@ -205,17 +221,17 @@ impl Connection {
         let rests = self.upstream.at_boundary() && self.upstream.withheld() == 0;
         let client = self.parking.of(Peer::Client);
         if !client.is_parked() {
-            self.greeting = Greeting::WithNextChunk(held);
+            self.greeting = Greeting::WithNextChunk(Box::new(held));
             return;
         }
         client.pause = if rests { Pause::Parked } else { Pause::Holding(1) };
         if !held.is_empty() {
             self.backlog.add(held.len());
-            self.greeting = Greeting::AtOnce(held);
+            self.greeting = Greeting::AtOnce(Box::new(held));
         }
     }
 
-    /// The connection ends before it is authenticated, if it is not.
+    /// Ends the connection before it is authenticated, if it is not.
     pub(super) fn shut(&mut self) {
         self.authentication.shut();
         if let Some(queued) = &mut self.queued {
@@ -224,22 +240,26 @@ impl Connection {
         self.set_captures();
     }
 
-    /// Both sides behave as the authentication has it.
+    /// Sets what both directions capture, as the authentication demands.
     fn set_captures(&mut self) {
         let renews = self.grant.as_ref().is_some_and(|grant| grant.can_be_renewed());
         self.client.set_capture(match self.authentication {
             Authentication::Waiting(_) => Capture::First,
             Authentication::Shut { .. } => Capture::Ended,
-            Authentication::Open if renews => Capture::Texts,
+            Authentication::Open if renews || self.deadlines.ruleset().client_content.is_some() => {
+                Capture::Texts
+            }
             Authentication::Open => Capture::Off,
         });
         self.upstream.diverted = self.authentication.diverts();
-        if matches!(self.authentication, Authentication::Shut { greets: true }) {
-            self.upstream.set_capture(Capture::Ended);
-        }
+        self.upstream.set_capture(match self.authentication {
+            Authentication::Shut { greets: true } => Capture::Ended,
+            _ if self.deadlines.ruleset().upstream_content.is_some() => Capture::Texts,
+            _ => Capture::Off,
+        });
     }
 
-    /// Keeps from the client what it may not see of the upstream's chunk.
+    /// Keeps from the client what it may not see yet of the upstream's chunk.
     pub(super) fn keep_from_client(
         &mut self,
         passage: &mut Passage,
@@ -249,7 +269,7 @@ impl Connection {
             Authentication::Open => {}
             Authentication::Waiting(_) | Authentication::Shut { .. } if !self.authentication.diverts() => {}
             Authentication::Waiting(_) => self.authentication.hold(passage, chunk)?,
-            // What has gone then is the Close that ended the wait.
+            // If the direction has ended, what has gone is the Close that ended the wait.
             Authentication::Shut { .. } if matches!(self.upstream.flow, Flow::Ended) => {}
             Authentication::Shut { .. } => {
                 *passage = Passage::default();
@@ -259,14 +279,13 @@ impl Connection {
         Ok(())
     }
 
-    /// The client's token ends soon.
+    /// Tells the client that its token ends soon.
     pub(super) fn give_notice(&mut self, now: Duration) {
         self.notices.give_notice();
         self.speak(now);
     }
 
-    /// Says what waits to be said, if the stream towards the client is parked, and no message is open
-    /// on it.
+    /// Sends the notices that wait, if the stream towards the client is parked and no message is open on it.
     pub(super) fn speak(&mut self, now: Duration) {
         if self.may_speak() && self.parking.of(Peer::Client).is_parked() {
             let words = self.notices.take(now);
@@ -275,7 +294,7 @@ impl Connection {
         }
     }
 
-    /// Says it between two messages of the upstream's chunk at hand, if it has `room`.
+    /// Puts the notices that wait between two messages of the upstream's chunk at hand, if that fits `room`.
     pub(super) fn speak_between(
         &mut self,
         passage: &mut Passage,
@@ -288,7 +307,7 @@ impl Connection {
         }
     }
 
-    /// What could not be said in the chunk at hand is said as soon as it has gone.
+    /// Has the notices for which the chunk at hand had no place sent as soon as it has gone.
     pub(super) fn speak_later(&mut self, now: Duration) {
         if self.may_speak() && self.parking.of(Peer::Client).is_parked() {
             self.deadlines.speak_next(now);

@@ -1,7 +1,7 @@
-//! Judges a chunk: the loop over what is in it.
+//! The loop that judges a chunk, frame by frame.
 //!
-//! Knows in which order a frame is judged and what follows of that; what holds a frame back is in
-//! [`gates`](super::gates), what its payload has to prove in [`direction`](super::direction).
+//! Knows in which order a frame is judged and what follows of that. [`gates`](super::gates) hold a frame back
+//! by its header, and [`direction`](super::direction) knows what its payload must prove.
 
 use std::time::Duration;
 
@@ -26,24 +26,26 @@ use super::{Connection, Passage, parking, rates};
 pub(super) struct Progress {
     pub(super) peer: Peer,
     pub(super) now: Duration,
-    /// Up to where in the chunk.
+    /// The place in the chunk up to which it has been judged.
     pub(super) position: usize,
-    /// What goes on.
+    /// The bytes that go on.
     pub(super) passage: Passage,
-    /// What of this chunk and of the frame that was open has still to go to the client.
+    /// The number of bytes of this chunk, and of the frame that was open, that have still to go to the
+    /// client.
     pub(super) ahead: u64,
-    /// How many bytes may go on at most, where what is put in counts.
+    /// The most bytes that may go on, with those that are put in.
     room: usize,
-    /// How many may go on at most, but for what is put in.
+    /// The most bytes that may go on, but for those that are put in.
     most: usize,
-    /// The place where the client is to be asked in it what it has read; at its end that is done anyway.
+    /// The place in the chunk where the client must be asked what it has read; absent where the end of the
+    /// chunk does.
     proof_at: Option<usize>,
     brought: Brought,
-    /// What waited behind the first message, which the host has given back.
+    /// The bytes that waited behind the first message, and that the host has given back.
     queued: Option<Box<QueuedInput>>,
-    /// Says whether its stream was parked.
+    /// Says whether the chunk's stream was parked.
     was_parked: bool,
-    /// Says whether its stream is paused, parked or not.
+    /// Says whether the chunk's stream is paused, parked or not.
     is_paused: bool,
     /// Says whether the upstream was within a frame.
     was_within: bool,
@@ -71,6 +73,9 @@ impl Connection {
                     continue;
                 }
             } else if peer == Peer::Upstream {
+                if self.upstream.is_captured() {
+                    self.judge_content(Peer::Upstream, &mut progress.passage, now);
+                }
                 self.insert_between(chunk.len(), &mut progress);
             }
             let (direction, _) = self.direction(peer);
@@ -130,7 +135,7 @@ impl Connection {
             now,
             position: 0,
             ahead: self.upstream.reader.payload_left(),
-            // What a parked stream may come to hold.
+            // A parked stream may come to hold this much.
             room: if is_paused { len.max(parking::ROOM) } else { usize::MAX },
             most: len.saturating_add(passage.len()).saturating_add(self.upstream.withheld()),
             proof_at,
@@ -143,7 +148,7 @@ impl Connection {
         }
     }
 
-    /// Puts in between two frames of the upstream's what the client is to be told or asked there.
+    /// Puts in between two frames of the upstream's what the client must be told or asked there.
     fn insert_between(&mut self, len: usize, progress: &mut Progress) {
         let Progress { position, now, room, .. } = *progress;
         if self.notices.waits() {
@@ -206,13 +211,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Sees to a Pong that was collected, once it is whole.
+    /// Takes a collected Pong once it is whole: an answer to an own Ping goes no further, any other Pong
+    /// does.
     fn on_collected(&mut self, progress: &mut Progress, shared: &mut dyn Shared) -> Result<(), Stop> {
         let Progress { peer, now, .. } = *progress;
         let (direction, _) = self.direction(peer);
         let Some(pong) = direction.candidate.as_ref().filter(|pong| pong.is_whole()) else { return Ok(()) };
         let (payload, frame) = (pong.payload(), pong.frame(progress.position));
-        // To say it once is free.
+        // The first answer to a Ping is free.
         let is_counted = peer == Peer::Client && !self.rates.is_empty();
         let is_repeated = is_counted && self.parking.is_answered(peer, &payload);
         if let Some(read) = self.parking.take_answer(peer, &payload) {
@@ -242,7 +248,7 @@ impl Connection {
         }
     }
 
-    /// A control frame of the application's passes.
+    /// Notes a control frame of the application's that passes.
     fn note_control(&mut self, opcode: OpCode, progress: &Progress) {
         let Progress { peer, now, .. } = *progress;
         match opcode {

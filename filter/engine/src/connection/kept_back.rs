@@ -1,7 +1,9 @@
-//! Since when bytes of a message have been kept back, which would not have been if all of it were there.
+//! The time for which bytes of a message have been kept back that would not have been if all of it were
+//! there.
 //!
-//! Memory that a peer has Postern take is to be free again in time: so such a message has to be whole as a frame has, a
-//! second later for every 16 KiB of it. One that passes frame by frame holds nothing, and may take as long as it likes.
+//! Memory that a peer has Postern take must be free again in time. So such a message must be whole in the
+//! time that a frame has: a second more for every 16 KiB of it. A message that passes frame by frame holds
+//! nothing, and may take as long as it likes.
 
 use std::time::Duration;
 
@@ -10,18 +12,18 @@ use crate::peer::Peer;
 
 use super::upload::at_slowest;
 
-/// What is kept back of both peers' messages.
+/// The waits for the rest of both peers' messages.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     client: Hold,
     upstream: Hold,
 }
 
-/// What is kept back of one peer's message.
+/// The wait for the rest of one peer's message.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     since: Option<Moment>,
-    /// Up to when that has been put off.
+    /// The time up to which excuses have been taken into account.
     excused_at: Option<Moment>,
 }
 
@@ -33,7 +35,7 @@ impl Holds {
         }
     }
 
-    /// The time when all that is kept back of the sender's message has to be there, if so many bytes are known of.
+    /// Returns the time by which the sender's message must be there, of which `len` bytes are known of.
     pub(super) fn ends_at(&self, sender: Peer, len: u64, idle_timeout: Duration) -> Option<Moment> {
         let hold = match sender {
             Peer::Client => &self.client,
@@ -42,7 +44,7 @@ impl Holds {
         hold.ends_at(len, idle_timeout)
     }
 
-    /// The clock was set back by so much.
+    /// Moves the times with a clock that was set back.
     pub(super) fn set_back(&mut self, by: Duration) {
         self.client.set_back(by);
         self.upstream.set_back(by);
@@ -50,7 +52,7 @@ impl Holds {
 }
 
 impl Hold {
-    /// Something is kept back, or nothing is. What is, `begins` to be now if nothing was in between.
+    /// Notes whether something is kept back. A wait `begins` anew if nothing was kept back in between.
     pub(super) fn note(&mut self, is_kept: bool, begins: bool, now: Moment) {
         self.since = match self.since {
             _ if !is_kept => None,
@@ -63,12 +65,13 @@ impl Hold {
         self.since.map(|since| since.after(idle_timeout.saturating_add(at_slowest(len))))
     }
 
-    /// Nobody could hear its sender for so long.
+    /// Puts the end of the wait off, since nobody could hear the sender for so long.
     pub(super) fn excuse(&mut self, time: Duration) {
         self.since = self.since.map(|since| since.after(time));
     }
 
-    /// Nobody could hear its sender from then on, as far as that has not been taken into account.
+    /// Puts the end of the wait off by the time since `from` in which nobody could hear the sender, as far as
+    /// that has not been taken into account.
     pub(super) fn excuse_from(&mut self, from: Moment, now: Moment) {
         let from = self.excused_at.replace(now).map_or(from, |excused_at| from.max(excused_at));
         self.excuse(Duration::from(now).saturating_sub(from.into()));

@@ -20,6 +20,7 @@ mod judge;
 mod kept_back;
 mod notices;
 mod on_time;
+mod opening;
 mod parking;
 mod passage;
 mod pause;
@@ -72,55 +73,57 @@ pub(crate) struct Connection {
     parking: Parking,
     deadlines: Deadlines,
     backlog: Backlog,
-    /// What the client has sent; absent while that is nothing.
+    /// The bytes that the client has sent; absent while there are none.
     upload: Option<Box<Upload>>,
-    /// Since when messages are kept back; absent as long as none has been.
+    /// The waits for messages that are partly kept back; absent as long as none has been.
     holds: Option<Box<Holds>>,
-    /// What ended it, if Postern has.
+    /// The violation for which Postern has ended the connection, if it has.
     violation: Option<Box<Violation>>,
-    /// What goes on the parked streams at once.
+    /// The frames that go on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
     tally: Counts,
-    /// By what right it is open, under a policy that asks for one.
+    /// The right by which the connection is open, under a policy that asks for one.
     grant: Option<Box<Grant>>,
     authentication: Authentication,
-    /// What waits behind a first message that cannot be judged yet.
+    /// The bytes that wait behind a first message that cannot be judged yet.
     queued: Option<Box<QueuedInput>>,
     notices: Notices,
-    /// What the upstream sent before the client was authenticated.
+    /// The bytes that the upstream sent before the client was authenticated.
     greeting: Greeting,
 }
 
-/// What the handshake settled for the connection.
+/// The terms that the handshake settled for the connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms {
     /// The end of the time that the connection may last.
     pub(crate) session_ends_at: Option<Moment>,
-    /// What Postern's own Pings are made of.
+    /// The key that Postern's own Pings are made of.
     pub(crate) ping_key: PingKey,
     /// The key that masks Postern's own frames to the upstream.
     pub(crate) mask: [u8; 4],
-    /// How much the client may send.
+    /// The rates of the client.
     pub(crate) rates: Rates,
-    /// By what right it is open, under a policy that asks for one.
+    /// The right by which the connection is open, under a policy that asks for one.
     pub(crate) grant: Option<Box<Grant>>,
+    /// Says whether what each side says first is refused if it opens another protocol.
+    pub(crate) looks_for_tunnels: bool,
 }
 
-/// What has become of the stream towards the upstream before it agreed.
+/// The state of the stream towards the upstream before the upstream agreed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Early {
-    /// Nothing.
+    /// The stream was left alone.
     #[default]
     Flowing,
-    /// It is paused, and holds what the client has sent too early.
+    /// The stream is paused, and holds what the client has sent too early.
     Held,
-    /// It is paused and holds nothing.
+    /// The stream is paused and holds nothing.
     Parked,
 }
 
 impl Early {
-    /// The pause in which the stream towards the upstream begins. What the host holds it brings once more, and after that
-    /// the chunk that it got meanwhile.
+    /// Returns the pause in which the stream towards the upstream begins. The host brings what it holds once
+    /// more, and after that the chunk that it got meanwhile.
     fn pause(self) -> Pause {
         match self {
             Self::Flowing => Pause::Flowing,
@@ -131,7 +134,7 @@ impl Early {
 }
 
 impl Connection {
-    /// A connection that was agreed on at `now`.
+    /// Creates a connection that was agreed on at `now`.
     pub(crate) fn new(
         ruleset: &Rc<Ruleset>,
         terms: Terms,
@@ -142,8 +145,8 @@ impl Connection {
         let policy = &ruleset.policy;
         let (client, server) = deflate.map(|Deflate { client, server }| (client, server)).unzip();
         let mut open = Self {
-            client: Direction::client(policy, client),
-            upstream: Direction::upstream(policy, server),
+            client: Direction::client(policy, client, terms.looks_for_tunnels),
+            upstream: Direction::upstream(policy, server, terms.looks_for_tunnels),
             rates: terms.rates,
             mask: terms.mask,
             parking: Parking::new(terms.ping_key, early.pause(), MayAsk::of(policy)),
@@ -164,40 +167,40 @@ impl Connection {
         open
     }
 
-    /// What ended the connection, once Postern has.
+    /// Returns the violation that ended the connection, once Postern has ended it.
     pub(crate) fn violation(&self) -> Option<&Violation> {
         self.violation.as_deref()
     }
 
-    /// Whose connection it is, once that is known.
+    /// Returns the owner of the connection as revocation lists name one, once that is known.
     pub(crate) fn revocation_subject(&self) -> Option<&RevocationSubject> {
         self.grant.as_ref().and_then(|grant| grant.revocation_subject())
     }
 
-    /// What was counted since this was last asked; `is_over` where it is asked for the last time.
+    /// Takes what was counted since the last call; `is_over` says whether this one is the last.
     pub(crate) fn take_tally(&mut self, is_over: bool) -> Tally {
         let backlog = self.backlog.take_most();
         let heartbeats = self.parking.count(is_over || self.deadlines.is_closing());
         Tally { backlog, heartbeats, ..self.tally.take() }
     }
 
-    /// Frames that go to these receivers at once, on streams that were parked.
+    /// Takes the frames that go to these receivers at once, on streams that were parked.
     pub(crate) fn take_sends(&mut self) -> Vec<(Peer, Vec<u8>)> {
         std::mem::take(&mut self.sends)
     }
 
-    /// What waited for the client to be authenticated, and goes to it at once, on a stream that was
-    /// parked. What of [`Connection::take_sends`] is for it follows.
+    /// Takes the bytes that waited for the client to be authenticated, and go to it at once, on a stream that
+    /// was parked. What [`Connection::take_sends`] has for the client follows them.
     pub(crate) fn take_delivery(&mut self) -> Option<Blocks> {
         self.greeting.take_at_once()
     }
 
-    /// The time when [`Connection::on_time`] next has something to do.
+    /// Returns the time when [`Connection::on_time`] next has something to do.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.deadlines.next(self.under_way())
     }
 
-    /// What has passed unread did so by `now`.
+    /// Notes that what has passed unread did so by `now`.
     pub(crate) fn note_time(&mut self, now: Duration) {
         if self.deadlines.has_moved() {
             self.excuse_unread(now);
@@ -207,7 +210,7 @@ impl Connection {
         self.look_for_proof(now);
     }
 
-    /// The clock was set back by so much.
+    /// Moves all times with a clock that was set back.
     pub(crate) fn set_back(&mut self, by: Duration) {
         self.deadlines.set_back(by);
         self.backlog.set_back(by);
@@ -222,23 +225,22 @@ impl Connection {
         }
     }
 
-    /// The policy goes away: the connection ends by `at`.
+    /// Has the connection end by `at`, since its policy goes away.
     pub(crate) fn drain(&mut self, at: Duration) {
         self.deadlines.drain(at);
     }
 
-    /// The host did not let anything be put into a parked stream.
+    /// Parks no more, since the host did not let anything be put into a parked stream.
     pub(crate) fn give_up_parking(&mut self, now: Duration) {
         self.parking.give_up();
         self.deadlines.expect_no_pong(now);
     }
 
-    /// Says whether the next `len` bytes from `peer` pass as they are, unread. If so, they count as
-    /// passed.
+    /// Says whether the next `len` bytes from `peer` pass as they are, unread. If so, they count as passed.
     pub(crate) fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match peer {
             Peer::Client => {
-                // What the host holds paused has to be resumed.
+                // A stream that the host holds paused has to be resumed.
                 let holds = matches!(self.parking.of(Peer::Upstream).pause, Pause::Holding(_));
                 let passes = !holds && self.client.pass_unread(len);
                 if passes {

@@ -1,12 +1,12 @@
-//! What Postern says to the client by text: that its token was accepted, and that it ends soon.
+//! The notices that Postern sends to the client as text: that its token was accepted, and that it ends soon.
 //!
-//! Knows what waits to be said and how it reads; where it may stand is decided elsewhere.
+//! Knows which of them wait and how they read; where they may stand is decided elsewhere.
 
 use std::time::Duration;
 
 use crate::moment::Moment;
 
-/// What waits to be said. Of two things of a kind only the later one is.
+/// The notices that wait. Of two of a kind only the later one does.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     accepted: bool,
@@ -15,27 +15,27 @@ pub(super) struct Notices {
     expires_at: Option<Moment>,
 }
 
-/// How long all of it is at most: two frames with headers of two bytes.
+/// The greatest length of all notices, in bytes: two frames with headers of two bytes.
 pub(super) const MAX_LEN: usize = 2 * (2 + 0x7d);
 
 impl Notices {
-    /// A token that ends at `expires_at` has taken the place of the one before; `reply` says whether
-    /// the client is told.
+    /// Notes that a token that ends at `expires_at` has taken the place of the one before; `reply` says
+    /// whether the client is told.
     pub(super) fn renew(&mut self, expires_at: Duration, reply: bool) {
         *self = Self { accepted: reply, expiring: false, expires_at: Some(expires_at.into()) };
     }
 
-    /// The token ends soon.
+    /// Notes that the token ends soon.
     pub(super) fn give_notice(&mut self) {
         self.expiring = true;
     }
 
-    /// Says whether anything waits.
+    /// Says whether a notice waits.
     pub(super) fn waits(&self) -> bool {
         self.accepted || self.expiring
     }
 
-    /// The frames, each a message, as they read at `now`. Nothing waits any more.
+    /// Takes the notices as they read at `now`, each a message of one frame. None waits any more.
     pub(super) fn take(&mut self, now: Duration) -> Vec<u8> {
         let words = [
             (std::mem::take(&mut self.accepted), "token_accepted"),
@@ -49,9 +49,9 @@ impl Notices {
     }
 }
 
-/// A text message of one frame, not masked.
+/// Returns a text message of one frame, not masked.
 fn text(message: &str) -> Vec<u8> {
-    // The longest is far shorter than the 125 bytes of a short length (RFC 6455 §5.2).
+    // The longest notice is far shorter than the 125 bytes of a short length (RFC 6455 §5.2).
     let len = u8::try_from(message.len()).unwrap_or(0);
     [&[0x81, len], message.as_bytes()].concat()
 }

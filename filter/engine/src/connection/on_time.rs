@@ -1,4 +1,4 @@
-//! What is done when a timer is due.
+//! The actions of a connection whose timers have gone off.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::Connection;
 use super::timers::Due;
 
 impl Connection {
-    /// Does what is due at `now`. Whether whatever is left is to be cut.
+    /// Does what is due at `now`, and says whether whatever is left must be cut.
     pub(crate) fn on_time(&mut self, now: Duration) -> bool {
         while let Some(due) = self.deadlines.due(self.under_way(), now) {
             match due {

@@ -1,16 +1,16 @@
-//! How Postern can speak on a quiet connection.
+//! The parking of streams, by which Postern can speak on a quiet connection.
 //!
 //! The host changes bytes only in the callback that brings them, and those of a stream that is
 //! paused. So a stream is *parked*: paused while it holds nothing. Into a parked stream a frame
 //! can be put at any time, from a timer too, and the stream resumed so that it goes on.
 //!
-//! Both streams are parked at their start, but for that towards the client of an upstream that speaks
-//! with its very 101. A chunk that ends with a whole frame goes on, and its
-//! stream is paused again in the same callback. So does, towards the client, one that ends within a
-//! frame if it is short, as where a server writes header and payload apart. Any other lets its stream go on for good; then it is parked again at the
-//! next callback of which nothing goes on, which on a quiet connection is one that brings only the
-//! Pong to a Ping of Postern's own. A Ping needs no parked stream where bytes pass: it follows
-//! them.
+//! Both streams are parked at their start, but for that towards the client of an upstream that speaks with
+//! its very 101. A chunk that ends with a whole frame goes on, and its stream is paused again in the same
+//! callback. The same holds, towards the client, for a chunk that ends within a frame if it is short, as
+//! where a server writes header and payload apart. Any other lets its stream go on for good; then the stream
+//! is parked again at the next callback of which nothing goes on, which on a quiet connection is one that
+//! brings only the Pong to a Ping of Postern's own. A Ping needs no parked stream where bytes pass: it
+//! follows them.
 //!
 //! | event | its stream |
 //! | --- | --- |
@@ -24,13 +24,13 @@
 //! | a chunk of which nothing goes on, and no more is withheld | parked |
 //! | an own frame is put in | as before |
 //!
-//! A quiet connection can be spoken on as long as a stream is parked or an own Ping is expected
-//! to be answered: the one that is parked carries a Ping, and its answer parks the other. When a
-//! chunk would end that, an own Ping follows it. So what is needed are peers that answer Pings, as
-//! they must (§5.5.2). Whether an upstream does is found out before its stream is let go on for good. Where
-//! one does not, Postern speaks by the next chunk, and cuts at its deadlines.
+//! A quiet connection can be spoken on as long as a stream is parked or an own Ping is expected to be
+//! answered: the one that is parked carries a Ping, and its answer parks the other. When a chunk would end
+//! that, an own Ping follows it. So all that is needed are peers that answer Pings, as they must (RFC 6455
+//! §5.5.2). The parking finds out whether an upstream does before its stream is let go on for good. If it
+//! does not, Postern speaks by the next chunk, and cuts at its deadlines.
 //!
-//! Why nobody notices:
+//! Nobody notices, since:
 //! - *Nothing is delayed.* A parked stream holds nothing with the host, and here only what would not go on
 //!   either if it were not parked; any chunk lets it go on.
 //! - *Nothing is reordered or split.* A frame is put in only at a frame boundary of what has gone
@@ -57,21 +57,20 @@ use crate::rate::{Bucket, Charged, Quota};
 use super::pause::Pause;
 use super::sent_pings::{self, PingKey, Pings};
 
-/// How many Pings may follow chunks of the application's in the long run, per second and at once.
-/// Who says more than that in turns is not quiet.
+/// The number of Pings that may follow chunks of the application's, per second in the long run and at once. A
+/// connection on which more is said than that in turns is not quiet.
 const FOLLOWING: Quota = Quota::per_second(256);
 
-/// How many chunks that end within a frame may leave the stream parked, per second and at once.
-/// Each costs what an unread chunk does not.
+/// The number of chunks that end within a frame and may leave their stream parked, per second in the long run
+/// and at once. Each costs what an unread chunk does not.
 const PIECES: Quota = Quota::per_second(256);
 
-/// How long a chunk may be whose stream stays or is parked, in bytes, unless it is the last in reach:
-/// behind a longer one even more
-/// may come at once, and a host cuts a paused stream whose next chunk is beyond the buffer limit of
-/// its connection. Envoy reads 16 KiB at a time, so this is two reads.
+/// The length up to which a chunk leaves its stream parked or has it parked, in bytes, unless it is the last
+/// in reach: behind a longer one even more may come at once, and a host cuts a paused stream whose next chunk
+/// is beyond the buffer limit of its connection. Envoy reads 16 KiB at a time, so this is two reads.
 const BULK: usize = 32 * 1024;
 
-/// How many bytes may be withheld of a stream that is parked all the same: a header, a Close or a short
+/// The most bytes that may be withheld of a stream that is parked all the same: a header, a Close or a short
 /// text, so that a client that stops in the middle of one does not put its service out of reach.
 pub(super) const LITTLE: usize = 256;
 
@@ -88,31 +87,32 @@ pub(super) struct Parking {
     possible: bool,
     /// Says whether the stream towards the client has started.
     started: bool,
-    /// Says whether the connection was out of reach when that was last asked.
+    /// Says whether the connection was out of reach when [`Parking::count`] was last called.
     counted: bool,
-    /// Says whether a stream has stayed parked since it is not known whether the upstream answers Pings.
+    /// Says whether the stream towards the client has stayed parked only because the upstream is not known to
+    /// answer Pings, and has not been asked since.
     unsure: bool,
     following: Bucket,
     pieces: Bucket,
 }
 
-/// How a receiver can be reached.
+/// The stream towards one receiver and the Pings on it: the means by which it can be reached.
 #[derive(Debug)]
 pub(super) struct Reach {
-    /// What the host does with the stream towards it.
+    /// The pause of the stream towards the receiver.
     pub(super) pause: Pause,
     pings: Pings,
-    /// Says whether an application's Ping went to it and is unanswered.
+    /// Says whether an application's Ping went to the receiver and is unanswered.
     asked_by_application: bool,
-    /// Says whether it leaves Pings unanswered.
+    /// Says whether the receiver leaves Pings unanswered.
     mute: bool,
-    /// Says whether it has ever answered one.
+    /// Says whether the receiver has ever answered an own Ping.
     answers: bool,
-    /// Says whether a Ping may go to it at all.
+    /// Says whether a Ping may go to the receiver at all.
     stands_pings: bool,
 }
 
-/// Who may be sent a Ping of Postern's own.
+/// The receivers that may be sent a Ping of Postern's own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MayAsk {
     pub(super) client: bool,
@@ -120,30 +120,31 @@ pub(super) struct MayAsk {
 }
 
 impl MayAsk {
-    /// As `policy` has it. What a client has not read yet only its answers tell.
+    /// Returns the receivers that `policy` lets be asked. Only its answers tell what a client has not read
+    /// yet.
     pub(super) fn of(policy: &Policy) -> Self {
         let client = policy.liveness.ping_interval.is_some() || policy.backpressure.is_some();
         Self { client, upstream: policy.liveness.ping_upstream }
     }
 }
 
-/// What becomes of a stream when a chunk has been judged.
+/// The fate of a stream once its chunk has been judged.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Then {
-    /// An own Ping follows what goes on of it.
+    /// The own Ping that follows what goes on of the chunk.
     pub(super) ask: Option<Vec<u8>>,
-    /// It is parked.
+    /// Says whether the stream is parked.
     pub(super) park: bool,
 }
 
-/// Says whether the receiver of a chunk is to be asked what it has read of what has gone to it.
+/// The need to ask the receiver of a chunk what it has read of what has gone to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Marks {
-    /// It need not.
+    /// No need.
     No,
-    /// With this chunk or soon after it.
+    /// The receiver must be asked with this chunk or soon after it.
     Due,
-    /// It could not be with an earlier chunk, nor since.
+    /// The receiver should have been asked with an earlier chunk, and could not be since.
     Overdue,
 }
 
@@ -151,33 +152,33 @@ pub(super) enum Marks {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     pub(super) sender: Peer,
-    /// Says whether its stream was parked.
+    /// Says whether the chunk's stream was parked.
     pub(super) was_parked: bool,
-    /// How long it was.
+    /// The length of the chunk, in bytes.
     pub(super) len: usize,
-    /// How many bytes go on of it.
+    /// The number of bytes of the chunk that go on.
     pub(super) passes: usize,
-    /// How many may.
+    /// The most bytes of the chunk that may go on, with those that are put in.
     pub(super) room: usize,
     /// Says whether what has gone to the receiver ends with a whole frame.
     pub(super) at_boundary: bool,
-    /// How much has not gone on yet, of it and of what came before.
+    /// The number of bytes that have not gone on yet, of the chunk and of what came before it.
     pub(super) withheld: usize,
-    /// Says whether all of it waits in the filter for now, so that nothing of it ever went on.
+    /// Says whether all of the chunk waits in the filter for now, so that nothing of it ever went on.
     pub(super) diverted: bool,
-    /// Says whether the receiver is to be asked in any case.
+    /// Says whether the receiver must be asked in any case.
     pub(super) due: bool,
-    /// Says whether it is to be asked what it has read.
+    /// The need to ask the receiver what it has read.
     pub(super) marks: Marks,
     /// Says whether nothing has come from the upstream for a while.
     pub(super) quiet: bool,
-    /// How much has gone to the receiver so far.
+    /// The number of bytes that have gone to the receiver so far.
     pub(super) position: u64,
 }
 
 impl Parking {
-    /// `upstream` is what the host does already with the stream towards the upstream, and `may_ask` who may be sent a Ping
-    /// at all.
+    /// Creates the parking of a connection. `upstream` is the pause that the stream towards the upstream is
+    /// in already, and `may_ask` names the peers that may be sent a Ping at all.
     pub(super) fn new(key: PingKey, upstream: Pause, may_ask: MayAsk) -> Self {
         let reach = |receiver, pause, stands_pings| Reach {
             pause,
@@ -215,23 +216,24 @@ impl Parking {
         }
     }
 
-    /// How much had gone to the client before the first own Ping that it is still to answer.
+    /// Returns the number of bytes that had gone to the client before the first own Ping that it must still
+    /// answer.
     pub(super) fn first_awaited_of_client(&self) -> Option<u64> {
         self.client.pings.first_awaited()
     }
 
-    /// Says whether the client is still to answer a Ping of the application's.
+    /// Says whether the client must still answer a Ping of the application's.
     pub(super) fn is_client_asked_by_application(&self) -> bool {
         self.client.asked_by_application
     }
 
-    /// Says whether the upstream is known to answer own Pings, by and by.
+    /// Says whether the upstream has ever answered an own Ping.
     pub(super) fn upstream_answers(&self) -> bool {
         self.upstream.answers
     }
 
-    /// The stream towards the client begins, and is parked by that if it is `empty`. If not, the host
-    /// can be seen to park streams by the other one.
+    /// Begins the stream towards the client, which is parked by that if it is `empty`. If it is not, the
+    /// stream towards the upstream shows whether the host parks streams.
     pub(super) fn begin(&mut self, empty: bool) {
         if !std::mem::replace(&mut self.started, true) {
             self.possible = empty || self.upstream.is_parked();
@@ -239,8 +241,8 @@ impl Parking {
         }
     }
 
-    /// The host would not do what only a parked stream allows. What was to be put there may have been
-    /// a Ping, which nobody answers.
+    /// Parks no more, since the host would not do what only a parked stream allows. The frame that could not
+    /// be put in may have been a Ping, which nobody answers.
     pub(super) fn give_up(&mut self) {
         self.possible = false;
         for reach in [&mut self.client, &mut self.upstream] {
@@ -249,7 +251,7 @@ impl Parking {
         }
     }
 
-    /// Decides what follows a chunk. Until then its stream is not parked.
+    /// Decides what follows a chunk. Until then the chunk's stream is not parked.
     pub(super) fn settle(&mut self, chunk: Chunk, now: Duration) -> Then {
         if !self.possible {
             return Then::default();
@@ -268,10 +270,10 @@ impl Parking {
             return Then { ask: None, park: stays };
         }
         let has_room = chunk.passes.saturating_add(sent_pings::MAX_LEN) <= chunk.room;
-        // Behind what goes on of a stream that is not parked there is always room.
+        // A stream that is not parked always has room behind what goes on.
         let needs_room = chunk.marks == Marks::Overdue && !has_room;
         let is_bulk = chunk.len > BULK && !chunk.diverted && !self.is_adrift();
-        // What an upstream does not answer would never bring its stream back.
+        // An upstream that does not answer would never bring its stream back.
         let is_last = receiver == Peer::Client && !self.upstream.answers;
         self.unsure |= is_bulk && is_last && chunk.was_parked;
         let is_bulk = is_bulk && !is_last;
@@ -295,27 +297,27 @@ impl Parking {
         };
         let asks = wanted && has_room && reach.may_be_asked() && within();
         let ask = asks.then(|| reach.pings.frame(&self.key, chunk.position));
-        // What is asked in the place of an answer lets its stream go on.
+        // A question asked in the place of an answer lets its stream go on.
         let park = park && (chunk.was_parked || ask.is_none());
         reach.pause.set_parked(park);
         Then { ask, park }
     }
 
-    /// An own Ping, to follow the first `position` bytes to `receiver`.
+    /// Returns an own Ping, to follow the first `position` bytes to `receiver`.
     pub(super) fn ping(&mut self, receiver: Peer, position: u64) -> Vec<u8> {
         let key = self.key;
         self.unsure &= receiver == Peer::Client;
         self.of(receiver).pings.frame(&key, position)
     }
 
-    /// Says whether a Pong from `sender` answers an own Ping that has been answered.
+    /// Says whether a Pong from `sender` answers an own Ping that had been answered before.
     pub(super) fn is_answered(&mut self, sender: Peer, payload: &[u8]) -> bool {
         let key = self.key;
         self.of(sender).pings.is_answered(&key, payload)
     }
 
-    /// Takes a Pong from `sender` that may be an answer to an own Ping; if it is, says up to where
-    /// was read.
+    /// Takes a Pong from `sender` that may answer an own Ping. If it does, returns the position up to which
+    /// the sender has read.
     pub(super) fn take_answer(&mut self, sender: Peer, payload: &[u8]) -> Option<u64> {
         let key = self.key;
         let reach = self.of(sender);
@@ -324,8 +326,8 @@ impl Parking {
         Some(position)
     }
 
-    /// Says whether the stream towards the client wants parking, or may want it, and the upstream can be asked
-    /// for it.
+    /// Says whether the stream towards the client could be parked, or may have to be let go, and the upstream
+    /// can be asked for it.
     pub(super) fn can_park_client(&self) -> bool {
         self.possible
             && (!self.client.is_parked() || self.unsure)
@@ -342,13 +344,13 @@ impl Parking {
 }
 
 impl Parking {
-    /// Tells what there was to count since this was last asked: own Pings, and whether the
-    /// connection has come out of reach (1), or back or to its end (-1).
+    /// Takes the counts since the last call: own Pings, and whether the connection has come out of reach (1),
+    /// or back in reach or to its end (-1).
     pub(super) fn count(&mut self, is_over: bool) -> Heartbeats {
         let may_answer = self.upstream.stands_pings && !self.upstream.mute;
         let through_upstream = may_answer && (self.upstream.is_parked() || self.upstream.is_expected());
         let in_reach = self.client.is_parked() || self.client.is_expected() || through_upstream;
-        // What is over stays so: a timer may still ask for the last counts.
+        // A connection that is over stays so: a timer may still ask for the last counts.
         self.started &= !is_over;
         let out_of_reach = self.started && !in_reach;
         let before = std::mem::replace(&mut self.counted, out_of_reach);
@@ -361,13 +363,13 @@ impl Parking {
 }
 
 impl Reach {
-    /// Says whether the stream towards it is paused and holds nothing.
+    /// Says whether the stream towards the receiver is paused and holds nothing.
     pub(super) fn is_parked(&self) -> bool {
         self.pause == Pause::Parked
     }
 
-    /// Says whether a frame can be put in; `at_boundary` says whether what has gone to the receiver ends
-    /// with a whole one.
+    /// Says whether a frame can be put in; `at_boundary` says whether what has gone to the receiver ends with
+    /// a whole frame.
     pub(super) fn takes_frames(&self, at_boundary: bool) -> bool {
         self.is_parked() && at_boundary
     }
@@ -377,39 +379,40 @@ impl Reach {
         self.pings.is_expected() && !self.mute
     }
 
-    /// Says whether a Pong from it may be the answer to an own Ping.
+    /// Says whether a Pong from the receiver may answer an own Ping.
     pub(super) fn may_answer(&self) -> bool {
         self.pings.may_be_answered()
     }
 
-    /// Says whether an own Ping may go to it now.
+    /// Says whether an own Ping may go to the receiver now.
     pub(super) fn may_be_asked(&self) -> bool {
         self.stands_pings && !self.asked_by_application && !self.mute && self.pings.has_room()
     }
 
-    /// Says whether a Ping of the application's went to it and is unanswered.
+    /// Says whether a Ping of the application's went to the receiver and is unanswered.
     pub(super) fn is_asked_by_application(&self) -> bool {
         self.asked_by_application
     }
 
-    /// How many own Pings it is still to answer.
+    /// Returns the number of own Pings that the receiver must still answer.
     pub(super) fn unanswered(&self) -> u8 {
         self.pings.awaited()
     }
 
-    /// A Ping of the application's goes to it. Whether it has answered the last.
+    /// Notes that a Ping of the application's goes to the receiver, and says whether the last one had been
+    /// answered.
     pub(super) fn note_ping(&mut self) -> bool {
         !std::mem::replace(&mut self.asked_by_application, true)
     }
 
-    /// A Pong of its own passes. It may stand for an own Ping as well, which will then have no
-    /// answer (§5.5.3).
+    /// Notes a Pong of the receiver's that answers no own Ping, and passes. It may stand for one as well,
+    /// which will then have no answer (RFC 6455 §5.5.3).
     pub(super) fn note_pong(&mut self) {
         self.asked_by_application = false;
         self.pings.expect_none();
     }
 
-    /// It has left an own Ping, or the application's, unanswered for too long.
+    /// Notes that the receiver has left an own Ping, or the application's, unanswered for too long.
     pub(super) fn give_up_on_answers(&mut self) {
         self.mute |= self.pings.is_expected();
         self.asked_by_application = false;

@@ -1,39 +1,39 @@
-//! What goes on of one chunk of an upgraded stream.
+//! The passage of a chunk: the bytes of it, and of Postern's own, that go on.
 
 use std::ops::Range;
 
 use crate::memory::blocks::Blocks;
 
-/// What goes on: `before`, then the first `keep` bytes of the chunk, then `rest`.
+/// The bytes that go on: `before`, then the first `keep` bytes of the chunk, then `rest`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passage {
-    /// Withheld from earlier chunks.
+    /// Bytes that were withheld from earlier chunks.
     pub before: Blocks,
-    /// How many bytes of the chunk go on as they are.
+    /// The number of bytes of the chunk that go on as they are.
     pub keep: usize,
-    /// What follows them, in order.
+    /// The pieces that follow them, in order.
     pub rest: Vec<Piece>,
-    /// The stream was parked, and is to be resumed within the callback: what is put into a paused
-    /// stream stays there otherwise, also after an earlier frame has gone on from there.
+    /// Says whether the stream, which was parked, must be resumed within the callback: what is put into a
+    /// paused stream stays there otherwise, also after an earlier frame has gone on from there.
     pub resume: bool,
-    /// The stream is to be parked: paused, now that it holds nothing.
+    /// Says whether the stream must be parked: paused, now that it holds nothing.
     pub park: bool,
-    /// Nothing goes on after all: it stays with the host, which pauses the stream and has it next to
-    /// all that follows.
+    /// Says whether nothing goes on after all: the bytes stay with the host, which pauses the stream and
+    /// brings them again with all that follows.
     pub hold: bool,
 }
 
 /// A part of what goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// These bytes of the chunk.
+    /// A range of the chunk.
     Chunk(Range<usize>),
     /// Bytes that are not in the chunk: withheld from earlier ones, or a frame of Postern's own.
     Other(Blocks),
 }
 
 impl Passage {
-    /// All of a chunk of `len` bytes goes on.
+    /// Returns the passage in which all of a chunk of `len` bytes goes on.
     pub(crate) fn whole(len: usize) -> Self {
         Self { keep: len, ..Self::default() }
     }
@@ -48,7 +48,7 @@ impl Passage {
         self.before.is_empty() && self.keep == 0 && self.rest.is_empty()
     }
 
-    /// How many bytes go on.
+    /// Returns the number of bytes that go on.
     pub fn len(&self) -> usize {
         let rest = self.rest.iter().map(|piece| match piece {
             Piece::Chunk(range) => range.len(),
@@ -57,7 +57,7 @@ impl Passage {
         self.before.len() + self.keep + rest.sum::<usize>()
     }
 
-    /// Everything that goes on, in pieces and in order, given the chunk.
+    /// Returns everything that goes on, in pieces and in order, given the chunk.
     pub fn pieces<'a>(&'a self, chunk: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let kept = chunk.get(..self.keep).unwrap_or(chunk);
         let rest = self.rest.iter().flat_map(|piece| {
@@ -70,7 +70,7 @@ impl Passage {
         self.before.iter().chain([kept]).chain(rest)
     }
 
-    /// Everything that goes on, given the chunk.
+    /// Returns everything that goes on, given the chunk.
     pub fn bytes(&self, chunk: &[u8]) -> Vec<u8> {
         self.pieces(chunk).flatten().copied().collect()
     }

@@ -1,7 +1,7 @@
-//! The pause of a stream: what the host does with the bytes on their way to one receiver.
+//! The pause of a stream: the host's treatment of the bytes on their way to one receiver.
 //!
-//! Knows nothing of frames and of why a stream is paused; that is decided by [`parking`](super::parking) and by what a
-//! first message lets go on.
+//! Knows nothing of frames, nor of why a stream is paused; [`parking`](super::parking) decides that, and so
+//! does what a first message lets go on.
 //!
 //! | from | event | to |
 //! | --- | --- | --- |
@@ -10,7 +10,7 @@
 //! | any | the host is left with bytes | holding |
 //! | parked | what is put in goes on, or the host does not park | flowing |
 
-/// What the host does with the bytes on their way to a receiver.
+/// The host's treatment of the bytes on their way to a receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Pause {
     /// Bytes go on with the callback that brings them.
@@ -18,7 +18,7 @@ pub(super) enum Pause {
     Flowing,
     /// The stream is paused and holds nothing, so that a frame can be put in at any time.
     Parked,
-    /// The stream is paused and holds bytes, and so it is still for this number of callbacks, which is 1 or 2: the one that
+    /// The stream is paused and holds bytes, and so it is for this many callbacks more, 1 or 2: the one that
     /// brings those bytes again, and the next.
     Holding(u8),
 }
@@ -33,7 +33,7 @@ impl Pause {
         std::mem::replace(self, after)
     }
 
-    /// Parks the stream, or has it no longer parked. What the host holds it holds still, if it is not parked.
+    /// Parks the stream, or has it no longer parked. A stream that holds bytes stays so if it is not parked.
     pub(super) fn set_parked(&mut self, parked: bool) {
         *self = match *self {
             _ if parked => Self::Parked,

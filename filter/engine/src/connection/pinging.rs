@@ -1,7 +1,7 @@
 //! Pings of Postern's own: when one is sent, behind what passes or into a parked stream, and what an answer proves.
 //!
-//! How the streams stand is known by [`parking`](super::parking), and the times by
-//! [`deadlines`](super::deadlines).
+//! Knows neither how the streams stand, which [`parking`](super::parking) does, nor the times, which
+//! [`deadlines`](super::deadlines) does.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::parking::{self, Marks};
 use super::sent_pings;
 
 impl Connection {
-    /// A peer has answered a Ping of Postern's own, and so has read this much.
+    /// Notes that a peer has answered a Ping of Postern's own, and so has read up to position `read`.
     pub(super) fn on_answer(&mut self, peer: Peer, read: u64, now: Duration) {
         match peer {
             Peer::Client => {
@@ -33,7 +33,7 @@ impl Connection {
         }
     }
 
-    /// A peer has answered a Ping of the application's, or says by itself that it is there.
+    /// Notes that a peer has answered a Ping of the application's, or says by itself that it is there.
     pub(super) fn on_foreign_pong(&mut self, peer: Peer, now: Duration) {
         self.parking.of(peer).note_pong();
         match peer {
@@ -50,7 +50,7 @@ impl Connection {
         }
     }
 
-    /// The application asks a peer, `ahead` bytes behind what has gone to it.
+    /// Notes that the application asks a peer, `ahead` bytes behind what has gone to it.
     pub(super) fn on_foreign_ping(&mut self, receiver: Peer, ahead: usize, now: Duration) {
         if self.parking.of(receiver).note_ping() && receiver == Peer::Client {
             let position = self.backlog.position().saturating_add(ahead as u64);
@@ -59,7 +59,7 @@ impl Connection {
         }
     }
 
-    /// Sees to the stream of a chunk of which this goes on: an own Ping may follow, or it is
+    /// Settles the stream of a chunk of which `passage` goes on: an own Ping may follow, or the stream is
     /// parked.
     pub(super) fn settle(
         &mut self,
@@ -78,7 +78,7 @@ impl Connection {
                 &self.client
             }
             Peer::Upstream => {
-                // Where the upstream speaks at once, the host tells of its first bytes only.
+                // If the upstream speaks at once, the host tells of its first bytes only.
                 self.parking.begin(len == 0 || self.upstream.diverted);
                 self.backlog.add(passage.len());
                 self.deadlines.note_upstream(passage.len(), now);
@@ -88,14 +88,14 @@ impl Connection {
         };
         let closing = matches!(direction.flow, Flow::Closing(_)) && direction.at_boundary();
         if closing && was_parked {
-            // It has to wait until the chunk has gone.
+            // The Close has to wait until the chunk has gone.
             self.parking.of(sender.other()).pause.set_parked(true);
             passage.park = true;
             self.deadlines.speak_next(now);
             return;
         }
         if !matches!(direction.flow, Flow::Passing) || self.deadlines.is_closing() {
-            // It goes on, also if it has only just begun.
+            // The stream goes on, also if it has only just begun.
             self.parking.of(sender.other()).pause.set_parked(false);
             return;
         }
@@ -139,12 +139,13 @@ impl Connection {
         }
     }
 
-    /// Says whether an answer of the client's would be heard: it may wait behind its first message.
+    /// Says whether an answer of the client's would be heard: not if it waits behind a first message.
     pub(super) fn may_answer(&self) -> bool {
         self.queued.is_none()
     }
 
-    /// An own Ping goes to `receiver` at this position; `due` when the client's silence asked for it.
+    /// Notes that an own Ping goes to `receiver` at `position`; `due` says whether the client's silence asked
+    /// for it.
     fn note_asked(&mut self, receiver: Peer, position: u64, due: bool, now: Duration) {
         match receiver {
             Peer::Client => {
@@ -162,9 +163,10 @@ impl Connection {
         }
     }
 
-    /// Asks the client what it has read between two frames of the upstream's chunk at hand, of which `most` bytes may go
-    /// on: the next end of a chunk may be far, and within a frame. Where that is to be done next in it. A parked stream may
-    /// come to hold as [little](parking::LITTLE) more as where that is withheld.
+    /// Asks the client what it has read between two frames of the upstream's chunk at hand, of which `most`
+    /// bytes may go on: the next end of a chunk may be far, and within a frame. Returns the place in the
+    /// chunk where that must be done next. A parked stream may come to hold as [little](parking::LITTLE) more
+    /// as where that is withheld.
     pub(super) fn prove_between(
         &mut self,
         position: usize,
@@ -190,7 +192,7 @@ impl Connection {
         if client.takes_frames(self.upstream.at_boundary()) && client.may_be_asked() {
             self.send_ping(Peer::Client, true, now);
         } else if client.is_expected() || (!self.upstream.diverted && client.is_asked_by_application()) {
-            // It was asked before, by whomever, and has not said anything since.
+            // The client was asked before, by whomever, and has not said anything since.
             self.deadlines.expect_pong(self.read_by(), now);
         } else {
             client.give_up_on_answers();
@@ -201,7 +203,8 @@ impl Connection {
         self.park_client(now);
     }
 
-    /// Asks the upstream what it has read, if it can be reached: that may be why the client is silent.
+    /// Asks the upstream what it has read, if it can be reached: bytes that it has not read may be why the
+    /// client is silent.
     fn ask_upstream(&mut self, now: Duration) {
         let upstream = self.parking.of(Peer::Upstream);
         let is_open = upstream.takes_frames(self.client.at_boundary());
@@ -233,7 +236,8 @@ impl Connection {
         self.send_ping(Peer::Upstream, false, now);
     }
 
-    /// Puts an own Ping into the stream towards `receiver`, which is parked; `due` when the client's silence asked for it.
+    /// Puts an own Ping into the stream towards `receiver`, which is parked; `due` says whether the client's
+    /// silence asked for it.
     fn send_ping(&mut self, receiver: Peer, due: bool, now: Duration) {
         let position = self.gone_to(receiver);
         let ping = self.parking.ping(receiver, position);
@@ -241,7 +245,7 @@ impl Connection {
         self.note_asked(receiver, position, due, now);
     }
 
-    /// How many bytes have gone to a peer.
+    /// Returns the number of bytes that have gone to a peer.
     fn gone_to(&self, receiver: Peer) -> u64 {
         match receiver {
             Peer::Client => self.backlog.position(),

@@ -1,22 +1,21 @@
-//! Chunks of which nothing is to be decided: short ones, of whole messages that are plainly fine, on a
-//! stream that is parked.
+//! The short way for plain chunks: short ones, of whole messages that are plainly fine, on a parked stream.
 //!
-//! Most chunks of a conversation are such. What [`Connection::on_bytes`] would make of one is known before:
-//! it goes on as it came, its stream is parked again, and what happened needs no time but that of the
-//! next look at the clock. So a host is spared that look, and all questions about what is to follow.
-//! Whatever is in doubt is left to [`Connection::on_bytes`], of which nothing has been done then.
+//! Most chunks of a conversation are such, and [`Connection::on_bytes`] has nothing to decide about them:
+//! each goes on as it came, its stream is parked again, and what happened needs no time but that of the next
+//! look at the clock. So the host is spared that look, and all questions about what follows. Whatever is in
+//! doubt is left to [`Connection::on_bytes`], and nothing has been done with it then.
 
 use super::Connection;
 use crate::peer::Peer;
 use crate::websocket::{Chunk, Unreadable};
 
-/// How long such a chunk may be, in bytes: of a longer one all this is little of the cost, and its
-/// end is more often that of a read than of a message.
+/// The length of the longest plain chunk, in bytes. The short way would save little of the cost of a longer
+/// one, whose end is more often that of a read than of a message.
 const LONGEST: usize = 4096;
 
 impl Connection {
-    /// Says whether all of a chunk from `peer` goes on as it came, with its stream, which was parked,
-    /// resumed and parked again, and nothing else is to be done for it. If so, it counts as passed.
+    /// Says whether all of a chunk from `peer` goes on as it came, with its stream, which was parked, resumed
+    /// and parked again, and nothing else to do for it. If so, the chunk counts as passed.
     pub(crate) fn pass_plain(&mut self, peer: Peer, chunk: &mut impl Chunk) -> Result<bool, Unreadable> {
         let len = chunk.len();
         if len == 0 || len > LONGEST || !self.takes_plain(peer) {
@@ -39,7 +38,7 @@ impl Connection {
         Ok(passes)
     }
 
-    /// Says whether nothing but the chunk itself can ask for more than that it passes.
+    /// Says whether a chunk of `peer` could ask for nothing more than that it passes, whatever is in it.
     fn takes_plain(&self, peer: Peer) -> bool {
         let is_parked = self.parking.has_parked(peer.other());
         let is_settled =

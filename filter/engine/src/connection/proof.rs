@@ -1,51 +1,62 @@
-//! What a payload has to prove before it passes: the body of a Close, the text of a message, and
-//! the size of what a compressed one inflates to.
+//! The proofs that a payload must give before it passes: the body of a Close, the text of a message, and the
+//! size of what a compressed one inflates to.
 //!
-//! Reads payloads as they come. Of those it keeps what a compressed text inflates to that is captured, within the
-//! size that a message may have; one that is not compressed is withheld anyway, and read there once it is whole. An
+//! Reads payloads as they come. Keeps the text to which a captured message inflates, within the size that a
+//! message may have; a message that is not compressed is withheld anyway, and read there once it is whole. An
 //! inflater keeps its window.
 
 use crate::decision::cause::{FrameFault, LimitExceeded, Measure};
 use crate::memory::blocks::Blocks;
+use crate::message::tunnels::{Recogniser, Tunnelled};
+use crate::peer::Peer;
 use crate::websocket::close::CloseBody;
 use crate::websocket::inflate::Inflater;
 use crate::websocket::mask::Mask;
 use crate::websocket::utf8::{InvalidUtf8, Utf8};
 use crate::websocket::{FrameHeader, OpCode};
 
+use super::opening::Opening;
+
 /// The proofs of one direction.
 #[derive(Debug)]
 pub(crate) struct Proof {
-    /// Says whether text messages are to be UTF-8.
+    /// Says whether text messages must be UTF-8.
     utf8: bool,
-    /// How much a compressed message may inflate to, in bytes.
+    /// The most bytes that a compressed message may inflate to.
     max_message_bytes: u64,
-    /// Present where compressed messages are inspected.
+    /// The inflater; present where compressed messages are inspected.
     inflater: Option<Box<Inflater>>,
     message: Message,
     frame: Frame,
     mask: Mask,
     /// Says whether text messages are captured.
     captures: bool,
-    /// Says whether the open message is.
+    /// Says whether the open message is captured, and so kept.
     keeps: bool,
-    /// What of a message is kept, if anything is: few sessions ever do.
+    /// The text that is kept of a message, if any is: few sessions ever keep one.
     kept: Option<Box<Kept>>,
+    sender: Peer,
+    /// Says whether the first payload is still to be looked at.
+    is_opening: bool,
+    /// The first payload, as far as it has come and is looked at.
+    opening: Option<Box<Recogniser>>,
+    /// Says whether nothing had been said before the message that is open.
+    is_first: bool,
 }
 
-/// A message as it reads. Its `Debug` does not show it: there may be a token in it.
+/// The text of a captured message. Its `Debug` does not show it: there may be a token in it.
 enum Kept {
-    /// It is being read.
+    /// The text so far, while the message is being read.
     Parts(Blocks),
     Whole(Vec<u8>),
 }
 
-/// What the open message has shown so far.
+/// The state of the proof of the open message.
 #[derive(Debug)]
 enum Message {
-    /// Nothing is asked of it.
+    /// No proof is asked of the message.
     Unread,
-    /// Not compressed; it is to be UTF-8 if there is such a proof.
+    /// The message is not compressed; it must be UTF-8 if there is such a proof.
     Plain(Option<Utf8>),
     Compressed {
         text: Option<Utf8>,
@@ -53,43 +64,58 @@ enum Message {
     },
 }
 
-/// Which proof the payload of the open frame belongs to.
+/// The proof that the payload of the open frame belongs to.
 #[derive(Debug)]
 enum Frame {
     Close(CloseBody),
     Data {
         fin: bool,
     },
-    /// None: nobody reads it.
+    /// No proof: nobody reads the payload.
     Unread,
 }
 
-/// How far what was proved may go.
+/// The extent to which proved bytes may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proved {
-    /// This frame may pass, and all that was withheld before it.
+    /// The frame may pass, and all that was withheld before it.
     AllSoFar,
     /// The message is whole, and captured.
     Message,
-    /// Nothing yet: the rest of the message is needed.
+    /// Nothing may pass yet: the rest of the message is needed.
     Nothing,
 }
 
-/// The reason why a payload does not prove what it has to.
+/// The reason why a payload does not prove what it must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unproved {
-    /// By RFC 6455 or RFC 7692.
+    /// The payload breaks RFC 6455 or RFC 7692.
     Broken(FrameFault),
-    /// It inflates to more than a message may have.
+    /// The message inflates to more than it may have.
     TooBig(LimitExceeded),
+    /// It opens another protocol.
+    Tunnel(Tunnelled),
 }
 
-/// How much is unmasked at a time to be inflated. The place for it is cleared for every chunk.
+/// The number of payload bytes by which another protocol is told.
+const OPENING: usize = 64;
+
+/// The number of bytes that are unmasked at a time to be inflated. The place for them is cleared for every
+/// chunk.
 const BLOCK: usize = 512;
 
 impl Proof {
-    pub(crate) fn new(utf8: bool, max_message_bytes: u64, inflater: Option<Inflater>) -> Self {
+    pub(super) fn new(
+        (sender, looks_for_tunnels): (Peer, bool),
+        utf8: bool,
+        max_message_bytes: u64,
+        inflater: Option<Inflater>,
+    ) -> Self {
         Self {
+            sender,
+            is_opening: looks_for_tunnels,
+            opening: None,
+            is_first: false,
             utf8,
             max_message_bytes,
             inflater: inflater.map(Box::new),
@@ -102,16 +128,42 @@ impl Proof {
         }
     }
 
-    /// Says whether text messages that begin from now on are kept and withheld until they are whole.
+    /// Sets whether text messages that begin from now on are kept and withheld until they are whole.
     pub(crate) fn capture(&mut self, captures: bool) {
         self.captures = captures;
     }
 
-    /// The message that has been kept.
+    /// Returns the message that has been kept.
     pub(crate) fn kept(&self) -> &[u8] {
         match self.kept.as_deref() {
             Some(Kept::Whole(text)) => text,
             Some(Kept::Parts(_)) | None => &[],
+        }
+    }
+
+    /// Says whether the open frame has nothing more to prove, so that the rest of it passes unread.
+    pub(crate) fn lets_go(&self) -> bool {
+        !self.is_opening && matches!((&self.frame, &self.message), (Frame::Data { .. }, Message::Unread))
+    }
+
+    /// Says whether the first payload is still to be looked at, so that nothing passes unread.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.is_opening
+    }
+
+    /// Says whether some of the first payload has come, and more of it decides.
+    fn is_suspect(&self) -> bool {
+        self.opening.as_ref().is_some_and(|recogniser| recogniser.is_suspect())
+    }
+
+    fn opening(&mut self) -> Opening<'_> {
+        Opening { sender: self.sender, is_open: &mut self.is_opening, begun: &mut self.opening }
+    }
+
+    /// Takes the message that was open for one that the receiver never sees.
+    pub(crate) fn take_out(&mut self) {
+        if self.is_first {
+            (self.is_opening, self.opening) = (true, None);
         }
     }
 
@@ -125,7 +177,7 @@ impl Proof {
         self.keeps && matches!(self.message, Message::Plain(_))
     }
 
-    /// Memory that is taken for what the sender has sent, in bytes.
+    /// Returns the memory that is taken for what the sender has sent, in bytes.
     pub(crate) fn held(&self) -> usize {
         let kept = match self.kept.as_deref() {
             Some(Kept::Parts(parts)) => parts.held(),
@@ -135,24 +187,24 @@ impl Proof {
         kept + self.inflater.as_ref().map_or(0, |inflater| inflater.held())
     }
 
-    /// The part of it that an inflater takes between two messages.
+    /// Returns the part of [`Proof::held`] that an inflater takes between two messages.
     pub(crate) fn held_at_rest(&self) -> usize {
         self.inflater.as_ref().map_or(0, |inflater| inflater.held_at_rest())
     }
 
-    /// Gives that memory back. Nothing more can be proved.
+    /// Gives back the memory that [`Proof::held`] counts. Nothing more can be proved.
     pub(crate) fn give_back(&mut self) {
         (self.inflater, self.message, self.frame) = (None, Message::Unread, Frame::Unread);
         self.forget_kept();
     }
 
-    /// Keeps it no longer.
+    /// Forgets the message that has been kept.
     pub(crate) fn forget_kept(&mut self) {
         self.kept = None;
     }
 
-    /// What a text message of one frame, not compressed, has to prove by its payload and mask. One
-    /// that is captured proves nothing by itself.
+    /// Returns the proof that a text message of one frame, not compressed, gives by its payload and mask;
+    /// absent where none is asked. A captured message proves nothing by itself.
     pub(crate) fn of_text(&self) -> Option<impl Fn(&[u8], Mask) -> bool + use<>> {
         let captures = self.captures;
         (self.utf8 || captures).then_some(move |payload: &[u8], mask| {
@@ -161,12 +213,18 @@ impl Proof {
         })
     }
 
-    /// Begins a frame that passes by its header. Whether its payload has to be read.
+    /// Begins a frame that passes by its header, and says whether its payload has to be read.
     pub(crate) fn begin(&mut self, header: &FrameHeader, starts_message: bool) -> bool {
         self.mask = header.mask.map(Mask::new).unwrap_or_default();
         if starts_message {
             let is_text = header.opcode == OpCode::TEXT;
-            self.keeps = self.captures && is_text;
+            // Nobody reads what is compressed and not inflated.
+            let is_opaque = header.is_compressed() && self.inflater.is_none();
+            self.is_first = self.is_opening && self.opening.is_none();
+            if is_opaque {
+                (self.is_opening, self.opening) = (false, None);
+            }
+            self.keeps = self.captures && is_text && !is_opaque;
             self.forget_kept();
             let text = (self.utf8 && is_text).then(Utf8::default);
             self.message = if self.inflater.is_some() && header.is_compressed() {
@@ -179,8 +237,8 @@ impl Proof {
         }
         self.frame = match (&self.message, header.opcode) {
             (_, OpCode::CLOSE) => Frame::Close(CloseBody::default()),
-            (Message::Unread, _) => Frame::Unread,
             (_, opcode) if opcode.is_control() => Frame::Unread,
+            (Message::Unread, _) if !self.is_opening => Frame::Unread,
             _ => Frame::Data { fin: header.fin },
         };
         !matches!(self.frame, Frame::Unread)
@@ -193,16 +251,21 @@ impl Proof {
         match (&mut self.frame, &mut self.message) {
             (Frame::Close(body), _) => Ok(body.push(payload, mask)?),
             (Frame::Data { .. }, Message::Plain(text)) => {
+                let (is_open, begun) = (&mut self.is_opening, &mut self.opening);
+                look(Opening { sender: self.sender, is_open, begun }, payload, mask)?;
                 Ok(text.as_mut().map_or(Ok(()), |text| prove(text, payload, mask))?)
             }
             (Frame::Data { .. }, Message::Compressed { text, inflated }) => {
                 let Some(inflater) = &mut self.inflater else { return Err(FrameFault::Deflate.into()) };
                 let limit = self.max_message_bytes;
                 let (keeps, kept) = (self.keeps, &mut self.kept);
+                let (is_open, begun) = (&mut self.is_opening, &mut self.opening);
+                let mut opening = Opening { sender: self.sender, is_open, begun };
                 let mut judge = |plain: &[u8]| {
-                    // In the order of the bytes, so that it does not show in which pieces they come.
+                    // Bytes are judged in order, so that it does not show in which pieces they come.
                     let room = usize::try_from(limit.saturating_sub(*inflated)).unwrap_or(usize::MAX);
                     let within = plain.get(..room).unwrap_or(plain);
+                    opening.push(within)?;
                     text.as_mut().map_or(Ok(()), |text| prove(text, within, Mask::default()))?;
                     if keeps && let Kept::Parts(parts) = kept.get_or_insert_default().as_mut() {
                         parts.push(within);
@@ -222,12 +285,16 @@ impl Proof {
                 }
                 Ok(())
             }
-            (Frame::Data { .. }, Message::Unread) | (Frame::Unread, _) => Ok(()),
+            (Frame::Data { .. }, Message::Unread) => {
+                let (is_open, begun) = (&mut self.is_opening, &mut self.opening);
+                Ok(look(Opening { sender: self.sender, is_open, begun }, payload, mask)?)
+            }
+            (Frame::Unread, _) => Ok(()),
         }
     }
 
     /// Ends the open frame.
-    pub(crate) fn end_frame(&mut self) -> Result<Proved, FrameFault> {
+    pub(crate) fn end_frame(&mut self) -> Result<Proved, Unproved> {
         match (&self.frame, &self.message) {
             (Frame::Close(body), _) => body.end()?,
             (Frame::Data { fin: true }, Message::Plain(text)) => end_text(text.as_ref())?,
@@ -238,6 +305,11 @@ impl Proof {
             (Frame::Data { fin: false }, Message::Compressed { .. }) => return Ok(Proved::Nothing),
             (Frame::Data { fin: false }, _) if self.keeps => return Ok(Proved::Nothing),
             (Frame::Data { .. } | Frame::Unread, _) => {}
+        }
+        match self.frame {
+            Frame::Data { fin: true } => self.opening().end_message()?,
+            Frame::Data { fin: false } if self.is_suspect() => return Ok(Proved::Nothing),
+            _ => {}
         }
         let is_kept = self.keeps && matches!(self.frame, Frame::Data { fin: true });
         if is_kept && let Some(Kept::Parts(parts)) = self.kept.as_deref() {
@@ -259,10 +331,26 @@ impl std::fmt::Debug for Kept {
     }
 }
 
+impl From<Tunnelled> for Unproved {
+    fn from(tunnelled: Tunnelled) -> Self {
+        Self::Tunnel(tunnelled)
+    }
+}
+
 impl From<FrameFault> for Unproved {
     fn from(fault: FrameFault) -> Self {
         Self::Broken(fault)
     }
+}
+
+/// Looks at the first payload, as it is on the wire.
+fn look(mut opening: Opening<'_>, payload: &[u8], mask: Mask) -> Result<(), Tunnelled> {
+    if !*opening.is_open {
+        return Ok(());
+    }
+    let mut scratch = [0; OPENING];
+    let first = payload.get(..OPENING).unwrap_or(payload);
+    opening.push(mask.remove(first, &mut scratch))
 }
 
 fn prove(text: &mut Utf8, bytes: &[u8], mask: Mask) -> Result<(), FrameFault> {

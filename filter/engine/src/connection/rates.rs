@@ -1,7 +1,7 @@
-//! How much a client may send: the rules that count messages, bytes and control frames.
+//! The rates of a client: the rules that count its messages, bytes and control frames.
 //!
-//! A rule per connection keeps its bucket here; the others share theirs with all connections of
-//! the same address, user or policy.
+//! A rule per connection keeps its bucket here; the others share theirs with all connections of the same
+//! address, user or policy.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use crate::websocket::frame_reader::Frame;
 /// The rules of one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rates {
-    /// Messages first, then bytes, then control frames: a message that is discarded costs no
-    /// bytes.
+    /// The rules, first those for messages, then for bytes, then for control frames: a discarded message
+    /// costs no bytes.
     rules: Vec<Limit>,
 }
 
 #[derive(Clone, Debug)]
 struct Limit {
-    /// The place where it is in `rates` of the policy.
+    /// The place of the rule in `rates` of the policy.
     index: usize,
     counted: Count,
     quota: Quota,
@@ -48,20 +48,20 @@ pub(crate) struct Counted {
     payload_len: u64,
 }
 
-/// What becomes of a frame by its rates.
+/// The verdict of the rates on a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It passes.
+    /// The frame passes.
     Pass,
-    /// Its message is discarded.
+    /// The frame's message is discarded.
     Discard,
-    /// It ends the connection.
+    /// The connection ends.
     Refuse(Violation),
 }
 
 impl Rates {
-    /// The rules among `rates`, each with its place in the policy, that count what a client sends. `key` names the bucket of a rule
-    /// that is not per connection.
+    /// Collects the rules among `rates`, each with its place in the policy, that count what a client sends.
+    /// `key` names the bucket of a rule that is not per connection.
     pub(crate) fn new<'r>(
         rates: impl IntoIterator<Item = (usize, &'r Rate)>,
         key: impl Fn(&Rate, &Quota) -> EntryKey,
@@ -120,7 +120,7 @@ impl Rates {
 
 impl Limit {
     fn exceeded_by(&self, frame: Counted) -> Verdict {
-        // Of a message that has begun to pass the rest cannot be discarded.
+        // The rest of a message that has begun to pass cannot be discarded.
         if self.on_exceed == OnExceed::Drop && frame.starts_message {
             return Verdict::Discard;
         }

@@ -1,8 +1,7 @@
 //! Postern's own Pings (RFC 6455 §5.5.2) to one end of the line, and which of them are unanswered.
 //!
-//! A payload is a mark that tells whoever looks at the wire whose Ping it is, and a number that
-//! nobody can foretell, so that an answer proves that the Ping was read. Knows neither time nor
-//! streams.
+//! A payload is a mark that tells whoever looks at the wire whose Ping it is, and a number that nobody can
+//! foretell, so that an answer proves that the Ping was read. Knows neither time nor streams.
 
 use std::hash::Hasher;
 
@@ -20,11 +19,11 @@ pub(super) const MAX_LEN: usize = 2 + 4 + PAYLOAD_LEN;
 
 const MARK: [u8; 8] = *b"postern:";
 
-/// How many may be unanswered at once. A peer may answer only the last (§5.5.3), so that an answer
-/// stands for all before it.
+/// The most Pings that may be unanswered at once. A peer may answer only the last (RFC 6455 §5.5.3), so that
+/// an answer stands for all before it.
 const MAX_UNANSWERED: u8 = 8;
 
-/// What the payloads and masking keys of a connection are derived from.
+/// The key from which the payloads and masking keys of a connection are derived.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct PingKey(pub(crate) [u8; 16]);
 
@@ -32,17 +31,17 @@ pub(crate) struct PingKey(pub(crate) [u8; 16]);
 #[derive(Debug)]
 pub(super) struct Pings {
     receiver: Peer,
-    /// The number of the next.
+    /// The number of the next Ping.
     next: u32,
-    /// The number of the latest that may still be answered.
+    /// The number of the latest Pings that may still be answered.
     unanswered: u8,
-    /// The number of the latest that are known; answers to older ones are not.
+    /// The number of the latest Pings that are known; answers to older ones are not.
     known: u8,
-    /// Says whether an answer to the last is to be expected.
+    /// Says whether an answer to the last Ping is expected.
     expected: bool,
-    /// What had gone to the receiver before each; absent while that is nothing.
+    /// The position of each Ping: the bytes that had gone to the receiver before it. Absent while all are 0.
     positions: Option<Box<[u64; MAX_UNANSWERED as usize]>>,
-    /// The number of the next when they were last counted.
+    /// The number of the next Ping when Pings were last counted.
     counted: u32,
 }
 
@@ -51,34 +50,34 @@ impl Pings {
         Self { receiver, next: 0, unanswered: 0, known: 0, expected: false, positions: None, counted: 0 }
     }
 
-    /// Says whether an answer is to be expected.
+    /// Says whether an answer is expected.
     pub(super) fn is_expected(&self) -> bool {
         self.expected
     }
 
-    /// How many an answer is to be expected to.
+    /// Returns the number of Pings to which an answer is expected.
     pub(super) fn awaited(&self) -> u8 {
         if self.expected { self.unanswered } else { 0 }
     }
 
-    /// What had gone to the receiver before the first of them.
+    /// Returns the position of the first Ping to which an answer is expected.
     pub(super) fn first_awaited(&self) -> Option<u64> {
         let since = self.awaited().checked_sub(1)?;
         let place = index(self.number(since));
         self.positions.as_ref().map_or(Some(0), |positions| positions.get(place).copied())
     }
 
-    /// Says whether a Pong may be the answer to one of them.
+    /// Says whether a Pong may answer one of the Pings.
     pub(super) fn may_be_answered(&self) -> bool {
         self.known > 0
     }
 
-    /// Says whether there may be one more.
+    /// Says whether one more Ping may be sent.
     pub(super) fn has_room(&self) -> bool {
         self.unanswered < MAX_UNANSWERED
     }
 
-    /// The next Ping, to follow the first `position` bytes to its receiver.
+    /// Returns the next Ping, to follow the first `position` bytes to its receiver.
     pub(super) fn frame(&mut self, key: &PingKey, position: u64) -> Vec<u8> {
         let number = self.next;
         self.next = number.wrapping_add(1);
@@ -93,7 +92,7 @@ impl Pings {
         }
         let payload = self.payload(key, number);
         let mut frame = vec![0x89];
-        // Its length fits the seven bits.
+        // The length fits the seven bits of the header.
         let len = u8::try_from(PAYLOAD_LEN).unwrap_or(0);
         match self.receiver {
             Peer::Client => {
@@ -111,9 +110,8 @@ impl Pings {
         frame
     }
 
-    /// Takes the payload of a Pong. If it answers one of the last Pings, in whatever order and
-    /// however often, this says what the receiver has read: the position that [`Pings::frame`] was
-    /// told.
+    /// Takes the payload of a Pong. If it answers one of the last Pings, in whatever order and however often,
+    /// returns what the receiver has read: the position that [`Pings::frame`] was told.
     pub(super) fn answer(&mut self, key: &PingKey, payload: &[u8]) -> Option<u64> {
         let answers = |since: &u8| self.payload(key, self.number(*since)) == payload;
         let since = (0..self.known).find(answers)?;
@@ -123,28 +121,28 @@ impl Pings {
         self.positions.as_ref().map_or(Some(0), |positions| positions.get(place).copied())
     }
 
-    /// Says whether the payload of a Pong answers one of the last Pings that counts as unanswered no more.
+    /// Says whether the payload of a Pong answers one of the last Pings that no longer counts as unanswered.
     pub(super) fn is_answered(&self, key: &PingKey, payload: &[u8]) -> bool {
         (self.unanswered..self.known).any(|since| self.payload(key, self.number(since)) == payload)
     }
 
-    /// Expects no answer any more. One that comes all the same is still known.
+    /// Expects no answer any more. An answer that comes all the same is still known.
     pub(super) fn expect_none(&mut self) {
         self.expected = false;
     }
 
-    /// None of them counts as unanswered any more: who answers others by Pongs of its own would soon
-    /// not be asked at all. One that is answered all the same is still known.
+    /// Counts no Ping as unanswered any more: a peer that answers others by Pongs of its own would soon not
+    /// be asked at all. An answer that comes all the same is still known.
     pub(super) fn make_room(&mut self) {
         self.unanswered = 0;
     }
 
-    /// The number that there were since this was last asked.
+    /// Takes the number of Pings since the last call.
     pub(super) fn take_count(&mut self) -> u64 {
         self.next.wrapping_sub(std::mem::replace(&mut self.counted, self.next)).into()
     }
 
-    /// The number of the Ping that so many others have followed.
+    /// Returns the number of the Ping that `since` others have followed.
     fn number(&self, since: u8) -> u32 {
         self.next.wrapping_sub(1).wrapping_sub(since.into())
     }
@@ -169,8 +167,8 @@ impl Pings {
     }
 }
 
-/// The place where the position of a Ping is kept. As the numbers wrap around at a multiple of the places, no
-/// two of the last Pings share one.
+/// Returns the place where the position of a Ping is kept. As the numbers wrap around at a multiple of the
+/// places, no two of the last Pings share one.
 fn index(number: u32) -> usize {
     usize::try_from(number % u32::from(MAX_UNANSWERED)).unwrap_or(0)
 }

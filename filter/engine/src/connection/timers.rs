@@ -9,7 +9,7 @@ use crate::decision::{Reason, Rule, Violation};
 use crate::moment::Moment;
 use crate::peer::Peer;
 
-/// Declares the timers once, as the enum and as the list of all, by whose length the table has room.
+/// Declares the timers once, as the enum and as the list of all, whose length is that of the table.
 macro_rules! timers {
     ($($(#[$doc:meta])+ $timer:ident,)+) => {
         /// A timer of a connection. One that is named earlier goes before those that are named later.
@@ -30,32 +30,33 @@ timers! {
     Speak,
     /// The time to cut what is left. Once this is set, none but [`Timer::Speak`] counts beside it.
     Cut,
-    /// A token has waited long enough for something that is fetched.
+    /// The end of the time that a token waits for something that is fetched.
     Fetch,
-    /// Nobody has been authenticated in time.
+    /// The end of the time in which the client must be authenticated.
     Authentication,
-    /// The right to the connection ends, by a time that is written in a token.
+    /// The end of the right to the connection, by a time that is written in a token.
     Expiry,
-    /// The connection has lasted its time.
+    /// The end of the time that the connection may last.
     Session,
-    /// The connection's policy goes away.
+    /// The end of the connection's policy.
     Drain,
-    /// The client must have answered.
+    /// The time by which the client must have answered.
     Pong,
-    /// The client is told that its token ends soon, by a time that is written in the token.
+    /// The time to tell the client that its token ends soon, by a time that is written in the token.
     Notice,
-    /// The upstream must have answered.
+    /// The time by which the upstream must have answered.
     UpstreamPong,
-    /// A peer can be asked what it has read.
+    /// The time at which a peer can be asked what it has read.
     Mark,
-    /// The client may have been silent for so long that it is to be asked.
+    /// The time at which the client may have been silent for so long that it must be asked.
     Ping,
-    /// The upstream may have been silent for so long that the stream towards the client is to be parked.
+    /// The time at which the upstream may have been silent for so long that the stream towards the client can
+    /// be parked.
     Park,
 }
 
 impl Timer {
-    /// The thing to do when the timer goes off.
+    /// Returns the thing to do when the timer goes off.
     pub(super) fn due(self) -> Due {
         let client = Peer::Client;
         match self {
@@ -86,19 +87,19 @@ impl Timer {
 /// A thing to do on a connection, since its time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Whatever is left is to be cut.
+    /// Whatever is left must be cut.
     Cut,
     /// The connection is over.
     End(Violation),
-    /// The client is to be asked if it is there.
+    /// The client must be asked if it is there.
     AskClient,
-    /// A peer is to be asked what it has read.
+    /// A peer must be asked what it has read.
     Mark,
     /// A token has waited long enough for something that is fetched.
     LookAgain,
     /// The client's token ends soon.
     GiveNotice,
-    /// What waits to be said on a parked stream can be.
+    /// The notices that wait can be sent on a parked stream.
     Speak,
     /// The upstream will not answer.
     UpstreamMute,
@@ -111,7 +112,7 @@ pub(super) enum Due {
 pub(super) struct TimerTable([Option<Moment>; Timer::ALL.len()]);
 
 impl TimerTable {
-    /// The time at which `timer` goes off, if it is set.
+    /// Returns the time at which `timer` goes off, if it is set.
     pub(super) fn get(&self, timer: Timer) -> Option<Moment> {
         self.0.get(timer as usize).copied().flatten()
     }
@@ -144,12 +145,12 @@ impl TimerTable {
         is_expired
     }
 
-    /// The time at which the next timer goes off.
+    /// Returns the time at which the next timer goes off.
     pub(super) fn next(&self) -> Option<Moment> {
         self.0.into_iter().flatten().min()
     }
 
-    /// Moves the timers with a clock that was set back by so much, but for those whose time a token says.
+    /// Moves the timers with a clock that was set back, but for those whose time a token says.
     pub(super) fn set_back(&mut self, by: Duration) {
         for timer in Timer::ALL.into_iter().filter(|timer| !timer.is_of_token()) {
             self.set(timer, self.get(timer).map(|at| at.before(by)));

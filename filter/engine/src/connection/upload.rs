@@ -1,78 +1,79 @@
-//! What the client is sending: since when a frame has been under way, and how much the service is not known
-//! to have read.
+//! The upload of a client: the time for which a frame has been under way, and the bytes that the service is
+//! not known to have read.
 //!
 //! A host that has more for a service than it will buffer stops reading the client, and tells nobody. All
 //! that the client says then, Pongs included, waits behind what it has said before: it is held up, and not
-//! silent. Known is what the answers to Postern's own Pings to the service prove, each of which followed so
-//! many bytes of the client's.
+//! silent. All that is known is what the answers to Postern's own Pings to the service prove, each of which
+//! followed so many bytes of the client's.
 
 use std::time::Duration;
 
 use crate::moment::Moment;
 
-/// The number of bytes the service has to have left unread, as far as is known, for a host to stop reading the
-/// client: the buffers of two sockets and a proxy between them hold more.
+/// The number of bytes that the service must have left unread, as far as is known, for a host to stop reading
+/// the client: the buffers of two sockets and a proxy between them hold more.
 const LEAST_HELD_UP: u64 = 64 * 1024;
 
-/// The number of bytes a second a client has to send of a frame at least, and a service reads as long as no
-/// answer of its own tells.
+/// The number of bytes a second that a client must send of a frame at least, and that a service is taken to
+/// read as long as no answer of its own tells.
 const SLOWEST: u64 = 16 * 1024;
 
-/// For how many `idle_timeout`s a service may leave unread what it was sent before the client's silence
-/// counts as that.
+/// The number of `idle_timeout`s for which a service may leave unread what it was sent before the client's
+/// silence counts as such.
 const PATIENCE: u32 = 10;
 
-/// For how long the client has to have said nothing for the service to have held it up meanwhile. A host that stops reading
-/// a client has much to write first.
+/// The time for which the client must have said nothing for the service to have held it up meanwhile. A host
+/// that stops reading a client has much to write first.
 const LULL: Duration = Duration::from_secs(2);
 
-/// The number of bytes a client that was held up has ready at least, unless that is all of a frame: as many as a host reads at
-/// once. Who drips has fewer.
+/// The number of bytes that a client that was held up has ready at least, unless that is all of a frame: as
+/// many as a host reads at once. A client that drips has fewer.
 const LUMP: u64 = 16 * 1024;
 
-/// Within what time they come.
+/// The time within which those bytes come.
 const LUMP_TIME: Duration = Duration::from_secs(1);
 
-/// How long a service is left in peace after one of the Pings that follow bytes of the client's.
+/// The time for which a service is left in peace after one of the Pings that follow bytes of the client's.
 const BETWEEN_MARKS: Duration = Duration::from_secs(1);
 
 /// The client's bytes on their way to the service.
 #[derive(Debug)]
 pub(super) struct Upload {
-    /// How many have gone to the service.
+    /// The number of bytes that have gone to the service.
     sent: u64,
-    /// How many of them it is known to have read.
+    /// The number of bytes that the service is known to have read.
     read: u64,
-    /// How many had gone when it was last asked.
+    /// The number of bytes that had gone when the service was last asked.
     asked: u64,
-    /// The time when it was asked what it has not answered yet, or last came forward with an answer.
+    /// The time of the first Ping that the service has not answered yet, or of its last answer if that is
+    /// later.
     asked_at: Moment,
-    /// How many had gone when the time was last known.
+    /// The number of bytes that had gone when the time was last known.
     timed: u64,
-    /// The time when the slowest service has read all of them.
+    /// The time by which the slowest service has read all that has gone.
     read_at: Moment,
-    /// Says whether a Ping is to follow the next of them.
+    /// Says whether a Ping must follow the next bytes.
     wants_mark: bool,
-    /// Since when the frame has been under way that is not whole.
+    /// The time at which the frame began that is not whole.
     begun_at: Option<Moment>,
-    /// How long its payload is, as far as is known.
+    /// The length of that frame's payload, in bytes, as far as is known.
     payload_len: u64,
-    /// The last time for which the client may have been held up within it.
+    /// The last time for which the client may have been held up within the frame.
     lull: Lull,
 }
 
-/// A time for which nothing came of the client, and what has come since.
+/// A time for which nothing came from the client, and what has come since.
 #[derive(Debug)]
 struct Lull {
-    /// How long it was. Nothing once what came has shown that the client was held up.
+    /// The length of the lull; zero once what came has shown that the client was held up.
     len: Duration,
     ended_at: Moment,
-    /// How many bytes have come since.
+    /// The number of bytes that have come since.
     bytes: u64,
 }
 
 impl Upload {
-    /// Nothing has gone yet.
+    /// Creates an upload of which nothing has gone yet.
     pub(super) fn new() -> Self {
         let epoch = Moment::from(Duration::ZERO);
         Self {
@@ -89,22 +90,22 @@ impl Upload {
         }
     }
 
-    /// How many bytes have gone to the service.
+    /// Returns the number of bytes that have gone to the service.
     pub(super) fn position(&self) -> u64 {
         self.sent
     }
 
-    /// How many have gone since the time was last known.
+    /// Returns the number of bytes that have gone since the time was last known.
     pub(super) fn untimed(&self) -> u64 {
         self.sent.saturating_sub(self.timed)
     }
 
-    /// So many more go.
+    /// Notes that `len` more bytes go.
     pub(super) fn add(&mut self, len: usize) {
         self.sent = self.sent.saturating_add(len as u64);
     }
 
-    /// All that has gone had done so by `now`.
+    /// Notes that all that has gone had done so by `now`.
     pub(super) fn note_time(&mut self, idle_timeout: Duration, now: Moment) {
         let since = self.sent.saturating_sub(std::mem::replace(&mut self.timed, self.sent));
         let latest = now.after(idle_timeout.saturating_mul(PATIENCE));
@@ -114,7 +115,7 @@ impl Upload {
         self.wants_mark = unasked >= LEAST_HELD_UP && !self.awaits_answer() && is_rested;
     }
 
-    /// Says whether an own Ping is to follow what goes next, so that its answer proves what was read.
+    /// Says whether an own Ping must follow what goes next, so that its answer proves what was read.
     pub(super) fn wants_mark(&self) -> bool {
         self.wants_mark
     }
@@ -124,7 +125,7 @@ impl Upload {
         self.sent.saturating_sub(self.read) >= LEAST_HELD_UP
     }
 
-    /// An own Ping goes behind all that has gone.
+    /// Notes that an own Ping goes behind all that has gone.
     pub(super) fn ask(&mut self, now: Moment) {
         if !self.awaits_answer() {
             self.asked_at = now;
@@ -132,20 +133,20 @@ impl Upload {
         (self.asked, self.wants_mark) = (self.sent, false);
     }
 
-    /// The service has read up to a position.
+    /// Notes that the service has read up to `position`.
     pub(super) fn prove(&mut self, position: u64, now: Moment) {
         if position > self.read {
             (self.read, self.asked_at) = (position, now);
         }
     }
 
-    /// The service will not answer what it was asked, since it has answered something else.
+    /// Notes that the service will not answer what it was asked, since it has answered something else.
     pub(super) fn expect_no_answer(&mut self) {
         self.asked = self.asked.min(self.read);
     }
 
-    /// The time until which the client's silence may be the service's fault; `answers` says whether that is known to
-    /// answer Pings.
+    /// Returns the time until which the client's silence may be the service's fault; `answers` says whether
+    /// the service is known to answer Pings.
     pub(super) fn held_up_until(&self, answers: bool, idle_timeout: Duration) -> Option<Moment> {
         self.is_much().then(|| match answers && self.awaits_answer() {
             true => self.asked_at.after(idle_timeout.saturating_mul(PATIENCE)),
@@ -153,8 +154,8 @@ impl Upload {
         })
     }
 
-    /// A frame is under way: another than before if it `begins`. Its payload has this length, if that is
-    /// news.
+    /// Notes that a frame is under way: another than before if it `begins`. `payload_len` is the length of
+    /// its payload, if that has become known.
     pub(super) fn note_frame(&mut self, begins: bool, payload_len: Option<u64>, now: Moment) {
         if begins {
             (self.begun_at, self.payload_len) = (Some(now), 0);
@@ -163,13 +164,13 @@ impl Upload {
         self.payload_len = payload_len.unwrap_or(self.payload_len);
     }
 
-    /// No frame is under way.
+    /// Notes that no frame is under way.
     pub(super) fn end_frame(&mut self) {
         self.begun_at = None;
     }
 
-    /// So many bytes have come of a client that was last heard of at some time, and may have been held up since. If they
-    /// show that it was, for how long.
+    /// Notes that `bytes` more have come from a client that was last heard at `heard`, and may have been held
+    /// up since. Returns for how long it was, if they show that it was.
     pub(super) fn note_lull(&mut self, bytes: u64, heard: Moment, now: Moment) -> Option<Duration> {
         let lull = &mut self.lull;
         let silence = Duration::from(now).saturating_sub(heard.max(lull.ended_at).into());
@@ -181,23 +182,24 @@ impl Upload {
         is_lump.then(|| std::mem::take(&mut lull.len)).filter(|len| !len.is_zero())
     }
 
-    /// The time until which what may still come shows that the client was held up, if it is due by some time otherwise.
+    /// Returns the time until which what may still come shows that the client was held up, even if it was due
+    /// before.
     pub(super) fn lump_until(&self) -> Option<Moment> {
         (!self.lull.len.is_zero()).then(|| self.lull.ended_at.after(LUMP_TIME))
     }
 
-    /// Nobody could hear the client for so long.
+    /// Gives the frame more time, since nobody could hear the client for so long.
     pub(super) fn excuse(&mut self, time: Duration) {
         self.begun_at = self.begun_at.map(|at| at.after(time));
     }
 
-    /// The time when the frame that is under way has to be whole.
+    /// Returns the time by which the frame that is under way must be whole.
     pub(super) fn frame_ends_at(&self, idle_timeout: Duration) -> Option<Moment> {
         let longest = idle_timeout.saturating_add(at_slowest(self.payload_len));
         self.begun_at.map(|at| at.after(longest))
     }
 
-    /// The clock was set back by so much.
+    /// Moves the times with a clock that was set back.
     pub(super) fn set_back(&mut self, by: Duration) {
         self.begun_at = self.begun_at.map(|at| at.before(by));
         for at in [&mut self.asked_at, &mut self.read_at, &mut self.lull.ended_at] {
@@ -205,13 +207,13 @@ impl Upload {
         }
     }
 
-    /// Says whether it has been asked what it has read, and has not answered.
+    /// Says whether the service has been asked what it has read, and has not answered.
     fn awaits_answer(&self) -> bool {
         self.asked > self.read
     }
 }
 
-/// How long the slowest takes for so many bytes.
+/// Returns the time that the slowest peer takes for `bytes`.
 pub(super) fn at_slowest(bytes: u64) -> Duration {
     let rest = (bytes % SLOWEST) * 1_000_000_000 / SLOWEST;
     Duration::from_secs(bytes / SLOWEST).saturating_add(Duration::from_nanos(rest))

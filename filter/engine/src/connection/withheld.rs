@@ -1,4 +1,4 @@
-//! What does not go on before it is proved: the frame whose payload is being read, or the message.
+//! The bytes that do not go on before they are proved: the frame whose payload is being read, or the message.
 //!
 //! As long as bytes are withheld, the stream towards the receiver stands at a frame boundary. The
 //! reader's limits bound them. Bytes are copied only when their chunk ends before the proof does.
@@ -14,29 +14,29 @@ use crate::websocket::{Chunk, Unreadable};
 /// Bytes of one direction, in order. Its `Debug` does not show them: there may be a token in them.
 #[derive(Default)]
 pub(crate) struct Withheld {
-    /// From earlier chunks, or from before a frame that went ahead.
+    /// Bytes from earlier chunks, or from before a frame that went ahead.
     earlier: Blocks,
-    /// In the chunk that is being judged; behind the others.
+    /// Bytes in the chunk that is being judged; they follow the others.
     staged: Range<usize>,
-    /// Payload bytes of the frames among them, and whether a message starts there: both count when
-    /// they pass.
+    /// The number of payload bytes in the frames, and whether a message starts there: both count when the
+    /// bytes pass.
     pub(crate) payload_bytes: u64,
     pub(crate) starts_message: bool,
 }
 
 impl Withheld {
-    /// The number of bytes that are no payload; meant to be asked where a payload begins, before it
+    /// Returns the number of bytes that are no payload. Meant to be called where a payload begins, before it
     /// counts.
     pub(crate) fn header_bytes(&self) -> u64 {
         (self.len() as u64).saturating_sub(self.payload_bytes)
     }
 
-    /// The number that there are.
+    /// Returns the number of bytes.
     pub(crate) fn len(&self) -> usize {
         self.earlier.len() + self.staged.len()
     }
 
-    /// Says whether there are none.
+    /// Says whether nothing is withheld.
     pub(crate) fn is_empty(&self) -> bool {
         self.earlier.is_empty() && self.staged.is_empty()
     }
@@ -46,7 +46,7 @@ impl Withheld {
         self.earlier.push(bytes);
     }
 
-    /// Takes the next bytes of the chunk, which follow those it already has of it.
+    /// Takes the next bytes of the chunk, which follow those that have been taken of it.
     pub(crate) fn stage(&mut self, range: Range<usize>) {
         if self.staged.is_empty() {
             self.staged = range;
@@ -64,12 +64,12 @@ impl Withheld {
         Ok(())
     }
 
-    /// Memory that is taken for it, in bytes; what is in the chunk at hand takes none.
+    /// Returns the memory that is taken, in bytes; bytes in the chunk at hand take none.
     pub(crate) fn held(&self) -> usize {
         self.earlier.held()
     }
 
-    /// The payload of the whole frames that it consists of, unmasked.
+    /// Returns the payload of the whole frames that are withheld, unmasked.
     pub(crate) fn payload(&self, chunk: &mut impl Chunk) -> Result<Vec<u8>, Unreadable> {
         let staged = if self.staged.is_empty() { &[][..] } else { chunk.window(self.staged.clone())? };
         let mut bytes = self.earlier.to_vec(staged.len());

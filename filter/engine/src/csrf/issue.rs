@@ -9,15 +9,15 @@ use crate::http::headers::{HeaderEdit, Headers, Single};
 
 const SET_COOKIE: &str = "set-cookie";
 
-/// What is kept of an ordinary request until its response comes. Its `Debug` shows nothing of the
+/// The part of an ordinary request that is kept until its response comes. Its `Debug` shows nothing of the
 /// session.
 pub(crate) struct Page {
-    /// The session that the request belongs to, if it says so once.
+    /// The value of the request's session cookie, if it has exactly one.
     session: Option<Vec<u8>>,
 }
 
 impl Page {
-    /// Memory that is taken for it, in bytes.
+    /// Returns the memory that is taken for the page, in bytes.
     pub(crate) fn held(&self) -> u64 {
         self.session.as_ref().map_or(0, |session| session.capacity() as u64)
     }
@@ -30,7 +30,7 @@ impl fmt::Debug for Page {
 }
 
 impl Guard {
-    /// Takes note of an ordinary request, where the policy issues tokens.
+    /// Notes an ordinary request, if the policy issues tokens.
     pub(crate) fn page(&self, headers: Headers<'_>) -> Option<Page> {
         self.rule.issue.as_ref()?;
         let mut sessions = cookies::values(headers, &self.rule.session_cookie);
@@ -41,9 +41,9 @@ impl Guard {
         Some(Page { session })
     }
 
-    /// What gives the page of this response a token: for the session that the browser has once it
-    /// has read the response. `None` where it has none, where this is no page, and where the
-    /// service issues its own.
+    /// Returns the edit that gives the page of this response a token, for the session that the browser has
+    /// once it has read the response. Returns `None` if there is no session, if this is no page, and if the
+    /// service issues its own token.
     pub(crate) fn issue(&self, page: &Page, headers: Headers<'_>, now: Duration) -> Option<HeaderEdit> {
         let name = self.rule.issue.as_ref()?;
         let is_set = |name: &str| cookies::set(headers).any(|cookie| cookie.name == name.as_bytes());

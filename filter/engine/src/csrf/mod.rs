@@ -1,8 +1,8 @@
-//! Tokens against cross-site request forgery: bound to the session of the page that opens a socket.
+//! Tokens against cross-site request forgery, bound to the session of the page that opens a socket.
 //!
-//! Owns what a handshake has to show where a policy has `csrf`, and what an HTML response is given
-//! for that. A token says when it was issued and proves that whoever issued it knew the secret and
-//! the session, so nothing has to be remembered.
+//! Owns the demands on a handshake under a policy with `csrf`, and the token that an HTML response is given
+//! to meet them. A token says when it was issued and proves that whoever issued it knew the secret and the
+//! session, so nothing has to be remembered.
 
 mod issue;
 mod token;
@@ -38,12 +38,12 @@ impl Guard {
         Self { rule: rule.clone(), key, carrier: [carrier] }
     }
 
-    /// The place where the token of a handshake is.
+    /// Returns the carrier of the token in a handshake.
     pub(crate) fn carriers(&self) -> &[Carrier] {
         &self.carrier
     }
 
-    /// Judges a handshake: `tokens` are all that stand where a CSRF token may be.
+    /// Judges a handshake; `tokens` are all the candidates for a CSRF token.
     pub(crate) fn judge(
         &self,
         tokens: &[Vec<u8>],
@@ -64,7 +64,7 @@ impl Guard {
     }
 }
 
-/// The bytes of the candidates, for [`Guard::judge`].
+/// Returns the bytes of the candidates, for [`Guard::judge`].
 pub(crate) fn tokens(candidates: Vec<Candidate<'_>>) -> Vec<Vec<u8>> {
     candidates.into_iter().map(|candidate| candidate.token).collect()
 }

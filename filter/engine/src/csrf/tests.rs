@@ -13,7 +13,7 @@ fn key() -> CsrfKey {
     CsrfKey::new(SECRET.as_bytes()).unwrap()
 }
 
-/// `<issued>.<proof>` by hand, for any text in the place of the number.
+/// Returns `<issued>.<proof>` made by hand, for any text in the place of the number.
 fn by_hand(issued: &str, session: &str) -> String {
     let token = key().mint(b"", Duration::ZERO);
     assert!(token.starts_with("0."));
@@ -26,7 +26,9 @@ fn by_hand(issued: &str, session: &str) -> String {
 
 #[test]
 fn a_token_is_what_the_language_says_so_that_applications_can_mint_it() {
-    // By OpenSSL: printf 1800000000.abc | openssl dgst -sha256 -hmac "$SECRET" -binary | basenc --base64url
+    // The token was made by OpenSSL: printf 1800000000.abc
+    // openssl dgst -sha256 -hmac "$SECRET" -binary
+    // basenc --base64url
     assert_eq!(key().mint(b"abc", NOW), "1800000000.eV0sJ7Fdt3PnqJkfl6jCCXvg-F2P3g875WyYV5Hbsv8");
     assert_eq!(key().mint(b"abc", NOW + Duration::from_millis(999)), by_hand("1800000000", "abc"));
     assert_eq!(key().mint(b"", Duration::ZERO), by_hand("0", ""));
@@ -124,7 +126,7 @@ fn policy(changes: Value) -> Engine {
     engine(json!({"csrf": csrf}))
 }
 
-/// A session that has let an ordinary request with these fields go up.
+/// Returns a session that has let an ordinary request with these fields go up.
 fn plain(engine: &Engine, fields: &[(&str, &str)]) -> Box<Session> {
     let base = without(&request(), "upgrade");
     let head = fields.iter().fold(base, |head, (name, value)| with(&head, name, value.as_bytes()));
@@ -136,7 +138,7 @@ fn plain(engine: &Engine, fields: &[(&str, &str)]) -> Box<Session> {
     session
 }
 
-/// The cookies that Postern sets on a response with these fields.
+/// Returns the cookies that Postern sets on a response with these fields.
 fn issued(session: &mut Session, fields: &[(&str, &str)]) -> Vec<HeaderEdit> {
     let fields: Vec<Field> = fields.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
     session.handle(Input::Response(fields), &mut Tables::default(), NOW);
@@ -158,7 +160,7 @@ const HTML: [(&str, &str); 2] = [(":status", "200"), ("content-type", "text/html
 fn a_page_is_given_a_token_for_the_session_that_the_browser_then_has() {
     let engine = policy(json!({}));
     let dead = "sid=old; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
-    // The request's cookies, what the response sets, and the session of the token.
+    // A case is the request's cookies, those that the response sets, and the session of the token.
     let cases: [(&[&str], &[&str], Option<&str>); 15] = [
         (&["a=1; sid=abc; b=2"], &[], Some("abc")),
         (&["sid=\"abc\""], &[], Some("abc")),

@@ -1,7 +1,7 @@
-//! What is decided, and what follows from it.
+//! Decisions, and what follows from them.
 //!
-//! Owns the rules by their ids, the reasons with their consequences for the two sides, the causes that the log tells, and the
-//! violation that is made of one of each. Knows nothing of what is judged.
+//! Owns the rules by their ids, the reasons with their consequences for the two sides, the causes that the
+//! log tells, and the violation that is made of one of each. Knows nothing of what is judged.
 
 pub mod cause;
 pub(crate) mod reason;

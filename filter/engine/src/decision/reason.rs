@@ -57,12 +57,12 @@ pub enum Reason {
     VersionUnsupported,
 }
 
-/// What follows from a reason.
+/// The consequence of a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consequence {
-    /// The public id.
+    /// The public id of the reason.
     pub id: &'static str,
-    /// What the `title` of a problem document says.
+    /// The `title` of a problem document.
     pub title: &'static str,
     /// The status of a refused handshake.
     pub status: u16,
@@ -123,13 +123,13 @@ impl Reason {
         Self::VersionUnsupported,
     ];
 
-    /// The public id.
+    /// Returns the public id.
     pub fn id(self) -> &'static str {
         self.consequence().id
     }
 
-    /// The table. A reason that can only end a session has the status of an internal error, one
-    /// that can only refuse a handshake the Close code of one: neither is ever sent.
+    /// Returns the reason's line of the table. A reason that can only end a session has the status of an
+    /// internal error, and one that can only refuse a handshake the Close code of one: neither is ever sent.
     pub fn consequence(self) -> Consequence {
         const NO_STATUS: u16 = 500;
         const NO_CLOSE: u16 = 1011;

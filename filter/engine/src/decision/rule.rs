@@ -7,41 +7,45 @@ use crate::peer::Peer;
 /// A rule of the policy, or of the protocol. Its `Display` is its public id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
+    /// `messages.allow[n]`: what a message may be sent with.
+    Allow(usize),
     /// `auth`: the token itself.
     Auth,
     /// `auth.expiry`: a connection ends with its token.
     AuthExpiry,
     /// `auth.first_message_timeout`: the token of a first message comes in time.
     AuthFirstMessageTimeout,
-    /// `auth.max_session`: a connection lasts so long.
+    /// `auth.max_session`: the time that a connection may last.
     AuthMaxSession,
-    /// `auth.max_unauthenticated_bytes`: so much is sent before a token is accepted.
+    /// `auth.max_unauthenticated_bytes`: the bytes that may be sent before a token is accepted.
     AuthMaxUnauthenticatedBytes,
     /// `auth.refresh`: a later token is of the same issuer and subject.
     AuthRefresh,
-    /// `auth.require[n]`: what the claims have to be.
+    /// `auth.require[n]`: a demand on the claims.
     AuthRequire(usize),
     /// `auth.revocation`: the list of tokens that are taken back.
     AuthRevocation,
     /// `auth.single_use`: a token opens one connection.
     AuthSingleUse,
-    /// `backpressure`: so much may be unread.
+    /// `backpressure`: the bytes that may be unread.
     Backpressure,
     /// `csrf`: the token that is bound to a session.
     Csrf,
-    /// `default_policy`: what is under no other policy.
+    /// `default_policy`: requests under no other policy.
     DefaultPolicy,
     /// `drain`: the policy goes away.
     Drain,
-    /// `liveness.idle_timeout`: a client says something in time, and all of what it began.
+    /// `liveness.idle_timeout`: a client sends something in time, and the whole of what it began.
     IdleTimeout,
     /// `messages.max_fragments`, or of `upstream_messages`.
     MaxFragments(Peer),
     /// `messages.max_frame_bytes`, or of `upstream_messages`.
     MaxFrameBytes(Peer),
+    /// `messages.max_json_depth`, or of `upstream_messages`.
+    MaxJsonDepth(Peer),
     /// `messages.max_message_bytes`, or of `upstream_messages`.
     MaxMessageBytes(Peer),
-    /// `memory.budget`: so much is held for all peers of a worker.
+    /// `memory.budget`: the bytes that are held for all peers of a worker.
     MemoryBudget,
     /// `origins`: the pages that may connect.
     Origins,
@@ -51,14 +55,20 @@ pub enum Rule {
     Policies,
     /// `liveness.pong_timeout`: a Ping is answered in time.
     PongTimeout,
-    /// `protocol`: RFC 6455, 7692, 8441, 9110 and 9112, and what a host has to do for them to be judged.
+    /// `protocol`: RFC 6455, 7692, 8441, 9110 and 9112, and what a host must do for them to be judged.
     Protocol,
-    /// `rates[n]`: how often.
+    /// `rates[n]`: the rates of what clients do.
     Rates(usize),
-    /// `subprotocols`: what is spoken.
+    /// `messages.schema`, or of `upstream_messages`.
+    Schema(Peer),
+    /// `messages.schemas`, or of `upstream_messages`.
+    Schemas(Peer),
+    /// `subprotocols`: the protocols that are spoken.
     Subprotocols,
-    /// `tls`: how the client is connected.
+    /// `tls`: the way in which the client is connected.
     Tls,
+    /// `messages.tunnels`: no other protocol in messages, of either side.
+    Tunnels,
     /// `messages.types`, or of `upstream_messages`.
     Types(Peer),
     /// `upgrade_only`: ordinary HTTP.
@@ -74,6 +84,7 @@ impl fmt::Display for Rule {
             Peer::Upstream => write!(f, "upstream_messages.{key}"),
         };
         f.write_str(match self {
+            Self::Allow(line) => return write!(f, "messages.allow[{line}]"),
             Self::Auth => "auth",
             Self::AuthExpiry => "auth.expiry",
             Self::AuthFirstMessageTimeout => "auth.first_message_timeout",
@@ -90,6 +101,7 @@ impl fmt::Display for Rule {
             Self::IdleTimeout => "liveness.idle_timeout",
             Self::MaxFragments(sender) => return of_messages(f, sender, "max_fragments"),
             Self::MaxFrameBytes(sender) => return of_messages(f, sender, "max_frame_bytes"),
+            Self::MaxJsonDepth(sender) => return of_messages(f, sender, "max_json_depth"),
             Self::MaxMessageBytes(sender) => return of_messages(f, sender, "max_message_bytes"),
             Self::MemoryBudget => "memory.budget",
             Self::Origins => "origins",
@@ -98,8 +110,11 @@ impl fmt::Display for Rule {
             Self::PongTimeout => "liveness.pong_timeout",
             Self::Protocol => "protocol",
             Self::Rates(rule) => return write!(f, "rates[{rule}]"),
+            Self::Schema(sender) => return of_messages(f, sender, "schema"),
+            Self::Schemas(sender) => return of_messages(f, sender, "schemas"),
             Self::Subprotocols => "subprotocols",
             Self::Tls => "tls",
+            Self::Tunnels => "messages.tunnels",
             Self::Types(sender) => return of_messages(f, sender, "types"),
             Self::UpgradeOnly => "upgrade_only",
             Self::Utf8(sender) => return of_messages(f, sender, "utf8"),
@@ -117,6 +132,11 @@ mod tests {
             (Rule::AuthRequire(1), "auth.require[1]"),
             (Rule::MaxFrameBytes(Peer::Client), "messages.max_frame_bytes"),
             (Rule::MaxFrameBytes(Peer::Upstream), "upstream_messages.max_frame_bytes"),
+            (Rule::Allow(1), "messages.allow[1]"),
+            (Rule::Schema(Peer::Upstream), "upstream_messages.schema"),
+            (Rule::Schemas(Peer::Client), "messages.schemas"),
+            (Rule::MaxJsonDepth(Peer::Client), "messages.max_json_depth"),
+            (Rule::Tunnels, "messages.tunnels"),
             (Rule::PongTimeout, "liveness.pong_timeout"),
             (Rule::Rates(0), "rates[0]"),
         ] {

@@ -7,36 +7,37 @@ use super::reason::Reason;
 use super::rule::Rule;
 use crate::peer::Peer;
 
-/// A rule that does not hold. Its `Display` is what a line of the log has of it.
+/// A rule that does not hold. Its `Display` is its part of a line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The rule.
     pub rule: Rule,
-    /// What both sides are told.
+    /// The reason that both sides are told.
     pub reason: Reason,
     /// The peer whose doing it is, if it is anybody's.
     pub side: Option<Peer>,
-    /// What was wrong, for the operator; no peer learns it.
+    /// The cause, for the operator; no peer learns it.
     pub cause: Option<Cause>,
 }
 
 impl Violation {
-    /// A violation that is nobody's doing.
+    /// Creates a violation that is nobody's doing.
     pub(crate) fn new(rule: Rule, reason: Reason) -> Self {
         Self { rule, reason, side: None, cause: None }
     }
 
-    /// A violation by `peer`.
+    /// Creates a violation by `peer`.
     pub(crate) fn by(peer: Peer, rule: Rule, reason: Reason) -> Self {
         Self { rule, reason, side: Some(peer), cause: None }
     }
 
-    /// A change of the request had Envoy take a route under another policy.
+    /// Creates the violation of a request that Envoy took by a route under another policy once it was
+    /// changed.
     pub(crate) fn rerouted() -> Self {
         Self::new(Rule::Policies, Reason::PolicyInvalid).because(Cause::Rerouted)
     }
 
-    /// The same violation, with what was wrong.
+    /// Adds the cause.
     pub(crate) fn because(mut self, cause: impl Into<Cause>) -> Self {
         self.cause = Some(cause.into());
         self

@@ -1,7 +1,7 @@
 //! The response, and the route that Envoy took for its request.
 //!
-//! A change to a request makes Envoy choose the route anew, and the new one may be under another policy than the one that
-//! judged. Nothing of that is known before the response comes.
+//! A change to a request makes Envoy choose the route anew, and the new route may be under another policy
+//! than the one that judged. Nothing of that is known before the response comes.
 
 use std::time::Duration;
 
@@ -15,20 +15,22 @@ use super::{Engine, RouteFacts, Selection};
 
 const STATUS: &str = ":status";
 
-/// Facts of a response, each asked for only where something depends on it: to ask a host costs more than most answers.
+/// The facts of a response, each asked for only if something depends on it: to ask a host costs more than
+/// most answers.
 pub trait ResponseFacts {
-    /// The value of `:status`.
+    /// Returns the value of `:status`.
     fn status(&self) -> Vec<u8>;
-    /// All fields of the response.
+    /// Returns all fields of the response.
     fn fields(&self) -> Vec<Field>;
-    /// All fields of its request, as it went up.
+    /// Returns all fields of its request, as it went up.
     fn request_fields(&self) -> Vec<Field>;
-    /// The route that its request took.
+    /// Returns the route that its request took.
     fn route(&self) -> RouteFacts;
 }
 
 impl Engine {
-    /// Hands `session` the response to the request that it let go up. `before` is the route by which its policy was found.
+    /// Hands `session` the response to the request that it let go up. `before` is the route by which its
+    /// policy was found.
     pub fn on_response(
         &self,
         session: &mut Session,
@@ -48,8 +50,8 @@ impl Engine {
         session.handle(Input::Response(fields), shared, now);
     }
 
-    /// Takes the response to a request that passed with changes, found under no policy by the route `before`. No other
-    /// protocol may begin where it would have been judged.
+    /// Takes the response to a request that passed with changes, since the route `before` gave it no policy.
+    /// No other protocol may begin if it would have been judged on the route that it took.
     pub fn on_unjudged_response(&self, before: &RouteFacts, facts: &dyn ResponseFacts) -> Vec<Output> {
         if facts.status() != b"101" {
             return Vec::new();
@@ -78,7 +80,7 @@ impl Engine {
     }
 }
 
-/// The request as it went up. What only its own callback could tell finds no policy.
+/// Returns the request as it went up. Facts that only its own callback could tell find no policy.
 fn gone_up(facts: &dyn ResponseFacts) -> RequestHead {
     RequestHead {
         fields: facts.request_fields(),

@@ -34,7 +34,7 @@ impl ResponseFacts for Answered {
     }
 }
 
-/// Two policies that differ by the one thing that shows without a token or a frame.
+/// Returns an engine of two policies that differ by the one thing that shows without a token or a frame.
 fn two_policies(routes: Value, default_policy: &str) -> Engine {
     let policy = |origin: &str| json!({"origins": {"allow": [origin]}, "auth": "none"});
     compile(json!({
@@ -75,7 +75,7 @@ fn to_proto(value: &Value) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
 }
 
-/// The policy's name, `pass`, or the reason of the refusal.
+/// Returns the policy's name, `pass`, or the reason of the refusal.
 fn selected(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> String {
     match engine.select(head, route) {
         Selection::Pass(edits) if edits.is_empty() => "pass".to_owned(),
@@ -180,7 +180,7 @@ fn a_routes_metadata_name_and_change_the_policy() {
     assert_eq!(selected(&engine, &request(), &garbage), "policy_invalid");
 }
 
-/// What the log says of a refusal beside its reason.
+/// Returns what the log says of a refusal beside its reason.
 fn told(engine: &Engine, route: &RouteFacts) -> Option<String> {
     match engine.select(&request(), route) {
         Selection::Refuse(outputs) => match &outputs[..] {

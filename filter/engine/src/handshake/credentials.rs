@@ -1,4 +1,4 @@
-//! The secrets that a handshake carries, and how they leave it.
+//! The secrets that a handshake carries, and the edits by which they leave it.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ use crate::ruleset::Ruleset;
 /// Everything secret in a request. Its `Debug` shows nothing of it.
 pub(super) struct Credentials {
     pub(super) tokens: Tokens,
-    /// What stands where a CSRF token may be.
+    /// The candidates for a CSRF token.
     pub(super) csrf: Vec<Vec<u8>>,
-    /// What takes them out of the request, whatever becomes of it; at most one edit per header.
+    /// The edits that take the secrets out of the request, whatever becomes of it; at most one per header.
     pub(super) removals: Vec<HeaderEdit>,
-    /// The place where the client offers no subprotocol but credentials: the one to choose.
+    /// The subprotocol to choose, if the client offers nothing but credentials.
     pub(super) echo: Option<Vec<u8>>,
 }
 
@@ -42,7 +42,7 @@ impl Credentials {
         let Some(guard) = &ruleset.csrf else {
             return Self { tokens, csrf: Vec::new(), removals, echo };
         };
-        // What is left once the token is out, so that no header is edited twice.
+        // The CSRF carriers read what is left once the token is out, so that no header is edited twice.
         let left = headers.edited(&removals);
         let found = carrier::extract(Headers::new(&left), guard.carriers(), false);
         let untouched = |edit: &HeaderEdit| !found.edits.iter().any(|later| later.name() == edit.name());
@@ -53,7 +53,7 @@ impl Credentials {
 }
 
 impl Credentials {
-    /// Memory that is taken for them, in bytes.
+    /// Returns the memory that is taken for the credentials, in bytes.
     pub(super) fn held(&self) -> usize {
         let token = match &self.tokens {
             Tokens::One(token) => token.capacity(),
@@ -65,7 +65,8 @@ impl Credentials {
     }
 }
 
-/// Tells of the items of one list of subprotocols, in order, which are a credential or belong to one.
+/// Returns a function that says of the items of one list of subprotocols, in order, whether each is a
+/// credential or belongs to one.
 pub(super) fn are_credentials(ruleset: &Ruleset) -> impl FnMut(&[u8]) -> bool {
     let mut roles = Roles::new(&ruleset.secret_offers);
     move |offer| roles.of(offer) != Role::Offer
@@ -78,12 +79,12 @@ fn is_csrf(ruleset: &Ruleset, offer: &[u8]) -> bool {
     })
 }
 
-/// The offer to choose where all are credentials. A browser fails a connection for which none of
-/// its offers is chosen (WHATWG WebSockets, "establish a WebSocket connection"), and the upstream,
-/// which never sees these, cannot choose one. Only the client that sent the item gets it back; a
-/// CSRF token is the lesser secret, and the name before a token is none.
+/// Returns the offer to choose if all are credentials. A browser fails a connection for which none of its
+/// offers is chosen (WHATWG WebSockets, "establish a WebSocket connection"), and the upstream, which never
+/// sees these, cannot choose one. Only the client that sent the item gets it back; a CSRF token is the lesser
+/// secret, and the name before a token is none.
 fn echo(ruleset: &Ruleset, headers: Headers<'_>) -> Option<Vec<u8>> {
-    // The first that is none ends this, however many there are.
+    // The first offer that is none ends this, however many there are.
     if !headers.list(PROTOCOL).all(are_credentials(ruleset)) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What a handshake has to show where a policy has `csrf`, and that it leaves the request.
+//! The tokens that a handshake must show under a policy with `csrf`, and that they leave the request.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::testing::{SECRET, Tables, engine, request, token, with, without};
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 
-/// What became of a handshake: the reason, the cause in the log, and the request afterwards.
+/// The outcome of a handshake: the reason, the cause in the log, and the request afterwards.
 struct End {
     reason: Option<Reason>,
     cause: Option<Cause>,

@@ -1,8 +1,8 @@
-//! Which extension offers go up, and what the upstream's answer to them agrees on: the grammar of
-//! Sec-WebSocket-Extensions (RFC 6455 §9.1) and the negotiation of permessage-deflate (RFC 7692
-//! §7.1). Compresses and inflates nothing.
+//! The negotiation of extensions: which offers go up, and what the upstream's answer to them agrees on. Knows
+//! the grammar of Sec-WebSocket-Extensions (RFC 6455 §9.1) and the negotiation of permessage-deflate (RFC
+//! 7692 §7.1). Compresses and inflates nothing.
 //!
-//! Both sides are read in bytes, and in one pass, by the same reader.
+//! One reader reads both sides in bytes, and in one pass.
 
 use std::borrow::Cow;
 use std::{mem, slice};
@@ -21,12 +21,12 @@ const CLIENT_NO_CONTEXT_TAKEOVER: &[u8] = b"client_no_context_takeover";
 /// The window of a direction that no parameter bounds (RFC 7692 §7.1.2).
 const MAX_WINDOW_BITS: u8 = 15;
 
-/// What goes up of a client's offers.
+/// The part of a client's offers that goes up.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Offers {
-    /// What the request has in place of them, where something is taken out.
+    /// The edit that replaces the offers of the request, if something is taken out.
     pub(crate) edit: Option<HeaderEdit>,
-    /// Those of permessage-deflate that are left, in the client's order.
+    /// The offers of permessage-deflate that are left, in the client's order.
     pub(crate) left: Vec<Parameters>,
 }
 
@@ -43,32 +43,32 @@ pub(crate) struct Parameters {
 /// The value of `client_max_window_bits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bound {
-    /// None: the client can be told one (RFC 7692 §7.1.2.2).
+    /// No value: the client can be told one (RFC 7692 §7.1.2.2).
     Open,
     Bits(u8),
 }
 
-/// How messages are compressed.
+/// The compression of messages, one context per direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deflate {
-    /// What the client sends.
+    /// The context of messages that the client sends.
     pub(crate) client: Context,
-    /// What the upstream sends.
+    /// The context of messages that the upstream sends.
     pub(crate) server: Context,
 }
 
-/// What an answer comes to.
+/// The agreement to which an answer comes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Agreement {
-    /// `None` where nothing is compressed.
+    /// The compression; absent if nothing is compressed.
     pub(crate) deflate: Option<Deflate>,
     /// The change to the response.
     pub(crate) edit: Option<HeaderEdit>,
 }
 
 impl Offers {
-    /// Reads the offers of a request. Without compression they are all taken out, whatever they are.
-    /// With `alone`, every message of the server is to be understood without the ones before it.
+    /// Reads the offers of a request. Without compression all of them are taken out, whatever they are. With
+    /// `alone`, every message of the server must be understood without the ones before it.
     pub(crate) fn read(
         compression: Compression,
         alone: bool,
@@ -87,8 +87,8 @@ impl Offers {
         let mut changed = false;
         for (offer, raw) in left.iter_mut().zip(&mut raw) {
             if alone && !mem::replace(&mut offer.server_no_context_takeover, true) {
-                // Who accepts the offer has to follow (RFC 7692 §7.1.1.1), and may tell a client so that
-                // has not asked.
+                // A server that accepts the offer has to follow (RFC 7692 §7.1.1.1), and may tell so to a
+                // client that has not asked.
                 raw.extend_from_slice(b"; server_no_context_takeover");
                 changed = true;
             }
@@ -104,8 +104,8 @@ impl Offers {
     }
 }
 
-/// How much memory the answer to one of these may have inflaters keep between messages, in bytes; `alone` as in
-/// [`agree`].
+/// Returns the most memory that the answer to one of these offers may have inflaters keep between messages,
+/// in bytes; `alone` as in [`agree`].
 pub(crate) fn most_at_rest(offers: &[Parameters], alone: bool) -> u64 {
     let of = |offer: &Parameters| {
         let client = !(alone || offer.client_no_context_takeover);
@@ -114,8 +114,8 @@ pub(crate) fn most_at_rest(offers: &[Parameters], alone: bool) -> u64 {
     offers.iter().map(of).max().unwrap_or(0) << MAX_WINDOW_BITS
 }
 
-/// What the answer in `headers` agrees on; `None` where it does not fit what went up. With `alone`,
-/// every message of the client is to be understood without the ones before it.
+/// Returns the agreement that the answer in `headers` makes, or `None` if it does not fit what went up. With
+/// `alone`, every message of the client must be understood without the ones before it.
 pub(crate) fn agree(offers: &[Parameters], alone: bool, headers: Headers<'_>) -> Option<Agreement> {
     if !headers.has(EXTENSIONS) {
         return Some(Agreement::default());
@@ -128,8 +128,7 @@ pub(crate) fn agree(offers: &[Parameters], alone: bool, headers: Headers<'_>) ->
     let mut deflate = parameters.deflate();
     let mut edit = None;
     if alone && deflate.client.takeover {
-        // The one parameter that a server may add unasked and every client has to follow (RFC 7692
-        // §7.1.1.2).
+        // A server may add this one parameter unasked, and every client has to follow it (RFC 7692 §7.1.1.2).
         let value = [raw, &b"; "[..], CLIENT_NO_CONTEXT_TAKEOVER].concat();
         edit = Some(HeaderEdit::Set(EXTENSIONS.to_owned(), value));
         deflate.client.takeover = false;
@@ -138,7 +137,7 @@ pub(crate) fn agree(offers: &[Parameters], alone: bool, headers: Headers<'_>) ->
 }
 
 impl Parameters {
-    /// Takes one more; `None` where it is unknown, there already, or has a wrong value.
+    /// Takes one more parameter; returns `None` if it is unknown, there already, or has a wrong value.
     fn with(mut self, name: &[u8], value: Option<&[u8]>) -> Option<Self> {
         let fresh = match (name, value) {
             (b"server_no_context_takeover", None) => {
@@ -160,7 +159,7 @@ impl Parameters {
         fresh.then_some(self)
     }
 
-    /// Says whether this, of a response, accepts `offer` (RFC 7692 §7.1.1, §7.1.2).
+    /// Says whether these parameters, of a response, accept `offer` (RFC 7692 §7.1.1, §7.1.2).
     fn answers(&self, offer: &Self) -> bool {
         let server_takeover = self.server_no_context_takeover || !offer.server_no_context_takeover;
         let server_window = match (self.server_max_window_bits, offer.server_max_window_bits) {
@@ -178,8 +177,8 @@ impl Parameters {
         server_takeover && server_window && client_window
     }
 
-    /// What this, of a response, says. What it leaves out is not bounded by the offer either: which
-    /// of several offers it accepts is not said.
+    /// Returns the compression that these parameters, of a response, agree on. A window that they leave out
+    /// is not bounded by the offer either: a response does not say which of several offers it accepts.
     fn deflate(&self) -> Deflate {
         let client_bits = match self.client_max_window_bits {
             Some(Bound::Bits(bits)) => bits,
@@ -195,7 +194,7 @@ impl Parameters {
     }
 }
 
-/// 8 to 15 in decimal digits without leading zeros (RFC 7692 §7.1.2).
+/// Parses a number of window bits, 8 to 15 in decimal digits without leading zeros (RFC 7692 §7.1.2).
 fn window_bits(value: &[u8]) -> Option<u8> {
     match value {
         [digit @ b'8'..=b'9'] => Some(digit - b'0'),
@@ -204,19 +203,18 @@ fn window_bits(value: &[u8]) -> Option<u8> {
     }
 }
 
-/// What a request or a response lists.
+/// The extensions that a request or a response lists.
 #[derive(Default)]
 struct List<'a> {
-    /// The number of extensions there are, of all kinds.
+    /// The number of extensions, of all kinds.
     len: usize,
-    /// Each permessage-deflate whose parameters may be what they are, and how it is written,
-    /// without the blanks around it.
+    /// Each permessage-deflate with sound parameters, as it is written, without the blanks around it.
     sound: Vec<(Parameters, &'a [u8])>,
 }
 
 impl<'a> List<'a> {
-    /// Reads all fields; `None` where the grammar is broken, or none of them lists anything. No
-    /// element spans two: joined by a comma, what the first leaves open stays broken.
+    /// Reads all fields; returns `None` if the grammar is broken, or none of them lists anything. No element
+    /// spans two: joined by a comma, what the first leaves open stays broken.
     fn read(headers: Headers<'a>) -> Option<Self> {
         let mut list = Self::default();
         for value in headers.all(EXTENSIONS) {
@@ -238,7 +236,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// Reads one field's value from the front.
+/// A reader of one field's value, from the front.
 struct Reader<'a> {
     value: &'a [u8],
     at: usize,
@@ -261,8 +259,8 @@ impl<'a> Reader<'a> {
         follows
     }
 
-    /// Reads `extension`, and the blanks behind it. The outer `None` is a broken grammar, the inner
-    /// one another extension or wrong parameters.
+    /// Reads an `extension`, and the blanks behind it. The outer `None` stands for a broken grammar, the
+    /// inner one for another extension or wrong parameters.
     fn element(&mut self) -> Option<Option<(Parameters, &'a [u8])>> {
         let start = self.at;
         let is_deflate = self.token()? == PERMESSAGE_DEFLATE;
@@ -299,7 +297,7 @@ impl<'a> Reader<'a> {
         rest.get(..len).filter(|token| !token.is_empty())
     }
 
-    /// Reads a quoted string, whose value has to be a token (RFC 6455 §9.1).
+    /// Reads a quoted string, whose value must be a token (RFC 6455 §9.1).
     fn quoted_string(&mut self) -> Option<Vec<u8>> {
         let (mut value, mut escaped) = (Vec::new(), false);
         for (index, &byte) in self.rest().iter().enumerate().skip(1) {

@@ -1,5 +1,5 @@
-//! Judges an upgrade request, step by step, in the order of [`steps`], and says what goes up of it and what the
-//! connection is to be. The first refusal wins.
+//! The judgement of an upgrade request, step by step, in the order of [`steps`]: what goes up of it, and the
+//! terms of its connection. The first refusal wins.
 
 mod credentials;
 #[cfg(test)]
@@ -48,31 +48,31 @@ const PROTOCOL: &str = "sec-websocket-protocol";
 pub(crate) struct Handshake {
     ruleset: Rc<Ruleset>,
     head: RequestHead,
-    /// The client's key, or a fresh one where the client sends none.
+    /// The client's key, or a fresh one if the client sends none.
     key: Vec<u8>,
     credentials: Credentials,
-    /// What goes up of the extensions that the client offers.
+    /// The part of the client's offers of extensions that goes up.
     extensions: Offers,
     refusal: Option<Refusal>,
-    /// Says whether the steps have been taken that are taken once.
+    /// Says whether the steps that are taken once have been taken.
     has_begun: bool,
     waiting: Waiting,
     buckets: Buckets,
-    /// Says whether there is no memory for what it, or its connection from the start, would hold.
+    /// Says whether there is no memory for what the handshake, or its connection from the start, would hold.
     may_not_hold: bool,
-    /// Says whether each message of the connection has to be understood without the ones before it.
+    /// Says whether each message of the connection must be understood without the ones before it.
     messages_alone: bool,
 }
 
-/// What comes next.
+/// The next thing to do with a handshake.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// The request may go up.
     Admit(Box<Admission>),
     /// The request is refused.
     Refuse(Refusal),
-    /// What it is judged by has to be fetched. To be asked again when something has come, and at
-    /// [`Handshake::waits_until`] at the latest.
+    /// The handshake waits for something that is fetched. [`Handshake::next`] must be called again when
+    /// something has come, and at [`Handshake::waits_until`] at the latest.
     Wait,
 }
 
@@ -81,9 +81,9 @@ pub(crate) enum Next {
 pub(crate) struct Admission {
     /// The changes to the request.
     pub(crate) edits: Vec<HeaderEdit>,
-    /// What the upstream's 101 must say.
+    /// The demands on the upstream's 101.
     pub(crate) expected: Expected,
-    /// What holds for the connection.
+    /// The terms of the connection.
     pub(crate) terms: Terms,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Refusal {
 }
 
 impl Handshake {
-    /// With `forgets`, inflaters may keep nothing between the messages of the connection.
+    /// Begins a handshake. With `forgets`, inflaters may keep nothing between the messages of the connection.
     pub(crate) fn new(ruleset: Rc<Ruleset>, head: RequestHead, keys: KeySpace, forgets: bool) -> Self {
         let credentials = Credentials::of(&ruleset, head.headers());
         let buckets = Buckets::new(keys, &ruleset, head.connection.client);
@@ -115,7 +115,7 @@ impl Handshake {
         }
     }
 
-    /// What becomes of it at `now`, step by step. To be asked again where it waits.
+    /// Judges the handshake at `now`, step by step. Must be called again if it waits.
     pub(crate) fn next(&mut self, shared: &mut dyn Shared, now: Duration) -> Next {
         let mut turn = Turn {
             shared,
@@ -145,22 +145,23 @@ impl Handshake {
         }
     }
 
-    /// The time until which it waits, if it does.
+    /// Returns the time until which the handshake waits, if it does.
     pub(crate) fn waits_until(&self) -> Option<Duration> {
         self.waiting.until()
     }
 
-    /// The clock was set back by so much.
+    /// Moves the ends of waits with a clock that was set back.
     pub(crate) fn set_back(&mut self, by: Duration) {
         self.waiting.set_back(by);
     }
 
-    /// There is no memory for what it, or its connection from the start, would hold: it is refused if either would.
+    /// Notes that there is no memory for what the handshake, or its connection from the start, would hold: it
+    /// is refused if either would hold something.
     pub(crate) fn forbid_holding(&mut self) {
         self.may_not_hold = true;
     }
 
-    /// Memory that is taken for it while it waits, in bytes.
+    /// Returns the memory that is taken for the handshake while it waits, in bytes.
     pub(crate) fn held(&self) -> u64 {
         let fields = &self.head.fields;
         let texts: usize = fields.iter().map(|(name, value)| name.capacity() + value.capacity()).sum();
@@ -168,23 +169,24 @@ impl Handshake {
         (head + self.credentials.held()) as u64
     }
 
-    /// Says whether its connection will hold what peers send from the start.
+    /// Says whether the connection will hold what peers send from the start.
     fn would_hold(&self) -> bool {
         let inspects = self.ruleset.policy.compression == Compression::Inspect;
         self.awaits_first_message() || (inspects && !self.extensions.left.is_empty())
     }
 
-    /// What takes the secrets out of the request.
+    /// Returns the edits that take the secrets out of the request.
     pub(crate) fn removals(&self) -> &[HeaderEdit] {
         &self.credentials.removals
     }
 
-    /// The request, once nothing more is asked of it.
+    /// Returns the request and the edits that take the secrets out of it, once nothing more is asked of the
+    /// handshake.
     pub(crate) fn into_parts(self) -> (RequestHead, Vec<HeaderEdit>) {
         (self.head, self.credentials.removals)
     }
 
-    /// What goes up, and what holds for the connection.
+    /// Returns what goes up, and the terms of the connection.
     fn admission(&self, turn: Turn<'_>) -> Admission {
         let Turn { now, claims, forwarded, subprotocols: offered, .. } = turn;
         let Offered { credentials, allowed, some_denied } = offered;
@@ -217,7 +219,7 @@ impl Handshake {
             let buckets = self.buckets.clone();
             Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, claims))
         });
-        // Before a user is known nobody is charged for him.
+        // Nobody is charged for a user before the user is known.
         let known = |(_, rate): &(usize, &Rate)| rate.per != Per::User || !self.awaits_first_message();
         let rates = Rates::new(policy.rates.iter().enumerate().filter(known), |rate, quota| {
             self.buckets.key(rate.count, rate.per, quota, claims)
@@ -225,12 +227,18 @@ impl Handshake {
         let session = policy.auth.as_ref().and_then(|auth| auth.max_session);
         let session_ends_at = session.map(|longest| now.saturating_add(longest).into());
         let entropy = &self.head.entropy;
-        let terms =
-            Terms { session_ends_at, ping_key: PingKey(entropy.ping), mask: entropy.mask, rates, grant };
+        let terms = Terms {
+            session_ends_at,
+            ping_key: PingKey(entropy.ping),
+            mask: entropy.mask,
+            rates,
+            grant,
+            looks_for_tunnels: false,
+        };
         Admission { edits, expected, terms }
     }
 
-    /// The subprotocols that the request has once the secrets are out of it.
+    /// Returns the subprotocols that the request has once the secrets are out of it.
     fn offers(&self) -> Vec<Vec<u8>> {
         let (headers, removals) = (self.head.headers(), &self.credentials.removals);
         let list = |headers: Headers<'_>| headers.list(PROTOCOL).map(<[u8]>::to_vec).collect();
@@ -241,8 +249,8 @@ impl Handshake {
         }
     }
 
-    /// Says whether messages of the client may be missing for the upstream, so that those after them lack
-    /// a part of their history.
+    /// Says whether messages of the client may be missing for the upstream, so that those after them lack a
+    /// part of their history.
     fn takes_messages_out(&self) -> bool {
         let policy = &self.ruleset.policy;
         policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop)
@@ -251,7 +259,7 @@ impl Handshake {
             || self.messages_alone
     }
 
-    /// Says whether the token is to come in the first message.
+    /// Says whether the token comes in the first message.
     fn awaits_first_message(&self) -> bool {
         let auth = self.ruleset.policy.auth.as_ref();
         matches!(self.credentials.tokens, Tokens::Missing)
@@ -265,17 +273,17 @@ impl From<Violation> for Refusal {
     }
 }
 
-/// Nobody may hold anything.
+/// Returns the violation of a handshake for which there is no memory.
 pub(crate) fn no_memory() -> Violation {
     Violation::new(Rule::MemoryBudget, Reason::MemoryExceeded)
 }
 
-/// What takes the secrets out of a request that is answered before it is judged.
+/// Returns the edits that take the secrets out of a request that is answered before it is judged.
 pub(crate) fn removals(ruleset: &Ruleset, headers: Headers<'_>) -> Vec<HeaderEdit> {
     Credentials::of(ruleset, headers).removals
 }
 
-/// The ids of the steps that a handshake is judged by, in their order.
+/// Returns the ids of the steps that a handshake is judged by, in their order.
 pub fn handshake_order() -> impl Iterator<Item = &'static str> {
     steps::ORDER.iter().map(|step| step.id)
 }

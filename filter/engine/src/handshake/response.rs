@@ -1,4 +1,4 @@
-//! Whether the upstream's 101 answers this very handshake (RFC 6455 §4.1, second part).
+//! The check that the upstream's 101 answers this very handshake (RFC 6455 §4.1, second part).
 
 use std::fmt;
 
@@ -8,22 +8,22 @@ use sha1::{Digest, Sha1};
 
 use super::PROTOCOL;
 use super::extensions::{self, Agreement, Parameters};
+use super::steps::subprotocols::is_tunnel;
 use crate::decision::cause::ResponseFault;
 use crate::http::headers::{HeaderEdit, Headers, Single};
 
-/// What a 101 must say. Its `Debug` shows no subprotocol: it may be a token.
+/// The demands on a 101. Its `Debug` shows no subprotocol: it may be a token.
 #[derive(Clone)]
 pub(crate) struct Expected {
     /// The Sec-WebSocket-Key that went up.
     pub(crate) key: Vec<u8>,
     /// The subprotocols that went up.
     pub(crate) subprotocols: Vec<Vec<u8>>,
-    /// The offer to choose where the upstream chooses none, since all that the client offers is
-    /// secret.
+    /// The offer to choose if the upstream chooses none, since all that the client offers is secret.
     pub(crate) echo: Option<Vec<u8>>,
     /// The offers of permessage-deflate that went up.
     pub(crate) extensions: Vec<Parameters>,
-    /// Says whether each message of the client has to be understood without the ones before it.
+    /// Says whether each message of the client must be understood without the ones before it.
     pub(crate) client_messages_alone: bool,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Expected {
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 impl Expected {
-    /// Memory that is taken for it, in bytes.
+    /// Returns the memory that is taken for the demands, in bytes.
     pub(crate) fn held(&self) -> u64 {
         let subprotocols: usize =
             self.subprotocols.iter().map(|offer| size_of::<Vec<u8>>() + offer.capacity()).sum();
@@ -40,25 +40,31 @@ impl Expected {
         (self.key.capacity() + subprotocols + extensions + echo) as u64
     }
 
-    /// Memory that inflaters may come to keep by its answer, in bytes.
+    /// Returns the most memory that inflaters may come to keep by the answer between messages, in bytes.
     pub(crate) fn held_at_rest(&self) -> u64 {
         extensions::most_at_rest(&self.extensions, self.client_messages_alone)
     }
 
-    /// What `headers` agree on, if they are those of a 101 for the request.
+    /// Returns the agreement of `headers`, if they are those of a 101 for the request.
     pub(crate) fn agreement(&self, headers: Headers<'_>) -> Result<Agreement, ResponseFault> {
         self.judge(headers)?;
         let agreement = extensions::agree(&self.extensions, self.client_messages_alone, headers);
         agreement.ok_or(ResponseFault::Extensions)
     }
 
-    /// What makes the 101 one that every client takes.
+    /// Says whether the upstream chooses a subprotocol under which another protocol is known to be carried. One that went up
+    /// the policy allows by its name.
+    pub(crate) fn chooses_tunnel(&self, headers: Headers<'_>) -> bool {
+        matches!(headers.single(PROTOCOL), Single::One(name) if is_tunnel(name.trim_ascii()))
+    }
+
+    /// Returns the edit that makes the 101 one that every client takes.
     pub(crate) fn choice(&self, headers: Headers<'_>) -> Option<HeaderEdit> {
         let echo = self.echo.as_ref().filter(|_| !headers.has(PROTOCOL))?;
         Some(HeaderEdit::Set(PROTOCOL.to_owned(), echo.clone()))
     }
 
-    /// Judges all but the extensions.
+    /// Judges all of the 101 but the extensions.
     fn judge(&self, headers: Headers<'_>) -> Result<(), ResponseFault> {
         let mut upgrade = headers.list("upgrade");
         let to_websocket = upgrade.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"));

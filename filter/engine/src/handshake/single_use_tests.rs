@@ -1,4 +1,4 @@
-//! When a token that opens one connection is spent, and when it is not.
+//! Tokens that open one connection: when one is spent, and when it is not.
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ fn session(engine: &Engine, head: RequestHead, tables: &mut Tables) -> Box<Sessi
     session
 }
 
-/// What is asked until the end, and the reason if that is a refusal.
+/// Returns the outputs until the end, and the reason if that is a refusal.
 fn run(engine: &Engine, head: RequestHead, charged: &[Outcome], spent: Spent) -> (String, Option<Reason>) {
     let mut tables = Tables { spent, ..Tables::in_turn(charged.to_vec()) };
     let mut session = session(engine, head, &mut tables);
@@ -121,7 +121,7 @@ fn a_token_is_known_again_by_name_and_issuer_whatever_else_it_says() {
     assert_ne!(ticket(&claims(json!("1"))), ticket(&claims(json!("2"))));
 }
 
-/// Two policies may take tokens of one issuer by providers that differ in how far clocks may differ.
+/// Two policies may take tokens of one issuer by providers that differ in the skew of clocks that they allow.
 #[test]
 fn a_spent_token_is_remembered_for_as_long_as_any_provider_accepts_it() {
     let provider = |skew: &str| {

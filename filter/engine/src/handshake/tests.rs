@@ -13,7 +13,7 @@ use crate::testing::{SECRET, Tables, compile, engine, request, with, without};
 const START: Duration = Duration::from_secs(1_800_000_000);
 const TAKEN: Outcome = Outcome::Charged(Charged::Taken);
 
-/// How a handshake ended.
+/// The outcome of a handshake.
 #[derive(Debug, PartialEq)]
 enum Ending {
     Admitted(Vec<HeaderEdit>),
@@ -120,7 +120,7 @@ fn tls_is_asked_for_as_the_policy_says() {
 
 #[test]
 fn the_first_refusal_in_the_order_of_the_language_wins() {
-    // Everything is wrong at once; each step mends the rule that has just refused.
+    // The request is wrong in everything at once; each step mends the rule that has just refused.
     let policy = with_auth(json!({"require": [{"claim": "scope", "contains": "admin"}]}));
     let mut policy = policy;
     policy["subprotocols"] = json!({"allow": ["chat.v2"], "require": true});
@@ -242,7 +242,7 @@ fn offers_that_break_the_grammar_are_malformed_unless_they_are_taken_out() {
     assert_eq!(ending(json!({}), head.clone()), Ending::Admitted(vec![remove("sec-websocket-extensions")]));
     let head = with(&head, "origin", b"https://evil.example");
     for word in ["pass", "inspect"] {
-        // It is a matter of the handshake's shape, before the origin.
+        // The answer belongs to the shape of the handshake, which is judged before the origin.
         let refused = ending(json!({"compression": word}), head.clone());
         assert_eq!(refused, Ending::Refused(Reason::MalformedHandshake, vec![]), "{word}");
     }

@@ -1,7 +1,7 @@
-//! A handshake that cannot be judged before something has been fetched.
+//! The wait of a handshake that cannot be judged before something has been fetched.
 //!
-//! It waits so long as the first time said, however often it is looked at again: then it is what it
-//! is without. Nothing is charged while it waits.
+//! The handshake waits as long as was settled the first time, however often it is judged again: then the
+//! refusal stands that it would have had without the wait. Nothing is charged while it waits.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::auth::admit::{Awaited, Rejected};
 use crate::decision::Violation;
 use crate::decision::cause::{CsrfError, HandshakeFault, InvalidToken, TokenError};
 
-/// Why judging goes no further.
+/// The reason why the judgement goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// It is over.
+    /// The handshake is refused.
     Refuse(Refusal),
-    /// It is over unless something comes within this time.
+    /// The handshake is refused unless what it waits for comes within this time.
     Await(Awaited, Duration, Refusal),
 }
 
-/// How long the handshake waits for what.
+/// The ends of the waits of a handshake.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Waiting {
     keys: Option<Duration>,
@@ -28,7 +28,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Says whether to wait; the refusal if there is nothing to wait for any more.
+    /// Decides to wait, or returns the refusal if there is nothing to wait for any more.
     pub(super) fn judge(&mut self, stop: Stop, now: Duration) -> Result<(), Refusal> {
         self.until = None;
         match stop {
@@ -48,14 +48,14 @@ impl Waiting {
         }
     }
 
-    /// The clock was set back by so much.
+    /// Moves the ends of the waits with a clock that was set back.
     pub(super) fn set_back(&mut self, by: Duration) {
         for until in [&mut self.keys, &mut self.list, &mut self.until] {
             *until = until.map(|until| until.saturating_sub(by));
         }
     }
 
-    /// The time until which it waits.
+    /// Returns the time until which the handshake waits.
     pub(super) fn until(&self) -> Option<Duration> {
         self.until
     }

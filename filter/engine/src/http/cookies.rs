@@ -14,7 +14,7 @@ const SET_COOKIE: &str = "set-cookie";
 /// One pair of a `Cookie` field.
 #[derive(Clone, Copy)]
 pub(crate) struct Pair<'h> {
-    /// All of it as sent, blanks and all.
+    /// The whole pair as sent, blanks and all.
     pub(crate) whole: &'h [u8],
     pub(crate) name: &'h [u8],
     pub(crate) value: &'h [u8],
@@ -28,7 +28,7 @@ pub(crate) struct SetCookie<'h> {
     attributes: &'h [u8],
 }
 
-/// The pairs of a `Cookie` field, in order.
+/// Returns the pairs of a `Cookie` field, in order.
 pub(crate) fn pairs(field: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     field.split(|&b| b == b';').map(|whole| {
         let (name, value) = split(whole, b'=');
@@ -36,13 +36,13 @@ pub(crate) fn pairs(field: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     })
 }
 
-/// The values of all cookies called `name` that a request has.
+/// Returns the values of all cookies called `name` that a request has.
 pub(crate) fn values<'h>(headers: Headers<'h>, name: &str) -> impl Iterator<Item = &'h [u8]> {
     let of_name = move |pair: &Pair<'_>| pair.name == name.as_bytes();
     headers.all(COOKIE).flat_map(pairs).filter(of_name).map(|pair| pair.value)
 }
 
-/// The cookies that a response sets, in order.
+/// Returns the cookies that a response sets, in order.
 pub(crate) fn set(headers: Headers<'_>) -> impl Iterator<Item = SetCookie<'_>> {
     headers.all(SET_COOKIE).map(|field| {
         let (pair, attributes) = split(field, b';');
@@ -52,8 +52,8 @@ pub(crate) fn set(headers: Headers<'_>) -> impl Iterator<Item = SetCookie<'_>> {
 }
 
 impl SetCookie<'_> {
-    /// Says whether a browser that reads this at `now` has no such cookie afterwards. Max-Age goes
-    /// before Expires, and what cannot be read is not there (RFC 6265 §5.2, §5.3).
+    /// Says whether a browser that reads this field at `now` has no such cookie afterwards. Max-Age goes
+    /// before Expires, and an attribute that cannot be read counts as missing (RFC 6265 §5.2, §5.3).
     pub(crate) fn deletes(&self, now: Duration) -> bool {
         let (mut max_age, mut expires) = (None, None);
         for attribute in self.attributes.split(|&b| b == b';') {
@@ -71,7 +71,7 @@ impl SetCookie<'_> {
     }
 }
 
-/// Says whether the number of seconds in `value` is more than zero; `None` for what is no number.
+/// Says whether the number of seconds in `value` is more than zero; `None` if it is no number.
 fn is_positive(value: &[u8]) -> Option<bool> {
     let (is_negative, digits) = match value.strip_prefix(b"-") {
         Some(digits) => (true, digits),
@@ -81,13 +81,14 @@ fn is_positive(value: &[u8]) -> Option<bool> {
     is_number.then(|| !is_negative && digits.iter().any(|&digit| digit != b'0'))
 }
 
-/// What is before and behind the first `separator`, without the blanks around.
+/// Returns the bytes before and behind the first `separator`, without the blanks around them.
 fn split(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
     let mut halves = bytes.splitn(2, |&b| b == separator).map(<[u8]>::trim_ascii);
     (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
 }
 
-/// A cookie's value may stand in double quotes (RFC 6265 §4.1.1), which are none of it.
+/// Takes the double quotes off in which a cookie's value may stand (RFC 6265 §4.1.1), since they are no part
+/// of it.
 fn unquote(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }

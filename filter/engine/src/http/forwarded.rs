@@ -1,8 +1,8 @@
-//! The headers that carry claims to the upstream, and what keeps a client's own out of them.
+//! The headers that carry claims to the upstream, and the edits that keep a client's own out of them.
 //!
 //! A service trusts them wherever they come from, and behind a gateway it cannot tell `x.user.id` from
-//! `x-user-id`. So a client's own copy, in every spelling, leaves every request that passes, whatever
-//! the path and whichever policy speaks of it.
+//! `x-user-id`. So a client's own copy, in every spelling, leaves every request that passes, whatever the
+//! path and whichever policy names the header.
 
 use std::collections::BTreeSet;
 
@@ -12,39 +12,39 @@ use crate::http::headers::{HeaderEdit, Headers};
 
 const CONNECTION: &str = "connection";
 
-/// Names of headers, as gateways write them.
+/// The names of such headers, as gateways write them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarded(BTreeSet<Vec<u8>>);
 
 impl Forwarded {
-    /// Those of `names`.
+    /// Collects `names`.
     pub(crate) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         Self(names.into_iter().map(|name| folded(name).collect()).collect())
     }
 
-    /// These and those of `names`.
+    /// Returns these names and `names`.
     pub(crate) fn with<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Self {
         let mut all = self.clone();
         all.0.extend(Self::new(names).0);
         all
     }
 
-    /// What takes a client's own out of a request.
+    /// Returns the edits that take a client's own copies out of a request.
     pub(crate) fn strip(&self, headers: Headers<'_>) -> Vec<HeaderEdit> {
         let spoofed = headers.fields().map(|(name, _)| name).filter(|name| self.has(name));
         let names: BTreeSet<String> = spoofed.map(str::to_ascii_lowercase).collect();
         names.into_iter().map(HeaderEdit::Remove).collect()
     }
 
-    /// What keeps a client from having a hop behind Envoy take one for a header of its own hop
-    /// (RFC 9110 §7.6.1).
+    /// Returns the edit that keeps a client from having a hop behind Envoy take such a header for one of its
+    /// own hop (RFC 9110 §7.6.1).
     pub(crate) fn keep(&self, headers: Headers<'_>) -> Option<HeaderEdit> {
         let mut options = headers.list(CONNECTION).filter_map(|option| std::str::from_utf8(option).ok());
         let nominated = options.any(|option| self.has(option));
         nominated.then(|| HeaderEdit::Set(CONNECTION.to_owned(), b"Upgrade".to_vec()))
     }
 
-    /// Says whether a service might take the field `name` for one of these; a pseudo-header is none.
+    /// Says whether a service might take the field `name` for one of these headers; a pseudo-header is none.
     fn has(&self, name: &str) -> bool {
         !self.0.is_empty() && !name.starts_with(':') && self.0.contains(&folded(name).collect::<Vec<_>>())
     }

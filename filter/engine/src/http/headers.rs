@@ -1,7 +1,7 @@
 //! A view of header fields as bytes, and the changes asked of them.
 //!
-//! Nothing here assumes text: a value is bytes until the rule at hand proves otherwise. Names are
-//! compared without regard to case. HTTP/2 pseudo-headers (`:path`, `:method`, …) are fields too.
+//! Nothing here assumes text: a value is bytes until the rule at hand proves otherwise. Names are compared
+//! without regard to case. HTTP/2 pseudo-headers (`:path`, `:method`, …) are fields too.
 
 use std::fmt;
 
@@ -12,25 +12,25 @@ pub type Field = (String, Vec<u8>);
 #[derive(Clone, Copy)]
 pub struct Headers<'a>(&'a [Field]);
 
-/// The number of times that a field occurs that may occur once.
+/// The occurrence of a field that may occur once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Single<'a> {
-    /// Not at all.
+    /// The field does not occur.
     Absent,
-    /// More than once.
+    /// The field occurs more than once.
     Many,
-    /// Once, with this value.
+    /// The field occurs once, with this value.
     One(&'a [u8]),
 }
 
 /// A change to the request or the response. Its `Debug` shows no value: it may be a token.
 #[derive(Clone, PartialEq, Eq)]
 pub enum HeaderEdit {
-    /// One more field of this name, with this value.
+    /// Adds a field of this name, with this value.
     Add(String, Vec<u8>),
-    /// Every field of this name goes.
+    /// Removes every field of this name.
     Remove(String),
-    /// One field of this name, with this value, in place of all there were.
+    /// Puts one field of this name, with this value, in the place of all there were.
     Set(String, Vec<u8>),
 }
 
@@ -41,22 +41,22 @@ impl fmt::Debug for Headers<'_> {
 }
 
 impl<'a> Headers<'a> {
-    /// A view of `fields`.
+    /// Returns a view of `fields`.
     pub fn new(fields: &'a [Field]) -> Self {
         Self(fields)
     }
 
-    /// Every field in order.
+    /// Returns every field in order.
     pub fn fields(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
-    /// The values of every field called `name`, in order.
+    /// Returns the values of every field called `name`, in order.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
     }
 
-    /// The value of a field that may occur once.
+    /// Returns the value of a field that may occur once.
     pub fn single(self, name: &str) -> Single<'a> {
         let mut values = self.all(name);
         match (values.next(), values.next()) {
@@ -71,8 +71,8 @@ impl<'a> Headers<'a> {
         self.all(name).next().is_some()
     }
 
-    /// The members of a comma-separated list over all fields called `name` (RFC 9110 §5.6.1):
-    /// trimmed of blanks, empty ones left out.
+    /// Returns the members of a comma-separated list over all fields called `name` (RFC 9110 §5.6.1): trimmed
+    /// of blanks, empty ones left out.
     pub fn list(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.all(name)
             .flat_map(|value| value.split(|&b| b == b','))
@@ -80,7 +80,7 @@ impl<'a> Headers<'a> {
             .filter(|item| !item.is_empty())
     }
 
-    /// The fields once `edits` are done.
+    /// Returns the fields as they are once `edits` are done.
     pub fn edited(self, edits: &[HeaderEdit]) -> Vec<Field> {
         let mut fields = self.0.to_vec();
         for edit in edits {
@@ -95,7 +95,7 @@ impl<'a> Headers<'a> {
         fields
     }
 
-    /// Says whether that list has the member `token`, in any case.
+    /// Says whether the list of the fields called `name` has the member `token`, in any case.
     pub fn list_has(self, name: &str, token: &[u8]) -> bool {
         self.list(name).any(|item| item.eq_ignore_ascii_case(token))
     }
@@ -112,14 +112,14 @@ impl fmt::Debug for HeaderEdit {
 }
 
 impl HeaderEdit {
-    /// The name of the field that is changed.
+    /// Returns the name of the field that is changed.
     pub fn name(&self) -> &str {
         match self {
             Self::Add(name, _) | Self::Remove(name) | Self::Set(name, _) => name,
         }
     }
 
-    /// Memory that is taken for it, in bytes.
+    /// Returns the memory that is taken for the edit, in bytes.
     pub(crate) fn held(&self) -> usize {
         match self {
             Self::Add(name, value) | Self::Set(name, value) => name.capacity() + value.capacity(),

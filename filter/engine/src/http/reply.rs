@@ -12,16 +12,16 @@ use crate::http::request::{Entropy, RequestHead};
 /// A response that Envoy sends in the upstream's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Why.
+    /// The reason for the refusal.
     pub reason: Reason,
-    /// Its fields, without the status.
+    /// The fields of the response, without the status.
     pub headers: Vec<(&'static str, String)>,
     /// The problem document.
     pub body: Vec<u8>,
 }
 
-/// What names one request in a problem document: Envoy's request id where that is a UUID, else a
-/// fresh one. Kept as its 128 bits: every session has one.
+/// The name of a request in problem documents: Envoy's request id if that is a UUID, else a fresh one. Kept
+/// as its 128 bits, since every session has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Instance([u8; 16]);
 
@@ -36,7 +36,7 @@ impl Instance {
 }
 
 impl fmt::Display for Instance {
-    /// The UUID in lower case.
+    /// Writes the UUID in lower case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bits = u128::from_be_bytes(self.0);
         let (a, b, c, d, e) = (
@@ -51,7 +51,7 @@ impl fmt::Display for Instance {
 }
 
 impl Reply {
-    /// The refusal for `reason`; `wait` is the time to the next token of a rate.
+    /// Returns the refusal for `reason`; `wait` is the time to the next token of a rate.
     pub(crate) fn refusal(reason: Reason, instance: &Instance, wait: Option<Duration>) -> Self {
         let consequence = reason.consequence();
         let body = json!({
@@ -66,7 +66,7 @@ impl Reply {
             ("connection", "close".to_owned()),
         ];
         match consequence.status {
-            // RFC 6750 §3: an error code only where there was a token.
+            // An error code stands only where there was a token (RFC 6750 §3).
             401 if reason == Reason::TokenMissing => headers.push(("www-authenticate", "Bearer".to_owned())),
             401 => headers.push(("www-authenticate", "Bearer error=\"invalid_token\"".to_owned())),
             426 => {
@@ -84,7 +84,7 @@ impl Reply {
     }
 }
 
-/// The bits of a UUID as text.
+/// Parses a UUID into its bits.
 fn uuid(text: &[u8]) -> Option<u128> {
     let is_formed = text.len() == 36
         && text.iter().enumerate().all(|(i, byte)| match i {
@@ -95,7 +95,7 @@ fn uuid(text: &[u8]) -> Option<u128> {
     is_formed.then(|| digits.fold(0, |bits, digit| bits << 4 | u128::from(digit)))
 }
 
-/// A version 4 UUID (RFC 9562 §5.4).
+/// Returns the bits of a version 4 UUID (RFC 9562 §5.4).
 fn fresh_uuid(entropy: &Entropy) -> u128 {
     let bits = u128::from_be_bytes(entropy.instance);
     let bits = bits & !(0xf << 76) | 0x4 << 76;

@@ -1,4 +1,4 @@
-//! What the filter tells of a request: its fields, and the facts of its connection.
+//! A request as the filter tells of it: its fields, and the facts of its connection.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use postern_config::{HostFault, NormalisedHost};
 use crate::handshake::Kind;
 use crate::http::headers::{Field, Headers, Single};
 
-/// A request's fields and what Envoy knows of its connection. Its `Debug` shows no value of a field.
+/// The fields of a request, and what Envoy knows of its connection. Its `Debug` shows no value of a field.
 #[derive(Clone)]
 pub struct RequestHead {
     /// Every field, pseudo-headers included.
@@ -18,16 +18,16 @@ pub struct RequestHead {
     pub entropy: Entropy,
 }
 
-/// What Envoy knows of the downstream connection.
+/// The facts that Envoy knows of the downstream connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionFacts {
-    /// Says whether it is TLS.
+    /// Says whether the connection is TLS.
     pub tls: bool,
     /// Says whether the client showed a certificate that Envoy verified.
     pub mutual_tls: bool,
     /// The version of HTTP.
     pub protocol: Protocol,
-    /// `source.address` without its port; `None` when it is no IP address.
+    /// The `source.address` without its port; `None` when it is no IP address.
     pub client: Option<IpAddr>,
 }
 
@@ -36,7 +36,7 @@ pub struct ConnectionFacts {
 pub enum Protocol {
     /// HTTP/1.0, which knows no upgrade.
     Http10,
-    /// HTTP/1.1, or what the host did not tell.
+    /// HTTP/1.1, or a version that the host did not tell.
     #[default]
     Http11,
     /// HTTP/2 or HTTP/3, where a WebSocket is an extended CONNECT (RFC 8441, RFC 9220).
@@ -46,13 +46,13 @@ pub enum Protocol {
 /// Random bytes; the engine makes none of its own.
 #[derive(Clone, Copy)]
 pub struct Entropy {
-    /// For a Sec-WebSocket-Key.
+    /// Bytes for a Sec-WebSocket-Key.
     pub key: [u8; 16],
-    /// For the masking key of a Close.
+    /// Bytes for the masking key of a Close.
     pub mask: [u8; 4],
-    /// For the payloads and masking keys of Postern's own Pings.
+    /// Bytes for the payloads and masking keys of Postern's own Pings.
     pub ping: [u8; 16],
-    /// For a UUID where there is no request id.
+    /// Bytes for a UUID, if there is no request id.
     pub instance: [u8; 16],
 }
 
@@ -77,22 +77,23 @@ impl std::fmt::Debug for Entropy {
     }
 }
 
-/// Says whether a request with these fields asks for an upgrade of any kind. Of one that does not, the
-/// facts of the connection are never asked.
+/// Says whether a request with these fields asks for an upgrade of any kind. If not, the facts of its
+/// connection are never asked for.
 pub fn is_upgrade(fields: &[Field]) -> bool {
     Kind::of(Headers::new(fields)) != Kind::Plain
 }
 
 impl RequestHead {
-    /// A view of the fields.
+    /// Returns a view of the fields.
     pub fn headers(&self) -> Headers<'_> {
         Headers::new(&self.fields)
     }
 
-    /// The host that the request names, if it names one.
+    /// Returns the host that the request names, if it names one.
     ///
     /// # Errors
-    /// What it names is no host: router, policy and service could each take it for another one.
+    /// Returns [`HostFault`] if what it names is no host: router, policy and service could each take it for
+    /// another one.
     pub(crate) fn host(&self) -> Result<Option<NormalisedHost>, HostFault> {
         let headers = self.headers();
         let mut named = headers.all(":authority").chain(headers.all("host"));
@@ -108,7 +109,7 @@ impl RequestHead {
         matches!(self.host(), Ok(Some(_)))
     }
 
-    /// The path without its query.
+    /// Returns the path without its query.
     pub(crate) fn path(&self) -> &[u8] {
         let target = match self.headers().single(":path") {
             Single::One(path) => path,

@@ -1,46 +1,46 @@
 //! Bytes that are held for a peer, in blocks.
 //!
-//! A VM never gives memory back to its host, and what is freed can only be taken again by what fits. Messages of all sizes
-//! would leave holes too small for the next. So what is held lies in blocks of one size; the last is as small as what is in
-//! it, or little larger: most of what is held is small.
+//! A VM never gives memory back to its host, and what is freed can only be taken again by what fits. Messages
+//! of all sizes would leave holes too small for the next. So what is held lies in blocks of one size; the
+//! last is as small as what is in it, or little larger, since most of what is held is small.
 
-/// How large a block is, in bytes.
+/// The size of a block, in bytes.
 const BLOCK: usize = 4 * 1024;
 
-/// The least that a block grows by, in bytes.
+/// The least number of bytes that a block grows by.
 const LEAST: usize = 64;
 
-/// Bytes, in order. Its `Debug` does not show them: there may be a token in them.
+/// A sequence of bytes. Its `Debug` does not show them: there may be a token in them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Blocks {
-    /// None is empty, and all but the last are full.
+    /// The blocks, none of them empty, and all but the last full.
     blocks: Vec<Vec<u8>>,
 }
 
 impl Blocks {
-    /// The number of bytes there are.
+    /// Returns the number of bytes.
     pub fn len(&self) -> usize {
         self.full() + self.blocks.last().map_or(0, Vec::len)
     }
 
-    /// Says whether there are none.
+    /// Says whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// All bytes, in pieces.
+    /// Returns all bytes, in pieces.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.blocks.iter().map(Vec::as_slice)
     }
 
-    /// All bytes in one piece, with room for `more`.
+    /// Returns all bytes in one piece, with room for `more`.
     pub fn to_vec(&self, more: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len().saturating_add(more));
         self.iter().for_each(|block| bytes.extend_from_slice(block));
         bytes
     }
 
-    /// Takes `bytes`, which follow those it has.
+    /// Appends `bytes`.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let last = match self.blocks.last_mut() {
@@ -53,13 +53,13 @@ impl Blocks {
         }
     }
 
-    /// Memory that is taken for them, in bytes.
+    /// Returns the memory that is taken for the bytes, in bytes.
     pub(crate) fn held(&self) -> usize {
         let last = self.blocks.last().map_or(0, Vec::capacity);
         self.full() + last + self.blocks.capacity() * size_of::<Vec<u8>>()
     }
 
-    /// How many bytes are in full blocks ahead of the last.
+    /// Returns the number of bytes in full blocks ahead of the last.
     fn full(&self) -> usize {
         self.blocks.len().saturating_sub(1) * BLOCK
     }
@@ -79,7 +79,7 @@ impl std::fmt::Debug for Blocks {
     }
 }
 
-/// Appends `bytes` to a block that has room for them. Unused is at most an eighth of what it has.
+/// Appends `bytes` to a block that has room for them. At most an eighth of what it has stays unused.
 fn append(block: &mut Vec<u8>, bytes: &[u8]) {
     if block.capacity().saturating_sub(block.len()) < bytes.len() {
         let more = bytes.len().max(block.len() / 8).max(LEAST);
@@ -88,7 +88,7 @@ fn append(block: &mut Vec<u8>, bytes: &[u8]) {
     block.extend_from_slice(bytes);
 }
 
-/// The most memory that is taken for `len` bytes, in bytes.
+/// Returns the most memory that is taken for `len` bytes, in bytes.
 pub(crate) fn most(len: u64) -> u64 {
     let block = BLOCK as u64;
     let last = (len % block).saturating_add((len / 8).max(LEAST as u64)).min(block);

@@ -1,13 +1,14 @@
-//! What the sessions of one VM hold for their peers, against a budget.
+//! The memory that the sessions of one VM hold for their peers, against a budget.
 //!
-//! Knows no session but by its number, and ends none: it says whose turn it is to give back.
+//! Knows no session but by its number, and ends none: it decides whose turn it is to give back.
 //!
-//! What *waits* is to be whole: parts of frames and messages, and what is said before authentication. It stands still from
-//! the time on by which an honest peer would have brought as much, whatever drips meanwhile. Of those that wait the one goes
-//! first that holds most and has stood still for longest, by the product of both. What *rests* is what an inflater knows of
-//! the past, which idle peers hold as well; of those who only hold such, the one goes first that has most and has not moved
-//! for longest. Each kind answers for more than its half of the budget, and once as much rests nobody else comes to: so nobody
-//! who waits can have those ended who rest.
+//! Bytes *wait* until something is whole: parts of frames and messages, and bytes that came before
+//! authentication. A wait stands still from the time on by which an honest peer would have brought as much,
+//! whatever drips meanwhile. Of the sessions with bytes that wait the one goes first that holds most and has
+//! stood still for longest, by the product of both. Bytes *rest* that an inflater keeps of earlier messages,
+//! which idle peers hold as well; of the sessions with bytes that rest the one goes first that has most and
+//! has not moved for longest. Each kind answers for more than its half of the budget, and once half of it
+//! rests nobody else's bytes come to rest: so nobody whose bytes wait can have those ended whose bytes rest.
 
 pub(crate) mod blocks;
 pub(crate) mod worst_case;
@@ -19,48 +20,49 @@ use crate::moment::Moment;
 pub use blocks::Blocks;
 pub use worst_case::{judge_budget, most_held};
 
-/// For how long one who stands still has done so.
+/// The time after which a wait that stands still counts as one that has stood still.
 const STILL: Duration = Duration::from_secs(1);
 
-/// How fast an honest peer brings at least what it has begun, in bytes per second.
+/// The least speed at which an honest peer brings the rest of what it has begun, in bytes per second.
 const SLOWEST: u64 = 16 * 1024;
 
-/// Sizes by their number of bits: within a class the one that has stood still for longest stands for all.
+/// The number of classes of sizes, by their number of bits. Within a class the session that has stood still
+/// for longest stands for all.
 const CLASSES: usize = u64::BITS as usize + 1;
 
 /// The holdings of all sessions of one VM.
 #[derive(Debug)]
 pub struct Holdings {
-    /// In bytes.
+    /// The budget, in bytes.
     budget: u64,
     by_session: HashMap<u32, Holding>,
     waiting: Ranking,
     resting: Ranking,
 }
 
-/// What one session holds.
+/// The holding of one session.
 #[derive(Clone, Copy, Debug)]
 struct Holding {
-    /// In bytes.
+    /// The bytes that wait.
     waiting: u64,
-    /// In bytes.
+    /// The bytes that rest.
     resting: u64,
-    /// The time when what waits began to.
+    /// The time at which the wait began.
     began: Moment,
-    /// When bytes of the session last moved.
+    /// The last time that bytes of the session moved.
     moved: Moment,
 }
 
-/// Sessions by the size of one kind of holding, and by a time.
+/// The ranks of sessions by the size of one kind of holding, and by a time.
 #[derive(Debug)]
 struct Ranking {
-    /// In bytes.
+    /// The sum of all holdings of the kind, in bytes.
     total: u64,
     classes: Vec<BTreeSet<(Moment, u32)>>,
 }
 
 impl Holdings {
-    /// Nothing, against a budget of so many bytes.
+    /// Creates empty holdings, against a budget of `budget` bytes.
     pub fn new(budget: u64) -> Self {
         let (waiting, resting) = (Ranking::new(), Ranking::new());
         Self { budget, by_session: HashMap::new(), waiting, resting }
@@ -71,23 +73,23 @@ impl Holdings {
         self.budget = budget;
     }
 
-    /// The budget, in bytes.
+    /// Returns the budget, in bytes.
     pub fn budget(&self) -> u64 {
         self.budget
     }
 
-    /// How much is held, in bytes.
+    /// Returns the number of bytes that are held.
     pub fn held(&self) -> u64 {
         self.waiting.total.saturating_add(self.resting.total)
     }
 
-    /// Says whether more is held than there may be.
+    /// Says whether more is held than the budget allows.
     pub fn is_exceeded(&self) -> bool {
         self.held() > self.budget
     }
 
-    /// `session` holds so many bytes now, of which `resting` rest. What waits began to wait now unless it is more than
-    /// before: then it is still the same.
+    /// Notes that `session` holds `bytes` now, of which `resting` rest. A wait begins now unless more waits
+    /// than before: then the earlier wait goes on.
     pub fn set(&mut self, session: u32, bytes: u64, resting: u64, now: Duration) {
         let (now, before) = (Moment::from(now), self.take(session));
         let waiting = bytes.saturating_sub(resting);
@@ -97,14 +99,14 @@ impl Holdings {
         self.put(session, Holding { waiting, resting: bytes.min(resting), began, moved });
     }
 
-    /// Bytes of `session` have moved.
+    /// Notes that bytes of `session` have moved.
     pub fn touch(&mut self, session: u32, now: Duration) {
         if let Some(before) = self.take(session) {
             self.put(session, Holding { moved: now.into(), ..before });
         }
     }
 
-    /// `session` holds nothing, or is over.
+    /// Notes that `session` holds nothing, or is over.
     pub fn remove(&mut self, session: u32) {
         self.take(session);
     }
@@ -125,7 +127,8 @@ impl Holdings {
         Some(holding)
     }
 
-    /// The session whose turn it is to give back all that it holds, as long as the budget is exceeded.
+    /// Returns the session whose turn it is to give back all that it holds, as long as the budget is
+    /// exceeded.
     pub fn next_to_give_back(&self, now: Duration) -> Option<u32> {
         if !self.is_exceeded() {
             return None;
@@ -139,13 +142,14 @@ impl Holdings {
         if self.waiting.total > self.budget / 2 { waits.or(rests) } else { rests.or(waits) }
     }
 
-    /// Says whether as much rests as may: from here on no more is to be agreed on.
+    /// Says whether as much rests as may: no more compression with a memory of earlier messages must be
+    /// agreed on from here on.
     pub fn rests_enough(&self) -> bool {
         self.resting.total >= self.budget / 2
     }
 
-    /// Says whether nobody may begin to hold: what is left of the budget is for those who do, and nobody stands still whose part
-    /// could be had.
+    /// Says whether nobody may begin to hold anything: what is left of the budget is for the sessions that
+    /// hold something, and none stands still whose part could be had.
     pub fn is_full(&self, now: Duration) -> bool {
         let is_scarce = self.held() > self.budget.saturating_sub(self.budget / 16);
         let rests_too_much = self.waiting.total <= self.budget / 2;
@@ -155,7 +159,7 @@ impl Holdings {
         is_scarce && !can_be_had
     }
 
-    /// Of every class the first.
+    /// Returns the first session of every class.
     fn firsts(&self, ranking: &Ranking) -> impl Iterator<Item = (u32, Holding)> {
         let firsts = ranking.classes.iter().filter_map(BTreeSet::first);
         firsts.filter_map(|(_, session)| Some((*session, *self.by_session.get(session)?)))
@@ -163,23 +167,23 @@ impl Holdings {
 }
 
 impl Holding {
-    /// For how long what waits has stood still.
+    /// Returns the time for which the wait has stood still.
     fn is_late_by(&self, now: Duration) -> Duration {
         let honest = Duration::from_millis(self.waiting.saturating_mul(1000) / SLOWEST);
         now.saturating_sub(self.began.into()).saturating_sub(honest)
     }
 
-    /// For how long nothing has moved.
+    /// Returns the time for which nothing has moved.
     fn is_idle_for(&self, now: Duration) -> Duration {
         now.saturating_sub(self.moved.into())
     }
 
-    /// Bytes times milliseconds.
+    /// Returns the weight of what waits: bytes times milliseconds.
     fn weight(&self, now: Duration) -> u128 {
         u128::from(self.waiting) * (self.is_late_by(now).as_millis() + 1)
     }
 
-    /// Bytes times milliseconds.
+    /// Returns the weight of what rests: bytes times milliseconds.
     fn weight_at_rest(&self, now: Duration) -> u128 {
         u128::from(self.resting) * (self.is_idle_for(now).as_millis() + 1)
     }
@@ -219,7 +223,8 @@ mod tests {
         START + Duration::from_millis(millis)
     }
 
-    /// These are to give back, in this order, each all that it holds.
+    /// Returns the sessions whose turn it is, one after the other, each of which gives back all that it
+    /// holds.
     fn given_back(holdings: &mut Holdings, now: Duration) -> Vec<u32> {
         let mut order = Vec::new();
         while let Some(session) = holdings.next_to_give_back(now) {
@@ -265,7 +270,7 @@ mod tests {
             holdings.set(1, 30_000 + drip, 0, at(millis));
             holdings.touch(1, at(millis));
         }
-        // As slow as may be, and with a pause.
+        // Session 2 is as slow as may be, and pauses once.
         holdings.set(2, 20_000, 0, at(8_000));
         holdings.set(2, 60_000, 0, at(9_900));
         assert_eq!(given_back(&mut holdings, at(10_000)), [1]);
@@ -342,7 +347,7 @@ mod tests {
         holdings.set(1, 250, 250, at(50_000));
         holdings.set(2, 250, 250, at(50_000));
         assert!(holdings.rests_enough(), "so that nobody comes to rest beside them");
-        // For a minute: within their half, and all of it dead.
+        // Sessions 3 and 4 wait for a minute: within their half, and all of it dead.
         holdings.set(3, 200, 0, at(0));
         holdings.set(4, 301, 0, at(0));
         assert_eq!(given_back(&mut holdings, at(60_000)), [4]);

@@ -1,21 +1,26 @@
 //! The most memory that one connection under a policy can make Postern take for its peers.
 
-use postern_config::{Auth, Compression, MessageType, Policy, Problem};
+use postern_config::{Auth, Compression, Content, MessageType, Policy, Problem};
 
 use crate::connection::MAX_WITHHELD_HEADERS;
 use crate::memory::blocks;
 use crate::websocket::MAX_HEADER_LEN;
 use crate::websocket::inflate::{self, Inflater};
 
-/// How much memory there is for what peers send and for copies of it, in bytes: what Envoy lets a VM take, but for what the
+/// The memory for what peers send and for copies of it, in bytes: what Envoy lets a VM take, but for what the
 /// VM needs for itself.
 const VM: u64 = (1 << 30) - (64 << 20);
 
-/// Problem of a budget of `budget` bytes for connections under `policy`, if there is one: within a VM of 1 GiB there has to
-/// be room for the largest message twice more, which is copied as it grows and when it passes.
+/// The most memory that a message takes while it is read as JSON, for each byte of it: one object of one member takes 8 bytes
+/// as text, and some 400 as a value.
+const READ: u64 = 64;
+
+/// Returns the problem of a budget of `budget` bytes for connections under `policy`, if there is one: within a VM of 1 GiB there has to
+/// be room for the largest message twice more, which is copied as it grows and when it passes, and for what it takes to read
+/// one message.
 pub fn judge_budget(budget: u64, policy: &Policy) -> Option<Problem> {
     let most = most_held(policy);
-    let taken = budget.saturating_add(most.saturating_mul(2));
+    let taken = budget.saturating_add(most.saturating_mul(2)).saturating_add(most_read(policy));
     (taken > VM).then(|| {
         let what =
             format!("leaves no room for what one connection under `{}` may hold, {most} bytes", policy.name);
@@ -23,14 +28,22 @@ pub fn judge_budget(budget: u64, policy: &Policy) -> Option<Problem> {
     })
 }
 
-/// That memory, in bytes. A policy that needs to see no payload holds single headers only, which do not count.
+/// Returns the memory that the largest message takes while it is read by what it says, in bytes. Nothing of it is kept.
+fn most_read(policy: &Policy) -> u64 {
+    let of = |content: &Content, len: u64| if content.is_empty() { 0 } else { len.saturating_mul(READ) };
+    let (client, upstream) = (&policy.messages, &policy.upstream_messages);
+    of(&client.content, client.max_message_bytes).max(of(&upstream.content, upstream.max_message_bytes))
+}
+
+/// Returns the most memory that one connection under `policy` can take, in bytes. A policy that needs to see no payload holds single headers only, which do not count.
 pub fn most_held(policy: &Policy) -> u64 {
     let auth = policy.auth.as_ref();
     let waits = |auth: &&Auth| auth.first_message().is_some_and(|first| !first.greeting);
     let unauthenticated = auth.filter(waits).map_or(0, |auth| auth.max_unauthenticated_bytes);
     // A first message has to be text, whatever types there are.
     let awaits = auth.is_some_and(|auth| auth.first_message().is_some());
-    let hears = awaits || auth.is_some_and(|auth| auth.refresh.is_some());
+    let reads = !policy.messages.content.is_empty();
+    let hears = awaits || reads || auth.is_some_and(|auth| auth.refresh.is_some());
     let has_text = awaits || policy.messages.types.contains(&MessageType::Text);
     let messages = &policy.messages;
     let client = Direction {
@@ -45,17 +58,17 @@ pub fn most_held(policy: &Policy) -> u64 {
         max_frame_bytes: messages.max_frame_bytes,
         max_message_bytes: messages.max_message_bytes,
         proves_text: messages.utf8,
-        hears: false,
+        hears: !messages.content.is_empty(),
         headers: MAX_WITHHELD_HEADERS,
     };
     let held = client.most(policy.compression).saturating_add(upstream.most(policy.compression));
-    // What the service has said before may still wait to go on when both sides say more, and a token that was heard for what
-    // has to be fetched.
+    // When both sides send more, earlier bytes of the service may still wait to go on, and so may a token
+    // whose key has to be fetched.
     let token = if client.hears { client.max_message_bytes } else { 0 };
     held.saturating_add(blocks::most(unauthenticated)).saturating_add(token)
 }
 
-/// What a policy says of one direction.
+/// The demands of a policy on one direction.
 struct Direction {
     max_frame_bytes: u64,
     max_message_bytes: u64,
@@ -69,14 +82,15 @@ impl Direction {
     fn most(&self, compression: Compression) -> u64 {
         let message = |payload: u64| blocks::most(payload.saturating_add(self.headers));
         let text = match (self.hears, self.proves_text && compression != Compression::Pass) {
-            // While it is heard it is there twice: as it came and as it reads.
+            // A captured message is there twice while it is judged: as it came and as it reads.
             (true, _) => message(self.max_message_bytes).saturating_mul(2),
             (false, true) => message(self.max_frame_bytes.min(self.max_message_bytes)),
             (false, false) => 0,
         };
         let inspected = match compression {
             Compression::Inspect => {
-                // As it is on the wire, where it may not have been compressed at all, and for what is heard as it reads.
+                // The message is there as it is on the wire, where it may not have been compressed at all,
+                // and, if it is captured, as it reads.
                 let wire = inflate::max_wire_bytes(self.max_message_bytes);
                 let reads = if self.hears { self.max_message_bytes } else { 0 };
                 let held = message(wire).saturating_add(blocks::most(reads));
@@ -113,6 +127,7 @@ mod tests {
             ("one text frame", json!({}), 64 * KIB..=76 * KIB),
             ("one small text", json!({"messages": {"max_frame_bytes": 1024}}), KIB..=4 * KIB),
             ("what a service says", json!({"upstream_messages": {"utf8": true}}), 1088 * KIB..=1280 * KIB),
+            ("what is read", json!({"messages": {"max_json_depth": 8}}), 128 * KIB..=256 * KIB),
             ("both inflaters", json!({"compression": "inspect"}), 1172 * KIB..=1500 * KIB),
         ];
         for (name, changes, expected) in cases {
@@ -128,6 +143,18 @@ mod tests {
             ("the default, whatever the messages", 256, json!({"messages": large.clone()}), true),
             ("more, for small messages", 384, json!({}), true),
             ("more, for large messages", 512, json!({"messages": large.clone()}), false),
+            (
+                "the default, for messages that are read as JSON",
+                256,
+                json!({"messages": {"max_message_bytes": "8MiB", "max_json_depth": 8}}),
+                true,
+            ),
+            (
+                "the default, for messages whose reading takes more than there is",
+                256,
+                json!({"messages": {"max_message_bytes": "16MiB", "max_json_depth": 8}}),
+                false,
+            ),
             (
                 "the default, for messages that are read whole when they are larger than a quarter of the VM",
                 256,

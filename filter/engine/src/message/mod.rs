@@ -3,8 +3,13 @@
 //! A message comes here plain, in fragments or inflated, once all of it is there; how it is put together and held until
 //! then is the connection's part. Owns the list of the rules, in their order. Forwards nothing, and keeps no message.
 
+mod allow;
+mod content;
 mod first_message;
+mod json;
 mod refresh;
+mod schema;
+pub(crate) mod tunnels;
 
 use std::time::Duration;
 
@@ -12,6 +17,8 @@ use crate::connection::grant::Grant;
 use crate::connection::rates::Rates;
 use crate::decision::Violation;
 use crate::rate::Shared;
+pub(crate) use allow::Denied;
+pub(crate) use content::ContentRules;
 
 /// A message whose text is to be judged.
 #[derive(Clone, Copy)]
@@ -41,14 +48,14 @@ pub(crate) struct Context<'c> {
     pub(crate) now: Duration,
 }
 
-/// What becomes of a message.
+/// What becomes of a message that may be meant for Postern.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It authenticates the client.
     Authenticates,
     /// It goes no further.
     Consumed,
-    /// It goes on.
+    /// It is not meant for Postern.
     Passes,
     /// It renews the right to the connection, and goes no further. Whether the client is told so.
     Renews {
@@ -64,10 +71,10 @@ pub(crate) enum Verdict {
 /// A rule: what becomes of a message by it, or nothing where the next rule is to judge it.
 type Rule = fn(Message<'_>, &mut Context<'_>) -> Option<Verdict>;
 
-/// Every rule that judges messages, in their order.
+/// Every rule on messages that may be meant for Postern, in their order. [`ContentRules`] judge what passes them.
 const RULES: [Rule; 2] = [first_message::judge, refresh::judge];
 
-/// Judges a message by every rule, up to the first that decides.
+/// Judges a message of the client's by every rule, up to the first that decides.
 pub(crate) fn judge(message: Message<'_>, mut context: Context<'_>) -> Verdict {
     RULES.iter().find_map(|rule| rule(message, &mut context)).unwrap_or(Verdict::Passes)
 }

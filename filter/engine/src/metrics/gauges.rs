@@ -1,42 +1,43 @@
-//! Gauges that are sums over all VMs of an Envoy, of which each VM adds its part.
+//! The gauges that are sums over all VMs of an Envoy, to which each VM adds its part.
 //!
-//! The host knows the sums only, and keeps in them what a dead VM had added. So what a VM has added stands in its
-//! lease, and the others take it away again. The sums are changed before the record is: a VM that finds its
-//! record gone then knows what was taken away, which is what the record said last.
+//! The host knows the sums only, and keeps in them what a dead VM had added. So the part of a VM stands in
+//! its lease, and the others take it away again. The sums are changed before the record is: a VM that finds
+//! its record gone then knows what was taken away, which is what the record said last.
 
 use std::time::Duration;
 
 use crate::rate::lease::{Lease, LeaseSlot, Parts, SLOTS, Watch};
 
-/// How often something is tried that another VM may come in between. Each failure is another one's success, so this many
-/// in a row mean something else; what was to be done waits for the next tick.
+/// The number of attempts at something that another VM may come in between. Each failure is another VM's
+/// success, so this many in a row mean something else; the rest waits for the next tick.
 const ATTEMPTS: u32 = 16;
 
-/// What all VMs share.
+/// The sums and slots that all VMs share.
 pub trait SharedSums {
-    /// The bytes of a slot, and the number by which they can be swapped; no number where there never were any.
+    /// Returns the bytes of a slot, and the number by which they can be swapped; no number if there never
+    /// were any.
     fn read(&mut self, slot: u32) -> (Vec<u8>, Option<u32>);
 
-    /// Swaps a slot's bytes; false when somebody else was faster.
+    /// Swaps a slot's bytes; returns false when somebody else was faster.
     fn swap(&mut self, slot: u32, bytes: &[u8], number: Option<u32>) -> bool;
 
-    /// Adds to the sum called `name`.
+    /// Adds `by` to the sum called `name`.
     fn add(&mut self, name: &str, by: i64);
 }
 
-/// The part of one VM.
+/// The part of one VM in all gauges.
 #[derive(Debug)]
 pub struct Gauges {
-    /// What it is now; nothing that is 0.
+    /// The parts as they are now, without those that are 0.
     parts: Parts,
-    /// What of it is in the sums.
+    /// The parts that are in the sums.
     told: Parts,
     lease: Lease,
     watch: Watch,
 }
 
 impl Gauges {
-    /// The part of a VM that nobody else calls by this number. It is nothing yet.
+    /// Creates the part of a VM whose number nobody else has. It is nothing yet.
     pub fn new(id: u64) -> Self {
         Self { parts: Parts::new(), told: Parts::new(), lease: Lease::new(id), watch: Watch::default() }
     }
@@ -56,8 +57,8 @@ impl Gauges {
         }
     }
 
-    /// Tells what has changed, renews the lease, and takes away what dead VMs had added: how many of them there were. To
-    /// be called several times a second.
+    /// Tells what has changed, renews the lease, takes away what dead VMs had added, and returns their
+    /// number. Must be called several times a second.
     pub fn tick(&mut self, sums: &mut impl SharedSums, now: Duration) -> u32 {
         let is_due = self.lease.is_due(now);
         if is_due || self.parts != self.told {
@@ -85,11 +86,11 @@ impl Gauges {
             }
         }
         self.tell(sums);
-        // What is still counted down after this is nobody's.
+        // Whatever is counted down after this belongs to nobody.
         self.parts = parts;
     }
 
-    /// Tells what has changed, and records it where there is a record or it is time to begin one.
+    /// Tells what has changed, and records it if there is a record or it is time to begin one.
     fn renew(&mut self, sums: &mut impl SharedSums, is_due: bool) {
         let (mut has_place, mut attempts) = (is_due || self.lease.is_held(), 0);
         while has_place && attempts < ATTEMPTS {
@@ -105,7 +106,7 @@ impl Gauges {
                     attempts += 1;
                 }
                 LeaseSlot::Lost(parts) => add_anew(sums, &parts),
-                // After the last slot comes the first.
+                // The last slot is followed by the first.
                 LeaseSlot::Taken => has_place = self.lease.slot() > 0,
             }
         }
@@ -136,7 +137,7 @@ impl Gauges {
             }
             let (bytes, number) = sums.read(slot);
             if number.is_none() {
-                // Slots are taken in their order and stay: none behind this one ever was.
+                // Slots are taken in their order and stay: there never was one behind this one.
                 break;
             }
             if let Some(parts) = self.watch.look(slot, &bytes)

@@ -1,41 +1,41 @@
-//! How many lines a worker writes to the log about what its peers do.
+//! The budget of log lines that a worker writes about what its peers do.
 //!
-//! Whoever is refused costs a line, and may come as often as he likes. So lines have a rate of their own, and
-//! what it holds back is counted, to be told in one line for each policy.
+//! Every client that is refused costs a line, and may come as often as it likes. So lines have a rate of
+//! their own, and those that it holds back are counted, and told in one line for each policy.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::rate::{Bucket, Charged, Quota};
 
-/// How often what was held back is told.
+/// The time between two lines that tell what was held back.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The lines of one worker.
+/// The log budget of one worker.
 #[derive(Clone, Debug)]
 pub struct LogBudget {
     quota: Quota,
     bucket: Bucket,
-    /// By policy, of which there are as many as are configured.
+    /// The number of lines that were held back, by policy, of which there are as many as are configured.
     held_back: BTreeMap<String, u64>,
-    /// When that was last told.
+    /// The time when held back lines were last told.
     told: Duration,
 }
 
 impl LogBudget {
-    /// So many lines a second, and as many at once.
+    /// Creates a budget of `lines_per_second` lines a second, and as many at once.
     pub fn new(lines_per_second: u32) -> Self {
         let quota = Quota::per_second(u64::from(lines_per_second.max(1)));
         Self { quota, bucket: Bucket::default(), held_back: BTreeMap::new(), told: Duration::ZERO }
     }
 
-    /// So many lines a second from now on.
+    /// Sets the rate to `lines_per_second` from now on.
     pub fn set_limit(&mut self, lines_per_second: u32) {
         self.quota = Self::new(lines_per_second).quota;
     }
 
-    /// Says whether a line about a request or connection under `policy` may be written at `now`, the time since the
-    /// Unix epoch. If not, it is counted.
+    /// Says whether a line about a request or connection under `policy` may be written at `now`, the time
+    /// since the Unix epoch. A line that may not is counted.
     pub fn admits(&mut self, policy: &str, now: Duration) -> bool {
         if self.bucket.take(self.quota, 1, now) == Charged::Taken {
             return true;
@@ -49,10 +49,10 @@ impl LogBudget {
         false
     }
 
-    /// How many lines were held back under each policy since this was last told; nothing where that is
+    /// Takes the number of lines that were held back under each policy since the last time; empty if that is
     /// less than a second ago.
     pub fn take_held_back(&mut self, now: Duration) -> BTreeMap<String, u64> {
-        // A clock that was set back says nothing of how long ago it is.
+        // A clock that was set back says nothing of how long ago the last time is.
         let is_due = now.checked_sub(self.told).is_none_or(|since| since >= INTERVAL);
         if self.held_back.is_empty() || !is_due {
             return BTreeMap::new();

@@ -1,7 +1,7 @@
-//! What is counted and logged.
+//! Counts, gauges and the log budget.
 //!
-//! Owns the counts of sessions, the gauges that all VMs of an Envoy share, and how many lines of the log peers may cause. Writes
-//! none of them.
+//! Owns the counts of sessions, the gauges that all VMs of an Envoy share, and the number of log lines that
+//! peers may cause. Writes none of them.
 
 pub mod gauges;
 mod log_budget;

@@ -1,45 +1,43 @@
-//! What went through, counted without a host call.
+//! The tally of what went through, counted without a host call.
 
 use crate::peer::Peer;
 
-/// What became of messages in one direction.
+/// The numbers of messages in one direction, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Messages {
-    /// They began to pass.
+    /// Messages that began to pass.
     pub allowed: u64,
-    /// They were meant for Postern, and it took them.
+    /// Messages that were meant for Postern, which took them.
     pub consumed: u64,
-    /// They were discarded.
+    /// Messages that were discarded.
     pub dropped: u64,
-    /// They ended the connection.
+    /// Messages that ended the connection.
     pub refused: u64,
     /// Payload bytes of frames that passed, as their headers declare them.
     pub bytes: u64,
 }
 
-/// What Postern says by itself.
+/// The numbers of Postern's own Pings, and the change of connections that they do not reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeats {
     /// Own Pings to the client.
     pub to_client: u64,
     /// Own Pings to the upstream.
     pub to_upstream: u64,
-    /// By how many there are more open connections on which Postern cannot speak before a peer
-    /// does.
+    /// The change of the number of open connections on which Postern cannot speak before a peer does.
     pub out_of_reach: i64,
 }
 
-/// Both directions.
+/// The counts of both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// From the client.
+    /// Messages from the client.
     pub client: Messages,
-    /// From the upstream.
+    /// Messages from the upstream.
     pub upstream: Messages,
-    /// The most bytes that the client had not yet read, as far as is known, where the policy limits
-    /// them.
+    /// The most bytes that the client had not yet read, as far as is known, if the policy limits them.
     pub backlog: Option<u64>,
-    /// What Postern itself said.
+    /// The own Pings.
     pub heartbeats: Heartbeats,
 }
 
@@ -48,27 +46,27 @@ pub struct Tally {
 pub(crate) struct Counts(Option<Box<Tally>>);
 
 impl Counts {
-    /// What was counted since this was last asked.
+    /// Takes what was counted since the last call.
     pub(crate) fn take(&mut self) -> Tally {
         self.0.as_deref_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// A message ended the connection.
+    /// Counts a message that ended the connection.
     pub(crate) fn refused(&mut self, sender: Peer) {
         self.room().of(sender).refused += 1;
     }
 
-    /// A message was discarded.
+    /// Counts a message that was discarded.
     pub(crate) fn dropped(&mut self, sender: Peer) {
         self.room().of(sender).dropped += 1;
     }
 
-    /// A message was meant for Postern.
+    /// Counts a message that was meant for Postern.
     pub(crate) fn consumed(&mut self, sender: Peer) {
         self.room().of(sender).consumed += 1;
     }
 
-    /// So many messages began to pass.
+    /// Counts messages that began to pass.
     pub(crate) fn allowed(&mut self, sender: Peer, messages: u64) {
         self.room().of(sender).allowed += messages;
     }

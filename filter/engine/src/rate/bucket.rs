@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// How a bucket fills.
+/// The rate at which a bucket fills, and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     limit: u64,
@@ -17,9 +17,9 @@ pub struct Quota {
 /// A bucket; the default one is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Bucket {
-    /// Nanoseconds since the Unix epoch at which the bucket is full again.
+    /// The time at which the bucket is full again, in nanoseconds since the Unix epoch.
     pub(crate) full_at: u64,
-    /// And so many `limit`-ths of a nanosecond.
+    /// The fraction of a nanosecond to add to it, in `limit`-ths.
     pub(crate) fraction: u64,
 }
 
@@ -28,27 +28,27 @@ pub(crate) struct Bucket {
 pub enum Charged {
     /// The tokens were there and are taken.
     Taken,
-    /// They were not, none is taken; they will be after this time if nobody else takes any.
+    /// The tokens were not there and none is taken; they will be after this time if nobody else takes any.
     Wait(Duration),
 }
 
 impl Quota {
-    /// The quota of a rule.
+    /// Returns the quota of a rule.
     pub fn new(rate: &postern_config::Rate) -> Self {
         Self { limit: rate.limit.max(1), window: nanoseconds(rate.window), burst: rate.burst }
     }
 
-    /// So many a second, and as many at once.
+    /// Returns a quota of `limit` tokens a second, and as many at once.
     pub(crate) const fn per_second(limit: u64) -> Self {
         Self { limit, window: 1_000_000_000, burst: limit }
     }
 
-    /// So many a minute, and as many at once.
+    /// Returns a quota of `limit` tokens a minute, and as many at once.
     pub(crate) const fn per_minute(limit: u64) -> Self {
         Self { limit, window: 60_000_000_000, burst: limit }
     }
 
-    /// The numbers that make one quota different from another.
+    /// Returns the numbers that make one quota different from another.
     pub(crate) fn identity(&self) -> [u64; 3] {
         [self.limit, self.window, self.burst]
     }
@@ -60,7 +60,8 @@ impl Bucket {
         self.take_out_of_order(quota, tokens, now, Duration::ZERO)
     }
 
-    /// The same, of a bucket that may have been asked at a time later by as much as `disorder`.
+    /// Takes `tokens` at `now` from a bucket that may have been asked at a time later by as much as
+    /// `disorder`.
     pub(crate) fn take_out_of_order(
         &mut self,
         quota: Quota,
@@ -72,13 +73,14 @@ impl Bucket {
             return Charged::Taken;
         }
         let now = nanoseconds(now);
-        // From here on in `limit`-ths of a nanosecond, counted from now.
+        // The numbers from here on are `limit`-ths of a nanosecond, counted from now.
         let room = u128::from(quota.burst) * u128::from(quota.window);
         let until_full = self.full_at.checked_sub(now).map_or(0, |nanoseconds| {
             u128::from(nanoseconds) * u128::from(quota.limit) + u128::from(self.fraction)
         });
-        // Later than an empty bucket would be by more than that it is only because the clock was set back.
-        // Who was served would be refused until it has caught up; so the bucket starts anew, full.
+        // Only a clock that was set back makes a bucket full later than an empty one would be, by more than
+        // `disorder`. A client that was served would be refused until the clock has caught up; so the bucket
+        // starts anew, full.
         let disorder = u128::from(nanoseconds(disorder)) * u128::from(quota.limit);
         let until_full = if until_full > room.saturating_add(disorder) { 0 } else { until_full };
         let cost = u128::from(tokens) * u128::from(quota.window);
@@ -99,7 +101,7 @@ impl Bucket {
     }
 }
 
-/// The number of times that `by` goes into a number, at most [`u64::MAX`] times, and what is left of it.
+/// Divides a number by `by`, and returns the quotient, at most [`u64::MAX`], and the remainder.
 fn divide(number: u128, by: u64) -> (u64, u64) {
     // Most numbers are short, and there is no instruction to divide longer ones.
     if let Ok(number) = u64::try_from(number) {
@@ -141,7 +143,7 @@ mod tests {
         let taken = (0..10_000u64)
             .filter(|ns| bucket.take(quota, 1, START + Duration::from_nanos(*ns)) == Charged::Taken)
             .count();
-        // One every 10/3 ns on average, each at the next whole nanosecond.
+        // A token passes every 10/3 ns on average, each at the next whole nanosecond.
         assert_eq!(taken, 2_500);
         let quota = Quota { limit: 1 << 30, window: 1_000_000_000, burst: 1 << 30 };
         let mut bucket = Bucket::default();

@@ -1,4 +1,4 @@
-//! The names of the buckets that one connection shares with others.
+//! The keys of the buckets that one connection shares with others.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::rate::slots::{EntryKey, KeySpace};
 use crate::rate::{BucketRequest, Quota};
 use crate::ruleset::{HandshakeRate, Ruleset};
 
-/// What the names are made of, but for the user.
+/// The parts of those keys, but for the user.
 #[derive(Clone, Debug)]
 pub(crate) struct Buckets {
     keys: KeySpace,
@@ -20,18 +20,18 @@ pub(crate) struct Buckets {
 }
 
 impl Buckets {
-    /// Those of a connection of `client` under `ruleset`.
+    /// Collects the parts for a connection of `client` under `ruleset`.
     pub(crate) fn new(keys: KeySpace, ruleset: &Ruleset, client: Option<IpAddr>) -> Self {
         let address = client_subject(client, ruleset.policy.ipv6_prefix);
         Self { keys, policy: ruleset.name().to_owned(), address }
     }
 
-    /// The bytes of the client's address, or of its network.
+    /// Returns the bytes of the client's address, or of its network.
     pub(crate) fn address(&self) -> &[u8] {
         &self.address
     }
 
-    /// The bucket of a rule; `claims` name the user.
+    /// Returns the key of the bucket of a rule; `claims` name the user.
     pub(crate) fn key(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> EntryKey {
         let counted: &[u8] = match counted {
             Counted::Bytes => b"bytes",
@@ -49,19 +49,19 @@ impl Buckets {
         self.keys.key(&[counted, self.policy.as_bytes(), per], quota, &subject)
     }
 
-    /// What spends a token that opens one connection.
+    /// Returns the request that spends a token which opens one connection.
     pub(crate) fn ticket(&self, claims: &Claims) -> Result<Ticket, InvalidToken> {
         Ticket::of(claims, &self.keys)
     }
 
-    /// What a handshake takes by `rate`.
+    /// Returns the request by which `rate` charges a handshake.
     pub(crate) fn of_handshake(&self, rate: &HandshakeRate, claims: Option<&Claims>) -> BucketRequest {
         let key = self.key(Counted::Handshakes, rate.per, &rate.quota, claims);
         BucketRequest { key, quota: rate.quota, tokens: 1 }
     }
 }
 
-/// The bytes that name a client among addresses: an IPv6 client by its network.
+/// Returns the bytes that name a client among addresses: an IPv6 client by its network.
 fn client_subject(client: Option<IpAddr>, ipv6_prefix: u8) -> Vec<u8> {
     match client.map(|address| address.to_canonical()) {
         Some(IpAddr::V4(address)) => address.octets().to_vec(),
@@ -75,8 +75,8 @@ fn client_subject(client: Option<IpAddr>, ipv6_prefix: u8) -> Vec<u8> {
     }
 }
 
-/// The bytes that name a user: a subject means something only together with its issuer, and with the provider, which
-/// says by what claim it names its users.
+/// Returns the bytes that name a user: a subject means something only together with its issuer, and with the
+/// provider, which names the claim that its users are known by.
 fn user_subject(claims: &Claims) -> Option<Vec<u8>> {
     let subject = claims.subject()?;
     let mut name = Vec::new();

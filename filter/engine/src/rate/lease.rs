@@ -1,12 +1,12 @@
-//! Leases of VMs: what one has to give back, where the others find it if it dies.
+//! The leases of VMs: what one must give back, where the others find it if the VM dies.
 //!
-//! A VM that traps can give nothing back. So each keeps a record in a slot that all VMs of an Envoy share, and renews it
-//! every [`INTERVAL`]. Whoever sees a record renewed no more takes it out of its slot by compare-and-swap, which one of
-//! all of them does, and then gives back what it says. A VM that only stood still finds its record gone, and takes all of
-//! it anew.
+//! A VM that traps can give nothing back. So each keeps a record in a slot that all VMs of an Envoy share,
+//! and renews it every [`INTERVAL`]. Whoever sees a record renewed no more takes it out of its slot by
+//! compare-and-swap, in which one of all of them succeeds, and then gives back what it says. A VM that only
+//! stood still finds its record gone, and takes all of it anew.
 //!
-//! How long a record has stood unchanged is counted by how often it was looked at, and never by comparing clocks: one
-//! that is set, or stands while the whole machine sleeps, makes nobody old.
+//! The age of an unchanged record is counted by how often it was looked at, and never by comparing clocks: a
+//! clock that is set, or stands while the whole machine sleeps, makes nobody old.
 
 mod record;
 mod watch;
@@ -17,60 +17,61 @@ use std::time::Duration;
 pub(crate) use record::LeaseRecord;
 pub(crate) use watch::Watch;
 
-/// The number of slots there are, and so how many VMs at once that have a lease.
+/// The number of slots, and so of VMs that can have a lease at once.
 pub(crate) const SLOTS: u32 = 1024;
 
-/// The number of times that a lease is renewed, and the others are looked at. A little less than a second, so that of ticks that come
-/// every quarter of one each fourth is not missed.
+/// The time after which a lease is renewed, and the others are looked at. A little less than a second, so
+/// that of ticks that come every quarter of one each fourth is not missed.
 const INTERVAL: Duration = Duration::from_millis(900);
 
-/// What is to be given back: how much of what.
+/// The parts that must be given back: the name of each, and its amount.
 pub(crate) type Parts = BTreeMap<String, u64>;
 
 /// The lease of one VM.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// What no other VM is called.
+    /// The number of the VM, which no other VM has.
     id: u64,
-    /// The number of times that it was renewed.
+    /// The number of renewals.
     serial: u64,
-    /// The slot its record is in or may be put in.
+    /// The slot that the record is in or may be put in.
     slot: u32,
     is_held: bool,
-    /// What its record says.
+    /// The parts in the record.
     recorded: Parts,
-    /// The time when it was last renewed.
+    /// The time of the last renewal.
     renewed: Option<Duration>,
 }
 
-/// What a slot is to a lease that looked at it.
+/// The state of a slot for the lease that looked at it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LeaseSlot {
-    /// Its record is there, or has room there.
+    /// The lease's record is there, or has room there.
     Own,
-    /// Another one's record is there.
+    /// The record of another VM is there.
     Taken,
-    /// Its record was there and is no more: this much has been given back in its place.
+    /// The lease's record was there and is no more: these parts have been given back in its place.
     Lost(Parts),
 }
 
 impl Lease {
-    /// The lease of a VM that nobody else calls by this number.
+    /// Creates the lease of a VM whose number nobody else has.
     pub(crate) fn new(id: u64) -> Self {
         Self { id, serial: 0, slot: 0, is_held: false, recorded: Parts::new(), renewed: None }
     }
 
-    /// The slot to look at.
+    /// Returns the slot to look at.
     pub(crate) fn slot(&self) -> u32 {
         self.slot
     }
 
-    /// Says whether its record is in a slot, as far as it knows.
+    /// Says whether the record is in a slot, as far as the VM knows.
     pub(crate) fn is_held(&self) -> bool {
         self.is_held
     }
 
-    /// Says whether it is time to renew the lease, which counts as done with this. A clock that is set makes it so once.
+    /// Says whether the lease must be renewed, which counts as done with this call. A clock that is set back
+    /// causes one renewal.
     pub(crate) fn is_due(&mut self, now: Duration) -> bool {
         let passed = self.renewed.and_then(|renewed| now.checked_sub(renewed));
         let is_due = passed.is_none_or(|passed| passed >= INTERVAL);
@@ -80,7 +81,8 @@ impl Lease {
         is_due
     }
 
-    /// Looks at the bytes of its [`slot`](Self::slot). Where it is not to stay there, the next to look at is another.
+    /// Looks at the bytes of the lease's [`slot`](Self::slot). If the record must not stay there, the next to
+    /// look at is another.
     pub(crate) fn look(&mut self, bytes: &[u8]) -> LeaseSlot {
         let holder = LeaseRecord::read(bytes).map(|record| record.holder);
         match (self.is_held, holder) {
@@ -97,18 +99,19 @@ impl Lease {
         }
     }
 
-    /// The record to swap in, by which `parts` would have to be given back, and how much of that it has room for.
+    /// Returns the record to swap in, by which `parts` would have to be given back, and the parts that it has
+    /// room for.
     pub(crate) fn record(&self, parts: &Parts) -> (Vec<u8>, Parts) {
         LeaseRecord { holder: self.id, serial: self.serial.wrapping_add(1), parts: parts.clone() }.write()
     }
 
-    /// The record was swapped in, and says this.
+    /// Notes that the record was swapped in, and says `parts`.
     pub(crate) fn recorded(&mut self, parts: Parts) {
         self.serial = self.serial.wrapping_add(1);
         (self.is_held, self.recorded) = (true, parts);
     }
 
-    /// The record was taken out of its slot by the VM itself.
+    /// Notes that the VM itself has taken the record out of its slot.
     pub(crate) fn released(&mut self) {
         (self.is_held, self.slot) = (false, 0);
         self.recorded.clear();

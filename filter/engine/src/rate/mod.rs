@@ -1,4 +1,4 @@
-//! How often: token buckets, the tables that all workers share, and leases of what a VM holds in them.
+//! Rates: token buckets, the tables that all workers share, and leases of what a VM holds in them.
 
 mod bucket;
 pub(crate) mod bucket_keys;

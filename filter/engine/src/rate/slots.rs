@@ -1,37 +1,36 @@
-//! Tables that all workers of an Envoy share, and the names of what is in them.
+//! The tables that all workers of an Envoy share, and the keys of their entries.
 //!
-//! The host keeps a fixed number of slots for each table, each a short list of entries; this module
-//! says which slot an entry is in and what becomes of that slot's bytes. Whoever drives it swaps
-//! them in by compare-and-swap. What the numbers of an entry mean and when one may be forgotten is
-//! each table's own.
+//! The host keeps a fixed number of slots for each table, each a short list of entries; this module decides
+//! which slot an entry is in and which bytes that slot has next. Whoever drives the module swaps them in by
+//! compare-and-swap. Each table knows what the numbers of an entry mean and when one may be forgotten.
 //!
-//! An entry has one slot and never another, so that no order of reads and swaps of any workers can
-//! make two of it. What a slot has no room for has no other place; so there are so many slots, with
-//! so much more room than entries on average, that a million live entries all find theirs. The
-//! first to find its slot full comes at about 1.6 million, and one in a hundred at 2.2 million;
-//! three million are all there is room for, however many clients come. A slot takes memory by what
-//! is in it, and none before its first entry.
+//! An entry has one slot and never another, so that no order of reads and swaps of any workers can make two
+//! of it. An entry for which its slot has no room has no other place; so there are so many slots, with so
+//! much more room than entries on average, that a million live entries all find theirs. The first to find its
+//! slot full comes at about 1.6 million, and one in a hundred at 2.2 million; three million are all there is
+//! room for, however many clients come. A slot takes memory by what is in it, and none before its first
+//! entry.
 
 use std::hash::Hasher;
 use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// The number of slots the host keeps for each table.
+/// The number of slots that the host keeps for each table.
 pub const SLOTS: u32 = 1 << 16;
 
-/// The number of entries a slot has room for.
+/// The number of entries that a slot has room for.
 pub const WAYS: usize = 48;
 
-/// By how much the times at which workers ask a table may be out of order: each has read the clock
-/// first, and then may have waited for the processor and for the others.
+/// The longest time by which the times at which workers ask a table may be out of order: each has read the
+/// clock first, and then may have waited for the processor and for the others.
 pub(crate) const DISORDER: Duration = Duration::from_secs(10);
 
 const KEY_LEN: usize = 16;
 const TAG_LEN: usize = 8;
 const NUMBER_LEN: usize = 8;
 
-/// Names entries so that nobody outside can tell, or choose, which share a slot.
+/// A key space names entries so that nobody outside can tell, or choose, which share a slot.
 #[derive(Clone)]
 pub struct KeySpace {
     seed: [u8; 16],
@@ -41,9 +40,9 @@ pub struct KeySpace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryKey([u8; KEY_LEN]);
 
-/// What tells an entry from the others of its slot. Together with the number of the slot it has 80
-/// bits that nobody outside can foresee: with a million live entries one chance in 10^12 that any
-/// two of them share a name.
+/// The tag that tells an entry from the others of its slot. Together with the number of the slot it has 80
+/// bits that nobody outside can foresee: with a million live entries one chance in 10^12 that any two of them
+/// share a name.
 type Tag = [u8; TAG_LEN];
 
 /// A slot, looked at for the sake of one entry of `N` numbers.
@@ -56,12 +55,12 @@ pub(crate) struct Slot<const N: usize> {
 }
 
 impl KeySpace {
-    /// A key space of the secret `seed`, which all workers of an Envoy must agree on.
+    /// Creates a key space of the secret `seed`, on which all workers of an Envoy must agree.
     pub fn new(seed: [u8; 16]) -> Self {
         Self { seed }
     }
 
-    /// The entry that these parts and numbers name.
+    /// Returns the name of the entry that these parts and numbers identify.
     pub(crate) fn entry<'p>(&self, parts: impl IntoIterator<Item = &'p [u8]>, numbers: &[u64]) -> EntryKey {
         let mut hasher = SipHasher24::new_with_key(&self.seed);
         for part in parts {
@@ -83,14 +82,14 @@ impl std::fmt::Debug for KeySpace {
 }
 
 impl EntryKey {
-    /// The slot this entry is in; less than [`SLOTS`].
+    /// Returns the slot that the entry is in; less than [`SLOTS`].
     pub fn slot(&self) -> u32 {
         let [a, b, c, d, ..] = self.0;
         u32::from_le_bytes([a, b, c, d]) % SLOTS
     }
 
     fn tag(&self) -> Tag {
-        // Other bytes than those that say which slot.
+        // The tag has other bytes than the number of the slot.
         let [.., a, b, c, d, e, f, g, h] = self.0;
         [a, b, c, d, e, f, g, h]
     }
@@ -105,8 +104,8 @@ impl<const N: usize> Slot<N> {
     /// The length of an entry in bytes.
     pub(crate) const ENTRY_LEN: usize = TAG_LEN + N * NUMBER_LEN;
 
-    /// Reads `slot` for the entry `key`; of the others it keeps those that may not be forgotten.
-    /// Bytes that are no slot count as an empty one.
+    /// Reads `slot` for the entry `key`, and keeps those of the others that may not be forgotten. Bytes that
+    /// are no slot count as an empty one.
     pub(crate) fn read(slot: &[u8], key: EntryKey, may_forget: impl Fn(&[u64; N]) -> bool) -> Self {
         let (tag, mut found) = (key.tag(), None);
         let mut others = Vec::with_capacity(slot.len() + Self::ENTRY_LEN);
@@ -120,7 +119,7 @@ impl<const N: usize> Slot<N> {
         Self { tag, found, others }
     }
 
-    /// The entry, if it is there.
+    /// Returns the numbers of the entry, if it is there.
     pub(crate) fn found(&self) -> Option<[u64; N]> {
         self.found
     }
@@ -130,7 +129,7 @@ impl<const N: usize> Slot<N> {
         self.others.len() < WAYS * Self::ENTRY_LEN
     }
 
-    /// The slot's new bytes, in which the entry has these numbers.
+    /// Returns the slot's new bytes, in which the entry has these numbers.
     pub(crate) fn put(mut self, numbers: [u64; N]) -> Vec<u8> {
         self.others.extend_from_slice(&self.tag);
         for number in numbers {

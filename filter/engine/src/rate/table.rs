@@ -1,45 +1,45 @@
 //! The table of buckets that all workers of an Envoy share.
 //!
 //! Memory is bounded by [`SLOTS`](crate::rate::slots::SLOTS) times [`WAYS`](crate::rate::slots::WAYS) entries
-//! of 24 bytes (72 MiB). A bucket is forgotten only when it is full again by the clock of every
-//! worker, where that loses nothing; a slot of which every bucket is in use refuses.
+//! of 24 bytes (72 MiB). A bucket is forgotten only when it is full again by the clock of every worker, so
+//! that nothing is lost by that; a slot of which every bucket is in use refuses.
 
 use std::time::Duration;
 
 use super::bucket::{Bucket, Charged, Quota};
 use crate::rate::slots::{DISORDER, EntryKey, KeySpace, Slot};
 
-/// Tokens to be taken from a bucket of the table.
+/// A request to take tokens from a bucket of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketRequest {
-    /// Whose bucket.
+    /// The key of the bucket.
     pub key: EntryKey,
-    /// How it fills.
+    /// The quota by which the bucket fills.
     pub quota: Quota,
-    /// How many tokens to take.
+    /// The number of tokens to take.
     pub tokens: u64,
 }
 
 /// The table's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// What the bucket said.
+    /// The bucket's own answer.
     Charged(Charged),
-    /// There was no room for the bucket, or its slot could not be swapped: refuse.
+    /// The table has no room for the bucket, or its slot could not be swapped: refuse.
     Full,
 }
 
 impl KeySpace {
-    /// The bucket of `subject` under the rule that `rule` and `quota` name.
+    /// Returns the key of the bucket of `subject` under the rule that `rule` and `quota` name.
     pub(crate) fn key(&self, rule: &[&[u8]], quota: &Quota, subject: &[u8]) -> EntryKey {
         self.entry(rule.iter().copied().chain([subject]), &quota.identity())
     }
 }
 
-/// Takes tokens from a bucket of `slot`, and returns the slot's new bytes where they change.
-/// Bytes that are no slot count as an empty one.
+/// Takes tokens from a bucket of `slot`, and returns the slot's new bytes if they change. Bytes that are no
+/// slot count as an empty one.
 pub fn charge(slot: &[u8], question: &BucketRequest, now: Duration) -> (Outcome, Option<Vec<u8>>) {
-    // Another worker may have read the clock a little earlier, and would find it fuller than it is.
+    // Another worker may have read the clock a little earlier, and would find the bucket fuller than it is.
     let earlier = now.saturating_sub(DISORDER);
     let slot = Slot::read(slot, question.key, |numbers| bucket_of(*numbers).is_full(earlier));
     if !slot.has_room() {

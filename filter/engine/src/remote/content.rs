@@ -1,4 +1,4 @@
-//! What the documents say, by their kind.
+//! The contents of fetched documents, by their kind.
 
 use std::rc::Rc;
 
@@ -6,17 +6,17 @@ use super::{DocumentFault, Kind};
 use crate::auth::key_set::KeySet;
 use crate::auth::revocation::RevocationList;
 
-/// A document that was read, if there is one.
+/// The content of a document, if one has been read.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// Of [`Kind::Keys`].
+    /// Content of the kind [`Kind::Keys`].
     Keys(Option<Rc<KeySet>>),
-    /// Of [`Kind::Revocation`].
+    /// Content of the kind [`Kind::Revocation`].
     Revocation(Option<Rc<RevocationList>>),
 }
 
 impl Content {
-    /// Nothing yet.
+    /// Returns the content before any document was read.
     pub(super) fn empty(kind: Kind) -> Self {
         match kind {
             Kind::Keys => Self::Keys(None),
@@ -32,7 +32,7 @@ impl Content {
         })
     }
 
-    /// The keys, if these are keys.
+    /// Returns the keys, if the content is of that kind.
     pub(crate) fn keys(&self) -> Option<Rc<KeySet>> {
         match self {
             Self::Keys(keys) => keys.clone(),
@@ -40,7 +40,7 @@ impl Content {
         }
     }
 
-    /// The list, if this is one.
+    /// Returns the list, if the content is of that kind.
     pub(crate) fn revocation(&self) -> Option<Rc<RevocationList>> {
         match self {
             Self::Keys(_) => None,

@@ -1,9 +1,9 @@
 //! Documents that are polled from Envoy clusters: one mechanism for all of them.
 //!
-//! Owns when a document is due, who of the workers of an Envoy fetches it, what is good and what is
-//! at hand. A [`Source`] makes no call and reads no clock: the host shows it what the workers share,
-//! and does what its [`Step`] says. One worker at a time holds the lease, which ends by itself, so
-//! that a fleet of VMs asks once and a dead worker is not waited for.
+//! Owns when a document is due, which worker of an Envoy fetches it, whether it is good and what is at hand.
+//! A [`Source`] makes no call and reads no clock: the host shows it what the workers share, and does what its
+//! [`Step`] says. One worker at a time holds the lease, which ends by itself, so that a fleet of VMs asks
+//! once and a dead worker is not waited for.
 
 mod content;
 mod record;
@@ -24,14 +24,14 @@ use record::Record;
 pub(crate) use registry::Sources;
 pub use spec::{Kind, Spec};
 
-/// How much longer than the fetch a lease lasts.
+/// The time that a lease lasts longer than its fetch.
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
-/// How often what is asked for out of turn is fetched, over all workers.
+/// The least time between two fetches that are asked for out of turn, over all workers.
 const REFETCH: Duration = Duration::from_secs(10);
 
-/// How soon a failed fetch is tried again while there is nothing at hand; the wait doubles up to
-/// the longest, which is also that of a source with something at hand.
+/// The time after which a failed fetch is tried again while there is nothing at hand. It doubles up to the
+/// longest, which is also that of a source with something at hand.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
@@ -41,43 +41,43 @@ pub struct Source {
     spec: Spec,
     record_key: String,
     document_key: String,
-    /// As the workers last shared it.
+    /// The record as the workers last shared it.
     record: Cell<Record>,
     /// The number of the document at hand; 0 without one.
     at_hand: Cell<u64>,
     content: RefCell<Content>,
-    /// The providers whose keys it has.
+    /// The providers whose keys the document has.
     providers: RefCell<BTreeSet<String>>,
-    /// Says whether it is asked for out of turn.
+    /// Says whether a fetch is asked for out of turn.
     wanted: Cell<bool>,
-    /// Says whether waiting for it may have become pointless, or come to an end.
+    /// Says whether waiting for the document may have become pointless, or come to an end.
     stirred: Cell<bool>,
 }
 
-/// What is to be done about a source.
+/// The next step of the host with a source.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// This record is to be swapped for the one that was shown. If that succeeds, the document is to
-    /// be fetched; if not, the source is to be shown the record again.
+    /// The host must swap this record for the one that it showed. If that succeeds, it must fetch the
+    /// document; if not, it must show the source the record again.
     Claim(Vec<u8>),
-    /// The shared document is to be read and handed to [`Source::take_up`].
+    /// The host must read the shared document and hand it to [`Source::take_up`].
     Read,
-    /// Nothing.
+    /// The host has nothing to do.
     Rest,
 }
 
-/// What came of a fetch.
+/// The answer to a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
-    /// `:status`.
+    /// The `:status` of the answer.
     pub status: &'a [u8],
-    /// How long the body is.
+    /// The length of the body, in bytes.
     pub len: usize,
     /// The body, if it is not too long.
     pub body: &'a [u8],
 }
 
-/// What is wrong with a document that was fetched, and what to do about it. It shows nothing of the document.
+/// A fault of a document that was fetched, and its remedy. Shows nothing of the document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}; {remedy}")]
 pub struct DocumentFault {
@@ -91,7 +91,7 @@ impl DocumentFault {
     }
 }
 
-/// The reason why a fetch has failed. It never shows what was fetched.
+/// The reason why a fetch has failed. Never shows what was fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// Envoy made no call.
@@ -100,30 +100,30 @@ pub enum FetchError {
     /// There was no answer.
     #[error("no answer")]
     NoAnswer,
-    /// Not 200.
+    /// The status is not 200.
     #[error("the status is {0}")]
     Status(u16),
-    /// Larger than [`Kind::max_bytes`].
+    /// The body is larger than [`Kind::max_bytes`].
     #[error("the answer is too large")]
     TooLarge,
-    /// Not what was expected.
+    /// The body is not such a document.
     #[error("{0}")]
     Unusable(DocumentFault),
 }
 
-/// How a fetch ended, for the shared record.
+/// The outcome of a fetch, for the shared record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome(Option<u128>);
 
-/// What a fetch leaves behind.
+/// The changes that a fetch makes to what the workers share.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// Another worker has taken over: nothing is to be done.
+    /// Another worker has taken over: there is nothing to do.
     Lost,
-    /// The record is to be swapped for the one that was shown; before that, the document is to be
-    /// shared, if there is one.
+    /// The host must swap the record for the one that it showed; before that, it must share the document, if
+    /// there is one.
     Swap {
-        /// What to share, where the document is a new one.
+        /// The document to share, if it is a new one.
         document: Option<Vec<u8>>,
         /// The new record.
         record: Vec<u8>,
@@ -131,7 +131,7 @@ pub enum Settled {
 }
 
 impl Outcome {
-    /// Nothing came of it.
+    /// The outcome of a fetch that failed.
     pub const FAILED: Self = Self(None);
 }
 
@@ -141,7 +141,8 @@ impl Source {
         let identity = spec.identity();
         Self {
             spec,
-            // The number is that of the form of what is shared: a module of another version may share.
+            // The number is that of the form of what is shared: a module of another version may share as
+            // well.
             record_key: format!("postern.source.1 {identity}"),
             document_key: format!("postern.document.1 {identity}"),
             record: Cell::default(),
@@ -153,13 +154,13 @@ impl Source {
         }
     }
 
-    /// What it is.
+    /// Returns the description of the document.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// What tells it from other documents of its cluster in metrics, as labels and their values: a JWK set each of the
-    /// providers that have their keys from it, a list its path without the query.
+    /// Returns what tells the document from others of its cluster in metrics, as labels and their values: for
+    /// a JWK set each of the providers that have their keys from it, for a list its path without the query.
     pub fn labels(&self) -> Vec<(&'static str, String)> {
         match self.spec.kind {
             Kind::Keys => self.providers.borrow().iter().map(|name| ("provider", name.clone())).collect(),
@@ -167,7 +168,7 @@ impl Source {
         }
     }
 
-    /// What it is called in the log.
+    /// Returns the name of the document in the log.
     pub fn title(&self) -> String {
         let Spec { kind, cluster, .. } = &self.spec;
         let providers: Vec<String> = self.providers.borrow().iter().cloned().collect();
@@ -176,12 +177,12 @@ impl Source {
         format!("source={} cluster={cluster}{of} uri={}", kind.name(), self.spec.shown_uri())
     }
 
-    /// The key of the shared record.
+    /// Returns the key of the shared record.
     pub fn record_key(&self) -> &str {
         &self.record_key
     }
 
-    /// The key of the shared document.
+    /// Returns the key of the shared document.
     pub fn document_key(&self) -> &str {
         &self.document_key
     }
@@ -191,7 +192,7 @@ impl Source {
         let record = Record::read(shared);
         let before = self.record.replace(record);
         if before.tried_at(now) != record.tried_at(now) {
-            // Whoever it is that fetches, what was asked for comes by that.
+            // A fetch, whosever it is, brings what was asked for.
             self.wanted.set(false);
         }
         if (before.failures, before.tried_at(now), before.is_leased(now))
@@ -211,10 +212,10 @@ impl Source {
         Step::Claim(claimed.bytes())
     }
 
-    /// Takes up the shared document. Whether there was one that can be used.
+    /// Takes up the shared document, and says whether there was one that can be used.
     pub fn take_up(&self, shared: &[u8]) -> bool {
-        // Whatever it is, it is not read again before there is another one. It goes by the number of
-        // the record, not its own: one that is shared ahead of its record may never get that.
+        // The document, whatever it is, is not read again before there is another one. Its number is that of
+        // the record, not its own: a document that is shared ahead of its record may never get that number.
         self.at_hand.set(self.record.get().number);
         let Some((_, document)) = shared.split_first_chunk::<8>() else { return false };
         let Ok(content) = Content::read(self.spec.kind, document) else { return false };
@@ -223,10 +224,10 @@ impl Source {
         true
     }
 
-    /// Judges what came of a fetch.
+    /// Judges the answer to a fetch.
     ///
     /// # Errors
-    /// The reason why it is not good; what is at hand serves on.
+    /// Returns the reason why the answer is not good; what is at hand serves on.
     pub fn judge(&self, answer: &Answer<'_>) -> Result<Outcome, FetchError> {
         if answer.status != b"200" {
             let status = std::str::from_utf8(answer.status).ok().and_then(|status| status.parse().ok());
@@ -239,8 +240,8 @@ impl Source {
         Ok(Outcome(Some(SipHasher13::new().hash(answer.body).as_u128())))
     }
 
-    /// Settles the fetch of `holder`, which brought `body`, in the shared record. To be asked again
-    /// when the swap fails.
+    /// Settles the fetch of `holder`, which brought `body`, in the shared record. Must be called again when
+    /// the swap fails.
     pub fn settle(
         &self,
         shared: &[u8],
@@ -262,7 +263,7 @@ impl Source {
         Settled::Swap { document, record: record.bytes() }
     }
 
-    /// The record without the lease of `holder`, which goes away; `None` if it has none.
+    /// Returns the record without the lease of `holder`, which goes away; `None` if it has none.
     pub fn release(&self, shared: &[u8], holder: u64, now: Duration) -> Option<Vec<u8>> {
         let mut record = Record::read(shared);
         record.is_leased_to(holder, now).then(|| {
@@ -271,17 +272,17 @@ impl Source {
         })
     }
 
-    /// Says whether who waits for it should be told to look again; once.
+    /// Says once whether those that wait for the document should be told to look again.
     pub fn take_stir(&self) -> bool {
         self.stirred.take()
     }
 
-    /// How long ago the document at hand was confirmed.
+    /// Returns the time since the document at hand was confirmed.
     pub fn age(&self, now: Duration) -> Option<Duration> {
         self.record.get().good_at().map(|at| now.saturating_sub(at))
     }
 
-    /// What is at hand, unless it has gone stale.
+    /// Returns the content at hand, unless it has gone stale.
     pub(crate) fn content<T>(
         &self,
         now: Duration,
@@ -292,15 +293,15 @@ impl Source {
         if ends.is_some_and(|end| end <= now) { None } else { pick(&self.content.borrow()) }
     }
 
-    /// How long it is worth waiting for the next document, if at all.
+    /// Returns the time that is worth waiting for the next document, if any.
     pub(crate) fn patience(&self, now: Duration) -> Option<Duration> {
         let soon = now.saturating_add(self.spec.timeout);
         let comes = self.record.get().is_leased(now) || self.due_at(now).is_none_or(|due| due <= soon);
         comes.then_some(self.spec.timeout)
     }
 
-    /// Asks for it out of turn. How long it is worth waiting for that; `None` if it was fetched only
-    /// just now.
+    /// Asks for the document out of turn. Returns the time that is worth waiting for it; `None` if it was
+    /// fetched only just now.
     pub(crate) fn want(&self, now: Duration) -> Option<Duration> {
         let record = self.record.get();
         let due = record.tried_at(now).is_none_or(|tried| tried.saturating_add(REFETCH) <= now);
@@ -310,7 +311,7 @@ impl Source {
         (due || record.is_leased(now)).then_some(self.spec.timeout)
     }
 
-    /// The time when the next fetch is due; `None` for at once.
+    /// Returns the time when the next fetch is due; `None` for at once.
     fn due_at(&self, now: Duration) -> Option<Duration> {
         let record = self.record.get();
         let tried_at = record.tried_at(now)?;

@@ -1,35 +1,35 @@
-//! What the workers of an Envoy share of a source: what was fetched last and when, and who is
+//! The record of a source that the workers of an Envoy share: what was fetched last and when, and who is
 //! fetching. A few bytes that every worker looks at all the time; the document itself is elsewhere.
 
 use std::time::Duration;
 
-/// How far the clock may go back without what is written down counting as of another time.
+/// The time by which the clock may go back before the record counts as written at another time.
 const SKEW: Duration = Duration::from_secs(5);
 
 /// The shared state of a source. All times are milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Record {
-    /// How many different good documents there were; the number of the last one.
+    /// The number of different good documents so far, which is the number of the last one.
     pub(super) number: u64,
-    /// What tells that document from others.
+    /// The digest that tells the last document from others.
     pub(super) digest: u128,
-    /// The time when it was last confirmed.
+    /// The time when the last document was last confirmed.
     good_at: u64,
     /// The time when a fetch last began.
     tried_at: u64,
-    /// How many fetches have failed since the last good one.
+    /// The number of fetches that have failed since the last good one.
     pub(super) failures: u32,
-    /// Who is fetching; 0 for nobody.
+    /// The worker that is fetching; 0 for nobody.
     holder: u64,
-    /// Until when, whatever becomes of it.
+    /// The time until which the lease lasts, whatever becomes of it.
     until: u64,
 }
 
-/// The length of a record.
+/// The length of a record, in bytes.
 const LEN: usize = 60;
 
 impl Record {
-    /// Reads what is shared. What is no record is an empty one: nothing was ever fetched.
+    /// Reads a shared record. Bytes that are no record are an empty one: nothing was ever fetched.
     pub(super) fn read(bytes: &[u8]) -> Self {
         Self::decode(bytes).unwrap_or_default()
     }
@@ -56,7 +56,7 @@ impl Record {
         })
     }
 
-    /// What is shared.
+    /// Returns the bytes to share.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let Self { number, digest, good_at, tried_at, failures, holder, until } = self;
         let mut bytes = digest.to_be_bytes().to_vec();
@@ -67,12 +67,13 @@ impl Record {
         bytes
     }
 
-    /// The time when the last good document was confirmed, if there was one.
+    /// Returns the time when the last good document was confirmed, if there was one.
     pub(super) fn good_at(&self) -> Option<Duration> {
         (self.number > 0).then(|| Duration::from_millis(self.good_at))
     }
 
-    /// The time when a fetch last began, if one ever did. One in the future was so by another clock.
+    /// Returns the time when a fetch last began, if one ever did. A time in the future was so by another
+    /// clock, and does not count.
     pub(super) fn tried_at(&self, now: Duration) -> Option<Duration> {
         let at = Duration::from_millis(self.tried_at);
         (self.tried_at > 0 && at <= now.saturating_add(SKEW)).then_some(at)
@@ -88,7 +89,7 @@ impl Record {
         self.holder == holder && self.is_leased(now)
     }
 
-    /// `holder` begins a fetch that ends by `until`. One that never ended has failed.
+    /// Begins a fetch of `holder` that ends by `until`. An earlier one that never ended has failed.
     pub(super) fn lease(&mut self, holder: u64, now: Duration, until: Duration) {
         if self.holder != 0 {
             self.failures = self.failures.saturating_add(1);
@@ -96,18 +97,18 @@ impl Record {
         (self.holder, self.tried_at, self.until) = (holder, milliseconds(now).max(1), milliseconds(until));
     }
 
-    /// The fetch is given up before it has ended, as if it had not begun.
+    /// Gives the fetch up before it has ended, as if it had not begun.
     pub(super) fn give_back(&mut self) {
         (self.holder, self.tried_at) = (0, 0);
     }
 
-    /// The fetch has failed.
+    /// Notes that the fetch has failed.
     pub(super) fn fail(&mut self) {
         self.holder = 0;
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// The fetch has brought a good document of this digest.
+    /// Notes that the fetch has brought a good document of this digest.
     pub(super) fn succeed(&mut self, digest: u128, now: Duration) {
         if self.number == 0 || self.digest != digest {
             (self.number, self.digest) = (self.number.saturating_add(1), digest);

@@ -1,4 +1,4 @@
-//! The sources of a configuration: whoever asks for the same document at the same pace shares one.
+//! The sources of a configuration: all that want the same document at the same pace share one.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,19 +13,19 @@ use super::{Source, Spec};
 pub(crate) struct Sources(Rc<RefCell<BTreeMap<Spec, Rc<Source>>>>);
 
 impl Sources {
-    /// The JWK set of the provider of this name.
+    /// Returns the source of the JWK set of the provider of this name.
     pub(crate) fn keys(&self, provider: &str, remote: &RemoteJwks) -> Rc<Source> {
         let source = self.get(Spec::keys(remote));
         source.providers.borrow_mut().insert(provider.to_owned());
         source
     }
 
-    /// The revocation list of a policy.
+    /// Returns the source of the revocation list of a policy.
     pub(crate) fn revocation(&self, revocation: &Revocation) -> Rc<Source> {
         self.get(Spec::revocation(revocation))
     }
 
-    /// All of them.
+    /// Returns all sources.
     pub(crate) fn all(&self) -> Vec<Rc<Source>> {
         self.0.borrow().values().map(Rc::clone).collect()
     }

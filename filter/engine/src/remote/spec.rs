@@ -1,4 +1,4 @@
-//! What is fetched, from where, and how often.
+//! The description of a document: where it is fetched, and how often.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use postern_config::{RemoteJwks, Revocation};
 /// The longest that a fetch of a revocation list may take.
 const REVOCATION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a document is.
+/// The kind of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A JWK set (RFC 7517 §5).
@@ -19,26 +19,26 @@ pub enum Kind {
 /// A document behind an Envoy cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spec {
-    /// What it is.
+    /// The kind of the document.
     pub kind: Kind,
     /// The Envoy cluster to ask.
     pub cluster: String,
-    /// `http` or `https`.
+    /// The scheme, `http` or `https`.
     pub scheme: String,
-    /// `:authority`.
+    /// The `:authority` of the request.
     pub authority: String,
-    /// `:path`, with the query.
+    /// The `:path` of the request, with the query.
     pub path: String,
-    /// How long one fetch may take.
+    /// The longest time that one fetch may take.
     pub timeout: Duration,
-    /// From one good answer to the next fetch.
+    /// The time from one good answer to the next fetch.
     pub interval: Duration,
-    /// How long a good answer serves; `None` for ever.
+    /// The time for which a good answer serves; `None` for ever.
     pub good_for: Option<Duration>,
 }
 
 impl Kind {
-    /// The name in metrics, logs and shared data.
+    /// Returns the name in metrics, logs and shared data.
     pub fn name(self) -> &'static str {
         match self {
             Self::Keys => "jwks",
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// The largest document, in bytes.
+    /// Returns the size of the largest document, in bytes.
     pub fn max_bytes(self) -> usize {
         match self {
             Self::Keys => 256 * 1024,
@@ -56,14 +56,14 @@ impl Kind {
 }
 
 impl Spec {
-    /// The JWK set of a provider.
+    /// Describes the JWK set of a provider.
     pub(crate) fn keys(remote: &RemoteJwks) -> Self {
         let RemoteJwks { cluster, uri, timeout, refresh_interval, max_stale } = remote;
         let path = match uri.query() {
             Some(query) => format!("{}?{query}", uri.path()),
             None => uri.path().to_owned(),
         };
-        // A set that goes stale before the next one can be there would be no use at times.
+        // A set that goes stale before the next one can be there would be of no use at times.
         let in_any_case = refresh_interval.saturating_add(*timeout).saturating_add(super::MARGIN);
         Self {
             kind: Kind::Keys,
@@ -77,7 +77,7 @@ impl Spec {
         }
     }
 
-    /// The list of a policy.
+    /// Describes the revocation list of a policy.
     pub(crate) fn revocation(revocation: &Revocation) -> Self {
         let Revocation { cluster, path, interval } = revocation;
         // Istio's names of clusters end in the host: outbound|443||auth.example.com.
@@ -94,7 +94,7 @@ impl Spec {
         }
     }
 
-    /// The place where the document is, without what its query says, which may be a secret.
+    /// Returns the address of the document, without what its query says, which may be a secret.
     pub fn shown_uri(&self) -> String {
         let Self { scheme, authority, path, .. } = self;
         match path.split_once('?') {
@@ -103,12 +103,12 @@ impl Spec {
         }
     }
 
-    /// The path without the query.
+    /// Returns the path without the query.
     pub(super) fn bare_path(&self) -> &str {
         self.path.split_once('?').map_or(self.path.as_str(), |(path, _)| path)
     }
 
-    /// What all of this document is shared under: whoever asks for it, however often.
+    /// Returns the name under which all of the document is shared, whoever wants it, however often.
     pub(super) fn identity(&self) -> String {
         let Self { kind, cluster, scheme, authority, path, .. } = self;
         format!("{} {cluster} {scheme}://{authority}{path}", kind.name())

@@ -25,7 +25,7 @@ fn spec(interval: u64) -> Spec {
     }
 }
 
-/// What the workers share.
+/// The record and the document that the workers share.
 #[derive(Default)]
 struct Shared {
     record: Vec<u8>,
@@ -43,7 +43,7 @@ fn workers(count: u64, spec: &Spec) -> Vec<Worker> {
 }
 
 impl Worker {
-    /// Looks, as a host does; whether a fetch is to be made.
+    /// Looks as a host does, and says whether a fetch is made.
     fn tick(&self, shared: &mut Shared, now: Duration) -> bool {
         let mut fetches = false;
         loop {
@@ -59,7 +59,7 @@ impl Worker {
         }
     }
 
-    /// The fetch brings this.
+    /// Has the fetch bring this answer.
     fn answered(
         &self,
         shared: &mut Shared,
@@ -80,7 +80,7 @@ impl Worker {
         judged.map(|_| ())
     }
 
-    /// The number of the keys that serve at `now`.
+    /// Returns the number of the keys that serve at `now`.
     fn serves(&self, now: Duration) -> Option<u64> {
         self.source.content(now, Content::keys).map(|_| self.source.at_hand.get())
     }
@@ -90,7 +90,7 @@ fn good() -> Vec<u8> {
     issuer_keys().to_string().into_bytes()
 }
 
-/// Another good document.
+/// Returns another good document.
 fn other() -> Vec<u8> {
     json!({"keys": [issuer_keys()["keys"][0]]}).to_string().into_bytes()
 }
@@ -122,7 +122,7 @@ fn whoever_is_configured_later_goes_on_with_what_is_there() {
         let later = &workers(1, &spec(interval))[0];
         assert!(!later.tick(&mut shared, START + s(30)));
         assert_eq!(later.serves(START + s(30)), Some(1));
-        // Its own interval counts.
+        // The worker's own interval counts.
         assert_eq!(later.tick(&mut shared, START + s(60)), is_due);
     }
 }
@@ -139,7 +139,7 @@ fn the_lease_of_a_dead_worker_ends_and_what_it_brings_later_is_not_taken() {
     all[1].answered(&mut shared, b"200", &other(), ends + s(1)).unwrap();
     assert!(!all[0].tick(&mut shared, ends + s(1)));
     assert_eq!(all[0].serves(ends + s(1)), Some(1));
-    // And one that comes after its own lease, which nobody has taken over.
+    // An answer after the worker's own lease comes too late as well, though nobody has taken over.
     assert!(all[0].tick(&mut shared, ends + s(301)));
     let settled = all[0].source.settle(&shared.record, Outcome::FAILED, b"", 1, ends + s(305));
     assert_eq!(settled, Settled::Lost);
@@ -154,7 +154,7 @@ fn a_document_whose_record_came_too_late_is_not_taken_for_the_next_one() {
     let outcome = all[0].source.judge(&Answer { status: b"200", len: other().len(), body: &other() });
     let settled = all[0].source.settle(&shared.record, outcome.unwrap(), &other(), 1, START + s(302));
     let Settled::Swap { document: Some(document), .. } = settled else { panic!("{settled:?}") };
-    // It is shared, and before its record is, another worker takes over.
+    // The document is shared, and before its record is, another worker takes over.
     shared.document = document;
     let late = START + s(303);
     assert_eq!(all[1].source.look(&shared.record, 2, late), Step::Read);
@@ -194,7 +194,7 @@ fn it_is_fetched_again_after_its_interval_and_an_unchanged_document_is_not_read_
     assert_eq!(all[1].serves(START + s(603)), Some(2));
 }
 
-/// The time when a server that always fails is asked, in seconds after the first time.
+/// Returns the times when a server that always fails is asked, in seconds after the first time.
 fn retries(worker: &Worker, shared: &mut Shared, from: Duration, seconds: u64) -> Vec<u64> {
     let mut times = Vec::new();
     for tenth in 0..seconds * 10 {
@@ -214,7 +214,7 @@ fn a_failed_fetch_is_tried_again_at_a_bounded_pace() {
         let found = retries(&all[0], &mut shared, START, 40);
         assert_eq!(found[..expected.len()], expected, "interval {interval}");
     }
-    // With something at hand there is no hurry.
+    // There is no hurry with something at hand.
     for (interval, expected) in [(300, vec![0, 10, 20, 30]), (3, vec![0, 3, 6, 9])] {
         let (mut shared, all) = (Shared::default(), workers(1, &spec(interval)));
         all[0].tick(&mut shared, START);
@@ -351,7 +351,7 @@ fn shared_bytes_that_nobody_wrote_harm_nothing() {
         let later = &workers(1, &spec(300))[0];
         assert_eq!(later.source.look(&sound.record, 9, START), Step::Read);
         assert!(!later.source.take_up(document));
-        // It is not read over and over.
+        // A broken document is not read over and over.
         assert_eq!(later.source.look(&sound.record, 9, START), Step::Rest);
         assert_eq!(later.serves(START), None);
     }

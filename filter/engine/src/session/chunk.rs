@@ -1,4 +1,4 @@
-//! The one call for a chunk: cheap answers first, which need no time.
+//! The one call for a chunk, which tries the cheap answers first, since they need no time.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use crate::websocket::{Chunk, Unreadable};
 
 use super::Session;
 
-/// What becomes of a chunk and its stream.
+/// The judgement of a chunk and its stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// All of it goes on as it came, in a stream that stays as it was.
     Unread,
     /// All of it goes on as it came; its stream is resumed for that, and parked again.
     Plain,
-    /// This goes on of it, by this time since the Unix epoch. There may be outputs.
+    /// The passage goes on, by this time since the Unix epoch. There may be outputs.
     Judged(Passage, Duration),
 }
 
 impl Session {
-    /// Judges a chunk that `peer` sent on the upgraded stream. `clock` is looked at only where the time may matter.
+    /// Judges a chunk that `peer` sent on the upgraded stream. `clock` is asked only if the time may matter.
     ///
     /// # Errors
-    /// [`Unreadable`] when bytes that have to be judged cannot be read: the host has failed.
+    /// Returns [`Unreadable`] when bytes that must be judged cannot be read: the host has failed.
     pub fn on_chunk(
         &mut self,
         peer: Peer,

@@ -22,7 +22,7 @@ pub(super) fn open(changes: Value, answer: &[u8]) -> Trial {
     trial
 }
 
-/// What one direction sends, with a history over messages.
+/// A compressor for what one direction sends, with a history over messages.
 pub(super) struct Deflater(Compress);
 
 impl Deflater {
@@ -42,7 +42,7 @@ fn inspect() -> Value {
     json!({"compression": "inspect", "messages": {"max_message_bytes": 1000}})
 }
 
-/// Sends `bytes` in pieces of many sizes, and holds what goes on against `expected`.
+/// Sends `bytes` in pieces of many sizes, and compares what goes on with `expected`.
 fn assert_passes(changes: &Value, peer: Peer, bytes: &[u8], expected: &[u8], what: &str) {
     for size in (1..40).chain([bytes.len()]) {
         let mut trial = open(changes.clone(), b"permessage-deflate");
@@ -115,7 +115,7 @@ fn stored(plain: &[u8], block: u16) -> Vec<u8> {
 fn a_message_within_the_limit_passes_though_its_sender_made_it_longer() {
     let limits = json!({"max_frame_bytes": "128KiB", "max_message_bytes": "64KiB"});
     let changes = json!({"compression": "inspect", "messages": limits, "upstream_messages": limits});
-    // The blocks of zlib's `memLevel` 8, 5 and 1, and almost as small as blocks may be.
+    // These are the blocks of zlib's `memLevel` 8, 5 and 1, and almost the smallest that there may be.
     for block in [16_383, 2047, 127, 36] {
         for (size, passes) in [(65_536, true), (65_537, false)] {
             let payload = stored(&vec![0xa5; size], block);

@@ -1,4 +1,4 @@
-//! Sessions that wait for what is fetched, and sessions that it ends.
+//! Sessions that wait for a fetched document, and sessions that one ends.
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn engine(changes: Value) -> Engine {
     }))
 }
 
-/// The fetch of `kind` begins and ends: with this document, or in failure.
+/// Begins and ends the fetch of `kind`: with this document, or in failure.
 pub(super) fn fetch(
     engine: &Engine,
     shared: &mut Vec<u8>,
@@ -81,7 +81,7 @@ fn bearing(kid: &str, claims: &Value) -> RequestHead {
     with(&request(), "authorization", format!("Bearer {token}").as_bytes())
 }
 
-/// What a handshake comes to.
+/// The state of a handshake.
 #[derive(Debug, PartialEq)]
 enum Now {
     Held,
@@ -90,7 +90,7 @@ enum Now {
     Refused(Reason),
 }
 
-/// A handshake, and how many buckets it has charged.
+/// A handshake, and the number of buckets that it has charged.
 struct Attempt {
     session: Box<Session>,
     charges: usize,
@@ -141,7 +141,7 @@ fn a_handshake_waits_for_keys_and_then_for_the_list_and_is_charged_once() {
     assert_eq!((now, attempt.charges), (Now::Held, 1));
     assert!(attempt.session.is_waiting());
     assert_eq!(attempt.session.deadline(), Some(START + s(3)));
-    // Whatever stirs, it waits no longer than that.
+    // Inputs of other kinds do not put the end of the wait off.
     assert_eq!(attempt.after(Input::Fetched, START + s(1)), Now::Nothing);
     assert_eq!(attempt.session.deadline(), Some(START + s(3)));
 
@@ -155,7 +155,7 @@ fn a_handshake_waits_for_keys_and_then_for_the_list_and_is_charged_once() {
     assert_eq!(attempt.session.deadline(), None);
     assert_eq!(attempt.after(Input::Timer, START + s(9)), Now::Nothing);
 
-    // Nothing is waited for any more.
+    // Fetched keys are at hand, so nobody waits any more.
     let (_, now) = Attempt::new(&engine, bearing("ed", &claims(json!({}))));
     assert_eq!(now, Now::Admitted);
 }
@@ -207,7 +207,7 @@ fn whoever_is_refused_in_any_case_does_not_wait() {
         assert_eq!(now, Now::Refused(reason));
         assert_eq!(attempt.charges, 1);
     }
-    // What only a key can tell waits for it.
+    // Only a key can tell whether the token is genuine, so the handshake waits for one.
     let (mut attempt, now) = Attempt::new(&engine, bearing("ed", &expired));
     assert_eq!(now, Now::Held);
     fetch(&engine, &mut Vec::new(), Kind::Keys, Some(&issuer_keys()), START);
@@ -233,12 +233,12 @@ fn an_unknown_key_waits_for_a_refetch_that_is_due_and_for_no_other() {
     fetch(&engine, &mut keys, Kind::Keys, Some(&issuer_keys()), START + s(1));
     assert_eq!(waits.after(Input::Fetched, START + s(1)), Now::Admitted);
 
-    // It is there now; another is not, and was not just now.
+    // The key has come; another has not, and was looked for just now.
     let (_, now) = Attempt::new(&engine, bearing("other", &claims(json!({}))));
     assert_eq!(now, Now::Refused(Reason::TokenInvalid));
 }
 
-/// As if the last fetch had begun at `now`.
+/// Begins the last fetch anew, at `now`.
 fn fetch_again(engine: &Engine, shared: &mut Vec<u8>, document: &Value, now: Duration) {
     shared.clear();
     let source = engine.sources().into_iter().find(|source| source.spec().kind == Kind::Keys).unwrap();
@@ -281,7 +281,7 @@ fn what_the_list_names_is_refused_before_its_claims_are_looked_at() {
     }
 }
 
-/// An engine at whose handshakes keys and an empty list are at hand, and the shared list.
+/// Returns an engine with keys and an empty list at hand, and the shared list.
 fn ready() -> (Engine, Vec<u8>) {
     let (engine, mut list) = (engine(json!({})), Vec::new());
     fetch(&engine, &mut Vec::new(), Kind::Keys, Some(&issuer_keys()), START);
@@ -329,7 +329,7 @@ fn an_open_connection_ends_when_a_new_list_names_it_and_only_then() {
     );
     let sent = Output::Send(Peer::Client, close::to_client(Reason::TokenRevoked));
     assert!(closed && outputs.contains(&sent), "{outputs:?}");
-    // Once.
+    // The end is told once.
     session.handle(Input::Fetched, &mut Tables::default(), START + s(21));
     assert!(!session.has_outputs());
 }

@@ -1,5 +1,5 @@
-//! What a session has to do with what is fetched: its handshake may wait for it, or a token that was
-//! sent later, and a revocation list may end it.
+//! The part of fetched documents in a session: its handshake or a later token may wait for one, and a
+//! revocation list may end it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,12 +20,12 @@ impl Session {
         }
     }
 
-    /// Says whether what `source` says may end it.
+    /// Says whether a list from `source` may end the session.
     pub fn is_revocable_by(&self, source: &Rc<Source>) -> bool {
         self.opened && self.ruleset.revocation.as_ref().is_some_and(|own| Rc::ptr_eq(own, source))
     }
 
-    /// Looks again at what was waited for, and at whom a list names.
+    /// Looks again at what waited for a document, and at whom a revocation list names.
     pub(super) fn on_fetched(&mut self, shared: &mut dyn Shared, now: Duration) {
         if self.is_waiting() {
             self.advance_handshake(shared, now);
@@ -43,7 +43,7 @@ impl Session {
         self.send();
     }
 
-    /// Refuses a handshake that waits.
+    /// Refuses a handshake that waits, with `violation`.
     pub(super) fn refuse_held(&mut self, violation: impl Into<Violation>) {
         if let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) {
             let (_, removals) = handshake.into_parts();

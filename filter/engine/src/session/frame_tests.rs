@@ -1,4 +1,4 @@
-//! What payloads have to prove, and how much a client may send.
+//! Payloads that must prove something, and the amounts that a client may send.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
-/// Sends `bytes` in pieces of every size, and holds what goes on against `expected`.
+/// Sends `bytes` in pieces of every size, and compares what goes on with `expected`.
 fn assert_passes(changes: &serde_json::Value, peer: Peer, bytes: &[u8], expected: &[u8], what: &str) {
     for size in 1..=bytes.len() {
         let mut trial = Trial::open(changes.clone());
@@ -37,7 +37,8 @@ fn a_text_that_is_utf8_passes_whatever_its_fragments_and_its_pieces_are() {
             from_client(TEXT, b"plain"),
         ]
         .concat();
-        assert_passes(&json!({}), Peer::Client, &bytes, &bytes, "a text");
+        let changes = json!({"messages": {"tunnels": "pass"}});
+        assert_passes(&changes, Peer::Client, &bytes, &bytes, "a text");
     }
 }
 
@@ -172,7 +173,7 @@ fn a_shared_rate_is_asked_for_each_message_and_its_answer_decides() {
     }
 }
 
-/// A chunk that counts how often it was looked at.
+/// A chunk that counts the looks at its bytes.
 struct Watched<'a> {
     bytes: &'a [u8],
     looks: u32,
@@ -196,9 +197,9 @@ fn whole_messages_that_lie_together_are_gone_past_at_one_look_where_none_is_char
         [(Peer::Client, from_client as fn(u8, &[u8]) -> Vec<u8>), (Peer::Upstream, from_upstream)]
     {
         let bytes = [make(0x82, b"binary"), make(TEXT, b"text")].concat().repeat(50);
-        // Where each is charged: every header, and the payload of every text.
+        // Rates look at every header, and the proof at the payload of every text.
         for (rates, looks) in [(json!([]), 1), (rates.clone(), if peer == Peer::Client { 150 } else { 1 })] {
-            let mut trial = Trial::open(json!({"rates": rates}));
+            let mut trial = Trial::open(json!({"rates": rates, "messages": {"tunnels": "pass"}}));
             let mut chunk = Watched { bytes: &bytes, looks: 0 };
             let judged = trial.session.judge(peer, &mut chunk, &mut Tables::default(), START).unwrap();
             assert_eq!(judged.keep, bytes.len());

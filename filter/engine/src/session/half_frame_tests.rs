@@ -20,8 +20,8 @@ fn policy() -> Value {
     })
 }
 
-/// Says these bytes at once, the rest in so many equal times until `end`, all but the last byte; when the
-/// connection ends, counted from the start.
+/// Sends the first bytes at once, and all but the last of the rest one by one, `every` so often. Returns the
+/// time from the start to the end of the connection, and its reason.
 fn drip(trial: &mut Trial, at_once: usize, bytes: &[u8], every: Duration) -> (Duration, Option<Reason>) {
     let mut now = START;
     trial.bytes(Peer::Client, &bytes[..at_once], now);
@@ -65,10 +65,10 @@ fn a_frame_that_is_begun_has_to_be_whole_in_its_time_whatever_it_is() {
                     assert_eq!(reason, None, "{what}: it is whole in time");
                     continue;
                 }
-                // Of one whose header does not come in time, nobody knows how long it is.
+                // Nobody knows the length of a frame whose header does not come in time.
                 let header_comes = at_once > 7 || every == SECOND;
                 let seconds = if header_comes { seconds } else { 30 };
-                // One that begins with the first byte that drips begins then.
+                // A frame whose first byte drips begins with that byte.
                 let from = if at_once == 0 { every } else { Duration::ZERO };
                 let late = (took - from).checked_sub(seconds * SECOND);
                 assert!(late.is_some_and(|late| late <= SECOND / 4), "{what}: {took:?}");
@@ -85,7 +85,7 @@ fn the_time_of_a_frame_begins_with_its_first_byte_wherever_chunks_are_split() {
     let bytes = [before.clone(), frame.clone()].concat();
     for cut in before.len() + 1..bytes.len() {
         let mut trial = parked(policy());
-        // The end of another in the same chunk does not count.
+        // The end of another frame in the same chunk does not count.
         trial.bytes(Peer::Client, &bytes[..before.len() - 3], START);
         assert_eq!(at(&mut trial, START + 9 * SECOND).1, None);
         trial.bytes(Peer::Client, &bytes[before.len() - 3..cut], START + 9 * SECOND);
@@ -108,7 +108,7 @@ fn a_slow_sender_whose_frames_are_whole_in_time_is_left_alone() {
     let bytes = from_client(0x82, &[7; 64 * KIB]).repeat(20);
     let mut now = START;
     let mut sent = Vec::new();
-    // 4 KiB a second: 16 s a frame.
+    // A frame takes 16 s at 4 KiB a second.
     for chunk in bytes.chunks(4 * KIB) {
         trial.bytes(Peer::Client, chunk, now);
         now += SECOND;
@@ -180,7 +180,7 @@ fn a_connection_that_ends_within_what_is_held_of_a_frame_ends_with_a_close_for_b
                 let up = trial.client(&said);
                 assert_eq!(up, if with_others { &before[..] } else { b"" }, "{what} cut at {cut}");
                 let (reason, sent) = match by_service {
-                    // What the service says wrong ends it, too.
+                    // A frame that the service gets wrong ends the connection, too.
                     true => {
                         assert_eq!(trial.upstream(b"\x83\x00"), close(Reason::ProtocolError));
                         let sent = trial.outputs.drain(..).filter_map(|output| match output {

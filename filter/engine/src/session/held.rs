@@ -1,4 +1,4 @@
-//! What a session holds for its peers in memory, and how it gives that back.
+//! The memory that a session holds for its peers, and how it gives that back.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::{Awaiting, Phase, Session};
 use crate::handshake;
 
 impl Session {
-    /// Memory that is taken for what the peers have sent, in bytes: what waits to be judged or to be authenticated, and
-    /// what inflaters know.
+    /// Returns the memory that is taken for what the peers have sent, in bytes: bytes that wait to be judged
+    /// or for the client to be authenticated, and the windows of inflaters.
     pub fn held(&self) -> u64 {
         match &self.phase {
             Phase::Handshake(handshake) if self.held => handshake.held(),
@@ -19,7 +19,8 @@ impl Session {
         }
     }
 
-    /// The part of it that peers hold who are idle, too: what inflaters know of earlier messages.
+    /// Returns the part of [`Session::held`] that idle peers hold, too: the windows that inflaters keep
+    /// between messages.
     pub fn held_at_rest(&self) -> u64 {
         match &self.phase {
             Phase::Open(open) => open.held_at_rest(),
@@ -33,13 +34,13 @@ impl Session {
         if inspects { awaiting.expected.held_at_rest() } else { 0 }
     }
 
-    /// Gives that memory back, and ends.
+    /// Gives back the memory that [`Session::held`] counts, and ends.
     pub(super) fn give_back(&mut self, now: Duration) {
         match &mut self.phase {
             Phase::Handshake(_) => self.refuse_held(handshake::no_memory()),
             Phase::AwaitingResponse(_) => self.refuse(Vec::new(), handshake::no_memory().into()),
             Phase::Open(_) => self.act(|open| open.give_back(now)),
-            // Its page gets no token.
+            // The page of an ordinary request gets no token then.
             _ => self.page = None,
         }
     }

@@ -1,4 +1,5 @@
-//! Messages that are kept back until they are whole, and take their time; and frames behind what a service does not read.
+//! Messages that are kept back until they are whole, and take their time; and frames behind bytes that a
+//! service does not read.
 
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const KIB: usize = 1024;
 const DEFLATE: &[u8] = b"permessage-deflate";
 
-/// Under this a frame, or a message that is kept back, has thirty seconds.
+/// A policy under which a frame, or a message that is kept back, has thirty seconds.
 fn policy() -> Value {
     let limits = json!({"max_frame_bytes": "1MiB", "max_message_bytes": "1MiB", "max_fragments": 100_000});
     let upstream = json!({"max_frame_bytes": "1MiB", "max_message_bytes": "1MiB", "utf8": true});
@@ -23,7 +24,7 @@ fn policy() -> Value {
     })
 }
 
-/// A connection with compressed messages whose streams are both parked.
+/// Opens a connection with compressed messages whose streams are both parked.
 fn compressed() -> Trial {
     let mut trial = open(policy(), DEFLATE);
     assert!(trial.parks(Peer::Upstream, b""));
@@ -37,7 +38,7 @@ fn frame(peer: Peer, first: u8, payload: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A message of this type in fragments of so many bytes.
+/// Returns a message of this type in fragments of `size` bytes.
 fn fragments(peer: Peer, first: u8, payload: &[u8], size: usize) -> Vec<Vec<u8>> {
     let count = payload.len().div_ceil(size);
     let of = |(i, part): (usize, &[u8])| {
@@ -47,7 +48,7 @@ fn fragments(peer: Peer, first: u8, payload: &[u8], size: usize) -> Vec<Vec<u8>>
     payload.chunks(size).enumerate().map(of).collect()
 }
 
-/// What nobody can compress, compressed.
+/// Returns bytes that nobody can compress.
 fn incompressible(len: usize) -> Vec<u8> {
     let mut state = 7_u64;
     let mut next = || {
@@ -57,7 +58,7 @@ fn incompressible(len: usize) -> Vec<u8> {
     Deflater::new().message(&(0..len).map(|_| next()).collect::<Vec<_>>())
 }
 
-/// Answers what was asked, as far as these `peers` do.
+/// Answers the Pings in `sent` that go to one of `peers`.
 fn answer(trial: &mut Trial, sent: Vec<(Peer, Vec<u8>)>, peers: &[Peer], now: Duration) {
     for (receiver, bytes) in sent.into_iter().filter(|(receiver, _)| peers.contains(receiver)) {
         let payload = match receiver {
@@ -72,7 +73,7 @@ fn answer(trial: &mut Trial, sent: Vec<(Peer, Vec<u8>)>, peers: &[Peer], now: Du
     }
 }
 
-/// Lets one of them say something, and answers what is asked behind it. How many bytes go on of it.
+/// Sends `bytes` of a peer, answers the Pings that follow them, and returns the number of bytes that go on.
 fn say(trial: &mut Trial, peer: Peer, bytes: &[u8], peers: &[Peer], now: Duration) -> usize {
     let mut went = trial.bytes(peer, bytes, now);
     trial.outputs.clear();
@@ -87,8 +88,8 @@ fn say(trial: &mut Trial, peer: Peer, bytes: &[u8], peers: &[Peer], now: Duratio
     went.len()
 }
 
-/// One of the peers says these pieces so far apart, and both answer what they are asked. When the connection ends and
-/// why, with what is told; and what has passed.
+/// The outcome of pieces that one of the peers sends so far apart while both answer their Pings: the time to
+/// the end of the connection, its reason, the frames that told of it, and the number of bytes that passed.
 struct Drip {
     took: Duration,
     reason: Option<Reason>,
@@ -97,7 +98,7 @@ struct Drip {
 }
 
 fn drip(trial: &mut Trial, peer: Peer, pieces: &[Vec<u8>], every: Duration) -> Drip {
-    // Within a frame nobody can answer.
+    // Nobody can answer within a frame.
     let are_frames =
         pieces.iter().all(|piece| piece.len() > 1 && piece[0] & 0x30 == 0 && piece[0] & 0x0f <= 2);
     let peers = if are_frames { &[Peer::Client, Peer::Upstream][..] } else { &[peer.other()] };
@@ -133,12 +134,13 @@ fn a_message_that_is_kept_back_has_to_be_whole_in_its_time_however_whole_its_fra
                 let what = format!("{first:x} of {peer:?} every {every:?}");
                 assert_ends(&ended, 30 * SECOND, &what);
                 assert_eq!(ended.passed, 0, "{what}");
-                // Where much is withheld of a stream it is not parked, and told with the next that comes on it.
+                // A stream of which much is withheld is not parked, and told of the end with the next chunk
+                // on it.
                 let close = close(Reason::IdleTimeout);
                 let told = ended.told.contains(&(Peer::Client, close.clone()));
                 assert!(told || trial.bytes(peer, &from_upstream(0x8a, b""), START) == close, "{what}");
                 if peer == Peer::Client && every > SECOND {
-                    // Little is withheld, so that its service can be told, too.
+                    // Little is withheld, so that the client's service can be told, too.
                     assert!(
                         ended.told.contains(&(Peer::Upstream, masked_close(Reason::IdleTimeout))),
                         "{what}"
@@ -171,9 +173,9 @@ fn what_is_kept_has_a_second_more_for_every_16_kib() {
         let ended = drip(&mut compressed(), peer, &pieces, SECOND);
         let what = format!("{} fragments of {peer:?}", pieces.len());
         match size {
-            // Its whole length is known by its last fragment only, at 16 KiB a second.
+            // Only the last fragment tells the whole length, at 16 KiB a second.
             16_384 => assert!(ended.reason.is_none() && ended.passed >= len, "{what}: {:?}", ended.took),
-            // 3 KiB a second: it has 30 s, and a second for each 16 KiB that have come: 36 s.
+            // The message has 30 s, and a second for each 16 KiB that have come: 36 s at 3 KiB a second.
             _ => assert_ends(&ended, 36 * SECOND, &what),
         }
     }
@@ -197,7 +199,7 @@ fn the_time_of_a_message_begins_with_its_first_byte_wherever_chunks_are_split() 
         let mut trial = compressed();
         let payload = Deflater::new().message(b"a text that is kept back until it is whole");
         let message = fragments(peer, 0xc1, &payload, payload.len() / 2 + 1).concat();
-        // Each takes twenty seconds; the start of the next comes with its end.
+        // Each message takes twenty seconds; the start of the next comes with its end.
         let (start, rest) = message.split_at(3);
         let rest = [rest, start].concat();
         let (one, two) = rest.split_at(rest.len() / 2);
@@ -212,7 +214,7 @@ fn the_time_of_a_message_begins_with_its_first_byte_wherever_chunks_are_split() 
 fn a_text_of_the_services_that_is_kept_back_has_to_be_whole_in_its_time() {
     let text = from_upstream(0x81, "x".repeat(600).as_bytes());
     for every in [SECOND, 9 * SECOND] {
-        // Nothing but its payload is worth the name.
+        // The service sends nothing but the payload.
         let mut trial = compressed();
         trial.bytes(Peer::Upstream, &text[..5], START);
         let pieces: Vec<_> = text[5..].chunks(1).map(<[u8]>::to_vec).collect();
@@ -240,7 +242,7 @@ fn a_message_of_the_services_that_its_slow_client_holds_up_is_waited_for() {
     trial.outputs.clear();
     let mut now = START;
     let mut asked = asked.into_iter();
-    // It answers a Ping every ten seconds, and what it is asked besides.
+    // The client answers a Ping every ten seconds, and the others besides.
     for _ in 0..asked.len() {
         for _ in 0..40 {
             now += SECOND / 4;
@@ -253,13 +255,14 @@ fn a_message_of_the_services_that_its_slow_client_holds_up_is_waited_for() {
         trial.outputs.clear();
     }
     assert!(now >= START + 40 * SECOND, "{:?}", now - START);
-    // Then the service may go on, and has the time that it had not.
+    // The service may go on then, and has the time that it had not.
     now += 4 * SECOND;
     assert_eq!(at(&mut trial, now).1, None);
     assert!(trial.bytes(Peer::Upstream, &pieces[1], now).len() > payload.len());
 }
 
-/// A burst that its service does not read; that has never answered a Ping.
+/// Opens a connection and has the client send a burst that its service does not read. The service has never
+/// answered a Ping.
 fn behind_a_burst(bytes: usize) -> Trial {
     let mut trial = compressed();
     let message = from_client(0x82, &[7; 1000]).repeat(16);
@@ -271,7 +274,8 @@ fn behind_a_burst(bytes: usize) -> Trial {
     trial
 }
 
-/// The client drips these, and answers; the service does neither.
+/// Sends these pieces of the client's so far apart, and answers Pings to it; the service neither reads nor
+/// answers.
 fn drip_to_the_mute(trial: &mut Trial, pieces: &[Vec<u8>], every: Duration) -> (Duration, Option<Reason>) {
     let mut now = START;
     for piece in pieces {
@@ -312,7 +316,7 @@ fn what_drips_behind_a_burst_is_not_held_up_by_the_service() {
 
 #[test]
 fn what_a_service_does_hold_up_comes_in_lumps_and_is_waited_for() {
-    // A host that may read on reads all that the client has said meanwhile, in whatever pieces.
+    // A host that may read on takes all that the client has said meanwhile, in whatever pieces.
     let frame = from_client(0x82, &[7; 500 * KIB]);
     for piece in [1400, 16 * KIB, 64 * KIB] {
         let mut trial = behind_a_burst(8 * KIB * KIB);
@@ -328,7 +332,7 @@ fn what_a_service_does_hold_up_comes_in_lumps_and_is_waited_for() {
             }
         }
     }
-    // Nor is that for ever.
+    // The wait for such a service has an end as well.
     let mut trial = behind_a_burst(8 * KIB * KIB);
     let lumps: Vec<_> = from_client(0x82, &[7; 1000 * KIB]).chunks(16 * KIB).map(<[u8]>::to_vec).collect();
     let (took, reason) = drip_to_the_mute(&mut trial, &lumps[..60], 25 * SECOND);

@@ -1,4 +1,4 @@
-//! What is no silence of the client's: bytes that move, and bytes that the service holds up.
+//! Excuses for a client's silence: bytes that move, and bytes that the service holds up.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Under this a silent client is asked after ten seconds, gone after fifteen, and idle after thirty.
+/// A policy under which a silent client is asked after ten seconds, gone after fifteen, and idle after
+/// thirty.
 fn policy() -> Value {
     json!({
         "rates": [],
@@ -21,20 +22,20 @@ fn policy() -> Value {
     })
 }
 
-/// The payload of an own Ping to the upstream, wherever in `bytes` it is the last thing.
+/// Returns the payload of an own Ping to the upstream at the end of `bytes`.
 pub(super) fn own_ping(bytes: &[u8]) -> Option<Vec<u8>> {
     let frame = &bytes[bytes.len().checked_sub(22)?..];
     let payload: Vec<_> = frame[6..].iter().zip(frame[2..6].iter().cycle()).map(|(a, b)| a ^ b).collect();
     (frame[0] == 0x89 && payload.starts_with(b"postern:")).then_some(payload)
 }
 
-/// How long a message of so many bytes is on the wire.
+/// Returns the length of a message of `size` bytes on the wire.
 fn whole(size: usize) -> usize {
     from_client(0x82, &vec![7; size]).len()
 }
 
-/// The client sends so many bytes in messages, and then its host reads it no more. What the service was
-/// asked.
+/// Sends so many bytes of the client's in messages, after which its host reads it no more. Returns the Pings
+/// that the service got.
 fn flood(trial: &mut Trial, bytes: usize, size: usize, piece: usize, now: Duration) -> Vec<Vec<u8>> {
     let message = from_client(0x82, &vec![7; size]);
     let all = message.repeat(bytes / size + 1);
@@ -47,8 +48,8 @@ fn flood(trial: &mut Trial, bytes: usize, size: usize, piece: usize, now: Durati
     asked
 }
 
-/// The time when the connection is over if nothing comes of the client from `now` on, and what the upstream was asked
-/// meanwhile. The service answers as long as it `reads`.
+/// Returns the time until the connection is over if nothing comes of the client from `now` on, and the Pings
+/// that the upstream got meanwhile. The service answers them as long as it `reads`.
 pub(super) fn silence(
     trial: &mut Trial,
     mut now: Duration,
@@ -77,7 +78,7 @@ pub(super) fn silence(
 fn a_client_whose_bytes_the_service_does_not_read_is_not_silent() {
     for (size, piece) in [(1000, 16 * KIB), (1000, 1001), (60 * KIB, 16 * KIB), (MIB, 16 * KIB)] {
         let mut trial = parked(policy());
-        // It has answered before, and so is known to.
+        // The service answers once, and so is known to.
         for ping in flood(&mut trial, 4 * whole(size), size, piece, START) {
             trial.bytes(Peer::Upstream, &from_upstream(0x8a, &ping), START);
         }
@@ -100,7 +101,7 @@ fn a_service_that_never_answers_is_taken_to_read_so_that_a_dead_client_is_found(
         assert!(took <= longest * SECOND + SECOND, "{bytes}: {took:?} {reason:?}");
         assert!(took + SECOND > longest * SECOND, "{bytes}: {took:?} {reason:?}");
     }
-    // One that says little at a time is found as soon as before, however much that comes to.
+    // A client that says little at a time is found silent as soon as before, however much that comes to.
     let mut trial = parked(policy());
     let mut now = START;
     for _ in 0..2000 {
@@ -149,7 +150,7 @@ fn a_client_that_was_held_up_has_its_whole_time_once_the_service_reads_on() {
     }
     assert_eq!(clients.len(), 1, "it is asked once");
     trial.bytes(Peer::Upstream, &from_upstream(0x8a, &ping), now);
-    // Its answer comes behind what waited.
+    // The answer of the service comes behind what waited.
     now += 4 * SECOND;
     assert_eq!(at(&mut trial, now).1, None);
     flood(&mut trial, 1008, 1000, 1008, now);
@@ -186,7 +187,7 @@ fn a_client_that_only_listens_is_not_idle_while_a_long_frame_is_under_way_to_it(
         assert_eq!(reason, None, "after {:?}", now - START);
         answer(&mut trial, &sent, now);
     }
-    // It could not be asked meanwhile, and is now.
+    // The client could not be asked before the frame was whole, and is now.
     for _ in 0..8 {
         asked.extend(trial.bytes(Peer::Upstream, &from_upstream(0x82, b"news"), now));
         now += SECOND / 2;
@@ -195,7 +196,7 @@ fn a_client_that_only_listens_is_not_idle_while_a_long_frame_is_under_way_to_it(
         asked.extend(sent.into_iter().flat_map(|(_, frame)| frame));
     }
     assert!(asked.windows(8).any(|bytes| bytes == b"postern:"));
-    // A service that stops in the middle of one is not waited for.
+    // A service that stops in the middle of a frame is not waited for.
     let mut trial = parked(policy());
     trial.bytes(Peer::Upstream, &long[..100 * KIB], START);
     let (took, _, reason) = silence(&mut trial, START, true);

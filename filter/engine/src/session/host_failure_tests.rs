@@ -1,4 +1,5 @@
-//! Hosts that do not do what they have to: it is told, once, and only where nothing had ended the stream before.
+//! Hosts that do not do what they must. A failure is told once, and only if nothing had ended the stream
+//! before.
 
 use serde_json::json;
 
@@ -6,7 +7,7 @@ use super::tests::{START, Trial};
 use super::*;
 use crate::testing::{agreement, from_client, request};
 
-/// What is told, and how often the stream is cut.
+/// Returns what is told, and the number of times that the stream is cut.
 fn told(trial: &Trial) -> (Vec<(bool, &'static str)>, usize) {
     let told = trial.outputs.iter().filter_map(|output| match output {
         Output::Tell(Event::Closed { violation, .. }) => Some((true, violation.reason.id())),

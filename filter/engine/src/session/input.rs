@@ -1,4 +1,4 @@
-//! What a session is told.
+//! The inputs of a session.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::peer::Peer;
 #[cfg(doc)]
 use super::{Output, Session};
 
-/// What happens to a session.
+/// An event in the life of a session.
 pub enum Input {
     /// The request, once.
     Request(RequestHead),
@@ -21,34 +21,36 @@ pub enum Input {
     /// The response, once: its fields, `:status` included. The others are needed only where
     /// [`Session::reads_response`] says so.
     Response(Vec<Field>),
-    /// The host did not do what it was asked, or has to do: nothing can be judged on.
+    /// The host did not do what it was asked to, or must do: nothing can be judged any more.
     HostFailed(HostFault),
-    /// The policy goes away: the connection is to end by this time, since the Unix epoch.
+    /// The policy goes away: the connection must end by this time, since the Unix epoch.
     Drain(Duration),
-    /// The stream is over. The last counts are asked for before. Of what was still to be done only [`Output::Tell`] is left.
+    /// The stream is over. The last counts are taken before. Only [`Output::Tell`] is left of what was still
+    /// to be done.
     Ended,
     /// A source that the session may wait for, or be ended by, has something new or has failed.
     Fetched,
-    /// What is held for peers by all sessions is more than it may be, and this one is to give back its part. From
-    /// [`Holdings::next_to_give_back`](crate::memory::Holdings::next_to_give_back).
+    /// The memory that all sessions hold for peers exceeds the budget, and this one must give back its part.
+    /// Comes from [`Holdings::next_to_give_back`](crate::memory::Holdings::next_to_give_back).
     MemoryExceeded,
-    /// Nobody may begin to hold anything; ahead of the request.
+    /// The memory budget is used up, so that nothing more may be held. Comes ahead of the request.
     MemoryFull,
-    /// Nothing more may be kept between messages by inflaters; ahead of the request.
+    /// The part of the memory budget for inflaters is used up, so that they may keep nothing more between
+    /// messages. Comes ahead of the request.
     MemoryRests,
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
-    /// The clock was set back by so much since it was last told.
+    /// The clock was set back by so much since the session was last told the time.
     SetBack(Duration),
     /// Time has passed.
     Timer,
-    /// Trailers of this peer's, which HTTP/2 and HTTP/3 can have, where [`Session::passes_trailers`]
-    /// says no: they stay with the host.
+    /// Trailers of this peer's, which HTTP/2 and HTTP/3 can have, if [`Session::passes_trailers`] says no:
+    /// they stay with the host.
     Trailers(Peer),
 }
 
 impl fmt::Debug for Input {
-    /// Shows no value of a field: it may be a secret.
+    /// Shows no value of a field, since it may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(head) => f.debug_tuple("Request").field(head).finish(),

@@ -1,4 +1,4 @@
-//! What a session asks its host to do.
+//! The outputs of a session: what it asks its host to do.
 
 use crate::decision::Violation;
 use crate::http::headers::HeaderEdit;
@@ -6,52 +6,52 @@ use crate::http::reply::Reply;
 use crate::memory::blocks::Blocks;
 use crate::peer::Peer;
 
-/// What is to be done.
+/// A thing for the host to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
     /// The request goes up with these changes.
     Admit(Vec<HeaderEdit>),
     /// The response goes down with these changes.
     AdmitResponse(Vec<HeaderEdit>),
-    /// These bytes go to the client at once, on the parked stream, which then goes on. They are the
-    /// upstream's, so that where they cannot go the stream is to be cut.
+    /// The bytes go to the client at once, on the parked stream, which then goes on. They are the
+    /// upstream's, so that the host must cut the stream if they cannot go.
     Deliver(Blocks),
-    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`]. The changes
-    /// take the secrets out at once: the access log reads it also where the client does not wait.
+    /// The request stays with Envoy until [`Output::ResumeRequest`] or [`Output::Reply`]. The changes take
+    /// the secrets out at once: the access log reads the request also if the client does not wait.
     HoldHandshake(Vec<HeaderEdit>),
     /// The chunk from the client stays with Envoy, which has it next to all that follow.
     HoldRequest,
-    /// What is held, so many bytes, is to be judged as a chunk, and the stream to the upstream
+    /// The bytes that are held, of this number, must be judged as a chunk, and the stream to the upstream
     /// goes on.
     ReleaseRequest(usize),
-    /// The handshake is answered in the upstream's place. The changes to the request come first:
-    /// the access log reads it.
+    /// The reply answers the handshake in the upstream's place. The changes to the request come first: the
+    /// access log reads it.
     Reply(Vec<HeaderEdit>, Reply),
-    /// The stream is to be cut.
+    /// The host must cut the stream.
     Reset,
     /// The stream towards the upstream goes on, which was held, or parked and empty.
     ResumeRequest,
-    /// These bytes go to this receiver at once, on the parked stream, which then goes on.
+    /// The bytes go to this receiver at once, on the parked stream, which then goes on.
     Send(Peer, Vec<u8>),
-    /// For metrics, log and access log.
+    /// An event for metrics, log and access log.
     Tell(Event),
 }
 
-/// Something worth telling.
+/// An event worth telling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An open connection was ended.
     Closed {
-        /// Why.
+        /// The reason for the end.
         violation: Violation,
-        /// The `instance` that a problem document would have named the request by.
+        /// The `instance` by which a problem document would have named the request.
         instance: String,
     },
     /// The upstream agreed: frames are judged from here on.
     Opened,
     /// A handshake was refused.
     Refused {
-        /// Why.
+        /// The reason for the refusal.
         violation: Violation,
         /// The `instance` of the problem document.
         instance: String,

@@ -6,7 +6,7 @@ use super::tests::{START, Trial};
 use super::*;
 use crate::testing::{Tables, from_client, from_upstream};
 
-/// Of what is to be done because memory was exceeded, nothing has been done yet.
+/// Tells the session that memory was exceeded, and has nothing done yet of what follows.
 fn exceeded(mut trial: Trial) -> Trial {
     trial.outputs.clear();
     trial.session.handle(Input::MemoryExceeded, &mut Tables::default(), START);

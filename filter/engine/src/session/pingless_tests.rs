@@ -1,4 +1,4 @@
-//! Peers that stand no Pings: none of Postern's own goes to them, whatever it would be for.
+//! Peers that stand no Pings: none of Postern's own goes to them, whatever the purpose.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::websocket::OpCode;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Plays a conversation of all that makes Postern ask: bulk, halves of frames, silence, and the end by time. Returns the own
-/// Pings that each peer has seen, and how it ended.
+/// Plays a conversation of all that makes Postern ask: bulk, halves of frames, silence, and the end by time.
+/// Returns the own Pings that each peer has seen, and the outputs at the end.
 fn play(liveness: Value) -> (usize, usize, Vec<Output>) {
     let mut liveness = liveness;
     liveness["idle_timeout"] = json!("30s");
@@ -49,7 +49,7 @@ fn play(liveness: Value) -> (usize, usize, Vec<Output>) {
     (client, upstream, last)
 }
 
-/// How many headers of own Pings there are in bytes that have none otherwise.
+/// Returns the number of headers of own Pings in bytes that have none otherwise.
 fn own_pings(bytes: &[u8]) -> usize {
     bytes.windows(2).filter(|header| header[0] == 0x89 && header[1] & 0x7f == 16).count()
 }

@@ -8,10 +8,14 @@ use super::tests::{START, Trial};
 use super::*;
 use crate::testing::{Tables, from_client, from_upstream};
 
-/// An open connection whose streams are both parked, without rates unless these are among the changes.
+/// Opens a connection whose streams are both parked, without rates unless `changes` have some.
 fn parked(mut changes: Value) -> Trial {
     if changes.get("rates").is_none() {
         changes["rates"] = json!([]);
+    }
+    // The first message of a direction is never plain where tunnels are looked for.
+    if changes["messages"].get("tunnels").is_none() {
+        changes["messages"]["tunnels"] = json!("pass");
     }
     let mut trial = Trial::awaiting(changes);
     assert!(trial.parks(Peer::Client, b""));
@@ -104,11 +108,11 @@ fn nothing_passes_plain_that_is_counted_or_followed_or_whose_stream_is_not_parke
 fn a_client_whose_messages_pass_plain_is_neither_idle_nor_asked() {
     let liveness = json!({"idle_timeout": "3s", "ping_interval": "2s", "pong_timeout": "1s"});
     let mut trial = parked(json!({ "liveness": liveness }));
-    // No more than a client may leave unread that has not answered yet.
+    // A client that has not answered yet may not leave more unread than this.
     for second in 1..13 {
         let now = START + Duration::from_secs(second);
         assert!(passes_plain(&mut trial.session, Peer::Client, &from_client(0x82, b"hello")));
-        // A Ping could follow it, and the clock has not been looked at for the client.
+        // A Ping could follow this chunk, and the clock has not been looked at for the client.
         let back = from_upstream(0x82, &[0; 5000]);
         assert_eq!(trial.bytes(Peer::Upstream, &back, now), back, "after {second} s");
         trial.session.note_time(now);
@@ -125,11 +129,11 @@ fn a_client_that_is_to_be_asked_is_asked_behind_the_next_frame_that_can_carry_th
     let long = from_upstream(0x82, &[7; 5000]);
     let (start, rest) = long.split_at(60);
     assert_eq!(trial.bytes(Peer::Upstream, start, at(2900)), start);
-    // Due, but within a frame.
+    // A Ping is due now, but the frame is not whole.
     trial.input(Input::Timer, at(3000));
-    // Ends the frame, and has no room for a Ping: what is paused must not outgrow the host.
+    // This chunk ends the frame, and has no room for a Ping: what is paused must not outgrow the host.
     assert_eq!(trial.bytes(Peer::Upstream, rest, at(3100)), rest);
-    // This one has room.
+    // This chunk has room for a Ping.
     let mut seen = trial.bytes(Peer::Upstream, &from_upstream(0x82, b"news"), at(3200));
     let mut asked = false;
     for millis in [3250, 3500, 3750, 4000, 4250] {

@@ -15,10 +15,12 @@ const TICK: Duration = Duration::from_millis(250);
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// What the buffers between the host and a client take before the host reads the service no more.
+/// The size of the buffers between the host and a client, in bytes: when they are full the host reads the
+/// service no more.
 const BUFFERS: usize = 6 * MIB;
 
-/// Under this a silent client is asked after ten seconds, gone after fifteen, and idle after thirty.
+/// A policy under which a silent client is asked after ten seconds, gone after fifteen, and idle after
+/// thirty.
 fn policy() -> Value {
     json!({"rates": [], "liveness": {"idle_timeout": "30s", "ping_interval": "10s", "pong_timeout": "5s"}})
 }
@@ -28,14 +30,14 @@ struct Reader {
     trial: Trial,
     now: Duration,
     unread: VecDeque<u8>,
-    /// The number of bytes it reads a second.
+    /// The number of bytes that the client reads a second.
     speed: usize,
     answers: bool,
-    /// Says whether its service answers Pings.
+    /// Says whether the client's service answers Pings.
     service_answers: bool,
-    /// What it has read of a frame that is not whole.
+    /// The bytes that the client has read of a frame that is not whole.
     partial: Vec<u8>,
-    /// The number of times that it was asked.
+    /// The number of times that the client was asked.
     asked: usize,
 }
 
@@ -45,7 +47,8 @@ impl Reader {
         Self { trial, now: START, unread, speed, answers: true, service_answers: true, partial, asked: 0 }
     }
 
-    /// The service says so much of `all` as the buffers take, in such pieces. How much that was.
+    /// Sends as much of `all` from the service as the buffers take, in such pieces, and returns how much that
+    /// was.
     fn say(&mut self, all: &[u8], piece: usize) -> usize {
         let mut said = 0;
         for chunk in all.chunks(piece) {
@@ -60,7 +63,7 @@ impl Reader {
         said
     }
 
-    /// Lets a tick pass. Why the connection is over, if it is.
+    /// Lets a tick pass, and returns the reason why the connection is over, if it is.
     fn wait(&mut self) -> Option<Reason> {
         self.now += TICK;
         let (sent, reason) = at(&mut self.trial, self.now);
@@ -109,7 +112,7 @@ impl Reader {
         None
     }
 
-    /// How long it lasts from now on, and why it ends.
+    /// Returns the time that the connection lasts from now on, and the reason why it ends.
     fn lasts(&mut self) -> (Duration, Option<Reason>) {
         let start = self.now;
         let reason = self.wait_for(3600 * SECOND);
@@ -117,7 +120,7 @@ impl Reader {
     }
 }
 
-/// The first frame of these bytes, if it is whole, and what follows it.
+/// Splits the first frame off these bytes, if it is whole.
 fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let header = FrameHeader::parse(bytes).unwrap()?;
     bytes.split_at_checked(header.len + usize::try_from(header.payload_len).unwrap())
@@ -128,7 +131,7 @@ fn messages(bytes: usize, size: usize) -> Vec<u8> {
     message.repeat(bytes / message.len())
 }
 
-/// How long messages are, and the pieces in which they come.
+/// The lengths of messages, with those of the pieces in which they come.
 const PIECES: [(usize, usize); 7] = [
     (1000, 1004),
     (1000, 16 * KIB),
@@ -151,7 +154,7 @@ fn a_client_that_reads_slowly_stays_as_long_as_it_answers_what_it_gets_to() {
                 let reason = reader.wait_for(u32::try_from(BUFFERS / speed).unwrap() * SECOND);
                 let what = format!("{size} in pieces of {piece} at {speed}: {:?}", reader.now - START);
                 assert_eq!(reason, None, "{what}");
-                // What it is asked behind that it answers in time, too.
+                // A Ping behind that is answered in time, too.
                 if service_answers {
                     assert_eq!(reader.wait_for(60 * SECOND), None, "{what}");
                     assert!((2..30).contains(&reader.asked), "{what}: asked {} times", reader.asked);
@@ -187,7 +190,8 @@ fn a_client_that_reads_nothing_or_next_to_nothing_ends_almost_as_soon_as_a_silen
             let mut reader = Reader::new(policy(), speed);
             reader.say(&messages(6 * MIB, size), piece);
             let (took, reason) = reader.lasts();
-            // A second for every 16 KiB up to the first Ping, which follows 64 KiB or a message.
+            // The client has a second for every 16 KiB up to the first Ping, which follows 64 KiB or a
+            // message.
             let longest = 30 * SECOND + u32::try_from(size / (16 * KIB)).unwrap() * SECOND;
             assert!(reason.is_some() && took <= longest, "{size} in pieces of {piece}: {took:?} {reason:?}");
         }
@@ -257,7 +261,7 @@ fn a_client_whose_application_asks_it_is_waited_for_until_it_has_read_that_far()
         let mut reader = Reader::new(policy(), speed);
         reader.say(&from_upstream(0x89, b"application"), 100);
         reader.say(&messages(6 * MIB, 1000), 16 * KIB);
-        // It answers that alone, with its own Pong, once it has read it.
+        // The client answers the application's Ping alone, with its own Pong, once it has read it.
         if stays {
             reader.trial.bytes(Peer::Client, &from_client(0x8a, b"application"), reader.now);
             assert_eq!(reader.wait_for(190 * SECOND), None);

@@ -7,7 +7,7 @@ use crate::testing::{Tables, agreement, engine, from_client, from_upstream, requ
 pub(super) const START: Duration = Duration::from_secs(1_800_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A session under the smallest policy with `changes`, and what it asked for so far.
+/// A session under the smallest policy with `changes`, and its outputs so far.
 pub(super) struct Trial {
     pub(super) session: Session,
     pub(super) outputs: Vec<Output>,
@@ -25,19 +25,19 @@ impl Trial {
         trial
     }
 
-    /// A session whose upstream has agreed.
+    /// Creates a session whose upstream has agreed.
     pub(super) fn open(changes: Value) -> Self {
         let mut trial = Self::awaiting(changes);
         trial.agree();
         trial
     }
 
-    /// A session whose handshake has gone up.
+    /// Creates a session whose handshake has gone up.
     pub(super) fn awaiting(changes: Value) -> Self {
         Self::new(changes, request())
     }
 
-    /// The upstream agrees.
+    /// Has the upstream agree.
     pub(super) fn agree(&mut self) {
         self.input(Input::Response(agreement()), START);
         assert!(self.session.was_opened(), "{:?}", self.outputs);
@@ -53,7 +53,7 @@ impl Trial {
         self.outputs.extend(std::iter::from_fn(|| self.session.poll_output()));
     }
 
-    /// What goes on of a chunk.
+    /// Returns what goes on of a chunk.
     pub(super) fn bytes(&mut self, peer: Peer, chunk: &[u8], now: Duration) -> Vec<u8> {
         if self.session.pass_unread(peer, chunk.len()) {
             return chunk.to_vec();
@@ -81,18 +81,18 @@ impl Trial {
     }
 }
 
-/// Says whether an open connection was told to be ended for this.
+/// Says whether `output` tells that an open connection has ended for `reason`.
 fn is_closed_for(output: &Output, reason: Reason) -> bool {
     matches!(output, Output::Tell(Event::Closed { violation, instance })
         if violation.reason == reason && instance == "09090909-0909-4909-8909-090909090909")
 }
 
-/// The Close that the client is to see.
+/// Returns the Close that the client must see.
 pub(super) fn close(reason: Reason) -> Vec<u8> {
     crate::websocket::close::to_client(reason)
 }
 
-/// The Close that the upstream is to see, under the mask of the request in `testing`.
+/// Returns the Close that the upstream must see, under the mask of the request in `testing`.
 pub(super) fn masked_close(reason: Reason) -> Vec<u8> {
     crate::websocket::close::to_upstream(reason, [1, 2, 3, 4])
 }
@@ -132,7 +132,7 @@ fn a_violation_of_the_client_ends_both_sides_at_their_boundaries() {
         let [told] = &trial.outputs[..] else { panic!("cut at {cut}: {:?}", trial.outputs) };
         assert!(is_closed_for(told, Reason::FrameTooBig), "cut at {cut}: {told:?}");
 
-        // The frame that is on its way to the client is finished before the Close.
+        // The frame on its way to the client is finished before the Close.
         down.extend(trial.upstream(&server_frame[4..6]));
         down.extend(trial.upstream(&[&server_frame[6..], &behind].concat()));
         down.extend(trial.upstream(&behind));
@@ -345,7 +345,7 @@ fn another_upgrade_passes_unjudged_only_where_the_policy_says_so() {
     );
 }
 
-/// A session that a token opened which is accepted for a second more.
+/// Opens a session by a token that is accepted for a second more.
 fn with_a_token_about_to_end(expiry: &str) -> Trial {
     let claims = json!({"iss": "edge", "aud": "chat", "exp": START.as_secs() - 29});
     let token = crate::testing::token(crate::testing::SECRET, &claims);

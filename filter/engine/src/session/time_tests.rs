@@ -1,4 +1,4 @@
-//! What happens by time, and what Postern says by itself.
+//! Events that time brings about, and frames that Postern sends by itself.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::testing::{from_client, from_upstream};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An open connection whose streams are both parked.
+/// Opens a connection whose streams are both parked.
 pub(super) fn parked(changes: Value) -> Trial {
     let mut trial = Trial::awaiting(changes);
     assert!(trial.parks(Peer::Client, b""));
@@ -25,7 +25,7 @@ fn liveness(changes: Value) -> Value {
     json!({ "liveness": liveness })
 }
 
-/// What was sent into parked streams at `now`, and the reason if that was the end.
+/// Returns the frames that were sent into parked streams at `now`, and the reason if that was the end.
 pub(super) fn at(trial: &mut Trial, now: Duration) -> (Vec<(Peer, Vec<u8>)>, Option<Reason>) {
     trial.session.note_time(now);
     trial.input(Input::Timer, now);
@@ -41,7 +41,7 @@ pub(super) fn at(trial: &mut Trial, now: Duration) -> (Vec<(Peer, Vec<u8>)>, Opt
     (sent, reason)
 }
 
-/// The Pong that answers the one Ping that was sent to the client at `now`.
+/// Returns the Pong that answers the one Ping that was sent to the client at `now`.
 fn asked(trial: &mut Trial, now: Duration) -> Vec<u8> {
     let (sent, reason) = at(trial, now);
     assert_eq!((sent.len(), reason), (1, None), "{sent:?}");
@@ -94,7 +94,7 @@ fn an_answer_is_waited_for_while_a_frame_of_the_clients_is_in_its_way() {
     let long = from_client(0x82, &[7; 1000]);
     let now = START + 10 * SECOND;
     let pong = asked(&mut trial, now);
-    // One byte a second; the frame ends long after the answer was due.
+    // At one byte a second the frame ends long after the answer was due.
     trial.bytes(Peer::Client, &long[..980], now);
     for (second, byte) in (1..).zip(&long[980..]) {
         let now = now + second * SECOND;
@@ -151,7 +151,7 @@ fn a_client_is_asked_though_the_upstream_spoke_with_its_very_101() {
     trial.agree();
     let greeting = from_upstream(0x81, b"hello");
     assert_eq!(trial.upstream(&greeting), greeting);
-    // Once it is quiet, the upstream is asked, and its answer parks the stream to the client.
+    // The upstream is asked once it is quiet, and its answer parks the stream to the client.
     let (sent, reason) = at(&mut trial, START + SECOND);
     assert_eq!((sent.len(), sent[0].0, reason), (1, Peer::Upstream, None));
     let ping = &sent[0].1;
@@ -187,7 +187,7 @@ fn a_client_that_reads_all_of_it_is_never_taken_for_a_slow_one_whatever_comes_in
     }
 }
 
-/// The client answers all Pings among these; the upstream answers none.
+/// Answers all Pings among these that go to the client; the upstream answers none.
 pub(super) fn answer(trial: &mut Trial, sent: &[(Peer, Vec<u8>)], now: Duration) {
     for (_, ping) in sent.iter().filter(|(to, frame)| *to == Peer::Client && !frame.is_empty()) {
         assert_eq!(ping[..2], [0x89, 16]);
@@ -220,7 +220,7 @@ fn what_a_client_leaves_unread_ends_the_connection_or_is_dropped() {
         }
         let tally = trial.session.take_tally();
         assert_eq!((tally.backlog, tally.upstream.dropped), (Some(300), 1));
-        // Once it has read, there is room again.
+        // A client that has read has room again.
         let ping = pings.iter().find(|ping| !ping.is_empty()).expect("it is asked");
         assert_eq!(trial.client(&from_client(0x8a, &ping[2..])), b"");
         assert_eq!(trial.upstream(&message)[..100], message);
@@ -288,7 +288,7 @@ fn a_client_whose_pongs_are_empty_is_asked_for_ever() {
 
 #[test]
 fn what_a_client_has_had_the_time_to_read_gives_it_no_longer_to_answer() {
-    // The second may lie unread for as long as buffers are large, at 64 KiB a second.
+    // Fifty messages may lie unread for as long as buffers are large, at 64 KiB a second.
     for (messages, patience) in [(1, 16), (50, 16 + 256)] {
         let mut changes = liveness(json!({"idle_timeout": "1h"}));
         changes["rates"] = json!([]);
@@ -357,7 +357,7 @@ fn a_client_that_cannot_be_asked_is_called_idle_in_its_time() {
         reason = at(&mut trial, now).1;
     }
     assert_eq!((reason, now), (Some(Reason::IdleTimeout), START + 30 * SECOND));
-    // Nor is one whom its policy would have asked too late.
+    // A client whom its policy would have asked too late counts as idle as well.
     let mut trial = parked(liveness(json!({"ping_interval": "40s"})));
     assert_eq!(at(&mut trial, START + 3600 * SECOND).1, Some(Reason::IdleTimeout));
 }

@@ -22,7 +22,7 @@ const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
-/// What a peer has seen: the first byte and the payload of every frame.
+/// The frames that a peer has seen: the first byte and the payload of each.
 type Frames = Vec<(u8, Vec<u8>)>;
 
 /// A connection, and every byte that each direction has seen.
@@ -80,7 +80,7 @@ fn closing(reason: Reason) -> (u8, Vec<u8>) {
     (CLOSE, [&consequence.close.to_be_bytes(), consequence.id.as_bytes()].concat())
 }
 
-/// All whole frames of `bytes` but Postern's own Pings; nothing else is left.
+/// Returns all whole frames of `bytes` but Postern's own Pings; nothing else is left.
 fn frames(mut bytes: &[u8]) -> Frames {
     let mut frames = Vec::new();
     while !bytes.is_empty() {
@@ -98,12 +98,12 @@ fn frames(mut bytes: &[u8]) -> Frames {
 }
 
 impl Line {
-    /// Both streams parked, and nobody authenticated.
+    /// Opens a line with both streams parked, and nobody authenticated.
     fn waiting(auth_changes: Value, changes: Value) -> Self {
         Self::new(auth_changes, changes, request(), &[])
     }
 
-    /// The same, authenticated by a token in the handshake.
+    /// Opens a line with both streams parked, authenticated by a token in the handshake.
     fn open(token_changes: Value, auth_changes: Value, changes: Value) -> Self {
         let value = format!("Bearer {}", token(token_changes));
         Self::new(auth_changes, changes, with(&request(), "authorization", value.as_bytes()), &[])
@@ -121,7 +121,7 @@ impl Line {
         Self { trial, client: Vec::new(), upstream: Vec::new(), closed: None }
     }
 
-    /// `peer` sends this at `now`.
+    /// Sends `bytes` of `peer` at `now`.
     fn at(&mut self, now: Duration, peer: Peer, bytes: &[u8]) {
         let passed = self.trial.bytes(peer, bytes, now);
         match peer {
@@ -167,14 +167,14 @@ impl Line {
         (frames(&self.client), frames(&self.upstream))
     }
 
-    /// What the client has seen, and that the upstream has seen nothing.
+    /// Returns what the client has seen, and asserts that the upstream has seen nothing.
     fn assert_nothing_went_up(&self, what: &str) -> Frames {
         let (client, upstream) = self.seen();
         assert_eq!(upstream, [], "{what}");
         client
     }
 
-    /// Both peers were told of the end by `reason`, and have seen nothing else.
+    /// Asserts that both peers were told of the end by `reason`, and have seen nothing else.
     fn assert_ended(mut self, reason: Reason, what: &str) {
         self.client(&from_client(CLOSE, b""));
         assert_eq!(self.closed.map(|(reason, _)| reason), Some(reason), "{what}");

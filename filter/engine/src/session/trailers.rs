@@ -9,8 +9,8 @@ use crate::http::headers::{Field, HeaderEdit, Headers};
 use crate::peer::Peer;
 
 impl Session {
-    /// Says whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not, they
-    /// are to be held, and are the next input. A WebSocket has none (RFC 8441 §5).
+    /// Says whether trailers of `sender` go on, and with them whatever the host holds of its bytes. If not,
+    /// the host must hold them, and bring them as the next input. A WebSocket has none (RFC 8441 §5).
     pub fn passes_trailers(&self, sender: Peer) -> bool {
         match self.phase {
             Phase::Unjudged { .. } => true,
@@ -19,13 +19,13 @@ impl Session {
         }
     }
 
-    /// What takes the headers with claims out of a client's trailers that pass: services take trailers for
-    /// headers that should not.
+    /// Returns the edits that take the headers with claims out of a client's trailers that pass: services
+    /// take trailers for headers that should not.
     pub fn strip_trailers(&self, trailers: &[Field]) -> Vec<HeaderEdit> {
         self.ruleset.forwarded.strip(Headers::new(trailers))
     }
 
-    /// Ends the session: behind trailers nothing can come, and what is held must not go on with them.
+    /// Ends the session: nothing can come behind trailers, and what is held must not go on with them.
     pub(super) fn on_trailers(&mut self, sender: Peer, now: Duration) {
         match &mut self.phase {
             Phase::Handshake(_) => self.refuse_held(HandshakeFault::Trailers),

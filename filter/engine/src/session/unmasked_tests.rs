@@ -15,14 +15,14 @@ fn quiet() -> Trial {
     parked(json!({"liveness": {"idle_timeout": "30s", "ping_interval": "10s", "pong_timeout": "5s"}}))
 }
 
-/// The payload of the Ping that goes to the client at `now`.
+/// Returns the payload of the Ping that goes to the client at `now`.
 fn asked(trial: &mut Trial, now: Duration) -> Vec<u8> {
     let (sent, reason) = at(trial, now);
     assert_eq!((sent.len(), reason), (1, None), "{sent:?}");
     sent[0].1[2..].to_vec()
 }
 
-/// The reason why the connection ended, and what the log says of it.
+/// Returns the reason why the connection ended, and the cause in the log.
 fn end(trial: &Trial) -> Option<(Reason, String)> {
     trial.outputs.iter().find_map(|output| match output {
         Output::Tell(Event::Closed { violation, .. }) => {

@@ -1,4 +1,4 @@
-//! What sessions hold at most, against what is told of their policies.
+//! The most memory that sessions hold, against what is told of their policies.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,8 @@ fn policy(changes: Value) -> Value {
     policy
 }
 
-/// The upstream greets with `messages` of a thousand bytes, and is about to say more. The host does not let the greeting go before that.
+/// Opens a connection whose upstream greets with `messages` of a thousand bytes, and is about to say more.
+/// The host does not let the greeting go before that.
 fn greeted(changes: Value, messages: usize) -> Trial {
     let mut trial = Trial::open(policy(changes));
     trial.upstream(b"");

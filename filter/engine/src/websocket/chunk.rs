@@ -1,41 +1,41 @@
-//! One chunk of an upgraded stream, as it can be looked at.
+//! One chunk of an upgraded stream, seen through windows.
 //!
-//! A chunk lies in the host's memory, and most of it is payload that no rule reads. So it is
-//! looked at through windows: headers always, payload where a rule asks for it.
+//! A chunk lies in the host's memory, and most of it is payload that no rule reads. So it is looked at
+//! through windows: headers always, payload if a rule asks for it.
 
 use std::ops::Range;
 
-/// Bytes that one peer sent, in one piece.
+/// A piece of what one peer sent.
 pub trait Chunk {
-    /// The number of bytes there are.
+    /// Returns the number of bytes.
     fn len(&self) -> usize;
 
-    /// Says whether there are none.
+    /// Says whether there are no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes from the start of `range` on, which lies within the chunk: those at `range`, and
-    /// whatever of what follows them is at hand.
+    /// Returns the bytes from the start of `range` on, which lies within the chunk: those at `range`, and as
+    /// many of those behind as are at hand.
     ///
     /// # Errors
-    /// [`Unreadable`] when they cannot be had, and for a range that lies outside.
+    /// Returns [`Unreadable`] when the bytes cannot be had, and for a range that lies outside.
     fn at_hand(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable>;
 
-    /// The bytes at `range`, which lies within the chunk.
+    /// Returns the bytes at `range`, which lies within the chunk.
     ///
     /// # Errors
-    /// As [`Chunk::at_hand`].
+    /// Returns [`Unreadable`] as [`Chunk::at_hand`] does.
     fn window(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
         let len = range.len();
         self.at_hand(range)?.get(..len).ok_or(Unreadable)
     }
 }
 
-/// How much payload is read at a time.
+/// The number of bytes of payload that are read at a time.
 pub(crate) const PAYLOAD_WINDOW: usize = 64 * 1024;
 
-/// Bytes that are there cannot be looked at, so nothing can be said of them.
+/// The error of bytes that are there and cannot be looked at, so that nothing can be said of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the chunk cannot be read")]
 pub struct Unreadable;

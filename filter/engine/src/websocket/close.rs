@@ -15,7 +15,7 @@ pub(crate) struct CloseBody {
 }
 
 impl CloseBody {
-    /// Reads more of the body, which `mask` is on.
+    /// Reads more of the body, which is masked with `mask`.
     pub(crate) fn push(&mut self, masked: &[u8], mask: Mask) -> Result<(), FrameFault> {
         let mut code_bytes = 0;
         for (byte, key) in masked.iter().zip(mask.bytes()) {
@@ -43,8 +43,8 @@ impl CloseBody {
     }
 }
 
-/// Says whether a Close may carry this code: those that RFC 6455 §7.4.1 and IANA's registry give a
-/// meaning on the wire, and the ranges of §7.4.2 for libraries and applications.
+/// Says whether a Close may carry this code: one that RFC 6455 §7.4.1 and IANA's registry give a meaning on
+/// the wire, or one of the ranges of RFC 6455 §7.4.2 for libraries and applications.
 fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
@@ -54,12 +54,13 @@ fn may_begin_a_code(high: u8) -> bool {
     matches!(high, 0x03 | 0x0b..=0x13)
 }
 
-/// A Close frame towards the client: code and reason of `reason`, not masked.
+/// Returns a Close frame towards the client: code and text of `reason`, not masked.
 pub(crate) fn to_client(reason: Reason) -> Vec<u8> {
     frame(reason, None)
 }
 
-/// A Close frame towards the upstream: the same, masked with `key` as a client must (§5.3).
+/// Returns a Close frame towards the upstream: code and text of `reason`, masked with `key` as a client must
+/// (RFC 6455 §5.3).
 pub(crate) fn to_upstream(reason: Reason, key: [u8; 4]) -> Vec<u8> {
     frame(reason, Some(key))
 }

@@ -1,9 +1,9 @@
 //! The frame header of RFC 6455 §5.2, byte by byte.
 //!
-//! Reads only; whether a well-formed header is allowed where it stands is judged in
-//! [`reader`](crate::websocket::frame_reader).
+//! Reads only; [`reader`](crate::websocket::frame_reader) judges whether a well-formed header is allowed
+//! where it stands.
 
-/// The longest header: two bytes, a 64-bit length and a masking key.
+/// The length of the longest header, in bytes: two bytes, a 64-bit length and a masking key.
 pub const MAX_HEADER_LEN: usize = 14;
 
 /// The four bits of an opcode, known or reserved.
@@ -21,15 +21,15 @@ impl OpCode {
     pub const CLOSE: Self = Self(0x8);
     /// A question whether the other direction is there.
     pub const PING: Self = Self(0x9);
-    /// Its answer.
+    /// The answer to a Ping.
     pub const PONG: Self = Self(0xa);
 
-    /// The opcode in the first byte of a frame.
+    /// Returns the opcode in the first byte of a frame.
     pub fn of(first: u8) -> Self {
         Self(first & 0x0f)
     }
 
-    /// Says whether this is a control frame (§5.5), reserved opcodes included.
+    /// Says whether the opcode is that of a control frame (RFC 6455 §5.5), reserved opcodes included.
     pub fn is_control(self) -> bool {
         self.0 & 0x8 != 0
     }
@@ -43,21 +43,21 @@ impl OpCode {
 /// A whole header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// Says whether this frame ends its message.
+    /// Says whether the frame ends its message.
     pub fin: bool,
     /// RSV1, RSV2 and RSV3 as the bits 0x40, 0x20 and 0x10.
     pub rsv: u8,
-    /// What the frame is.
+    /// The opcode of the frame.
     pub opcode: OpCode,
-    /// Present when the payload is masked.
+    /// The masking key; present when the payload is masked.
     pub mask: Option<[u8; 4]>,
-    /// The length of the payload.
+    /// The length of the payload, in bytes.
     pub payload_len: u64,
-    /// The length of this header, at most [`MAX_HEADER_LEN`].
+    /// The length of the header, in bytes, at most [`MAX_HEADER_LEN`].
     pub len: usize,
 }
 
-/// A header that no sender may write (§5.2).
+/// The error of a header that no sender may write (RFC 6455 §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MalformedHeader {
     /// The length would have fitted a shorter form.
@@ -67,14 +67,14 @@ pub enum MalformedHeader {
 }
 
 impl FrameHeader {
-    /// Says whether RSV1 is set, which starts a compressed message where permessage-deflate was agreed
-    /// on (RFC 7692 §6).
+    /// Says whether RSV1 is set, which starts a compressed message if permessage-deflate was agreed on (RFC
+    /// 7692 §6).
     pub fn is_compressed(&self) -> bool {
         self.rsv & 0x40 != 0
     }
 
-    /// Reads the header that `bytes` begin with; `None` while bytes are missing. A length that no
-    /// sender may write is told of as soon as no byte can make it good.
+    /// Reads the header that `bytes` begin with; returns `None` while bytes are missing. A length that no
+    /// sender may write is an error as soon as no byte can make it good.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, MalformedHeader> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let (payload_len, length_len) = match second & 0x7f {
@@ -87,7 +87,7 @@ impl FrameHeader {
                 (length, 2)
             }
             0x7f => {
-                // Neither has to wait for all eight bytes.
+                // Neither fault has to wait for all eight bytes.
                 if rest.first().is_some_and(|first| first & 0x80 != 0) {
                     return Err(MalformedHeader::LengthTopBit);
                 }
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_length_must_be_minimal_and_without_its_top_bit_which_is_told_at_the_byte_that_decides() {
-        // The bytes up to the one that decides, and what may follow it.
+        // A case is the bytes up to the one that decides, and what may follow it.
         let cases: [(&[u8], &[u8], MalformedHeader); 6] = [
             (&[0x82, 0x7e, 0x00, 0x7d], &[], MalformedHeader::LengthNotMinimal),
             (&[0x82, 0xfe, 0x00, 0x00], &[1, 2, 3, 4], MalformedHeader::LengthNotMinimal),

@@ -1,8 +1,8 @@
-//! One direction of an upgraded stream: finds the frames in its bytes and judges their headers.
+//! The reader of one direction of an upgraded stream: finds the frames in its bytes and judges their headers.
 //!
-//! A reader reads each header once, holds back an incomplete one, and decides before a byte of the
-//! payload is let through. It reads no payload and knows no time; what a payload says is judged in
-//! [`proof`](crate::connection::proof), rates in [`rates`](crate::connection::rates).
+//! A reader reads each header once, holds back an incomplete one, and decides before a byte of the payload is
+//! let through. It reads no payload and knows no time; [`proof`](crate::connection::proof) judges payloads,
+//! and [`rates`](crate::connection::rates) how much comes.
 
 mod skim;
 
@@ -19,16 +19,16 @@ use crate::websocket::{Chunk, Unreadable};
 use crate::websocket::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};
 pub(crate) use skim::Run;
 
-/// The payload length of a client's Pong that is read on without a mask, in bytes. Such a Pong may answer a Ping of Postern's
-/// own, which has a payload of that length; whoever collects it refuses any other.
+/// The payload length of a client's Pong that is read on without a mask, in bytes. Such a Pong may answer a
+/// Ping of Postern's own, which has a payload of that length; whoever collects it refuses any other.
 pub(crate) const UNMASKED_PONG_LEN: usize = 16;
 
-/// What a reader lets through.
+/// The limits up to which a reader lets frames through.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameLimits {
     /// Says whether permessage-deflate was agreed on, so that RSV1 has a meaning (RFC 7692 §6).
     pub(crate) compressible: bool,
-    /// Says whether the size of a compressed message is that of what it inflates to.
+    /// Says whether the limit of a compressed message is on the bytes that it inflates to.
     pub(crate) inflated: bool,
     pub(crate) text: bool,
     pub(crate) binary: bool,
@@ -37,7 +37,7 @@ pub(crate) struct FrameLimits {
     pub(crate) max_fragments: u32,
 }
 
-/// One direction.
+/// The reader of one direction.
 #[derive(Clone, Debug)]
 pub(crate) struct FrameReader {
     sender: Peer,
@@ -63,10 +63,10 @@ struct Held {
     len: u8,
 }
 
-/// What came next in a chunk.
+/// The next thing in a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The chunk is used up; what was left of it is held.
+    /// The end of the chunk; what was left of it is held.
     End,
     /// A frame that may pass as far as its header tells. Its payload follows.
     Frame(Frame),
@@ -81,7 +81,7 @@ pub(crate) enum Step {
 pub(crate) struct Frame {
     pub(crate) header: FrameHeader,
     pub(crate) starts_message: bool,
-    /// The place where it is in the chunk, but for what [`FrameReader::release_held`] gives.
+    /// The place of the header in the chunk, but for the bytes that [`FrameReader::release_held`] gives.
     pub(crate) range: Range<usize>,
 }
 
@@ -90,8 +90,8 @@ impl FrameReader {
         Self { sender, limits, held: Held::default(), payload_left: 0, message: None, closed: false }
     }
 
-    /// Says whether the reader stands between two frames, or in a header that was held back: whether a
-    /// frame of Postern's own may follow what went on.
+    /// Says whether the reader stands between two frames, or in a header that was held back, so that a frame
+    /// of Postern's own may follow what went on.
     pub(crate) fn at_boundary(&self) -> bool {
         self.payload_left == 0
     }
@@ -106,12 +106,12 @@ impl FrameReader {
         self.closed && self.payload_left == 0
     }
 
-    /// The number of bytes it holds of the start of a header.
+    /// Returns the number of bytes that are held of the start of a header.
     pub(crate) fn held(&self) -> usize {
         self.held.as_slice().len()
     }
 
-    /// How much of the payload of the open frame is to come.
+    /// Returns the number of bytes of the open frame's payload that have not come yet.
     pub(crate) fn payload_left(&self) -> u64 {
         self.payload_left
     }
@@ -126,8 +126,8 @@ impl FrameReader {
         self.payload_left = self.payload_left.saturating_sub(len as u64);
     }
 
-    /// Gives the first bytes of the last header to `take`, if earlier chunks brought any. To be
-    /// asked once for each frame, before the next step.
+    /// Gives the first bytes of the last header to `take`, if earlier chunks brought any. Must be called once
+    /// for each frame, before the next step.
     pub(crate) fn release_held(&mut self, take: impl FnOnce(&[u8])) {
         // A copy of so few bytes costs more than all else that is done for a frame.
         if !self.held.is_empty() {
@@ -136,15 +136,15 @@ impl FrameReader {
         }
     }
 
-    /// Stands at a boundary again after a frame of which nothing passed.
+    /// Returns to a boundary after a frame of which nothing passed.
     pub(crate) fn forget_frame(&mut self) {
         self.payload_left = 0;
         self.closed = false;
         self.held.len = 0;
     }
 
-    /// What comes at `position` of `chunk`. The position to ask for next is the end of the range
-    /// that is returned. Held bytes come before the first chunk that is asked about.
+    /// Returns what comes at `position` of `chunk`. The next position is the end of the range that is
+    /// returned. Held bytes come before the first chunk that is asked about.
     pub(crate) fn step(&mut self, chunk: &mut impl Chunk, position: usize) -> Result<Step, Unreadable> {
         let available = chunk.len().saturating_sub(position);
         if available == 0 {
@@ -196,14 +196,15 @@ impl FrameReader {
 
     /// Goes past as much of `available` as is payload of the last frame, and says how much that is.
     pub(crate) fn take_payload(&mut self, available: usize) -> usize {
-        // What is left fits a usize whenever it is the smaller of the two.
+        // The payload that is left fits a usize whenever it is the smaller of the two.
         let taken = usize::try_from(self.payload_left).map_or(available, |left| left.min(available));
         self.payload_left -= taken as u64;
         taken
     }
 
-    /// What the first two bytes of a header tell, as soon as they are there (§5.2, §5.4, §5.5). A Pong of a client's passes
-    /// without a mask if it is as long as an answer to a Ping of Postern's own: whether it is one is to be asked then.
+    /// Judges the first two bytes of a header as soon as they are there (RFC 6455 §5.2, §5.4, §5.5). A Pong
+    /// of a client's passes without a mask if it is as long as an answer to a Ping of Postern's own; whether
+    /// it is one is settled later.
     fn judge_start(&self, header: &[u8]) -> Result<(), FrameFault> {
         let Some(first) = header.first() else { return Ok(()) };
         let opcode = OpCode::of(*first);
@@ -276,7 +277,8 @@ impl FrameReader {
 }
 
 impl Frame {
-    /// Says whether it is a client's without a mask: no frame, unless it answers a Ping of Postern's own.
+    /// Says whether the frame is a client's without a mask: no frame at all, unless it answers a Ping of
+    /// Postern's own.
     pub(crate) fn lacks_mask(&self, sender: Peer) -> bool {
         sender == Peer::Client && self.header.mask.is_none()
     }
@@ -307,7 +309,7 @@ impl FrameLimits {
         }
     }
 
-    /// How long a message may be on the wire.
+    /// Returns the most bytes that a message may have on the wire.
     fn max_wire_bytes(&self, compressed: bool) -> u64 {
         if compressed && self.inflated {
             inflate::max_wire_bytes(self.max_message_bytes)
@@ -318,14 +320,14 @@ impl FrameLimits {
 }
 
 impl Held {
-    /// The bytes, or `None` when there are more than an incomplete header has.
+    /// Takes the bytes; returns `None` when they are more than an incomplete header has.
     fn new(bytes: &[u8]) -> Option<Self> {
         let mut held = Self { len: u8::try_from(bytes.len()).ok()?, ..Self::default() };
         held.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(held)
     }
 
-    /// The bytes in order.
+    /// Returns the bytes in order.
     fn as_slice(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
@@ -340,7 +342,7 @@ fn exceeds(violation: Violation, measure: Measure, value: u64, limit: u64) -> Bo
     Box::new(violation.because(LimitExceeded { measure, value, limit }))
 }
 
-/// The held bytes and as many of the chunk's as any header needs.
+/// Joins the held bytes and as many of the chunk's as any header needs.
 fn join<'a>(joined: &'a mut [u8; 2 * MAX_HEADER_LEN], held: &[u8], rest: &[u8]) -> &'a [u8] {
     let rest = rest.get(..MAX_HEADER_LEN).unwrap_or(rest);
     let mut len = 0;

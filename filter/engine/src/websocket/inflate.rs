@@ -1,10 +1,10 @@
-//! Inflates the payload of compressed messages (RFC 7692 §7.2.2) piece by piece.
+//! The inflater of compressed messages (RFC 7692 §7.2.2), whose payloads come piece by piece.
 //!
-//! It owns the history of one direction and knows nothing of frames, limits and rules: what comes
-//! out goes to a sink, whose error ends it. It never holds more than the window that was agreed on
-//! and, while a message is open, the tables of one block.
+//! Owns the history of one direction and knows nothing of frames, limits and rules: what comes out goes to a
+//! sink, whose error ends it. Never holds more than the window that was agreed on and, while a message is
+//! open, the tables of one block.
 //!
-//! Strict, so that who inflates the same bytes does not read something else in them:
+//! Strict, so that nobody who inflates the same bytes reads something else in them:
 //! - a distance reaches back to what was put out since the history began, and no further than the
 //!   window;
 //! - a message with the four octets that its sender took off ends at the end of a block and of an
@@ -28,16 +28,16 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 use crate::decision::cause::FrameFault;
 
-/// Parameters by which one direction compresses (RFC 7692 §7.1).
+/// The parameters by which one direction compresses (RFC 7692 §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context {
-    /// The base-two logarithm of the window, 8 to 15 (§7.1.2).
+    /// The base-two logarithm of the window, 8 to 15 (RFC 7692 §7.1.2).
     pub window_bits: u8,
-    /// Says whether a message may refer to earlier ones (§7.1.1).
+    /// Says whether a message may refer to earlier ones (RFC 7692 §7.1.1).
     pub takeover: bool,
 }
 
-/// Inflates the messages of one direction.
+/// The inflater of the messages of one direction.
 pub struct Inflater {
     context: Context,
     history: History,
@@ -47,11 +47,11 @@ pub struct Inflater {
 /// The last bytes that were put out, in a ring.
 #[derive(Default)]
 struct History {
-    /// Empty until there is a message, then of the window's size.
+    /// The ring; empty until there is a message, then of the window's size.
     ring: Vec<u8>,
     /// The place where the next byte goes; before the end of the ring.
     position: usize,
-    /// Says whether all of the ring is history, not only what is before `position`.
+    /// Says whether all of the ring is history, and not only the part before `position`.
     full: bool,
 }
 
@@ -59,7 +59,7 @@ struct History {
 struct Message {
     decompressor: Box<DecompressorOxide>,
     blocks: u64,
-    /// Blocks with a code, for which tables are made: all but stored ones.
+    /// The number of blocks with a code, for which tables are made: all but stored ones.
     coded: u64,
     /// Says whether the next input begins a block.
     starts_block: bool,
@@ -72,53 +72,56 @@ struct Message {
 enum Place {
     /// Behind a block, and at the end of an octet.
     Boundary,
-    /// Anywhere.
+    /// Any other place.
     Unknown,
 }
 
-/// The octets that the sender took off (§7.2.1): the lengths of an empty stored block.
+/// The octets that the sender took off (RFC 7692 §7.2.1): the lengths of an empty stored block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// The number of blocks a message may have however little it puts out. A message of a few fragments, each flushed, has few.
+/// The number of blocks that a message may have however little it puts out. A message of a few fragments,
+/// each flushed, has few.
 const BLOCKS: u64 = 1024;
-/// The number of bytes put out for which a message may have one more. The smallest blocks of zlib hold 127 symbols, each of
-/// which puts out a byte at least.
+/// The number of bytes put out for which a message may have one block more. The smallest blocks of zlib hold
+/// 127 symbols, each of which puts out a byte at least.
 const BYTES_PER_BLOCK: u64 = 64;
 
-/// The number of blocks with a code that a message may have however short it is, as one of a few fragments has. The tables
-/// of each take some 2 µs.
+/// The number of blocks with a code that a message may have however short it is, as one of a few fragments
+/// has. The tables of each take some 2 µs.
 const CODED: u64 = 8;
-/// The number of bytes, of input and output together, for which a message may have one more.
+/// The number of bytes, of input and output together, for which a message may have one block with a code
+/// more.
 const BYTES_PER_CODED: u64 = 128;
 
-/// The number of blocks that a message may have which inflates to `len` bytes.
+/// Returns the number of blocks that a message may have which inflates to `len` bytes.
 fn max_blocks(len: u64) -> u64 {
     BLOCKS + len / BYTES_PER_BLOCK
 }
 
-/// The most bytes that a message may have on the wire which inflates to `len` bytes. What does not compress is stored in
-/// blocks, each of which costs five bytes.
+/// Returns the most bytes that a message may have on the wire which inflates to `len` bytes. Bytes that do
+/// not compress are stored in blocks, each of which costs five bytes.
 pub(crate) fn max_wire_bytes(len: u64) -> u64 {
     len.saturating_add(max_blocks(len).saturating_mul(5))
 }
 
 impl Context {
-    /// The length of the window, in bytes.
+    /// Returns the length of the window, in bytes.
     fn window(self) -> usize {
         1 << self.window_bits.clamp(8, 15)
     }
 }
 
 impl Inflater {
-    /// The most memory that one takes, in bytes.
+    /// The most memory that an inflater takes, in bytes.
     pub(crate) const MOST_HELD: u64 = (1 << 15) + size_of::<DecompressorOxide>() as u64;
 
-    /// An inflater for what a direction with this context sends. Nothing is allocated before the first message.
+    /// Creates an inflater for what a direction with this context sends. Nothing is allocated before the
+    /// first message.
     pub fn new(context: Context) -> Self {
         Self { context, history: History::default(), message: None }
     }
 
-    /// Takes the next unmasked payload bytes of a message, in any pieces. What they inflate to goes
+    /// Takes the next unmasked payload bytes of a message, in any pieces. The bytes that they inflate to go
     /// to `sink` in pieces of at most the window's size; its error is passed on at once.
     pub fn push<E: From<FrameFault>>(
         &mut self,
@@ -132,9 +135,9 @@ impl Inflater {
         inflated.map(|_| ())
     }
 
-    /// Ends the message. What is pushed from here on is the next one.
+    /// Ends the message. The next bytes begin another one.
     pub fn finish(&mut self) -> Result<(), FrameFault> {
-        // Whoever took the tail off took off lengths: it is nothing of what was said.
+        // The tail is nothing of the message: the sender took off lengths.
         let place = self.inflate(&TAIL, &mut |_| Err(FrameFault::DeflateUnfinished));
         let whole = place == Ok(Place::Boundary);
         if !whole || !self.context.takeover {
@@ -143,27 +146,27 @@ impl Inflater {
         self.message = None;
         match place {
             Ok(Place::Boundary) => Ok(()),
-            // The tail is none of the sender's: what it breaks had not ended.
+            // The tail is none of the sender's: a message that it breaks had not ended.
             Ok(Place::Unknown) | Err(FrameFault::Deflate) => Err(FrameFault::DeflateUnfinished),
             Err(fault) => Err(fault),
         }
     }
 
-    /// Forgets the message that is open, and all history: what a message without its end put out
-    /// is none that another could refer to.
+    /// Forgets the message that is open, and all history: no other message could refer to what a message
+    /// without its end put out.
     pub fn reset(&mut self) {
         self.history = History::default();
         self.message = None;
     }
 
-    /// Memory that is taken, in bytes, or will be by the first message and then kept.
+    /// Returns the memory that is taken, in bytes, or will be by the first message and then kept.
     pub fn held(&self) -> usize {
         let message = self.message.as_ref().map_or(0, |_| size_of::<DecompressorOxide>());
         let kept = if self.context.takeover { self.context.window() } else { 0 };
         self.history.ring.capacity().max(kept) + message
     }
 
-    /// The part of it that is for messages to come: all, between two of them.
+    /// Returns the part of [`Inflater::held`] that is for messages to come: all, between two of them.
     pub fn held_at_rest(&self) -> usize {
         if self.message.is_none() { self.held() } else { 0 }
     }
@@ -208,21 +211,21 @@ impl Inflater {
 }
 
 impl fmt::Debug for Inflater {
-    /// Shows nothing of the history: it is what peers said.
+    /// Shows nothing of the history, since it is what peers said.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inflater").field("context", &self.context).finish_non_exhaustive()
     }
 }
 
 impl History {
-    /// Until the ring is full, a distance is held against what is before `position`; then against
-    /// the size of the ring.
+    /// Returns the flags for the next input. Until the ring is full, a distance is held against what is
+    /// before `position`; then against the size of the ring.
     fn flags(&self) -> u32 {
         let flags = TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
         if self.full { flags } else { flags | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF }
     }
 
-    /// Takes the next `len` bytes of the ring for written, and gives them.
+    /// Counts the next `len` bytes of the ring as written, and returns them.
     fn advance(&mut self, len: usize) -> &[u8] {
         let start = self.position;
         self.position += len;
@@ -246,8 +249,8 @@ impl Message {
         }
     }
 
-    /// Counts the block that begins with `input`, if one does, ahead of its tables. Whether it has a code is in its second
-    /// and third bit (RFC 1951 §3.2.3), of which the last octet before may have some.
+    /// Counts the block that begins with `input`, if one does, ahead of its tables. Its second and third bit
+    /// say whether it has a code (RFC 1951 §3.2.3); the last octet before may have some of these bits.
     fn begin_block(&mut self, input: &[u8]) -> Result<(), FrameFault> {
         let (true, Some(first)) = (self.starts_block, input.first()) else { return Ok(()) };
         self.starts_block = false;
@@ -267,7 +270,8 @@ impl Message {
         if self.blocks <= max_blocks(self.produced) { Ok(()) } else { Err(FrameFault::DeflateBlocks) }
     }
 
-    /// The place where this stands, all input read. Bits left of an octet belong to the next block.
+    /// Returns the place where the decompressor stands, all input read. Bits left of an octet belong to the
+    /// next block.
     fn place(&self, status: TINFLStatus) -> Place {
         match status {
             TINFLStatus::Done => Place::Boundary,

@@ -1,16 +1,16 @@
-//! The masking of RFC 6455 §5.3, at some point of a payload.
+//! The masking of RFC 6455 §5.3, at any point of a payload.
 
 /// The masking key, turned so that its first byte is for the next byte of the payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mask([u8; 4]);
 
 impl Mask {
-    /// The key at the start of a payload; the default one is that of a payload that is not masked.
+    /// Returns the key at the start of a payload; the default one is that of a payload that is not masked.
     pub(crate) fn new(key: [u8; 4]) -> Self {
         Self(key)
     }
 
-    /// The key for what follows `len` bytes.
+    /// Returns the key for the bytes behind the next `len`.
     #[must_use]
     pub(crate) fn after(mut self, len: usize) -> Self {
         self.0.rotate_left(len % 4);
@@ -22,19 +22,19 @@ impl Mask {
         self.0 == [0; 4]
     }
 
-    /// The key for the next eight bytes.
+    /// Returns the key for the next eight bytes.
     pub(crate) fn word(self) -> u64 {
         let [a, b, c, d] = self.0;
         u64::from_ne_bytes([a, b, c, d, a, b, c, d])
     }
 
-    /// The key byte by byte, for ever.
+    /// Returns the key byte by byte, for ever.
     pub(crate) fn bytes(self) -> impl Iterator<Item = u8> {
         self.0.into_iter().cycle()
     }
 
-    /// Writes what `masked` reads as to the start of `plain`, as far as there is room, and gives
-    /// it back.
+    /// Writes `masked` without its mask to the start of `plain`, as far as there is room, and returns what
+    /// was written.
     pub(crate) fn remove<'a>(self, masked: &[u8], plain: &'a mut [u8]) -> &'a [u8] {
         let len = masked.len().min(plain.len());
         let (Some(plain), Some(masked)) = (plain.get_mut(..len), masked.get(..len)) else { return &[] };
@@ -43,7 +43,7 @@ impl Mask {
         plain
     }
 
-    /// Writes what `payload` reads as in its place.
+    /// Takes the mask off `payload` in its place.
     pub(crate) fn remove_in_place(self, payload: &mut [u8]) {
         let (words, tail) = payload.as_chunks_mut::<8>();
         let key = self.word();

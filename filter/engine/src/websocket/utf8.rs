@@ -1,12 +1,12 @@
-//! Whether a text is UTF-8 (RFC 6455 §8.1), proved as it comes, in any pieces.
+//! The proof that a text is UTF-8 (RFC 6455 §8.1), which is read as it comes, in any pieces.
 //!
-//! A text is refused at the first byte that no continuation can make good. What is masked is
-//! judged masked: one pass tells whether all is ASCII, and only blocks that are not are unmasked
-//! into a scratch on the stack.
+//! A text is refused at the first byte that no continuation can make good. Masked bytes are judged masked:
+//! one pass tells whether all is ASCII, and only blocks that are not are unmasked into a scratch on the
+//! stack.
 
 use crate::websocket::mask::Mask;
 
-/// Bytes that are not UTF-8, whatever may follow them.
+/// The error of bytes that are not UTF-8, whatever may follow them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InvalidUtf8;
 
@@ -18,7 +18,7 @@ pub(crate) struct Utf8 {
     tail_len: usize,
 }
 
-/// How much is unmasked at a time.
+/// The number of bytes that are unmasked at a time.
 const BLOCK: usize = 1024;
 
 impl Utf8 {
@@ -27,14 +27,14 @@ impl Utf8 {
         self.tail_len == 0
     }
 
-    /// Reads more of the text, which `mask` is on.
+    /// Reads more of the text, which is masked with `mask`.
     pub(crate) fn push(&mut self, masked: &[u8], mut mask: Mask) -> Result<(), InvalidUtf8> {
         let mut rest = self.complete_tail(masked, &mut mask)?;
         while !rest.is_empty() {
             let ascii = ascii_prefix(rest, mask);
             mask = mask.after(ascii);
             rest = rest.get(ascii..).unwrap_or_default();
-            // To have a scratch costs more than to see that nothing is left to go there.
+            // A scratch costs more than the check that nothing is left to go there.
             if rest.is_empty() {
                 break;
             }
@@ -90,7 +90,7 @@ impl Utf8 {
     }
 }
 
-/// How many bytes of `plain` are whole characters; what follows them is at most three bytes that
+/// Returns the number of bytes of `plain` that are whole characters; at most three bytes follow them, which
 /// begin another.
 fn valid_prefix(plain: &[u8]) -> Result<usize, InvalidUtf8> {
     match simdutf8::compat::from_utf8(plain) {
@@ -100,8 +100,8 @@ fn valid_prefix(plain: &[u8]) -> Result<usize, InvalidUtf8> {
     }
 }
 
-/// How many bytes at the start of `masked` are certainly ASCII. All of them, or a multiple of
-/// eight.
+/// Returns the number of bytes at the start of `masked` that are certainly ASCII: all of them, or a multiple
+/// of eight.
 fn ascii_prefix(masked: &[u8], mask: Mask) -> usize {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let key = mask.word();
@@ -131,7 +131,8 @@ mod tests {
 
     const KEYS: [[u8; 4]; 3] = [[0; 4], [0x37, 0xfa, 0x21, 0x3d], [0xff; 4]];
 
-    /// How many bytes of `text` are read before it is refused; `Ok` tells whether it may end.
+    /// Returns the number of bytes of `text` that are read before it is refused; `Ok` tells whether it may
+    /// end.
     fn read(text: &[u8], key: [u8; 4], piece: usize) -> Result<bool, usize> {
         let mut masked = vec![0; text.len()];
         Mask::new(key).remove(text, &mut masked);
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_no_byte_can_make_good_is_refused_at_once() {
-        // The bytes, and the index of the one that decides.
+        // A case is the bytes, and the index of the one that decides.
         let cases: [(&[u8], usize); 16] = [
             (b"\x80", 0),
             (b"\xbf", 0),

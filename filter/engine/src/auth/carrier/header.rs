@@ -50,7 +50,7 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
     }
 }
 
-/// The token after the scheme Bearer, in any case. `value` has no blanks behind it: to cut them off
+/// Returns the token after the scheme Bearer, in any case. `value` has no blanks behind it: to cut them off
 /// here would cost their number at every comma. Nothing after the scheme is an empty token.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.trim_ascii_start().split_at_checked(b"bearer".len())?;
@@ -60,7 +60,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     match rest.first() {
         None => Some(rest),
         Some(b' ') => Some(rest.trim_ascii_start()),
-        // No blank that RFC 9110 §11.4 allows, but lenient readers take it for one: still a
+        // A tab is no blank that RFC 9110 §11.4 allows, but lenient readers take it for one: still a
         // candidate, which no verifier accepts.
         Some(b'\t') => Some(rest),
         Some(_) => None,

@@ -1,7 +1,8 @@
-//! Where tokens are in a request, and how they are taken out.
+//! The carriers of tokens in a request, and the edits that take the tokens out.
 //!
-//! Owns the carriers of a handshake: header, query, cookie and subprotocol items. Judges no token: what stands in a carrier's place is a candidate, even when it is empty or nonsense.
-//! Works on bytes throughout, since nothing in a request need be text.
+//! Owns the carriers of a handshake: header, query, cookie and subprotocol items. Judges no token: whatever
+//! stands in a carrier's place is a candidate, even when it is empty or nonsense. Works on bytes throughout,
+//! since nothing in a request need be text.
 
 mod cookie;
 mod header;
@@ -17,7 +18,7 @@ pub use query::without_parameters;
 /// Bytes that stand where a token may be.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Candidate<'c> {
-    /// The carrier they were found in.
+    /// The carrier that the bytes were found in.
     pub carrier: &'c Carrier,
     /// The token as it was meant: decoded, without scheme, prefix or quotes. May be empty.
     pub token: Vec<u8>,
@@ -26,30 +27,30 @@ pub struct Candidate<'c> {
 /// Everything that the carriers of a request hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extraction<'c> {
-    /// In the order of the carriers, then of the request.
+    /// The candidates, in the order of the carriers, then of the request.
     pub candidates: Vec<Candidate<'c>>,
-    /// What takes every one of them out, at most one edit per header. They hold for a request
-    /// that is refused as well.
+    /// The edits that take every candidate out, at most one per header. They hold for a request that is
+    /// refused as well.
     pub edits: Vec<HeaderEdit>,
 }
 
-/// The number of tokens a request has.
+/// The presence of tokens in a request: none, one or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence<'c> {
-    /// `token_ambiguous`: two or more, also when they are equal or in one carrier. Judging one
-    /// of them would leave it open which one the upstream trusts.
+    /// Two or more tokens, also when they are equal or in one carrier (`token_ambiguous`). Judging one of
+    /// them would leave it open which one the upstream trusts.
     Ambiguous,
-    /// `token_missing`.
+    /// No token (`token_missing`).
     Missing,
-    /// One.
+    /// One token.
     Token(Candidate<'c>),
 }
 
-/// Finds what `carriers` hold in a request, `:path` included. [`Carrier::FirstMessage`] is none
-/// of a request's. With `keep_token` nothing is taken out.
+/// Finds the candidates that `carriers` hold in a request, `:path` included. [`Carrier::FirstMessage`] is no
+/// carrier of a request. With `keep_token` nothing is taken out.
 ///
-/// To look for something else as well, do it in what [`Headers::edited`] leaves: two extractions
-/// from the same fields would edit a header twice.
+/// A second extraction must look into what [`Headers::edited`] leaves: two extractions from the same fields
+/// would edit a header twice.
 pub fn extract<'c>(headers: Headers<'_>, carriers: &'c [Carrier], keep_token: bool) -> Extraction<'c> {
     let mut extraction = Extraction { candidates: Vec::new(), edits: Vec::new() };
     header::take(headers, carriers, &mut extraction);
@@ -81,7 +82,7 @@ impl<'c> Extraction<'c> {
     }
 }
 
-/// What becomes of the field `name` when only `rest` is left of its values.
+/// Returns the edit that leaves `rest` of the values of field `name`, or removes the field without any.
 fn put_back(name: &str, rest: &[&[u8]], separator: &[u8]) -> HeaderEdit {
     if rest.is_empty() {
         HeaderEdit::Remove(name.to_owned())
@@ -91,7 +92,7 @@ fn put_back(name: &str, rest: &[&[u8]], separator: &[u8]) -> HeaderEdit {
 }
 
 impl std::fmt::Debug for Candidate<'_> {
-    /// Tokens appear in no log, so not here either.
+    /// Shows no token, since tokens appear in no log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Candidate").field("carrier", &self.carrier).finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Tokens in the query of `:path`, and where an Envoy in front has kept that.
+//! Tokens in the query of `:path`, and in the place where an Envoy in front has kept that.
 
 use std::borrow::Cow;
 
@@ -11,11 +11,11 @@ use crate::http::headers::{HeaderEdit, Headers, Single};
 
 const PATH: &str = ":path";
 
-/// The place where Envoy keeps the path of a request that it rewrites: one in front may have.
+/// The header in which Envoy keeps the path of a request that it rewrites: one in front may have done so.
 const KEPT_PATH: &str = "x-envoy-original-path";
 
-/// Takes the parameters of every [`Carrier::Query`]. A request has one path (RFC 9113 §8.3.1). What
-/// was kept of an earlier one loses them as well, but brings no token.
+/// Takes the parameters of every [`Carrier::Query`]. A request has one path (RFC 9113 §8.3.1). An earlier
+/// path that was kept loses them as well, but brings no token.
 pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut Extraction<'c>) {
     let carrier_of = |name: &[u8]| {
         carriers.iter().find(|carrier| matches!(carrier, Carrier::Query(n) if n.as_bytes() == name))
@@ -31,30 +31,30 @@ pub(super) fn take<'c>(headers: Headers<'_>, carriers: &'c [Carrier], out: &mut 
     out.edits.extend(clean(headers, KEPT_PATH, carrier_of));
 }
 
-/// What takes the query parameters of these names out of every path that a request has; all other
-/// bytes stay as they were. Names compare after decoding.
+/// Returns the edits that take the query parameters of these names out of every path that a request has; all
+/// other bytes stay as they were. Names compare after decoding.
 pub fn without_parameters(headers: Headers<'_>, names: &[&str]) -> Vec<HeaderEdit> {
     let listed = |name: &[u8]| names.iter().find(|n| n.as_bytes() == name);
     [PATH, KEPT_PATH].into_iter().filter_map(|field| clean(headers, field, listed)).collect()
 }
 
-/// What takes the parameters that `claim` wants out of the path in `field`, if it has any.
+/// Returns the edit that takes the parameters that `claim` wants out of the path in `field`, if it has any.
 fn clean<T>(headers: Headers<'_>, field: &str, claim: impl Fn(&[u8]) -> Option<T>) -> Option<HeaderEdit> {
     let (_, rest) = headers.all(field).find_map(|path| partition(path, &claim))?;
-    // In place of all there are, if somebody sent more than one.
+    // The edit replaces all fields of the name, if somebody sent more than one.
     Some(HeaderEdit::Set(field.to_owned(), rest))
 }
 
 /// A decoded value, with what claimed it.
 type Claimed<T> = (T, Vec<u8>);
 
-/// The parameters that `claim` wants by their decoded name, and the path without them; `None`
-/// when it wants none.
+/// Returns the parameters that `claim` wants by their decoded name, and the path without them; `None` when it
+/// wants none.
 fn partition<T>(path: &[u8], claim: impl Fn(&[u8]) -> Option<T>) -> Option<(Vec<Claimed<T>>, Vec<u8>)> {
     let (before, query) = split_once(path, b'?')?;
     let name_and_value = |parameter| split_once(parameter, b'=').unwrap_or((parameter, b""));
     let claim = |parameter| claim(&decode(name_and_value(parameter).0));
-    // Most have none, and there may be one for every byte.
+    // Most queries have none, and there may be a parameter for every byte.
     if !query.split(|&b| b == b'&' || b == b';').any(|parameter| claim(parameter).is_some()) {
         return None;
     }

@@ -12,7 +12,7 @@ use crate::http::headers::Headers;
 
 const SUBPROTOCOLS: &str = "sec-websocket-protocol";
 
-/// What an item of the list is, to some carriers.
+/// The role of an item of the list, as some carriers see it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Role<'c, 'i> {
     /// The name before a token.
@@ -23,8 +23,8 @@ pub(crate) enum Role<'c, 'i> {
     Token(&'c Carrier, Cow<'i, [u8]>),
 }
 
-/// Tells what the items of one list are, which it is to be shown in order. Prefixes and names compare by case, as those of
-/// subprotocols do (RFC 6455 §11.3.4).
+/// Tells the roles of the items of one list, which it must be shown in order. Prefixes and names compare by
+/// case, as those of subprotocols do (RFC 6455 §11.3.4).
 #[derive(Debug)]
 pub(crate) struct Roles<'c> {
     carriers: &'c [Carrier],
@@ -37,7 +37,7 @@ impl<'c> Roles<'c> {
         Self { carriers, named: None }
     }
 
-    /// What the next item is.
+    /// Returns the role of the next item.
     pub(crate) fn of<'i>(&mut self, item: &'i [u8]) -> Role<'c, 'i> {
         if let Some(carrier) = self.named.take() {
             return Role::Token(carrier, item.into());
@@ -60,7 +60,8 @@ impl<'c> Roles<'c> {
     }
 }
 
-/// The token; what is not written as it should be is none, and yet stands where one may be.
+/// Decodes a token. Bytes that are not encoded as they should be are an empty token, which yet stands where
+/// one may be.
 fn decode(written: &[u8], encoding: Encoding) -> Cow<'_, [u8]> {
     match encoding {
         Encoding::Plain => written.into(),

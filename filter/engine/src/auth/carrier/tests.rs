@@ -16,15 +16,15 @@ fn first_message(pointer: &str) -> Carrier {
     Carrier::FirstMessage(FirstMessage { pointer, prefix: String::new(), greeting: false })
 }
 
-/// The tokens and edits that `carriers` give in a request of these fields.
+/// Returns the tokens and edits that `carriers` give in a request of these fields.
 fn extracted(pairs: &[(&str, &[u8])], carriers: &[Carrier]) -> (Vec<Vec<u8>>, Vec<HeaderEdit>) {
     let fields = fields(pairs);
     let found = extract(Headers::new(&fields), carriers, false);
     (found.candidates.into_iter().map(|c| c.token).collect(), found.edits)
 }
 
-/// One field before, the tokens in it, and what is left: `None` for nothing, the field itself
-/// for an untouched one.
+/// One field before, the tokens in it, and the field afterwards: `None` if it is gone, and the field itself
+/// if it is untouched.
 type Row<'r> = (&'r [u8], &'r [&'r [u8]], Option<&'r [u8]>);
 
 #[track_caller]
@@ -244,7 +244,7 @@ fn only_the_item_with_the_prefix_leaves_the_offered_subprotocols() {
     assert_eq!(edits, [HeaderEdit::Set("sec-websocket-protocol".into(), b"b, a".to_vec())]);
 }
 
-/// One carrier of each kind.
+/// Returns one carrier of each kind.
 fn every_carrier() -> Vec<Carrier> {
     vec![
         Carrier::Cookie("ws".into()),

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::auth::minting::{self, NOW, claim_path, keyring, now, public_provider};
 
-/// The claims of a token that says `more` beside what it must.
+/// Returns the claims of a token that says `more` beside what it must.
 fn accepted(more: Value) -> Claims {
     let mut payload = minting::claims();
     payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

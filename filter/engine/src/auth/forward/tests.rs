@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::auth::minting::{self, keyring, now, public_provider};
 
-/// What the header becomes when its claim is `value`.
+/// Returns the edit of the header when its claim is `value`.
 fn forwarded(value: Value) -> Result<HeaderEdit, InvalidToken> {
     let keyring = keyring([public_provider()]);
     let payload = minting::claims_with("claim", value);

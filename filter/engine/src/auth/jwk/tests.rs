@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::auth::minting::{self, issuer_keys};
 
-/// Signatures of the RFCs: name, key, algorithm, signing input, signature.
+/// Returns signatures of the RFCs: name, key, algorithm, signing input, signature.
 fn published() -> Vec<(&'static str, VerificationKey, Algorithm, String, &'static str)> {
     let joe =
         "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -114,7 +114,7 @@ fn a_modulus_with_a_leading_zero_counts_by_its_bits() {
     }
 }
 
-/// The issuer's key number `i`, changed.
+/// Returns the issuer's key number `i`, changed.
 fn changed(i: usize, change: impl Fn(&mut Map<String, Value>)) -> Value {
     let mut jwk = issuer_keys()["keys"][i].clone();
     change(jwk.as_object_mut().unwrap());

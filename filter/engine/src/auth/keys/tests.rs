@@ -12,7 +12,7 @@ fn with_keys(keys: Value) -> Provider {
     Provider { keys: KeySource::Inline(keys), ..public_provider() }
 }
 
-/// The paths and texts of all problems, which `check` and `compile` must agree on.
+/// Returns the paths and texts of all problems, on which `check` and `compile` must agree.
 fn problems(provider: Provider) -> Vec<(String, String)> {
     let document = document([provider]);
     let checked = Keyring::check(&document);

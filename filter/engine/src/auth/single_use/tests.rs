@@ -38,7 +38,7 @@ fn a_spent_token_is_forgotten_for_another_only_after_its_end() {
     let spent = Ticket { key: key(1), accepted_until: START + Duration::from_secs(60) };
     let (_, slot) = spend(b"", &spent, START);
     let slot = slot.unwrap();
-    // All these bytes share a slot's list, whatever slot it is.
+    // The keys of these bytes share a slot's list, whatever slot it is.
     let other = Ticket { key: key(2), accepted_until: START + Duration::from_secs(600) };
     for (later, is_remembered) in [(0, true), (59, true), (60, true), (69, true), (70, false), (600, false)] {
         let (outcome, changed) = spend(&slot, &other, START + Duration::from_secs(later));
@@ -98,7 +98,7 @@ impl Play for Tokens {
     type Answer = Spent;
 
     fn ask(&mut self, random: &mut Random, now: Duration) -> (EntryKey, Self::Question) {
-        // One of those that are not over, and of these rather one that is over soon.
+        // The token is one that is not over, and rather one that is over soon.
         let first = (0..self.keys.len()).find(|token| Self::end(*token) >= now).unwrap();
         let token = first + usize::try_from(random.below(150)).unwrap();
         let key = self.keys[token];

@@ -11,7 +11,7 @@ use crate::strict_json::JsonError;
 
 mod attacks;
 
-/// The verdict of the providers `main` (public keys) and `edge` (a shared secret).
+/// Returns the verdict of the providers `main` (public keys) and `edge` (a shared secret).
 fn verdict(token: impl AsRef<[u8]>) -> Result<Claims, TokenError> {
     thread_local! {
         static KEYS: Keyring = keyring([public_provider(), secret_provider()]);
@@ -19,7 +19,7 @@ fn verdict(token: impl AsRef<[u8]>) -> Result<Claims, TokenError> {
     KEYS.with(|keys| verify(token.as_ref(), &keys.providers(&["main".into(), "edge".into()]), now()))
 }
 
-/// The verdict of these providers, in this order.
+/// Returns the verdict of these providers, in this order.
 fn verdict_of(
     providers: impl IntoIterator<Item = Provider>,
     token: impl AsRef<[u8]>,
@@ -171,7 +171,7 @@ fn of_providers_with_one_issuer_the_algorithm_chooses_and_no_secret_meets_a_publ
     };
     let later = Provider { name: "later".into(), algorithms: vec![Allowed::ES256], ..public_provider() };
     let verdict = |token: &str| {
-        // Whichever of them comes first.
+        // The verdict is the same in either order.
         let orders = [[legacy.clone(), later.clone()], [later.clone(), legacy.clone()]];
         let [one, other] =
             orders.map(|order| verdict_of(order, token, now()).map(|claims| claims.provider().to_owned()));
@@ -411,7 +411,7 @@ fn an_address_that_sends_forged_tokens_has_to_wait_and_honest_ones_behind_it_kee
     let last = forged.len() - 3;
     forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
     let forged = String::from_utf8(forged).unwrap();
-    // What is genuine is never charged for.
+    // A genuine signature is never charged for.
     for number in 0..2 * FORGERIES_A_MINUTE {
         let genuine = mint(Algorithm::EdDSA, &claims_with("jti", json!(number.to_string())));
         assert!(verdict(b"a", &genuine, now()).is_ok());

@@ -11,7 +11,7 @@ fn parked() -> Parking {
     parking
 }
 
-/// The same, and the upstream is known to answer Pings.
+/// Both streams parked, and the upstream known to answer Pings.
 fn answered() -> Parking {
     let mut parking = parked();
     let ping = payload(&parking.ping(Peer::Upstream, 0));
@@ -47,7 +47,7 @@ fn part_of_text(sender: Peer) -> Chunk {
     Chunk { withheld: LITTLE + 1, ..chunk(sender, 0) }
 }
 
-/// What becomes of a chunk, and whether its stream stays or becomes parked.
+/// Settles a chunk, and returns what follows, with the stream as it is then.
 fn settle(parking: &mut Parking, chunk: Chunk) -> Then {
     let was_parked = parking.of(chunk.sender.other()).pause.take() == Pause::Parked;
     let room = if was_parked { chunk.passes.max(ROOM) } else { chunk.room };
@@ -151,7 +151,7 @@ fn the_stream_to_the_client_stays_until_the_upstream_is_known_to_answer() {
         assert!(settle(&mut parking, bulk).park, "nor does it answer yet");
         parking.take_answer(Peer::Upstream, &ping);
         assert!(!settle(&mut parking, bulk).park);
-        // One that never does.
+        // An upstream that never does.
         let mut parking = parked();
         parking.ping(Peer::Upstream, 0);
         parking.of(Peer::Upstream).give_up_on_answers();
@@ -206,7 +206,7 @@ fn what_would_leave_a_quiet_connection_out_of_reach_is_followed_by_a_ping() {
     for sender in [Peer::Upstream, Peer::Client, Peer::Upstream] {
         assert_eq!(settle(&mut parking, chunk(sender, 5)), Then::default(), "one is on its way");
     }
-    // The client's answer goes on as a question, whose answer parks its stream.
+    // The client's answer makes Postern ask the upstream, whose answer parks the stream towards the client.
     assert_eq!(parking.take_answer(Peer::Client, &to_client), Some(0));
     let to_upstream = asked(settle(&mut parking, chunk(Peer::Client, 0)));
     assert_eq!(parking.take_answer(Peer::Upstream, &to_upstream), Some(0));

@@ -1,34 +1,34 @@
-//! Why a CSRF token is refused.
+//! The reasons why a CSRF token is refused.
 //!
-//! A cause is for the operator's log; the client learns the reason only. No cause carries bytes of
-//! a token or of a session.
+//! A cause is for the operator's log; the client learns the reason only. No cause carries bytes of a token or
+//! of a session.
 
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
 use crate::peer::Peer;
 
-/// What is wrong with the CSRF token of a handshake.
+/// A fault of the CSRF token of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsrfError {
-    /// Two tokens, also when they are equal.
+    /// The handshake has two tokens, also when they are equal.
     #[error("more than one CSRF token")]
     Ambiguous,
-    /// Its lifetime is over.
+    /// The token's lifetime is over.
     #[error("the CSRF token has expired")]
     Expired,
-    /// It is not of the form `<seconds>.<base64url>`.
+    /// The token is not of the form `<seconds>.<base64url>`.
     #[error("the CSRF token is malformed")]
     Form,
-    /// It says that it was issued in the future.
+    /// The token says that it was issued in the future.
     #[error("the CSRF token is not valid yet")]
     Future,
-    /// `csrf_missing`: there is none.
+    /// The handshake has no token (`csrf_missing`).
     #[error("no CSRF token")]
     Missing,
     /// The session cookie is not there, or is empty.
     #[error("no session cookie that the CSRF token could be bound to")]
     NoSession,
-    /// Another secret or another session.
+    /// The proof is by another secret or for another session.
     #[error("the CSRF token is not one of this session")]
     Proof,
     /// The session cookie occurs twice.
@@ -37,7 +37,7 @@ pub enum CsrfError {
 }
 
 impl CsrfError {
-    /// Every one of them.
+    /// Every fault.
     pub const ALL: [Self; 8] = [
         Self::Ambiguous,
         Self::Expired,

@@ -1,11 +1,11 @@
-//! What a frame, or a message of frames, breaks of RFC 6455 and RFC 7692.
+//! The clauses of RFC 6455 and RFC 7692 that a frame, or a message of frames, can break.
 
 use crate::decision::reason::Reason;
 
-/// One clause each. RFC 6455, where no other is named.
+/// A fault of a frame, one variant for each clause. Sections are those of RFC 6455, if no other is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameFault {
-    /// A Close carries a code that none may (§7.4).
+    /// A Close carries a code that must not be sent (§7.4).
     #[error("the code of a Close is none that may be sent")]
     CloseCode,
     /// The reason of a Close is not UTF-8 (§5.5.1).
@@ -20,7 +20,7 @@ pub enum FrameFault {
     /// A compressed message is no DEFLATE stream (RFC 7692 §7.2.2, RFC 1951).
     #[error("a compressed message cannot be inflated")]
     Deflate,
-    /// A compressed message has far more blocks than what it inflates to needs.
+    /// A compressed message has far more blocks than the bytes it inflates to need.
     #[error("a compressed message has too many blocks for what it inflates to")]
     DeflateBlocks,
     /// A compressed message ends within a block (RFC 7692 §7.2.1).
@@ -62,7 +62,7 @@ pub enum FrameFault {
 }
 
 impl FrameFault {
-    /// Every one of them.
+    /// Every fault.
     pub const ALL: [Self; 18] = [
         Self::CloseCode,
         Self::CloseReason,
@@ -84,7 +84,7 @@ impl FrameFault {
         Self::Trailers,
     ];
 
-    /// What both sides are told: text that is none has a code of its own (§7.4.1).
+    /// Returns what both sides are told: text that is not UTF-8 has a code of its own (§7.4.1).
     pub(crate) fn reason(self) -> Reason {
         match self {
             Self::CloseReason | Self::Text => Reason::InvalidUtf8,

@@ -1,4 +1,4 @@
-//! What is wrong with a handshake, and with the answer to one.
+//! The faults of a handshake, and of the answer to one.
 
 use postern_config::PathFault;
 
@@ -7,13 +7,13 @@ use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
 use crate::peer::Peer;
 
-/// What is wrong with a client's handshake, one clause each: RFC 6455 §4.2.1, where no other is named.
+/// A fault of a client's handshake, one variant for each clause: RFC 6455 §4.2.1, if no other is named.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeFault {
-    /// It has a body (RFC 9110 §9.3.1).
+    /// The handshake has a body (RFC 9110 §9.3.1).
     #[error("the handshake has a body")]
     Body,
-    /// More came than a body may have been, before the answer (§4.1: a client waits for it).
+    /// Bytes came behind the handshake before it was answered (§4.1: a client waits for the answer).
     #[error("bytes came before the handshake was answered")]
     EarlyBytes,
     /// Connection does not name Upgrade.
@@ -25,7 +25,7 @@ pub enum HandshakeFault {
     /// Host is missing, is there twice, or is no host (RFC 9112 §3.2).
     #[error("Host is missing, more than one, or no host")]
     Host,
-    /// It came by HTTP/1.0.
+    /// The handshake came by HTTP/1.0.
     #[error("the handshake came by HTTP/1.0")]
     Http10,
     /// Sec-WebSocket-Key is missing, is there twice, or is not the base64 of 16 bytes.
@@ -34,19 +34,19 @@ pub enum HandshakeFault {
     /// Upgrade names more than one protocol, and each server might take another.
     #[error("Upgrade names more than one protocol")]
     ManyProtocols,
-    /// Its method is not GET, or not CONNECT by HTTP/2 and HTTP/3 (RFC 8441 §4).
+    /// The method is not GET, or not CONNECT by HTTP/2 and HTTP/3 (RFC 8441 §4).
     #[error("the method of the handshake is not the one of a handshake")]
     Method,
     /// Sec-WebSocket-Protocol has something that is no token, or has it twice (§4.1 item 10), or very many.
     #[error("Sec-WebSocket-Protocol is not well formed, or too long")]
     Offers,
-    /// It asks for another protocol.
+    /// The request asks for another protocol.
     #[error("Upgrade is {0}")]
     OtherProtocol(Shown),
-    /// Its path cannot be told from others (RFC 3986 §6).
+    /// The path cannot be told from others (RFC 3986 §6).
     #[error(transparent)]
     Path(PathFault),
-    /// It has trailers.
+    /// The handshake has trailers.
     #[error("the handshake has trailers")]
     Trailers,
     /// Sec-WebSocket-Version is missing, or is there twice.
@@ -57,7 +57,7 @@ pub enum HandshakeFault {
     OtherVersion(Shown),
 }
 
-/// What is wrong with a service's answer: RFC 6455 §4.1, second part, where no other is named.
+/// A fault of a service's answer: RFC 6455 §4.1, second part, if no other is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResponseFault {
     /// Sec-WebSocket-Accept is missing, is there twice, or is not the hash of the key.
@@ -72,7 +72,7 @@ pub enum ResponseFault {
     /// Upgrade is not `websocket`.
     #[error("Upgrade is not `websocket`")]
     Protocol,
-    /// A success answers an extended CONNECT with something that is not judged (RFC 8441 §5).
+    /// A success answers an extended CONNECT with a tunnel that is not judged (RFC 8441 §5).
     #[error("a success other than 101 opens a tunnel that nobody judges")]
     Tunnel,
     /// A subprotocol was not offered, or is there twice.
@@ -87,7 +87,7 @@ pub enum ResponseFault {
 }
 
 impl ResponseFault {
-    /// Every one of them.
+    /// Every fault.
     pub const ALL: [Self; 8] = [
         Self::Accept,
         Self::Connection,

@@ -1,33 +1,33 @@
-//! What the host did not do.
+//! The failures of the host.
 
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
 
-/// What the host did not do, without which nothing can be judged.
+/// A failure of the host, after which nothing can be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostFault {
-    /// It did not hand over a chunk, or did not take it back changed.
+    /// The host did not hand over a chunk, or did not take it back changed.
     #[error("the host did not hand over or take back a chunk")]
     Chunk,
-    /// It did not take what goes to the client at once.
+    /// The host did not take the bytes that go to the client at once.
     #[error("the host did not take what waited for the client")]
     Delivery,
-    /// It has no configuration that is in force.
+    /// The host has no configuration that is in force.
     #[error("no configuration is in force")]
     NoConfiguration,
-    /// It has no randomness.
+    /// The host has no randomness.
     #[error("the host has no randomness")]
     NoRandomness,
-    /// It did not let a stream go on.
+    /// The host did not let a stream go on.
     #[error("the host did not let a stream go on")]
     NotResumed,
-    /// It brought a response, or a second one, where none can be.
+    /// The host brought a response, or a second one, where there can be none.
     #[error("a response came where none can")]
     Response,
 }
 
 impl HostFault {
-    /// Every one of them.
+    /// Every failure.
     pub const ALL: [Self; 6] = [
         Self::Chunk,
         Self::Delivery,

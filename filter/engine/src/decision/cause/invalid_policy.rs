@@ -1,4 +1,4 @@
-//! Why a route's metadata make no valid policy, as a line of the log may have it.
+//! The reason why a route's metadata make no valid policy, as a line of the log may have it.
 
 use std::rc::Rc;
 
@@ -7,22 +7,22 @@ use postern_config::Problem;
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
 
-/// What is wrong first, and what to do about it.
+/// The first problem of a route's metadata, with its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the route's metadata make no valid policy: {0}")]
 pub struct InvalidPolicy(Rc<str>);
 
 impl InvalidPolicy {
-    /// The most characters of it. There is one for every different override that is kept.
+    /// The most characters of the text. One is kept for every different override.
     const MOST: usize = 512;
 
-    /// The first of `problems`, and how many more there are.
+    /// Returns the first of `problems`, and the number of the others.
     pub(crate) fn of(problems: &[Problem]) -> Self {
         let first = problems.first().map(ToString::to_string).unwrap_or_default();
         let mut text: String = first
             .chars()
             .map(|c| match c {
-                // The log has it between quotes.
+                // The log has the text between quotes.
                 '"' => '\'',
                 c if c.is_control() => ' ',
                 c => c,

@@ -4,21 +4,21 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{measure} {value}, and {limit} may be")]
 pub struct LimitExceeded {
-    /// What was measured.
+    /// The quantity that was measured.
     pub measure: Measure,
-    /// How much it was, as far as was known when that was too much.
+    /// The amount, as far as it was known when it was too much.
     pub value: u64,
-    /// How much it may be.
+    /// The most that it may be.
     pub limit: u64,
 }
 
-/// What a limit is on.
+/// The quantity that a limit is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Measure {
     /// Bytes of a frame's payload, as its header declares them.
     #[error("the bytes of a frame are")]
     FrameBytes,
-    /// Fragments of a message, those that are empty too.
+    /// Fragments of a message, empty ones included.
     #[error("the fragments of a message are")]
     Fragments,
     /// Bytes of a message, over all its fragments.

@@ -1,7 +1,8 @@
-//! What was wrong, typed: one variant for each clause that is judged.
+//! The causes of violations, typed: one variant for each clause that is judged.
 //!
 //! A cause is for the operator's log. No client learns one, and none has bytes of a token or of a payload.
 
+mod content;
 mod csrf;
 mod frame;
 mod handshake;
@@ -11,6 +12,7 @@ mod limit;
 mod shown;
 mod token;
 
+pub use content::ContentFault;
 pub use csrf::CsrfError;
 pub use frame::FrameFault;
 pub use handshake::{HandshakeFault, ResponseFault};
@@ -20,39 +22,45 @@ pub use limit::{LimitExceeded, Measure};
 pub use shown::Shown;
 pub use token::{ClaimName, InvalidToken, Missing, TokenError, Unfit};
 
-/// What was wrong with what a peer sent, with what it may, or with the policy it falls under.
+/// The cause of a violation: a fault of something that a peer sent, of the host, or of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
-    /// A CSRF token.
+    /// A fault of what a message says.
+    #[error(transparent)]
+    Content(#[from] ContentFault),
+    /// A fault of a CSRF token.
     #[error(transparent)]
     Csrf(#[from] CsrfError),
-    /// A frame, by RFC 6455 or RFC 7692.
+    /// A fault of a frame, by RFC 6455 or RFC 7692.
     #[error(transparent)]
     Frame(#[from] FrameFault),
-    /// A client's handshake.
+    /// A fault of a client's handshake.
     #[error(transparent)]
     Handshake(#[from] HandshakeFault),
-    /// What the host did not do.
+    /// A failure of the host.
     #[error(transparent)]
     Host(#[from] HostFault),
-    /// A limit of the policy.
+    /// A limit of the policy that was exceeded.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
     /// An origin that is not allowed.
     #[error("the origin is {0}")]
     Origin(Shown),
-    /// A route's metadata.
+    /// A fault of a route's metadata.
     #[error(transparent)]
     Policy(#[from] InvalidPolicy),
-    /// A service's answer to a handshake.
+    /// A fault of a service's answer to a handshake.
     #[error(transparent)]
     Response(#[from] ResponseFault),
-    /// The route that Envoy chose once headers were changed.
+    /// A route under another policy, which Envoy chose once headers were changed.
     #[error(
         "with the changed headers Envoy takes a route under another policy; match no route on what Postern changes"
     )]
     Rerouted,
-    /// A token.
+    /// The opening of another protocol.
+    #[error("it opens {0}")]
+    Tunnel(&'static str),
+    /// A fault of a token.
     #[error(transparent)]
     Token(#[from] TokenError),
 }

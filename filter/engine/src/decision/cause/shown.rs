@@ -8,7 +8,7 @@ impl Shown {
     /// The most bytes of a peer's text that are shown.
     const MOST: usize = 128;
 
-    /// What may be shown of `values`, of which a request should have one.
+    /// Returns what may be shown of `values`, of which a request should have one.
     pub(crate) fn of<'v>(values: impl Iterator<Item = &'v [u8]>) -> Self {
         let mut shown = String::new();
         for value in values {

@@ -6,7 +6,8 @@ use crate::session::Input;
 use crate::testing::SECRET;
 use crate::testing::Tables;
 
-/// Two policies with claims in headers, and one that asks for no token and forwards nothing.
+/// Returns an engine of two policies with claims in headers, and one that asks for no token and forwards
+/// nothing.
 fn engine(routes: Value, default_policy: &str) -> Engine {
     let with_claims = |forward: Value| {
         json!({
@@ -29,7 +30,7 @@ fn engine(routes: Value, default_policy: &str) -> Engine {
     }))
 }
 
-/// What goes up of a request that passes.
+/// Returns what goes up of a request that passes.
 fn passed(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> Vec<Field> {
     let edits = match engine.select(head, route) {
         Selection::Pass(edits) => edits,

@@ -38,7 +38,7 @@ fn by_host() -> Value {
     json!([{"match": {"host": "admin.example.com"}, "policy": "admin"}])
 }
 
-/// What becomes of `head` in the end: the reason of a refusal, or nothing.
+/// Returns the reason for which `head` is refused in the end, if it is.
 fn refused(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> Option<Reason> {
     let outputs = match engine.select(head, route) {
         Selection::Pass(_) => return None,
@@ -54,7 +54,7 @@ fn refused(engine: &Engine, head: &RequestHead, route: &RouteFacts) -> Option<Re
     })
 }
 
-/// `request` with each odd host, with none, and with two fields that name one.
+/// Returns `request` with each odd host, with none, and with two fields that name one.
 fn odd(request: &RequestHead) -> Vec<RequestHead> {
     let bare = without(request, ":authority");
     let mut two = with(&bare, ":authority", b"admin.example.com");

@@ -1,7 +1,7 @@
 use super::*;
 use crate::http::headers::Field;
 
-/// Fields of these values.
+/// Returns fields of these values.
 fn fields(values: &[&[u8]]) -> Vec<Field> {
     values.iter().map(|value| (EXTENSIONS.to_owned(), value.to_vec())).collect()
 }
@@ -10,7 +10,7 @@ fn read(compression: Compression, values: &[&[u8]]) -> Result<Offers, HandshakeF
     Offers::read(compression, false, Headers::new(&fields(values)))
 }
 
-/// The values that go up of `values`.
+/// Returns the values that go up of `values`.
 fn goes_up(values: &[&[u8]]) -> Result<Vec<Vec<u8>>, HandshakeFault> {
     let passed = read(Compression::Pass, values);
     assert_eq!(format!("{passed:?}"), format!("{:?}", read(Compression::Inspect, values)));
@@ -28,7 +28,7 @@ fn goes_up(values: &[&[u8]]) -> Result<Vec<Vec<u8>>, HandshakeFault> {
     })
 }
 
-/// What is agreed on where `answer` comes to `offer`.
+/// Returns the agreement that `answer` to `offer` makes.
 fn agreement(offer: &str, answer: &[&[u8]], alone: bool) -> Option<Agreement> {
     let offers = read(Compression::Pass, &[offer.as_bytes()]).unwrap();
     assert_eq!(offers.edit, None, "{offer}");
@@ -173,14 +173,14 @@ fn an_answer_accepts_one_of_the_offers() {
         (BOTH, "permessage-deflate", Some((full, full))),
         (BOTH, "permessage-deflate; server_max_window_bits=12", Some((full, (12, true)))),
         (BOTH, "permessage-deflate; client_max_window_bits=9", Some(((9, true), full))),
-        // §7.1.1.1
+        // RFC 7692 §7.1.1.1
         (NO_SERVER, "permessage-deflate; server_no_context_takeover", Some((full, (15, false)))),
         (NO_SERVER, "permessage-deflate", None),
         (PLAIN, "permessage-deflate; server_no_context_takeover", Some((full, (15, false)))),
-        // §7.1.1.2
+        // RFC 7692 §7.1.1.2
         (PLAIN, "permessage-deflate; client_no_context_takeover", Some(((15, false), full))),
         ("permessage-deflate; client_no_context_takeover", "permessage-deflate", Some((full, full))),
-        // §7.1.2.1
+        // RFC 7692 §7.1.2.1
         (SERVER_10, "permessage-deflate; server_max_window_bits=10", Some((full, (10, true)))),
         (SERVER_10, "permessage-deflate; server_max_window_bits=\"8\"", Some((full, (8, true)))),
         (SERVER_10, "permessage-deflate; server_max_window_bits=11", None),
@@ -189,7 +189,7 @@ fn an_answer_accepts_one_of_the_offers() {
         (PLAIN, "permessage-deflate; server_max_window_bits=7", None),
         (PLAIN, "permessage-deflate; server_max_window_bits=010", None),
         (PLAIN, "permessage-deflate; server_max_window_bits", None),
-        // §7.1.2.2
+        // RFC 7692 §7.1.2.2
         (CLIENT, "permessage-deflate", Some((full, full))),
         (CLIENT, "permessage-deflate; client_max_window_bits=15", Some((full, full))),
         (CLIENT, "permessage-deflate; client_max_window_bits=8", Some(((8, true), full))),
@@ -239,7 +239,7 @@ fn a_client_is_told_to_let_its_messages_stand_alone() {
         assert_eq!(agreed.edit, expected);
         let ((_, client), _) = sides(&agreed);
         assert!(!client);
-        // What the client is told is what was agreed on.
+        // The client is told what was agreed on.
         if let Some(HeaderEdit::Set(_, value)) = &agreed.edit {
             let told = agreement("permessage-deflate", &[value], false).unwrap();
             assert_eq!(told.deflate, agreed.deflate);

@@ -1,4 +1,4 @@
-//! `auth`: the token, whether it was revoked, what its claims have to be, and those that go up.
+//! `auth`: the token, whether it was revoked, the demands on its claims, and those claims that go up.
 
 use super::Turn;
 use crate::auth::admit::{self, admit};
@@ -9,7 +9,7 @@ use crate::handshake::credentials::Tokens;
 use crate::handshake::waiting::Stop;
 use crate::peer::Peer;
 
-/// Judges the token, unless that is still to come in the first message.
+/// Judges the token, unless it comes in the first message.
 pub(super) fn judge(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let Some(auth) = &handshake.ruleset.policy.auth else { return Ok(()) };
     let token = match &handshake.credentials.tokens {

@@ -1,4 +1,4 @@
-//! `compression`: what goes up of the extensions that the client offers.
+//! `compression`: the part of the client's offers of extensions that goes up.
 
 use postern_config::{Backlog, Compression};
 

@@ -6,7 +6,7 @@ use crate::decision::{Rule, Violation};
 use crate::handshake::Handshake;
 use crate::handshake::waiting::Stop;
 
-/// Refuses every handshake under such a policy.
+/// Refuses every handshake under a policy that goes away.
 pub(super) fn judge(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
     match handshake.ruleset.policy.drain {
         Some(_) => Err(Violation::new(Rule::Drain, Reason::Draining).into()),

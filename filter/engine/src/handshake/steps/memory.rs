@@ -1,4 +1,4 @@
-//! `memory.budget`: nobody begins to hold anything while all that may be is held.
+//! `memory.budget`: nobody begins to hold anything while the budget is used up.
 
 use super::Turn;
 use crate::handshake::waiting::Stop;

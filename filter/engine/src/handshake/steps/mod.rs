@@ -23,24 +23,25 @@ use crate::auth::single_use::Ticket;
 use crate::http::headers::HeaderEdit;
 use crate::rate::Shared;
 
-/// One step.
+/// One step of the judgement.
 pub(super) struct Step {
-    /// The key of the policy that sets the rule, or what the protocol asks.
+    /// The key of the policy that sets the rule, or the demand of the protocol.
     pub(super) id: &'static str,
-    /// Says whether it is taken where an earlier one has refused.
+    /// Says whether the step is taken even though an earlier one has refused.
     pub(super) is_always_taken: bool,
-    /// Judges the handshake, or says why that goes no further.
+    /// Judges the handshake, or returns why the judgement goes no further.
     pub(super) judge: fn(&mut Handshake, &mut Turn<'_>) -> Result<(), Stop>,
 }
 
-/// What the steps of one turn find out. A handshake that has waited takes those behind the first [`ONCE`] anew.
+/// The findings of the steps of one turn. A handshake that has waited takes the steps behind the first
+/// [`ONCE`] anew.
 pub(super) struct Turn<'t> {
     pub(super) shared: &'t mut dyn Shared,
-    /// Since the Unix epoch.
+    /// The time of the turn, since the Unix epoch.
     pub(super) now: Duration,
     /// The claims of a token that is genuine.
     pub(super) claims: Option<Claims>,
-    /// The token that is to be spent.
+    /// The token that must be spent.
     pub(super) ticket: Option<Ticket>,
     /// The headers in which claims go up.
     pub(super) forwarded: Vec<HeaderEdit>,
@@ -51,11 +52,11 @@ pub(super) struct Turn<'t> {
 /// The subprotocols that a handshake offers, as far as they go up.
 #[derive(Default)]
 pub(super) struct Offered {
-    /// Tokens that stay in.
+    /// Tokens that stay in the request.
     pub(super) credentials: Vec<Vec<u8>>,
     /// The offers that the policy allows.
     pub(super) allowed: Vec<Vec<u8>>,
-    /// Says whether there were others.
+    /// Says whether there were offers that the policy does not allow.
     pub(super) some_denied: bool,
 }
 

@@ -17,7 +17,7 @@ pub(super) fn judge_address(handshake: &mut Handshake, turn: &mut Turn<'_>) -> R
     charge(handshake, &ruleset.address_rates, turn)
 }
 
-/// Charges the rates by user. A user is known, and counted, also where the claims are not enough.
+/// Charges the rates by user. A user is known, and counted, also if the claims are not enough.
 pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let is_admitted = handshake.refusal.is_none() && !handshake.awaits_first_message();
     if turn.claims.is_none() && !is_admitted {
@@ -27,7 +27,8 @@ pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Resu
     charge(handshake, &ruleset.user_rates, turn)
 }
 
-/// Charges all of these rates where the handshake is refused anyhow, and up to the first that has no token left where it is not.
+/// Charges all of these rates if the handshake is refused anyhow, and otherwise up to the first that has no
+/// token left.
 fn charge(handshake: &Handshake, rates: &[HandshakeRate], turn: &mut Turn<'_>) -> Result<(), Stop> {
     for rate in rates {
         let request = handshake.buckets.of_handshake(rate, turn.claims.as_ref());

@@ -1,5 +1,4 @@
-//! What kind of request this is, and whether a WebSocket handshake is one (RFC 6455 §4.2.1,
-//! RFC 8441 §4 for HTTP/2).
+//! The kind of a request, and the shape of a WebSocket handshake (RFC 6455 §4.2.1, RFC 8441 §4 for HTTP/2).
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -16,15 +15,15 @@ use crate::http::request::{Protocol, RequestHead};
 /// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It asks for another protocol than WebSocket.
+    /// The request asks for another protocol than WebSocket.
     OtherUpgrade,
     /// Ordinary HTTP.
     Plain,
-    /// It asks for a WebSocket, well or badly.
+    /// The request asks for a WebSocket, well or badly.
     WebSocket,
 }
 
-/// The example in RFC 6455 §4.2.1 itself leaves bits over after the sixteenth byte.
+/// The base64 of a key. The example in RFC 6455 §4.2.1 itself leaves bits over after the sixteenth byte.
 const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -33,7 +32,7 @@ const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl Kind {
-    /// Decides by the Upgrade field and the method alone, so that a bad handshake is still one.
+    /// Decides by the Upgrade field and the method alone, so that a bad handshake counts as one.
     pub(crate) fn of(headers: Headers<'_>) -> Self {
         let connect = headers.single(":method") == Single::One(b"CONNECT");
         match (headers.has("upgrade"), connect) {
@@ -56,7 +55,7 @@ pub(super) fn judge_protocol(handshake: &mut Handshake, _turn: &mut Turn<'_>) ->
     }
 }
 
-/// Refuses a handshake that is none, and keeps the key of one that is.
+/// Refuses a handshake whose shape is wrong, and keeps the key of one whose shape is right.
 pub(super) fn judge_shape(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
     match judge(&handshake.head) {
         Ok(key) => {
@@ -67,7 +66,7 @@ pub(super) fn judge_shape(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Re
     }
 }
 
-/// Judges the shape of a WebSocket handshake. `Ok` holds the client's key, `None` in an extended
+/// Judges the shape of a WebSocket handshake, and returns the client's key, or `None` for an extended
 /// CONNECT, which carries none.
 fn judge(head: &RequestHead) -> Result<Option<Vec<u8>>, HandshakeFault> {
     let headers = head.headers();
@@ -116,7 +115,7 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && KEY_BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16)
 }
 
-/// A key for the upstream where the client sent none.
+/// Returns a key for the upstream, if the client sent none.
 fn fresh_key(random: [u8; 16]) -> Vec<u8> {
     KEY_BASE64.encode(random).into_bytes()
 }

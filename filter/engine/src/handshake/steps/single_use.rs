@@ -1,5 +1,5 @@
-//! `auth.single_use`: a token opens one connection. The last question, so that what is refused for anything else leaves it
-//! unspent.
+//! `auth.single_use`: a token opens one connection. The last step, so that a handshake that is refused for
+//! anything else leaves its token unspent.
 
 use super::Turn;
 use crate::handshake::Handshake;

@@ -1,4 +1,4 @@
-//! Which of the subprotocols a client offers go up (RFC 6455 §4.1, item 10).
+//! The subprotocols of a client's offer that go up (RFC 6455 §4.1, item 10).
 
 use std::collections::BTreeSet;
 
@@ -14,9 +14,9 @@ use crate::handshake::{Handshake, PROTOCOL};
 use crate::http::headers::{HeaderEdit, is_token};
 use crate::peer::Peer;
 
-/// Names under which known programs carry another protocol inside a WebSocket: websockify and
-/// noVNC (`binary`, `base64`), Guacamole, Kubernetes port forwarding, chisel, wstunnel, and plain
-/// names of the protocols themselves.
+/// The names under which known programs carry another protocol inside a WebSocket: websockify and noVNC
+/// (`binary`, `base64`), Guacamole, Kubernetes port forwarding, chisel, wstunnel, and plain names of the
+/// protocols themselves.
 const TUNNELS: [&str; 13] = [
     "base64",
     "binary",
@@ -33,21 +33,21 @@ const TUNNELS: [&str; 13] = [
     "wstunnel",
 ];
 
-/// The beginning of such a name that ends in a version.
+/// The beginning of the name of a tunnel that ends in a version.
 const TUNNEL_PREFIX: &[u8] = b"chisel-";
 
-/// The number of subprotocols a client may offer. Each that goes up is remembered until the upstream answers, and costs many
-/// times the two bytes that it may have in the request.
+/// The most subprotocols that a client may offer. Each that goes up is remembered until the upstream answers,
+/// and costs many times the two bytes that it may have in the request.
 const MOST: usize = 64;
 
-/// Says whether each offer is a token, and made once (RFC 6455 §4.1, item 10). Some programs name theirs by tokens with slashes
-/// between them (Kubernetes: `SPDY/3.1+portforward.k8s.io`).
+/// Says whether each offer is a token, and made once (RFC 6455 §4.1, item 10). Some programs name theirs by
+/// tokens with slashes between them (Kubernetes: `SPDY/3.1+portforward.k8s.io`).
 fn are_well_formed(offers: &[&[u8]]) -> bool {
     let distinct: BTreeSet<_> = offers.iter().collect();
     distinct.len() == offers.len() && offers.iter().all(|offer| offer.split(|b| *b == b'/').all(is_token))
 }
 
-/// The offers that go up, of those left after tokens were taken out.
+/// Returns the offers that go up, of those left after tokens were taken out.
 pub(crate) fn judge<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Result<Vec<&'a [u8]>, Violation> {
     let left: Vec<_> = offers.iter().copied().filter(|offer| allowed(rule, offer)).collect();
     if left.is_empty() && (rule.require || !offers.is_empty()) {
@@ -56,7 +56,7 @@ pub(crate) fn judge<'a>(rule: &Subprotocols, offers: &[&'a [u8]]) -> Result<Vec<
     Ok(left)
 }
 
-/// Refuses what is offered beside tokens where that is not well formed, or very long.
+/// Refuses offers beside tokens that are not well formed, or too many offers.
 pub(super) fn judge_form(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
     let are_few = handshake.head.headers().list(PROTOCOL).take(MOST + 1).count() <= MOST;
     let is_sound = are_few && {
@@ -68,7 +68,7 @@ pub(super) fn judge_form(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Res
     if is_sound { Ok(()) } else { Err(Violation::from(HandshakeFault::Offers).into()) }
 }
 
-/// Refuses a handshake none of whose subprotocols may go up, where one has to.
+/// Refuses a handshake none of whose subprotocols may go up, if one must.
 pub(super) fn judge_allowed(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let offers = handshake.offers();
     let mut is_credential = are_credentials(&handshake.ruleset);
@@ -81,7 +81,7 @@ pub(super) fn judge_allowed(handshake: &mut Handshake, turn: &mut Turn<'_>) -> R
     Ok(())
 }
 
-/// The field `name` with these offers in it.
+/// Returns the edit that sets the field `name` to these offers, or removes it without any.
 pub(crate) fn edit<'a>(name: &str, offers: impl Iterator<Item = &'a [u8]>) -> HeaderEdit {
     let value = offers.collect::<Vec<_>>().join(&b", "[..]);
     if value.is_empty() {
@@ -98,7 +98,8 @@ fn allowed(rule: &Subprotocols, offer: &[u8]) -> bool {
     }
 }
 
-fn is_tunnel(offer: &[u8]) -> bool {
+/// Says whether `offer` is the name of a known tunnel.
+pub(crate) fn is_tunnel(offer: &[u8]) -> bool {
     TUNNELS.iter().any(|name| offer.eq_ignore_ascii_case(name.as_bytes()))
         || offer.get(..TUNNEL_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(TUNNEL_PREFIX))
 }

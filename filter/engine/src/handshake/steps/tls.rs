@@ -1,4 +1,4 @@
-//! `tls`: how the client is connected, as Envoy tells.
+//! `tls`: the way in which the client is connected, as Envoy tells.
 
 use postern_config::Tls;
 
@@ -12,10 +12,10 @@ use crate::peer::Peer;
 
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
-/// Refuses a client that is not connected as the policy asks.
+/// Refuses a client whose connection is not as the policy asks.
 pub(super) fn judge(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
     let head = &handshake.head;
-    // Some proxies tell the scheme of the socket (Traefik), which is the same.
+    // Some proxies tell the scheme of the socket (Traefik): `wss` is as secure as `https`.
     let is_secure =
         |scheme: &[u8]| [&b"https"[..], b"wss"].iter().any(|one| one.eq_ignore_ascii_case(scheme));
     let forwarded =

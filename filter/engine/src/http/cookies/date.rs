@@ -1,12 +1,12 @@
-//! The date of a cookie, by the lenient algorithm of RFC 6265 §5.1.1: services write it in many
-//! forms, and what counts is what a browser makes of it.
+//! The date of a cookie, by the lenient algorithm of RFC 6265 §5.1.1: services write it in many forms, and
+//! what counts is what a browser makes of it.
 
 use std::time::Duration;
 
 const MONTHS: [&[u8]; 12] =
     [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
 
-/// The time since the Unix epoch, which a time before it counts as; `None` for what is no date.
+/// Parses a time since the Unix epoch, which earlier times become; returns `None` for text that is no date.
 pub(super) fn parse(text: &[u8]) -> Option<Duration> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     for token in text.split(|&b| is_delimiter(b)).filter(|token| !token.is_empty()) {
@@ -45,14 +45,14 @@ fn is_delimiter(byte: u8) -> bool {
     matches!(byte, 0x09 | 0x20..=0x2f | 0x3b..=0x40 | 0x5b..=0x60 | 0x7b..=0x7e)
 }
 
-/// The number at the start of `token`, of so many digits and no more.
+/// Returns the number at the start of `token`, if it has as many digits as `lengths` allows, and no more.
 fn number(token: &[u8], lengths: std::ops::RangeInclusive<usize>) -> Option<i64> {
     let len = token.iter().take_while(|b| b.is_ascii_digit()).count();
     let digits = token.get(..len).filter(|_| lengths.contains(&len))?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Seconds since midnight.
+/// Returns the seconds since midnight.
 fn time_of_day(token: &[u8]) -> Option<i64> {
     let mut parts = token.splitn(3, |&b| b == b':');
     let whole = |part: &[u8]| number(part, 1..=2).filter(|_| part.iter().all(u8::is_ascii_digit));
@@ -61,14 +61,15 @@ fn time_of_day(token: &[u8]) -> Option<i64> {
     (hour <= 23 && minute <= 59 && second <= 59).then_some(hour * 3600 + minute * 60 + second)
 }
 
-/// 1 to 12.
+/// Returns the number of a month, 1 to 12.
 fn month_of(token: &[u8]) -> Option<i64> {
     let name = token.get(..3)?;
     let at = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))?;
     i64::try_from(at + 1).ok()
 }
 
-/// Days of the Gregorian calendar, counted in years that begin in March, so that leap days come last.
+/// Counts the days of the Gregorian calendar since the Unix epoch, in years that begin in March, so that leap
+/// days come last.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year / 4 - year / 100 + year / 400;

@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(250);
 const NAMES: [&str; 3] =
     ["postern_connections.policy=a;", "postern_connections.policy=b;", "postern_memory_bytes"];
 
-/// The host's side: slots, each with the number that its next writer has to know, and the sums.
+/// The host's side: slots, each with the number that its next writer must know, and the sums.
 #[derive(Default)]
 struct Host {
     slots: HashMap<u32, (Vec<u8>, u32)>,
@@ -46,7 +46,7 @@ impl SharedSums for Host {
     }
 }
 
-/// Ticks of some VMs, one after the other, for so long.
+/// Lets some VMs tick one after the other, for `time`.
 fn pass(host: &mut Host, vms: &mut [&mut Gauges], now: &mut Duration, time: Duration) {
     let end = *now + time;
     while *now < end {
@@ -228,7 +228,7 @@ impl Vm {
         let mut line = Line { host: Arc::clone(host), turn: turns, done: over };
         let (own, clock) = (Arc::clone(&gauges), Arc::clone(clock));
         scope.spawn(move || {
-            // Whoever is let go without a turn has died.
+            // A VM that is let go without a turn has died.
             while line.done.send(true).is_ok() && line.turn.recv().is_ok() {
                 let now = *clock.lock().unwrap();
                 own.lock().unwrap().tick(&mut line, now);
@@ -238,7 +238,7 @@ impl Vm {
         Self { turn, done, gauges, is_between_ticks }
     }
 
-    /// Lets it make one call.
+    /// Lets the VM make one call.
     fn step(&mut self) {
         self.turn.send(()).unwrap();
         self.is_between_ticks = self.done.recv().unwrap();
@@ -262,7 +262,7 @@ fn whatever_comes_between_any_two_calls_the_sums_are_those_of_the_living() {
             for _ in 0..3000 {
                 let chosen = usize::try_from(random.below(vms.len() as u64)).unwrap();
                 match random.below(200) {
-                    // A trap: within a tick there is nothing that could, but in the host.
+                    // A VM traps: within a tick nothing could, but in the host.
                     0 => {
                         vms[chosen].finish_tick();
                         vms.remove(chosen);
@@ -271,7 +271,7 @@ fn whatever_comes_between_any_two_calls_the_sums_are_those_of_the_living() {
                     }
                     1 => *clock.lock().unwrap() = Duration::from_secs(random.below(4_000_000_000)),
                     2..40 => *clock.lock().unwrap() += TICK,
-                    // One stands still while the others go on.
+                    // One VM stands still while the others go on.
                     40..42 => {
                         for step in 0..400 {
                             *clock.lock().unwrap() += TICK / 2;

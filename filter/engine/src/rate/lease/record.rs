@@ -1,16 +1,16 @@
-//! A lease as the bytes of its slot: the holder's number, that of its renewals, and then each part: the length of its
-//! name, the name, and how much of it there is. No bytes at all are a free slot.
+//! The record of a lease as the bytes of its slot: the holder's number, the number of its renewals, and then
+//! each part: the length of its name, the name, and its amount. An empty slot is a free one.
 
 use super::Parts;
 
-/// The number of bytes a record may have.
+/// The most bytes of a record.
 const MOST: usize = 64 * 1024;
 
-/// What a slot says.
+/// The record in a slot.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LeaseRecord {
     pub(crate) holder: u64,
-    /// Another one after each renewal.
+    /// The serial number, another one after each renewal.
     pub(crate) serial: u64,
     pub(crate) parts: Parts,
 }
@@ -31,7 +31,7 @@ impl LeaseRecord {
         Some(Self { holder, serial, parts })
     }
 
-    /// The bytes of its slot, and the parts that are in them: as many as there is room for.
+    /// Returns the bytes of the slot, and the parts that are in them: as many as there is room for.
     pub(crate) fn write(self) -> (Vec<u8>, Parts) {
         let mut bytes = [self.holder.to_be_bytes(), self.serial.to_be_bytes()].concat();
         let mut written = self.parts;

@@ -1,12 +1,12 @@
-//! Which leases are renewed no more.
+//! The watch over the leases of all VMs, which finds those that are renewed no more.
 
 use super::{LeaseRecord, Parts, SLOTS};
 
-/// The number of times that a record is found as it was before its holder counts as dead. It is looked at as often as it is renewed,
-/// and so found changed each time but for one that was late.
+/// The number of times that a record is found as it was before its holder counts as dead. A VM looks at
+/// records as often as it renews its own, and so finds each changed every time but for one that was late.
 const UNCHANGED: u32 = 3;
 
-/// What one VM has seen of the leases of all.
+/// The leases of all as one VM has seen them.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     slots: Vec<Option<Seen>>,
@@ -20,8 +20,8 @@ struct Seen {
 }
 
 impl Watch {
-    /// Looks at a slot, about once in the time in which a lease is renewed: the parts to give back if it is to be taken
-    /// from a holder that is dead.
+    /// Looks at a slot, about once in the time in which a lease is renewed. Returns the parts to give back if
+    /// the record must be taken from a holder that is dead.
     pub(crate) fn look(&mut self, slot: u32, bytes: &[u8]) -> Option<Parts> {
         let index = usize::try_from(slot.min(SLOTS)).ok()?;
         if self.slots.len() <= index {

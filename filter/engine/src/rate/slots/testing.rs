@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::{DISORDER, EntryKey, KEY_LEN};
 
-/// A table's shared data: slots by number, each with the number that its next writer has to know.
+/// The shared data of a table: slots by number, each with the number that its next writer must know.
 #[derive(Default)]
 pub(crate) struct Host {
     slots: HashMap<u32, (Vec<u8>, u32)>,
 }
 
 impl Host {
-    /// Asks as a worker does that is alone.
+    /// Changes a slot as a worker does that is alone.
     pub(crate) fn change<T>(&mut self, slot: u32, decide: impl FnOnce(&[u8]) -> (T, Option<Vec<u8>>)) -> T {
         let (bytes, number) = self.slots.entry(slot).or_default();
         let (answer, changed) = decide(bytes);
@@ -23,7 +23,7 @@ impl Host {
         answer
     }
 
-    /// The number of bytes all slots have together.
+    /// Returns the number of bytes in all slots together.
     pub(crate) fn len(&self) -> usize {
         self.slots.values().map(|(bytes, _)| bytes.len()).sum()
     }
@@ -42,7 +42,7 @@ impl Host {
     }
 }
 
-/// Numbers that follow from a seed.
+/// Random numbers that a seed determines.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -52,7 +52,7 @@ impl Random {
     }
 }
 
-/// The names of entries that are all in these slots.
+/// Returns the names of `count` entries, all of which are in these slots.
 pub(crate) fn crowd(count: u64, slots: Range<u32>) -> Vec<EntryKey> {
     let key = |i: u64| {
         let slot = slots.start + u32::try_from(i).unwrap() % (slots.end - slots.start);
@@ -64,15 +64,15 @@ pub(crate) fn crowd(count: u64, slots: Range<u32>) -> Vec<EntryKey> {
     (0..count).map(key).collect()
 }
 
-/// What a table is asked, what it decides, and when an answer is in force.
+/// A game on one table: the questions that it is asked, its decisions, and the answers that come into force.
 pub(crate) trait Play {
     type Question: Copy;
     type Answer;
 
-    /// What a worker is to ask, that has just read the clock.
+    /// Returns the question of a worker that has just read the clock.
     fn ask(&mut self, random: &mut Random, now: Duration) -> (EntryKey, Self::Question);
 
-    /// The code that is tried.
+    /// Decides by the code under test.
     fn decide(
         &self,
         slot: &[u8],
@@ -80,7 +80,7 @@ pub(crate) trait Play {
         now: Duration,
     ) -> (Self::Answer, Option<Vec<u8>>);
 
-    /// An answer has come about: of all that were given it is the next one.
+    /// Notes that an answer has come into force, as the next of all that were given.
     fn answered(&mut self, question: &Self::Question, answer: Self::Answer, now: Duration);
 }
 
@@ -103,10 +103,10 @@ pub(crate) fn interleave<P: Play>(
     let (mut host, mut random, mut clock) = (Host::default(), Random(seed), start);
     let mut workers: Vec<Worker<P::Question, P::Answer>> = (0..count).map(|_| Worker::Idle).collect();
     for _ in 0..steps {
-        // Mostly short, and now and then long.
+        // Pauses are mostly short, and now and then long.
         let longest = if random.below(16) == 0 { 2_000_000 } else { 20_000 };
         let pause = Duration::from_micros(random.below(longest));
-        // Who would be too late by then goes on first.
+        // A worker that would be too late by then goes on first.
         let late = workers.iter().position(|worker| match worker {
             Worker::Idle => false,
             Worker::Asks { now, .. } | Worker::Swaps { now, .. } => clock + pause > *now + DISORDER,

@@ -1,5 +1,5 @@
-//! Two sessions on the same random traffic, of which one lets chunks pass plain and the other judges
-//! each: nobody can tell them apart.
+//! Two sessions on the same random traffic, one of which lets chunks pass plain while the other judges each:
+//! nobody can tell them apart.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::testing::{SECRET, Tables, request, token, with};
 
 const EXTENSIONS: &str = "sec-websocket-extensions";
 const DEFLATE: &[u8] = b"permessage-deflate";
-/// Random schedules. 50,000 take a minute.
+/// The number of random schedules. 50,000 take a minute.
 const SCHEDULES: u64 = 1_500;
 
 struct Twin {
@@ -22,7 +22,7 @@ struct Twin {
     is_reset: bool,
 }
 
-/// A policy, the token of the handshake, and what is agreed on.
+/// A policy, the token of the handshake, and the extensions that are agreed on.
 struct Terms {
     policy: Value,
     bearer: Option<Vec<u8>>,
@@ -72,7 +72,7 @@ impl Twin {
         }
     }
 
-    /// A chunk, and the tick behind it.
+    /// Sends a chunk, and the tick behind it.
     fn send(&mut self, peer: Peer, chunk: &[u8], now: Duration) {
         if self.is_reset {
             return;
@@ -110,11 +110,11 @@ impl Twin {
     }
 }
 
-/// Numbers that a seed determines (xorshift).
+/// Random numbers that a seed determines (xorshift).
 struct Numbers(u64);
 
 impl Numbers {
-    /// Below `end`.
+    /// Returns a number below `end`.
     fn to(&mut self, end: u64) -> usize {
         for shift in [13, -7, 17_i32] {
             let shifted = if shift < 0 { self.0 >> -shift } else { self.0 << shift };
@@ -161,7 +161,7 @@ fn frame(peer: Peer, has_auth: bool, numbers: &mut Numbers) -> Vec<u8> {
         Peer::Client => from_client(first, payload),
         Peer::Upstream => from_upstream(first, payload),
     };
-    // The short ones more often.
+    // Short payloads come more often.
     let len = [0, 1, 5, 100, 125, 126, 700, 1000, 2000, 5000, 40_000][numbers.to(11).min(numbers.to(11))];
     let payload = vec![b'a'; len];
     match numbers.to(60) {
@@ -184,14 +184,15 @@ fn frame(peer: Peer, has_auth: bool, numbers: &mut Numbers) -> Vec<u8> {
     }
 }
 
-/// The client's answer to the last of Postern's own Pings in `heard`.
+/// Returns the client's answer to the last of Postern's own Pings in `heard`.
 fn answer(heard: &[u8]) -> Option<Vec<u8>> {
     let at = heard.windows(10).rposition(|bytes| bytes[0] == 0x89 && &bytes[2..] == b"postern:")?;
     let len = usize::from(heard[at + 1]);
     Some(from_client(0x8a, heard.get(at + 2..at + 2 + len)?))
 }
 
-/// Plays a schedule, and says how many chunks passed plain, and whether it came to an end.
+/// Plays a schedule, and returns the number of chunks that passed plain, and whether the session came to an
+/// end.
 fn play(seed: u64) -> (u64, bool) {
     let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let policies = policies();

@@ -19,7 +19,7 @@ mod refresh;
 const OPENED: Duration = START;
 const FETCHED: Duration = Duration::from_secs(1_800_000_000 - 60);
 
-/// How long a fetch may take.
+/// The time that a fetch may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 fn s(seconds: u64) -> Duration {
@@ -34,7 +34,7 @@ struct Fetcher {
 }
 
 impl Fetcher {
-    /// All keys are at hand but that of `ed`.
+    /// Creates a fetcher with all keys at hand but that of `ed`.
     fn new(auth_changes: Value, changes: Value) -> Self {
         let mut auth = auth(json!({"providers": ["main"]}));
         merge(&mut auth, auth_changes);
@@ -71,19 +71,19 @@ fn merge(into: &mut Value, changes: Value) {
     }
 }
 
-/// The keys that are there at first.
+/// Returns the keys that are there at first.
 fn old_keys() -> Value {
     let mut set = issuer_keys();
     set["keys"].as_array_mut().unwrap().retain(|key| key["kid"] != "ed");
     set
 }
 
-/// A token that an old key has signed.
+/// Returns a token that an old key has signed.
 fn old(changes: Value) -> String {
     minted("p256", Algorithm::ES256, changes)
 }
 
-/// A token that names the key `kid`, which is new.
+/// Returns a token that names the key `kid`, which is new.
 fn new(kid: &str, changes: Value) -> String {
     minted(kid, Algorithm::EdDSA, changes)
 }
@@ -104,14 +104,14 @@ struct Host {
     is_reset: bool,
     charge: Outcome,
     charges: usize,
-    /// What the host holds of the client's.
+    /// The bytes of the client's that the host holds.
     held: Vec<u8>,
-    /// Says whether it has paused the stream of that: then only what is resumed goes on.
+    /// Says whether the host has paused the stream of those bytes: then only what is resumed goes on.
     paused: bool,
 }
 
 impl Host {
-    /// A client that was authenticated by its handshake.
+    /// Opens a client that was authenticated by its handshake.
     fn open(fetcher: &Fetcher, token_changes: Value) -> Self {
         let value = format!("Bearer {}", old(token_changes));
         Self::new(fetcher, &with(&request(), "authorization", value.as_bytes()))
@@ -121,7 +121,7 @@ impl Host {
         Self::early(fetcher, head, b"")
     }
 
-    /// A client that sends this ahead of the 101.
+    /// Opens a client that sends these bytes ahead of the 101.
     fn early(fetcher: &Fetcher, head: &RequestHead, bytes: &[u8]) -> Self {
         let Selection::Judge(session) = fetcher.engine.select(head, &RouteFacts::default()) else {
             panic!("judged")
@@ -193,7 +193,7 @@ impl Host {
         self.perform(now);
     }
 
-    /// The timer, if it is due; a host ticks when a deadline has passed.
+    /// Brings the timer, if it is due; a host ticks when a deadline has passed.
     fn time(&mut self, now: Duration) {
         self.input(now, Input::Timer);
     }
@@ -226,12 +226,12 @@ impl Host {
         (frames(&self.client), frames(&self.upstream))
     }
 
-    /// Nothing was refused, and nothing is waited for.
+    /// Asserts that nothing was refused, and that nobody waits.
     fn assert_goes_on(&self) {
         assert_eq!((self.closed, self.session.is_waiting()), (None, false));
     }
 
-    /// Both peers were told of the end by `reason`, and have seen nothing else of it.
+    /// Asserts that both peers were told of the end by `reason`, and have seen nothing else of it.
     fn assert_ended(&mut self, now: Duration, reason: Reason, detailed: bool) {
         assert_eq!(self.closed, Some((reason, detailed)));
         assert!(!self.session.is_waiting());

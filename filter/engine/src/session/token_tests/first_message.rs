@@ -1,4 +1,4 @@
-//! The token in the first message, and what becomes of both directions before it.
+//! Tokens in the first message, and the fate of both directions before it.
 
 use super::*;
 use crate::rate::Charged;
@@ -219,7 +219,7 @@ fn what_a_client_was_saying_when_the_server_closed_goes_no_further() {
             [from_client(0x01, &said[..5]), from_client(0x80, &said[5..])].concat(),
         ] {
             for cut in 0..fragments.len() {
-                // Within the server's Close as well.
+                // The cut may lie within the server's Close as well.
                 for closes in [2, close.len()] {
                     let mut line = Line::waiting(json!({}), json!({}));
                     line.client(&fragments[..cut]);

@@ -1,4 +1,4 @@
-//! A first message that goes on, since the service wants it too, and one with something before its JSON.
+//! First messages that go on, since the service wants them too, and one with something before its JSON.
 
 use super::*;
 

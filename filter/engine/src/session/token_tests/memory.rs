@@ -1,4 +1,4 @@
-//! What is held for peers, and what becomes of a connection that has to give it back.
+//! The memory that is held for peers, and connections that have to give it back.
 
 use super::*;
 

@@ -4,7 +4,7 @@ use super::*;
 
 const KIB: usize = 1024;
 
-/// So many messages of the service's, of so many bytes each.
+/// Returns `count` messages of the service's, of `size` bytes each.
 fn messages(count: usize, size: usize) -> Vec<u8> {
     from_upstream(BINARY, &vec![7; size]).repeat(count)
 }

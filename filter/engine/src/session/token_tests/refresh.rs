@@ -1,4 +1,4 @@
-//! Tokens that renew a connection, and what Postern says about them.
+//! Tokens that renew a connection, and notices that Postern gives about them.
 
 use flate2::{Compress, Compression, FlushCompress};
 
@@ -28,7 +28,7 @@ fn a_refresh_goes_no_further_and_is_answered_at_every_split() {
     .concat();
     let mut up = frames(&ordinary.concat());
     up.extend([(TEXT, vec![]), (PING, b"within".to_vec()), (TEXT, b"last".to_vec())]);
-    // A control frame goes ahead of a message that is heard.
+    // A control frame goes ahead of a message that is captured.
     up.swap(1, 2);
     for utf8 in [true, false] {
         for size in (1..60).chain([said.len()]) {
@@ -234,7 +234,7 @@ fn who_refreshes_and_reads_nothing_has_the_host_keep_few_answers() {
     for i in 0..10_000 {
         line.at(START + Duration::from_millis(i), Peer::Client, &refresh);
     }
-    // In ten seconds, and not one own Ping was answered.
+    // Ten seconds pass, and not one own Ping was answered.
     let unread = line.client.len();
     assert!(unread < 4096, "{unread} bytes");
 }

@@ -1,44 +1,44 @@
-//! Going past whole messages that are plainly fine, many of them at a time.
+//! The skim past whole messages that are plainly fine, many of them at a time.
 //!
-//! What is plainly fine needs no verdict: a message of one frame that lies wholly in the chunk, with
-//! nothing open before it, every limit kept, and nothing to inflate. Anything else is left where it
-//! stands to [`FrameReader::step`], so that refusals, splits and fragments are decided in one place.
+//! A message that is plainly fine needs no verdict: it is one frame that lies wholly in the chunk, with
+//! nothing open before it, every limit kept, and nothing to inflate. Anything else is left where it stands to
+//! [`FrameReader::step`], so that refusals, splits and fragments are decided in one place.
 
 use super::{FrameReader, Peer};
 use crate::websocket::mask::Mask;
 use crate::websocket::{Chunk, PAYLOAD_WINDOW, Unreadable};
 use crate::websocket::{FrameHeader, MAX_HEADER_LEN};
 
-/// Frames that follow each other and may pass as they are, payload and all. Each is a message.
+/// A run of frames that follow each other and may pass as they are, payload and all. Each is a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// The place where the last of them ends in the chunk.
+    /// The place in the chunk where the last of them ends.
     pub(crate) end: usize,
-    /// The number that there are.
+    /// The number of messages.
     pub(crate) messages: u64,
-    /// The bytes of their payloads.
+    /// The number of bytes of their payloads.
     pub(crate) payload_bytes: u64,
 }
 
-/// Which frames are plainly fine.
+/// The test of frames that are plainly fine.
 struct Plain<F> {
     text: bool,
     binary: bool,
-    /// RSV1, where a compressed message passes as it is (RFC 7692 §6).
+    /// The bit RSV1, if a compressed message passes as it is (RFC 7692 §6).
     ignored: u8,
     masked: bool,
     max_payload_len: u64,
-    /// Says whether a payload, under its mask, is text; absent where nobody asks.
+    /// Says whether a payload, under its mask, is text; absent if nobody asks.
     is_text: Option<F>,
 }
 
-/// What a look at the next frame tells.
+/// The outcome of a look at the next frame.
 enum Look {
-    /// It is plainly fine.
+    /// The frame is plainly fine.
     Fine { len: usize, payload_len: u64 },
-    /// Nothing, unless so many bytes can be seen from its start on.
+    /// Nothing is known before this number of bytes can be seen from the frame's start on.
     TooShort { wanted: usize },
-    /// It is to be judged.
+    /// The frame must be judged.
     Other,
 }
 
@@ -53,9 +53,9 @@ impl FrameReader {
         self.message.is_none() && self.payload_left == 0
     }
 
-    /// The frames from `position` of `chunk` on that are plainly fine, up to the first that is not.
-    /// The reader stands behind them as it stood before them. `is_text` is asked of the payload of a
-    /// text, under its mask; without it nobody reads one.
+    /// Returns the run of frames from `position` of `chunk` on that are plainly fine, up to the first that is
+    /// not. The reader stands behind them as it stood before them. `is_text` judges the payload of a text,
+    /// under its mask; without it nobody reads one.
     pub(crate) fn skim(
         &self,
         chunk: &mut impl Chunk,
@@ -116,7 +116,7 @@ impl<F: Fn(&[u8], Mask) -> bool> Plain<F> {
         if !fits || mask.is_some() != self.masked {
             return Look::Other;
         }
-        // What fits the chunk fits a usize.
+        // A payload that fits the chunk fits a usize.
         let len = header_len + usize::try_from(payload_len).unwrap_or(in_chunk);
         if let Some(is_text) = is_text {
             match bytes.get(header_len..len) {

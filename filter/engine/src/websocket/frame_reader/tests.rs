@@ -11,7 +11,7 @@ const LIMITS: FrameLimits = FrameLimits {
     max_fragments: 3,
 };
 
-/// Feeds `bytes` in pieces that end at `cuts`, and tells what passed and how it ended.
+/// Feeds `bytes` in pieces that end at `cuts`, and returns what passed and the reason of the end.
 fn run(sender: Peer, limits: FrameLimits, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Option<Reason>) {
     let mut reader = FrameReader::new(sender, limits);
     let mut passed = Vec::new();
@@ -39,7 +39,7 @@ fn run(sender: Peer, limits: FrameLimits, bytes: &[u8], cuts: &[usize]) -> (Vec<
     (passed, None)
 }
 
-/// Legal frames of every length form, fragments and interleaved control frames among them.
+/// Returns legal frames of every length form, fragments and interleaved control frames among them.
 fn legal(make: fn(u8, &[u8]) -> Vec<u8>) -> Vec<u8> {
     [
         make(0x82, &[1; 5]),

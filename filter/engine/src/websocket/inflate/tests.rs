@@ -21,7 +21,7 @@ impl From<FrameFault> for Stop {
     }
 }
 
-/// What a message in these pieces inflates to.
+/// Returns what a message in these pieces inflates to.
 fn message<'a>(
     inflater: &mut Inflater,
     pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -49,7 +49,7 @@ impl Numbers {
         usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % below.max(1)
     }
 
-    /// Bytes that repeat at all distances.
+    /// Returns bytes that repeat at all distances.
     fn text(&mut self, len: usize) -> Vec<u8> {
         let mut text = Vec::with_capacity(len);
         while text.len() < len {
@@ -76,7 +76,7 @@ impl Numbers {
     }
 }
 
-/// What zlib makes of `text`, without the four octets at the end.
+/// Returns what zlib makes of `text`, without the four octets at the end.
 fn deflated(compress: &mut Compress, text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + text.len() / 8 + 1024);
     let start = compress.total_in();
@@ -97,13 +97,13 @@ impl Bits {
         self
     }
 
-    /// A Huffman code, whose highest bit comes first.
+    /// Adds a Huffman code, whose highest bit comes first.
     fn code(mut self, value: usize, count: usize) -> Self {
         self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
         self
     }
 
-    /// The header of a block of fixed codes.
+    /// Adds the header of a block of fixed codes.
     fn fixed(self, last: bool) -> Self {
         self.number(usize::from(last), 1).number(1, 2)
     }
@@ -115,7 +115,7 @@ impl Bits {
         }
     }
 
-    /// Three bytes from so far back.
+    /// Adds three bytes from `distance` back.
     fn three_from(self, distance: usize) -> Self {
         let bases =
             [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537];
@@ -133,7 +133,7 @@ impl Bits {
         self.0.chunks(8).map(byte).collect()
     }
 
-    /// With the header of the empty stored block whose lengths the sender takes off.
+    /// Returns the bytes with the header of the empty stored block whose lengths the sender takes off.
     fn message(self) -> Vec<u8> {
         self.number(0, 3).bytes()
     }
@@ -261,15 +261,15 @@ fn a_message_ends_at_a_boundary() {
             let mut inflater = inflater(15, true);
             let output = message(&mut inflater, [&whole[..cut]]);
             assert_eq!(output, Err(FrameFault::DeflateUnfinished), "{cut} of {}", whole.len());
-            // What follows is judged by itself.
+            // The next message is judged by itself.
             assert_eq!(message(&mut inflater, [&HELLO[..]]).as_deref(), Ok(&b"Hello"[..]));
             assert_eq!(message(&mut inflater, [&[0xf2, 0x00, 0x11, 0x00, 0x00][..]]).map(|t| t.len()), Ok(5));
         }
     }
 }
 
-/// A receiver that keeps its decompressor takes the octets at the end for the start of a stored
-/// block, and the next message for what is in it.
+/// A receiver that keeps its decompressor takes the octets at the end for the start of a stored block, and
+/// the next message for what is in it.
 #[test]
 fn a_message_of_no_octets_is_refused() {
     let next = [0x00];
@@ -286,8 +286,8 @@ fn a_message_of_no_octets_is_refused() {
 
 #[test]
 fn a_message_that_the_tail_ends_within_an_octet_is_refused() {
-    // A block without its last code lengths. The sixteen zeros of the tail are as many lengths of
-    // zero, twelve ones are three runs of six more, two are the end of the block, two are left.
+    // The block lacks its last code lengths. The sixteen zeros of the tail are as many lengths of zero,
+    // twelve ones are three runs of six more, two are the end of the block, two are left.
     let header = Bits::default().number(0b100, 3).number(286 - 257, 5).number(7 - 1, 5).number(16 - 4, 4);
     // The lengths 0 and 2 are the codes 0 and 10, a run is the code 11.
     let codes = [2, 0, 0, 1].into_iter().chain([0; 11]).chain([2]);
@@ -336,7 +336,7 @@ fn the_error_of_a_sink_is_passed_on_at_once() {
     };
     assert_eq!(inflater.push(&HELLO, &mut sink), Err(Stop::TooBig));
     assert_eq!(calls, 1);
-    // Nothing of it is left.
+    // Nothing of the broken message is left.
     assert_eq!(message(&mut inflater, [&HELLO[..]]).as_deref(), Ok(&b"Hello"[..]));
 }
 
@@ -381,16 +381,16 @@ fn memory_is_the_window_and_while_a_message_is_open_its_tables() {
 fn a_message_of_little_but_blocks_is_refused() {
     let empty = |count: usize| [&[0, 0, 0, !0, !0].repeat(count)[..], &[0]].concat();
     let blocks = |count: usize| message(&mut inflater(15, true), [&empty(count)[..]]);
-    // One more is the block at the end.
+    // The block at the end is one more.
     assert_eq!(blocks(1023), Ok(vec![]));
     assert_eq!(blocks(1024), Err(FrameFault::DeflateBlocks));
-    // Half as long as blocks have to be on the average.
+    // Each block is half as long as blocks have to be on the average.
     let stored = [&[0, 32, 0, !32, !0][..], &[b'x'; 32]].concat();
     let stored =
         |count| message(&mut inflater(15, true), [&stored.repeat(count)[..], &[0]]).map(|out| out.len());
     assert_eq!(stored(2046), Ok(2046 * 32));
     assert_eq!(stored(2047), Err(FrameFault::DeflateBlocks));
-    // As many as somebody who flushes every line.
+    // The blocks are as many as those of somebody who flushes every line.
     let mut numbers = Numbers(3);
     let text = numbers.text(200_000);
     let mut compress = Compress::new(Compression::fast(), false);
@@ -403,7 +403,7 @@ fn a_message_of_little_but_blocks_is_refused() {
     assert_eq!(message(&mut inflater(15, true), [&bytes[..]]), Ok(text));
 }
 
-/// Tables are made for each, at the cost of some hundred bytes.
+/// Tables are made for each block, at the cost of some hundred bytes.
 #[test]
 fn a_message_of_little_but_blocks_with_codes_is_refused() {
     let coded = |count: usize| {
@@ -414,7 +414,7 @@ fn a_message_of_little_but_blocks_with_codes_is_refused() {
     assert_eq!(coded(9), Err(FrameFault::DeflateBlocks));
 }
 
-/// However a compressor is flushed: within a message zlib ends blocks at each flush, and most flushes
+/// A compressor may be flushed in any way: within a message zlib ends blocks at each flush, and most flushes
 /// add an empty one.
 #[test]
 fn a_message_that_is_flushed_at_every_write_of_some_hundred_bytes_inflates_whatever_the_level() {
@@ -434,7 +434,7 @@ fn a_message_that_is_flushed_at_every_write_of_some_hundred_bytes_inflates_whate
             }
             compress.compress_vec(b"", &mut bytes, FlushCompress::Sync).unwrap();
             if !bytes.ends_with(&TAIL) {
-                // Nothing is left to be flushed.
+                // Nothing is left to flush.
                 bytes.extend([0, 0, 0, 0xff, 0xff]);
             }
             bytes.truncate(bytes.len() - TAIL.len());
@@ -446,7 +446,7 @@ fn a_message_that_is_flushed_at_every_write_of_some_hundred_bytes_inflates_whate
     }
 }
 
-/// Whatever the bytes, they inflate to what zlib makes of them, in one piece or many.
+/// Any bytes inflate to what zlib makes of them, in one piece or many.
 #[test]
 fn garbage_is_what_zlib_says_it_is() {
     let mut numbers = Numbers(0x5851_f42d_4c95_7f2d);

@@ -5,36 +5,36 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
 
-/// RFC 7515 A.4: genuine, under an algorithm that no provider may have.
+/// The token of RFC 7515 A.4: genuine, under an algorithm that no provider may have.
 const ES512: &str = "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.\
     AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn";
 
-/// A header and claims that a forger controls, signed by `algorithm` with `key`.
+/// Returns a token of a header and claims that a forger controls, signed by `algorithm` with `key`.
 fn forge(header: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     sign(header, &claims().to_string(), key, algorithm)
 }
 
-/// Genuine in all but the header's text.
+/// Returns a token that is genuine in all but the header's text.
 fn with_header(header: &str) -> String {
     forge(header, &key(Algorithm::EdDSA), Algorithm::EdDSA)
 }
 
-/// Genuine in all but the payload's text.
+/// Returns a token that is genuine in all but the payload's text.
 fn with_payload(payload: &str) -> String {
     sign(r#"{"alg":"EdDSA"}"#, payload, &key(Algorithm::EdDSA), Algorithm::EdDSA)
 }
 
-/// Genuine in all but one claim.
+/// Returns a token that is genuine in all but one claim.
 fn with_claim(name: &str, value: Value) -> String {
     mint(Algorithm::EdDSA, &claims_with(name, value))
 }
 
-/// A header and good claims under a signature of our making.
+/// Returns a token of a header and good claims under a signature of our making.
 fn with_signature(header: &str, signature: impl AsRef<[u8]>) -> String {
     format!("{}.{}.{}", encode(header), encode(claims().to_string()), encode(signature))
 }
 
-/// The three parts of a genuine token.
+/// Returns the three parts of a genuine token.
 fn parts() -> [String; 3] {
     let token = mint(Algorithm::EdDSA, &claims());
     let parts: Vec<_> = token.split('.').map(str::to_owned).collect();
@@ -136,7 +136,8 @@ fn no_signature_but_the_issuers_verifies() {
     let genuine = URL_SAFE_NO_PAD.decode(es256_signature).unwrap();
     let (r, s) = genuine.split_at(32);
     let resigned = |signature: Vec<u8>| format!("{es256_signed}.{}", encode(signature));
-    // SEQUENCE of two INTEGERs, the form that X.509 uses, with zeros that it would leave out.
+    // The signature is a SEQUENCE of two INTEGERs, the form that X.509 uses, with zeros that it would leave
+    // out.
     let der = [&[0x30, 0x46, 0x02, 0x21, 0][..], r, &[0x02, 0x21, 0], s].concat();
     let rs256 = mint(Algorithm::RS256, &claims());
     let (rs256_signed, rs256_signature) = rs256.rsplit_once('.').unwrap();

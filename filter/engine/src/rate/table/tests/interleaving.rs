@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::rate::slots::testing::{Play, Random, crowd, interleave};
 
-/// A bucket that nothing is taken out of the table for, and what was taken from it.
+/// A bucket that is kept beside the table, and the tokens taken from it.
 #[derive(Default)]
 struct Kept {
     bucket: Bucket,
@@ -16,7 +16,7 @@ struct Buckets {
     keys: Vec<EntryKey>,
     quotas: [Quota; 3],
     kept: HashMap<usize, Kept>,
-    /// The answers that took tokens, that had none to give, and that found no room.
+    /// The numbers of answers that took tokens, that had none to give, and that found no room.
     answers: [u32; 3],
 }
 
@@ -27,14 +27,14 @@ struct Question {
 }
 
 impl Buckets {
-    /// So many clients, all of them in two slots.
+    /// Creates this number of clients, all of them in two slots.
     fn of(clients: u64) -> Self {
         let quotas =
             [(2, 4), (2, 20), (3, 60)].map(|(limit, window)| quota(limit, Duration::from_secs(window)));
         Self { keys: crowd(clients, 7..9), quotas, kept: HashMap::new(), answers: [0; 3] }
     }
 
-    /// How many buckets of the slot of `client`, but for its own, are in use.
+    /// Returns the number of buckets in use in the slot of `client`, but for its own.
     fn neighbours_in_use(&self, client: usize, now: Duration) -> usize {
         let slot = self.keys[client].slot();
         let neighbours = self.kept.iter().filter(|(i, _)| **i != client && self.keys[**i].slot() == slot);

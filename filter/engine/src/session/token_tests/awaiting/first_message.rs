@@ -1,4 +1,4 @@
-//! A first message waits where it is, and what the client sends behind it waits with the host.
+//! First messages that wait where they are, while the host keeps what the client sends behind them.
 
 use super::*;
 use crate::rate::Outcome;
@@ -15,12 +15,12 @@ fn fetcher() -> Fetcher {
     Fetcher::new(json!({}), json!({}))
 }
 
-/// A client that is to bring its token.
+/// Opens a client that must bring its token.
 fn enter(fetcher: &Fetcher) -> Host {
     Host::new(fetcher, &request())
 }
 
-/// One whose first message waits, with this behind it.
+/// Opens a client whose first message waits, with this behind it.
 fn waiting(fetcher: &Fetcher, behind: &[u8]) -> Host {
     let mut host = enter(fetcher);
     host.client_sends(OPENED, &[&first()[..], behind].concat());
@@ -43,7 +43,7 @@ impl Host {
         assert_eq!(self.seen(), (vec![], vec![]));
     }
 
-    /// Both were told of the end by `reason`, and of nothing else.
+    /// Asserts that both peers were told of the end by `reason`, and of nothing else.
     fn assert_kept_out(mut self, now: Duration, reason: Reason, detailed: bool) {
         self.assert_ended(now, reason, detailed);
         assert_eq!(self.seen(), (vec![closing(reason)], vec![closing(reason)]));
@@ -54,7 +54,7 @@ impl Host {
 fn a_first_message_with_a_new_key_is_let_in_once_it_is_there_and_all_behind_it_once_and_in_order() {
     let said = [first(), behind()].concat();
     for size in [1, 2, 3, 5, 8, 13, 21, said.len() - 1, said.len()] {
-        // How much comes before the key does: none behind the message, some, or all.
+        // The key comes when nothing behind the message has come, or some, or all.
         for before in (first().len()..=said.len()).step_by(7).chain([said.len()]) {
             let mut fetcher = fetcher();
             let mut host = enter(&fetcher);
@@ -65,7 +65,7 @@ fn a_first_message_with_a_new_key_is_let_in_once_it_is_there_and_all_behind_it_o
             host.upstream_sends(OPENED, &greeting()[30..]);
             assert!(host.session.is_waiting());
             host.assert_nobody_has_seen_anything();
-            // Something else was fetched.
+            // Another document was fetched.
             host.input(OPENED + s(1), Input::Fetched);
             host.assert_nobody_has_seen_anything();
 
@@ -108,7 +108,7 @@ fn a_first_message_ahead_of_the_101_waits_as_well() {
 #[test]
 fn a_first_message_whose_key_does_not_come_is_refused_as_it_would_be_in_a_handshake() {
     for behind in [Vec::new(), behind(), behind()[..3].to_vec()] {
-        // Fetched without it, in vain, and not at all.
+        // The set is fetched without the key, then in vain, and then not at all.
         for document in [Some(Some(old_keys())), Some(None), None] {
             let mut fetcher = fetcher();
             let mut host = waiting(&fetcher, &behind);
@@ -144,7 +144,7 @@ fn the_patience_of_the_source_and_not_the_time_for_the_first_message_ends_the_wa
         assert!(host.session.is_waiting());
         host.assert_nobody_has_seen_anything();
     }
-    // What comes late of the client does not move it.
+    // Bytes that come late of the client do not put the end of the wait off.
     host.client_sends(now + PATIENCE, &from_client(PING, b"more"));
     host.time(now + PATIENCE);
     host.assert_kept_out(now + PATIENCE, Reason::TokenInvalid, true);
@@ -204,7 +204,7 @@ fn what_waits_counts_in_both_directions_together() {
             }
         }
     }
-    // At once, and with the message that waits.
+    // The bytes come at once, and with the message that waits.
     let mut host = enter(&Fetcher::new(json!({}), changes));
     host.client_sends(OPENED, &[first(), filler(room + 1)].concat());
     host.assert_kept_out(OPENED, Reason::MessageTooBig, true);
@@ -401,7 +401,7 @@ fn a_refresh_behind_a_first_message_that_waits_is_a_refresh() {
     host.assert_goes_on();
     assert_eq!(host.seen(), (vec![accepted(500)], vec![]));
 
-    // One by a key that was not fetched with the other is waited for as well, or not at all.
+    // A message by a key that was not fetched with the other is waited for as well, or not at all.
     let mut host = waiting(&Fetcher::new(json!({}), json!({})), b"");
     host.client_sends(OPENED, &from_client(TEXT, &refresh_message(&new("never", json!({})))));
     host.time(OPENED + PATIENCE);
@@ -444,7 +444,7 @@ fn a_first_message_that_is_kept_waits_for_its_key_and_goes_on_before_all_behind_
             assert_eq!(host.seen(), (frames(&greeting()), frames(&said)), "{before} in pieces of {size}");
         }
     }
-    // One whose key does not come goes nowhere.
+    // A message whose key does not come goes nowhere.
     let mut fetcher = Fetcher::new(json!({"keep_token": true}), json!({}));
     let mut host = waiting(&fetcher, &behind());
     fetcher.fetched(Kind::Keys, Some(&old_keys()), OPENED + s(1));

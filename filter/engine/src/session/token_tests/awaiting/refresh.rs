@@ -1,4 +1,4 @@
-//! A refresh waits beside the connection, which goes on under its old token.
+//! Refreshes that wait beside the connection, which goes on under its old token.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn a_refresh_with_a_new_key_is_granted_and_answered_once_the_key_is_there() {
         assert_eq!(client, [(TEXT, b"news".to_vec())], "both sides speak, and there is no answer yet");
         assert_eq!(upstream, frames(&hello), "the token goes no further");
 
-        // Something else was fetched.
+        // Another document was fetched.
         host.input(OPENED + s(1), Input::Fetched);
         assert!(host.session.is_waiting());
         fetcher.fetched(Kind::Keys, Some(&issuer_keys()), OPENED + s(1));
@@ -53,7 +53,7 @@ fn a_refresh_with_a_new_key_is_granted_and_answered_once_the_key_is_there() {
 
 #[test]
 fn a_refresh_whose_key_does_not_come_is_refused_as_it_would_be_in_a_handshake() {
-    // Fetched without it, in vain, and not at all.
+    // The set is fetched without the key, then in vain, and then not at all.
     for document in [Some(Some(old_keys())), Some(None), None] {
         let mut fetcher = fetcher();
         let mut host = Host::open(&fetcher, json!({}));
@@ -80,7 +80,7 @@ fn a_refresh_whose_key_does_not_come_is_refused_as_it_would_be_in_a_handshake() 
 fn a_refresh_without_any_keys_is_refused_for_that() {
     let mut fetcher = fetcher();
     let mut host = Host::open(&fetcher, json!({"exp": START.as_secs() + 100_000}));
-    // What is at hand has gone stale.
+    // The keys at hand have gone stale.
     let now = FETCHED + Duration::from_secs(24 * 3600);
     host.client_sends(now, &refresh(&old(json!({"exp": now.as_secs() + 100}))));
     assert!(host.session.is_waiting());
@@ -152,7 +152,7 @@ fn the_old_token_ends_the_connection_at_its_time_while_a_refresh_waits() {
 
 #[test]
 fn of_two_refreshes_the_first_is_judged_before_the_second() {
-    // The key is there by the second: both hold, and both are answered by the last.
+    // The key is there by the second refresh: both hold, and the last notice answers both.
     let mut fetcher_a = fetcher();
     let mut host = Host::open(&fetcher_a, json!({}));
     host.client_sends(OPENED, &new_refresh(json!({})));
@@ -163,7 +163,7 @@ fn of_two_refreshes_the_first_is_judged_before_the_second() {
     host.input(OPENED, Input::Fetched);
     assert_eq!(host.seen().0.len(), 1);
 
-    // It turns out to be bad: the second comes too late.
+    // The first refresh turns out to be bad: the second comes too late.
     let mut fetcher_b = fetcher();
     let mut host = Host::open(&fetcher_b, json!({}));
     host.client_sends(OPENED, &new_refresh(json!({"sub": "bob"})));
@@ -174,7 +174,7 @@ fn of_two_refreshes_the_first_is_judged_before_the_second() {
 
 #[test]
 fn a_second_refresh_takes_the_place_of_one_that_waits() {
-    // By a key that is there: the first is forgotten, whatever it was.
+    // The second is by a key that is there: the first is forgotten, whatever it was.
     let mut fetcher_a = fetcher();
     let mut host = Host::open(&fetcher_a, json!({}));
     host.client_sends(OPENED, &new_refresh(json!({"sub": "bob"})));
@@ -188,7 +188,7 @@ fn a_second_refresh_takes_the_place_of_one_that_waits() {
     host.input(OPENED + s(2), Input::Fetched);
     host.assert_goes_on();
 
-    // By the same key: it waits no longer than the first would have.
+    // The second is by the same key: it waits no longer than the first would have.
     let fetcher_b = fetcher();
     let mut host = Host::open(&fetcher_b, json!({}));
     for seconds in [0, 1, 2] {

@@ -17,14 +17,14 @@ const LIMITS: FrameLimits = FrameLimits {
 
 type IsText = fn(&[u8], Mask) -> bool;
 
-/// Says whether a payload begins with a `t`, which stands for whatever a text has to prove.
+/// Says whether a payload begins with a `t`, which stands for whatever a text must prove.
 const BEGINS_WITH_T: IsText = |payload, mask| {
     let mut plain = [0];
     mask.remove(payload, &mut plain) == b"t"
 };
 
-/// What `skim` is to find, by the ordinary steps: each frame that passes them, is a whole message
-/// of its own that is not to be inflated, and lies in the chunk.
+/// Returns what `skim` must find, by the ordinary steps: each frame that passes them, is a whole message of
+/// its own that need not be inflated, and lies in the chunk.
 fn stepped(
     reader: &FrameReader,
     mut chunk: &[u8],
@@ -76,7 +76,7 @@ fn from(sender: Peer, first: u8, payload: &[u8]) -> Vec<u8> {
     }
 }
 
-/// How a length is written.
+/// The form in which a length is written.
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Short,
@@ -84,7 +84,8 @@ enum Form {
     Bits64,
 }
 
-/// A header that says this, whether it may or not; `None` where the form has no room for it.
+/// Returns a header of these values, whether it may have them or not; `None` if the form has no room for the
+/// length.
 fn header(first: u8, masked: bool, form: Form, len: u64) -> Option<Vec<u8>> {
     let bit = if masked { 0x80 } else { 0 };
     let mut header = vec![first];
@@ -105,7 +106,7 @@ fn header(first: u8, masked: bool, form: Form, len: u64) -> Option<Vec<u8>> {
     Some(header)
 }
 
-/// A payload that begins with `t` once the mask of [`header`] is off, or with something else.
+/// Returns a payload that begins with `t` once the mask of [`header`] is off, or with something else.
 fn payload(masked: bool, t: bool, len: usize) -> Vec<u8> {
     let mut payload = vec![0xe7; len];
     if let (Some(first), true) = (payload.first_mut(), t) {
@@ -126,7 +127,7 @@ fn what_is_skimmed_is_what_the_steps_would_have_gone_past() {
         ("compressible", FrameLimits { compressible: true, ..LIMITS }),
         ("inflated", FrameLimits { compressible: true, inflated: true, max_message_bytes: 200, ..LIMITS }),
     ];
-    // Every first byte with a few lengths, and every length with a few first bytes.
+    // The cases are every first byte with a few lengths, and every length with a few first bytes.
     let few: Vec<_> = (0..=u8::MAX).flat_map(|first| [(first, 1), (first, 126)]).collect();
     let many = [0x81, 0x82, 0x01, 0xc1].map(|first| [0, 125, 200, 201, 300, 301].map(|len| (first, len)));
     let frames = [few, many.concat()].concat();
@@ -213,7 +214,7 @@ fn nothing_is_skimmed_while_anything_is_open() {
     assert_eq!(reader.skim(&mut &binary[..], 0, Some(BEGINS_WITH_T)).unwrap().messages, 1);
 }
 
-/// A chunk of which so many bytes are fetched at a time, and what was asked of it.
+/// A chunk of which `at_least` bytes are fetched at a time, and the ranges that were asked of it.
 struct Fetched<'a> {
     bytes: &'a [u8],
     at_least: usize,
@@ -258,7 +259,7 @@ fn a_long_text_is_read_where_it_is_at_hand_and_is_not_fetched_in_one_piece() {
     let wide = FrameLimits { max_frame_bytes: 1 << 20, max_message_bytes: 1 << 20, ..LIMITS };
     let reader = FrameReader::new(Peer::Client, wide);
     for (frame_len, asked, messages) in [(PAYLOAD_WINDOW, 2, 1), (PAYLOAD_WINDOW + 1, 1, 0)] {
-        // Two bytes, a 16-bit length and a masking key.
+        // The header is two bytes, a 16-bit length and a masking key.
         let len = frame_len - 8;
         let header = header(0x81, true, Form::Bits16, len as u64).unwrap();
         let bytes = [header, payload(true, true, len)].concat();

@@ -1,0 +1,91 @@
+//! The rules of one direction on what its messages say, made ready to judge with.
+//!
+//! Knows which rule a fault belongs to. Reads nothing: each rule has a file of its own.
+
+use postern_config::{Allowance, Content};
+
+use crate::decision::cause::ContentFault;
+use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
+use crate::peer::Peer;
+use crate::strict_json::MAX_DEPTH;
+
+use super::allow::{self, Denied};
+use super::json;
+use super::schema::{self, Schemas};
+
+/// The rules of one direction on what its messages say.
+#[derive(Debug)]
+pub(crate) struct ContentRules {
+    sender: Peer,
+    pub(super) schemas: Schemas,
+    pub(super) allow: Vec<Allowance>,
+    /// The deepest nesting; at most [`MAX_DEPTH`].
+    pub(super) max_depth: usize,
+    /// The rule that speaks of what cannot be read: the first that is set.
+    reading: Rule,
+}
+
+impl ContentRules {
+    /// The rules of what `sender` sends, if `content` has any. The error is the path of a schema in `content` that cannot be
+    /// used, and why.
+    pub(crate) fn new(sender: Peer, content: &Content) -> Result<Option<Self>, (Vec<String>, String)> {
+        if content.is_empty() {
+            return Ok(None);
+        }
+        let reading = if content.schema.is_some() {
+            Rule::Schema(sender)
+        } else if content.schemas.is_some() {
+            Rule::Schemas(sender)
+        } else if content.allow.is_empty() {
+            Rule::MaxJsonDepth(sender)
+        } else {
+            Rule::Allow(0)
+        };
+        Ok(Some(Self {
+            sender,
+            schemas: Schemas::new(content)?,
+            allow: content.allow.clone(),
+            max_depth: content
+                .max_json_depth
+                .and_then(|depth| usize::try_from(depth).ok())
+                .map_or(MAX_DEPTH, |depth| depth.min(MAX_DEPTH)),
+            reading,
+        }))
+    }
+
+    /// Judges a message by what it says. `denied` is what the newest token does not allow.
+    pub(crate) fn judge(&self, text: &[u8], denied: Option<&Denied>) -> Result<(), Violation> {
+        let message = json::read(text, self)?;
+        schema::judge(&message, self)?;
+        allow::judge(&message, self, denied)
+    }
+
+    /// The violation of a message that is no JSON that everybody reads alike.
+    pub(super) fn unreadable(&self, fault: ContentFault) -> Violation {
+        match fault {
+            ContentFault::TooDeep(_) => {
+                self.violation(Rule::MaxJsonDepth(self.sender), Reason::JsonTooDeep, fault)
+            }
+            fault => self.violation(self.reading, Reason::SchemaViolation, fault),
+        }
+    }
+
+    /// The violation of a message that does not fit its schema.
+    pub(super) fn unfit(&self, fault: ContentFault) -> Violation {
+        let rule = match self.schemas {
+            Schemas::ByKind { .. } => Rule::Schemas(self.sender),
+            Schemas::None | Schemas::One(_) => Rule::Schema(self.sender),
+        };
+        self.violation(rule, Reason::SchemaViolation, fault)
+    }
+
+    /// The violation of a message that its sender's claims do not allow, by this line of `allow`.
+    pub(super) fn not_allowed(&self, line: usize, fault: ContentFault) -> Violation {
+        self.violation(Rule::Allow(line), Reason::ClaimsDenied, fault)
+    }
+
+    fn violation(&self, rule: Rule, reason: Reason, fault: ContentFault) -> Violation {
+        Violation::by(self.sender, rule, reason).because(fault)
+    }
+}

@@ -1,0 +1,339 @@
+//! What messages say: JSON, its depth, claims by message, and openings of other protocols.
+
+use serde_json::{Value, json};
+
+use super::compression_tests::{self, Deflater};
+use super::tests::{START, Trial, close, masked_close};
+use super::*;
+use crate::testing::{SECRET, from_client, from_upstream, request, with};
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const OPEN_TEXT: u8 = 0x01;
+const MORE: u8 = 0x00;
+const END: u8 = 0x80;
+const PING: u8 = 0x89;
+const COMPRESSED_TEXT: u8 = 0xc1;
+
+/// The violation that ended the connection.
+fn ended_by(trial: &Trial) -> Option<String> {
+    trial.outputs.iter().find_map(|output| match output {
+        Output::Tell(Event::Closed { violation, .. }) => {
+            Some(format!("{} {violation}", violation.reason.id()))
+        }
+        _ => None,
+    })
+}
+
+fn make(sender: Peer) -> fn(u8, &[u8]) -> Vec<u8> {
+    match sender {
+        Peer::Client => from_client,
+        Peer::Upstream => from_upstream,
+    }
+}
+
+/// The Close that the receiver of a refused message gets.
+fn closing(sender: Peer, reason: Reason) -> Vec<u8> {
+    match sender {
+        Peer::Client => masked_close(reason),
+        Peer::Upstream => close(reason),
+    }
+}
+
+/// Every way in which a message may come: its bytes, and what is ahead of it and passes in any case.
+fn ways(sender: Peer, message: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let make = make(sender);
+    let (first, rest) = message.split_at(message.len() / 2);
+    let drips = message
+        .iter()
+        .enumerate()
+        .flat_map(|(at, byte)| make(if at == 0 { OPEN_TEXT } else { MORE }, std::slice::from_ref(byte)));
+    let whole = make(TEXT, message);
+    vec![
+        ("whole", whole.clone()),
+        ("in two fragments", [make(OPEN_TEXT, first), make(END, rest)].concat()),
+        (
+            "in fragments of a byte",
+            if message.is_empty() { whole.clone() } else { drips.chain(make(END, b"")).collect() },
+        ),
+    ]
+}
+
+/// Sends `message` in every way, in pieces of some sizes, and says by what the connection ended. Nothing of one that is
+/// refused goes on.
+fn judged(changes: &Value, sender: Peer, message: &str, open: impl Fn(&Value) -> Trial) -> Option<String> {
+    let mut verdicts = Vec::new();
+    for (way, bytes) in ways(sender, message.as_bytes()) {
+        for size in [1, 7, bytes.len()] {
+            let mut trial = open(changes);
+            let ping = make(sender)(PING, b"ahead");
+            let passed: Vec<u8> = ping
+                .chunks(size)
+                .chain(bytes.chunks(size))
+                .flat_map(|chunk| trial.bytes(sender, chunk, START))
+                .collect();
+            let (ahead, passed) = passed.split_at(ping.len());
+            assert_eq!(ahead, ping, "{message} {way}: a Ping ahead passes");
+            let verdict = ended_by(&trial);
+            match &verdict {
+                None => assert_eq!(passed, bytes, "{message} {way}, pieces of {size}"),
+                Some(verdict) => {
+                    let reason =
+                        Reason::ALL.into_iter().find(|reason| verdict.starts_with(reason.id())).unwrap();
+                    assert_eq!(
+                        passed,
+                        closing(sender, reason),
+                        "{message} {way}, pieces of {size}: {verdict}"
+                    );
+                }
+            }
+            verdicts.push(verdict);
+        }
+    }
+    verdicts.dedup();
+    assert_eq!(verdicts.len(), 1, "{message}: {verdicts:?}");
+    verdicts.pop().unwrap()
+}
+
+fn unlimited(key: &str, rules: Value) -> Value {
+    let mut changes = json!({"rates": []});
+    changes[key] = rules;
+    changes
+}
+
+#[test]
+fn text_is_read_as_json_that_everybody_reads_alike_in_both_directions() {
+    for (sender, key, side) in
+        [(Peer::Client, "messages", "client"), (Peer::Upstream, "upstream_messages", "upstream")]
+    {
+        let changes = unlimited(key, json!({"max_json_depth": 3}));
+        let unreadable = |cause: &str| {
+            Some(format!("schema_violation rule={key}.max_json_depth side={side} cause=\"{cause}\""))
+        };
+        for (message, expected) in [
+            (r#"{"a": [{"b": 1}]}"#, None),
+            ("17", None),
+            (r#""a string""#, None),
+            ("", unreadable("it is no JSON")),
+            ("[1] 2", unreadable("it is no JSON")),
+            ("1e999", unreadable("it is no JSON")),
+            (r#"{"a": 1, "a": 1}"#, unreadable("a member occurs twice")),
+            (r#""\ud800""#, unreadable("it is no JSON")),
+            (
+                r#"{"a": [{"b": []}]}"#,
+                Some(format!(
+                    "json_too_deep rule={key}.max_json_depth side={side} cause=\"it is nested deeper than 3\""
+                )),
+            ),
+        ] {
+            assert_eq!(
+                judged(&changes, sender, message, |changes| Trial::open(changes.clone())),
+                expected,
+                "{message}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_compressed_text_is_judged_as_it_reads_where_it_is_inspected() {
+    for (policy, message, refused) in [
+        ("inspect", "[[1]]", true),
+        ("inspect", "[1]", false),
+        // Nobody reads it.
+        ("pass", "[[1]]", false),
+    ] {
+        let changes = json!({"compression": policy, "rates": [], "messages": {"max_json_depth": 1}});
+        let payload = Deflater::new().message(message.as_bytes());
+        let bytes = from_client(COMPRESSED_TEXT, &payload);
+        for size in [1, 5, bytes.len()] {
+            let mut trial = compression_tests::open(changes.clone(), b"permessage-deflate");
+            let passed: Vec<u8> =
+                bytes.chunks(size).flat_map(|chunk| trial.bytes(Peer::Client, chunk, START)).collect();
+            let expected = if refused { masked_close(Reason::JsonTooDeep) } else { bytes.clone() };
+            assert_eq!(passed, expected, "{policy} {message}, pieces of {size}");
+        }
+    }
+}
+
+#[test]
+fn binary_messages_are_not_judged_by_what_they_say() {
+    let mut trial = Trial::open(unlimited("messages", json!({"max_json_depth": 1})));
+    let bytes = from_client(BINARY, b"\xff[[[");
+    assert_eq!(trial.client(&bytes), bytes);
+}
+
+/// A connection of somebody with this role.
+fn with_role(changes: &Value, role: Option<&str>) -> Trial {
+    let mut claims = json!({"iss": "edge", "aud": "chat", "sub": "alice", "exp": START.as_secs() + 300});
+    claims.as_object_mut().unwrap().extend(role.map(|role| ("role".to_owned(), json!(role))));
+    let token = [b"Bearer ".to_vec(), crate::testing::token(SECRET, &claims)].concat();
+    let mut trial = Trial::new(changes.clone(), with(&request(), "authorization", &token));
+    trial.agree();
+    trial
+}
+
+fn allows() -> Value {
+    json!({
+        "rates": [],
+        "auth": {"providers": ["edge"], "from": [{"header": "authorization"}], "refresh": "/token"},
+        "messages": {"allow": [
+            {"when": {"/type": "kick"}, "require": [{"claim": "role", "one_of": ["moderator"]}]},
+            {"when": {"/type": ["ban", 7, null, true], "/forever": true},
+             "require": [{"claim": "role", "one_of": ["moderator"]}, {"claim": "sub", "one_of": ["bob"]}]},
+        ]},
+    })
+}
+
+#[test]
+fn a_message_takes_the_claims_of_every_line_that_speaks_of_it() {
+    let denied = |line: usize, claim: &str| {
+        Some(format!(
+            "claims_denied rule=messages.allow[{line}] side=client cause=\"the claim `{claim}` does not allow such a message\""
+        ))
+    };
+    for (role, message, expected) in [
+        (Some("moderator"), r#"{"type": "kick"}"#, None),
+        (Some("member"), r#"{"type": "kick"}"#, denied(0, "role")),
+        (None, r#"{"type": "kick"}"#, denied(0, "role")),
+        (None, r#"{"type": "\u006bick"}"#, denied(0, "role")),
+        (None, r#"{"type": "say"}"#, None),
+        (None, r#"{"type": ["kick"]}"#, None),
+        (None, "[]", None),
+        (None, r#"{"type": "ban"}"#, None),
+        (None, r#"{"type": "ban", "forever": true}"#, denied(1, "role")),
+        (Some("moderator"), r#"{"type": "ban", "forever": true}"#, denied(1, "sub")),
+        (None, r#"{"type": 7.0, "forever": true}"#, denied(1, "role")),
+        (None, r#"{"type": null, "forever": true}"#, denied(1, "role")),
+        (None, r#"{"type": true, "forever": true}"#, denied(1, "role")),
+        (None, r#"{"type": false, "forever": true}"#, None),
+        (
+            None,
+            r#"{"type": "say", "type": "kick"}"#,
+            Some(
+                "schema_violation rule=messages.allow[0] side=client cause=\"a member occurs twice\""
+                    .to_owned(),
+            ),
+        ),
+    ] {
+        let verdict = judged(&allows(), Peer::Client, message, |changes| with_role(changes, role));
+        assert_eq!(verdict, expected, "{role:?}: {message}");
+    }
+}
+
+#[test]
+fn the_claims_are_those_of_the_newest_token() {
+    let mut trial = with_role(&allows(), Some("member"));
+    let claims = json!({"iss": "edge", "aud": "chat", "sub": "alice", "role": "moderator", "exp": START.as_secs() + 600});
+    let token = String::from_utf8(crate::testing::token(SECRET, &claims)).unwrap();
+    assert_eq!(trial.client(&from_client(TEXT, json!({"token": token}).to_string().as_bytes())), b"");
+    let kick = from_client(TEXT, br#"{"type": "kick"}"#);
+    assert_eq!(trial.client(&kick), kick);
+    assert_eq!(ended_by(&trial), None);
+}
+
+#[test]
+fn a_message_for_postern_is_not_judged_and_a_first_message_that_goes_on_is() {
+    for (keeps, goes_up) in [(false, true), (true, false)] {
+        let changes = json!({
+            "rates": [],
+            "auth": {"providers": ["edge"], "from": [{"first_message": "/token"}], "keep_token": keeps},
+            "messages": {"max_json_depth": 1},
+        });
+        let mut trial = Trial::open(changes);
+        let claims = json!({"iss": "edge", "aud": "chat", "sub": "alice", "exp": START.as_secs() + 300});
+        let token = String::from_utf8(crate::testing::token(SECRET, &claims)).unwrap();
+        let first = from_client(TEXT, json!({"token": token, "deep": [[1]]}).to_string().as_bytes());
+        let passed = trial.client(&first);
+        assert_eq!(passed, if keeps { masked_close(Reason::JsonTooDeep) } else { Vec::new() });
+        let next = from_client(TEXT, b"[1]");
+        assert_eq!(trial.client(&next) == next, goes_up, "keep_token: {keeps}");
+    }
+}
+
+#[test]
+fn an_opening_of_another_protocol_ends_the_connection_however_it_is_cut() {
+    let http: &[u8] = b"GET /admin HTTP/1.1\r\nhost: x\r\n\r\n";
+    for (sender, opening, name) in [
+        (Peer::Client, &b"SSH-2.0-OpenSSH_9.6\r\n"[..], "SSH"),
+        (Peer::Upstream, b"SSH-2.0-OpenSSH_9.6\r\n", "SSH"),
+        (Peer::Client, http, "HTTP"),
+        (Peer::Upstream, b"RFB 003.008\n", "RFB"),
+    ] {
+        let make = make(sender);
+        let drips: Vec<u8> =
+            opening.iter().flat_map(|byte| make(BINARY, std::slice::from_ref(byte))).collect();
+        let (first, rest) = opening.split_at(3);
+        let ways = [
+            ("a text", make(TEXT, opening), true),
+            ("binary", make(BINARY, opening), true),
+            ("fragments", [make(0x02, first), make(END, rest)].concat(), true),
+            // What has been said in a message of its own has gone.
+            ("messages of a byte", drips, false),
+        ];
+        for (way, bytes, is_kept) in ways {
+            for size in [1, 3, bytes.len()] {
+                let mut trial = Trial::open(json!({"rates": []}));
+                let passed: Vec<u8> =
+                    bytes.chunks(size).flat_map(|chunk| trial.bytes(sender, chunk, START)).collect();
+                let expected = format!(
+                    "tunnel_detected rule=messages.tunnels side={} cause=\"it opens {name}\"",
+                    if sender == Peer::Client { "client" } else { "upstream" }
+                );
+                assert_eq!(ended_by(&trial), Some(expected), "{way}, pieces of {size}");
+                let closing = closing(sender, Reason::TunnelDetected);
+                assert!(passed.ends_with(&closing), "{way}, pieces of {size}");
+                assert!(!is_kept || passed == closing, "{way}, pieces of {size}: nothing of it goes on");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_opening_passes_as_soon_as_that_is_known() {
+    let mut trial = Trial::open(json!({"rates": []}));
+    let message = from_client(BINARY, &[0xff; 300]);
+    let mut passed = trial.client(&message[..20]);
+    assert!(!passed.is_empty(), "a few bytes tell");
+    assert_eq!(trial.client(&message[20..40]).len(), 20, "the rest passes as it comes");
+    passed.extend(&message[20..40]);
+    passed.extend(trial.client(&message[40..]));
+    assert_eq!(passed, message);
+    let later = from_client(TEXT, b"SSH-2.0-OpenSSH_9.6\r\n");
+    assert_eq!(trial.client(&later), later, "it is not what was said first");
+}
+
+#[test]
+fn what_may_still_become_an_opening_is_not_held_beyond_its_message() {
+    let mut trial = Trial::open(json!({"rates": []}));
+    let message = from_client(TEXT, b"S");
+    assert_eq!(trial.client(&message), message);
+}
+
+#[test]
+fn tunnels_pass_where_the_policy_says_so_and_under_a_subprotocol_that_it_allows_by_name() {
+    let opening = from_upstream(BINARY, b"RFB 003.008\n");
+    let mut trial = Trial::open(json!({"rates": [], "messages": {"tunnels": "pass"}}));
+    assert_eq!(trial.upstream(&opening), opening);
+    for (allowed, chosen, passes) in [("vnc", "vnc", true), ("chat", "chat", false)] {
+        let changes = json!({"rates": [], "subprotocols": {"allow": [allowed]}});
+        let mut trial = Trial::new(changes, with(&request(), "sec-websocket-protocol", allowed.as_bytes()));
+        let mut response = crate::testing::agreement();
+        response.push(("sec-websocket-protocol".to_owned(), chosen.as_bytes().to_vec()));
+        trial.input(Input::Response(response), START);
+        assert_eq!(trial.upstream(&opening) == opening, passes, "{chosen}");
+    }
+}
+
+#[test]
+fn a_tunnel_behind_a_first_message_that_goes_no_further_is_found() {
+    let changes = json!({
+        "rates": [], "auth": {"providers": ["edge"], "from": [{"first_message": "/token"}]},
+    });
+    let mut trial = Trial::open(changes);
+    let claims = json!({"iss": "edge", "aud": "chat", "sub": "alice", "exp": START.as_secs() + 300});
+    let token = String::from_utf8(crate::testing::token(SECRET, &claims)).unwrap();
+    assert_eq!(trial.client(&from_client(TEXT, json!({"token": token}).to_string().as_bytes())), b"");
+    let opening = from_client(BINARY, b"SSH-2.0-OpenSSH_9.6\r\n");
+    assert_eq!(trial.client(&opening), masked_close(Reason::TunnelDetected));
+}
