@@ -1,6 +1,6 @@
-//! The containers of `docker-compose.yaml`, from outside: for tests that cut, kill and restart them. All is done by the
-//! `docker` command, and what is changed is put right again when the guard of it is dropped. Beside it: what runs in
-//! the containers.
+//! The containers of `docker-compose.yaml`, from outside: for tests that cut, kill and restart them. All is
+//! done by the `docker` command, and every change is put right again when its guard is dropped. Beside it are
+//! the programs in the containers.
 
 pub mod container_envoy;
 pub mod relay;
@@ -18,10 +18,10 @@ use crate::containers::container_envoy::Options;
 use crate::containers::remote_client::{Command as ClientCommand, Outcome};
 use crate::scene::stats::Stats;
 
-/// Names the project. `make e2e-compose` sets it.
+/// The variable that names the project. `make e2e-compose` sets it.
 pub const PROJECT: &str = "COMPOSE_PROJECT_NAME";
 
-/// Envoy compiles the module, and a machine may be busy.
+/// The time limit of a change: Envoy compiles the module, and a machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running project.
@@ -31,13 +31,13 @@ pub struct Containers {
 }
 
 impl Containers {
-    /// The project that the environment names.
+    /// Returns the project that the environment names.
     pub fn of_environment() -> Self {
         let project = std::env::var(PROJECT);
         Self { project: project.expect("containers that are up: `make e2e-compose` runs these tests") }
     }
 
-    /// The id of a service's container, also of one that has ended.
+    /// Returns the id of a service's container, also of one that has ended.
     fn id(&self, service: &str) -> String {
         let project = format!("label=com.docker.compose.project={}", self.project);
         let service = format!("label=com.docker.compose.service={service}");
@@ -69,7 +69,7 @@ impl Containers {
         healthy(&container);
     }
 
-    /// A client in a container, under the command of a test.
+    /// Starts a client in a container, under the command of a test.
     pub fn client(&self, service: &str) -> Client {
         let mut process = exec(&self.id(service), &["/postern/client", "commands"]);
         let input = process.stdin.take().expect("a pipe");
@@ -96,13 +96,13 @@ impl Containers {
         envoy
     }
 
-    /// The stats of the Envoy that the container itself runs.
+    /// Returns the stats of the Envoy that the container itself runs.
     pub fn shipped_stats(&self) -> Stats {
         let container = self.id("envoy");
         Stats::parse(&docker(&["exec", &container, "/postern/launcher", "admin", "/stats/prometheus"]))
     }
 
-    /// Puts a document where the issuer serves it.
+    /// Puts a document into the folder from which the issuer serves it.
     pub fn publish(&self, name: &str, document: &Value) {
         let mut process =
             exec(&self.id("auth"), &["/postern/auth", "put", "--documents", "/documents", name]);
@@ -203,12 +203,12 @@ impl fmt::Debug for ContainerEnvoy {
 }
 
 impl ContainerEnvoy {
-    /// Its log and its access log so far.
+    /// Returns Envoy's log and its access log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for a line of the access log on which this is so.
+    /// Waits for a line of the access log that `fits`.
     pub fn access_line(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         until(what, || {
             let log = self.log();
@@ -217,7 +217,7 @@ impl ContainerEnvoy {
         })
     }
 
-    /// All counters and gauges now.
+    /// Returns all counters and gauges as they are now.
     pub fn stats(&self) -> Stats {
         Stats::parse(&self.try_admin("/stats/prometheus").expect("stats"))
     }
@@ -237,7 +237,7 @@ impl ContainerEnvoy {
 
 impl Drop for ContainerEnvoy {
     fn drop(&mut self) {
-        // The end of its input is what ends it in the container.
+        // The end of its input ends Envoy in the container.
         drop(self.input.take());
         let _ = self.process.wait();
         if std::thread::panicking() {
@@ -246,7 +246,7 @@ impl Drop for ContainerEnvoy {
     }
 }
 
-/// Waits for something, and says what it was in vain.
+/// Waits for something, and panics with `what` when that is in vain.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -283,7 +283,7 @@ fn collect(mut output: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
     });
 }
 
-/// Panics never: in a guard that is dropped in a panic there must be no other.
+/// Puts a change right, and panics never: in a guard that is dropped in a panic there must be no other.
 fn put_right(arguments: &[&str]) {
     if let Err(error) = try_docker(arguments) {
         eprintln!("{error}");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// The time that a test waits for something that should take milliseconds. Generous, since machines that run tests are
-/// busy, and nothing waits this long unless it fails.
+/// The time that a test waits for something that should take milliseconds. Generous, since machines that run
+/// tests are busy, and nothing waits this long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The pause between two looks at a condition that cannot be awaited.

@@ -1,8 +1,8 @@
 //! The environment of Envoy: beside the test on this machine, or in a container of its own behind a
 //! [launcher](crate::scene::launcher).
 //!
-//! The same tests run in both. What they may not take for granted is here: that Envoy, its clients and its upstream
-//! share the address 127.0.0.1, and that another loopback address is somebody else.
+//! The same tests run in both. Two things that they may not take for granted are here: that Envoy, its
+//! clients and its upstream share the address 127.0.0.1, and that another loopback address is somebody else.
 
 use std::env::VarError;
 use std::io;
@@ -12,10 +12,10 @@ use std::sync::LazyLock;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// Names the launcher, as `<host>:<port>`. Without it Envoy runs on this machine.
+/// The variable that names the launcher, as `<host>:<port>`. Without it Envoy runs on this machine.
 pub const LAUNCHER: &str = "POSTERN_LAUNCHER";
 
-/// Names the [relay](crate::containers::relay) of another client, as `<host>:<port>`.
+/// The variable that names the [relay](crate::containers::relay) of another client, as `<host>:<port>`.
 pub const NEIGHBOUR: &str = "POSTERN_NEIGHBOUR";
 
 /// The client that is meant when none in particular is.
@@ -24,34 +24,34 @@ const FIRST_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The environment of a test and its Envoy.
 #[derive(Debug)]
 pub enum Environment {
-    /// This machine, for both.
+    /// One machine for both: this one.
     Native,
     /// A container for each.
     Containers(Addresses),
 }
 
-/// The addresses of the containers that a test in one of them has to know.
+/// The addresses of the containers that a test in one of them must know.
 #[derive(Debug)]
 pub struct Addresses {
-    /// The launcher's, and with it Envoy's.
+    /// The launcher's address, and with it Envoy's.
     pub launcher: SocketAddr,
     /// Envoy's name.
     host: String,
-    /// This container's, as Envoy sees it.
+    /// The address of this container, as Envoy sees it.
     own: IpAddr,
-    /// The other client's relay.
+    /// The address of the other client's relay.
     neighbour: SocketAddr,
 }
 
 static ENVIRONMENT: LazyLock<Environment> =
     LazyLock::new(|| Environment::of_variables().unwrap_or_else(|why| panic!("{why}")));
 
-/// The environment that the variables name.
+/// Returns the environment that the variables name.
 pub fn current() -> &'static Environment {
     &ENVIRONMENT
 }
 
-/// A listener on a free port, at the address where Envoy reaches it.
+/// Opens a listener on a free port, at the address where Envoy reaches it.
 pub async fn listener() -> TcpListener {
     TcpListener::bind((current().own(), 0)).await.expect("a free port")
 }
@@ -65,7 +65,7 @@ impl Environment {
         };
         let address = resolve(LAUNCHER, &launcher)?;
         let neighbour = std::env::var(NEIGHBOUR).map_err(|error| format!("{NEIGHBOUR}: {error}"))?;
-        // Asking the system which of this container's addresses it would be sends nothing.
+        // The system is asked which of this container's addresses it would use, which sends nothing.
         let own = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
             .and_then(|socket| socket.connect(address).and_then(|()| socket.local_addr()))
             .map_err(|error| format!("no way to {launcher}: {error}"))?
@@ -78,7 +78,7 @@ impl Environment {
         }))
     }
 
-    /// The address of this process, for Envoy.
+    /// Returns the address of this process, for Envoy.
     pub fn own(&self) -> IpAddr {
         match self {
             Self::Native => FIRST_CLIENT,
@@ -86,7 +86,7 @@ impl Environment {
         }
     }
 
-    /// The address that Envoy listens at.
+    /// Returns the address that Envoy listens at.
     pub fn envoy(&self) -> IpAddr {
         match self {
             Self::Native => FIRST_CLIENT,
@@ -94,7 +94,7 @@ impl Environment {
         }
     }
 
-    /// The name by which clients know Envoy.
+    /// Returns the name by which clients know Envoy.
     pub fn host(&self) -> &str {
         match self {
             Self::Native => "localhost",
@@ -102,8 +102,8 @@ impl Environment {
         }
     }
 
-    /// The address that Envoy sees of a client that a test calls `client`: 127.0.0.1 is the first one, and every other
-    /// loopback address the second.
+    /// Returns the address that Envoy sees of a client that a test calls `client`: 127.0.0.1 is the first
+    /// client, and every other loopback address the second.
     pub fn address_of(&self, client: IpAddr) -> IpAddr {
         match self {
             Self::Native => client,

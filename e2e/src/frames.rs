@@ -1,6 +1,8 @@
 //! WebSocket frames (RFC 6455 §5.2) as a test wants them, right or wrong.
 
-/// Opcodes of RFC 6455 §11.8.
+use flate2::{Compress, Compression, FlushCompress};
+
+/// The opcodes of RFC 6455 §11.8.
 pub mod opcode {
     #![allow(missing_docs, reason = "the names are those of the RFC")]
     pub const CONTINUATION: u8 = 0x0;
@@ -32,7 +34,7 @@ pub struct Frame {
     pub fin: bool,
     /// RSV1 to RSV3, RSV1 being 4.
     pub rsv: u8,
-    /// Four bits.
+    /// The opcode, four bits.
     pub opcode: u8,
     /// The masking key, if there is one.
     pub mask: Option<[u8; 4]>,
@@ -41,63 +43,63 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A final, unmasked frame.
+    /// Returns a final, unmasked frame.
     pub fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
         Self { fin: true, rsv: 0, opcode, mask: None, payload: payload.into() }
     }
 
-    /// A text message.
+    /// Returns a text message.
     pub fn text(text: &str) -> Self {
         Self::new(opcode::TEXT, text)
     }
 
-    /// A binary message.
+    /// Returns a binary message.
     pub fn binary(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(opcode::BINARY, payload)
     }
 
-    /// The last frame of a fragmented message.
+    /// Returns the last frame of a fragmented message.
     pub fn continuation(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(opcode::CONTINUATION, payload)
     }
 
-    /// A Ping.
+    /// Returns a Ping.
     pub fn ping(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(opcode::PING, payload)
     }
 
-    /// A Pong.
+    /// Returns a Pong.
     pub fn pong(payload: impl Into<Vec<u8>>) -> Self {
         Self::new(opcode::PONG, payload)
     }
 
-    /// A Close with code and reason.
+    /// Returns a Close with code and reason.
     pub fn closing(code: u16, reason: &str) -> Self {
         Self::new(opcode::CLOSE, [&code.to_be_bytes(), reason.as_bytes()].concat())
     }
 
-    /// Masked, as a client must.
+    /// Returns the frame masked, as a client must.
     #[must_use]
     pub fn masked(mut self) -> Self {
         self.mask = Some(KEY);
         self
     }
 
-    /// The frame without FIN: more fragments follow.
+    /// Returns the frame without FIN: more fragments follow.
     #[must_use]
     pub fn unfinished(mut self) -> Self {
         self.fin = false;
         self
     }
 
-    /// The frame with reserved bits, RSV1 being 4.
+    /// Returns the frame with reserved bits, RSV1 being 4.
     #[must_use]
     pub fn rsv(mut self, bits: u8) -> Self {
         self.rsv = bits;
         self
     }
 
-    /// The bytes on the wire, with the shortest length.
+    /// Returns the bytes on the wire, with the shortest length.
     pub fn bytes(&self) -> Vec<u8> {
         let length = self.payload.len() as u64;
         let form = match length {
@@ -108,7 +110,7 @@ impl Frame {
         self.bytes_claiming(form, length)
     }
 
-    /// The bytes on the wire with `length` written as `form`, whatever the payload's length is.
+    /// Returns the bytes on the wire with `length` written as `form`, whatever the payload's length is.
     pub fn bytes_claiming(&self, form: LengthForm, length: u64) -> Vec<u8> {
         let mut bytes = vec![u8::from(self.fin) << 7 | (self.rsv & 7) << 4 | self.opcode & 0xf];
         let mask_bit = u8::from(self.mask.is_some()) << 7;
@@ -127,7 +129,7 @@ impl Frame {
         bytes
     }
 
-    /// The first frame in `bytes` and how long it is; `None` when it is not complete.
+    /// Parses the first frame in `bytes`, and returns its length too; `None` when it is not complete.
     pub fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let (first, second) = (*bytes.first()?, *bytes.get(1)?);
         let (length, mut at) = match second & 0x7f {
@@ -148,7 +150,7 @@ impl Frame {
         Some((frame, end))
     }
 
-    /// Every complete frame in `bytes`, and what is left behind the last of them.
+    /// Parses every complete frame in `bytes`, and returns the rest behind the last of them too.
     pub fn parse_all(mut bytes: &[u8]) -> (Vec<Self>, &[u8]) {
         let mut frames = Vec::new();
         while let Some((frame, length)) = Self::parse(bytes) {
@@ -158,30 +160,30 @@ impl Frame {
         (frames, bytes)
     }
 
-    /// True of a Close.
+    /// Says whether the frame is a Close.
     pub fn is_close(&self) -> bool {
         self.opcode == opcode::CLOSE
     }
 
-    /// The code of a Close; `None` when it has none.
+    /// Returns the code of a Close; `None` when it has none.
     pub fn code(&self) -> Option<u16> {
         assert!(self.is_close(), "{self:?} is no Close");
         Some(u16::from_be_bytes(self.payload.get(..2)?.try_into().ok()?))
     }
 
-    /// The reason of a Close; empty when it has none.
+    /// Returns the reason of a Close; empty when it has none.
     pub fn reason(&self) -> String {
         assert!(self.is_close(), "{self:?} is no Close");
         String::from_utf8_lossy(self.payload.get(2..).unwrap_or_default()).into_owned()
     }
 
-    /// The payload as text.
+    /// Returns the payload as text.
     pub fn as_text(&self) -> String {
         String::from_utf8_lossy(&self.payload).into_owned()
     }
 }
 
-/// The payloads of the whole data messages among `frames`, fragments joined.
+/// Returns the payloads of the whole data messages among `frames`, fragments joined.
 pub fn messages(frames: &[Frame]) -> Vec<Vec<u8>> {
     let mut whole = Vec::new();
     let mut partial = Vec::new();
@@ -192,4 +194,13 @@ pub fn messages(frames: &[Frame]) -> Vec<Vec<u8>> {
         }
     }
     whole
+}
+
+/// Returns `plain` compressed, as the payload of a message that refers to no other (RFC 7692 §7.2.1).
+pub fn deflated(plain: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::with_capacity(plain.len() + 1024);
+    let mut compress = Compress::new(Compression::best(), false);
+    compress.compress_vec(plain, &mut compressed, FlushCompress::Sync).expect("room for it");
+    assert_eq!(compressed.split_off(compressed.len() - 4), [0, 0, 0xff, 0xff]);
+    compressed
 }

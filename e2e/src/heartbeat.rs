@@ -5,28 +5,29 @@ use crate::frames::{Frame, opcode};
 /// The beginning of their payloads.
 const MARK: &[u8] = b"postern:";
 
-/// A whole one without a mask, and with.
+/// The lengths of a whole one without a mask, and with, in bytes.
 const LENGTHS: [usize; 2] = [18, 22];
 
 impl Frame {
-    /// True of Postern's own Pings.
+    /// Says whether the frame is one of Postern's own Pings.
     pub fn is_heartbeat(&self) -> bool {
         self.opcode == opcode::PING && self.payload.len() == 16 && self.payload.starts_with(MARK)
     }
 }
 
-/// Takes every whole Ping of Postern's own out of `bytes`, wherever it is: nothing a test sends looks like one.
+/// Takes every whole Ping of Postern's own out of `bytes`, wherever it is: nothing a test sends looks like
+/// one.
 pub(crate) fn take_out(bytes: &mut Vec<u8>) {
     take_out_behind(bytes, 0);
 }
 
-/// Does so where it was done before the bytes from `looked` on came. A mebibyte comes in many pieces, and looking
-/// through all of it for each takes longer than tests wait.
+/// Takes the Pings out of `bytes` that end behind `looked`, up to which none is left. A mebibyte comes in
+/// many pieces, and to look through all of it for each takes longer than tests wait.
 pub(crate) fn take_out_behind(bytes: &mut Vec<u8>, looked: usize) {
     let mut at = looked.saturating_sub(LENGTHS[1] - 1);
     while let Some(found) = bytes[at..].iter().position(|&byte| byte == 0x89) {
         at += found;
-        // Any other of this value need not be read as a frame, which may be long.
+        // Any other byte of this value need not be read as a frame, which may be long.
         let of_length = bytes.get(at + 1).is_some_and(|length| length & 0x7f == 16);
         match of_length.then(|| Frame::parse(&bytes[at..])).flatten() {
             Some((frame, length)) if LENGTHS.contains(&length) && frame.is_heartbeat() => {

@@ -1,4 +1,4 @@
-//! HTTP/1.1 messages as they came over the wire (RFC 9112). Judges nothing but whether it is HTTP at all.
+//! HTTP/1.1 messages as they came over the wire (RFC 9112). Judges only whether they are HTTP at all.
 
 use crate::wire::{End, Wire};
 
@@ -9,18 +9,18 @@ const MOST_HEADERS: usize = 128;
 pub struct Headers(pub Vec<(String, Vec<u8>)>);
 
 impl Headers {
-    /// Every value of `name`, in any case, as text.
+    /// Returns every value of `name`, in any case, as text.
     pub fn all(&self, name: &str) -> Vec<String> {
         let of_name = self.0.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         of_name.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
     }
 
-    /// The first value of `name`, in any case, as text.
+    /// Returns the first value of `name`, in any case, as text.
     pub fn get(&self, name: &str) -> Option<String> {
         self.all(name).into_iter().next()
     }
 
-    /// True if the comma-separated list in `name` has the member `token`, in any case.
+    /// Says whether the comma-separated list in `name` has the member `token`, in any case.
     pub fn lists(&self, name: &str, token: &str) -> bool {
         self.all(name)
             .iter()
@@ -38,16 +38,16 @@ impl Headers {
 pub struct RequestHead {
     /// The very bytes, up to and with the empty line.
     pub raw: Vec<u8>,
-    /// `GET` and so on.
+    /// The method, such as `GET`.
     pub method: String,
-    /// Path and query as sent.
+    /// The path and query as sent.
     pub target: String,
     /// The fields in the order received.
     pub headers: Headers,
 }
 
 impl RequestHead {
-    /// Reads one from the wire; how it ended when no request came.
+    /// Reads a head from the wire; the error is how that ended when no request came.
     pub async fn read(wire: &mut Wire) -> Result<Self, End> {
         let raw = wire.head().await?;
         let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
@@ -59,12 +59,12 @@ impl RequestHead {
         Ok(Self { raw, method, target, headers })
     }
 
-    /// The path without its query.
+    /// Returns the path without its query.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// True of a request for a WebSocket.
+    /// Says whether the request asks for a WebSocket.
     pub fn is_upgrade(&self) -> bool {
         self.headers.lists("upgrade", "websocket")
     }
@@ -77,12 +77,12 @@ pub struct Response {
     pub status: u16,
     /// The fields in the order received.
     pub headers: Headers,
-    /// Decoded from chunks if it came in chunks.
+    /// The body, decoded from chunks if it came in chunks.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// Reads one from the wire; how it ended when it did so before the response was whole.
+    /// Reads a response from the wire; the error is how that ended before the response was whole.
     pub async fn read(wire: &mut Wire) -> Result<Self, End> {
         let raw = wire.head().await?;
         let mut fields = [httparse::EMPTY_HEADER; MOST_HEADERS];
@@ -95,30 +95,30 @@ impl Response {
         Ok(Self { status, headers, body })
     }
 
-    /// The first value of `name`, in any case, as text.
+    /// Returns the first value of `name`, in any case, as text.
     pub fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name)
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
     }
 
-    /// The `<id>` of a refusal's problem type `urn:postern:<id>`.
+    /// Returns the `<id>` of a refusal's problem type `urn:postern:<id>`.
     pub fn reason(&self) -> Option<String> {
         let problem: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         problem.get("type")?.as_str()?.strip_prefix("urn:postern:").map(str::to_owned)
     }
 }
 
-/// Reads the body that goes with `headers` (RFC 9112 §6.3), and trailers as they are behind it; one without a length
-/// ends with the stream, if it may.
+/// Reads the body that goes with `headers` (RFC 9112 §6.3), and trailers as they are behind it; a body
+/// without a length ends with the stream, if it may.
 pub async fn read_body(wire: &mut Wire, headers: &Headers, until_end: bool) -> Result<Vec<u8>, End> {
     if headers.lists("transfer-encoding", "chunked") {
         return read_chunks(wire).await;

@@ -1,12 +1,13 @@
-//! Drives Postern from outside: a real Envoy, clients that speak bytes, an upstream that remembers them.
+//! The suite that drives Postern from outside: a real Envoy, clients that speak bytes, an upstream that
+//! remembers them.
 //!
-//! [`client`] is what connects and what it shows, [`upstream`] what answers, [`scene`] an Envoy between the two,
-//! [`mod@assert`] what is asserted of a scene in one way everywhere, and [`containers`] the same Envoy, clients and service in
-//! containers. Below them are bytes on a wire, and where all this runs.
+//! [`client`] has what connects and what it shows, [`upstream`] what answers, [`scene`] an Envoy between the
+//! two, [`mod@assert`] what is asserted of a scene in one way everywhere, and [`containers`] the same Envoy,
+//! clients and service in containers. Below them are bytes on a wire, and the place where all this runs.
 //!
-//! This crate uses none of the others: what its tests expect comes from the RFCs and the policy language, so that a
-//! mistake in Postern's own frame codec or policy types cannot hide here as well. It renders the shipped `envoy.yaml`
-//! and never a copy of it.
+//! The crate uses none of the others: what its tests expect comes from the RFCs and the policy language, so
+//! that a mistake in Postern's own frame codec or policy types cannot hide here as well. It renders the
+//! shipped `envoy.yaml` and never a copy of it.
 //!
 //! ```no_run
 //! # use postern_e2e::{Frame, Scene, json};

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-/// Names the file in which tests in containers say that they could not run.
+/// The variable that names the file in which tests in containers say that they could not run.
 const FILE: &str = "POSTERN_NOT_RUN";
 
 /// Says loudly that a test could not run; with `CI=true` it fails instead.

@@ -1,5 +1,5 @@
-//! A whole scene: an upstream, an Envoy with a policy before it, and clients. A [`Scene`] is what a test asks for, a
-//! [`RunningScene`] what it gets, alone or [`Shared`] with the other tests of its file.
+//! A whole scene: an upstream, an Envoy with a policy before it, and clients. A [`Scene`] is what a test asks
+//! for, a [`RunningScene`] what it gets, alone or [`Shared`] with the other tests of its file.
 
 pub mod access_log;
 pub mod bootstrap;
@@ -75,31 +75,31 @@ impl std::fmt::Debug for Scene {
 }
 
 impl Scene {
-    /// The shipped example.
+    /// Returns the shipped example.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One policy, `chat`, for every path. Its keys are laid over the least demanding one, as those of [`document`]
-    /// are.
+    /// Sets the one policy, `chat`, for every path. Its keys are laid over the least demanding one, as those
+    /// of [`document`] are.
     pub fn policy(mut self, policy: Value) -> Self {
         self.policy = Some(policy);
         self
     }
 
-    /// A provider for [`Scene::policy`].
+    /// Adds a provider for [`Scene::policy`].
     pub fn provider(mut self, name: &str, provider: Value) -> Self {
         self.providers.insert(name.to_owned(), provider);
         self
     }
 
-    /// A whole configuration: providers, policies, routes.
+    /// Sets a whole configuration: providers, policies, routes.
     pub fn document(mut self, document: Value) -> Self {
         self.document = Some(document);
         self
     }
 
-    /// A change to the shipped configuration.
+    /// Changes the shipped configuration.
     pub fn configured(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
         self.configuration_changes.push(Box::new(change));
         self
@@ -111,37 +111,37 @@ impl Scene {
         self
     }
 
-    /// A variable that the module sees, such as a secret.
+    /// Adds a variable that the module sees, such as a secret.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Envoy does not let the module call this function of the ABI.
+    /// Forbids the module to call this function of the ABI.
     pub fn forbid(mut self, function: &str) -> Self {
         self.forbidden = Some(function.to_owned());
         self
     }
 
-    /// Laid over the policy in the metadata of every route.
+    /// Sets what the metadata of every route lays over the policy.
     pub fn route_metadata(mut self, metadata: Value) -> Self {
         self.route_metadata = Some(metadata);
         self
     }
 
-    /// Envoy sends everything to this service, and nothing to the scene's own upstream.
+    /// Has Envoy send everything to this service, and nothing to the scene's own upstream.
     pub fn service(mut self, address: SocketAddr) -> Self {
         self.service = Some(address);
         self
     }
 
-    /// One more cluster that Envoy knows, of one host.
+    /// Adds a cluster that Envoy knows, of one host.
     pub fn cluster(mut self, name: &str, address: SocketAddr) -> Self {
         self.clusters.push((name.to_owned(), address));
         self
     }
 
-    /// Has Envoy run so many workers instead of one.
+    /// Has Envoy run this number of workers instead of one.
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = Some(workers);
         self
@@ -153,7 +153,7 @@ impl Scene {
         self
     }
 
-    /// Another module in Postern's place.
+    /// Puts another module in Postern's place.
     pub fn module(mut self, path: &Path) -> Self {
         self.module = Some(path.to_owned());
         self
@@ -165,25 +165,25 @@ impl Scene {
         self
     }
 
-    /// Envoy verifies a client certificate if there is one; see [`RunningScene::connect_certified`].
+    /// Has Envoy verify a client certificate if there is one; see [`RunningScene::connect_certified`].
     pub fn verify_clients(mut self) -> Self {
         self.verify_clients = true;
         self
     }
 
-    /// The filter comes by ECDS, so that [`RunningScene::push`] works.
+    /// Has the filter come by ECDS, so that [`RunningScene::push`] works.
     pub fn discovered(mut self) -> Self {
         self.discovered = true;
         self
     }
 
-    /// Any other change to the bootstrap, made last.
+    /// Makes any other change to the bootstrap, last of all.
     pub fn change(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
         self.changes.push(Box::new(change));
         self
     }
 
-    /// A change to the HTTP connection manager, such as another upgrade or route.
+    /// Changes the HTTP connection manager, such as by another upgrade or route.
     pub fn change_connection_manager(self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
         self.change(|bootstrap| change(bootstrap.pointer_mut(HCM).expect("an HTTP connection manager")))
     }

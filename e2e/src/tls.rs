@@ -22,7 +22,7 @@ impl std::fmt::Debug for Certificate {
 }
 
 impl Certificate {
-    /// A certificate for `names`, domains or addresses.
+    /// Makes a certificate for `names`, which are domains or addresses.
     pub fn self_signed(names: &[&str]) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         Self(rcgen::generate_simple_self_signed(names).expect("a certificate for sound names"))
@@ -36,7 +36,8 @@ impl Certificate {
         Ok((chain, key))
     }
 
-    /// A client that trusts this certificate only and offers HTTP/1.1; it shows `own` when the server asks.
+    /// Returns a client that trusts this certificate only and offers HTTP/1.1; it shows `own` when the server
+    /// asks.
     pub fn client(&self, own: Option<&Self>) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.chain()).expect("a certificate just made");
@@ -49,7 +50,7 @@ impl Certificate {
         Arc::new(config)
     }
 
-    /// A server that shows this certificate.
+    /// Returns a server that shows this certificate.
     pub fn server(&self) -> Arc<ServerConfig> {
         let config = ServerConfig::builder().with_no_client_auth();
         Arc::new(config.with_single_cert(vec![self.chain()], self.key()).expect("a matching key"))
@@ -64,7 +65,7 @@ impl Certificate {
     }
 }
 
-/// A client that trusts the certificate in this PEM file only and offers HTTP/1.1.
+/// Returns a client that trusts the certificate in this PEM file only and offers HTTP/1.1.
 pub fn client_trusting(file: &Path) -> io::Result<Arc<ClientConfig>> {
     let certificate = CertificateDer::from_pem_file(file).map_err(io::Error::other)?;
     let mut roots = RootCertStore::empty();

@@ -35,9 +35,9 @@ pub enum Behaviour {
     Recorder,
     /// Never sends a byte after the 101, whatever comes.
     Silent,
-    /// Writes each of these after the 101, then goes on as [`Behaviour::Echo`].
+    /// Writes each of these pieces after the 101, then goes on as [`Behaviour::Echo`].
     Chatty(Vec<Vec<u8>>),
-    /// Answers every request like this, and goes on as [`Behaviour::Echo`] if that was a 101.
+    /// Answers every request with this answer, and goes on as [`Behaviour::Echo`] after a 101.
     Answer(Answer),
 }
 
@@ -56,8 +56,9 @@ struct State {
 }
 
 impl Upstream {
-    /// Starts one on a free port. A path's behaviour is that of the first prefix in `behaviours` it begins with, and
-    /// [`Behaviour::Echo`] without any. Ordinary requests without an answer of their own get 200 and their path.
+    /// Starts an upstream on a free port. A path gets the behaviour of the first prefix in `behaviours` that
+    /// it begins with, and [`Behaviour::Echo`] without any. An ordinary request without an answer of its own
+    /// gets 200 and its path.
     pub async fn start(behaviours: Vec<(String, Behaviour)>) -> Self {
         let listener = environment::listener().await;
         let address = listener.local_addr().expect("the port just bound");
@@ -71,7 +72,7 @@ impl Upstream {
         Self { address, state, accepting }
     }
 
-    /// The address at which it listens.
+    /// Returns the address at which the upstream listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -81,12 +82,12 @@ impl Upstream {
         eventually(PATIENCE, &format!("{case} at the upstream"), || self.find(case)).await
     }
 
-    /// True once the request with this case id has come. When the client has its answer this is final.
+    /// Says whether the request with this case id has come. The answer is final once the client has its own.
     pub fn has_seen(&self, case: &str) -> bool {
         self.find(case).is_some()
     }
 
-    /// Every request so far, in the order of arrival.
+    /// Returns every request so far, in the order of arrival.
     pub fn records(&self) -> Vec<Arc<Record>> {
         self.state.records.lock().expect("a lock that no panic has poisoned").clone()
     }
@@ -104,7 +105,8 @@ impl Drop for Upstream {
 
 impl State {
     async fn serve(self: Arc<Self>, stream: TcpStream) {
-        // Without it the last bytes of a test may wait for an acknowledgement; the stream works all the same.
+        // Without this option the last bytes of a test may wait for an acknowledgement; a failure to set it
+        // does no harm.
         let _ = stream.set_nodelay(true);
         let mut wire = Wire::new(stream);
         while let Ok(head) = RequestHead::read(&mut wire).await {
@@ -141,7 +143,7 @@ async fn answer_page(wire: &mut Wire, record: &Record) -> Result<(), End> {
     wire.write(page.as_bytes()).await.map_err(|_| End::Cut)
 }
 
-/// One upgraded connection, or one that asked to be.
+/// One upgraded connection, or one that asked for an upgrade.
 struct Socket<'a> {
     wire: &'a mut Wire,
     record: &'a Record,
@@ -150,7 +152,8 @@ struct Socket<'a> {
 }
 
 impl Socket<'_> {
-    /// The end of the connection as an error; without one, since it was not upgraded, the next request may come.
+    /// Serves the connection to its end, which is returned as an error. `Ok` means that it was not upgraded,
+    /// so that the next request may come on it.
     async fn run(mut self) -> Result<(), End> {
         if self.answer().await? != 101 {
             return Ok(());
@@ -185,7 +188,7 @@ impl Socket<'_> {
         }
     }
 
-    /// Answers the handshake and says with which status.
+    /// Answers the handshake and returns the status of the answer.
     async fn answer(&mut self) -> Result<u16, End> {
         let offered = self.record.header("sec-websocket-protocol").unwrap_or_default();
         let first = offered.split(',').next().unwrap_or_default().trim();

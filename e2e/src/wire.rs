@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::heartbeat;
 
-/// At least so much is read at once if it is there. Bytes that come in many small pieces are looked through many times.
+/// The room for one read, in bytes. A larger piece saves passes over bytes that come in many small ones.
 const PIECE: usize = 16 * 1024;
 
 /// The pause between two pieces of a write, so that Envoy reads each by itself.
@@ -24,9 +24,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 pub enum End {
     /// An end in order, with a FIN (and with TLS, a close_notify).
     Eof,
-    /// Cut: a TCP reset, or a TLS stream without close_notify.
+    /// A cut: a TCP reset, or a TLS stream without close_notify.
     Cut,
-    /// Not yet, but what came is no HTTP, so that nothing behind it can be read either.
+    /// No end yet, but bytes that are no HTTP, so that nothing behind them can be read either.
     NotHttp,
 }
 
@@ -34,7 +34,7 @@ pub enum End {
 pub struct Wire {
     stream: Box<dyn Stream>,
     unread: Vec<u8>,
-    /// True where Postern's own Pings are shown like any frame.
+    /// Says whether Postern's own Pings are shown like any other frame.
     pub(crate) shows_heartbeats: bool,
 }
 
@@ -45,12 +45,12 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    /// A stream of which nothing has been read.
+    /// Wraps a stream of which nothing has been read.
     pub fn new(stream: impl Stream + 'static) -> Self {
         Self { stream: Box::new(stream), unread: Vec::new(), shows_heartbeats: true }
     }
 
-    /// The bytes that have been read and not taken.
+    /// Returns the bytes that have been read and not taken.
     pub fn unread(&self) -> &[u8] {
         &self.unread
     }
@@ -60,7 +60,7 @@ impl Wire {
         self.unread.drain(..n).collect()
     }
 
-    /// Reads some more; how the stream ended when there is no more. Loses nothing when it is cancelled.
+    /// Reads some more; an error says how the stream ended. A call that is cancelled loses nothing.
     pub async fn fill(&mut self) -> Result<(), End> {
         let before = self.unread.len();
         self.unread.reserve(PIECE);
@@ -76,7 +76,7 @@ impl Wire {
         }
     }
 
-    /// Takes everything up to and with the first empty line.
+    /// Takes everything up to the first empty line, and that line.
     pub async fn head(&mut self) -> Result<Vec<u8>, End> {
         loop {
             if let Some(at) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -109,12 +109,12 @@ impl Wire {
         self.stream.flush().await
     }
 
-    /// Ends the direction from here.
+    /// Ends the sending direction of the stream.
     pub async fn shutdown(&mut self) -> io::Result<()> {
         self.stream.shutdown().await
     }
 
-    /// The bare stream, and what has been read from it and not taken.
+    /// Returns the bare stream, and the bytes that have been read from it and not taken.
     pub fn into_parts(self) -> (Box<dyn Stream>, Vec<u8>) {
         (self.stream, self.unread)
     }

@@ -33,19 +33,19 @@ const SIGNATURE: &str = "the token is not valid: wrong signature";
 const TOO_LONG: &str = "the token is not valid: too long";
 const TWICE: &str = "the token is not valid: ambiguous JSON: a member occurs twice";
 
-/// What the log says of a claim of the wrong type.
+/// The words of the log on a claim of the wrong type.
 macro_rules! wrong_type {
     ($claim:literal) => {
         concat!("the token is not valid: its claim `", $claim, "` has the wrong type")
     };
 }
 
-/// RFC 7515 A.4: genuine, under an algorithm that no provider may have.
+/// A genuine token of RFC 7515 A.4, under an algorithm that no provider may have.
 const ES512: &str = "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.\
     AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZC\
     PEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn";
 
-/// What is tried, the token, and why it is refused.
+/// A try: the name of the mistake, the token, and the reason why it is refused.
 type Try = (&'static str, String, &'static str);
 
 /// The issuer's keys, `rsa`, `p256`, `p384` and `ed`, and those of a stranger under the same names.
@@ -67,7 +67,7 @@ impl Keys {
         [Signer::rs256("rsa"), Signer::es256("p256"), Signer::es384("p384"), Signer::eddsa("ed")]
     }
 
-    /// The issuer's set. Its RSA key is for every algorithm of RSA.
+    /// Returns the issuer's key set. Its RSA key serves every algorithm of RSA.
     fn jwks(&self) -> Value {
         let mut set = jwks(&[&self.rsa, &self.p256, &self.p384, &self.ed]);
         set["keys"][0].as_object_mut().expect("a key").remove("alg");
@@ -88,22 +88,22 @@ impl Keys {
         let auth = json!({"auth": {"providers": ["main", "edge"], "from": [{"header": "authorization"}]}});
         Scene::new()
             .document(document(providers, json!({"chat": auth})))
-            // As many lines as these tests may cause in a second.
+            // The limit leaves room for as many lines as these tests may cause in a second.
             .configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
             .workers(2)
     }
 
-    /// The issuer's own token, but for the header's text.
+    /// Signs a token like the issuer's own, with this text as its header.
     fn with_header(&self, header: &str) -> String {
         self.p256.sign_parts(header, &claims(json!({})).to_string())
     }
 
-    /// The issuer's own token, but for the payload's text.
+    /// Signs a token like the issuer's own, with this text as its payload.
     fn with_payload(&self, payload: &str) -> String {
         self.p256.sign_text(payload)
     }
 
-    /// The issuer's own token, but for these claims.
+    /// Signs a token like the issuer's own, with these claims changed.
     fn with_claims(&self, changes: Value) -> String {
         self.rsa.mint(&claims(changes))
     }
@@ -112,7 +112,7 @@ impl Keys {
 static KEYS: LazyLock<Keys> = LazyLock::new(Keys::fresh);
 static PAIR: Shared<ControlPair> = Shared::new(|| KEYS.scene());
 
-/// The claims of a good token with some of them changed; null takes a claim out.
+/// Returns the claims of a good token with some of them changed; null takes a claim out.
 fn claims(changes: Value) -> Value {
     let (mut claims, Value::Object(changes)) = (edge_claims("alice"), changes) else { return Value::Null };
     claims["iss"] = json!(ISSUER);
@@ -126,7 +126,7 @@ fn claims(changes: Value) -> Value {
     claims
 }
 
-/// The text of good claims with these members written before them.
+/// Returns the text of good claims with these members written before them.
 fn claims_behind(members: &str) -> String {
     claims(json!({})).to_string().replacen('{', &format!("{{{members},"), 1)
 }
@@ -135,7 +135,7 @@ fn bearing(token: &str) -> Request {
     Request::upgrade("/ws/chat").header("Authorization", format!("Bearer {token}"))
 }
 
-/// Every one of them is refused by Postern alone, for its own reason.
+/// Asserts that every try is refused by Postern alone, for its own reason.
 async fn all_refused(keys: &Keys, pair: &ControlPair, tries: Vec<Try>) {
     for signer in [&keys.rsa, &keys.p256, &keys.p384, &keys.ed] {
         let good = bearing(&signer.mint(&claims(json!({}))));
@@ -150,7 +150,7 @@ async fn all_refused(keys: &Keys, pair: &ControlPair, tries: Vec<Try>) {
     assert_eq!(pair.guarded.envoy().stats().await.sum("postern_verification_fallbacks", &[]), 0.0);
 }
 
-/// What the log says of a refusal, and only the log.
+/// Returns the detail of a refusal, which only the log has.
 async fn detail(pair: &ControlPair, response: &Response) -> String {
     let instance = response.json()["instance"].as_str().expect("an instance").replacen("urn:uuid:", "", 1);
     let line = pair.guarded.envoy().logged(&instance).await.pop().expect("a line");
@@ -164,7 +164,7 @@ async fn no_token_chooses_how_it_is_verified_or_brings_its_own_key() {
     let unsigned = |header: &str| tampered::unsigned(&tampered::header(&good, header));
     let as_secret = |secret: &str| Signer::hs256(secret).mint(&claims(json!({})));
     let rsa = |algorithm| keys.rsa.clone().with_algorithm(algorithm).mint(&claims(json!({})));
-    // The signature of one algorithm under the name of another.
+    // Makes a token with the signature of one algorithm under the name of another.
     let renamed = |from, to: &str| {
         let text = json!({"alg": to, "kid": "rsa"}).to_string();
         keys.rsa.clone().with_algorithm(from).sign_parts(&text, &claims(json!({})).to_string())
@@ -267,7 +267,7 @@ async fn no_signature_but_the_issuers_verifies() {
     let [rsa, p256, p384, ed] = [&rs256, &es256, &es384, &eddsa].map(|token| signature_of(token));
     let (r, s) = p256.split_at(32);
     let (r384, s384) = p384.split_at(48);
-    // The orders of the curves (SEC 2 §2.4.2, §2.5.1): the numbers of a signature are below.
+    // The numbers of a signature are below the order of the curve (SEC 2 §2.4.2, §2.5.1).
     let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
     let order384 = hex(
         "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
@@ -321,7 +321,8 @@ async fn no_signature_but_the_issuers_verifies() {
     all_refused(keys, &pair, tries).await;
 }
 
-/// SEQUENCE of two INTEGERs: what X.509 and Envoy mean by an ECDSA signature, and a JWS does not.
+/// Writes an ECDSA signature as a SEQUENCE of two INTEGERs, which X.509 and Envoy expect and a JWS does not
+/// have.
 fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
     let integer = |number: &[u8]| {
         let digits: Vec<u8> = number.iter().copied().skip_while(|&byte| byte == 0).collect();

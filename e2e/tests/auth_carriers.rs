@@ -1,4 +1,4 @@
-//! Where a token may be in a handshake, and that it leaves the request there, whatever becomes of it.
+//! The places of a token in a handshake, and that it leaves the request there, whatever the outcome.
 
 use std::sync::LazyLock;
 
@@ -50,7 +50,7 @@ fn scene() -> Scene {
     let chooses = Behaviour::Answer(Answer::switching().header(PROTOCOL, &CHOSEN));
     Scene::new()
         .document(document(edge(), policies))
-        // A service that knows what is a token among the offers, and does not pick it.
+        // This service knows the token among the offers, and does not pick it.
         .upstream("/ws/keep", Behaviour::Answer(Answer::switching()))
         .upstream("/ws/kept", chooses.clone())
         .upstream("/ws/taken", chooses)
@@ -62,7 +62,7 @@ fn token() -> String {
     Signer::edge().mint(&edge_claims("alice"))
 }
 
-/// The ways to carry `token` under `policy`, by name.
+/// Returns the ways to carry `token` under `policy`, by name.
 fn carried(policy: &str, token: &str) -> Vec<(&'static str, Request)> {
     let path = format!("/ws/{policy}");
     let upgrade = || Request::upgrade(&path);
@@ -96,7 +96,7 @@ fn carried(policy: &str, token: &str) -> Vec<(&'static str, Request)> {
     ]
 }
 
-/// Says whether a part of the token that says something is in `bytes`.
+/// Says whether the claims or the signature of the token are in `bytes`.
 fn shows(bytes: &[u8], token: &str) -> bool {
     token.split('.').skip(1).any(|part| bytes.windows(part.len()).any(|window| window == part.as_bytes()))
 }
@@ -117,7 +117,7 @@ async fn a_good_token_is_taken_from_each_carrier_and_out_of_the_request() {
     }
 }
 
-/// As Kubernetes has it for browsers.
+/// Kubernetes wraps the tokens of its browsers so.
 #[tokio::test]
 async fn a_token_may_be_wrapped_in_base64url() {
     let pair = PAIR.alone().await;
@@ -174,7 +174,7 @@ async fn what_stands_beside_a_token_stays() {
     assert_eq!(scene.record(&client).await.header("cookie").as_deref(), Some("a=1; b=2"));
 }
 
-/// The service may check the token too.
+/// A service may check the token too.
 #[tokio::test]
 async fn keep_token_leaves_it_where_it_was() {
     let pair = PAIR.shared().await;
@@ -222,12 +222,12 @@ async fn a_token_where_the_policy_does_not_look_is_no_token() {
     for (name, request) in cases {
         let attack = Attack { name, request, policy: "cookie", status: 401, reason: "token_missing" };
         let response = pair.assert_refused(&attack).await;
-        // RFC 6750 §3.1: no error code where there was no token.
+        // RFC 6750 §3.1: a request without a token gets no error code.
         assert_eq!(response.header("www-authenticate").as_deref(), Some("Bearer"), "{name}");
     }
 }
 
-/// Otherwise Postern might judge one and the service trust the other.
+/// Postern might otherwise judge one of them and the service trust the other.
 #[tokio::test]
 async fn two_tokens_are_ambiguous_even_when_they_are_equal() {
     let pair = PAIR.alone().await;
@@ -290,8 +290,8 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
     }
 }
 
-/// An Envoy in front that rewrites paths keeps the first one, query and all, in a header of its own, which
-/// is believed where that Envoy is.
+/// An Envoy in front that rewrites paths keeps the first path, query and all, in a header of its own. Where
+/// such an Envoy stands, that header is believed.
 #[tokio::test]
 async fn a_token_leaves_the_path_that_a_gateway_in_front_has_kept_as_well() {
     const KEPT: &str = "X-Envoy-Original-Path";
@@ -309,7 +309,7 @@ async fn a_token_leaves_the_path_that_a_gateway_in_front_has_kept_as_well() {
     }
 }
 
-/// An upstream may choose only what it was offered, and a token that is taken out is not offered to it.
+/// An upstream may choose only from what it was offered, and a token that is taken out is not offered to it.
 #[tokio::test]
 async fn the_upstream_may_choose_the_offer_of_a_token_only_where_the_token_is_left_in() {
     let item = &*CHOSEN;
@@ -333,8 +333,8 @@ async fn a_token_among_subprotocols_is_no_offer() {
     let pair = PAIR.shared().await;
     let scene = &pair.guarded;
     let item = format!("bearer.{}", token());
-    // Where a client offers nothing else, its own item is chosen: browsers and other clients fail a connection for
-    // which none of their offers is.
+    // A client that offers nothing else gets its own item chosen: browsers and other clients fail a
+    // connection for which none of their offers is chosen.
     let among = format!("chat.v2, {item}, soap");
     for (offers, up, chosen) in [(&item, None, item.as_str()), (&among, Some("chat.v2"), "chat.v2")] {
         let request = Request::upgrade("/ws/named").header(PROTOCOL, offers);

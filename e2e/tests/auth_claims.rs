@@ -12,7 +12,7 @@ fn auth(rest: Value) -> Value {
     json!({"auth": auth})
 }
 
-/// Policies for what a token says, and one without tokens. Trailers pass, and so does another upgrade.
+/// Policies on the claims of a token, and one without tokens. Trailers pass, and another upgrade passes too.
 fn scene(default: &'static str) -> Scene {
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
@@ -37,7 +37,7 @@ fn scene(default: &'static str) -> Scene {
     });
     let mut whole = document(json!({"edge": edge}), policies);
     whole["default_policy"] = json!(default);
-    // As many lines as these tests may cause in a second.
+    // The limit leaves room for as many lines as these tests may cause in a second.
     whole["log"] = json!({"refusals_per_second": 1000});
     Scene::new()
         .document(whole)
@@ -157,7 +157,8 @@ async fn a_claim_that_would_break_a_header_or_be_another_in_it_is_refused() {
     }
 }
 
-/// Many servers read all that is no letter or digit as one.
+/// Spellings of Postern's own headers: many servers read any character that is no letter or digit as the same
+/// one.
 const SPOOFED: [&str; 7] =
     ["x-user-id", "X-USER-ID", "x_user_id", "X-User_Tier", "x-user-roles", "x.user.id", "x~user!id"];
 
@@ -185,7 +186,7 @@ async fn a_clients_own_copies_of_these_headers_never_reach_the_upstream() {
     assert_eq!(record.header("x-user-name").as_deref(), Some("kept"));
 }
 
-/// A service trusts its headers on every path, and its paths are not all under a policy.
+/// A service trusts its headers on every path, and not all of its paths are under a policy.
 #[tokio::test]
 async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
     let h2c = |path: &str| Request::upgrade(path).set("Upgrade", "custom");
@@ -214,7 +215,7 @@ async fn a_clients_own_copies_reach_the_upstream_on_no_path_at_all() {
     }
 }
 
-/// Where Envoy passes trailers: some services take them for headers.
+/// Some services take trailers for headers, where Envoy passes them.
 #[tokio::test]
 async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
     for pair in [&PAIR, &PASSING] {
@@ -235,7 +236,7 @@ async fn a_clients_own_copies_reach_the_upstream_in_no_trailers_either() {
     }
 }
 
-/// What Connection names is meant for the next hop only (RFC 9110 §7.6.1), and taken away there.
+/// A field that Connection names is meant for the next hop only, which takes it away (RFC 9110 §7.6.1).
 #[tokio::test]
 async fn a_client_cannot_have_these_headers_taken_for_those_of_a_hop() {
     let pair = PAIR.shared().await;

@@ -1,4 +1,4 @@
-//! The token in the first message: until it has come, nothing of either side reaches the other.
+//! The token in the first message: before it, nothing of either side reaches the other.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use postern_e2e::{
     Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Shared, Signer, Value, json,
 };
 
-/// How long nothing may come before it counts as nothing.
+/// The time without a byte after which nothing is taken to come.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// The `first_message_timeout` of the policy `late`.
@@ -81,12 +81,12 @@ fn token(subject: &str) -> String {
     Signer::edge().mint(&claims(subject))
 }
 
-/// The first message with this token.
+/// Returns a first message with this token.
 fn first(token: &str) -> Frame {
     Frame::text(&json!({"token": token}).to_string()).masked()
 }
 
-/// The next frames, up to `count`.
+/// Reads up to `count` frames and returns their bytes.
 async fn frames(client: &mut RawClient, count: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..count {
@@ -95,8 +95,8 @@ async fn frames(client: &mut RawClient, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Checks that the client, the access log, the metrics and the upstream know of this end, and that
-/// the upstream saw nothing but a Close.
+/// Asserts that the client, the access log, the metrics and the upstream know of this end, and that the
+/// upstream saw nothing but a Close.
 async fn assert_ended(scene: &RunningScene, mut client: RawClient, code: u16, reason: &str) {
     assert_eq!(client.frame().await, Ok(Frame::closing(code, reason)));
     client.send(Frame::closing(1000, "").masked().bytes()).await;
@@ -154,7 +154,8 @@ async fn a_service_that_answers_no_ping_has_its_client_told_as_soon_all_the_same
         assert!(client.receives_nothing_for(QUIET).await);
         client.send(first(&token("alice")).bytes()).await;
         assert!(frames(&mut client, count).await == said, "{count} of {size}, at once: {at_once}");
-        // Nor does an answer wait for the service's next word, whatever it said before.
+        // The first answer does not wait for the service's next word either, whatever the service said
+        // before.
         record.send(&said);
         assert!(frames(&mut client, count).await == said);
         let refresh = json!({"auth": {"token": token("alice")}}).to_string();

@@ -5,17 +5,17 @@ use std::time::Duration;
 use postern_e2e::client::token::{jwks, now, tampered};
 use postern_e2e::{Frame, Request, Response, RunningScene, Scene, Signer, Value, json};
 
-/// So many signatures of an address may be verified in vain at once, and in each minute.
+/// The number of signatures of an address that may be verified in vain at once, and again in each minute.
 const FORGERIES: usize = 100;
 
-/// More than may come back while so many are sent.
+/// The most forgeries that are sent: more than may come back meanwhile.
 const MOST: usize = 3 * FORGERIES;
 
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 const ISSUER: &str = "https://auth.example.com/";
 
-/// One issuer, one worker, and no rate of handshakes.
+/// Starts a scene with one issuer, one worker, and no rate of handshakes.
 async fn start(signer: &Signer) -> RunningScene {
     let policy = |from: Value| {
         json!({
@@ -44,7 +44,7 @@ async fn ask(scene: &RunningScene, from: [u8; 4], token: &str) -> Response {
     scene.connect_from(from).await.ask(&request).await
 }
 
-/// Sends forged tokens until one is not judged any more, and says how many were.
+/// Sends forged tokens until one is not judged any more, and returns the number of those that were.
 async fn exhaust(scene: &RunningScene, forged: &str) -> usize {
     for judged in 0..MOST {
         let response = ask(scene, HERE, forged).await;
@@ -75,7 +75,7 @@ async fn an_address_that_sends_forged_tokens_waits_and_what_is_known_to_be_genui
     assert_eq!(ask(&scene, ELSEWHERE, &token(&signer, "elsewhere")).await.status, 101);
     assert_eq!(ask(&scene, ELSEWHERE, &forged).await.status, 401);
 
-    // A share comes back every 600 ms, on a busy machine just before what is asked here.
+    // A share comes back every 600 ms, on a busy machine just before the next request.
     let mut in_band = None;
     for number in 0..20 {
         exhaust(&scene, &forged).await;
@@ -94,7 +94,7 @@ async fn an_address_that_sends_forged_tokens_waits_and_what_is_known_to_be_genui
     let mut tries = 0..MOST;
     while ask(&scene, HERE, &fresh).await.status != 101 {
         assert!(tries.next().is_some(), "its share does not come back");
-        // As long as Retry-After says.
+        // Retry-After asks for this pause.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

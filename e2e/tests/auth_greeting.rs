@@ -1,5 +1,6 @@
-//! Protocols whose service speaks first, or wants the first message too: what it says reaches a client that is not
-//! authenticated, and what the client says goes up as it came, once it is.
+//! Protocols whose service speaks first, or wants the first message too: its greeting reaches a client that
+//! is not authenticated yet, and the client's first message goes up as it came, once the client is
+//! authenticated.
 
 use std::time::Duration;
 

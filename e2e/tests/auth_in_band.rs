@@ -1,4 +1,5 @@
-//! Tokens that come in messages are tokens like any other: revoked, used once, and judged by keys that are fetched.
+//! Tokens in messages, which are treated like any other: revoked, used once, and judged by keys that are
+//! fetched.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::time::sleep;
 const KEYS: &str = "/keys";
 const LIST: &str = "/revoked.json";
 
-/// One policy for each thing that is asked of a token; all take it from the first message.
+/// Starts a scene with one policy for each demand on a token; all take the token from the first message.
 async fn start(documents: &Documents) -> RunningScene {
     let main = json!({"issuer": "main", "audiences": ["chat"],
         "jwks": {"remote": {"cluster": "auth", "uri": "https://auth.example.com/keys", "timeout": "1s"}}});
@@ -32,16 +33,16 @@ fn message(signer: &Signer, changes: Value) -> Vec<u8> {
     Frame::text(&json!({ "token": signer.mint(&claims) }).to_string()).masked().bytes()
 }
 
-/// A client that has sent its first message.
+/// Opens a socket and sends its first message.
 async fn enter(scene: &RunningScene, path: &str, message: Vec<u8>) -> RawClient {
     let mut client = scene.open(path).await;
     client.send(message).await;
     client
 }
 
-/// Whether the client is let in: its echo comes back, and not a Close.
+/// Says whether the client is let in: its echo comes back; the error is the Close that comes instead.
 async fn is_let_in(client: &mut RawClient) -> Result<(), Frame> {
-    // After a Close nobody reads.
+    // An error is no matter: nobody reads after a Close.
     let _ = client.try_send(Frame::text("hello").masked().bytes()).await;
     match client.frame().await.expect("an echo or a Close") {
         frame if frame.is_close() => Err(frame),
@@ -67,7 +68,7 @@ async fn a_message_whose_token_is_revoked_lets_nobody_in_and_renews_nothing() {
     client.send(message(&edge, json!({"jti": "gone"}))).await;
     assert_eq!(client.frame().await, Ok(closing.clone()));
 
-    // It is the last token that a list names: that of the first message no longer counts.
+    // The list names the client by its last token: that of the first message no longer counts.
     let mut client = enter(&scene, "/ws/revoked", message(&edge, json!({"jti": "first"}))).await;
     assert_eq!(is_let_in(&mut client).await, Ok(()));
     client.send(message(&edge, json!({"jti": "second"}))).await;
@@ -123,7 +124,7 @@ async fn a_first_message_is_not_waited_for_before_there_are_keys_to_judge_it() {
     let bearing = |signer: &Signer| message(signer, json!({"iss": "main"}));
     let mut client = enter(&scene, "/ws/fetched", bearing(&old)).await;
     assert_eq!(is_let_in(&mut client).await, Ok(()));
-    // A key that is not known yet: right after a fetch it is none, and later it is waited for.
+    // A key that is not known is no key right after a fetch, and is waited for later.
     documents.serve(KEYS, Served::Document(jwks(&[&old, &new])));
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {

@@ -1,4 +1,5 @@
-//! Tokens of libraries that nobody wrote with Postern in mind, in every algorithm, verified by the host and without it.
+//! Tokens of libraries that nobody wrote with Postern in mind, in every algorithm, verified by the host and
+//! without it.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +12,26 @@ use jsonwebtoken::Algorithm::{self, *};
 
 const ALL: [Algorithm; 12] =
     [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, HS512];
-/// What Envoy verifies for the module.
+/// The algorithms that Envoy verifies for the module.
 const BY_HOST: [Algorithm; 5] = [RS256, RS384, RS512, ES256, ES384];
 const FALLBACKS: &str = "postern_verification_fallbacks";
 const COMPLAINT: &str = "the host verifies no signatures";
 const SECRET: &str = "a secret of an issuer in Rust, 64 bytes or more, as HS512 asks for";
 
-/// An issuer: its keys, its secret, and a token of each algorithm. Those under HS* are of the issuer `secret`.
+/// An issuer: its keys, its secret, and a token of each algorithm. The tokens under HS* belong to the
+/// provider `secret`.
 struct Issuer {
     jwks: Value,
     secret: String,
     tokens: BTreeMap<String, String>,
 }
 
-/// The library `jsonwebtoken`, which computes with RustCrypto.
+/// Returns an issuer by the library `jsonwebtoken`, which computes with RustCrypto.
 fn rust() -> Issuer {
     let (rsa, p256, p384, ed) =
         (Signer::rs256("rsa"), Signer::es256("p256"), Signer::es384("p384"), Signer::eddsa("ed"));
     let mut jwks = jwks(&[&rsa, &p256, &p384, &ed]);
-    // That of the RSA key is one of several.
+    // The RSA key serves several algorithms, so it names none.
     jwks["keys"][0].as_object_mut().expect("a key").remove("alg");
     let secret = Signer::hs256(SECRET);
     let mint = |algorithm: Algorithm| {
@@ -45,7 +47,7 @@ fn rust() -> Issuer {
     Issuer { jwks, secret: SECRET.to_owned(), tokens: ALL.map(mint).into_iter().collect() }
 }
 
-/// PyJWT, which computes with OpenSSL.
+/// Returns an issuer by PyJWT, which computes with OpenSSL.
 async fn python() -> Option<Issuer> {
     let outcome = python::run(include_str!("python/mint.py"), &[&claims("").to_string()]).await?;
     assert!(outcome.success, "{}", outcome.stderr);
@@ -87,7 +89,7 @@ async fn status(scene: &RunningScene, token: &str) -> u16 {
     scene.ask(&request).await.status
 }
 
-/// Every token is accepted, and none with another signature.
+/// Asserts that every token is accepted, and none with another signature.
 async fn assert_judged_right(scene: &RunningScene, issuer: &Issuer) {
     assert_eq!(issuer.tokens.len(), ALL.len());
     for (name, token) in &issuer.tokens {
@@ -111,7 +113,7 @@ async fn where_envoy_forbids_the_call_the_module_verifies_and_says_so_once_a_wor
     let issuer = rust();
     let scene = scene(&issuer).forbid("proxy_call_foreign_function").start().await;
     assert_judged_right(&scene, &issuer).await;
-    // Genuine, and tampered with.
+    // Each token is sent genuine and tampered with.
     let asked = 2 * BY_HOST.len();
     assert_eq!(scene.envoy().stats().await.sum(FALLBACKS, &[]), asked as f64);
     let complaints = scene.envoy().logged(COMPLAINT).await.len();

@@ -1,5 +1,5 @@
-//! docs/identity-providers.md in a real Envoy: tokens as each product makes them, by PyJWT, are let in by its policy, and
-//! refused with one thing wrong.
+//! The policies of docs/identity-providers.md in a real Envoy: each lets in tokens as its product makes them,
+//! by PyJWT, and refuses them with one thing wrong.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ fn cases() -> Vec<Value> {
     serde_json::from_str(&text).expect("a list")
 }
 
-/// The policies of the documentation by their headings.
+/// Returns the policies of the documentation by their headings.
 fn policies() -> Vec<(String, Value)> {
     let text = std::fs::read_to_string(root().join("docs/identity-providers.md")).expect("the documentation");
     let policy = |section: &str| {
@@ -35,12 +35,13 @@ fn policies() -> Vec<(String, Value)> {
     text.split("\n## ").skip(1).map(policy).collect()
 }
 
-/// A heading as a policy's name.
+/// Returns a heading as the name of a policy.
 fn name_of(heading: &str) -> String {
     heading.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
 }
 
-/// All of them in one, each under `/ws/<its name>`, with these keys in the place of those that would be fetched.
+/// Returns all policies in one configuration, each under `/ws/<its name>`, with these keys in the place of
+/// those that would be fetched.
 fn whole(keys: &Value) -> Value {
     let (mut providers, mut all) = (json!({}), json!({}));
     for (heading, policy) in policies() {

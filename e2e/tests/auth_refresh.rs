@@ -1,4 +1,4 @@
-//! A token is renewed inside the connection, and the client learns of the outcome and of the end.
+//! The renewal of a token inside the connection: the client learns of the outcome and of the end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Sha
 const SKEW: u64 = 1;
 const NOTICE: u64 = 2;
 
-/// How much later than its time anything may come.
+/// The most by which anything may come late.
 const LATE: Duration = Duration::from_secs(1);
 
 fn configuration() -> Value {
@@ -65,7 +65,7 @@ fn refresh(claims: &Value) -> Frame {
     Frame::text(&json!({"auth": {"token": token}, "id": 7}).to_string()).masked()
 }
 
-/// What Postern says, and the seconds that it says are left.
+/// Returns the word of a message of Postern, and the seconds that it gives.
 fn said(frame: &Frame) -> (String, u64) {
     let message: Value = serde_json::from_slice(&frame.payload).expect("JSON");
     let word = message["postern"].as_str().expect("a word").to_owned();

@@ -1,5 +1,5 @@
-//! Secrets and tokens show up in nothing that Envoy writes or answers, whatever is refused or let in, however much the
-//! module is made to write.
+//! Secrets and tokens show up in nothing that Envoy writes or answers, whether a request is refused or let
+//! in, and however much the module is made to write.
 //!
 //! Envoy itself is another matter: at `debug` its own loggers `http`, `router` and others write whole request headers,
 //! before any filter has seen them. They stay where they are by default.
@@ -56,7 +56,7 @@ fn scene() -> Scene {
         .upstream("/ws/chat/wrong", Behaviour::Answer(Answer::switching().without("Upgrade")))
 }
 
-/// All that Envoy, Postern and the upstream's answers say.
+/// Everything that Envoy, Postern and the upstream's answers say.
 struct Transcript {
     scene: RunningScene,
     said: String,
@@ -75,7 +75,7 @@ impl Transcript {
         Self { scene, said: String::new() }
     }
 
-    /// Asks, and notes the answer and the access log.
+    /// Sends a request, and notes the answer and the access log.
     async fn ask(&mut self, request: &Request) -> u16 {
         let response = self.scene.ask(request).await;
         let line = self.scene.access_line(request.case()).await;
@@ -83,7 +83,8 @@ impl Transcript {
         response.status
     }
 
-    /// All of it, with what Envoy's admin interface and log have to say; it says of each of `reasons` why.
+    /// Returns the transcript with Envoy's admin pages and its log, and asserts that it contains each of
+    /// `reasons`.
     async fn whole(mut self, reasons: &[&str]) -> String {
         for page in ["/stats", "/config_dump", "/clusters", "/server_info"] {
             self.said.push_str(&self.scene.envoy().ask_admin(page).await.text());
@@ -98,7 +99,8 @@ impl Transcript {
     }
 }
 
-/// The secrets of a token: its parts but for the header, which all tokens share.
+/// Asserts that the secrets are absent. Those of a token are its parts but for the header, which all tokens
+/// share.
 fn assert_absent(said: &str, tokens: &[String]) {
     let parts = tokens.iter().flat_map(|token| token.split('.').skip(1)).filter(|part| part.len() > 8);
     for secret in parts.chain([EDGE_SECRET, CSRF_SECRET, SID, OTHER_SID]) {
@@ -226,7 +228,7 @@ async fn tokens_in_messages_are_in_no_log_no_metric_and_no_answer() {
         let message = Frame::text(&json!({ "token": token }).to_string()).masked().bytes();
         let mut client = transcript.scene.open("/ws/inside").await;
         client.send(&message).await;
-        // As a first message, and where that is good, as a refresh, which is answered.
+        // The second message is a refresh where the first was good; it is answered then.
         let _ = client.try_send(&message).await;
         let said = client.frame().await.expect("a Close or an answer");
         transcript.said.push_str(&String::from_utf8_lossy(&said.payload));

@@ -1,4 +1,4 @@
-//! Which tokens are good (RFC 7519, RFC 8725), under every kind of key.
+//! Good and bad tokens (RFC 7519, RFC 8725), under every kind of key.
 
 use std::sync::LazyLock;
 
@@ -24,7 +24,7 @@ fn bearing(policy: &str, token: &str) -> Request {
     Request::upgrade(&format!("/ws/{policy}")).header("Authorization", format!("Bearer {token}"))
 }
 
-/// The claims of a good token with some of them changed; null takes a claim out.
+/// Returns the claims of a good token with some of them changed; null takes a claim out.
 fn claims(changes: Value) -> Value {
     let (Value::Object(mut claims), Value::Object(changes)) = (edge_claims("alice"), changes) else {
         return Value::Null;

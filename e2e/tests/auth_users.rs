@@ -1,4 +1,5 @@
-//! Who the user is: by the claim that the provider names, and never the same one by two providers.
+//! The user of a token: named by the claim that the provider chooses, and never the same one by two
+//! providers.
 
 use postern_e2e::client::token::{EDGE_SECRET, edge_claims};
 use postern_e2e::scene::document;
@@ -6,7 +7,8 @@ use postern_e2e::{Documents, Frame, Request, RunningScene, Scene, Served, Shared
 
 const REVOKED: &str = "/revoked.json";
 
-/// `edge` names its users by `/user/id`, and so does `twin`, which is of the same issuer and another algorithm.
+/// Makes a scene whose provider `edge` names its users by `/user/id`, and so does `twin`, which has the same
+/// issuer and another algorithm.
 fn scene() -> Scene {
     let provider = |algorithm: &str| {
         json!({

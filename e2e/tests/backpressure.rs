@@ -6,7 +6,8 @@ use postern_e2e::scene::document;
 use postern_e2e::{Frame, Scene, json};
 
 const MIB: usize = 1 << 20;
-/// Below the buffer limit of Envoy's connections, at which Envoy by itself stops reading what the upstream sends.
+/// The backlog in bytes: below the buffer limit of Envoy's connections, at which Envoy stops reading from the
+/// upstream.
 const BACKLOG: usize = MIB / 2;
 const FRAME: usize = 64 * 1024;
 
@@ -22,7 +23,7 @@ fn scene() -> Scene {
         .plaintext()
 }
 
-/// The frame with this number in it.
+/// Returns a frame with this number in it.
 fn numbered(number: u32) -> Frame {
     let mut payload = vec![0; FRAME];
     payload[..4].copy_from_slice(&number.to_be_bytes());
@@ -44,7 +45,7 @@ async fn a_client_that_stops_reading_is_closed_and_the_upstream_told() {
     }
     let up = record.close().await;
     assert_eq!((up.code(), up.reason()), (Some(1013), "backlog_exceeded".to_owned()));
-    // What it reads in the end are whole messages in order, and the reason.
+    // The frames that the client reads in the end are whole messages in order, and the Close.
     let (frames, _) = client.frames_to_close().await;
     let (close, messages) = frames.split_last().expect("a Close");
     assert_eq!(*close, Frame::closing(1013, "backlog_exceeded"));
@@ -64,7 +65,7 @@ async fn what_a_client_does_not_read_costs_envoy_no_memory_and_what_it_reads_lat
     let record = scene.record(&client).await;
     let before = scene.envoy().usage().memory;
     let mut most = before;
-    // One gibibyte, of which the client reads nothing.
+    // One gibibyte is sent, of which the client reads nothing.
     let per_round = u32::try_from(64 * MIB / FRAME).expect("few");
     for round in 0..ROUNDS {
         for i in 0..per_round {
@@ -93,7 +94,7 @@ async fn what_a_client_does_not_read_costs_envoy_no_memory_and_what_it_reads_lat
     let dropped = stats.sum("postern_messages", &[("policy", "drops"), ("result", "dropped")]);
     assert!(dropped > f64::from(ROUNDS * per_round) * 0.9, "{dropped}");
 
-    // It reads on, and answers; then there is room again.
+    // Once the client reads and answers again, there is room again.
     client.show_heartbeats();
     let total = ROUNDS * per_round;
     let mut last = None;

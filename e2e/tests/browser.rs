@@ -1,10 +1,10 @@
-//! A real browser against the shipped policy: what its WebSocket API lets a page see.
+//! A real browser against the shipped policy, and what its WebSocket API lets a page see.
 
 use postern_e2e::client::browser::Page;
 use postern_e2e::client::token::edge_claims;
 use postern_e2e::{Answer, Behaviour, RunningScene, Scene, Signer, json};
 
-/// The shipped example, with one more origin for `chat`.
+/// Makes a scene of the shipped example with one more origin for `chat`.
 fn example_with_origin(origin: String) -> Scene {
     Scene::new().configured(move |configuration| {
         let origins =
@@ -155,7 +155,7 @@ async fn a_page_that_only_listens_stays_open() {
     });
     let scene = Scene::new().policy(policy).start().await;
     let url = scene.url("/ws/chat");
-    // Silent for longer than an idle client may be, it can still talk.
+    // A page that was silent for longer than an idle client may be can still talk.
     let script = format!(
         "const seen = await new Promise((resolve) => {{
            const socket = new WebSocket('{url}');
@@ -172,7 +172,7 @@ async fn a_page_that_only_listens_stays_open() {
     assert_eq!(records[0].messages(), [b"still here"]);
 }
 
-/// Both kinds of pages in a file, under a policy that allows this origin and no other.
+/// The policy allows this origin and no other to either kind of page in a file.
 #[tokio::test]
 async fn a_page_in_a_file_is_of_the_origin_null_and_one_of_an_app_of_file_and_each_is_let_in_by_that_alone() {
     let script = |scene: &RunningScene| {

@@ -1,5 +1,6 @@
-//! Envoy on what `postern check` says: it loads every document that is its own, refuses an evil Origin where the document
-//! is sound, and lets it in where the document is said to let requests past Postern.
+//! Envoy put to the test by the words of `postern check`: it loads every document that is its own, refuses an
+//! evil Origin where the document is sound, and lets it in where the document is said to let requests past
+//! Postern.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,19 +14,19 @@ use postern_e2e::scene::envoy;
 use postern_e2e::{Envoy, Frame, RawClient, Request, Upstream, Value, json};
 use tempfile::TempDir;
 
-/// Loads at once, and takes whatever policies it is given: they are not what is loaded here.
+/// A module that loads at once and takes any policy: policies are not what is tested here.
 const IDLE_MODULE: &str = include_str!("../modules/empty.wat");
 
 const GOOD: &str = "https://app.example.com";
 const EVIL: &str = "https://evil.example.com";
 
-/// In what the filters that hold bodies are told of.
+/// The words of the findings on filters that hold bodies.
 const HOLDS: &str = "is never whole";
 
-/// How long an answer is waited for that does not come: of those that do, each takes some milliseconds.
+/// The time to wait for an answer that does not come; one that comes takes some milliseconds.
 const HELD: Duration = Duration::from_secs(3);
 
-/// Files that documents name.
+/// The files that documents name.
 struct Files {
     folder: TempDir,
     idle_module: PathBuf,
@@ -94,7 +95,7 @@ impl Running {
         Self { envoy, upstream, _files: files }
     }
 
-    /// Where each listener is.
+    /// Returns the address of each listener.
     async fn addresses(&self) -> BTreeMap<String, SocketAddr> {
         let listeners = self.envoy.ask_admin("/listeners?format=json").await.json();
         let address = |listener: &Value| {
@@ -107,7 +108,7 @@ impl Running {
         listeners.iter().filter_map(address).collect()
     }
 
-    /// What comes of a handshake from `origin`, and of a message behind it.
+    /// Makes a handshake from `origin`, sends a message behind it, and returns the outcome.
     async fn ask(&self, address: SocketAddr, origin: &str) -> Outcome {
         let request = Request::upgrade("/").header("Origin", origin).header("X-Trusted", "yes");
         let mut client = RawClient::connect(address, None, None).await.unwrap();
@@ -127,7 +128,7 @@ impl Running {
     }
 }
 
-/// What comes of a WebSocket to a service that echoes.
+/// The outcome of a WebSocket to a service that echoes.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     /// The connection ended without an answer.
@@ -159,7 +160,7 @@ async fn where_a_document_is_sound_an_evil_origin_is_refused_and_a_good_one_is_n
     assert!(sound.len() > 35, "{}", sound.len());
     let running = Running::start(&sound).await;
     let addresses = running.addresses().await;
-    // Those that are held are waited for at once.
+    // The documents are judged at once, since an answer that is held takes its full time.
     futures_util::future::join_all(
         sound.iter().map(|document| judge(document, &running, addresses[&document.name])),
     )
@@ -191,7 +192,7 @@ async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
     let named: Vec<Checked> = documents()
         .into_iter()
         .filter(|document| bypasses.iter().any(|words| document.prints(words)))
-        // An upgrade to something else is not what is asked for here.
+        // An upgrade to another protocol is not tested here.
         .filter(|document| {
             document.name != "upgrade_filters_of_another_upgrade" && !is_only_in_yaml(document)
         })
@@ -206,7 +207,8 @@ async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
 
 #[tokio::test]
 async fn metadata_that_is_told_to_have_no_effect_has_none() {
-    // On a route it would name a policy that is not there, and everything would be answered with 503.
+    // On a route the metadata would name a policy that does not exist, and every request would be answered
+    // with 503.
     let named: Vec<Checked> = documents()
         .into_iter()
         .filter(|document| document.is_whole() && document.prints("filter_metadata.postern: "))
@@ -220,12 +222,12 @@ async fn metadata_that_is_told_to_have_no_effect_has_none() {
     }
 }
 
-/// Whether Envoy takes a document for what it is in YAML only, where it ignores members and has more words for true.
+/// Says whether Envoy takes a document only as YAML, where it ignores members and has more words for true.
 fn is_only_in_yaml(document: &Checked) -> bool {
     document.name.starts_with("ignored") || document.name.contains("_word")
 }
 
-/// Envoy on the very text of a document.
+/// Starts an Envoy on the very text of a document.
 async fn run_as_yaml(name: &str) -> Running {
     let document = documents().into_iter().find(|document| document.name == name).unwrap();
     let (files, upstream) = (Files::new(), Upstream::start(Vec::new()).await);

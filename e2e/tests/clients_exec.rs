@@ -16,7 +16,7 @@ fn auth(from: Value) -> Value {
     json!({"providers": ["edge"], "from": [from]})
 }
 
-/// The policy `exec`, with these keys over it.
+/// Makes a scene with the policy `exec`, with these keys over it.
 fn scene(keys: Value) -> Scene {
     let provider = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
@@ -44,7 +44,8 @@ fn bearer(token: &str) -> String {
     format!("{BEARER}{}", URL_SAFE_NO_PAD.encode(token))
 }
 
-/// What the client saw that offers these; `None` when there is no such client on this machine.
+/// Returns the view of the client that offers these subprotocols; `None` when there is no such client on this
+/// machine.
 async fn visit(scene: &RunningScene, subprotocols: &[&str]) -> Option<Value> {
     let options = json!({
         "url": scene.url("/ws/exec"), "certificate": scene.certificate(), "subprotocols": subprotocols,
@@ -55,13 +56,13 @@ async fn visit(scene: &RunningScene, subprotocols: &[&str]) -> Option<Value> {
     Some(serde_json::from_str(&outcome.stdout).expect("a report in JSON"))
 }
 
-/// What a client saw whose command has run; the service saw these offers.
+/// Returns the view of a client whose command has run and whose service saw these offers.
 fn executed(offered: &[&str]) -> Value {
     let status = json!({"metadata": {}, "status": "Success"});
     json!({"offered": [offered.join(", ")], "stdout": "ECHO\nLS\n", "status": status})
 }
 
-/// The channels of what was seen, each as it is meant.
+/// Returns the channels of a client's view, each decoded.
 fn channels(seen: &Value) -> Value {
     let channel = |number: &str| seen["channels"][number].as_str().unwrap_or_default().to_owned();
     let offered: Value = serde_json::from_str(&channel("2")).unwrap_or_default();
@@ -111,7 +112,7 @@ async fn an_older_version_of_the_channels_is_refused_where_it_is_not_allowed() {
     assert_eq!((response.status, response.reason().as_deref()), (403, Some("subprotocol_denied")));
 }
 
-/// Its frames are those of SPDY, so whoever may speak it reaches any port of what is behind it.
+/// A forwarded port speaks SPDY, so a client that may use it reaches any port of the service behind it.
 #[tokio::test]
 async fn a_port_is_forwarded_only_where_the_policy_says_so_in_full() {
     let policies = json!({
@@ -133,7 +134,7 @@ async fn a_port_is_forwarded_only_where_the_policy_says_so_in_full() {
     let response = client.ask(&request("written")).await;
     assert_eq!(response.status, 101, "{}", response.text());
     assert_eq!(response.header("sec-websocket-protocol").as_deref(), Some(PORT_FORWARD));
-    // A SYN_STREAM of SPDY.
+    // The payload is a SYN_STREAM of SPDY.
     let frame = Frame::binary(*b"\x80\x03\x00\x01\x01\x00\x00\x00");
     client.send(frame.clone().masked().bytes()).await;
     assert_eq!(client.frame().await, Ok(frame));

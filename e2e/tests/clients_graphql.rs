@@ -10,7 +10,8 @@ async fn service() -> Option<Service> {
     python::serve(include_str!("python/graphql_server.py")).await
 }
 
-/// What the client saw that has this payload in its connection_init; `None` when there is no such client on this machine.
+/// Returns the view of the client with this payload in its connection_init; `None` when there is no such
+/// client on this machine.
 async fn visit(scene: &RunningScene, payload: Value) -> Option<Value> {
     let options =
         json!({"url": scene.url("/ws/graphql"), "certificate": scene.certificate(), "payload": payload});
@@ -19,7 +20,7 @@ async fn visit(scene: &RunningScene, payload: Value) -> Option<Value> {
     Some(serde_json::from_str(&outcome.stdout).expect("a report in JSON"))
 }
 
-/// The policy of such a service, with these keys over those of its `auth`.
+/// Makes a scene with the policy of such a service, with these keys over those of its `auth`.
 fn scene(service: &Service, keys: Value) -> Scene {
     let provider = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],

@@ -25,7 +25,8 @@ struct Broker {
 }
 
 impl Broker {
-    /// `None`, after saying so loudly, when there is no mosquitto; with `CI=true` that is a failure.
+    /// Starts mosquitto. `None`, after a loud word, when there is no mosquitto; with `CI=true` that is a
+    /// failure.
     async fn start() -> Option<Self> {
         let Some(program) = find() else {
             not_run(
@@ -33,7 +34,8 @@ impl Broker {
             );
             return None;
         };
-        // It cannot be told to take any free port, and another process may take the one that was free.
+        // mosquitto cannot be told to take any free port, and another process may take the port that was
+        // free.
         for _ in 0..10 {
             let address = environment::listener().await.local_addr().expect("the port just bound");
             if let Some(broker) = Self::start_at(&program, address).await {
@@ -46,7 +48,7 @@ impl Broker {
     async fn start_at(program: &PathBuf, address: SocketAddr) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("mosquitto.conf");
-        // Version 2.0.11 does not start with listeners of WebSockets alone.
+        // mosquitto 2.0.11 does not start with listeners of WebSockets alone.
         let settings = format!(
             "user root\nallow_anonymous true\nlistener 0 {}\nlistener {} {}\nprotocol websockets\n",
             folder.path().join("socket").display(),
@@ -73,14 +75,14 @@ impl Broker {
     }
 }
 
-/// On the path, or where Debian has it.
+/// Returns the program on the path, or where Debian has it.
 fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
     folders.map(|folder| folder.join("mosquitto")).find(|file| file.is_file())
 }
 
-/// What the client saw that idled for so long; `None` when there is no such client on this machine.
+/// Returns the view of the client that idled for `idle`; `None` when there is no such client on this machine.
 async fn visit(scene: &RunningScene, idle: Duration) -> Option<Value> {
     let options = json!({
         "host": environment::current().host(), "port": scene.port(), "path": "/ws/mqtt",
@@ -92,7 +94,7 @@ async fn visit(scene: &RunningScene, idle: Duration) -> Option<Value> {
     Some(serde_json::from_str(&outcome.stdout).expect("a report in JSON"))
 }
 
-/// The client says where it goes to when it is asked where it comes from.
+/// Returns the policy. Its origin is the host itself: the client gives its destination as its Origin.
 fn policy(liveness: &Value) -> Value {
     let own = format!("https://{}:*", environment::current().host());
     json!({
@@ -118,8 +120,8 @@ async fn what_it_publishes_comes_back_also_after_more_pings_than_silence_is_allo
     assert_eq!(scene.envoy().stats().await.sum("postern_closes", &[]), 0.0);
 }
 
-/// The habit of the client that the test above is about. The client waits for an answer to its CONNECT meanwhile: a client
-/// that ended could take the Pong with it.
+/// The test above is about this habit of the client. The client waits for an answer to its CONNECT meanwhile:
+/// one that ended could take the Pong with it.
 #[tokio::test]
 async fn the_client_answers_a_ping_without_a_mask() {
     let scene = Scene::new().bare().upstream("/ws/mqtt", Behaviour::Silent).start().await;

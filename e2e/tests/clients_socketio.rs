@@ -11,7 +11,7 @@ async fn service() -> Option<Service> {
     python::serve(include_str!("python/socketio_server.py")).await
 }
 
-/// What the client saw; `None` when there is no such client on this machine.
+/// Returns the view of the client; `None` when there is no such client on this machine.
 async fn visit(scene: &RunningScene, options: Value) -> Option<Value> {
     let mut visit = json!({"url": scene.url("/socket.io/").replace("ws:", "http:")});
     for (name, value) in options.as_object().expect("an object") {
@@ -22,7 +22,7 @@ async fn visit(scene: &RunningScene, options: Value) -> Option<Value> {
     Some(serde_json::from_str(&outcome.stdout).expect("a report in JSON"))
 }
 
-/// Envoy with Postern before the service, and a token from there.
+/// Makes a scene with Postern before the service, and a token from the place `from`.
 fn scene(service: &Service, from: Value, keep_token: bool) -> Scene {
     let provider = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
@@ -37,7 +37,8 @@ fn scene(service: &Service, from: Value, keep_token: bool) -> Scene {
     let policy = json!({"origins": origins, "auth": auth, "upgrade_only": true});
     let mut whole = document(json!({"edge": provider}), json!({"socketio": policy}));
     whole["routes"] = json!([{"match": {"path_prefix": "/socket.io"}, "policy": "socketio"}]);
-    // The client reads and writes in two threads, and Python's TLS loses bytes then, if seldom.
+    // TLS is left out: the client reads and writes in two threads, and Python's TLS loses bytes then, if
+    // seldom.
     Scene::new().service(service.address()).document(whole).plaintext()
 }
 
@@ -94,7 +95,8 @@ async fn a_bad_token_in_the_packet_that_connects_never_reaches_the_service_but_t
     }
 }
 
-/// The client waits for the service's first packet; Envoy's half of the greeting alone is of no use to it either.
+/// A client waits for the service's first packet; Envoy's half of the greeting alone is of no use to it
+/// either.
 #[tokio::test]
 async fn without_greeting_prefix_or_keep_token_it_never_gets_that_far() {
     let Some(service) = service().await else { return };

@@ -1,4 +1,4 @@
-//! How WebSockets end under Postern: in order where both sides take part, and in time where one does not.
+//! The end of a WebSocket under Postern: in order where both sides take part, and in time where one does not.
 
 use std::time::Duration;
 
@@ -9,16 +9,17 @@ use tokio::time::Instant;
 /// The policy's `close_timeout`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How much later than that a connection may be cut.
+/// The most by which a connection may be cut after `CLOSE_TIMEOUT`.
 const LATE: Duration = Duration::from_secs(1);
 
-/// How long Envoy leaves a cut connection to the client for what is still on its way: `delayed_close_timeout`.
+/// The time that Envoy leaves a cut connection to the client for bytes still on their way:
+/// `delayed_close_timeout`.
 const DELAYED_CLOSE: Duration = Duration::from_secs(1);
 
-/// Long enough for bytes that should not come to come.
+/// The time without a byte after which nothing is taken to come.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Policies alike: under some a test counts what no other test may.
+/// Makes a scene with several equal policies: under some a test counts what no other test may add to.
 fn scene() -> Scene {
     let policy = json!({"liveness": {"close_timeout": "1s"}});
     Scene::new()
@@ -33,7 +34,7 @@ fn scene() -> Scene {
 
 static PAIR: Shared<ControlPair> = Shared::new(scene);
 
-/// A frame that ends the connection with 1002.
+/// Returns a frame that ends the connection with 1002.
 fn offence() -> Vec<u8> {
     Frame::text("x").masked().rsv(4).bytes()
 }
@@ -42,7 +43,7 @@ fn verdict() -> Frame {
     Frame::closing(1002, "protocol_error")
 }
 
-/// Waits until Envoy has cut both sides, and checks that this is `close_timeout` after `since`.
+/// Waits until Envoy has cut both sides, and asserts that this is `close_timeout` after `since`.
 async fn assert_cut_in_time(scene: &RunningScene, client: &mut RawClient, since: Instant) {
     scene.record(client).await.ended().await;
     let elapsed = since.elapsed();
@@ -178,20 +179,20 @@ async fn an_upstream_that_has_fallen_silent_cannot_keep_an_offender_connected() 
 async fn whoever_does_not_answer_a_close_is_cut_in_time_and_not_before() {
     let pair = PAIR.shared().await;
     let scene = &pair.guarded;
-    // The client does not answer the upstream's.
+    // The client does not answer the upstream's Close.
     let mut client = scene.open("/ws/silent").await;
     let since = Instant::now();
     scene.record(&client).await.send(Frame::closing(1001, "").bytes());
     assert_eq!(client.frame().await, Ok(Frame::closing(1001, "")));
     assert_cut_in_time(scene, &mut client, since).await;
 
-    // The upstream does not answer the client's.
+    // The upstream does not answer the client's Close.
     let mut client = scene.open("/ws/silent").await;
     let since = Instant::now();
     client.send(Frame::closing(1000, "").masked().bytes()).await;
     assert_cut_in_time(scene, &mut client, since).await;
 
-    // Envoy alone waits for both.
+    // Envoy without Postern waits for both sides.
     let bare = &pair.bare;
     let mut client = bare.open("/ws/silent").await;
     client.send(Frame::closing(1000, "").masked().bytes()).await;

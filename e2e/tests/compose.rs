@@ -1,5 +1,6 @@
-//! `e2e/compose.sh` itself. However it ends, it leaves nothing behind; where something is wrong, it says so in one clear
-//! line and with a status that is not 0. What needs an engine runs as part of `make e2e-compose`.
+//! `e2e/compose.sh` itself. However the script ends, it leaves nothing behind; a mistake it reports in one
+//! clear line and with a status that is not 0. The tests that need an engine run as part of `make
+//! e2e-compose`.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -13,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use postern_e2e::scene::bootstrap::workspace;
 
-/// What became of a run.
+/// The outcome of a run.
 struct Run {
     code: Option<i32>,
-    /// Its standard output.
+    /// The standard output.
     shown: String,
-    /// Its standard error.
+    /// The standard error.
     complained: String,
 }
 
@@ -26,7 +27,7 @@ fn script() -> Command {
     bash("e2e/compose.sh")
 }
 
-/// A script of ours, whatever the run that this is part of was asked for.
+/// Returns a command of a script of ours, without the settings that the run around these tests was given.
 fn bash(script: &str) -> Command {
     let mut command = Command::new(workspace().join(script));
     for asked in ["POSTERN_COMPOSE_PORT", "POSTERN_DOCKERFILE", "RUST_TEST_THREADS"] {
@@ -43,7 +44,7 @@ fn run(command: &mut Command) -> Run {
 }
 
 impl Run {
-    /// One line, and all of `parts` in it.
+    /// Asserts that the run failed with one line on standard error, which contains all of `parts`.
     #[track_caller]
     fn assert_refused(&self, parts: &[&str]) {
         assert_eq!((self.code, self.complained.lines().count()), (Some(1), 1), "{}", self.complained);
@@ -58,7 +59,8 @@ impl Run {
     }
 }
 
-/// A folder of programs: the few that the scripts need to get as far as they should, and a `docker` of our own.
+/// Makes a folder of programs: the few that the scripts need to get as far as they should, and a `docker` of
+/// our own.
 fn programs(docker: Option<&str>) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for name in ["bash", "dirname", "realpath", "timeout", "sed", "mktemp", "rm", "tail"] {
@@ -154,7 +156,8 @@ fn a_test_file_counts_as_failed_unless_it_reports_that_it_passed() {
     }
 }
 
-/// All that the engine has: containers, networks, volumes and images, also those without a name.
+/// Returns everything that the engine has: containers, networks, volumes and images, also those without a
+/// name.
 fn things() -> BTreeSet<String> {
     let listed: [&[&str]; 4] = [
         &["ps", "--all", "--no-trunc", "--format", "container {{.ID}} {{.Names}}"],
@@ -170,7 +173,7 @@ fn things() -> BTreeSet<String> {
     all.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
 }
 
-/// What is there and was not `before`. Nobody else may use the engine meanwhile.
+/// Asserts that the engine has nothing that it had not `before`. Nobody else may use the engine meanwhile.
 #[track_caller]
 fn assert_nothing_left(before: &BTreeSet<String>) {
     let now = things();
@@ -245,7 +248,7 @@ fn a_run_that_passes_leaves_nothing() {
     assert_nothing_left(&before);
 }
 
-/// A module that lets everything through: it speaks the ABI of proxy-wasm and wants to hear of nothing.
+/// A module that lets everything through: it speaks the ABI of proxy-wasm and asks for no callback.
 const CARELESS: &[u8] = b"\0asm\x01\0\0\0\
     \x01\x09\x02\x60\0\0\x60\x01\x7f\x01\x7f\
     \x03\x03\x02\0\x01\
@@ -284,8 +287,8 @@ fn a_case_that_fails_is_shown_with_the_logs_of_envoy_and_the_services_and_nothin
 #[track_caller]
 fn assert_interrupted(signal: &str, status: i32, files: &[&str], ready: impl FnOnce(&mut Child)) {
     let before = things();
-    // It ends when these tests do. And where they run in the background, interrupts are ignored, and a shell that begins
-    // so keeps to it.
+    // `--pdeathsig` ends the script with these tests. `--default-signal` is for tests in the background,
+    // where interrupts are ignored: a shell that starts so keeps ignoring them.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--", "env", "--default-signal=INT", "--"]);
     command.arg(script().get_program()).args(files);
@@ -310,7 +313,7 @@ fn a_run_that_is_interrupted_while_containers_start_takes_everything_down() {
             let behind = thing.strip_prefix("container ").and_then(|name| name.split_once(&project));
             behind.is_some_and(|(_, service)| service.starts_with(['-', '_']))
         };
-        // Everything is built before, and on a busy machine that takes a while.
+        // The wait is long because everything is built first, which takes a while on a busy machine.
         let end = Instant::now() + Duration::from_secs(300);
         while !things().iter().any(is_of_it) {
             assert_eq!(process.try_wait().expect("a child"), None, "it has ended");
@@ -322,7 +325,7 @@ fn a_run_that_is_interrupted_while_containers_start_takes_everything_down() {
 
 /// Waits until one file is shown, while the other, which takes much longer, still runs.
 fn until_a_test_was_run(process: &mut Child) {
-    // It is waited for as long as the script takes, which has deadlines of its own.
+    // The script has deadlines of its own, so this wait needs none.
     let shown = BufReader::new(process.stdout.as_mut().expect("a pipe")).lines();
     let mut shown = shown.map_while(Result::ok);
     assert!(shown.any(|line| line.contains(" ... ok")), "no test was run");

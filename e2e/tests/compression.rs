@@ -1,7 +1,6 @@
-//! permessage-deflate (RFC 7692) by the three words of `compression`, with an upstream that agrees to it.
+//! The three words of `compression` for permessage-deflate (RFC 7692), with an upstream that agrees to it.
 
-use flate2::{Compress, Compression, FlushCompress};
-use postern_e2e::frames::opcode;
+use postern_e2e::frames::{deflated, opcode};
 use postern_e2e::scene::document;
 use postern_e2e::{
     Answer, Behaviour, ControlPair, Frame, RawClient, Request, RunningScene, Scene, Shared, json,
@@ -34,16 +33,7 @@ async fn open(scene: &RunningScene, path: &str) -> RawClient {
     scene.open_with(&Request::upgrade(path).header(EXTENSIONS, OFFER)).await
 }
 
-/// `plain` as the payload of a message that refers to no other.
-fn deflated(plain: &[u8]) -> Vec<u8> {
-    let mut compressed = Vec::with_capacity(plain.len() + 1024);
-    let mut compress = Compress::new(Compression::best(), false);
-    compress.compress_vec(plain, &mut compressed, FlushCompress::Sync).expect("room for it");
-    assert_eq!(compressed.split_off(compressed.len() - 4), [0, 0, 0xff, 0xff]);
-    compressed
-}
-
-/// The payload of a message of as many mebibytes of zeros.
+/// Returns the payload of a message of as many mebibytes of zeros.
 fn zeros(mebibytes: usize) -> Vec<u8> {
     let one = [deflated(&vec![0; MIB]), vec![0, 0, 0xff, 0xff]].concat();
     let mut all = one.repeat(mebibytes);
@@ -67,7 +57,7 @@ async fn an_offer_goes_up_as_the_policy_says_and_the_answer_comes_back() {
         ("/ws/passed", OFFER, Some(OFFER), Some(plain)),
         ("/ws/inspected", OFFER, Some(OFFER), Some(plain)),
         ("/ws/inspected", foreign, Some(OFFER), Some(plain)),
-        // What is discarded would be missing in the history of what follows.
+        // A discarded message would be missing in the history of the messages after it.
         ("/ws/dropped", OFFER, Some(OFFER), Some(alone)),
     ] {
         let request = Request::upgrade(path).header(EXTENSIONS, offered);
@@ -118,10 +108,10 @@ async fn compressed_messages_pass_unchanged_both_ways_wherever_they_are_cut() {
     }
 }
 
-/// How many bombs are sent.
+/// The number of bombs that are sent.
 const BOMBS: usize = 8;
 
-/// Bytes that do not compress, the same in every run (xorshift64*).
+/// Returns bytes that do not compress, the same in every run (xorshift64*).
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let words = std::iter::repeat_with(|| {
@@ -143,10 +133,10 @@ async fn a_bomb_costs_no_more_than_a_message_of_the_limit_and_nothing_of_it_pass
         compressed(opcode::BINARY, start.to_vec()).unfinished().bytes(),
         Frame::continuation(end).masked().bytes(),
     ];
-    // By itself: what it takes is measured.
+    // This scene is not shared, because its memory is measured.
     let scene = scene().start().await;
 
-    // Of the limit when inflated, and on the wire nearly as long as the bomb.
+    // The message has the length of the limit when inflated, and on the wire nearly that of the bomb.
     let legal = compressed(opcode::BINARY, deflated(&[noise(MIB), vec![0; MIB]].concat())).bytes();
     assert!(legal.len() > MIB, "{} bytes", legal.len());
     let mut client = open(&scene, "/ws/inspected").await;
@@ -155,7 +145,7 @@ async fn a_bomb_costs_no_more_than_a_message_of_the_limit_and_nothing_of_it_pass
     scene.record(&client).await.bytes_when(legal.len()).await;
     let allowed = scene.envoy().usage().since(before);
 
-    // Many, since inflating one whole takes no longer than a tenth of a second.
+    // Many bombs are sent, since inflating a whole one takes no longer than a tenth of a second.
     let mut ticks = 0;
     for attack in [&whole, &in_fragments.concat()].repeat(BOMBS / 2) {
         let mut client = open(&scene, "/ws/inspected").await;

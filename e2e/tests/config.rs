@@ -1,5 +1,5 @@
-//! What becomes of a wrong policy: Envoy does not start with it, a running Envoy does not take it, and
-//! `postern check` says the same beforehand.
+//! A wrong policy: Envoy does not start with it, a running Envoy does not take it, and `postern check` says
+//! the same beforehand.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,13 +12,13 @@ struct Mistake {
     /// The object in which it is made.
     object: &'static str,
     key: &'static str,
-    /// `None`: the key is left out.
+    /// The value of the key; `None` leaves the key out.
     value: Option<Value>,
     /// The path that must be named.
     path: &'static str,
 }
 
-/// A sound document.
+/// Returns a sound document.
 fn sound() -> Value {
     json!({
         "providers": {
@@ -56,7 +56,7 @@ impl Mistake {
     }
 }
 
-/// The policy in which most are made.
+/// The policy in which most mistakes are made.
 const CHAT: &str = "/policies/chat";
 
 fn mistakes() -> Vec<Mistake> {
@@ -92,7 +92,7 @@ fn mistakes() -> Vec<Mistake> {
     ]
 }
 
-/// Why Envoy does not start with `document`.
+/// Returns the reason why Envoy does not start with `document`.
 async fn complaint(document: Value) -> String {
     let error = Scene::new().document(document).plaintext().try_start().await;
     error.expect_err("an Envoy that refuses its configuration").to_string()
@@ -100,8 +100,9 @@ async fn complaint(document: Value) -> String {
 
 #[tokio::test]
 async fn envoy_does_not_start_with_a_single_mistake_and_the_path_of_it_is_named() {
-    // One of each sort: an unknown key, an impossible value, what is not supported yet. Every start compiles the
-    // module anew; all the mistakes are pushed to a running Envoy below.
+    // Every fifth mistake is tried, so that each sort has one: an unknown key, an impossible value, a value
+    // not supported yet. Every start compiles the module anew; all the mistakes are pushed to a running Envoy
+    // below.
     for mistake in mistakes().into_iter().step_by(5) {
         let (path, complaint) = (mistake.path, complaint(mistake.document()).await);
         assert!(complaint.contains(&format!("configuration refused: {path}: ")), "{path}: {complaint}");
@@ -117,7 +118,7 @@ async fn envoy_does_not_start_without_a_secret_that_the_policy_names() {
     assert!(complaint.contains("configuration refused: providers.edge.secret.env: "), "{complaint}");
 }
 
-/// The command line, which is built where these tests are.
+/// Returns the command line, which is built beside these tests.
 fn command_line() -> Option<PathBuf> {
     let here = std::env::current_exe().ok()?;
     let built = here.parent()?.parent()?.join("postern");
@@ -146,7 +147,8 @@ fn the_command_line_finds_the_same_mistakes() {
     }
 }
 
-/// Whether a message of `length` bytes passes and comes back; if not, it ends the connection with 1009.
+/// Says whether a message of `length` bytes passes and comes back; one that does not ends the connection with
+/// 1009.
 async fn passes(client: &mut RawClient, length: usize) -> bool {
     let message = Frame::binary(vec![0; length]);
     client.send(message.clone().masked().bytes()).await;
@@ -158,7 +160,7 @@ async fn passes(client: &mut RawClient, length: usize) -> bool {
     false
 }
 
-/// The longest frame that a new connection may send is `limit` bytes.
+/// Asserts that the longest frame that a new connection may send is `limit` bytes.
 async fn assert_limit_of_new_connections(scene: &RunningScene, limit: usize) {
     assert!(passes(&mut scene.open("/ws/chat").await, limit).await);
     let mut client = scene.open("/ws/chat").await;

@@ -1,5 +1,5 @@
-//! Tokens against cross-site request forgery: what a handshake has to show, what is taken out of it, and the cookie that
-//! pages are given.
+//! Tokens against cross-site request forgery: those that a handshake has to show, those that are taken out of
+//! it, and the cookie that pages are given.
 
 use postern_e2e::client::browser::Page;
 use postern_e2e::client::csrf::{CSRF_SECRET, mint};
@@ -21,7 +21,7 @@ fn page() -> Answer {
     Answer::status(200, "<p>A page.</p>").header("Content-Type", "text/html; charset=utf-8")
 }
 
-/// Both ways to show a token, as `/ws/query` and `/ws/item`.
+/// Makes a scene with both ways to show a token, as `/ws/query` and `/ws/item`.
 fn scene() -> Scene {
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
@@ -40,7 +40,7 @@ fn scene() -> Scene {
     let cookie = |cookie: &str| Behaviour::Answer(page().header("Set-Cookie", cookie));
     Scene::new()
         .document(document(json!({"edge": edge}), policies))
-        // As many lines as these tests may cause in a second.
+        // The limit leaves room for as many lines as these tests may cause in a second.
         .configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
         .env("POSTERN_CSRF_SECRET", CSRF_SECRET)
         .upstream("/ws/issuing/login", cookie(&format!("sid={SID}; Path=/; Secure; HttpOnly")))
@@ -56,7 +56,7 @@ fn scene() -> Scene {
 
 static PAIR: Shared<ControlPair> = Shared::new(scene);
 
-/// A handshake of alice's browser that shows `token`, by both ways.
+/// Returns the handshakes of alice's browser that show `token`, one by each way.
 fn showing(token: &str) -> [(&'static str, Request); 2] {
     let with_session = |request: Request| request.header("Cookie", format!("a=1; sid={SID}"));
     [
@@ -68,7 +68,7 @@ fn showing(token: &str) -> [(&'static str, Request); 2] {
     ]
 }
 
-/// Whether what a token proves is in `text`.
+/// Says whether the part of a token that proves something is in `text`.
 fn shows(text: &str, token: &str) -> bool {
     let proof = token.split_once('.').map_or(token, |(_, proof)| proof);
     !proof.is_empty() && text.contains(proof)
@@ -131,7 +131,7 @@ async fn a_token_that_is_not_one_of_this_session_and_hour_is_refused_and_leaves_
     assert!(!shows(&log, &good), "{log}");
 }
 
-/// What a page of another site can make a browser send: the victim's cookies, and no token.
+/// A page of another site can make a browser send this: the victim's cookies, and no token.
 #[tokio::test]
 async fn a_handshake_without_a_token_or_without_one_session_is_refused() {
     let pair = PAIR.alone().await;
@@ -194,7 +194,7 @@ async fn a_token_in_the_query_is_in_no_access_log_whatever_the_handshake_is_refu
     }
 }
 
-/// `keep_token` is about tokens that the service may want, which no CSRF token is.
+/// `keep_token` is about tokens that the service may want, and no CSRF token is one.
 #[tokio::test]
 async fn a_token_that_is_kept_stays_alone() {
     let pair = PAIR.shared().await;
@@ -207,7 +207,7 @@ async fn a_token_that_is_kept_stays_alone() {
     assert_eq!(scene.record(&client).await.header(PROTOCOL), Some(bearer));
 }
 
-/// The value of the cookie `name` that a response sets, and its attributes.
+/// Returns the value of the cookie `name` that a response sets, and its attributes.
 fn cookie(response: &postern_e2e::Response, name: &str) -> Option<(String, String)> {
     response.headers.all("set-cookie").iter().find_map(|field| {
         let (pair, attributes) = field.split_once("; ")?;
@@ -272,7 +272,7 @@ async fn a_page_in_a_browser_opens_a_socket_by_the_token_it_was_given_and_not_wi
     let login = page().header("Set-Cookie", &format!("sid={SID}; Path=/; Secure; HttpOnly; SameSite=Lax"));
     let scene = Scene::new().policy(policy).env("POSTERN_CSRF_SECRET", CSRF_SECRET);
     let scene = scene.upstream("/login", Behaviour::Answer(login)).start().await;
-    // The page's own server is another port of the same host, to which the same cookies belong.
+    // The page's own server is another port of the host, and the host's cookies belong to both.
     let script = format!(
         "await fetch('{login}', {{mode: 'no-cors', credentials: 'include'}});
          const token = document.cookie.split('; ').find((c) => c.startsWith('__Host-csrf='))?.slice(12);

@@ -7,14 +7,14 @@ use tokio::task::JoinSet;
 
 const OVER: Duration = Duration::from_secs(4);
 
-/// How much later than its turn a Close may come.
+/// The most by which a Close may come after its turn.
 const LATE: Duration = Duration::from_secs(1);
 
 fn policy(drain: &str) -> Value {
     json!({"rates": [], "drain": drain})
 }
 
-/// An open connection on which something was said.
+/// Opens a connection on which something was said.
 async fn open(scene: &RunningScene) -> RawClient {
     let mut client = scene.open("/ws/chat").await;
     client.send(Frame::text("hello").masked().bytes()).await;
@@ -56,7 +56,7 @@ async fn live_connections_are_sent_away_one_after_the_other_and_new_ones_are_ref
     }
     let mut times = closing.join_all().await;
     times.sort();
-    // The n-th of them goes after n shares of the time. The push came before the start by a little.
+    // Connection n goes after n shares of the time. The push came before the start by a little.
     for (turn, took) in (1..).zip(&times) {
         let due = OVER * turn / CONNECTIONS;
         assert!(
@@ -72,7 +72,7 @@ async fn live_connections_are_sent_away_one_after_the_other_and_new_ones_are_ref
     assert_eq!(stats.sum("postern_closes", &[("reason", "drain")]), f64::from(CONNECTIONS));
     assert_eq!(stats.sum("postern_handshakes", &[("result", "refused"), ("reason", "draining")]), 1.0);
 
-    // It comes back when the operator says so.
+    // The policy comes back when the operator says so.
     scene.push(policy("none")).await;
     let mut client = open(&scene).await;
     assert!(client.receives_nothing_for(LATE).await);

@@ -1,4 +1,4 @@
-//! A connection does not outlive the token that opened it.
+//! The end of a connection with the token that opened it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use postern_e2e::{
 const SKEW: u64 = 1;
 const GRACE: u64 = 1;
 
-/// How much later than that the Close may come.
+/// The most by which the Close may come late.
 const LATE: Duration = Duration::from_secs(1);
 
 fn configuration() -> Value {
@@ -35,7 +35,7 @@ static PAIR: Shared<ControlPair> = Shared::new(|| {
     Scene::new().document(configuration()).plaintext().upstream("/ws/idle", Behaviour::Silent)
 });
 
-/// An open socket, and when its token ends in all respects.
+/// Opens a socket, and returns it with the time at which its token ends in all respects.
 async fn open(scene: &RunningScene, path: &str) -> (RawClient, SystemTime) {
     let exp = now() + 2;
     let mut claims = edge_claims("alice");
@@ -45,12 +45,13 @@ async fn open(scene: &RunningScene, path: &str) -> (RawClient, SystemTime) {
     (scene.open_with(&request).await, UNIX_EPOCH + Duration::from_secs(exp + SKEW + GRACE))
 }
 
-/// Checks a Close that has just come, and what goes with it.
+/// Asserts that a Close that has just come is right and in time, and that the upstream and the access log
+/// agree.
 async fn assert_expired(scene: &RunningScene, client: &mut RawClient, close: &Frame, end: SystemTime) {
     let late = SystemTime::now().duration_since(end).expect("a Close that does not come early");
     assert!(late < LATE, "closed {late:?} too late");
     assert_eq!(*close, Frame::closing(3000, "token_expired"));
-    // A client answers; what goes up is Postern's own.
+    // The client's answer does not go up; the upstream gets Postern's own Close.
     client.send(Frame::closing(1000, "").masked().bytes()).await;
     let record = scene.record(client).await;
     let up = record.close().await;

@@ -1,5 +1,5 @@
-//! What the rules for frames forbid a client: one case for each rule, through Envoy with Postern and through Envoy
-//! alone. The upstream is one that goes on reading behind a Close, so that whatever else came would be seen.
+//! The rules for frames of a client: one case for each, through Envoy with Postern and through Envoy alone.
+//! The upstream goes on reading behind a Close, so that whatever else came would be seen.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 struct Case {
     what: String,
     policy: &'static str,
-    /// What may pass, and does.
+    /// The bytes that may pass, and do.
     good: Vec<u8>,
-    /// What does not.
+    /// The bytes that may not.
     bad: Vec<u8>,
     code: u16,
     reason: &'static str,
@@ -30,17 +30,17 @@ fn case(what: &str, bad: Vec<u8>) -> Case {
 }
 
 impl Case {
-    /// Behind these bytes instead of a whole message.
+    /// Puts the attack behind these bytes instead of a whole message.
     fn behind(self, good: Vec<u8>) -> Self {
         Self { good, ..self }
     }
 
-    /// Under the policy with narrow limits, with this outcome.
+    /// Puts the case under the policy with narrow limits, with this outcome.
     fn narrow(self, code: u16, reason: &'static str) -> Self {
         Self { policy: "narrow", code, reason, ..self }
     }
 
-    /// Not UTF-8.
+    /// Expects that the payload is refused as no UTF-8.
     fn not_text(self) -> Self {
         Self { code: 1007, reason: "invalid_utf8", ..self }
     }
@@ -54,7 +54,7 @@ fn text(text: &str) -> Frame {
     Frame::text(text).masked()
 }
 
-/// A text message of bytes that need not be text.
+/// Makes a text message of bytes that need not be text.
 fn bytes_as_text(payload: &[u8]) -> Frame {
     Frame::new(opcode::TEXT, payload).masked()
 }
@@ -65,7 +65,7 @@ fn policies() -> Value {
         json!({"types": ["text"], "max_frame_bytes": 64, "max_message_bytes": 100, "max_fragments": 4});
     let (protocol, narrow) =
         (json!({"liveness": liveness}), json!({"liveness": liveness, "messages": narrow}));
-    // One for each test, so that it can count what is refused under it.
+    // Each test has a policy of its own, so that it can count the refusals under it.
     json!({
         "protocol": protocol, "alone": protocol, "narrow": narrow, "cut": narrow, "within": narrow,
     })
@@ -162,7 +162,7 @@ fn violations_of_limits() -> Vec<Case> {
     ]
 }
 
-/// What went up is `good` and one Close, whatever the client goes on to send.
+/// Asserts that the upstream got `good` and one Close, whatever the client goes on to send.
 fn assert_good_and_a_close(record: &Record, case: &Case) {
     let bytes = record.bytes();
     assert!(bytes.starts_with(&case.good), "{}: the upstream received {bytes:?}", case.what);
@@ -174,7 +174,7 @@ fn assert_good_and_a_close(record: &Record, case: &Case) {
     assert_eq!((close.code(), close.reason()), (Some(case.code), case.reason.to_owned()), "{}", case.what);
 }
 
-/// Judges what both sides saw after the attack.
+/// Asserts that both sides saw the attack refused.
 async fn assert_refused(scene: &RunningScene, client: &mut RawClient, case: &Case) {
     let (frames, _) = client.frames_to_close().await;
     let expected = Frame::closing(case.code, case.reason);
@@ -259,7 +259,8 @@ async fn a_forbidden_header_is_found_wherever_it_is_cut_and_none_of_its_bytes_pa
             let mut client = scene.open("/ws/cut").await;
             client.send(&attack[..cut]).await;
             let record = scene.record(&client).await;
-            // Once the good frame is here, what is held back of the next one would be as well.
+            // The first bytes of the attack would be here by now too, were they not held back: the good frame
+            // before them is.
             assert_eq!(record.bytes_when(case.good.len()).await, case.good, "cut at {cut}");
             client.send(&attack[cut..]).await;
             assert_refused(scene, &mut client, &case).await;

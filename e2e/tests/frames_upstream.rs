@@ -1,5 +1,5 @@
-//! What the rules for frames forbid an upstream: a service that was taken over, or is only wrong, cannot hand its
-//! clients what a browser or a library may stumble over.
+//! The rules for frames of an upstream: a service that was taken over, or is only wrong, cannot hand its
+//! clients bytes that a browser or a library may stumble over.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 #[derive(Clone, Debug)]
 struct Case {
     what: String,
-    /// What may pass, and does.
+    /// The bytes that may pass, and do.
     good: Vec<u8>,
-    /// What does not.
+    /// The bytes that may not.
     bad: Vec<u8>,
     code: u16,
     reason: &'static str,
@@ -30,7 +30,7 @@ impl Case {
         Self { good, ..self }
     }
 
-    /// Not UTF-8.
+    /// Expects that the payload is refused as no UTF-8.
     fn not_text(self) -> Self {
         Self { code: 1007, reason: "invalid_utf8", ..self }
     }
@@ -44,7 +44,7 @@ impl Case {
     }
 }
 
-/// A policy for each test, so that it can count what is refused under it.
+/// Makes a scene with a policy for each test, so that it can count the refusals under it.
 fn scene() -> Scene {
     let limits = json!({"max_frame_bytes": 64, "max_message_bytes": 100, "utf8": true});
     let policy = json!({"upstream_messages": limits, "liveness": {"close_timeout": "2s"}});
@@ -101,7 +101,7 @@ fn violations() -> Vec<Case> {
     cases
 }
 
-/// Sends the attack in pieces that end at `cuts`, and judges what both sides saw.
+/// Sends the attack in pieces that end at `cuts`, and asserts that both sides saw it refused.
 async fn assert_refused(scene: &RunningScene, policy: &str, case: &Case, cuts: &[usize]) {
     let mut client = scene.open(&format!("/ws/{policy}")).await;
     let record = scene.record(&client).await;
@@ -115,7 +115,7 @@ async fn assert_refused(scene: &RunningScene, policy: &str, case: &Case, cuts: &
     let expected = [&case.good[..], &close.bytes()].concat();
     assert_eq!(client.bytes(expected.len()).await, Ok(expected), "{}: what the client received", case.what);
 
-    // A client answers with a Close of its own; what goes up is Postern's.
+    // The client's own Close does not go up; the upstream gets Postern's.
     client
         .send([Frame::text("late").masked().bytes(), Frame::closing(4000, "").masked().bytes()].concat())
         .await;

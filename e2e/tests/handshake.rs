@@ -1,4 +1,5 @@
-//! The shape of a handshake (RFC 6455 §4.2.1): what Postern refuses, and what Envoy never hands to it.
+//! The shape of a handshake (RFC 6455 §4.2.1): requests that Postern refuses, and those that Envoy never
+//! hands to it.
 
 use postern_e2e::scene::document;
 use postern_e2e::{Attack, ControlPair, Frame, Request, Scene, Shared, json};
@@ -49,7 +50,7 @@ async fn each_item_of_section_4_2_1_is_required() {
     }
 }
 
-/// What stands behind such a request is a body to one reader and frames to the next (RFC 9112 §11.2).
+/// The bytes behind such a request are a body to one reader and frames to the next (RFC 9112 §11.2).
 #[tokio::test]
 async fn a_handshake_with_a_body_is_refused() {
     let pair = PAIR.alone().await;
@@ -62,7 +63,7 @@ async fn a_handshake_with_a_body_is_refused() {
     }
 }
 
-/// Many libraries write it, and nothing stands behind it.
+/// Many libraries write a Content-Length of 0, with nothing behind the head.
 #[tokio::test]
 async fn a_handshake_that_says_that_it_has_no_body_is_one() {
     let pair = PAIR.shared().await;
@@ -73,7 +74,7 @@ async fn a_handshake_that_says_that_it_has_no_body_is_one() {
     assert_eq!(client.frame().await, Ok(text));
 }
 
-/// Envoy takes the field away before any filter runs; what follows the head is then judged as frames.
+/// Envoy takes the field away before any filter runs; the bytes behind the head are then judged as frames.
 #[tokio::test]
 async fn chunks_behind_a_handshake_are_no_way_around_the_frame_rules() {
     let pair = PAIR.alone().await;
@@ -117,7 +118,7 @@ async fn what_the_rfc_allows_in_a_handshake_is_granted() {
     let cases = [
         ("names in any case", upgrade().set("Upgrade", "WebSocket").set("Connection", "upGRADE")),
         ("a list in Connection", upgrade().set("Connection", "keep-alive, Upgrade")),
-        // The RFC's own example of a key leaves bits over behind the sixteenth byte.
+        // The key is RFC 6455's own example, which leaves bits over behind the sixteenth byte.
         ("the key of section 4.2.1", upgrade().set(KEY, "AQIDBAUGBwgJCgsMDQ4PEC==")),
         ("a query", Request::upgrade("/ws/open?room=1&room=2")),
     ];

@@ -1,4 +1,4 @@
-//! What a client offers in a handshake: subprotocols and extensions.
+//! The offers of a client in a handshake: subprotocols and extensions.
 
 use postern_e2e::scene::document;
 use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Frame, Request, Scene, Shared, json};
@@ -102,7 +102,7 @@ async fn what_is_allowed_of_an_offer_goes_up_in_the_clients_order_and_the_upstre
     }
 }
 
-/// What was compressed could not be judged.
+/// A compressed message could not be judged.
 #[tokio::test]
 async fn no_extension_is_offered_to_the_upstream() {
     let pair = PAIR.shared().await;

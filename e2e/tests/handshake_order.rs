@@ -1,4 +1,4 @@
-//! The order in which a handshake is judged: whoever breaks several rules hears of the first.
+//! The order in which a handshake is judged: a client that breaks several rules hears of the first.
 
 use postern_e2e::client::token::edge_claims;
 use postern_e2e::scene::document;
@@ -26,7 +26,7 @@ fn scene() -> Scene {
     Scene::new()
         .document(document(json!({"edge": edge}), json!({"strict": strict, RATED: rated, "open": {}})))
         .plaintext()
-        // So that a header stands for TLS, and one connection can break that rule as well.
+        // The settings let a header stand for TLS, so that one connection can break that rule as well.
         .change_connection_manager(|hcm| {
             hcm["use_remote_address"] = json!(false);
         })
@@ -34,7 +34,7 @@ fn scene() -> Scene {
 
 static PAIR: Shared<ControlPair> = Shared::new(scene);
 
-/// A request under this policy that keeps the first `sound` rules and breaks all the others.
+/// Returns a request under this policy that keeps the first `sound` rules and breaks all the others.
 fn request(policy: &str, sound: usize) -> Request {
     let pick = |rule, good, bad| if sound > rule { good } else { bad };
     let mut claims = edge_claims("alice");
@@ -67,7 +67,8 @@ async fn each_rule_is_judged_only_when_all_before_it_hold() {
     assert_eq!(pair.guarded.ask(&request("strict", rules.len())).await.status, 101);
 }
 
-/// Whoever guesses tokens or origins runs out of handshakes (429), yet is still answered first what is wrong before that.
+/// A client that guesses tokens or origins runs out of handshakes (429), yet is still told first of a mistake
+/// in the rules before the rate.
 #[tokio::test]
 async fn refused_handshakes_count_towards_the_rate_and_the_rate_comes_before_the_origin() {
     let pair = PAIR.alone().await;

@@ -1,9 +1,9 @@
-//! What is no WebSocket handshake: ordinary HTTP, and upgrades to other protocols.
+//! Requests that are no WebSocket handshake: ordinary HTTP, and upgrades to other protocols.
 
 use postern_e2e::scene::document;
 use postern_e2e::{Answer, Attack, Behaviour, ControlPair, Request, Scene, Shared, json};
 
-/// Envoy is configured to let `foo` pass too, as an operator would `tcp` or `CONNECT-UDP`.
+/// Makes a scene whose Envoy lets `foo` pass too, as an operator would let `tcp` or `CONNECT-UDP`.
 fn scene() -> Scene {
     let switched =
         Answer::switching().without("upgrade").header("Upgrade", "foo").without("Sec-WebSocket-Accept");

@@ -1,4 +1,4 @@
-//! The harness itself, before an Envoy without Postern: what it shows of both sides is true.
+//! The harness itself, before an Envoy without Postern: its view of both sides is true.
 
 use postern_e2e::environment;
 use postern_e2e::wire::End;

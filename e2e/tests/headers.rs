@@ -1,5 +1,5 @@
-//! Headers that are absent, repeated, too long or no text, in every field that Postern reads: each has a clean answer,
-//! and whoever comes next is served.
+//! Headers that are absent, repeated, too long or no text, in every field that Postern reads: each has a
+//! clean answer, and the next client is served.
 
 use postern_e2e::client::token::edge_claims;
 use postern_e2e::scene::document;
@@ -7,7 +7,7 @@ use postern_e2e::{Attack, ControlPair, Request, RunningScene, Scene, Shared, Sig
 
 const PATH: &str = "/ws/strict";
 
-/// The status and the reason of a refusal; nothing of a handshake that is granted.
+/// The status and the reason of a refusal; `None` for a handshake that is granted.
 type Outcome = Option<(u16, &'static str)>;
 
 const GOOD: Outcome = None;
@@ -42,7 +42,7 @@ fn scene() -> Scene {
 
 static PAIR: Shared<ControlPair> = Shared::new(scene);
 
-/// A handshake that is granted.
+/// Returns a handshake that is granted.
 fn sound() -> Request {
     let token = Signer::edge().mint(&edge_claims("alice"));
     Request::upgrade(PATH)
@@ -51,7 +51,7 @@ fn sound() -> Request {
         .header("Authorization", format!("Bearer {token}"))
 }
 
-/// The answer to `request` is this one, and the next handshake is granted.
+/// Asserts that `request` is answered with this outcome, and that the next handshake is granted.
 async fn assert_answered(pair: &ControlPair, name: &str, request: Request, outcome: Outcome) {
     if let Some((status, reason)) = outcome {
         pair.assert_refused(&Attack { name, request, policy: "strict", status, reason }).await;
@@ -66,7 +66,7 @@ async fn assert_next_granted(pair: &ControlPair, name: &str) {
     assert_eq!(pair.guarded.ask(&sound()).await.status, 101, "the handshake after {name}");
 }
 
-/// Nothing trapped, nothing was started anew.
+/// Asserts that nothing trapped and nothing was started anew.
 async fn assert_unharmed(scene: &RunningScene) {
     let log = scene.envoy().log().to_lowercase();
     for word in ["panic", "critical", "trap", "unreachable"] {
@@ -88,7 +88,7 @@ async fn bytes_that_are_not_text_have_a_clean_answer_in_every_header() {
         ("Sec-WebSocket-Version", VERSION),
         ("Sec-WebSocket-Key", MALFORMED),
         ("Sec-WebSocket-Extensions", GOOD),
-        // What is no Bearer token is none of Postern's: then there is none.
+        // A value that is no Bearer token is none of Postern's, and counts as no token.
         ("Authorization", NO_TOKEN),
         ("X-Token", TWO_TOKENS),
         ("Cookie", GOOD),
@@ -129,7 +129,7 @@ async fn bytes_that_are_not_text_in_the_frame_of_http_open_no_socket_with_or_wit
         pair.assert_envoy_refuses(name, &request, status).await;
         assert_next_granted(&pair, name).await;
     }
-    // Without a word in it that makes an upgrade of it, the request is ordinary HTTP.
+    // A value without the words that make an upgrade leaves the request ordinary HTTP.
     pair.assert_untouched("Connection", &sound().set("Connection", odd)).await;
     assert_next_granted(&pair, "Connection").await;
     assert_unharmed(&pair.guarded).await;
@@ -163,7 +163,7 @@ async fn a_header_that_is_absent_or_repeated_has_a_clean_answer() {
     assert_unharmed(&pair.guarded).await;
 }
 
-/// 50 KiB is the most that Envoy lets through beside the other headers; 60 KiB is more than all may have together.
+/// Envoy lets through at most 50 KiB beside the other headers; 60 KiB is more than all may have together.
 #[tokio::test]
 async fn a_huge_header_has_a_clean_answer() {
     let pair = PAIR.alone().await;

@@ -1,9 +1,10 @@
-//! Hosts of requests: every spelling of one meets its route, and what is no host gets under no weaker policy.
+//! The hosts of requests: every spelling of one meets its route, and a text that is no host gets under no
+//! weaker policy.
 
 use postern_e2e::scene::document;
 use postern_e2e::{Attack, ControlPair, Request, Scene, Shared, json};
 
-/// A policy that lets nobody in for one host, and one that lets everybody in for the rest.
+/// Makes a scene with a policy that lets nobody in for one host, and one that lets everybody in for the rest.
 fn scene() -> Scene {
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "POSTERN_EDGE_SECRET"},
@@ -27,7 +28,7 @@ fn to(host: &str) -> Request {
     Request::upgrade("/ws/x").set("Host", host)
 }
 
-/// What Envoy hands on. It joins two Host fields by a comma.
+/// Returns odd hosts that Envoy hands on. Envoy joins two Host fields by a comma.
 fn odd() -> Vec<(&'static str, Request)> {
     let hosts = [
         "user@admin.example.com",
@@ -87,7 +88,7 @@ async fn every_spelling_of_a_host_meets_its_route() {
     ]
     .map(|host| (host, to(host)))
     .into();
-    // Of such a target Envoy takes the user away.
+    // Envoy takes the user away from such a target.
     for target in ["http://admin.example.com/ws/x", "http://user@admin.example.com/ws/x"] {
         spellings.push((target, to("a.example.com").target(target)));
     }

@@ -39,8 +39,8 @@ fn scene() -> Scene {
 
 static PAIR: Shared<ControlPair> = Shared::new(scene);
 
-/// One handshake on a connection of its own, from a page of `origin` if there is one; the response, and its body if it
-/// has opened no WebSocket.
+/// Makes one handshake on a connection of its own, from a page of `origin` if there is one. Returns the
+/// response, and its body where no WebSocket was opened.
 async fn ask(scene: &RunningScene, path: &str, case: &str, origin: Option<&str>) -> postern_e2e::Response {
     let mut client = scene.connect_http2().await;
     let request = handshake(path, case);
@@ -76,7 +76,8 @@ async fn an_extended_connect_is_upgraded_with_a_key_of_posterns_own_and_frames_p
     assert_eq!(record.bytes(), sent);
 }
 
-/// Envoy hands an authority of HTTP/2 on as it is, without a Host field beside it; one with a user it never takes.
+/// Envoy hands on an authority of HTTP/2 as it is, without a Host field beside it; an authority with a user
+/// it never takes.
 #[tokio::test]
 async fn what_is_no_host_opens_no_socket_over_http2_either() {
     let pair = ControlPair::start(|| {
@@ -123,7 +124,7 @@ async fn what_is_no_host_opens_no_socket_over_http2_either() {
     assert_eq!(record.head.headers.all("host"), ["a.example.com"]);
 }
 
-/// Over HTTP/2 a browser may send each cookie in a field of its own (RFC 9113 §8.2.3).
+/// A browser may send each cookie in a field of its own over HTTP/2 (RFC 9113 §8.2.3).
 #[tokio::test]
 async fn a_csrf_token_is_demanded_and_taken_out_over_http_2_too() {
     let csrf = json!({
@@ -171,7 +172,7 @@ async fn a_silent_client_over_http_2_is_asked_and_told_too() {
         assert_eq!(read(&mut body, echo.len()).await, echo, "beat {beat}");
     }
     assert_eq!(record.bytes(), Frame::text("still").masked().bytes().repeat(3));
-    // The last of them is not answered.
+    // The last Ping is not answered.
     let close = Frame::closing(3008, "pong_timeout").bytes();
     let received = read(&mut body, 18 + close.len()).await;
     assert_eq!(received[18..], close);
@@ -222,7 +223,7 @@ async fn two_sockets_of_one_connection_have_keys_of_their_own() {
     assert_ne!(keys[0], keys[1]);
 }
 
-/// A key that the client sends is none of RFC 8441's, and is not the one that the accept is checked against.
+/// RFC 8441 has no key: one that the client sends does not go up, and the accept is not checked against it.
 #[tokio::test]
 async fn a_key_in_an_extended_connect_does_not_go_up() {
     let pair = PAIR.alone().await;
@@ -299,7 +300,7 @@ async fn a_first_message_and_a_refresh_work_over_http_2_too() {
     assert_eq!(record.bytes_when(bye.len()).await, bye, "no token went up");
 }
 
-/// Tokens by keys that are fetched.
+/// Starts a scene with tokens by keys that are fetched.
 async fn fetching(documents: &Documents) -> RunningScene {
     let main = json!({"issuer": "main", "audiences": ["chat"],
         "jwks": {"remote": {"cluster": "auth", "uri": "https://auth.example.com/keys", "timeout": "2s"}}});
@@ -331,7 +332,7 @@ async fn a_handshake_that_waits_for_keys_is_held_like_any_other() {
     let held = documents.serve_held("/keys", Served::Document(jwks(&[&signer])));
     documents.hits_become("/keys", documents.hits("/keys") + 1).await;
     let ((response, mut stream), ()) = tokio::join!(open(&mut client, bearing("h2-waits")), async {
-        // Long enough for the handshake to wait; one that comes later is let in as well.
+        // The pause is long enough for the handshake to wait; one that comes later is let in as well.
         tokio::time::sleep(Duration::from_millis(300)).await;
         held.release();
     });

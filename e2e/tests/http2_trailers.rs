@@ -35,8 +35,8 @@ fn trailers() -> HeaderMap {
     trailers
 }
 
-/// CONNECT, `bytes` and trailers, one behind the other and without waiting for anything. Whatever comes of it has come
-/// when the access log has its line, whose reason this is.
+/// Sends a CONNECT, `bytes` and trailers, one behind the other and without waiting for anything. Returns the
+/// reason in the access log; everything that gets through has come when its line is there.
 async fn attack(scene: &RunningScene, path: &str, case: &str, bytes: &[u8]) -> Option<String> {
     let mut client = scene.connect_http2().await;
     let request = handshake(path, case).header("origin", APP).body(()).expect("a sound request");
@@ -49,7 +49,7 @@ async fn attack(scene: &RunningScene, path: &str, case: &str, bytes: &[u8]) -> O
     line["reason"].as_str().map(str::to_owned)
 }
 
-/// What got through to the service, but for Closes of Postern's own.
+/// Returns the bytes that got through to the service, but for a Close of Postern's own.
 async fn got_through(scene: &RunningScene, case: &str) -> Vec<u8> {
     if !scene.upstream().has_seen(case) {
         return Vec::new();
@@ -90,7 +90,7 @@ async fn nothing_that_is_held_goes_up_with_trailers() {
     assert_eq!(got, text, "without Postern");
 }
 
-/// Envoy does not report the end of a stream that is upgraded to a filter, nor the service.
+/// Envoy reports the end of a stream that is upgraded neither to a filter nor to the service.
 #[tokio::test]
 async fn nothing_that_is_held_goes_up_when_a_client_ends_its_stream() {
     let pair = PAIR.shared().await;
@@ -130,7 +130,7 @@ async fn an_open_connection_is_ended_by_trailers_and_the_client_is_told() {
     assert_eq!(scene.envoy().stats().await.sum("postern_closes", &labels), 1.0);
 }
 
-/// The frames behind it are held by Envoy meanwhile.
+/// Envoy holds the frames behind such a message meanwhile.
 #[tokio::test]
 async fn what_follows_a_first_message_that_waits_for_its_key_does_not_go_up_with_trailers() {
     let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::es256("new"));

@@ -1,4 +1,4 @@
-//! The image of the module: what Istio and Envoy Gateway expect of one, and the same bytes every time.
+//! The image of the module: the form that Istio and Envoy Gateway expect, and the same bytes every time.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -27,7 +27,7 @@ fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
     entries.collect()
 }
 
-/// The file that a descriptor of the OCI layout points to.
+/// Returns the file that a descriptor of the OCI layout points to.
 fn blob<'a>(files: &'a BTreeMap<String, Vec<u8>>, descriptor: &Value) -> &'a [u8] {
     let digest = descriptor["digest"].as_str().expect("a digest").replace("sha256:", "blobs/sha256/");
     let bytes = &files[&digest];

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 const ISSUER: &str = "https://auth.example.com/";
 const PATH: &str = "/.well-known/jwks.json?tenant=1";
 
-/// How soon an unknown key may be asked for again.
+/// The time after which an unknown key may be asked for again.
 const REFETCH: Duration = Duration::from_secs(10);
 
 fn provider(path: &str, remote: Value) -> Value {
@@ -29,7 +29,7 @@ fn policy(provider: &str) -> Value {
     })
 }
 
-/// One provider, `main`, of the keys at [`PATH`], and four workers.
+/// Makes a scene with one provider, `main`, of the keys at [`PATH`], and four workers.
 fn scene(documents: &Documents, remote: Value) -> Scene {
     let scene = Scene::new().policy(policy("main")).provider("main", provider(PATH, remote));
     scene.cluster("auth", documents.address()).workers(4).plaintext()
@@ -45,7 +45,7 @@ fn bearing(signer: &Signer) -> Request {
     bearing_on("/ws/chat", signer)
 }
 
-/// The status of a handshake, and why it was refused.
+/// Returns the status of a handshake, and the reason of a refusal.
 async fn outcome(scene: &RunningScene, signer: &Signer) -> (u16, Option<String>) {
     let response = scene.ask(&bearing(signer)).await;
     (response.status, response.reason())
@@ -90,7 +90,7 @@ async fn keys_are_fetched_once_for_all_workers_and_handshakes_wait_for_them() {
     assert_eq!(requests[0].headers.get("host").as_deref(), Some("auth.example.com"));
     let labels = [("source", "jwks"), ("cluster", "auth"), ("provider", "main"), ("result", "good")];
     assert_eq!(scene.envoy().stats().await.sum("postern_fetches", &labels), 1.0);
-    // A socket that waited is one like any other.
+    // A socket that waited is a socket like any other.
     let mut client = scene.open_with(&good).await;
     client.send(Frame::text("hello").masked().bytes()).await;
     assert_eq!(client.frame().await, Ok(Frame::text("hello")));
@@ -124,7 +124,7 @@ async fn what_a_client_sends_while_its_handshake_waits_is_kept_and_judged_after_
                 assert!(!scene.upstream().has_seen(request.case()));
             }
             held = Some(documents.serve_held(PATH, Served::Document(jwks(&[&signer]))));
-            // The next try has to be under way.
+            // The clients of the next round have to find a try under way.
             documents.hits_become(PATH, documents.hits(PATH) + 1).await;
             continue;
         }
@@ -282,7 +282,7 @@ async fn keys_change_hands_while_sockets_are_open() {
     assert_eq!(client.frame().await, Ok(Frame::text("still here")));
 }
 
-/// A scene whose tokens may come in messages, its keys fetched long enough ago for another fetch.
+/// Starts a scene whose tokens may come in messages, its keys fetched long enough ago for another fetch.
 async fn rotating(documents: &Documents, old: &Signer) -> RunningScene {
     documents.serve(PATH, Served::Document(jwks(&[old])));
     let mut policy = policy("main");
@@ -296,7 +296,7 @@ async fn rotating(documents: &Documents, old: &Signer) -> RunningScene {
     scene
 }
 
-/// A first message, or a refresh.
+/// Makes a first message, or a refresh.
 fn message(signer: &Signer) -> Vec<u8> {
     let mut claims = edge_claims("alice");
     claims["iss"] = json!(ISSUER);
@@ -325,7 +325,7 @@ async fn a_refresh_by_a_key_that_is_not_known_yet_waits_for_it_while_the_connect
     }
     assert_eq!(documents.hits(PATH), 2, "one fetch for all");
 
-    // And one that the fetch does not bring.
+    // The last token is by a key that the fetch does not bring.
     sleep(REFETCH).await;
     let mut client = scene.open_with(&bearing(&new)).await;
     client.send(message(&Signer::es256("never"))).await;
@@ -345,7 +345,7 @@ async fn a_first_message_by_a_key_that_is_not_known_yet_waits_for_it_and_so_does
     for way in 0..12 {
         let request = Request::upgrade("/ws/chat/greets");
         let mut client = if way % 3 == 0 {
-            // Ahead of the 101.
+            // This message goes ahead of the 101.
             let mut client = scene.connect().await;
             client.send([request.bytes(), message(&new), behind.clone()].concat()).await;
             assert_eq!(client.response().await.status, 101);
@@ -391,7 +391,7 @@ async fn a_first_message_by_a_key_that_is_not_known_yet_waits_for_it_and_so_does
         assert_eq!(record.frames(), [hello.clone().masked(), Frame::text("more").masked()]);
     }
 
-    // And one that the fetch does not bring, in vain or never.
+    // The last tokens are by a key that no fetch brings: the fetch ends without the key, or not at all.
     sleep(REFETCH).await;
     for served in [Served::Document(jwks(&[&old, &new])), Served::Silence] {
         documents.serve(PATH, served);
@@ -422,7 +422,7 @@ async fn a_storm_of_unknown_keys_costs_one_fetch_and_a_new_key_is_found_by_it() 
             }
         }
     };
-    // Right after a fetch there is none, and nobody waits for one.
+    // Right after a fetch there is no other, and nobody waits for one.
     let start = Instant::now();
     storm(0).await;
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
@@ -464,7 +464,7 @@ async fn keys_serve_on_when_refreshing_fails_until_they_are_too_old() {
     for _ in 0..4 {
         assert_eq!(outcome(&scene, &signer).await, refused(503, "keys_unavailable"));
     }
-    // An hour of retries would be a burden: about one in a second here.
+    // An hour of retries would be a burden, so there is about one in a second here.
     let hits = documents.hits(PATH);
     sleep(Duration::from_secs(3)).await;
     assert!(documents.hits(PATH) - hits <= 4, "{} fetches in three seconds", documents.hits(PATH) - hits);

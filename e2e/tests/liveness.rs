@@ -1,4 +1,5 @@
-//! Heartbeats and deadlines on connections on which nobody says anything: what a filter on a stock Envoy does by itself.
+//! Heartbeats and deadlines on connections on which nobody says anything, which a filter on a stock Envoy
+//! keeps by itself.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use futures_util::future::join_all;
 use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, ControlPair, Frame, RawClient, RunningScene, Scene, Shared, Value, json};
 
-/// How much later than its deadline anything may come.
+/// The most by which anything may come after its deadline.
 const LATE: Duration = Duration::from_secs(1);
 
 const PING_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,7 +28,8 @@ fn configuration() -> Value {
     let auth =
         json!({"providers": ["edge"], "from": [{"first_message": "/token"}], "first_message_timeout": "1h"});
     let (beating, waiting) = (json!({"liveness": beats}), json!({"liveness": waits}));
-    // Alike, under names of their own, where a test counts or reads what is said of them.
+    // Some tests count or read what is said of their connections, so there are equal policies under names of
+    // their own.
     let policies = json!({
         "beats": beating, "stops": beating, "bursts": beating, "unanswered": beating, "waits": waiting,
         "drips": waiting, "proves": proves, "dripped": proves, "hears": {"liveness": waits, "auth": auth},
@@ -49,7 +51,7 @@ fn scene() -> Scene {
         .upstream("/ws/proves/silent", Behaviour::Silent)
 }
 
-/// Filters of Envoy's own on both sides of Postern.
+/// Puts filters of Envoy's own on both sides of Postern.
 fn between_others(scene: Scene) -> Scene {
     scene.change_connection_manager(|manager| {
         let lua = |name: &str| {
@@ -76,7 +78,7 @@ static PLAINTEXT: Shared<ControlPair> = Shared::new(|| scene().plaintext());
 static TLS: Shared<RunningScene> = Shared::new(scene);
 static AMONG_OTHERS: Shared<RunningScene> = Shared::new(|| between_others(scene()));
 
-/// Tests every way in which a stream may reach Postern here.
+/// Runs the test on every way in which a stream may reach Postern here.
 async fn everywhere(test: impl AsyncFn(&str, &RunningScene)) {
     let (plaintext, tls, among) = tokio::join!(PLAINTEXT.shared(), TLS.shared(), AMONG_OTHERS.shared());
     tokio::join!(
@@ -92,11 +94,11 @@ async fn open(scene: &RunningScene, path: &str) -> RawClient {
     client
 }
 
-/// The next frame, which must come so long `after` the moment `since`.
+/// Waits for the next frame, which must come `after` the moment `since`, and not much later.
 async fn next(client: &mut RawClient, since: Instant, after: Duration) -> Frame {
     let frame = client.frame_within(after + LATE + LATE).await.expect("a frame");
     let took = since.elapsed();
-    // What has no clock of its own learns a tick later at most that it is due.
+    // A stream without a clock of its own learns at most a tick late that it is due.
     let early = Duration::from_millis(20);
     assert!(
         took + early >= after && took < after + LATE,
@@ -110,25 +112,25 @@ async fn answer(client: &mut RawClient, ping: &Frame) {
     client.send(Frame::pong(ping.payload.clone()).masked().bytes()).await;
 }
 
-/// How long nothing has to come until nothing more is to be expected.
+/// The time without a frame after which nothing more is taken to come.
 const LISTENING: Duration = Duration::from_millis(300);
 
-/// Talks once with the echo, and answers what is asked meanwhile.
+/// Sends one message to the echo, and answers Postern's Pings meanwhile.
 async fn talk(client: &mut RawClient) {
     client.send(Frame::text("hello").masked().bytes()).await;
     assert_eq!(next_of_application(client).await, Frame::text("hello"));
-    // What follows the echo, follows it at once.
+    // A frame that follows the echo comes at once.
     listen(client).await;
 }
 
-/// Answers what is asked, until nothing is for a while.
+/// Answers Postern's Pings until none has come for a while.
 async fn listen(client: &mut RawClient) {
     while let Ok(Ok(frame)) = tokio::time::timeout(LISTENING, client.frame()).await {
         answer(client, &frame).await;
     }
 }
 
-/// The next frame that is not Postern's, which is answered.
+/// Returns the next frame that is not Postern's, and answers Postern's Pings before it.
 async fn next_of_application(client: &mut RawClient) -> Frame {
     loop {
         let frame = client.frame().await.expect("an open connection");
@@ -139,7 +141,7 @@ async fn next_of_application(client: &mut RawClient) -> Frame {
     }
 }
 
-/// A client that takes leave as it should, and what the upstream has seen of that.
+/// Answers a Close as a client should, and asserts what the upstream and the access log have of it.
 async fn assert_closed(scene: &RunningScene, client: &mut RawClient, close: &Frame, reason: &str) {
     assert_eq!(*close, Frame::closing(3008, reason));
     client.send(Frame::closing(3008, "").masked().bytes()).await;
@@ -195,7 +197,7 @@ async fn a_client_that_stops_answering_is_gone_when_its_pong_is_overdue() {
         assert!(ping.is_heartbeat(), "{name}: {ping:?}");
         let close = next(&mut client, start, PING_INTERVAL + PONG_TIMEOUT).await;
         assert_eq!(close, Frame::closing(3008, "pong_timeout"), "{name}");
-        // It is not waited for.
+        // Postern does not wait for the client's Close.
         assert_eq!(client.rest().await.0, b"", "{name}");
         let took = start.elapsed();
         assert!(took < PING_INTERVAL + PONG_TIMEOUT + LATE + LATE, "{name}: {took:?}");
@@ -288,7 +290,7 @@ async fn an_upstream_that_answers_no_ping_costs_a_silent_client_nothing() {
         let ping = next(&mut client, since, PING_INTERVAL).await;
         answer(&mut client, &ping).await;
         since = Instant::now();
-        // A frame that many servers write in two pieces: its header, and then its payload.
+        // Many servers write a frame in two pieces: its header, and then its payload.
         let news = Frame::text("news").bytes();
         let pieces = if beat % 2 == 0 { vec![&news[..]] } else { vec![&news[..2], &news[2..]] };
         for piece in pieces {
@@ -317,7 +319,7 @@ async fn what_postern_says_by_itself_and_where_it_cannot_is_counted() {
     scene.envoy().stat_becomes("postern_pings", &labels, 1.0).await;
     let out_of_reach = [("policy", "proves")];
     assert_eq!(scene.envoy().stats().await.sum("postern_connections_out_of_reach", &out_of_reach), 0.0);
-    // Texts in two pieces, both ways, and an upstream that answers no Ping.
+    // The texts come in two pieces, both ways, from an upstream that answers no Ping.
     let (news, hello) =
         (Frame::text(&"news".repeat(100)), Frame::text(&"hello".repeat(100)).masked().bytes());
     client.send_pieces([&hello[..400], &hello[400..]]).await;
@@ -346,7 +348,8 @@ async fn the_applications_own_pings_and_pongs_pass_with_any_payload() {
     assert!(ping.is_heartbeat());
     let mut forged = ping.payload.clone();
     forged[15] ^= 1;
-    // Unasked for, as long as Postern's, and almost the same; Postern's own, as often as it comes, is not among them.
+    // These Pongs are unasked for: as long as Postern's, and almost the same. Postern's own, as often as they
+    // come, are not among them.
     let pongs = [vec![], vec![7; 16], forged, vec![1; 125]];
     let mut sent = Vec::new();
     for pong in &pongs {
@@ -380,7 +383,7 @@ async fn a_ping_stands_between_fragments_and_never_within_a_frame() {
     answer(&mut client, &ping).await;
     // The upstream may be asked in its turn; it answers before it goes on.
     listen(&mut client).await;
-    // The next fragment begins and does not end: nothing may stand in it.
+    // The next fragment begins and does not end, so that nothing may stand in it.
     let middle = Frame { fin: false, ..Frame::continuation([b'x'; 300]) };
     let bytes = middle.bytes();
     record.send(&bytes[..200]);
@@ -397,14 +400,14 @@ async fn a_ping_stands_between_fragments_and_never_within_a_frame() {
 
 #[tokio::test]
 async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arrives() {
-    // For longer than a client may be silent, asked or not.
+    // The time is longer than a client may be silent, asked or not.
     const STOPPED: Duration = Duration::from_secs(9);
     let scene = scene().plaintext().upstream("/ws/beats/records", Behaviour::Recorder).start().await;
     for size in [1_000, 60_000] {
         let mut client = scene.open("/ws/beats/records").await;
         let record = scene.record(&client).await;
         record.stop_reading();
-        // More than Envoy and the sockets on the way hold, so that Pongs wait behind it.
+        // The data is more than Envoy and the sockets on the way hold, so that Pongs wait behind it.
         let all = Frame::binary(vec![7; size]).masked().bytes().repeat((32 << 20) / size);
         {
             let mut sending = std::pin::pin!(client.try_send(&all));
@@ -418,7 +421,7 @@ async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arri
         listen(&mut client).await;
         assert!(record.is_open(), "{size}");
     }
-    // One that is gone is found, though its service does not read either.
+    // A client that is gone is found, though its service does not read either.
     let mut client = scene.open("/ws/beats/records").await;
     scene.record(&client).await.stop_reading();
     let start = Instant::now();
@@ -428,14 +431,14 @@ async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arri
     assert_eq!(scene.access_line(client.case()).await["reason"], "pong_timeout");
 }
 
-/// A client that reads so many bytes at a time as a test says, and answers what it is asked.
+/// A client that reads as many bytes at a time as a test says, and answers Postern's Pings.
 struct Reader {
     client: RawClient,
-    /// What it has read of a frame that is not whole.
+    /// The bytes that it has read of a frame that is not whole.
     partial: Vec<u8>,
-    /// How many bytes of the application's it has read in whole frames.
+    /// The number of the application's bytes that it has read in whole frames.
     read: usize,
-    /// How often it was asked.
+    /// The number of Pings that it got.
     asked: usize,
 }
 
@@ -456,7 +459,7 @@ impl Reader {
         self.partial.drain(..taken);
     }
 
-    /// Reads so many bytes a second for a while.
+    /// Reads `speed` bytes a second for `time`.
     async fn take_slowly(&mut self, speed: usize, time: Duration) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / 8);
         let start = Instant::now();
@@ -466,7 +469,7 @@ impl Reader {
         }
     }
 
-    /// Reads all that is left of so many bytes of the application's.
+    /// Reads the rest of `bytes` bytes of the application's.
     async fn take_all(&mut self, bytes: usize) {
         while self.read < bytes {
             let left = bytes.saturating_sub(self.read + self.partial.len());
@@ -477,12 +480,12 @@ impl Reader {
 
 #[tokio::test]
 async fn a_client_that_reads_slowly_stays_and_one_that_reads_nothing_does_not() {
-    // For longer than a client may be silent.
+    // The time is longer than a client may be silent.
     const SLOWLY: Duration = Duration::from_secs(10);
     const SPEED: usize = 32 << 10;
     let scene = scene().plaintext().start().await;
     for (size, path) in [(1_000, "/ws/beats"), (60_000, "/ws/beats"), (60_000, "/ws/beats/silent")] {
-        // As much as the sockets on the way and Envoy hold.
+        // The data is as much as the sockets on the way and Envoy hold.
         let message = Frame::binary(vec![7; size]).bytes();
         let all = message.repeat((6 << 20) / message.len());
         let reads_slowly = async {
@@ -503,7 +506,8 @@ async fn a_client_that_reads_slowly_stays_and_one_that_reads_nothing_does_not() 
             let start = Instant::now();
             record.ended().await;
             let took = start.elapsed();
-            // A second for every 16 KiB up to the first Ping, and then as long as for any other.
+            // The bound has a second for every 16 KiB up to the first Ping, and then as long as for any other
+            // client.
             let most = Duration::from_secs(4 + 4) + PONG_TIMEOUT + CLOSE_TIMEOUT + LATE;
             assert!(took < most, "{path} {size}: {took:?}");
             let reason = scene.access_line(client.case()).await["reason"].clone();
@@ -574,7 +578,7 @@ async fn a_message_that_is_kept_back_is_to_be_whole_in_time_whoever_sends_it_and
     assert!(start.elapsed() + LATE > IDLE_TIMEOUT, "{:?}", start.elapsed());
     assert_closed(scene, &mut client, &close, "idle_timeout").await;
 
-    // A text that its service drips, while the client answers all that it is asked.
+    // The service drips a text, while the client answers every Ping.
     let mut client = open(scene, "/ws/dripped").await;
     let record = scene.record(&client).await;
     let text = Frame::text(&"x".repeat(200)).bytes();
@@ -620,8 +624,8 @@ async fn a_frame_that_drips_behind_a_burst_that_nobody_reads_is_not_held_up() {
 
 #[tokio::test]
 async fn a_burst_into_a_parked_stream_passes_whatever_its_size() {
-    // Envoy reads 16 KiB at a time, so that of such limits it reads more at once. A paused stream would hold no more
-    // than that, did the virtual host not say otherwise.
+    // Envoy reads 16 KiB at a time, and so reads past limits such as these. A paused stream would hold no
+    // more than the limit, did the virtual host not say otherwise.
     for (limit, size) in [(60_000, 40_000), (60_000, 3 << 20), (1_000_000, 3 << 20)] {
         let scene = scene()
             .plaintext()
@@ -635,7 +639,7 @@ async fn a_burst_into_a_parked_stream_passes_whatever_its_size() {
             .await;
         let burst = Frame::binary(vec![7; 60_000]).bytes().repeat(size / 60_000 + 1);
         let masked = Frame::binary(vec![7; 60_000]).masked().bytes().repeat(size / 60_000 + 1);
-        // Now and then less comes at once than was sent at once.
+        // Several rounds are tried, since now and then less comes at once than was sent at once.
         for round in 0..5 {
             let mut client = scene.open("/ws/beats").await;
             let record = scene.record(&client).await;

@@ -1,6 +1,6 @@
-//! Clients that make Postern hold as much as it lets them, for as long as `POSTERN_ATTACK_SECONDS` says and against one
-//! worker: its VM never comes near the end of its memory, what it holds stays within `memory.budget`, and who does nothing
-//! of the kind is served throughout.
+//! Clients that make Postern hold as much as it lets them, for as long as `POSTERN_ATTACK_SECONDS` says and
+//! against one worker: its VM never comes near the end of its memory, the bytes that it holds stay within
+//! `memory.budget`, and an honest client is served throughout.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,31 +12,32 @@ use postern_e2e::{Behaviour, Frame, RawClient, Request, RunningScene, Scene, Sig
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long an ordinary run of one attack takes. It is against a small budget; one that takes longer is against the default.
+/// The length of an ordinary run of one attack, in seconds. Such a run is against the small budget, a longer
+/// one against the default.
 const SECONDS: u64 = 3;
 const SMALL_BUDGET: u64 = 4 << 20;
 const DEFAULT_BUDGET: u64 = 256 << 20;
 
-/// How many sockets attack at once, so that they would hold several times the budget.
+/// The factor by which the sockets that attack at once would exceed the budget, in what they hold together.
 const TIMES_THE_BUDGET: u64 = 3;
 const MOST_SOCKETS: u64 = 4000;
 
-/// How long an honest client waits for its echo on a machine that does much else.
+/// The time that an honest client waits for its echo on a machine that does much else.
 const ECHO: Duration = Duration::from_secs(15);
 
-/// How often honest clients have to be answered at least.
+/// The number of echoes that honest clients must exceed.
 const HONEST_ECHOES: u64 = 4;
 
-/// What a VM may take before it traps, in bytes.
+/// The memory at which a VM traps, in bytes.
 const VM: f64 = 1_073_741_824.0;
 
 /// One way to make Postern hold something.
 struct Attack {
     name: &'static str,
     policy: Value,
-    /// What a client sends.
+    /// The bytes that a client sends.
     sends: Vec<u8>,
-    /// How much that makes Postern hold, in bytes.
+    /// The number of bytes that Postern then holds.
     holds: u64,
     with_token: bool,
 }
@@ -103,7 +104,7 @@ fn scene(policy: &Value, budget: u64) -> Scene {
     })
 }
 
-/// Opens a socket, sends what makes Postern hold something, and waits to be sent away; again and again.
+/// Opens a socket, sends the bytes that Postern has to hold, and waits to be sent away; again and again.
 async fn hold_on(scene: Arc<RunningScene>, request: Request, sends: Arc<Vec<u8>>, over: Arc<AtomicBool>) {
     while !over.load(Ordering::SeqCst) {
         let mut client = scene.connect().await;
@@ -123,8 +124,8 @@ async fn hold_on(scene: Arc<RunningScene>, request: Request, sends: Arc<Vec<u8>>
     }
 }
 
-/// Opens an honest socket. That Envoy does not reach the service, which has thousands of sockets at this time, is not
-/// Postern's doing.
+/// Opens an honest socket, and tries again where Envoy does not reach the service: the service has thousands
+/// of sockets at this time, so that is not Postern's doing.
 async fn open_honest(scene: &RunningScene) -> RawClient {
     let deadline = Instant::now() + ECHO;
     loop {
@@ -140,7 +141,7 @@ async fn open_honest(scene: &RunningScene) -> RawClient {
     }
 }
 
-/// Talks as honest clients do, on an old socket and on new ones. How often it was answered.
+/// Talks as honest clients do, on an old socket and on new ones, and counts the echoes.
 async fn talk(scene: Arc<RunningScene>, over: Arc<AtomicBool>, echoes: Arc<AtomicU64>) {
     let text = Frame::text(&"honest ".repeat(600));
     let bytes = text.clone().masked().bytes();
@@ -180,7 +181,7 @@ async fn run(attack: Attack, seconds: u64, budget: u64) {
     let is_enough = sockets * holds > budget;
     let ends = Instant::now() + Duration::from_secs(seconds);
     let (mut most_held, mut most_memory) = (0.0_f64, 0.0_f64);
-    // At least until it has been more than there may be, and honest clients have been answered meanwhile.
+    // The run goes on until the budget was exceeded and honest clients have been answered meanwhile.
     let exceeded = [("policy", "greets"), ("reason", "memory_exceeded")];
     let mut latest = ends + Duration::from_secs(60);
     while Instant::now() < latest {
@@ -189,7 +190,8 @@ async fn run(attack: Attack, seconds: u64, budget: u64) {
         let reported = stats.sum("postern_memory_budget_bytes", &[]);
         #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
         let budget = budget as f64;
-        // Envoy's main thread has a VM of its own, on which there are no streams, and tries a configuration on one more.
+        // Envoy's main thread has a VM of its own, on which there are no streams, and tries a configuration
+        // on one more.
         assert!(reported % budget < 0.5, "{name}: a budget of {reported} bytes");
         most_held = most_held.max(stats.sum("postern_held_bytes", &[]));
         most_memory = most_memory.max(stats.sum("postern_memory_bytes", &[]));
@@ -235,8 +237,8 @@ async fn who_makes_postern_hold_all_that_it_may_is_sent_away_and_nobody_else() {
     }
 }
 
-/// How much memory the module has taken and how much of it is held, in bytes, once that is no less than `from` and no more
-/// than `to`.
+/// Returns the memory that the module has taken, in bytes, once it holds at least `from` and at most `to`
+/// bytes.
 async fn memory_when_held(scene: &RunningScene, from: usize, to: usize) -> f64 {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -253,7 +255,7 @@ async fn memory_when_held(scene: &RunningScene, from: usize, to: usize) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_held_takes_the_place_of_what_was_whatever_the_sizes_of_messages() {
-    // In a long run against the default budget.
+    // A run against the default budget is long, and its numbers are eight times as large.
     let scale = if seconds() > SECONDS { 8 } else { 1 };
     let (budget, filled) = (scale * (32 << 20), scale * (24 << 20));
     let refresh = json!({"providers": ["edge"], "from": [{"header": "authorization"}], "refresh": "/token"});
@@ -275,7 +277,7 @@ async fn what_is_held_takes_the_place_of_what_was_whatever_the_sizes_of_messages
             assert_eq!(client.response().await.status, 101);
             fresh.push(client);
         }
-        // By turns, so that they grow beside each other.
+        // The clients send by turns, so that their messages grow beside each other.
         for piece in unfinished(size).chunks(100_000) {
             for client in &mut fresh {
                 client.send(piece).await;
@@ -283,7 +285,7 @@ async fn what_is_held_takes_the_place_of_what_was_whatever_the_sizes_of_messages
         }
         holders.extend(fresh.into_iter().map(|client| (client, size)));
         memory = memory_when_held(&scene, held(&holders), budget).await.max(memory);
-        // Every other one goes.
+        // Every other client goes.
         let mut goes = false;
         holders.retain(|_| {
             goes = !goes;

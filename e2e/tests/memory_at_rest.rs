@@ -1,4 +1,5 @@
-//! What inflaters know of the past is held by idle clients too: who comes later and holds as much does not take their place.
+//! The memory of inflaters on idle clients: their history is held too, and a client that comes later and
+//! holds as much does not take their place.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 /// `Hello`, compressed (RFC 7692 §7.2.3.1).
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 
-/// A client whose one message makes Postern keep what it has inflated; `None` where it is refused.
+/// Sends one message, so that Postern keeps the history of its inflater; `None` where the client is refused.
 async fn rests(scene: &RunningScene) -> Option<RawClient> {
     let request = Request::upgrade("/ws/chat").header("Sec-WebSocket-Extensions", "permessage-deflate");
     let mut client = scene.connect().await;
@@ -19,7 +20,7 @@ async fn rests(scene: &RunningScene) -> Option<RawClient> {
     Some(client)
 }
 
-/// Whether it has been sent away.
+/// Says whether the client has been sent away.
 async fn is_ended(client: &mut RawClient) -> bool {
     while let Ok(frame) = timeout(Duration::from_millis(20), client.frame()).await {
         if frame.map_or(true, |frame| frame.is_close()) {
@@ -42,7 +43,7 @@ async fn who_comes_later_has_no_idle_client_ended_whose_inflater_rests() {
         honest.push(rests(&scene).await.expect("room"));
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // From one address, without a token, and never idle.
+    // The others come from one address, without a token, and are never idle.
     let mut others = Vec::new();
     for _ in 0..300 {
         others.extend(rests(&scene).await);

@@ -1,5 +1,5 @@
-//! What only containers allow: networks that are cut, and services that die and come back. Each test says what the
-//! client sees of it and what Postern has counted.
+//! Events that only containers allow: networks that are cut, and services that die and come back. Each test
+//! asserts the client's view of them and Postern's counts.
 //!
 //! `make e2e-compose` runs these in turn, on this machine, with the containers of `docker-compose.yaml` up.
 
@@ -12,12 +12,12 @@ use postern_e2e::containers::{Client, ContainerEnvoy, Containers, until};
 use postern_e2e::scene::document;
 use postern_e2e::{Signer, Value, json};
 
-/// Apart from the ports of the shipped file, which the container's own Envoy has.
+/// Ports apart from those of the shipped file, which the container's own Envoy has.
 const PORT: u16 = 8500;
 const ADMIN: u16 = 8501;
 
 const SOON: Duration = Duration::from_secs(10);
-/// Nothing has come in so long a time, and nothing is to be expected.
+/// The time without a byte after which nothing is taken to come.
 const QUIET: Duration = Duration::from_secs(1);
 
 fn start(containers: &Containers, document: Value) -> ContainerEnvoy {
@@ -28,7 +28,7 @@ fn options(document: Value) -> Options {
     Options { port: PORT, admin: ADMIN, document: Some(document), ..Options::shipped("upstream:8080") }
 }
 
-/// One policy, `chat`, for every path below /ws/chat.
+/// Makes a configuration of one policy, `chat`, for every path below /ws/chat.
 fn chat(policy: Value) -> Value {
     document(json!({}), json!({"chat": policy}))
 }
@@ -37,7 +37,7 @@ fn answered(status: u16, reason: Option<&str>) -> Outcome {
     Outcome::Answered { status, reason: reason.map(str::to_owned) }
 }
 
-/// An open WebSocket, with the service's greeting read.
+/// Opens a WebSocket and reads the service's greeting.
 fn open(client: &mut Client, name: &str) {
     assert_eq!(client.open(name, PORT, "/ws/chat", &[]), answered(101, None));
     greeted(client, name);
@@ -53,7 +53,7 @@ fn talk(client: &mut Client, name: &str) {
     assert_eq!(client.receive(name, SOON), Outcome::Frame("hello".to_owned()));
 }
 
-/// A handshake is answered with 101 again, after what was cut has been put together.
+/// Waits until a handshake is answered with 101 again, after a cut network has been joined.
 fn opens_again(client: &mut Client, name: &str) {
     until("an upgrade", || (client.open(name, PORT, "/ws/chat", &[]) == answered(101, None)).then_some(()));
     greeted(client, name);
@@ -79,7 +79,7 @@ fn a_client_that_is_cut_off_is_missed_and_let_go_while_the_other_talks_on() {
     open(&mut other, "other");
     open_connections(&envoy, 2.0);
     let cut = containers.cut("client-2", "front");
-    // No Close can reach it.
+    // No Close can reach the client that is cut off.
     assert_eq!(lost.receive("lost", QUIET), Outcome::Nothing);
     let line = until("the access log of the lost one", || {
         // A client that answers Pings stays.
@@ -111,7 +111,7 @@ fn while_envoy_is_cut_off_from_the_service_its_clients_are_held_and_new_ones_get
     let cut = containers.cut("envoy", "back");
     assert_eq!(client.send("old", "lost?"), Outcome::Sent);
     assert_eq!(client.receive("old", QUIET), Outcome::Nothing);
-    // Envoy says so itself, and Postern refuses nobody for it.
+    // Envoy answers 503 itself, and Postern refuses nobody for it.
     assert_eq!(client.open("new", PORT, "/ws/chat", &[]), answered(503, None));
     let stats = envoy.stats();
     let handshakes = |result| stats.sum("postern_handshakes", &[("policy", "chat"), ("result", result)]);
@@ -133,7 +133,7 @@ fn a_service_that_is_killed_ends_its_sockets_and_new_ones_open_when_it_is_back()
     let killed = containers.kill("upstream");
     assert!(matches!(client.receive("old", SOON), Outcome::Ended(_)), "the end of a killed service's socket");
     open_connections(&envoy, 0.0);
-    // It was not Postern that ended it.
+    // The connection did not end by Postern's doing.
     assert_eq!(envoy.stats().sum("postern_closes", &[]), 0.0);
     assert_eq!(envoy.access_line("the access log of the old one", of_websocket)["reason"], Value::Null);
     assert_eq!(client.open("new", PORT, "/ws/chat", &[]), answered(503, None));
@@ -144,7 +144,7 @@ fn a_service_that_is_killed_ends_its_sockets_and_new_ones_open_when_it_is_back()
     open_connections(&envoy, 1.0);
 }
 
-/// A handshake at the shipped file's listener, as its policy `chat` wants it.
+/// Makes a handshake at the shipped file's listener, as its policy `chat` wants it.
 fn shipped(client: &mut Client, name: &str) -> Outcome {
     let token = Signer::edge().mint(&edge_claims("alice"));
     let headers = [("Origin", "https://app.example.com"), ("Authorization", &format!("Bearer {token}"))];
@@ -201,7 +201,7 @@ fn two_clients_at_different_addresses_use_up_rates_of_their_own() {
     }
     let refused = answered(429, Some("handshake_rate"));
     assert_eq!(first.open("too many", PORT, "/ws/chat", &[]), refused);
-    // What the client writes into a header makes it nobody else.
+    // A header of the client's own making gives it no other address.
     let other = [("X-Forwarded-For", "192.0.2.1")];
     assert_eq!(first.open("in disguise", PORT, "/ws/chat", &other), refused);
     for round in 0..LIMIT {
@@ -225,7 +225,7 @@ fn two_clients_at_different_addresses_use_up_rates_of_their_own() {
     }
 }
 
-/// Keys that are fetched from the issuer's container, and soon too old.
+/// Returns a configuration with keys that are fetched from the issuer's container, and soon too old.
 fn fetched() -> Options {
     let remote = json!({
         "cluster": "auth", "uri": "https://auth.example.com/jwks.json",
@@ -257,7 +257,7 @@ fn keys_of_an_issuer_that_is_cut_off_serve_while_they_are_fresh_enough_and_no_lo
     assert!(envoy.stats().sum("postern_handshakes", &labels) >= 1.0);
     drop(cut);
     until("a handshake with keys fetched anew", || (handshake("again") == answered(101, None)).then_some(()));
-    // A socket that was let in with keys of then is not concerned.
+    // A socket that was let in by the old keys is not concerned.
     assert_eq!(
         client.receive("first", SOON),
         Outcome::Frame("The service sees nobody in particular, who asked for /ws/chat".to_owned())
@@ -265,7 +265,8 @@ fn keys_of_an_issuer_that_is_cut_off_serve_while_they_are_fresh_enough_and_no_lo
     talk(&mut client, "first");
 }
 
-/// A list of revoked tokens that is fetched from the issuer's container, for an Envoy at these ports.
+/// Returns a configuration with a list of revoked tokens from the issuer's container, for an Envoy at these
+/// ports.
 fn revocable(port: u16, admin: u16) -> Options {
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
@@ -307,12 +308,12 @@ fn a_list_of_an_issuer_that_is_cut_off_serves_on_and_an_envoy_without_one_lets_n
     until("fetches that fail", || (fetches("failed") >= 3.0).then_some(()));
     let age = envoy.stats().sum("postern_source_age_seconds", &[("source", "revocation")]);
     assert!(age >= 2.0, "the list is {age} s old");
-    // The last list is in force, and of the one that cannot be fetched nobody knows.
+    // The last list stays in force; nobody knows the one that cannot be fetched.
     assert_eq!(bearing(&mut client, PORT, "named"), revoked);
     assert_eq!(bearing(&mut client, PORT, "other"), let_in);
     talk(&mut client, "kept");
 
-    // One that starts now has none.
+    // An Envoy that starts now has no list.
     let (port, admin) = (PORT + 10, ADMIN + 10);
     let late = containers.envoy(&revocable(port, admin));
     assert_eq!(bearing(&mut client, port, "late"), answered(503, Some("revocation_unavailable")));
@@ -327,7 +328,7 @@ fn a_list_of_an_issuer_that_is_cut_off_serves_on_and_an_envoy_without_one_lets_n
         (heard == closed).then_some(())
     });
     envoy.stat_becomes("postern_closes", &[("reason", "token_revoked")], 1.0);
-    // The workers learn of it one after the other.
+    // The workers learn of the new list one after the other.
     until("a refusal by the new list", || (bearing(&mut client, PORT, "kept") == revoked).then_some(()));
     until("a handshake by the new list", || (bearing(&mut client, PORT, "named") == let_in).then_some(()));
     until("a handshake at the late one", || (bearing(&mut client, port, "late") == let_in).then_some(()));

@@ -1,4 +1,4 @@
-//! Which origins may open a socket (RFC 6454, RFC 6455 §10.2).
+//! The origins that may open a socket (RFC 6454, RFC 6455 §10.2).
 
 use postern_e2e::scene::document;
 use postern_e2e::{Attack, ControlPair, Request, Scene, Shared, json};
@@ -22,7 +22,7 @@ fn scene() -> Scene {
             ]}},
         }),
     );
-    // As many lines as these tests may cause in a second.
+    // The limit leaves room for as many lines as these tests may cause in a second.
     Scene::new().document(policies).configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
 }
 

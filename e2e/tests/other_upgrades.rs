@@ -1,4 +1,4 @@
-//! Upgrades to other protocols, which a policy may let pass: no WebSocket comes of one.
+//! Upgrades to other protocols, which a policy may let pass: none becomes a WebSocket.
 
 use h2::ext::Protocol;
 use http::Method;
@@ -6,7 +6,7 @@ use postern_e2e::client::http2::open;
 use postern_e2e::scene::document;
 use postern_e2e::{Answer, Behaviour, Request, Scene, json};
 
-/// The service takes whoever sends a Sec-WebSocket-Key for a client of WebSockets.
+/// Makes a scene whose service takes any client that sends a Sec-WebSocket-Key for one of WebSockets.
 fn scene() -> Scene {
     let others = json!({"other_upgrades": "pass", "origins": {"allow": ["null"], "missing": "deny"}});
     Scene::new()

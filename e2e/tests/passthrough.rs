@@ -1,4 +1,4 @@
-//! What the policy allows passes byte for byte, however TCP cuts it up.
+//! Traffic that the policy allows passes byte for byte, however TCP cuts it up.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use postern_e2e::scene::Lent;
 use postern_e2e::{Behaviour, Frame, LengthForm, RawClient, Record, RunningScene, Scene, Shared, json};
 use tokio::sync::RwLockReadGuard;
 
-/// Frames that need no more than 7 and 16 bits of length: data of both types, empty ones, fragments with control
-/// frames between them.
+/// Returns frames that need no more than 7 and 16 bits of length: data of both types, empty ones, fragments
+/// with control frames between them.
 fn small_mix(finish: fn(Frame) -> Frame) -> Vec<u8> {
     let frames = [
         Frame::text("hello"),
@@ -37,7 +37,8 @@ fn scene() -> Scene {
 
 static SCENE: Shared<RunningScene> = Shared::new(scene);
 
-/// An open socket before Postern and what the upstream, which says nothing of its own, receives from it.
+/// An open socket before Postern, and the bytes that its upstream receives. The upstream says nothing of its
+/// own.
 struct Passage {
     scene: Lent<RwLockReadGuard<'static, RunningScene>>,
     client: RawClient,
@@ -60,7 +61,7 @@ impl Passage {
     }
 }
 
-/// A whole stream is too long to read in a failed assertion.
+/// Asserts that both streams are equal; a whole stream would be too long to read in a failed assertion.
 fn assert_same(received: &[u8], sent: &[u8], at: &str) {
     let differs = received.iter().zip(sent).position(|(received, sent)| received != sent);
     assert_eq!((differs, received.len()), (None, sent.len()), "first difference and length {at}");
@@ -132,7 +133,8 @@ impl Draws {
         usize::try_from(self.below(bound)).unwrap_or_default()
     }
 
-    /// At least `length` bytes of legal frames: messages whole and in fragments, control frames anywhere.
+    /// Returns at least `length` bytes of legal frames: messages whole and in fragments, control frames
+    /// anywhere.
     fn traffic(&mut self, length: usize, finish: fn(Frame) -> Frame) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut is_open = false;
@@ -161,7 +163,7 @@ impl Draws {
 #[tokio::test]
 async fn a_mebibyte_of_random_frames_in_random_pieces_passes_both_ways() {
     const LENGTH: usize = 1 << 20;
-    /// The most of a stream that may wait for the rest of a header.
+    /// The most bytes of a stream that may wait for the rest of a header.
     const HELD: usize = 13;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).expect("randomness");
@@ -172,7 +174,7 @@ async fn a_mebibyte_of_random_frames_in_random_pieces_passes_both_ways() {
     let (up, down) = (draws.traffic(LENGTH, Frame::masked), draws.traffic(LENGTH, unmasked));
     let mut passage = Passage::open().await;
     let (mut sent_up, mut sent_down, mut received) = (0, 0, Vec::new());
-    // In step, so that neither side's buffers fill up while nobody reads.
+    // Both directions go in step, so that neither side's buffers fill up while nobody reads.
     while sent_up < up.len() || sent_down < down.len() {
         let bound = [2, 20, 300, 16_384][draws.size(4)];
         let end = up.len().min(sent_up + 1 + draws.size(bound));

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 static PAIR: Shared<ControlPair> = Shared::new(Scene::new);
 
-/// What the client saw; `None` when there is no such client on this machine.
+/// Returns the view of the client; `None` when there is no such client on this machine.
 async fn visit(scene: &RunningScene, path: &str, options: Value) -> Option<Value> {
     let certificate = scene.certificate();
     let mut visit =
@@ -96,7 +96,8 @@ async fn a_message_over_the_limit_ends_in_a_close_that_the_library_accepts() {
     assert_eq!(record.messages(), Vec::<Vec<u8>>::new());
 }
 
-/// A text in which nothing repeats, so that it compresses to no less than half of its length: hexadecimal digits.
+/// Returns a text in which nothing repeats, so that it compresses to no less than half of its length:
+/// hexadecimal digits.
 fn digits(count: usize) -> String {
     let scattered = (1..).map(|i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32);
     scattered
@@ -105,8 +106,8 @@ fn digits(count: usize) -> String {
         .collect()
 }
 
-/// Payload bytes of data frames that passed under a policy from the client and from the upstream, once that many
-/// messages have been counted each way.
+/// Returns the payload bytes of data frames that passed under a policy from the client and from the upstream,
+/// once that many messages have been counted each way.
 async fn bytes_passed(scene: &RunningScene, policy: &str, messages: usize) -> [f64; 2] {
     let directions = ["downstream", "upstream"];
     let sums = async |metric| {
@@ -133,7 +134,8 @@ async fn it_compresses_over_messages_both_ways_unless_its_offer_is_stripped() {
     let guarded = scene().document(document(json!({}), policies)).start().await;
     let bare = scene().bare().start().await;
 
-    // Each of the first is half as long when it is compressed, and next to nothing when it refers to the one before.
+    // Each short message is half as long when it is compressed, and next to nothing when it refers to the one
+    // before.
     let digits = digits(2000);
     let without_context = 8 * digits.len() / 2;
     let short = [(digits.as_str(), 1); 8];

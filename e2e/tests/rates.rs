@@ -1,4 +1,4 @@
-//! How often: handshakes over all workers of an Envoy, messages over one connection.
+//! The rates of handshakes over all workers of an Envoy, and of messages over one connection.
 
 use futures_util::future::join_all;
 use postern_e2e::assert::Refusal;
@@ -8,10 +8,11 @@ use postern_e2e::{
     json,
 };
 
-/// The default of `rates`: so many handshakes an hour for one address.
+/// The default of `rates`: the number of handshakes an hour for one address.
 const HANDSHAKES: usize = 100;
 
-/// A policy for each test, so that none counts for another. `rush` and `refused` leave `rates` to its default.
+/// Makes a scene with a policy for each test, so that none counts for another. `rush` and `refused` leave
+/// `rates` to its default.
 fn scene() -> Scene {
     let by_default = |origins: Value| json!({"tls": "optional", "origins": origins, "auth": "none"});
     let handshakes = |per: &str, limit: u32| {
@@ -19,7 +20,7 @@ fn scene() -> Scene {
             {"count": "handshakes", "per": per, "limit": limit, "window": "1h"},
         ]})
     };
-    // Three messages an hour, and what becomes of the fourth.
+    // The rule allows three messages an hour; `on_exceed` decides on the fourth.
     let messages = |on_exceed: &str| {
         json!({"rates": [
             {"count": "messages", "per": "connection", "limit": 3, "window": "1h", "on_exceed": on_exceed},
@@ -46,21 +47,22 @@ static PAIR: Shared<ControlPair> = Shared::new(scene);
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
-/// The socket stays open as long as the client is kept.
+/// Makes a handshake. Its socket stays open as long as the client is kept.
 async fn handshake(scene: &RunningScene, from: [u8; 4], request: &Request) -> (RawClient, Response) {
     let mut client = scene.connect_from(from).await;
     let response = client.ask(request).await;
     (client, response)
 }
 
-/// Asserts how a handshake too many is refused under `policy`; of the metric it is one.
+/// Asserts that a handshake too many is refused under `policy`, and that the metric counts it once.
 async fn assert_too_often(pair: &ControlPair, policy: &str, from: [u8; 4], request: &Request) {
     let (name, case) = ("a handshake too many", request.case());
     let refusal = Refusal { name, case, policy, status: 429, reason: "handshake_rate", without: 101 };
     pair.assert_refused_by(&refusal, async |scene| handshake(scene, from, request).await.1).await;
 }
 
-/// How many of 160 handshakes at once are answered with 101; the others are refused for the rate.
+/// Makes 160 handshakes at once and returns the number that are answered with 101; the others are refused for
+/// the rate.
 async fn rush(scene: &RunningScene) -> usize {
     let handshakes = (0..160).map(|_| async {
         let request = Request::upgrade("/ws/rush");
@@ -130,7 +132,7 @@ async fn ordinary_requests_are_no_handshakes() {
     assert_eq!(scene.ask(&Request::upgrade("/ws/once")).await.status, 101);
 }
 
-/// Three messages: one of them in fragments, which count as one, and a Ping, which does not count.
+/// Returns three messages: one of them in fragments, which count as one, and a Ping, which does not count.
 fn three() -> Vec<u8> {
     let frames = [
         Frame::text("one").masked(),
@@ -177,7 +179,7 @@ async fn a_message_too_many_may_be_dropped_whole_while_all_else_goes_on() {
     ];
     client.send(three()).await;
     assert_eq!(client.frame().await, Ok(Frame::pong("not counted")));
-    // Nothing of a dropped message passes wherever it is cut.
+    // Nothing of a dropped message passes, wherever the message is cut.
     client.send_in_pieces_of(1, dropped.concat()).await;
     assert_eq!(client.frame().await, Ok(Frame::pong("inside what is dropped")));
     client.send(Frame::closing(1000, "").masked().bytes()).await;

@@ -1,4 +1,4 @@
-//! Answers to Postern's own Pings cost nothing, but each Ping has one.
+//! The answers to Postern's own Pings, which cost nothing; but each Ping has only one.
 
 use postern_e2e::{Frame, Scene, json};
 

@@ -1,4 +1,4 @@
-//! How much a client may send: bytes and control frames over one connection, and over all that share a bucket.
+//! The limits on a client's bytes and control frames, over one connection and over all that share a bucket.
 
 use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, ControlPair, Frame, RawClient, RunningScene, Scene, Shared, Value, json};
@@ -6,7 +6,7 @@ use postern_e2e::{Behaviour, ControlPair, Frame, RawClient, RunningScene, Scene,
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
-/// One rule for each path.
+/// Returns policies with one rule for each path.
 fn policies() -> Value {
     let rule = |count: &str, per: &str, limit: u32, on_exceed: &str| {
         let rate =
@@ -78,8 +78,8 @@ async fn a_message_of_too_many_bytes_may_be_dropped_whole() {
     scene.envoy().stat_becomes("postern_messages", &labels, 2.0).await;
 }
 
-/// Has eight clients of one address, over all workers, send ten messages of ten bytes each, and returns how many of
-/// them the upstream received before each connection was ended, if it was.
+/// Has eight clients of one address, over all workers, send ten messages of ten bytes each. Returns the
+/// number of messages that the upstream received before the connections were ended, if they were.
 async fn eight_times_ten(scene: &RunningScene, path: &str) -> usize {
     let mut clients = Vec::new();
     for _ in 0..8 {

@@ -1,4 +1,4 @@
-//! What an upstream answers to a handshake (RFC 6455 §4.2.2), and what of it reaches the client.
+//! The answers of an upstream to a handshake (RFC 6455 §4.2.2), and the part of them that reaches the client.
 
 use postern_e2e::scene::document;
 use postern_e2e::{
@@ -13,7 +13,7 @@ fn switching() -> Answer {
     Answer::switching()
 }
 
-/// 101s that do not answer the handshake of [`request`].
+/// Returns 101s that do not answer the handshake of [`request`].
 fn wrong() -> Vec<(&'static str, Answer)> {
     vec![
         ("no-accept", switching().without(ACCEPT)),
@@ -31,12 +31,12 @@ fn wrong() -> Vec<(&'static str, Answer)> {
     ]
 }
 
-/// 101s that end HTTP, and nothing else.
+/// Returns 101s that end HTTP, and do nothing else.
 fn no_upgrade() -> Vec<(&'static str, Answer)> {
     vec![("no-upgrade", switching().without("upgrade")), ("no-connection", switching().without("connection"))]
 }
 
-/// Answers that decline.
+/// Returns answers that decline.
 fn declining() -> Vec<(&'static str, Answer)> {
     vec![
         ("forbidden", Answer::status(403, "the service's own words").header("X-Why", "no")),
@@ -47,7 +47,7 @@ fn declining() -> Vec<(&'static str, Answer)> {
     ]
 }
 
-/// Each answer on a path of its own, which is no prefix of another.
+/// Makes a scene with each answer on a path of its own, which is no prefix of another.
 fn scene() -> Scene {
     let others = [("unasked", switching()), ("declines", Answer::status(403, "no"))];
     let answers = [wrong(), no_upgrade(), declining(), others.into()].concat();
@@ -63,7 +63,8 @@ fn request(path: &str) -> Request {
     Request::upgrade(&format!("/ws/open/{path}/")).header(PROTOCOL, "chat.v2, chat.v1")
 }
 
-/// The client of such an answer would believe in a WebSocket that nobody serves, or frames that nobody judged.
+/// A client of such an answer would believe in a WebSocket that nobody serves, or take frames that nobody
+/// judged.
 #[tokio::test]
 async fn a_101_that_does_not_answer_this_handshake_is_a_bad_gateway() {
     let pair = PAIR.alone().await;
@@ -73,7 +74,7 @@ async fn a_101_that_does_not_answer_this_handshake_is_a_bad_gateway() {
     }
 }
 
-/// Envoy takes a 101 without these for the end of HTTP, and for no answer to the upgrade.
+/// Envoy takes a 101 without these fields for the end of HTTP, and for no answer to the upgrade.
 #[tokio::test]
 async fn a_101_without_upgrade_or_connection_opens_nothing() {
     let pair = PAIR.shared().await;
@@ -160,8 +161,8 @@ async fn bytes_sent_ahead_never_reach_an_upstream_that_declines() {
     }
 }
 
-/// A handshake with a request right behind it is answered with `status`, and only where that is a 101 do the bytes of
-/// the request go up, as what the socket carries.
+/// Sends a handshake with a request right behind it, and asserts that it is answered with `status`. Only
+/// after a 101 do the bytes of the request go up, as what the socket carries.
 async fn assert_ahead(scene: &RunningScene, name: &str, status: u16) {
     let (asked, smuggled) = (request(name), Request::get("/ws/open/smuggled"));
     let mut client = scene.connect().await;
@@ -172,7 +173,7 @@ async fn assert_ahead(scene: &RunningScene, name: &str, status: u16) {
     if ahead.is_empty() {
         client.rest().await;
     }
-    // Envoy may use the connection again, and then what it held back would come before this.
+    // Envoy may use the connection again, and then bytes that it held back would come before this request.
     assert_eq!(scene.ask(&Request::get("/ws/open/later")).await.status, 200, "{name}");
     assert_eq!(record.bytes_when(ahead.len()).await, ahead, "{name}: at the upstream");
     assert!(!scene.upstream().has_seen(smuggled.case()), "{name}: a request came through");

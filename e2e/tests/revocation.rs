@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 const PATH: &str = "/revoked.json";
 
-/// How long after the list is there a socket may still be open.
+/// The most by which a socket may outlive the arrival of the list.
 const LATE: Duration = Duration::from_secs(1);
 
 fn policy() -> Value {
@@ -48,7 +48,7 @@ async fn outcome(scene: &RunningScene, changes: Value) -> (u16, Option<String>) 
     (response.status, response.reason())
 }
 
-/// Waits until every worker has whatever is served now.
+/// Waits until every worker has the document that is served now.
 async fn settle(documents: &Documents) {
     documents.hits_become(PATH, documents.hits(PATH) + 2).await;
     sleep(Duration::from_millis(500)).await;
@@ -66,7 +66,7 @@ async fn handshakes_wait_for_the_first_list_and_are_answered_503_when_it_does_no
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     assert!(!scene.upstream().has_seen(request.case()));
     assert_eq!(scene.access_line(request.case()).await["reason"], "revocation_unavailable");
-    // Who has no good token does not wait.
+    // A client without a good token does not wait.
     let start = Instant::now();
     assert_eq!(scene.ask(&Request::upgrade("/ws/chat")).await.reason().as_deref(), Some("token_missing"));
     assert!(start.elapsed() < LATE, "{:?}", start.elapsed());
@@ -107,7 +107,7 @@ async fn whoever_the_list_names_is_not_let_in() {
     assert_eq!(scene.envoy().stats().await.sum("postern_handshakes", &refused), 5.0);
 }
 
-/// What becomes of a socket: the first Close after the list has changed, if one comes by `end`.
+/// Returns the client with the first Close after the list has changed, if one comes by `end`.
 async fn close_of(mut client: RawClient, busy: bool, end: Instant) -> (RawClient, Option<(Frame, Instant)>) {
     loop {
         if busy && client.try_send(Frame::text("tick").masked().bytes()).await.is_err() {
@@ -159,7 +159,7 @@ async fn open_sockets_that_a_new_list_names_are_closed_within_a_second_on_every_
         records.push(scene.record(client).await);
     }
     documents.serve(PATH, Served::Document(json!({"jti": ["t1"], "sid": ["s1"], "sub": {"bob": now() + 1}})));
-    // Whoever asks from here on gets the new list.
+    // A request from here on gets the new list.
     documents.hits_become(PATH, documents.hits(PATH) + 1).await;
     let start = Instant::now();
     let end = start + Duration::from_secs(5);
@@ -239,7 +239,7 @@ async fn a_list_that_cannot_be_read_leaves_the_last_one_in_force() {
     assert!(scene.envoy().stats().await.sum("postern_fetches", &failed) >= 8.0);
     documents.serve(PATH, Served::Document(json!({"jti": ["t2"]})));
     assert_eq!(client.close().await, Frame::closing(3000, "token_revoked"));
-    // The workers learn of it one after the other.
+    // The workers learn of the new list one after the other.
     let end = Instant::now() + PATIENCE;
     while outcome(&scene, json!({"jti": "t1"})).await.0 != 101 {
         assert!(Instant::now() < end, "the list names it no more and it is not let in");
@@ -256,7 +256,7 @@ async fn a_list_ends_sockets_of_a_configuration_that_is_not_in_force_any_more() 
     for _ in 0..6 {
         sockets.push(scene.open_with(&bearing("/ws/idle", json!({"jti": "t1"}))).await);
     }
-    // Nobody under the new one asks for the list.
+    // No policy of the new configuration asks for the list.
     let mut pushed = policy();
     pushed["auth"].as_object_mut().expect("an object").remove("revocation");
     assert_eq!(scene.push(pushed).await, Pushed::Taken);

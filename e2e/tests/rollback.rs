@@ -1,4 +1,4 @@
-//! A configuration that is taken back: what was in force before is in force again, for new connections too.
+//! A configuration that is taken back: the earlier one is in force again, for new connections too.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn configuration(drain: &str, budget: u64, lines: u32) -> Value {
     whole
 }
 
-/// An open connection on which something was said.
+/// Opens a connection on which something was said.
 async fn open(scene: &RunningScene, path: &str) -> RawClient {
     let mut client = scene.open(path).await;
     client.send(Frame::text("hello").masked().bytes()).await;
@@ -22,7 +22,8 @@ async fn open(scene: &RunningScene, path: &str) -> RawClient {
     client
 }
 
-/// Envoy finds the first configuration again as long as a stream is open that began under it, and configures nothing.
+/// Envoy finds the first configuration again as long as a stream is open that began under it, and configures
+/// nothing.
 #[tokio::test]
 async fn what_is_pushed_again_while_it_still_has_connections_is_in_force_again() {
     const BUDGET: u64 = 64 << 20;
@@ -43,7 +44,7 @@ async fn what_is_pushed_again_while_it_still_has_connections_is_in_force_again()
     scene.envoy().logged("reason=no_policy").await;
     tokio::time::sleep(2 * SECOND).await;
     assert_eq!(scene.envoy().log_lines_with("suppressed policy=none"), Vec::<String>::new());
-    // Of the worker; the VM of Envoy's main thread has no streams.
+    // The budget is that of the worker; the VM of Envoy's main thread has no streams.
     let stats = scene.envoy().stats().await;
     #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
     let budget = BUDGET as f64;

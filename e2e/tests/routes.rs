@@ -1,16 +1,16 @@
-//! Which policy a request falls under: by Postern's own routes, by the metadata of Envoy's, or by default.
+//! The policy that a request falls under: by Postern's own routes, by the metadata of Envoy's, or by default.
 
 use postern_e2e::scene::document;
 use postern_e2e::{Attack, ControlPair, Frame, Request, Scene, Shared, Value, json};
 
 const APP: &str = "https://app.example.com";
 
-/// A policy that shows itself by the origin it allows.
+/// Returns a policy that shows itself by the origin that it allows.
 fn only(origin: &str) -> Value {
     json!({"origins": {"allow": [origin], "missing": "deny"}})
 }
 
-/// Routes of Postern's own, by host, path and the name of Envoy's route.
+/// Makes a scene with routes of Postern's own, by host, path and the name of Envoy's route.
 fn routed() -> Scene {
     let mut whole =
         document(json!({}), json!({"host": only(APP), "path": only(APP), "named": only(APP), "first": {}}));
@@ -45,7 +45,7 @@ async fn an_upgrade_that_no_route_names_is_refused() {
     }
 }
 
-/// Under each policy the request is refused for its origin: what a way around it would not be.
+/// Each policy refuses the request for its origin; on a way around the policy it would not be refused.
 #[tokio::test]
 async fn a_route_matches_however_host_and_path_are_written() {
     let pair = ROUTED.alone().await;
@@ -73,7 +73,7 @@ async fn a_route_matches_however_host_and_path_are_written() {
     assert_eq!(pair.guarded.ask(&inner).await.status, 101, "the first route that matches counts");
 }
 
-/// Router and service may disagree on what such a path means.
+/// A router and its service may disagree on the meaning of such a path.
 #[tokio::test]
 async fn a_path_that_can_be_read_in_two_ways_is_refused() {
     let pair = ROUTED.alone().await;
@@ -95,15 +95,16 @@ async fn a_path_that_can_be_read_in_two_ways_is_refused() {
     pair.assert_envoy_refuses("an encoded NUL", &Request::upgrade("/ws/first%00"), 400).await;
 }
 
-/// Envoy's routes `/ws/<name>`, each with metadata under `postern`, the later ones first; and one for the rest.
+/// Makes a scene with Envoy's routes `/ws/<name>`, each with metadata under `postern`, the later ones first;
+/// and one for the rest.
 fn annotated() -> Scene {
     let policies = json!({"chat": only(APP), "open": {}, "free": {}});
     let mut whole = document(json!({}), policies);
-    // As many lines as these tests may cause in a second.
+    // The limit leaves room for as many lines as these tests may cause in a second.
     whole["log"] = json!({"refusals_per_second": 1000});
     let routes = [
         ("named", json!({"policy": "chat"})),
-        // The path of another policy does not matter then.
+        // The policy that the path would have does not matter then.
         ("open", json!({"policy": "chat"})),
         ("stricter", json!({"policy": "open", "subprotocols": {"require": true}})),
         ("chat", json!({"origins": {"missing": "allow"}})),
@@ -195,7 +196,7 @@ async fn the_default_policy_may_pass_or_be_a_policy() {
     }
 }
 
-/// What Postern changes in a request makes Envoy choose its route anew, after Postern has had its say.
+/// A change that Postern makes in a request has Envoy choose its route anew, after Postern has judged.
 #[tokio::test]
 async fn a_change_to_the_request_leads_under_no_other_policy() {
     const OFFERS: &str = "Sec-WebSocket-Protocol";
@@ -220,7 +221,8 @@ async fn a_change_to_the_request_leads_under_no_other_policy() {
         })
     };
     let pair = ControlPair::start(scene).await;
-    // Judged under `open`, which takes `soap` out; what is left falls under `strict`, which nobody judged.
+    // The request is judged under `open`, which takes `soap` out; the rest of it falls under `strict`, which
+    // nobody judged.
     let request = Request::upgrade("/ws/admin").header(OFFERS, "soap, admin");
     let response = pair.guarded.ask(&request).await;
     assert_eq!((response.status, response.reason().as_deref()), (503, Some("policy_invalid")));
@@ -231,7 +233,8 @@ async fn a_change_to_the_request_leads_under_no_other_policy() {
     assert_eq!(pair.guarded.ask(&sound).await.status, 101, "judged under the policy of the route it takes");
 }
 
-/// As above, of what passes unjudged but for headers that are taken out of it.
+/// Headers are taken out also of a request that passes unjudged, and Envoy chooses its route anew then as
+/// well.
 #[tokio::test]
 async fn an_upgrade_that_passes_leads_under_no_policy_by_what_is_taken_out_of_it() {
     let scene = || {

@@ -1,4 +1,4 @@
-//! The shipped `envoy.yaml`, as far as it is Envoy's part: labels, access log, pushed configurations.
+//! The part of the shipped `envoy.yaml` that is Envoy's: labels, access log, pushed configurations.
 
 use postern_e2e::client::token::edge_claims;
 use postern_e2e::{Frame, Pushed, Request, RunningScene, Scene, Shared, Signer, json};

@@ -1,5 +1,5 @@
-//! A token that opens one connection: over all workers, for as long as it would be accepted, and not spent by what is
-//! refused.
+//! A token that opens one connection: over all workers, for as long as it would be accepted, and not spent by
+//! a handshake that is refused.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ fn scene() -> Scene {
     });
     Scene::new()
         .document(document(json!({"edge": edge}), policies))
-        // As many lines as these tests may cause in a second.
+        // The limit leaves room for as many lines as these tests may cause in a second.
         .configured(|whole| whole["log"] = json!({"refusals_per_second": 1000}))
         .plaintext()
         .upstream("/ws/once/declined", Behaviour::Answer(Answer::status(404, "no")))
@@ -61,7 +61,8 @@ async fn assert_replayed(pair: &ControlPair, name: &str, token: &str, policy: &s
     assert_eq!(response.header("www-authenticate").as_deref(), Some("Bearer error=\"invalid_token\""));
 }
 
-/// The number of those of as many handshakes at once with one token that are answered with 101; the others are answered that it was used.
+/// Makes `RUSH` handshakes at once with one token and returns the number that are answered with 101; the
+/// others must be refused because the token was used.
 async fn rush(scene: &Arc<RunningScene>, token: &str, path: &'static str) -> usize {
     let mut handshakes = JoinSet::new();
     for _ in 0..RUSH {
@@ -143,7 +144,7 @@ async fn what_is_refused_for_anything_else_leaves_the_token_good() {
     assert_replayed(&pair, "now it is used", &token, "once").await;
 }
 
-/// Whether the upstream agrees is known only after the token is spent.
+/// The upstream's agreement is known only after the token is spent.
 #[tokio::test]
 async fn a_token_that_went_up_is_used_also_when_the_upstream_declines() {
     let pair = PAIR.shared().await;

@@ -1,6 +1,6 @@
-//! Random traffic both ways, for as long as `POSTERN_SOAK_SECONDS` says, while Postern speaks in between: every byte
-//! arrives as it was sent, whatever its pieces, and nobody who answers is sent away. A failure names its seed, and
-//! `POSTERN_SOAK_SEED` begins with another.
+//! Random traffic both ways, for as long as `POSTERN_SOAK_SECONDS` says, while Postern speaks in between:
+//! every byte arrives as it was sent, whatever its pieces, and no client that answers is sent away. A failure
+//! names its seed, and `POSTERN_SOAK_SEED` begins with another.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,16 +19,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// How long an ordinary run takes.
+/// The length of an ordinary run, in seconds.
 const SECONDS: u64 = 8;
 
-/// Connections at once, half of them under `backpressure`, which asks in the midst of data.
+/// The number of connections at once, half of them under `backpressure`, which sends Pings in the midst of
+/// data.
 const CONNECTIONS: u64 = 8;
 
-/// How many bytes may be on their way: what Envoy and the system take before both ends read.
+/// The number of bytes that may be on their way: as many as Envoy and the system take before both ends read.
 const AHEAD: usize = 200 * 1024;
 
-/// How long bytes may be on their way on a machine that does much else.
+/// The time that bytes may be on their way on a machine that does much else.
 const ARRIVAL: Duration = Duration::from_secs(20);
 
 /// Numbers that follow from a seed (SplitMix64).
@@ -51,11 +52,11 @@ impl Numbers {
     }
 }
 
-/// What is on its way in one direction, without answers to Postern's own Pings.
+/// The bytes on their way in one direction, without answers to Postern's own Pings.
 #[derive(Default)]
 struct Way {
     bytes: Mutex<VecDeque<u8>>,
-    /// Whether its speaker has nothing more to say, as far as it knows.
+    /// Says whether its speaker has nothing more to say, as far as the speaker knows.
     over: AtomicBool,
 }
 
@@ -72,7 +73,7 @@ impl Way {
         self.bytes.lock().expect("a lock that no panic has poisoned").len()
     }
 
-    /// Takes what has arrived, which must be what was sent.
+    /// Takes the bytes that have arrived, which must be those that were sent.
     fn arrives(&self, bytes: &[u8], whose: &str) {
         let mut way = self.bytes.lock().expect("a lock that no panic has poisoned");
         assert!(way.len() >= bytes.len(), "{whose}: {bytes:02x?} was never sent");
@@ -91,9 +92,9 @@ struct Speaker {
     wire: Wire,
     masks: bool,
     numbers: Numbers,
-    /// Frames to be said, and whether they are answers to Postern's own Pings.
+    /// The frames to be said, each with whether it answers a Ping of Postern's own.
     queue: VecDeque<(Vec<u8>, bool)>,
-    /// How much of the first has been said.
+    /// The number of bytes of the first frame that have been said.
     said: usize,
     to: Arc<Way>,
     from: Arc<Way>,
@@ -131,7 +132,7 @@ impl Speaker {
         }
     }
 
-    /// Says some of what is to be said.
+    /// Says some of the frames in the queue.
     async fn say(&mut self) {
         if self.queue.is_empty() {
             self.think();
@@ -164,12 +165,12 @@ impl Speaker {
         self.wire.write(&bytes).await.unwrap_or_else(|error| panic!("{}: {error}", self.name));
     }
 
-    /// Hears the frames that have come whole, and answers Pings at the next place for that. Whether
+    /// Hears the frames that have come whole, and answers Pings at the next place for that. Says whether
     /// there were any.
     fn hear(&mut self) -> bool {
         let mut asked = false;
         while let Some((frame, len)) = Frame::parse(self.wire.unread()) {
-            // What is to be said about it is not said yet.
+            // The frame may need an answer, which is not said yet.
             self.to.over.store(false, Ordering::SeqCst);
             let bytes = self.wire.take(len);
             let own = frame.is_heartbeat();
@@ -189,7 +190,7 @@ impl Speaker {
         asked
     }
 
-    /// Talks and listens until the end, and then listens until everything has come.
+    /// Talks and listens until `end`, and then listens until everything has come.
     async fn live(mut self, end: Instant) -> Self {
         let mut next = Instant::now();
         loop {
@@ -212,7 +213,8 @@ impl Speaker {
                 }
                 () = sleep_until(due) => if talks && self.to.len() < AHEAD {
                     self.say().await;
-                    // Mostly at once; now and then for so long that Postern asks whether anybody is there.
+                    // The pause is short in most cases; now and then it is so long that Postern asks whether
+                    // anybody is there.
                     let pause = if self.numbers.one_in(60) { self.numbers.to(2_500) } else { self.numbers.to(4) };
                     next = Instant::now() + Duration::from_millis(pause);
                 }
@@ -221,7 +223,7 @@ impl Speaker {
     }
 }
 
-/// A service whose ends of the connections the test holds itself.
+/// Starts a service whose ends of the connections the test holds itself.
 async fn service() -> (SocketAddr, mpsc::UnboundedReceiver<Wire>) {
     let listener = environment::listener().await;
     let address = listener.local_addr().expect("the port just bound");
@@ -250,7 +252,7 @@ fn scene(service: SocketAddr) -> Scene {
         "liveness": {"ping_interval": "1s", "pong_timeout": "10s", "idle_timeout": "30s"},
     });
     let mut marked = policy.clone();
-    // A speaker that pauses answers late, and is sent much meanwhile.
+    // The backlog is large, since a speaker that pauses answers late, and is sent much meanwhile.
     marked["backpressure"] = json!({"max_backlog_bytes": "16MiB"});
     Scene::new()
         .service(service)

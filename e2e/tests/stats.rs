@@ -1,4 +1,4 @@
-//! What operators read: metrics with their names and labels, and the reason in the access log.
+//! The view of operators: metrics with their names and labels, and the reason in the access log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn configuration() -> Value {
     document(json!({}), json!({"chat": {"origins": origins}, "brief": {"rates": rates}}))
 }
 
-/// Everything that Postern counts, written as Prometheus does.
+/// Returns everything that Postern counts, written as Prometheus does.
 async fn counted(scene: &RunningScene) -> BTreeMap<String, f64> {
     let samples =
         scene.envoy().stats().await.0.into_iter().filter(|sample| sample.name.starts_with("postern_"));
@@ -34,7 +34,7 @@ async fn assert_counted(scene: &RunningScene, expected: &[(&str, f64)]) {
     let end = Instant::now() + PATIENCE;
     loop {
         let mut found = counted(scene).await;
-        // How much memory that takes, and who is asked meanwhile, is for other tests.
+        // Other tests cover the memory that the connections take, and the Pings that are sent meanwhile.
         let others = ["postern_memory_", "postern_held_bytes", "postern_pings"];
         found.retain(|sample, _| !others.iter().any(|other| sample.starts_with(other)));
         if found == expected {

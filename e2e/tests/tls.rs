@@ -1,4 +1,4 @@
-//! What `tls` asks of the connection that a handshake comes over.
+//! The demands of `tls` on the connection that a handshake comes over.
 
 use postern_e2e::scene::document;
 use postern_e2e::{Attack, ControlPair, Request, Scene, json};
@@ -23,7 +23,8 @@ fn upgrade(policy: &str) -> Request {
     Request::upgrade(&format!("/ws/{policy}"))
 }
 
-/// Envoy takes the header for its own on an edge listener, and for the client's behind a trusted proxy.
+/// Makes Envoy take the header for the client's, as behind a trusted proxy; on an edge listener it takes it
+/// for its own.
 fn behind_a_proxy(scene: Scene) -> Scene {
     scene.change_connection_manager(|hcm| {
         hcm["use_remote_address"] = json!(false);
@@ -36,7 +37,7 @@ async fn without_tls_only_policies_that_do_not_ask_for_it_grant_a_socket() {
     for policy in ["required", "mutual", "forwarded"] {
         pair.assert_refused(&refused(policy, upgrade(policy))).await;
     }
-    // On an edge Envoy writes this header itself.
+    // An Envoy on the edge writes this header itself.
     for policy in ["required", "forwarded"] {
         let claiming = upgrade(policy).header("X-Forwarded-Proto", "https");
         pair.assert_refused(&refused(policy, claiming)).await;

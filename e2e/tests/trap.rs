@@ -1,4 +1,4 @@
-//! What comes of a worker whose VM traps: its sockets, those of other workers, and what is counted.
+//! The consequences of a trap in a worker's VM: its sockets, those of other workers, and the counts.
 
 use std::time::{Duration, Instant};
 
@@ -12,16 +12,16 @@ use tokio::time::{sleep, timeout};
 /// Envoy's `idle_timeout` here, instead of the shipped one.
 const ENVOYS_IDLE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Within which the gauges are right again.
+/// The time within which the gauges are right again.
 const SOON: Duration = Duration::from_secs(10);
 
-/// How much later than due anything may come on a busy machine.
+/// The most by which anything may come late on a busy machine.
 const LATE: Duration = Duration::from_secs(3);
 
-/// The default budget of a VM, in bytes; Envoy's main thread has one VM, and each worker.
+/// The default budget of a VM, in bytes; Envoy's main thread has one VM, and each worker has one.
 const BUDGET: f64 = 268_435_456.0;
 
-/// What makes the module trap here: trailers, of a request that Postern does not judge.
+/// The request that makes the module trap here: its trailers do, and Postern does not judge it.
 const TRAP: &[u8] =
     b"POST /ws/ HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-a: b\r\n\r\n";
 
@@ -48,14 +48,14 @@ fn without_reload(scene: Scene) -> Scene {
     })
 }
 
-/// Clients whose sockets are open and counted.
+/// Opens `count` sockets and waits until they are counted.
 async fn sockets(scene: &RunningScene, path: &str, count: u32) -> Vec<RawClient> {
     let clients = join_all((0..count).map(|_| scene.open(path))).await;
     scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], f64::from(count)).await;
     clients
 }
 
-/// Has a worker's VM trap.
+/// Makes a worker's VM trap, and returns the time at which it did.
 async fn trap(scene: &RunningScene) -> Instant {
     let mut client = scene.connect().await;
     client.send(TRAP).await;
@@ -72,7 +72,7 @@ async fn echoes(client: &mut RawClient, text: &str) -> bool {
         && client.frame().await.is_ok_and(|answer| answer == frame)
 }
 
-/// Answers what Postern asks; whether the socket is still open after `time`.
+/// Answers Postern's Pings, and says whether the socket is still open after `time`.
 async fn stays(client: &mut RawClient, time: Duration) -> bool {
     client.show_heartbeats();
     let answers = async {
@@ -86,7 +86,7 @@ async fn stays(client: &mut RawClient, time: Duration) -> bool {
     timeout(time, answers).await.is_err()
 }
 
-/// An open socket, as soon as the worker has a VM again.
+/// Opens a socket as soon as the worker has a VM again.
 async fn open_again(scene: &RunningScene, trapped: Instant) -> RawClient {
     loop {
         let (mut client, request) = (scene.connect().await, Request::upgrade("/ws/chat"));
@@ -99,7 +99,7 @@ async fn open_again(scene: &RunningScene, trapped: Instant) -> RawClient {
     }
 }
 
-/// The gauges become those of one socket, and of the VMs that there are.
+/// Waits until the gauges are those of `connections` sockets and `vms` VMs.
 async fn gauges_become(scene: &RunningScene, trapped: Instant, connections: f64, vms: f64) {
     let envoy = scene.envoy();
     envoy.stat_becomes("postern_connections", &[("policy", "chat")], connections).await;
@@ -122,7 +122,7 @@ async fn after_a_trap_new_sockets_are_judged_the_old_ones_end_and_the_gauges_are
     assert!(echoes(&mut busy, "before").await);
     let trapped = trap(&scene).await;
 
-    // The next bytes cut it, and reach nobody.
+    // The next bytes cut the busy socket, and reach nobody.
     busy.send(Frame::text("unjudged").masked().bytes()).await;
     let (rest, _) = busy.rest().await;
     assert_eq!(rest, b"");
@@ -136,7 +136,7 @@ async fn after_a_trap_new_sockets_are_judged_the_old_ones_end_and_the_gauges_are
     drop(denied);
     gauges_become(&scene, trapped, 1.0, 2.0).await;
 
-    // Nobody pings them any more; so Envoy cuts them.
+    // Nobody pings the quiet sockets any more, so Envoy cuts them.
     let cut = join_all(quiet.iter_mut().chain([&mut holding]).map(|client| client.rest()));
     let (cut, is_welcome) = join(cut, stays(&mut welcome, ENVOYS_IDLE_TIMEOUT + LATE)).await;
     assert!(cut.iter().all(|(rest, _)| rest.is_empty()), "{cut:?}");
@@ -154,7 +154,7 @@ async fn other_workers_go_on_and_only_they_are_counted() {
     let going_on = join_all(clients.iter_mut().map(|client| echoes(client, "on"))).await;
     let alive = going_on.iter().filter(|alive| **alive).count();
     assert!((1..24).contains(&alive), "{alive} of 24");
-    // Of the three VMs the trapped one is started anew once a stream asks for it.
+    // The trapped VM, one of three, is started anew once a stream asks for it.
     let alive = f64::from(u32::try_from(alive).expect("few"));
     scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], alive).await;
     assert!(trapped.elapsed() < SOON, "{:?}", trapped.elapsed());
@@ -187,7 +187,7 @@ async fn a_socket_that_postern_pings_outlives_envoys_idle_timeout_and_another_do
     }
 }
 
-/// Puts another VM in the place of the one that is there, as an upgrade of the module does.
+/// Puts another VM in the place of the present one, as an upgrade of the module does.
 fn replace_vm(scene: &RunningScene) {
     let path = scene.certificate().with_file_name("filter.json");
     let (text, draft) = (std::fs::read_to_string(&path).expect("a filter"), path.with_extension("draft"));
@@ -206,7 +206,7 @@ async fn a_vm_that_another_takes_the_place_of_leaves_nothing_in_the_gauges_once_
     let budget = |vms: f64| vms * BUDGET;
     scene.envoy().stat_becomes("postern_memory_budget_bytes", &[], budget(2.0)).await;
     replace_vm(&scene);
-    // The worker's old VM serves its sockets still; that of the main thread has none.
+    // The worker's old VM still serves its sockets; that of the main thread has none.
     scene.envoy().stat_becomes("postern_memory_budget_bytes", &[], budget(3.0)).await;
     assert!(echoes(&mut old[0], "old").await);
     let mut new = scene.open("/ws/chat").await;

@@ -1,5 +1,5 @@
-//! A scene with Postern and one without: what the first refuses, the second lets through. Without the second half a
-//! refusal proves little, since Envoy or the test itself might be what stands in the way.
+//! A scene with Postern and one without: the second lets through what the first refuses. Without the second
+//! half a refusal proves little, since Envoy or the test itself might be what stands in the way.
 
 use crate::assert::{Attack, Refusal};
 use crate::client::Request;
@@ -32,14 +32,15 @@ impl ControlPair {
         Self { guarded, bare }
     }
 
-    /// Asserts that Postern refuses it, as client, access log and metrics say, before the upstream saw anything, or if
-    /// the reason is the upstream's answer, before the client saw anything of it; and that without Postern the upstream
-    /// is asked, and grants it.
+    /// Asserts that Postern refuses the attack, as client, access log and metrics say, before the upstream
+    /// saw anything, or if the reason is the upstream's answer, before the client saw anything of it; and
+    /// that without Postern the upstream is asked, and grants it.
     pub async fn assert_refused(&self, attack: &Attack<'_>) -> Response {
         self.assert_refused_by(&attack.refusal(), async |scene| attack.ask(scene).await).await
     }
 
-    /// Does as [`ControlPair::assert_refused`] for a client that has its own way to `ask` a scene.
+    /// Asserts a refusal as [`ControlPair::assert_refused`] does, for a client that has its own way to `ask`
+    /// a scene.
     pub async fn assert_refused_by(
         &self,
         refusal: &Refusal<'_>,
@@ -53,8 +54,8 @@ impl ControlPair {
         response
     }
 
-    /// Asserts that Envoy refuses it with `status`, with and without Postern, so that there is nothing for Postern to
-    /// judge.
+    /// Asserts that Envoy refuses the request with `status`, with and without Postern, so that there is
+    /// nothing for Postern to judge.
     pub async fn assert_envoy_refuses(&self, name: &str, request: &Request, status: u16) {
         for scene in [&self.guarded, &self.bare] {
             let response = scene.ask(request).await;
@@ -63,8 +64,8 @@ impl ControlPair {
         }
     }
 
-    /// Asserts that what the upstream receives of `request`, and what the client of the answer, is the same with and
-    /// without Postern.
+    /// Asserts that what the upstream receives of `request`, and the client of the answer, is the same with
+    /// and without Postern.
     pub async fn assert_untouched(&self, name: &str, request: &Request) {
         let [with, without] = [&self.guarded, &self.bare].map(async |scene| {
             let response = scene.ask(request).await;
@@ -77,7 +78,7 @@ impl ControlPair {
     }
 }
 
-/// The headers that do not differ from one request to the next.
+/// Returns the headers that do not differ from one request to the next.
 fn constant(headers: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
     let changing = ["x-request-id", "date", "x-envoy-upstream-service-time"];
     headers.iter().filter(|(name, _)| !changing.contains(&name.as_str())).cloned().collect()

@@ -12,13 +12,13 @@ const ANSWER_INVALID: &str = "upstream_handshake_invalid";
 /// A request that Postern must refuse, and the refusal.
 #[derive(Clone, Debug)]
 pub struct Attack<'a> {
-    /// Its attempt, for the message of a failed test.
+    /// The attempt, for the message of a failed test.
     pub name: &'a str,
     /// The request.
     pub request: Request,
-    /// The policy it falls under, as the metrics name it.
+    /// The policy that the request falls under, as the metrics name it.
     pub policy: &'a str,
-    /// The status it is answered with.
+    /// The status of the answer.
     pub status: u16,
     /// The id of the reason.
     pub reason: &'a str,
@@ -29,15 +29,15 @@ pub struct Attack<'a> {
 pub struct Refusal<'a> {
     /// The attempt, for the message of a failed test.
     pub name: &'a str,
-    /// The id under which the upstream and the access log know it.
+    /// The id under which the upstream and the access log know the request.
     pub case: &'a str,
-    /// The policy it falls under, as the metrics name it.
+    /// The policy that the request falls under, as the metrics name it.
     pub policy: &'a str,
-    /// The status it is answered with.
+    /// The status of the answer.
     pub status: u16,
     /// The id of the reason.
     pub reason: &'a str,
-    /// The status it is answered with when Postern is away: the upstream's, which grants it.
+    /// The status of the answer when Postern is away: the upstream's, which grants the request.
     pub without: u16,
 }
 
@@ -48,7 +48,7 @@ impl Attack<'_> {
         Refusal { name, case: request.case(), policy, status, reason, without }
     }
 
-    /// Asks on a connection of its own, which a refused handshake is the end of.
+    /// Asks on a connection of its own, since a refused handshake ends it.
     pub(crate) async fn ask(&self, scene: &RunningScene) -> Response {
         let Attack { name, request, .. } = self;
         let mut client = scene.connect().await;
@@ -56,7 +56,7 @@ impl Attack<'_> {
         // Envoy leaves the Connection field of ordinary HTTP to itself.
         if response.reason().is_some() && request.value("upgrade").is_some() {
             assert!(response.headers.lists("connection", "close"), "{name}: the connection is kept");
-            // Envoy waits a second for this before it closes the connection all the same.
+            // Envoy waits a second for the end of the client's side, and closes the connection all the same.
             client.shutdown().await;
             assert_eq!(client.rest().await.0, b"", "{name}: something follows the refusal");
         }
@@ -127,7 +127,8 @@ fn assert_fields(name: &str, response: &Response) {
     let field = |field: &str| response.header(field).unwrap_or_default();
     match response.status {
         401 => assert!(field("www-authenticate").starts_with("Bearer"), "{name}: {response:?}"),
-        // RFC 6455 §4.4. The Upgrade field of RFC 9110 §15.5.22 is one that Envoy takes out of local replies.
+        // RFC 6455 §4.4 asks for this. Envoy takes the Upgrade field of RFC 9110 §15.5.22 out of local
+        // replies.
         426 => assert_eq!(field("sec-websocket-version"), "13", "{name}"),
         429 => {
             assert!(field("retry-after").parse::<u64>().is_ok_and(|wait| wait >= 1), "{name}: {response:?}")

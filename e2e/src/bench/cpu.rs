@@ -5,25 +5,27 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Long enough for a thread that has nothing left to do to go to sleep.
+/// The time in which a thread that has nothing left to do goes to sleep.
 const SETTLE: Duration = Duration::from_millis(2);
 
 /// The CPU time of one process over all of its threads, in user mode and in the kernel.
 ///
-/// It is read from the scheduler's own count (`/proc/<pid>/task/*/schedstat`, Linux only): `utime` and `stime` of
-/// `/proc/<pid>/stat` come in hundredths of a second, which a round of a few thousand messages does not fill.
+/// The time is read from the scheduler's own count (`/proc/<pid>/task/*/schedstat`, Linux only): `utime` and
+/// `stime` of `/proc/<pid>/stat` come in hundredths of a second, which a round of a few thousand messages
+/// does not fill.
 #[derive(Clone, Debug)]
 pub(crate) struct Cpu {
     tasks: PathBuf,
 }
 
 impl Cpu {
-    /// The clock of a running process.
+    /// Returns the clock of a running process.
     pub(crate) fn of(process: u32) -> Self {
         Self { tasks: PathBuf::from(format!("/proc/{process}/task")) }
     }
 
-    /// The time that it has used, once it uses no more: the count of a thread that runs is behind.
+    /// Returns the time that the process has used, once it uses no more: the count of a thread that runs is
+    /// behind.
     pub(crate) async fn settled(&self) -> io::Result<Duration> {
         let mut before = self.now()?;
         loop {
@@ -37,13 +39,13 @@ impl Cpu {
         }
     }
 
-    /// The time that it has used, as far as its threads have counted it.
+    /// Returns the time that the process has used, as far as its threads have counted it.
     pub(crate) fn now(&self) -> io::Result<Duration> {
         let mut nanoseconds = 0;
         for task in std::fs::read_dir(&self.tasks)? {
             match std::fs::read_to_string(task?.path().join("schedstat")) {
                 Ok(text) => nanoseconds += first_number(&text).ok_or(io::ErrorKind::InvalidData)?,
-                // A thread that ended since the folder was read.
+                // The thread ended after the folder was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -54,8 +56,9 @@ impl Cpu {
 
 /// Keeps every thread of a process on one CPU, with `taskset` of util-linux.
 ///
-/// Where the scheduler puts who talks to whom changes what a message costs by more than Postern does, and stays so for
-/// many rounds: how often a thread is woken, and how much there is to read when it is.
+/// The cost of a message depends more on where the scheduler puts those that talk to each other than on
+/// Postern, and stays so for many rounds: how often a thread is woken, and how much there is to read when it
+/// is.
 pub(crate) fn pin(process: u32, cpu: usize) -> io::Result<()> {
     let mut command = Command::new("taskset");
     command.args(["-a", "-p", "-c"]).arg(cpu.to_string()).arg(process.to_string());
@@ -63,7 +66,7 @@ pub(crate) fn pin(process: u32, cpu: usize) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("taskset: {status}"))) }
 }
 
-/// The time on the CPU comes first, in nanoseconds.
+/// Returns the time on the CPU, which comes first, in nanoseconds.
 fn first_number(schedstat: &str) -> Option<u64> {
     schedstat.split_whitespace().next()?.parse().ok()
 }
@@ -81,7 +84,7 @@ mod tests {
             while std::time::Instant::now() < end {
                 std::hint::spin_loop();
             }
-            // Read while the thread lives: the count of one that has ended is gone.
+            // The count is read while the thread lives: that of a thread that has ended is gone.
             cpu.now().unwrap()
         });
         assert!(spun.join().unwrap() > before);

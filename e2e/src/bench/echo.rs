@@ -1,5 +1,5 @@
-//! A service that echoes WebSocket messages and does as little else as possible. Every connection has a thread that
-//! blocks, so that what Envoy waits for is the network and not a runtime.
+//! A service that echoes WebSocket messages and does as little else as possible. Every connection has a
+//! thread that blocks, so that Envoy waits for the network and not for a runtime.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,19 +7,19 @@ use std::thread;
 
 use postern_e2e::upstream::accept_of;
 
-/// Longer than any request head of this program.
+/// The most bytes of a request head, more than any of this program has.
 const HEAD: usize = 16 * 1024;
 
 /// The bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
 
-/// Serves until the program ends, and says where.
+/// Serves until the program ends, and returns the address.
 pub(crate) fn start() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // It ends with its connection.
+            // The thread ends with its connection.
             thread::spawn(move || serve(stream));
         }
     });
@@ -62,12 +62,12 @@ pub(crate) fn head(stream: &mut TcpStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The answer that agrees to the upgrade of this request head.
+/// Returns the answer that agrees to the upgrade of this request head.
 pub(crate) fn agreement(head: &str) -> String {
     accepts(head, "")
 }
 
-/// The answer that agrees to the upgrade, with more lines.
+/// Returns the answer that agrees to the upgrade, with more lines.
 pub(crate) fn accepts(head: &str, more: &str) -> String {
     let mut lines = head.lines().filter_map(|line| line.split_once(':'));
     let key = lines.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
@@ -79,8 +79,8 @@ pub(crate) fn accepts(head: &str, more: &str) -> String {
     )
 }
 
-/// Writes the first frame of `bytes` to `echo` without its mask, and returns how long it was; `None` when it is not
-/// complete.
+/// Writes the first frame of `bytes` to `echo` without its mask, and returns its length; `None` when it is
+/// not complete.
 pub(crate) fn echo_frame(bytes: &[u8], echo: &mut Vec<u8>) -> Option<usize> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
     let (length, at) = match second & 0x7f {

@@ -1,4 +1,4 @@
-//! Figures of one workload and the table of all.
+//! The figures of one workload, and the table of all.
 
 use crate::workload::Workload;
 
@@ -10,18 +10,18 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// One round: Envoy alone and, right behind it, with Postern.
+    /// Adds one round: Envoy alone and, right behind it, with Postern.
     pub(crate) fn add(&mut self, bare: f64, guarded: f64) {
         self.bare.push(bare);
         self.guarded.push(guarded);
     }
 
-    /// Ratios of neighbours, ascending: what slows the machine down for a while slows both.
+    /// Returns the ratios of neighbours, ascending: what slows the machine down for a while slows both.
     fn ratios(&self) -> Vec<f64> {
         ascending(self.guarded.iter().zip(&self.bare).map(|(guarded, bare)| guarded / bare).collect())
     }
 
-    /// One line of the table, on what `filter` costs.
+    /// Returns one line of the table, on what `filter` costs.
     pub(crate) fn row(&self, listener: &str, workload: &Workload, filter: &str) -> String {
         let ratios = self.ratios();
         let ratio = at(&ratios, 0.5);
@@ -54,7 +54,7 @@ pub(crate) fn ascending(mut values: Vec<f64>) -> Vec<f64> {
     values
 }
 
-/// The value at a quantile, between neighbours where it falls between them.
+/// Returns the value at a quantile, between neighbours if the quantile falls between them.
 pub(crate) fn at(ascending: &[f64], quantile: f64) -> f64 {
     let position = quantile * ascending.len().saturating_sub(1) as f64;
     let value = |index: f64| ascending.get(index as usize).copied().unwrap_or(f64::NAN);

@@ -1,4 +1,4 @@
-//! Filters that decide nothing, as the floor under what Postern costs.
+//! The filters that decide nothing, as the floor under what Postern costs.
 
 use std::io::Write as _;
 
@@ -11,7 +11,7 @@ const MODULES: [(&str, &str); 2] = [
     ("reader", include_str!("../../modules/reader.wat")),
 ];
 
-/// The modules by their names, each in a file that goes with its handle.
+/// Returns the modules by their names, each in a file that goes with its handle.
 pub(crate) fn modules() -> Result<Vec<(&'static str, NamedTempFile)>, BenchError> {
     MODULES.into_iter().map(|(name, text)| Ok((name, assembled(text)?))).collect()
 }

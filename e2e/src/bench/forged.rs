@@ -13,13 +13,13 @@ const TARGET: f64 = 4.0;
 /// The handshakes of one measurement, each of another address, so that none is refused for those before it.
 const HANDSHAKES: usize = 20;
 
-/// Measurements before it counts.
+/// The number of measurements before they count.
 const WARM_UP: usize = 2;
 
 /// The number of a provider's keys that a token without `kid` may be of.
 const KEYS: usize = 8;
 
-/// The greatest length of a token in bytes.
+/// The greatest length of a token, in bytes.
 const LONGEST: usize = 8 * 1024;
 
 const ISSUER: &str = "https://auth.example.com/";
@@ -37,7 +37,7 @@ struct Row {
 }
 
 impl Row {
-    /// One that is refused for its token, by the keys of a provider.
+    /// Returns a handshake that is refused for its token, by the keys of a provider.
     fn of_token(name: String, provider: &str, token: &str) -> Self {
         let request = Request::upgrade(&format!("/ws/{provider}"));
         Self { name, request: request.header("Authorization", format!("Bearer {token}")) }
@@ -117,7 +117,8 @@ fn families() -> Vec<Family> {
     ]
 }
 
-/// One bit of the signature is another, of a token that names its key and of one that does not.
+/// Returns tokens with one bit of the signature changed, of a token that names its key and of one that does
+/// not.
 fn signatures(family: &Family) -> Vec<Row> {
     let claims = json!({"iss": ISSUER, "aud": "chat", "sub": "alice", "exp": 4_000_000_000_u64});
     let named = tampered::signature(&family.signer.mint(&claims));
@@ -132,7 +133,7 @@ fn signatures(family: &Family) -> Vec<Row> {
     ]
 }
 
-/// Tokens that fail for another reason than their signature, or carry all that they may.
+/// Returns tokens that fail for another reason than their signature, or carry all that they may.
 fn shapes(families: &[Family]) -> Vec<Row> {
     let provider = families.first().map_or("", |family| family.name).to_owned();
     let Some(signer) = families.first().map(|family| &family.signer) else { return Vec::new() };
@@ -180,7 +181,7 @@ fn shapes(families: &[Family]) -> Vec<Row> {
     rows
 }
 
-/// Requests as long as they may be, in which there is no token anywhere it may be.
+/// Returns requests as long as they may be, in which there is no token anywhere it may be.
 fn without_token() -> Vec<Row> {
     let path = format!("/ws/{EVERYWHERE}");
     let many = |piece: &str| piece.repeat(LONGEST_FIELD / piece.len());
@@ -202,7 +203,7 @@ fn without_token() -> Vec<Row> {
     rows.map(|(name, request)| Row { name: name.to_owned(), request }).into()
 }
 
-/// One provider, policy and route for each family.
+/// Returns a document of one provider, policy and route for each family.
 fn document(families: &[Family]) -> Value {
     let provider = |Family { signer, .. }: &Family| {
         let mut keys = vec![signer.jwk()];

@@ -1,8 +1,8 @@
 //! The cost of a handshake with an RS256 token for Envoy, under Postern and under Envoy's own filter for such tokens.
 //!
-//! Every token is new to the Envoy that sees it, so that nobody's cache helps, but in one row where all are known: what
-//! is missing there is what verifying a signature costs. A second Postern may not ask its Envoy to verify, by Envoy's
-//! own means (`capability_restriction_config`), so that the very same module verifies by itself.
+//! Every token is new to the Envoy that sees it, so that nobody's cache helps, but in one row where all are
+//! known: that row lacks the cost of verifying a signature. A second Postern may not ask its Envoy to verify,
+//! by Envoy's own means (`capability_restriction_config`), so that the very same module verifies by itself.
 
 use std::net::SocketAddr;
 
@@ -12,13 +12,14 @@ use postern_e2e::{Request, Scene, Signer, Value, json};
 use crate::figures::{ascending, at};
 use crate::{BenchError, Envoy, Listener};
 
-/// The handshakes of one measurement.
+/// The number of handshakes of one measurement.
 const HANDSHAKES: usize = 40;
-/// Measurements before it counts, since code is compiled for speed only once it has run for a while.
+/// The number of measurements before they count, since code is compiled for speed only once it has run for a
+/// while.
 const WARM_UP: usize = 10;
 /// The bound on the cost of a handshake, in times the CPU of an Envoy with jwt_authn.
 const TARGET: f64 = 1.25;
-/// The factor by which verification by the host has to be cheaper.
+/// The factor by which verification by the host must be cheaper.
 const VERIFICATION_TARGET: f64 = 20.0;
 
 const ISSUER: &str = "https://auth.example.com/";
@@ -67,7 +68,8 @@ impl Judge {
     }
 }
 
-/// Takes the token from the Authorization header, and out of it, as Postern does.
+/// Returns the filter jwt_authn, which takes the token from the Authorization header, and out of it, as
+/// Postern does.
 fn jwt_authn(keys: &Value) -> Value {
     json!({
         "name": "envoy.filters.http.jwt_authn",
@@ -82,7 +84,7 @@ fn jwt_authn(keys: &Value) -> Value {
     })
 }
 
-/// No rates: jwt_authn has none.
+/// Returns a document without rates, since jwt_authn has none.
 fn document(keys: &Value) -> Value {
     let auth = json!({"providers": ["main"], "from": [{"header": "authorization"}]});
     json!({
@@ -94,7 +96,7 @@ fn document(keys: &Value) -> Value {
     })
 }
 
-/// Tokens that differ in their `jti`.
+/// A mint of tokens that differ in their `jti`.
 struct Mint {
     signer: Signer,
     minted: usize,
@@ -140,7 +142,7 @@ pub(crate) async fn run(listener: Listener, service: SocketAddr, rounds: usize) 
     Ok(())
 }
 
-/// The cost of a handshake, each on a connection of its own, in microseconds of Envoy's CPU.
+/// Measures the cost of a handshake, each on a connection of its own, in microseconds of Envoy's CPU.
 async fn measure(envoy: &Envoy, tokens: &[String]) -> Result<f64, BenchError> {
     let requests: Vec<Request> = tokens
         .iter()

@@ -1,4 +1,4 @@
-//! The cost of sessions on which nobody says anything: Postern's Pings to so many silent clients against as many echo
+//! The cost of sessions on which nobody says anything: Postern's Pings to silent clients against as many echo
 //! round trips through an Envoy without Postern, and the module's memory for each session.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,30 +17,30 @@ use crate::cpu::Cpu;
 use crate::echo::{agreement, echo_frame};
 use crate::{BenchError, ENVOYS, place};
 
-/// The interval at which a silent client is asked, and at which the others say something.
+/// The interval at which a silent client is asked, and at which the others send something.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// The length of a measurement: every session is asked so many times.
+/// The length of a measurement, in beats: the number of times that every session is asked.
 const BEATS: u32 = 3;
 
-/// Descriptors that are for something else than sessions.
+/// The number of descriptors that are for something else than sessions.
 const OTHER_DESCRIPTORS: u64 = 500;
 
 /// The number of clients that connect at once.
 const CONNECTING: usize = 64;
 
-/// Clients of one address; the system gives an address some 28,000 ports towards one listener.
+/// The number of clients of one address; the system gives an address some 28,000 ports towards one listener.
 const CLIENTS_OF_ADDRESS: usize = 10_000;
 
-/// No frame that is sent here is longer.
+/// The length of the longest frame that is sent here, in bytes.
 const CHUNK: usize = 256;
 
 /// The figures of one round.
 #[derive(Debug)]
 struct Round {
-    /// Microseconds of Envoy's CPU for one beat of one session.
+    /// The microseconds of Envoy's CPU for one beat of one session.
     per_beat: f64,
-    /// Bytes of the module's memory for one session.
+    /// The bytes of the module's memory for one session.
     memory: f64,
 }
 
@@ -74,13 +74,13 @@ async fn measure(sessions: usize, bare: bool) -> Result<Round, BenchError> {
     let scene = scene(service, bare).try_start().await?;
     place(scene.envoy().process_id(), ENVOYS);
     let beats = Arc::new(AtomicU64::new(0));
-    // What the module has taken for itself is told with its first tick.
+    // The first tick tells what the module has taken for itself.
     while !bare && memory(&scene).await == 0.0 {
         sleep(Duration::from_millis(50)).await;
     }
     let before = memory(&scene).await;
     let mut clients = connect(&scene, sessions, bare, &beats).await?;
-    // What came with the handshakes is over, and every session is half-way between two beats.
+    // The work of the handshakes is over by then, and every session is half-way between two beats.
     sleep(INTERVAL * 3 / 2).await;
     let cpu = Cpu::of(scene.envoy().process_id());
     let (used, beaten) = (cpu.now()?, beats.load(Ordering::Relaxed));
@@ -113,7 +113,7 @@ async fn memory(scene: &RunningScene) -> f64 {
     scene.envoy().stats().await.sum("postern_memory_bytes", &[])
 }
 
-/// The number of descriptors that a process may have.
+/// Returns the number of descriptors that a process may have.
 fn descriptors() -> Result<u64, BenchError> {
     let limits = std::fs::read_to_string("/proc/self/limits")?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
@@ -121,7 +121,8 @@ fn descriptors() -> Result<u64, BenchError> {
     Ok(soft.unwrap_or(1024))
 }
 
-/// Opens the sessions. Their clients answer Pings, or, to an Envoy without Postern, say something at every beat.
+/// Opens the sessions. Their clients answer Pings, or, to an Envoy without Postern, send something at every
+/// beat.
 async fn connect(
     scene: &RunningScene,
     sessions: usize,
@@ -172,7 +173,7 @@ async fn answer(stream: &mut TcpStream, beats: &AtomicU64) -> std::io::Result<()
     }
 }
 
-/// Sends as much as a Ping is at every beat, and waits for its echo.
+/// Sends as many bytes as a Ping has at every beat, and waits for their echo.
 async fn say(stream: &mut TcpStream, beats: &AtomicU64) -> std::io::Result<()> {
     let message = Frame::binary([7; 16]).masked().bytes();
     let mut beat = interval_at(Instant::now() + INTERVAL, INTERVAL);
@@ -184,7 +185,7 @@ async fn say(stream: &mut TcpStream, beats: &AtomicU64) -> std::io::Result<()> {
     }
 }
 
-/// The next frame; nobody here sends two at once.
+/// Reads the next frame; nobody here sends two at once.
 async fn frame(stream: &mut TcpStream) -> std::io::Result<Frame> {
     let mut chunk = Vec::new();
     loop {
@@ -203,7 +204,7 @@ async fn head(stream: &mut TcpStream) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Waits without a buffer: most sessions wait most of the time.
+/// Reads without a buffer while it waits: most sessions wait most of the time.
 async fn read(stream: &mut TcpStream, to: &mut Vec<u8>) -> std::io::Result<()> {
     loop {
         stream.readable().await?;
@@ -220,7 +221,7 @@ async fn read(stream: &mut TcpStream, to: &mut Vec<u8>) -> std::io::Result<()> {
     }
 }
 
-/// A service that echoes small messages on many connections, until the program ends.
+/// Serves echoes of small messages on many connections, until the program ends.
 async fn serve() -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;

@@ -1,6 +1,6 @@
-//! The cost of Postern: CPU time of the Envoy process per message, with Postern and without, or per handshake, with
-//! Postern and with what Envoy has itself, in one run that alternates between them. It judges no correctness; the tests
-//! do.
+//! The cost of Postern: CPU time of the Envoy process per message, with Postern and without, or per
+//! handshake, with Postern and with what Envoy has itself, in one run that alternates between them. The tests
+//! judge correctness; this does not.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
 
 mod cpu;
@@ -25,7 +25,7 @@ use cpu::{Cpu, pin};
 use figures::{Figures, HEADING};
 use workload::{ALL, FRAMES, RATED, Workload};
 
-/// The Envoys take turns on one CPU; the client and the service share another.
+/// The CPU on which the Envoys take turns, and the one that the client and the service share.
 const ENVOYS: usize = 0;
 const OTHERS: usize = 1;
 
@@ -159,14 +159,15 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Pins a process; figures from a machine where that cannot be done are rough, and all the same figures.
+/// Pins a process to a CPU. Figures from a machine where that cannot be done are rough, and yet figures.
 fn place(process: u32, cpu: usize) {
     if let Err(error) = pin(process, cpu) {
         eprintln!("bench: process {process} may wander between CPUs: {error}");
     }
 }
 
-/// Two policies: the rules for frames, which are on by default, without and with a rate.
+/// Returns a document of two policies: the rules for frames, which are on by default, without and with a
+/// rate.
 fn document() -> Value {
     let policy = |rates: Value| {
         let limits = json!({"max_frame_bytes": "64KiB", "max_message_bytes": "64KiB"});
@@ -209,7 +210,7 @@ impl Envoy {
         clients
     }
 
-    /// The cost of a message in one run of the workload, in microseconds.
+    /// Measures the cost of a message in one run of the workload, in microseconds.
     async fn measure(&self, workload: &Workload, clients: &mut [RawClient]) -> io::Result<f64> {
         let before = self.cpu.settled().await?;
         workload.run(clients).await;
@@ -223,7 +224,7 @@ impl Envoy {
     }
 }
 
-/// Runs a workload on all in turns, on connections of its own each.
+/// Runs a workload on all Envoys in turns, on connections of its own each.
 async fn compare(
     workload: &Workload,
     bare: &Envoy,
@@ -235,7 +236,7 @@ async fn compare(
     for (_, envoy) in guarded {
         with.push((envoy, envoy.open(workload).await, Figures::default()));
     }
-    // Once before it counts: the first run finds cold caches and code that is not compiled for speed yet.
+    // The first run finds cold caches and code that is not compiled for speed yet, and does not count.
     bare.measure(workload, &mut alone).await?;
     for (envoy, client, _) in &mut with {
         envoy.measure(workload, client).await?;

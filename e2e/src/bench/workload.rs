@@ -7,9 +7,9 @@ use postern_e2e::{Frame, RawClient};
 /// The manner in which a client sends its messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Manner {
-    /// The next one once the last one of every client is back.
+    /// One message after the other: the next one once the last one of every client is back.
     PingPong,
-    /// Bursts of so many in one write, and always one write more than what is back.
+    /// Bursts of this many messages in one write, and always one write more than what is back.
     Stream(usize),
 }
 
@@ -17,15 +17,15 @@ pub(crate) enum Manner {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
-    /// Which policy it falls under.
+    /// The path, which decides on the policy.
     pub(crate) path: &'static str,
-    /// The number of clients that do so at once.
+    /// The number of clients that send at once.
     pub(crate) clients: usize,
     pub(crate) manner: Manner,
     pub(crate) payload: Payload,
-    /// Bytes in a message.
+    /// The length of a message, in bytes.
     pub(crate) size: usize,
-    /// Messages in one measurement, there and back.
+    /// The number of messages in one measurement, there and back.
     pub(crate) messages: usize,
     /// The bound on the cost of a message, in times the CPU of an Envoy without Postern.
     pub(crate) target: Option<f64>,
@@ -35,15 +35,15 @@ pub(crate) struct Workload {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Payload {
     Binary,
-    /// Text of this, over and over.
+    /// Text made of this, over and over.
     Text(&'static str),
 }
 
 const ASCII: &str = "The quick brown fox jumps over the lazy dog. ";
-/// Code points of one to four bytes.
+/// Text with code points of one to four bytes.
 const MIXED: &str = "Wörter, слова, λέξεις, 言葉, 🦊 ";
 
-/// The policy with frame rules and no rate.
+/// The path under the policy with frame rules and no rate.
 pub(crate) const FRAMES: &str = "/ws/frames";
 /// The path under a policy with a rate that nothing reaches.
 pub(crate) const RATED: &str = "/ws/rated";
@@ -87,7 +87,7 @@ const fn ping_pong(name: &'static str, payload: Payload, target: f64) -> Workloa
     }
 }
 
-/// 16 MiB in messages of 1 KiB, or 48 MiB in messages of 64 KiB; each way.
+/// Returns a workload of 16 MiB in messages of 1 KiB, or 48 MiB in messages of 64 KiB; each way.
 const fn stream(name: &'static str, payload: Payload, size: usize, target: f64) -> Workload {
     let (batch, messages) = if size < 64 * KIB { (64, 16 * KIB) } else { (2, 768) };
     Workload {
@@ -126,7 +126,7 @@ impl Workload {
         }
     }
 
-    /// The cost of one message out of that of a whole run.
+    /// Returns the cost of one message out of that of a whole run.
     pub(crate) fn per_message(&self, used: Duration) -> f64 {
         used.as_secs_f64() * 1e6 / self.messages as f64
     }
@@ -137,7 +137,8 @@ impl Workload {
             Payload::Text(text) => {
                 let mut whole = text.repeat(self.size / text.len() + 1);
                 whole.truncate(whole.floor_char_boundary(self.size));
-                // What is cut off of the last code point is made up for, so that sizes stay the same.
+                // The bytes that are cut off of the last code point are made up for, so that sizes stay the
+                // same.
                 whole.push_str(&"-".repeat(self.size - whole.len()));
                 Frame::text(&whole)
             }

@@ -1,7 +1,9 @@
-//! The cost of the worst messages in Envoy's CPU for each of their bytes, beyond that of a binary message of as many.
+//! The cost of the worst messages in Envoy's CPU for each of their bytes, beyond that of a binary message of
+//! as many.
 //!
-//! Each is a file that the search for them wrote: the first byte of its frame and then its payload. The name of the
-//! file says under which policy it is sent and, behind the last dot, how many bytes it inflates to.
+//! Each is a file that the search for them wrote: the first byte of its frame and then its payload. The name
+//! of the file has the policy under which it is sent and, behind the last dot, the number of bytes that it
+//! inflates to.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -18,14 +20,14 @@ use crate::{BenchError, Envoy};
 /// The nanoseconds that a byte of a message may cost beyond one of a binary message.
 const TARGET: f64 = 40.0;
 
-/// The bytes that a measurement sends, and those that are written at once.
+/// The number of bytes that a measurement sends, and of those that are written at once.
 const SENT: usize = 2 << 20;
 const WRITTEN: usize = 32 << 10;
 
-/// Measurements before it counts.
+/// The number of measurements before they count.
 const WARM_UP: usize = 3;
 
-/// Binary messages of this one byte come back; nothing else does.
+/// The byte of binary messages that come back; nothing else does.
 const MARK: u8 = 0x2a;
 
 /// A message to send.
@@ -36,7 +38,7 @@ struct Message {
     inflated: usize,
 }
 
-/// Sends each message in turns with a binary one of the same bytes, and prints what it costs.
+/// Sends each message in turns with a binary one of the same bytes, and prints its cost.
 pub(crate) async fn run(folder: &Path, rounds: usize) -> Result<(), BenchError> {
     let mut messages = std::fs::read_dir(folder)?
         .map(|entry| Message::read(&entry?.path()))
@@ -74,7 +76,7 @@ impl Message {
     }
 }
 
-/// Prints a line about a message, and gives what a byte of it costs.
+/// Prints a line about a message, and returns the cost of a byte of it.
 async fn measure(envoy: &Envoy, message: &Message, rounds: usize) -> Result<f64, BenchError> {
     let bearer = format!("Bearer {}", Signer::edge().mint(&token::edge_claims("alice")));
     let path = format!("/ws/{}", message.kind());
@@ -114,7 +116,7 @@ async fn measure(envoy: &Envoy, message: &Message, rounds: usize) -> Result<f64,
     Ok(excess)
 }
 
-/// Nanoseconds for a frame, of which many are sent.
+/// Measures the nanoseconds for a frame, of which many are sent.
 async fn cost(envoy: &Envoy, client: &mut RawClient, frame: &[u8]) -> Result<f64, BenchError> {
     let in_a_write = (WRITTEN / frame.len()).max(1);
     let writes = (SENT / frame.len() / in_a_write).max(1);
@@ -130,7 +132,8 @@ async fn cost(envoy: &Envoy, client: &mut RawClient, frame: &[u8]) -> Result<f64
     Ok(after.saturating_sub(before).as_secs_f64() * 1e9 / (writes * in_a_write) as f64)
 }
 
-/// Policies by kind: with and without history, and with texts in which Postern looks for tokens.
+/// Returns a document of policies by kind: with and without history, and with texts in which Postern looks
+/// for tokens.
 fn document() -> Value {
     let auth = json!({
         "providers": ["edge"], "from": [{"header": "authorization"}], "refresh": "/auth/token", "expiry": "ignore",
@@ -154,7 +157,7 @@ fn document() -> Value {
     })
 }
 
-/// A service that reads what it is sent, and sends the mark back.
+/// Starts a service that reads what it is sent, and sends the mark back.
 fn service() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
@@ -191,7 +194,7 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// The length of the first frame of `bytes`, once it is complete, and true if it is the mark.
+/// Returns the length of the first frame of `bytes`, once it is complete, and true if it is the mark.
 fn frame(bytes: &[u8]) -> Option<(usize, bool)> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)? & 0x7f);
     let (length, at) = match second {

@@ -59,7 +59,7 @@ async fn main() -> ExitCode {
 
 fn put(documents: &Path, name: &str) -> io::Result<()> {
     std::fs::create_dir_all(documents)?;
-    // Whoever reads meanwhile reads a whole document.
+    // A reader meanwhile reads a whole document.
     let draft = documents.join(format!(".{name}"));
     std::fs::write(&draft, io::read_to_string(io::stdin())?)?;
     std::fs::rename(draft, documents.join(name))

@@ -1,5 +1,5 @@
-//! A client in a container of its own, so that Envoy sees an address of its own. It relays for the suite, and with
-//! `commands` carries out what the lines of its standard input say.
+//! A client in a container of its own, so that Envoy sees an address of its own. Relays for the suite, and
+//! carries out the commands on its standard input with `commands`.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,

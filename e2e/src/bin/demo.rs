@@ -72,7 +72,7 @@ async fn run(arguments: &Arguments) -> Result<(), DemoError> {
     }
 }
 
-/// Runs until Envoy ends, which it should not. Whatever it started ends with it.
+/// Runs until Envoy ends, which it should not. Everything that this started ends with it.
 async fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     let module = wasm_module()?;
     let port = choose_port(arguments.port)?;
@@ -110,7 +110,7 @@ fn choose_port(wanted: Option<u16>) -> Result<u16, DemoError> {
     }
 }
 
-/// 64 hexadecimal digits.
+/// Returns a secret of 64 hexadecimal digits.
 fn fresh_secret() -> Result<String, DemoError> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)?;
@@ -121,7 +121,7 @@ fn render(port: u16, service: SocketAddr, module: &Path, folder: &Path) -> Resul
     let unwritable = |error| DemoError::Unwritable(folder.to_owned(), error);
     let (chain, key) = Certificate::self_signed(&LOCAL).write(folder).map_err(unwritable)?;
     let mut bootstrap = Bootstrap::shipped()?;
-    // Its tokens are for everybody, so it serves this machine only.
+    // The demo's tokens are for everybody, so it serves this machine only.
     bootstrap.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     bootstrap.admin(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     bootstrap.upstream(service);

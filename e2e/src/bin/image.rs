@@ -1,6 +1,6 @@
-//! Packs the module as the image that Istio and Envoy Gateway pull: one layer with `/plugin.wasm` in it, in the
-//! "compat" form of the Wasm image specification. The same module makes the same bytes: there is no time and no machine
-//! in it.
+//! The packer of the module as the image that Istio and Envoy Gateway pull: one layer with `/plugin.wasm` in
+//! it, in the "compat" form of the Wasm image specification. The same module makes the same bytes: there is
+//! no time and no machine in it.
 //!
 //! The archive is an OCI layout (`oci-archive:` for skopeo and podman) and one that `docker load` takes.
 #![deny(
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Some bytes of the image, known by their digest.
+/// A blob of the image, known by its digest.
 struct Blob {
     bytes: Vec<u8>,
     digest: String,
@@ -92,7 +92,7 @@ fn pack(module: &[u8], name: &str, archive: &Path) -> io::Result<String> {
     let mut compressed = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     compressed.write_all(&files)?;
     let layer = Blob::new(compressed.finish()?);
-    // Whatever machine pulls it, the module is for Envoy's.
+    // The module is for Envoy's machine, whatever machine pulls it.
     let config = Blob::json(&json!({
         "architecture": "amd64",
         "os": "linux",
@@ -126,7 +126,7 @@ fn pack(module: &[u8], name: &str, archive: &Path) -> io::Result<String> {
     Ok(format!("sha256:{}", manifest.digest))
 }
 
-/// An archive of these files, of nobody and of no time.
+/// Returns an archive of these files, of nobody and of no time.
 fn tar(files: &[(String, &[u8])]) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in files {

@@ -1,6 +1,7 @@
-//! Checks what the built module asks of its host. A stray dependency that wants a clock, a file or a thread the host
-//! does not have would otherwise show only when Envoy refuses to load the module. And it must not tell where it was
-//! built: the same sources make the same bytes in every folder and for everyone.
+//! The check of what the built module asks of its host. A stray dependency that wants a clock, a file or a
+//! thread the host does not have would otherwise show only when Envoy refuses to load the module. The module
+//! must not name the place where it was built either: the same sources make the same bytes in every folder
+//! and for everyone.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,8 +19,8 @@ use wasmparser::{Import, Payload, TypeRef};
 
 const WASI: &str = "wasi_snapshot_preview1";
 
-/// The functions that Envoy's WASI offers and the Rust standard library needs. There are no files, sockets or threads
-/// among it.
+/// The functions that Envoy's WASI offers and the Rust standard library needs, without files, sockets and
+/// threads.
 const WASI_CALLS: [&str; 6] =
     ["clock_time_get", "environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"];
 
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The faults of the module, if it has any.
+/// Returns the faults of the module as an error, if it has any.
 fn judge(module: &[u8]) -> Result<(), String> {
     let strays = strays(module)
         .map_err(|error| format!("cannot be read: {}", error.lines().next().unwrap_or_default()))?;
@@ -54,7 +55,7 @@ fn judge(module: &[u8]) -> Result<(), String> {
     }
     let cargo = std::env::var("CARGO_HOME").ok();
     let home = std::env::var("HOME").ok().map(|home| format!("{home}/.cargo"));
-    // Not the workspace itself: it may be `/src`, which is a part of many a path.
+    // The workspace itself is not looked for: it may be `/src`, which is a part of many a path.
     let ours = ["filter/src", "config/src"].map(|part| workspace().join(part).display().to_string());
     let registries = [cargo, home].into_iter().flatten().map(|cargo| format!("{cargo}/registry"));
     let mut folders = ours.into_iter().chain(registries);
@@ -64,13 +65,13 @@ fn judge(module: &[u8]) -> Result<(), String> {
     }
 }
 
-/// True if a path in this folder is somewhere in the module.
+/// Says whether a path in this folder is somewhere in the module.
 fn names(module: &[u8], folder: &str) -> bool {
     let path = format!("{folder}/");
     module.windows(path.len()).any(|bytes| bytes == path.as_bytes())
 }
 
-/// The imports that are not on the list.
+/// Returns the imports that are not on the list.
 fn strays(module: &[u8]) -> Result<Vec<String>, String> {
     let mut strays = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(module) {
@@ -100,7 +101,7 @@ fn is_expected(import: &Import<'_>) -> bool {
 mod tests {
     use super::*;
 
-    /// A module with one type, `() -> ()`, and one function import of it.
+    /// Returns a module with one type, `() -> ()`, and one function import of it.
     fn module_importing(module: &str, name: &str) -> Vec<u8> {
         let mut import = vec![1, u8::try_from(module.len()).unwrap()];
         import.extend(module.as_bytes());

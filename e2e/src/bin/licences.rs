@@ -1,4 +1,5 @@
-//! Checks the licence of every dependency, on all platforms and with all features, against the list in `deny.toml`.
+//! The check of the licence of every dependency, on all platforms and with all features, against the list in
+//! `deny.toml`.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One line for each package that may not be used.
+/// Returns one line for each package that may not be used.
 fn check() -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let root = workspace();
     let deny: toml::Table = std::fs::read_to_string(root.join("deny.toml"))?.parse()?;
@@ -63,7 +64,8 @@ fn problem_of(package: &Package, allowed: &[&str]) -> Option<String> {
     }
 }
 
-/// Exceptions only widen what a licence permits, so a licence that is allowed is allowed with any of them.
+/// Says whether a licence is allowed. Exceptions only widen what a licence permits, so it is allowed with any
+/// of them.
 fn is_allowed(licence: &LicenseReq, allowed: &[&str]) -> bool {
     licence.license.id().is_some_and(|id| allowed.contains(&id.name))
 }

@@ -18,12 +18,13 @@ use crate::not_run::not_run;
 use crate::tls::Certificate;
 use crate::wire::Wire;
 
-/// Starting a browser on a busy machine takes its time.
+/// The time limit of a visit; to start a browser on a busy machine takes its time.
 const LIMIT: Duration = Duration::from_secs(60);
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Around the test's script: `report(value)` ends the test, and so does an error. `{home}` stands for where reports go.
+/// The page before the test's script: `report(value)` ends the test, and so does an error. `{home}` stands
+/// for the address that reports go to.
 const PAGE_START: &str = "<!doctype html><meta charset=utf-8><title>Postern</title><script type=module>
 const report = (value) => fetch('{home}/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify(value)});
 // Opens a socket, sends each message once it is open, and resolves with all that was seen when it has closed.
@@ -55,23 +56,24 @@ pub struct Page {
 enum PageSource {
     Server,
     File,
-    /// A file, in a browser that lets files read files, as those of which apps are made do.
+    /// A file, in a browser that lets files read files, as that of an app does.
     FileOfApp,
 }
 
 impl Page {
-    /// A page at `https://<host>:<free port>`, whatever name `host` is. `None`, after saying so loudly, when there is
-    /// no Chromium (`$CHROMIUM`, or a usual name on the path); with `CI=true` that is a failure.
+    /// Makes a page at `https://<host>:<free port>`, whatever name `host` is. Returns `None`, after saying so
+    /// loudly, when there is no Chromium (`$CHROMIUM`, or a usual name on the path); with `CI=true` that is a
+    /// failure.
     pub async fn at(host: &str) -> Option<Self> {
         Self::new(host, PageSource::Server).await
     }
 
-    /// A page in a file of this machine; `None` as for [`Page::at`].
+    /// Makes a page in a file of this machine; returns `None` as [`Page::at`] does.
     pub async fn in_file() -> Option<Self> {
         Self::new("localhost", PageSource::File).await
     }
 
-    /// A page in a file for a browser that lets files read files, as those of which apps are made do.
+    /// Makes a page in a file for a browser that lets files read files, as that of an app does.
     pub async fn in_file_of_app() -> Option<Self> {
         Self::new("localhost", PageSource::FileOfApp).await
     }
@@ -86,15 +88,15 @@ impl Page {
         Some(Self { chromium, listener, host: host.to_owned(), certificate, source })
     }
 
-    /// The page's origin, as the browser writes it, unless it is in a file.
+    /// Returns the page's origin, as the browser writes it, unless it is in a file.
     pub fn origin(&self) -> String {
         let port = self.listener.local_addr().expect("the port just bound").port();
         format!("https://{}:{port}", self.host)
     }
 
-    /// Visits the page with `script` in it, and returns what the script gave to `report(value)`. Besides that it has
-    /// `await visit(url, {protocols, messages, closeAfter})`, which opens a WebSocket, sends, and resolves when it has
-    /// closed with `{opened, protocol, messages, code, reason, clean}`.
+    /// Visits the page with `script` in it, and returns what the script gave to `report(value)`. The script
+    /// also has `await visit(url, {protocols, messages, closeAfter})`, which opens a WebSocket, sends, and
+    /// resolves when it has closed with `{opened, protocol, messages, code, reason, clean}`.
     pub async fn run(self, script: &str) -> Value {
         let profile = tempfile::tempdir().expect("a temporary folder");
         let page = format!("{PAGE_START}{script}{PAGE_END}").replace("{home}", &self.origin());
@@ -175,7 +177,7 @@ async fn answer(mut wire: Wire, page: &str, reports: &mpsc::UnboundedSender<Valu
         }
         if head.path() == "/report" {
             let report = serde_json::from_slice(&body).expect("a report in JSON");
-            // The first report has been enough if nobody listens any more.
+            // Nobody listens any more if the first report has been enough.
             let _ = reports.send(report);
         }
     }

@@ -2,10 +2,11 @@
 
 use jsonwebtoken::{Algorithm, EncodingKey};
 
-/// For POSTERN_CSRF_SECRET.
+/// The value of POSTERN_CSRF_SECRET.
 pub const CSRF_SECRET: &str = "another secret of the tests, for pages, 32 bytes and more";
 
-/// `<issued>.<HMAC-SHA256 over "<issued>.<session>">`, in base64url. HS256 is just that (RFC 7518 §3.2).
+/// Mints `<issued>.<HMAC-SHA256 over "<issued>.<session>">`, in base64url. HS256 is just that (RFC 7518
+/// §3.2).
 pub fn mint(secret: &str, session: &str, issued: u64) -> String {
     let key = EncodingKey::from_secret(secret.as_bytes());
     let text = format!("{issued}.{session}");

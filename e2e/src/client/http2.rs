@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::deadline::{PATIENCE, within};
 
-/// A connection to `listener` over TLS by the certificate in this PEM file, on which Envoy allows extended CONNECT.
+/// Connects to `listener` over TLS by the certificate in this PEM file; Envoy allows extended CONNECT there.
 pub async fn connect(listener: SocketAddr, certificate: &Path) -> SendRequest<Bytes> {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(certificate).expect("Envoy's certificate");
@@ -40,7 +40,7 @@ pub async fn connect(listener: SocketAddr, certificate: &Path) -> SendRequest<By
     ready
 }
 
-/// A handshake as a browser makes it (RFC 8441 §5).
+/// Returns a handshake as a browser makes it (RFC 8441 §5).
 pub fn handshake(path: &str, case: &str) -> http::request::Builder {
     Request::builder()
         .method(Method::CONNECT)

@@ -16,7 +16,7 @@ use crate::environment;
 use crate::not_run::not_run;
 use crate::scene::bootstrap::workspace;
 
-/// Starting an interpreter on a busy machine takes its time.
+/// The time limit of a script; to start an interpreter on a busy machine takes its time.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The outcome of importing what a script does, by its import statements: some libraries were built for one Python in
@@ -26,21 +26,22 @@ static IMPORTS: LazyLock<Mutex<HashMap<String, Result<(), String>>>> = LazyLock:
 /// The output of a script and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// True if it ended with 0.
+    /// Says whether the script ended with 0.
     pub success: bool,
-    /// Its standard output.
+    /// The standard output.
     pub stdout: String,
-    /// Its standard error.
+    /// The standard error.
     pub stderr: String,
 }
 
-/// Runs a Python script, each of whose import statements stands on a line of its own, with these arguments. `None`,
-/// after saying so loudly, when one of its libraries is not there; with `CI=true` that is a failure.
+/// Runs a Python script, each of whose import statements stands on a line of its own, with these arguments.
+/// Returns `None`, after saying so loudly, when one of its libraries is not there; with `CI=true` that is a
+/// failure.
 pub async fn run(script: &str, arguments: &[&str]) -> Option<Outcome> {
     run_for(LIMIT, script, arguments).await
 }
 
-/// Runs a script as [`run`] does that takes its time, but no more than `limit`.
+/// Runs a script as [`run`] does that may take up to `limit`.
 pub async fn run_for(limit: Duration, script: &str, arguments: &[&str]) -> Option<Outcome> {
     let mut command = command(script)?;
     command.args(arguments).stdin(Stdio::null());
@@ -60,14 +61,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// The address at which it listens.
+    /// Returns the address at which the service listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Starts a script that listens at the address it is given, prints its port and serves until its standard input ends.
-/// `None` as in [`run`].
+/// Starts a script that listens at the address it is given, prints its port and serves until its standard
+/// input ends. Returns `None` as [`run`] does.
 pub async fn serve(script: &str) -> Option<Service> {
     let mut command = command(script)?;
     let host = environment::current().own();

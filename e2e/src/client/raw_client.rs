@@ -1,5 +1,5 @@
-//! A client that speaks bytes: it writes what a test gives it, cut where the test cuts it, and shows what came back,
-//! but for Postern's own Pings. It checks nothing and answers nothing by itself.
+//! A client that speaks bytes: it writes what a test gives it, cut where the test cuts it, and shows what
+//! came back, but for Postern's own Pings. Checks nothing and answers nothing by itself.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +26,8 @@ pub struct RawClient {
 
 impl RawClient {
     /// Connects to `to`, from the address `from` (such as 127.0.0.2, to be somebody else, as
-    /// [`Environment::address_of`](environment::Environment::address_of) says) and with TLS for `localhost` if given.
+    /// [`Environment::address_of`](environment::Environment::address_of) says) and with TLS for `localhost`
+    /// if given.
     pub async fn connect(
         to: SocketAddr,
         from: Option<IpAddr>,
@@ -49,7 +50,7 @@ impl RawClient {
         self.wire.shows_heartbeats = true;
     }
 
-    /// The id under which the upstream and the access log know the last request.
+    /// Returns the id under which the upstream and the access log know the last request.
     pub fn case(&self) -> &str {
         &self.case
     }
@@ -89,22 +90,22 @@ impl RawClient {
         self.try_response().await.expect("a response before the connection ends")
     }
 
-    /// Reads a whole response, or how the connection ended instead.
+    /// Reads a whole response; the error is how the connection ended instead.
     pub async fn try_response(&mut self) -> Result<Response, End> {
         self.response_within(PATIENCE).await
     }
 
-    /// Reads a whole response, or how the connection ended instead, from who may take its time.
+    /// Reads a whole response that may take up to `limit`; the error is how the connection ended instead.
     pub async fn response_within(&mut self, limit: Duration) -> Result<Response, End> {
         within(limit, "a response", Response::read(&mut self.wire)).await
     }
 
-    /// The next frame, or how the connection ended instead.
+    /// Reads the next frame; the error is how the connection ended instead.
     pub async fn frame(&mut self) -> Result<Frame, End> {
         self.frame_within(PATIENCE).await
     }
 
-    /// The next frame, or how the connection ended instead, for rules that take their time.
+    /// Reads the next frame, which may take up to `limit`; the error is how the connection ended instead.
     pub async fn frame_within(&mut self, limit: Duration) -> Result<Frame, End> {
         within(limit, "a frame", async {
             loop {
@@ -118,12 +119,12 @@ impl RawClient {
         .await
     }
 
-    /// The next `n` bytes as they come, or how the connection ended instead.
+    /// Reads the next `n` bytes as they come; the error is how the connection ended instead.
     pub async fn bytes(&mut self, n: usize) -> Result<Vec<u8>, End> {
         within(PATIENCE, "bytes", self.wire.exactly(n)).await
     }
 
-    /// True if `quiet` passes without a byte from Envoy and with the connection open.
+    /// Says whether `quiet` passes without a byte from Envoy and with the connection open.
     pub async fn receives_nothing_for(&mut self, quiet: Duration) -> bool {
         self.wire.unread().is_empty() && tokio::time::timeout(quiet, self.wire.fill()).await.is_err()
     }
@@ -137,7 +138,8 @@ impl RawClient {
         }
     }
 
-    /// Every frame up to and with a Close, or to the end of the connection, and which end that was.
+    /// Reads every frame up to and with a Close, or to the end of the connection, and returns which end that
+    /// was.
     pub async fn frames_to_close(&mut self) -> (Vec<Frame>, Option<End>) {
         let mut frames = Vec::new();
         loop {
@@ -154,18 +156,18 @@ impl RawClient {
         }
     }
 
-    /// Every byte from here to the end of the connection, and how it ended.
+    /// Reads every byte from here to the end of the connection, and returns how it ended.
     pub async fn rest(&mut self) -> (Vec<u8>, End) {
         within(PATIENCE, "the end of the connection", self.wire.rest()).await
     }
 
-    /// The stream itself, on which Postern's own Pings show.
+    /// Returns the stream itself, on which Postern's own Pings show.
     pub fn into_wire(mut self) -> Wire {
         self.wire.shows_heartbeats = true;
         self.wire
     }
 
-    /// Ends the direction from here.
+    /// Ends the direction from the client.
     pub async fn shutdown(&mut self) {
         self.wire.shutdown().await.expect("an open connection");
     }

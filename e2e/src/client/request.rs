@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Names the request, so that the test finds what the upstream and the access log say of it.
+/// The header that names the request, so that the test finds what the upstream and the access log have of it.
 pub const CASE: &str = "x-case";
 
 static CASES: AtomicU64 = AtomicU64::new(1);
@@ -22,7 +22,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// An ordinary GET.
+    /// Returns an ordinary GET.
     pub fn get(target: &str) -> Self {
         let case = format!("case-{}-{}", std::process::id(), CASES.fetch_add(1, Ordering::Relaxed));
         let headers = vec![("Host".into(), b"localhost".to_vec()), (CASE.into(), case.clone().into_bytes())];
@@ -36,7 +36,7 @@ impl Request {
         }
     }
 
-    /// A sound WebSocket handshake (RFC 6455 §4.1) with a fresh key and no Origin.
+    /// Returns a sound WebSocket handshake (RFC 6455 §4.1) with a fresh key and no Origin.
     pub fn upgrade(target: &str) -> Self {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).expect("randomness");
@@ -67,46 +67,46 @@ impl Request {
         self
     }
 
-    /// Another method.
+    /// Sets another method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         method.clone_into(&mut self.method);
         self
     }
 
-    /// Another target, which need not be text.
+    /// Sets another target, which need not be text.
     #[must_use]
     pub fn target(mut self, target: impl AsRef<[u8]>) -> Self {
         self.target = target.as_ref().to_vec();
         self
     }
 
-    /// Another protocol version, such as `HTTP/1.0`.
+    /// Sets another protocol version, such as `HTTP/1.0`.
     #[must_use]
     pub fn version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.version);
         self
     }
 
-    /// Bytes behind the head; the length header is the test's own business.
+    /// Puts bytes behind the head; the length header is the test's own business.
     #[must_use]
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
         self
     }
 
-    /// The id under which the upstream and the access log know this request.
+    /// Returns the id under which the upstream and the access log know this request.
     pub fn case(&self) -> &str {
         &self.case
     }
 
-    /// The first value of `name`.
+    /// Returns the first value of `name`.
     pub fn value(&self, name: &str) -> Option<&[u8]> {
         let mut of_name = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         of_name.next().map(|(_, value)| value.as_slice())
     }
 
-    /// The bytes on the wire.
+    /// Returns the bytes on the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes =
             [self.method.as_bytes(), b" ", &self.target, b" ", self.version.as_bytes(), b"\r\n"].concat();

@@ -39,23 +39,23 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// HS256 with a shared secret, without `kid`.
+    /// Returns HS256 with a shared secret, without `kid`.
     pub fn hs256(secret: &str) -> Self {
         let key = EncodingKey::from_secret(secret.as_bytes());
         Self { algorithm: Algorithm::HS256, key, kid: None, public_pem: None }
     }
 
-    /// The issuer `edge` of the shipped policy.
+    /// Returns the signer of the issuer `edge` of the shipped policy.
     pub fn edge() -> Self {
         Self::hs256(EDGE_SECRET)
     }
 
-    /// RS256 with a fresh 2048-bit key.
+    /// Returns RS256 with a fresh 2048-bit key.
     pub fn rs256(kid: &str) -> Self {
         Self::rs256_of(2048, kid)
     }
 
-    /// RS256 with a fresh key of so many bits.
+    /// Returns RS256 with a fresh key of `bits` bits.
     pub fn rs256_of(bits: usize, kid: &str) -> Self {
         let key = RsaPrivateKey::new(&mut OsRng, bits).expect("an RSA key");
         let public = key.to_public_key().to_public_key_pem(LineEnding::LF).expect("an RSA public key as PEM");
@@ -64,12 +64,12 @@ impl Signer {
         Self { algorithm: Algorithm::RS256, key, kid: Some(kid.to_owned()), public_pem: Some(public) }
     }
 
-    /// ES256 with a fresh key.
+    /// Returns ES256 with a fresh key.
     pub fn es256(kid: &str) -> Self {
         Self::elliptic(Algorithm::ES256, &PKCS_ECDSA_P256_SHA256, kid)
     }
 
-    /// ES384 with a fresh key.
+    /// Returns ES384 with a fresh key.
     pub fn es384(kid: &str) -> Self {
         Self::elliptic(Algorithm::ES384, &PKCS_ECDSA_P384_SHA384, kid)
     }
@@ -80,7 +80,7 @@ impl Signer {
         Self { algorithm, key, kid: Some(kid.to_owned()), public_pem: Some(pair.public_key_pem()) }
     }
 
-    /// EdDSA with a fresh Ed25519 key.
+    /// Returns EdDSA with a fresh Ed25519 key.
     pub fn eddsa(kid: &str) -> Self {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("randomness");
@@ -102,26 +102,26 @@ impl Signer {
         self
     }
 
-    /// The token with exactly these claims.
+    /// Mints the token with exactly these claims.
     pub fn mint(&self, claims: &Value) -> String {
         let header = Header { kid: self.kid.clone(), ..Header::new(self.algorithm) };
         jsonwebtoken::encode(&header, claims, &self.key).expect("a token of sound claims")
     }
 
-    /// A token whose payload is this very text, which need be no object and may have a member twice.
+    /// Signs a token whose payload is this very text, which need be no object and may have a member twice.
     pub fn sign_text(&self, payload: &str) -> String {
         let header = Header { kid: self.kid.clone(), ..Header::new(self.algorithm) };
         self.sign_parts(&serde_json::to_string(&header).expect("a header as JSON"), payload)
     }
 
-    /// A token of this very header and this very payload, whatever they say.
+    /// Signs a token of this very header and this very payload, whatever they are.
     pub fn sign_parts(&self, header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
         let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, self.algorithm);
         format!("{signed}.{}", signature.expect("a signature by a sound key"))
     }
 
-    /// The public key as a JWK (RFC 7517 §4), with `kid`, `alg` and `use`.
+    /// Returns the public key as a JWK (RFC 7517 §4), with `kid`, `alg` and `use`.
     pub fn jwk(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a JWK of a sound key");
         jwk.common.key_id.clone_from(&self.kid);
@@ -129,23 +129,23 @@ impl Signer {
         serde_json::to_value(jwk).expect("a JWK as JSON")
     }
 
-    /// The public key as text, which an attacker knows as well.
+    /// Returns the public key as text, which an attacker knows as well.
     pub fn public_pem(&self) -> &str {
         self.public_pem.as_deref().expect("an RSA or EC key")
     }
 }
 
-/// A JWK set (RFC 7517 §5) of these keys.
+/// Returns a JWK set (RFC 7517 §5) of these keys.
 pub fn jwks(signers: &[&Signer]) -> Value {
     json!({"keys": signers.iter().map(|signer| signer.jwk()).collect::<Vec<_>>()})
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
 }
 
-/// The claims that the shipped policy `chat` asks of a token, good for five minutes.
+/// Returns the claims that the shipped policy `chat` asks of a token, good for five minutes.
 pub fn edge_claims(subject: &str) -> Value {
     json!({"iss": "edge", "aud": "chat", "sub": subject, "scope": "chat", "iat": now(), "exp": now() + 300})
 }
@@ -154,7 +154,7 @@ pub fn edge_claims(subject: &str) -> Value {
 pub mod tampered {
     use super::{EncodingKey, Engine, Header, URL_SAFE_NO_PAD, Value};
 
-    /// One bit of the signature is another.
+    /// Changes one bit of the signature.
     pub fn signature(token: &str) -> String {
         let [header, payload, signature] = parts(token);
         let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("a signature");
@@ -162,48 +162,48 @@ pub mod tampered {
         format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// No signature at all.
+    /// Takes the signature out.
     pub fn unsigned(token: &str) -> String {
         let [header, payload, _] = parts(token);
         format!("{header}.{payload}.")
     }
 
-    /// Other claims under the old signature.
+    /// Puts other claims under the old signature.
     pub fn claims(token: &str, claims: &Value) -> String {
         let [header, _, signature] = parts(token);
         format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims.to_string()))
     }
 
-    /// Another signature of these bytes.
+    /// Puts another signature of these bytes in.
     pub fn resigned(token: &str, signature: impl AsRef<[u8]>) -> String {
         let [header, payload, _] = parts(token);
         format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// The bytes of the signature.
+    /// Returns the bytes of the signature.
     pub fn signature_of(token: &str) -> Vec<u8> {
         URL_SAFE_NO_PAD.decode(parts(token)[2]).expect("a signature")
     }
 
-    /// Another header, as text that need not be JSON, under the old signature.
+    /// Puts another header, as text that need not be JSON, under the old signature.
     pub fn header(token: &str, header: &str) -> String {
         let [_, payload, signature] = parts(token);
         format!("{}.{payload}.{signature}", URL_SAFE_NO_PAD.encode(header))
     }
 
-    /// `alg: none` and no signature (RFC 8725 §2.1).
+    /// Sets `alg: none` and takes the signature out (RFC 8725 §2.1).
     pub fn algorithm_none(token: &str) -> String {
         unsigned(&header(token, r#"{"alg":"none","typ":"JWT"}"#))
     }
 
-    /// Signed by HS256 with the issuer's public key as the secret (RFC 8725 §2.1).
+    /// Signs by HS256 with the issuer's public key as the secret (RFC 8725 §2.1).
     pub fn public_key_as_secret(signer: &super::Signer, claims: &Value) -> String {
         let header = Header { kid: signer.kid.clone(), ..Header::default() };
         let key = EncodingKey::from_secret(signer.public_pem().as_bytes());
         jsonwebtoken::encode(&header, claims, &key).expect("a token of sound claims")
     }
 
-    /// Header, payload and signature, encoded as they are.
+    /// Returns header, payload and signature, encoded as they are.
     pub fn parts(token: &str) -> [&str; 3] {
         let parts: Vec<&str> = token.split('.').collect();
         parts.try_into().expect("a token of three parts")

@@ -21,20 +21,20 @@ pub struct Options {
     pub port: u16,
     /// The port of the admin interface, for this container only.
     pub admin: u16,
-    /// Host and port of the service.
+    /// The host and the port of the service.
     pub service: String,
     /// Another configuration than the shipped one: providers, policies, routes.
     pub document: Option<Value>,
-    /// More clusters: what they are called, and host and port of each.
+    /// More clusters: the name of each, and its host and port.
     pub clusters: Vec<(String, String)>,
     /// The folder that gets the certificate, as `cert.pem`. Without one, clients connect without TLS.
     pub folder: Option<PathBuf>,
-    /// Worker threads.
+    /// The number of worker threads.
     pub workers: u32,
 }
 
 impl Options {
-    /// The options of the shipped file but for the service, without TLS.
+    /// Returns the options of the shipped file but for the service, without TLS.
     pub fn shipped(service: &str) -> Self {
         let service = service.to_owned();
         Self {
@@ -72,7 +72,7 @@ impl Options {
     }
 }
 
-/// The binary: `$ENVOY`, or where the public image has it.
+/// Returns the binary: `$ENVOY`, or where the public image has it.
 pub fn binary() -> PathBuf {
     std::env::var_os("ENVOY").map_or_else(|| "/usr/local/bin/envoy".into(), PathBuf::from)
 }
@@ -90,7 +90,7 @@ pub fn start(options: &Options) -> io::Result<Child> {
         .spawn()
 }
 
-/// Runs one as the first line of the standard input says, until that or the Envoy ends.
+/// Runs an Envoy as the first line of the standard input says, until that or the Envoy ends.
 pub async fn serve() -> io::Result<()> {
     let mut input = BufReader::new(tokio::io::stdin());
     let mut line = String::new();

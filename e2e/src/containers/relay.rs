@@ -1,5 +1,5 @@
-//! Lets others speak from the address of this container: a connection begins with a line that says whereto, and what
-//! follows is passed on both ways.
+//! The relay that lets others speak from the address of this container: a connection begins with a line that
+//! names its destination, and all behind that is passed on both ways.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The longest line: an IPv6 address in brackets and a port.
+/// The most bytes of the line: an IPv6 address in brackets and a port.
 const LONGEST: usize = 64;
 
 /// Serves until the task is dropped.
@@ -15,7 +15,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
-            // How a connection ends is passed on as far as it can be.
+            // The end of a connection is passed on as far as it can be.
             let _ = pass_on(stream).await;
         });
     }
@@ -40,7 +40,7 @@ async fn pass_on(mut near: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads no byte behind the line.
+/// Reads the line with the destination, and no byte behind it.
 async fn destination(near: &mut TcpStream) -> io::Result<SocketAddr> {
     let mut line = Vec::new();
     while line.len() < LONGEST {

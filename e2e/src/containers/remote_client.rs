@@ -26,27 +26,27 @@ pub enum Command {
     Open {
         /// The connection's name from here on.
         name: String,
-        /// Host and port.
+        /// The host and the port.
         to: String,
         /// The target of the handshake.
         path: String,
-        /// More headers.
+        /// The headers beside those of the handshake.
         headers: Vec<(String, String)>,
         /// The PEM file of the certificate that is trusted, for TLS.
         trust: Option<String>,
     },
     /// Sends a text message.
     Send {
-        /// On which connection.
+        /// The connection's name.
         name: String,
         /// The message.
         text: String,
     },
     /// Waits for a message or the end, and answers Pings meanwhile.
     Receive {
-        /// On which connection.
+        /// The connection's name.
         name: String,
-        /// For so many milliseconds.
+        /// The time to wait, in milliseconds.
         within: u64,
     },
 }
@@ -55,7 +55,7 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The handshake's answer, and why it was refused if it was.
+    /// The handshake's answer, and the reason if it was refused.
     Answered {
         /// The status.
         status: u16,
@@ -68,9 +68,9 @@ pub enum Outcome {
     Frame(String),
     /// A Close.
     Closed {
-        /// Its code.
+        /// The code of the Close.
         code: Option<u16>,
-        /// Its reason.
+        /// The reason of the Close.
         reason: String,
     },
     /// The connection is over without a Close: `Eof` or `Cut`.
@@ -149,7 +149,7 @@ async fn open(
     Ok((client, outcome))
 }
 
-/// Answers Pings meanwhile, as every client does.
+/// Receives a message or the end, and answers Pings meanwhile, as every client does.
 async fn receive(client: &mut RawClient, within: Duration) -> Outcome {
     let end = Instant::now() + within;
     loop {

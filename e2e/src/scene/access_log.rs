@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::deadline::{PATIENCE, eventually};
 
-/// The file.
+/// The file of the access log.
 #[derive(Clone, Debug)]
 pub struct AccessLog(PathBuf);
 
 impl AccessLog {
-    /// The log that Envoy writes to `path`.
+    /// Returns the log that Envoy writes to `path`.
     pub fn at(path: &Path) -> Self {
         Self(path.to_owned())
     }
 
-    /// Every line so far.
+    /// Returns every line so far.
     pub fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.0).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()

@@ -1,5 +1,5 @@
-//! The shipped `envoy.yaml` as a value, and the changes that a run makes to it. It is never copied: what is not changed
-//! here is what an operator gets.
+//! The shipped `envoy.yaml` as a value, and the changes that a run makes to it. The file is never copied: an
+//! operator gets what is not changed here.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ const PLUGIN: &str = "/typed_config/config";
 /// The reason why the shipped file, or the module that it names, cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// An unreadable file.
+    /// The file cannot be read.
     #[error("cannot read {0}: {1}")]
     Unreadable(PathBuf, std::io::Error),
-    /// A file that is no YAML.
+    /// The file is no YAML.
     #[error("{0} is not YAML: {1}")]
     Unparsable(PathBuf, String),
     /// There is no module.
@@ -39,7 +39,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// The two parts of `<host>:<port>`.
+    /// Splits `<host>:<port>` into its two parts.
     pub fn of(text: &str) -> std::io::Result<Self> {
         let strange = || std::io::Error::other(format!("{text:?} is no host and port"));
         let (host, port) = text.rsplit_once(':').ok_or_else(strange)?;
@@ -62,13 +62,13 @@ impl Name {
 #[derive(Clone, Debug)]
 pub struct Bootstrap(Value);
 
-/// The directory of the workspace, where `envoy.yaml` is.
+/// Returns the directory of the workspace, where `envoy.yaml` is.
 pub fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// The built module: `$POSTERN_WASM`, or where `make build` leaves it.
+/// Returns the built module: `$POSTERN_WASM`, or where `make build` leaves it.
 pub fn wasm_module() -> Result<PathBuf, BootstrapError> {
     let target = || std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     let built = || workspace().join(target()).join("wasm32-wasip1/release/postern.wasm");
@@ -77,7 +77,7 @@ pub fn wasm_module() -> Result<PathBuf, BootstrapError> {
 }
 
 impl Bootstrap {
-    /// The shipped file.
+    /// Reads the shipped file.
     pub fn shipped() -> Result<Self, BootstrapError> {
         let path = workspace().join("envoy.yaml");
         let text = match std::fs::read_to_string(&path) {
@@ -90,12 +90,12 @@ impl Bootstrap {
         }
     }
 
-    /// The whole of it, for changes that only one test needs.
+    /// Returns the whole of it, for changes that only one test needs.
     pub fn value_mut(&mut self) -> &mut Value {
         &mut self.0
     }
 
-    /// The text that Envoy reads: JSON.
+    /// Returns the text that Envoy reads: JSON.
     pub fn render(&self) -> String {
         format!("{:#}", self.0)
     }
@@ -120,13 +120,13 @@ impl Bootstrap {
         *self.at("/static_resources/clusters/0") = name.cluster("service");
     }
 
-    /// One more cluster, of one host that Envoy looks up again and again.
+    /// Adds a cluster, of one host that Envoy looks up again and again.
     pub fn named_cluster(&mut self, cluster: &str, name: &Name) {
         let clusters = self.at("/static_resources/clusters").as_array_mut();
         clusters.expect("a list of clusters").push(name.cluster(cluster));
     }
 
-    /// One more cluster, of one host.
+    /// Adds a cluster, of one host.
     pub fn cluster(&mut self, name: &str, address: SocketAddr) {
         let endpoint = json!({"endpoint": {"address": {"socket_address": socket_address(address)}}});
         let cluster = json!({
@@ -136,30 +136,30 @@ impl Bootstrap {
         self.at("/static_resources/clusters").as_array_mut().expect("a list of clusters").push(cluster);
     }
 
-    /// The listener's certificate and key.
+    /// Sets the listener's certificate and key.
     pub fn certificate(&mut self, chain: &Path, key: &Path) {
         let tls = self.at(&format!("{CHAIN}/transport_socket/typed_config/common_tls_context"));
         tls["tls_certificates"] =
             json!([{"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}]);
     }
 
-    /// Clients may show a certificate, and one that `authority` has not signed is turned away.
+    /// Lets clients show a certificate, and turns away one that `authority` has not signed.
     pub fn verify_clients(&mut self, authority: &Path) {
         let tls = self.at(&format!("{CHAIN}/transport_socket/typed_config/common_tls_context"));
         tls["validation_context"] = json!({"trusted_ca": {"filename": authority}});
     }
 
-    /// Clients connect without TLS.
+    /// Has clients connect without TLS.
     pub fn without_tls(&mut self) {
         self.members(CHAIN).remove("transport_socket");
     }
 
-    /// The module that is loaded.
+    /// Sets the module that is loaded.
     pub fn wasm(&mut self, path: &Path) {
         self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"] = json!(path);
     }
 
-    /// The module may do all that it does but call this function of the ABI.
+    /// Lets the module do all that it does but call this function of the ABI.
     pub fn forbid(&mut self, function: &str) {
         let code = self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"].clone();
         let module = std::fs::read(code.as_str().expect("a path")).expect("a module that can be read");
@@ -172,7 +172,7 @@ impl Bootstrap {
             json!({"allowed_capabilities": allowed});
     }
 
-    /// One more variable of Envoy's environment that the module sees.
+    /// Adds a variable of Envoy's environment that the module sees.
     pub fn environment(&mut self, name: &str) {
         let variables = self.at(&format!("{FILTER}{PLUGIN}/vm_config/environment_variables"));
         if let Some(names) = variables["host_env_keys"].as_array_mut() {
@@ -180,12 +180,12 @@ impl Bootstrap {
         }
     }
 
-    /// The filter's configuration: providers, policies, routes.
+    /// Returns the filter's configuration: providers, policies, routes.
     pub fn configuration(&mut self) -> &mut Value {
         self.at(&format!("{FILTER}{PLUGIN}/configuration/value"))
     }
 
-    /// Laid under the key `postern` on every route, as an operator would write it there.
+    /// Sets the metadata under the key `postern` on every route, as an operator would write them there.
     pub fn route_metadata(&mut self, metadata: &Value) {
         let hosts =
             self.at(&format!("{HCM}/route_config"))["virtual_hosts"].as_array_mut().expect("virtual hosts");
@@ -194,12 +194,12 @@ impl Bootstrap {
         }
     }
 
-    /// An Envoy without Postern, to compare with.
+    /// Takes Postern out, for an Envoy to compare with.
     pub fn without_filter(&mut self) {
         self.at(HCM)["http_filters"].as_array_mut().expect("a list of filters").remove(0);
     }
 
-    /// The access log goes to `path`, with the test's case ids.
+    /// Sends the access log to `path`, with the test's case ids.
     pub fn access_log(&mut self, path: &Path) {
         let log = self.at(&format!("{HCM}/access_log/0"));
         log["name"] = json!("envoy.access_loggers.file");
@@ -209,7 +209,7 @@ impl Bootstrap {
         log["typed_config"]["log_format"]["json_format"]["case"] = json!("%REQ(X-CASE)%");
     }
 
-    /// The filter comes from the file `path`, which Envoy watches (ECDS). What belongs into it is
+    /// Has the filter come from the file `path`, which Envoy watches (ECDS). The file must have the
     /// [`Bootstrap::discovery_response`] of the bootstrap as it was before.
     pub fn discover_filter(&mut self, path: &Path) {
         let filter = self.at(FILTER);
@@ -223,7 +223,7 @@ impl Bootstrap {
         });
     }
 
-    /// The filter as an ECDS resource.
+    /// Returns the filter as an ECDS resource.
     pub fn discovery_response(&self, version: u64) -> Value {
         let mut resource = self.0.pointer(FILTER).cloned().unwrap_or_default();
         resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");

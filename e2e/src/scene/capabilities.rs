@@ -1,8 +1,9 @@
-//! The capabilities that a module needs where Envoy restricts what modules may do (`capability_restriction_config`).
+//! The capabilities that a module needs if Envoy restricts what modules may do
+//! (`capability_restriction_config`).
 
 use wasmparser::{Parser, Payload};
 
-/// The functions that the module imports and exports, by name.
+/// Returns the functions that the module imports and exports, by name.
 pub(crate) fn of(module: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     for payload in Parser::new(0).parse_all(module) {

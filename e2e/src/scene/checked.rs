@@ -1,7 +1,8 @@
-//! The documents by which `postern check` is tested, as what Envoy would make of them.
+//! The documents by which `postern check` is tested, as Envoy would read them.
 //!
-//! They are in `config/cli/tests/documents`. Each says on its first lines what it is of Envoy's, if it is anything, and
-//! what `postern check` prints of it. A part of a configuration is wrapped in what has to be around it.
+//! The documents are in `config/cli/tests/documents`. The first lines of each name the part of Envoy's
+//! configuration that it is, if it is any, and the words that `postern check` prints on it. A part of a
+//! configuration is wrapped in what must be around it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -46,7 +47,7 @@ pub struct Surroundings<'a> {
     pub discovered: &'a Path,
 }
 
-/// Every document that is Envoy's.
+/// Returns every document that is Envoy's.
 pub fn documents() -> Vec<Checked> {
     let folder = workspace().join("config/cli/tests/documents");
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -56,7 +57,7 @@ pub fn documents() -> Vec<Checked> {
 }
 
 impl Checked {
-    /// `None` if it is none of Envoy's.
+    /// Reads a document; returns `None` if it is none of Envoy's.
     fn read(path: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(path).expect("a document");
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
@@ -68,22 +69,22 @@ impl Checked {
         Some(Self { name, output, kind, text })
     }
 
-    /// True if `postern check` finds it sound.
+    /// Says whether `postern check` finds it sound.
     pub fn is_sound(&self) -> bool {
         self.output.iter().any(|line| line.starts_with("> sound: "))
     }
 
-    /// True if `postern check` prints such words of it.
+    /// Says whether `postern check` prints such words of it.
     pub fn prints(&self, words: &str) -> bool {
         self.output.iter().any(|line| line.contains(words))
     }
 
-    /// True if it is a bootstrap as it stands.
+    /// Says whether it is a bootstrap as it stands.
     pub fn is_whole(&self) -> bool {
         self.kind == "bootstrap"
     }
 
-    /// Its own text, with the addresses and files of its surroundings.
+    /// Returns its own text, with the addresses and files of its surroundings.
     pub fn text(&self, surroundings: &Surroundings<'_>) -> String {
         let Surroundings { module, service, discovered } = surroundings;
         let address = format!("{{address: {}, port_value: {}}}", service.ip(), service.port());
@@ -93,12 +94,12 @@ impl Checked {
             .replace(DISCOVERED, &discovered.display().to_string())
     }
 
-    /// The bootstrap that Envoy starts with, at least in its first document.
+    /// Returns the bootstrap that Envoy starts with, at least in its first document.
     pub fn bootstrap(&self, surroundings: &Surroundings<'_>) -> String {
         if self.is_whole() { self.text(surroundings) } else { self.wrapped(surroundings).to_string() }
     }
 
-    /// The listener of the bootstrap that it is, or is wrapped in.
+    /// Returns the listener of the bootstrap that it is, or is wrapped in.
     pub fn listener(&self, surroundings: &Surroundings<'_>) -> Value {
         let mut bootstrap = match self.is_whole() {
             true => parsed(&self.text(surroundings)),
@@ -107,7 +108,8 @@ impl Checked {
         bootstrap["static_resources"]["listeners"][0].take()
     }
 
-    /// A part of a configuration in what has to be around it. Policies in a document of their own are Postern's.
+    /// Wraps a part of a configuration in what must be around it. Policies in a document of their own are
+    /// Postern's.
     fn wrapped(&self, surroundings: &Surroundings<'_>) -> Value {
         let text = self.text(surroundings);
         let (own, policies) =
@@ -190,7 +192,7 @@ fn postern(policies: Value, surroundings: &Surroundings<'_>) -> Value {
     json!({"name": "postern", "typed_config": {"@type": WASM, "config": config}})
 }
 
-/// The cluster that every document names.
+/// Returns the cluster that every document names.
 pub fn cluster(address: SocketAddr) -> Value {
     let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});
     let endpoint = json!({"endpoint": {"address": {"socket_address": socket}}});

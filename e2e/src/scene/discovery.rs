@@ -1,4 +1,4 @@
-//! The filter as Envoy discovers it in a file that it watches (ECDS), and what Envoy makes of a new one.
+//! The filter as Envoy discovers it in a file that it watches (ECDS), and Envoy's verdict on a new one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::scene::envoy::Envoy;
 /// Envoy's verdict on a pushed configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// New connections fall under it.
+    /// New connections fall under the new configuration.
     Taken,
-    /// The old one serves on.
+    /// The old configuration serves on.
     Rejected,
 }
 
@@ -56,7 +56,7 @@ impl Discovery {
         }
     }
 
-    /// Envoy watches for a file moved into place.
+    /// Writes the file by moving it into place, for which Envoy watches.
     fn write(&self) {
         let draft = self.path.with_extension("draft");
         let response = self.source.discovery_response(self.version).to_string();
@@ -66,7 +66,7 @@ impl Discovery {
     }
 }
 
-/// Filter configurations that Envoy has taken and rejected so far.
+/// The numbers of filter configurations that Envoy has taken and rejected so far.
 struct Verdicts {
     taken: f64,
     rejected: f64,

@@ -17,13 +17,13 @@ use crate::scene::order::Usage;
 use crate::scene::process::Process;
 use crate::scene::stats::Stats;
 
-/// Compiling the module on a busy machine takes its time.
+/// The time in which an Envoy must start; to compile the module on a busy machine takes its time.
 const START: Duration = Duration::from_secs(90);
 
-/// The lines of its log that a failed test shows.
+/// The number of lines of its log that a failed test shows.
 const SHOWN: usize = 200;
 
-/// Several Envoys on one machine share nothing this way, and what they have to say comes soon.
+/// The options by which several Envoys on one machine share nothing, and what they have to say comes soon.
 const SETTINGS: [&str; 9] = [
     "--disable-hot-restart",
     "--log-level",
@@ -39,7 +39,7 @@ const SETTINGS: [&str; 9] = [
 /// The reason why there is no Envoy.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvoyError {
-    /// No binary.
+    /// There is no binary.
     #[error(
         "there is no Envoy: `make envoy` fetches one, or ENVOY=/path/to/envoy names yours ({0} does not exist)"
     )]
@@ -47,29 +47,29 @@ pub enum EnvoyError {
     /// The process could not be started.
     #[error("cannot start {0}: {1}")]
     Unstartable(PathBuf, io::Error),
-    /// The launcher did not start it.
+    /// The launcher did not start the process.
     #[error("the launcher has started no Envoy: {0}")]
     Launcher(io::Error),
-    /// Its files could not be written.
+    /// The files of the Envoy could not be written.
     #[error("cannot write {0}: {1}")]
     Unwritable(PathBuf, io::Error),
-    /// An Envoy that started and ended.
+    /// The Envoy started and ended.
     #[error("Envoy ended at once ({status}): {complaint}")]
     Ended {
         /// The status by which it ended.
         status: String,
-        /// Its complaint.
+        /// The complaint that it wrote.
         complaint: String,
     },
-    /// An Envoy that started and was never ready.
+    /// The Envoy started and was never ready.
     #[error("Envoy was not ready after {} s; its log is {log}", START.as_secs())]
     NotReady {
-        /// Its log.
+        /// The file of its log.
         log: PathBuf,
     },
 }
 
-/// The binary: `$ENVOY`, or the one that `make envoy` fetched.
+/// Returns the binary: `$ENVOY`, or the one that `make envoy` fetched.
 pub fn find_binary() -> Result<PathBuf, EnvoyError> {
     let fetched = || workspace().join(".envoy/envoy/_bin/envoy");
     let path = std::env::var_os("ENVOY").filter(|path| !path.is_empty()).map_or_else(fetched, PathBuf::from);
@@ -86,8 +86,8 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts the bootstrap with so many workers and these variables in Envoy's environment, keeping its files in
-    /// `folder`, and waits until it is ready.
+    /// Starts the bootstrap with this number of workers and these variables in Envoy's environment, keeps its
+    /// files in `folder`, and waits until it is ready.
     pub async fn start(
         bootstrap: &Bootstrap,
         folder: &Path,
@@ -101,7 +101,7 @@ impl Envoy {
     }
 
     /// Starts a bootstrap that is written already, in YAML or JSON, and has an admin interface; else as
-    /// [`Envoy::start`].
+    /// [`Envoy::start`] does.
     pub async fn start_file(
         config: &Path,
         folder: &Path,
@@ -112,7 +112,7 @@ impl Envoy {
         let admin_address = folder.join("admin-address");
         // A file of an earlier run would name an earlier port.
         let _ = std::fs::remove_file(&admin_address);
-        // Envoy appends, and what an earlier run complained of is not this one's.
+        // Envoy appends, and complaints of an earlier run are not this one's.
         std::fs::write(&log, "").map_err(|error| EnvoyError::Unwritable(log.clone(), error))?;
         let mut arguments = vec![];
         for (option, file) in [("-c", config), ("--log-path", &log), ("--admin-address-path", &admin_address)]
@@ -139,52 +139,53 @@ impl Envoy {
         Ok(Self { process, log, admin, listener })
     }
 
-    /// The process, where it runs.
+    /// Returns the process, where it runs.
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
 
-    /// The process's use of memory and processor so far.
+    /// Returns the process's use of memory and processor so far.
     pub fn usage(&self) -> Usage {
         self.process.usage().expect("a process")
     }
 
-    /// The address that clients connect to.
+    /// Returns the address that clients connect to.
     pub fn listener(&self) -> SocketAddr {
         self.listener
     }
 
-    /// The address of the admin interface.
+    /// Returns the address of the admin interface.
     pub fn admin(&self) -> SocketAddr {
         self.admin
     }
 
-    /// True once the process has ended.
+    /// Says whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.process.ended().is_some()
     }
 
-    /// The complaint in its log.
+    /// Returns the complaint in its log.
     pub fn complaint(&self) -> String {
         complaint(&self.log)
     }
 
-    /// Its log so far.
+    /// Returns its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The growth of a metric from now on, in an Envoy in which others may have counted before.
+    /// Returns the growth of a metric from now on, in an Envoy in which others may have counted before.
     pub async fn growth<'a>(&'a self, name: &'a str, labels: &'a [(&'a str, &'a str)]) -> Growth<'a> {
         Growth { envoy: self, name, labels, before: self.stats().await.sum(name, labels) }
     }
 
-    /// The lines of its log that contain `part`.
+    /// Returns the lines of its log that contain `part`.
     pub fn log_lines_with(&self, part: &str) -> Vec<String> {
         self.log().lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
     }
 
-    /// The lines of its log that contain `part`, once there is one: Envoy writes its log when it gets to it.
+    /// Returns the lines of its log that contain `part`, once there is one: Envoy writes its log when it gets
+    /// to it.
     pub async fn logged(&self, part: &str) -> Vec<String> {
         let look = || Some(self.log_lines_with(part)).filter(|lines| !lines.is_empty());
         eventually(PATIENCE, &format!("`{part}` in Envoy's log"), look).await
@@ -203,8 +204,8 @@ impl Envoy {
         ask(self.admin, path).await.unwrap_or_else(|| panic!("the admin interface does not answer {path}"))
     }
 
-    /// All counters and gauges now. Envoy merges them from its workers on asking, so a count that a client has already
-    /// seen the effect of is in them.
+    /// Returns all counters and gauges as they are now. Envoy merges them from its workers on asking, so a
+    /// count that a client has already seen the effect of is in them.
     pub async fn stats(&self) -> Stats {
         Stats::parse(&self.ask_admin("/stats/prometheus").await.text())
     }
@@ -222,7 +223,7 @@ impl Envoy {
         }
     }
 
-    /// Bytes that Envoy has allocated.
+    /// Returns the number of bytes that Envoy has allocated.
     pub async fn allocated_bytes(&self) -> u64 {
         let memory = self.ask_admin("/memory").await.json();
         memory["allocated"].as_str().and_then(|text| text.parse().ok()).expect("a number of bytes")
@@ -239,7 +240,7 @@ pub struct Growth<'a> {
 }
 
 impl Growth<'_> {
-    /// The growth so far.
+    /// Returns the growth so far.
     pub async fn so_far(&self) -> f64 {
         self.envoy.stats().await.sum(self.name, self.labels) - self.before
     }
@@ -258,7 +259,7 @@ impl Drop for Envoy {
     }
 }
 
-/// The admin and the listener address of an Envoy that is ready.
+/// Returns the admin and the listener address of an Envoy that is ready.
 async fn ready(admin_address: &Path) -> Option<(SocketAddr, SocketAddr)> {
     let admin: SocketAddr = std::fs::read_to_string(admin_address).ok()?.trim().parse().ok()?;
     if ask_within(START, admin, "/ready").await?.status != 200 {
@@ -271,7 +272,8 @@ async fn ready(admin_address: &Path) -> Option<(SocketAddr, SocketAddr)> {
     Some((admin, SocketAddr::new(ip, port)))
 }
 
-/// Has Envoy load a bootstrap without serving it, and keeps its log beside it; the error is what it complained of.
+/// Has Envoy load a bootstrap without serving it, and keeps its log beside it; the error is Envoy's
+/// complaint.
 pub async fn validate(config: &Path) -> Result<(), EnvoyError> {
     let log = config.with_extension("log");
     let mut arguments = ["--mode", "validate", "--log-level", "warning"].map(str::to_owned).to_vec();
@@ -290,7 +292,7 @@ pub async fn validate(config: &Path) -> Result<(), EnvoyError> {
     }
 }
 
-/// Asks the admin interface at this address; `None` without an answer.
+/// Asks the admin interface at this address; returns `None` without an answer.
 pub async fn ask(admin: SocketAddr, path: &str) -> Option<Response> {
     ask_within(PATIENCE, admin, path).await
 }
@@ -302,7 +304,7 @@ async fn ask_within(limit: Duration, admin: SocketAddr, path: &str) -> Option<Re
     client.response_within(limit).await.ok()
 }
 
-/// The complaints of the module, or else the first one of Envoy: what follows are consequences.
+/// Returns the complaints of the module, or else the first one of Envoy: all others are consequences.
 fn complaint(log: &Path) -> String {
     let log = std::fs::read_to_string(log).unwrap_or_default();
     let complaints: Vec<&str> = log
@@ -319,7 +321,7 @@ fn complaint(log: &Path) -> String {
     }
 }
 
-/// A log line without its time, thread, level and place.
+/// Returns a log line without its time, thread, level and place.
 fn message(line: &str) -> &str {
     line.splitn(6, ']').last().unwrap_or(line).trim()
 }

@@ -1,5 +1,6 @@
-//! Starts Envoys for tests that run elsewhere. A connection to the launcher is an Envoy: what is ordered with its first
-//! line is started, questions are answered while it runs, and the end of the connection is the end of the Envoy.
+//! The launcher of Envoys for tests that run elsewhere. A connection to the launcher is an Envoy: its first
+//! line orders what is started, questions are answered while it runs, and the end of the connection is the
+//! end of the Envoy.
 //!
 //! Every line is JSON. Order and answer: [`Order`], `Started`. Question and answer: `Question`, `Answer`.
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scene::order::{Order, Usage, spawn};
 
-/// The time within which whoever is there answers.
+/// The time within which a launcher or client that is there answers.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The answer to an order.
@@ -44,13 +45,13 @@ pub fn serve(listener: &TcpListener, binary: &Path) -> io::Result<()> {
         let (stream, _) = listener.accept()?;
         let binary = binary.to_owned();
         std::thread::spawn(move || {
-            // Whoever is not there any more needs no answer.
+            // A client that is not there any more needs no answer.
             let _ = carry_out(stream, &binary);
         });
     }
 }
 
-/// Kills what it holds, however the conversation ends.
+/// An Envoy that is killed however the conversation ends.
 struct Envoy(Child);
 
 impl Drop for Envoy {
@@ -87,7 +88,7 @@ fn carry_out(stream: TcpStream, binary: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct Launched {
     process: u32,
-    // Asked through a shared reference.
+    // The wire is asked through a shared reference.
     wire: Mutex<Lines>,
 }
 

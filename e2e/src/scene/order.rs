@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Order {
     /// Envoy's command line.
     pub arguments: Vec<String>,
-    /// Laid over the environment.
+    /// The variables that are laid over the environment.
     pub environment: BTreeMap<String, String>,
     /// Envoy's working directory.
     pub folder: PathBuf,
@@ -43,7 +43,7 @@ impl Usage {
         })
     }
 
-    /// The use since `before`.
+    /// Returns the use since `before`.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
         Self { memory: self.memory.saturating_sub(before.memory), ticks: self.ticks - before.ticks }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 /// The policy of [`sole`].
 const SOLE: &str = "chat";
 
-/// A document in which each of `policies` holds for `/ws/<its name>`, and no other path has one. Their keys are laid
-/// over the least demanding policy: any origin or none, no token, TLS or not, no rates.
+/// Returns a document in which each of `policies` holds for `/ws/<its name>`, and no other path has one.
+/// Their keys are laid over the least demanding policy: any origin or none, no token, TLS or not, no rates.
 pub fn document(providers: Value, policies: Value) -> Value {
     let policies = policies.as_object().expect("an object");
     let route = |name| json!({"match": {"path_prefix": format!("/ws/{name}")}, "policy": name});
@@ -16,12 +16,13 @@ pub fn document(providers: Value, policies: Value) -> Value {
     json!({"providers": providers, "policies": whole, "routes": routes})
 }
 
-/// A document of one policy, `chat`, that holds for every path. Its keys are laid over the least demanding policy.
+/// Returns a document of one policy, `chat`, that holds for every path. Its keys are laid over the least
+/// demanding policy.
 pub(crate) fn sole(providers: &Map<String, Value>, keys: &Value) -> Value {
     json!({"providers": providers, "policies": {SOLE: demanding(keys)}, "default_policy": SOLE})
 }
 
-/// The least demanding policy with `keys` laid over it.
+/// Returns the least demanding policy with `keys` laid over it.
 fn demanding(keys: &Value) -> Value {
     let mut policy = json!({
         "tls": "optional", "origins": {"allow": ["*"], "missing": "allow"}, "auth": "none", "rates": [],

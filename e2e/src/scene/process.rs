@@ -1,4 +1,4 @@
-//! The process that an Envoy is, on this machine or behind a launcher. It is killed when this is dropped.
+//! The process of an Envoy, on this machine or behind a launcher. Dropping it kills the Envoy.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(crate) enum Process {
 }
 
 impl Process {
-    /// Starts Envoy where the environment says; `binary` says which on this machine.
+    /// Starts Envoy in the environment that the variables name; `binary` returns the one on this machine.
     pub(crate) fn start(
         binary: impl FnOnce() -> Result<PathBuf, EnvoyError>,
         arguments: Vec<String>,
@@ -39,7 +39,7 @@ impl Process {
         }
     }
 
-    /// Its number, where it runs.
+    /// Returns the number of the process, where it runs.
     pub(crate) fn id(&self) -> u32 {
         match self {
             Self::Native(child) => child.id(),
@@ -47,7 +47,7 @@ impl Process {
         }
     }
 
-    /// The status by which it ended, if it has.
+    /// Returns the status by which the process ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<String> {
         match self {
             Self::Native(child) => match child.try_wait() {
@@ -59,7 +59,7 @@ impl Process {
         }
     }
 
-    /// Its use of memory and processor so far.
+    /// Returns the process's use of memory and processor so far.
     pub(crate) fn usage(&self) -> io::Result<Usage> {
         match self {
             Self::Native(child) => Usage::of(child.id()),
@@ -71,7 +71,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Self::Native(child) = self {
-            // It may have ended by itself, which is what is wanted.
+            // The process may have ended by itself, which is what is wanted.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -35,18 +35,18 @@ pub struct RunningScene {
 }
 
 impl RunningScene {
-    /// The Envoy process: its stats, log and admin interface.
+    /// Returns the Envoy process: its stats, its log and its admin interface.
     pub fn envoy(&self) -> &Envoy {
         &self.envoy
     }
 
-    /// The service behind Envoy.
+    /// Returns the service behind Envoy.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
-    /// The end of the Envoy of a scene that is never dropped. A launcher needs none, since it ends the Envoys of whoever is
-    /// gone, and the folders of containers go with them.
+    /// Returns the watchdog that ends the Envoy of a scene that is never dropped. `None` in containers: a
+    /// launcher ends the Envoys of a process that is gone, and the folders go with the containers.
     pub(super) fn watchdog(&self) -> Option<Watchdog> {
         match environment::current() {
             Environment::Native => {
@@ -57,34 +57,35 @@ impl RunningScene {
         }
     }
 
-    /// The port that clients connect to.
+    /// Returns the port that clients connect to.
     pub fn port(&self) -> u16 {
         self.envoy.listener().port()
     }
 
-    /// `wss://localhost:<port><path>`, or `ws://` without TLS. Where Envoy runs elsewhere, its name stands there.
+    /// Returns `wss://localhost:<port><path>`, or `ws://` without TLS. An Envoy that runs elsewhere is named
+    /// by its host.
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         format!("{scheme}://{}:{}{path}", environment::current().host(), self.port())
     }
 
-    /// The PEM file of Envoy's certificate, for clients that have to trust it by name.
+    /// Returns the PEM file of Envoy's certificate, for clients that have to trust it by name.
     pub fn certificate(&self) -> PathBuf {
         self.folder.path().join("cert.pem")
     }
 
-    /// A connection.
+    /// Opens a connection.
     pub async fn connect(&self) -> RawClient {
         self.connection(None, None).await
     }
 
-    /// A connection of somebody else, such as 127.0.0.2; see
+    /// Opens a connection from another address, such as 127.0.0.2; see
     /// [`Environment::address_of`](environment::Environment::address_of).
     pub async fn connect_from(&self, address: [u8; 4]) -> RawClient {
         self.connection(Some(IpAddr::from(address)), None).await
     }
 
-    /// A connection with a client certificate that Envoy verifies under
+    /// Opens a connection with a client certificate that Envoy verifies under
     /// [`Scene::verify_clients`](crate::Scene::verify_clients).
     pub async fn connect_certified(&self) -> RawClient {
         self.connection(None, Some(&self.client_certificate)).await
@@ -95,27 +96,27 @@ impl RunningScene {
         RawClient::connect(self.envoy.listener(), from, tls).await.expect("a connection to Envoy")
     }
 
-    /// A connection of HTTP/2 on which Envoy allows extended CONNECT.
+    /// Opens a connection of HTTP/2 on which Envoy allows extended CONNECT.
     pub async fn connect_http2(&self) -> SendRequest<Bytes> {
         http2::connect(self.envoy.listener(), &self.certificate()).await
     }
 
-    /// One request on a connection of its own, and its response.
+    /// Sends one request on a connection of its own and returns its response.
     pub async fn ask(&self, request: &Request) -> Response {
         self.connect().await.ask(request).await
     }
 
-    /// An open WebSocket by a sound handshake without token and Origin.
+    /// Opens a WebSocket by a sound handshake without token and Origin.
     pub async fn open(&self, path: &str) -> RawClient {
         self.open_with(&Request::upgrade(path)).await
     }
 
-    /// An open WebSocket of a client at `address`, on `path`.
+    /// Opens a WebSocket on `path` for a client at `address`.
     pub async fn open_from(&self, address: [u8; 4], path: &str) -> RawClient {
         Self::upgrade(self.connect_from(address).await, &Request::upgrade(path)).await
     }
 
-    /// An open WebSocket by this handshake, which must be answered by a right 101.
+    /// Opens a WebSocket by this handshake, which must be answered by a right 101.
     pub async fn open_with(&self, request: &Request) -> RawClient {
         Self::upgrade(self.connect().await, request).await
     }
@@ -129,12 +130,12 @@ impl RunningScene {
         client
     }
 
-    /// The upstream's record of the client's request.
+    /// Waits for the upstream's record of the client's request.
     pub async fn record(&self, client: &RawClient) -> Arc<Record> {
         self.upstream.record(client.case()).await
     }
 
-    /// The access-log line of the client's request; a WebSocket's comes when it has ended.
+    /// Waits for the access-log line of a request; that of a WebSocket comes when the WebSocket has ended.
     pub async fn access_line(&self, case: &str) -> Value {
         self.access_log.line(case).await
     }

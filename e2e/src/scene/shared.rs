@@ -21,18 +21,18 @@ use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::scene::watchdog::Watchdog;
 use crate::scene::{RunningScene, Scene};
 
-/// The runtime of all that is shared: what a test spawns ends with the runtime of that test.
+/// The runtime of all shared scenes: a task that a test spawns ends with the runtime of that test.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime for shared scenes")
 });
 
-/// Something of running scenes that can be shared.
+/// A scene, or several in one, that tests can share.
 pub trait Shareable: Sized + Send + Sync + 'static {
-    /// Starts all of it, as `scene` describes it.
+    /// Starts all the scenes, each as `scene` describes it.
     fn start(scene: fn() -> Scene) -> impl Future<Output = Self> + Send;
 
-    /// The scenes of which it consists.
+    /// Returns the scenes that this consists of.
     fn scenes(&self) -> Vec<&RunningScene>;
 }
 
@@ -46,7 +46,7 @@ impl Shareable for RunningScene {
     }
 }
 
-/// A scene that is started for the first test that asks for it, and then is there for every other of the process.
+/// A scene that starts for the first test that asks for it, and then serves every other test of the process.
 #[derive(Debug)]
 pub struct Shared<T> {
     scene: fn() -> Scene,
@@ -65,12 +65,12 @@ impl<T: Shareable> Shared<T> {
         Self { scene, running: OnceCell::const_new() }
     }
 
-    /// The scene beside other tests: for one that counts nothing which another might count too.
+    /// Lends the scene to a test beside others: one that counts nothing which another test might count too.
     pub async fn shared(&'static self) -> Lent<RwLockReadGuard<'static, T>> {
         Lent(self.running().await.scenes.read().await)
     }
 
-    /// The scene without other tests meanwhile.
+    /// Lends the scene to one test alone.
     pub async fn alone(&'static self) -> Lent<RwLockWriteGuard<'static, T>> {
         Lent(self.running().await.scenes.write().await)
     }
@@ -85,7 +85,7 @@ impl<T: Shareable> Shared<T> {
     }
 }
 
-/// A shared scene in the hands of one test. If that panics, the ends of the Envoys' logs are shown.
+/// A shared scene in the hands of one test. A test that panics has the ends of the Envoys' logs shown.
 #[derive(Debug)]
 pub struct Lent<G>(G)
 where

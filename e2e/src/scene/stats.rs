@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-/// One line.
+/// One line of the metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// The metric's name.
     pub name: String,
-    /// Its labels.
+    /// The metric's labels.
     pub labels: BTreeMap<String, String>,
-    /// Its value.
+    /// The metric's value.
     pub value: f64,
 }
 
-/// All lines.
+/// All lines of the metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats(pub Vec<Sample>);
 
@@ -23,12 +23,12 @@ impl Stats {
         Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(Sample::parse).collect())
     }
 
-    /// The sum over the samples of `name` that have all these labels, and 0 without any.
+    /// Returns the sum over the samples of `name` that have all these labels; 0 without any.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.with(name, labels).map(|sample| sample.value).sum()
     }
 
-    /// The samples of `name` that have all these labels.
+    /// Returns the samples of `name` that have all these labels.
     pub fn with<'a>(&'a self, name: &'a str, labels: &'a [(&str, &str)]) -> impl Iterator<Item = &'a Sample> {
         let has = |sample: &&Sample| {
             labels.iter().all(|(label, value)| sample.labels.get(*label).is_some_and(|found| found == value))

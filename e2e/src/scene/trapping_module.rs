@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
-/// The callback for the trailers of a request, and for nothing else.
+/// The callback for the trailers of a request; no other request causes it.
 const REQUEST_TRAILERS: &str = "proxy_on_request_trailers";
 
 const UNREACHABLE: u8 = 0x00;
@@ -26,7 +26,7 @@ pub fn on_trailers(module: &Path, folder: &Path) -> PathBuf {
     path
 }
 
-/// The place of the body of the exported function `name`.
+/// Returns the range of the body of the exported function `name` in the module.
 fn body_of(module: &[u8], name: &str) -> std::ops::Range<usize> {
     let (mut imported, mut exported, mut bodies) = (0, None, Vec::new());
     for payload in Parser::new(0).parse_all(module) {

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-/// RFC 6455 §1.3.
+/// The GUID that a server appends to a Sec-WebSocket-Key (RFC 6455 §1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A scripted answer to a handshake.
@@ -19,7 +19,7 @@ impl Answer {
     /// The text that stands for the right Sec-WebSocket-Accept in a header's value.
     const ACCEPT: &'static str = "{accept}";
 
-    /// A sound 101, to be made worse.
+    /// Makes a sound 101, which a test then spoils.
     pub fn switching() -> Self {
         let headers =
             [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", Self::ACCEPT)];
@@ -30,7 +30,7 @@ impl Answer {
         }
     }
 
-    /// No 101 at all, with this body.
+    /// Makes an answer that is no 101, with this body.
     pub fn status(status: u16, body: &str) -> Self {
         let headers = vec![("Content-Length".into(), body.len().to_string())];
         Self { status, headers, body: body.into() }
@@ -43,7 +43,7 @@ impl Answer {
         self
     }
 
-    /// Takes all headers of a name out.
+    /// Takes out all headers of a name.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
@@ -62,7 +62,7 @@ impl Answer {
     }
 }
 
-/// The Sec-WebSocket-Accept that answers `key` (RFC 6455 §4.2.2).
+/// Returns the Sec-WebSocket-Accept that answers `key` (RFC 6455 §4.2.2).
 pub fn accept_of(key: &str) -> String {
     STANDARD.encode(Sha1::digest(format!("{key}{GUID}")))
 }

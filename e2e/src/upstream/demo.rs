@@ -16,7 +16,7 @@ use crate::wire::{End, Wire};
 
 const PAGE: &str = include_str!("page.html");
 
-/// Takes a line for the log on what becomes of a WebSocket.
+/// A function that takes a line for the log on the life of a WebSocket.
 pub type Log = fn(std::fmt::Arguments<'_>);
 
 /// Serves until the task is dropped. Tokens at `/token` are signed with `secret`; handing tokens to everybody is what
@@ -67,7 +67,7 @@ async fn upgrade(mut wire: Wire, head: &RequestHead, log: Log) -> Result<(), End
     let (stream, early) = wire.into_parts();
     let socket = WebSocketStream::from_partially_read(stream, early, Role::Server, None).await;
     log(format_args!("{} is open", head.target));
-    // How it ends is the client's and Envoy's affair.
+    // The end of the echo is the client's and Envoy's affair.
     match echo(socket, head).await {
         Ok(()) => log(format_args!("{} has ended", head.target)),
         Err(error) => log(format_args!("{} has ended: {error}", head.target)),
@@ -80,7 +80,7 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let user = head.headers.get("x-user-id").unwrap_or_else(|| "nobody in particular".to_owned());
-    // Shows what reaches the service, and that no token is in it.
+    // The greeting shows the headers that reach the service, and that no token is among them.
     let greeting = format!("The service sees {user}, who asked for {}", head.target);
     socket.send(Message::text(greeting)).await?;
     while let Some(message) = socket.next().await {

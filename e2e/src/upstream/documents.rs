@@ -1,5 +1,5 @@
-//! A server of JSON documents, in this process: it is to Envoy what key servers and revocation lists are, well or
-//! badly.
+//! A server of JSON documents, in this process. Envoy fetches from it as from key servers and revocation
+//! lists, sound and broken ones.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,21 +22,21 @@ pub enum Served {
     Document(Value),
     /// A status and a body.
     Answer(u16, Vec<u8>),
-    /// The connection ends half-way through this document.
+    /// Half of this document, and then the end of the connection.
     Half(Value),
-    /// The connection ends without an answer.
+    /// The end of the connection without an answer.
     HangUp,
-    /// There is never an answer.
+    /// No answer, ever.
     Silence,
 }
 
-/// An answer that is held back until it is released, or this is dropped.
+/// A hold on an answer, which ends when it is released or dropped.
 #[derive(Debug)]
 #[must_use = "dropped, it holds nothing back"]
 pub struct Held(watch::Sender<bool>);
 
 impl Held {
-    /// Has it, and every later one on its path, answered at once.
+    /// Has this answer, and every later one on its path, sent at once.
     pub fn release(self) {
         self.0.send_replace(true);
     }
@@ -57,7 +57,7 @@ struct State {
 }
 
 impl Documents {
-    /// Starts one on a free port. What is not served is answered with 404.
+    /// Starts a server on a free port. A path without anything served is answered with 404.
     pub async fn start() -> Self {
         let listener = environment::listener().await;
         let address = listener.local_addr().expect("the port just bound");
@@ -71,35 +71,35 @@ impl Documents {
         Self { address, state, accepting }
     }
 
-    /// The address at which it listens.
+    /// Returns the address at which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on this is answered on `path`.
+    /// Answers `path` with this from now on.
     pub fn serve(&self, path: &str, served: Served) {
         self.serve_held(path, served).release();
     }
 
-    /// From now on this is answered on `path`, but to nobody before it is released.
+    /// Answers `path` with this from now on, but to nobody before it is released.
     pub fn serve_held(&self, path: &str, served: Served) -> Held {
         let (held, released) = watch::channel(false);
         self.state.script.lock().expect("a sound lock").insert(path.to_owned(), (served, released));
         Held(held)
     }
 
-    /// Every request for `path` so far.
+    /// Returns every request for `path` so far.
     pub fn requests(&self, path: &str) -> Vec<RequestHead> {
         let requests = self.state.requests.lock().expect("a sound lock");
         requests.iter().filter(|request| request.target == path).cloned().collect()
     }
 
-    /// The number of requests for `path` so far.
+    /// Returns the number of requests for `path` so far.
     pub fn hits(&self, path: &str) -> usize {
         self.requests(path).len()
     }
 
-    /// Waits until `path` was asked for so often.
+    /// Waits until `path` was asked for at least `hits` times.
     pub async fn hits_become(&self, path: &str, hits: usize) {
         eventually(PATIENCE, &format!("{hits} requests for {path}"), || {
             (self.hits(path) >= hits).then_some(())
@@ -124,7 +124,7 @@ impl State {
             let served = match scripted {
                 None => Served::Answer(404, Vec::new()),
                 Some((served, mut released)) => {
-                    // Whoever has dropped it holds nothing back any more.
+                    // An error means that the hold was dropped, which is a release too.
                     let _ = released.wait_for(|released| *released).await;
                     served
                 }

@@ -13,11 +13,11 @@ use crate::http::RequestHead;
 use crate::wire::BETWEEN_PIECES;
 use crate::wire::End;
 
-/// An act of the upstream on one connection, at a test's word.
+/// An act of the upstream on one connection, as a test demands it.
 #[derive(Debug)]
 pub(crate) enum Instruction {
     Send(Vec<u8>),
-    /// Reads, or does not.
+    /// Starts to read again (true), or stops reading (false).
     Read(bool),
     HangUp,
 }
@@ -54,40 +54,40 @@ impl Record {
         self.changed.notify_waiters();
     }
 
-    /// The upstream's view of the request's header `name`.
+    /// Returns the value of the request's header `name` at the upstream.
     pub fn header(&self, name: &str) -> Option<String> {
         self.head.headers.get(name)
     }
 
-    /// Every byte so far, but for Postern's own Pings.
+    /// Returns every byte so far, but for Postern's own Pings.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.seen().bytes.clone();
         heartbeat::take_out(&mut bytes);
         bytes
     }
 
-    /// Every complete frame so far, but for Postern's own Pings.
+    /// Returns every complete frame so far, but for Postern's own Pings.
     pub fn frames(&self) -> Vec<Frame> {
         Frame::parse_all(&self.bytes()).0
     }
 
-    /// Postern's own Pings so far.
+    /// Returns Postern's own Pings so far.
     pub fn heartbeats(&self) -> Vec<Frame> {
         Frame::parse_all(&self.seen().bytes).0.into_iter().filter(Frame::is_heartbeat).collect()
     }
 
-    /// The payload of every complete data message so far.
+    /// Returns the payload of every complete data message so far.
     pub fn messages(&self) -> Vec<Vec<u8>> {
         messages(&self.frames())
     }
 
-    /// Waits until `n` complete frames are here, and returns all there are.
+    /// Waits until `n` complete frames are here, and returns all of them.
     pub async fn frames_when(&self, n: usize) -> Vec<Frame> {
         let enough = || Some(self.frames()).filter(|frames| frames.len() >= n);
         self.until(&format!("{n} frames at the upstream"), enough).await
     }
 
-    /// Waits until `n` bytes are here, and returns all there are.
+    /// Waits until `n` bytes are here, and returns all of them.
     pub async fn bytes_when(&self, n: usize) -> Vec<u8> {
         let may_be = || self.seen().bytes.len() >= n;
         let enough = || may_be().then(|| self.bytes()).filter(|bytes| bytes.len() >= n);
@@ -109,7 +109,7 @@ impl Record {
         self.until("Envoy to end its connection to the upstream", || self.seen().end).await
     }
 
-    /// True while the connection is open.
+    /// Says whether the connection is open.
     pub fn is_open(&self) -> bool {
         self.seen().end.is_none()
     }
@@ -129,12 +129,12 @@ impl Record {
         }
     }
 
-    /// Makes the upstream read nothing more of what comes.
+    /// Makes the upstream stop reading.
     pub fn stop_reading(&self) {
         self.instructions.send(Instruction::Read(false)).expect("a connection that the upstream still has");
     }
 
-    /// Makes the upstream read on.
+    /// Makes the upstream read again.
     pub fn read_on(&self) {
         self.instructions.send(Instruction::Read(true)).expect("a connection that the upstream still has");
     }

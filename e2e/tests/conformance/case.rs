@@ -1,5 +1,5 @@
-//! The cases of `e2e/conformance/*.json`: how a handshake is made, what is sent, and what must come of it. README.md
-//! there describes the notation.
+//! The cases of `e2e/conformance/*.json`: the handshake, the frames that are sent, and the outcome that must
+//! follow. README.md there describes the notation.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::Map;
 
 use crate::step::{Step, Written, fragmented};
 
-/// One file.
+/// One file of cases.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
@@ -67,20 +67,20 @@ pub(crate) struct Case {
     pub(crate) policy: Option<String>,
     /// Each Sec-WebSocket-Extensions of the handshake.
     pub(crate) offer: Vec<String>,
-    /// How the server negotiates, where it is not by its own defaults.
+    /// The server's own way to negotiate, where it is not its default.
     pub(crate) service: Option<Value>,
     pub(crate) send: Vec<Step>,
     pub(crate) delivery: Delivery,
-    /// With Postern.
+    /// The outcome that must follow with Postern.
     pub(crate) expect: Expect,
-    /// Of the server alone, where that is something else.
+    /// The outcome that must follow from the server alone, where it is another.
     pub(crate) alone: Option<Expect>,
 }
 
-/// How the bytes are cut into writes.
+/// The cut of the bytes into writes.
 #[derive(Clone, Debug)]
 pub(crate) enum Delivery {
-    /// What is sent between two waits is one write.
+    /// One write for everything between two waits.
     Whole,
     /// Pieces of this size.
     Pieces(usize),
@@ -88,28 +88,28 @@ pub(crate) enum Delivery {
     Split(Vec<usize>),
 }
 
-/// What must come of it.
+/// The outcome that a case demands.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expect {
-    /// The status of the response; with another than 101 nothing is sent.
+    /// The status of the response; after any other than 101 nothing is sent.
     #[serde(default = "switching")]
     pub(crate) status: u16,
-    /// What Sec-WebSocket-Extensions of the response says, an empty one being none.
+    /// The value of Sec-WebSocket-Extensions of the response; an empty one means none.
     pub(crate) agreed: Option<String>,
-    /// Messages that come back.
+    /// The messages that come back.
     #[serde(default)]
     pub(crate) echo: Count,
-    /// Pings that are answered.
+    /// The Pings that are answered.
     #[serde(default)]
     pub(crate) pong: Count,
-    /// The codes of which one must be in the server's Close, 1005 being a Close without one. Without this the connection
-    /// must live on, which is seen from a Close 1000 being answered with 1000.
+    /// The codes of which one must be in the server's Close; 1005 stands for a Close without a code. Without
+    /// this the connection must live on, which shows in the server's Close 1000 that answers one.
     pub(crate) close: Option<Vec<u16>>,
-    /// The connection may also end without a Close.
+    /// Says whether the connection may also end without a Close.
     #[serde(default)]
     pub(crate) drop: bool,
-    /// Who refuses or closes, where it has to be Postern: then its reason is one of these ids.
+    /// The party that refuses or closes. Where it has to be Postern, its reason is one of these ids.
     pub(crate) judge: Option<Judge>,
     #[serde(default)]
     pub(crate) reason: Vec<String>,
@@ -125,7 +125,7 @@ pub(crate) enum Judge {
     Postern,
 }
 
-/// How many of what was sent.
+/// A share of the frames that were sent.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(from = "Option<usize>")]
 pub(crate) enum Count {
@@ -141,7 +141,7 @@ impl From<Option<usize>> for Count {
 }
 
 impl Count {
-    /// The first so many of `all`.
+    /// Returns the first of `all`, as many as this count says.
     pub(crate) fn of<T>(self, all: &[T]) -> &[T] {
         match self {
             Self::All => all,
@@ -151,7 +151,7 @@ impl Count {
 }
 
 impl File {
-    /// The file's cases, every one by itself.
+    /// Returns the file's cases, every one by itself.
     pub(crate) fn cases(&self) -> Vec<Case> {
         self.cases.iter().flat_map(Group::cases).collect()
     }
@@ -180,7 +180,7 @@ impl Group {
         cases
     }
 
-    /// The policies, and what they are called where there are several.
+    /// Returns the policies, each with its part of the case's id where there are several.
     fn policies(&self) -> Vec<(String, Option<String>)> {
         match &self.policy {
             None => vec![(String::new(), None)],
@@ -191,7 +191,7 @@ impl Group {
         }
     }
 
-    /// The values of `each`, and what they are called.
+    /// Returns the values of `each`, each with its part of the case's id.
     fn values(&self) -> Vec<(String, Value)> {
         match &self.each {
             None => vec![(String::new(), Value::Null)],
@@ -251,7 +251,7 @@ impl Group {
     }
 }
 
-/// The steps of a list, and of the lists in it.
+/// Returns the steps of a list, and of the lists in it.
 fn flat(steps: Value) -> Vec<Value> {
     match steps {
         Value::Array(steps) => steps.into_iter().flat_map(flat).collect(),
@@ -277,7 +277,8 @@ fn suffix(what: &str, size: usize) -> String {
     if size == 0 { String::new() } else { format!("{what} {size}") }
 }
 
-/// `what` with the value of the case in the place of every "$", and a member of it in the place of every "$.name".
+/// Returns `what` with the value of the case in the place of every "$", and a member of it in the place of
+/// every "$.name".
 fn with_value(what: &Value, value: &Value) -> Value {
     match what {
         Value::String(text) if text == "$" => value.clone(),

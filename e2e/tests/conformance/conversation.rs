@@ -1,4 +1,4 @@
-//! One case on one connection: what the client sends, and everything it hears.
+//! One case on one connection: the client's frames, and everything that the client hears.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use crate::step::{Outgoing, RSV1, Step};
 
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 
-/// Between two pieces, so that each is read by itself; what comes meanwhile is taken in, so that a connection that the
-/// server resets loses none of it.
+/// The pause between two pieces, so that the server reads each by itself. Frames that come meanwhile are
+/// taken in, so that none is lost when the server resets the connection.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How long a server that has closed may take to end the connection before nobody listens any more.
+/// The time that a server that has closed may take to end the connection before nobody listens any more.
 const AFTER_CLOSE: Duration = Duration::from_secs(5);
 
 /// A whole message: its opcode and payload.
 pub(crate) type Message = (u8, Vec<u8>);
 
-/// What a client sent, by what a server owes for it.
+/// The client's frames, sorted by the answers that a server owes for them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) messages: Vec<Message>,
@@ -32,13 +32,13 @@ pub(crate) struct Sent {
     partial: Option<Message>,
 }
 
-/// What came of the handshake.
+/// The outcome of the handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) status: u16,
-    /// Sec-WebSocket-Extensions of the response, empty where there is none.
+    /// The Sec-WebSocket-Extensions of the response, empty where there is none.
     pub(crate) agreed: String,
-    /// Why Postern has refused it.
+    /// The reason that Postern gives for its refusal.
     pub(crate) reason: Option<String>,
 }
 
@@ -68,21 +68,21 @@ impl Sent {
     }
 }
 
-/// What a client heard.
+/// The frames that a client heard.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
-    /// Compressed ones as what they inflate to.
+    /// The messages, the compressed ones inflated.
     pub(crate) messages: Vec<Message>,
-    /// Which of them were compressed.
+    /// Says of each message whether it was compressed.
     pub(crate) compressed: Vec<bool>,
     pub(crate) pongs: Vec<Vec<u8>>,
     pub(crate) close: Option<Frame>,
-    /// Behind the Close.
+    /// The frames behind the Close.
     pub(crate) trailing: Vec<Frame>,
     pub(crate) end: Option<End>,
     /// Frames that no server may send.
     pub(crate) illegal: Vec<Frame>,
-    /// Where compression was agreed on.
+    /// The inflater, where compression was agreed on.
     inflater: Option<Inflater>,
     /// The message that has begun, as it is on the wire.
     partial: Option<Partial>,
@@ -98,9 +98,10 @@ struct Partial {
 impl Heard {
     fn add(&mut self, frame: Frame) {
         let starts = matches!(frame.opcode, opcode::TEXT | opcode::BINARY);
-        // RFC 6455 §5.2 and RFC 7692 §6: RSV1 on the first frame of a message, where that was agreed on, and no other bit.
+        // RFC 6455 §5.2 and RFC 7692 §6: RSV1 may be set on the first frame of a message where compression
+        // was agreed on, and no other bit.
         let compressed = frame.rsv == RSV1 && starts && self.inflater.is_some();
-        // RFC 6455 §5.1: no mask.
+        // RFC 6455 §5.1: a server sets no mask.
         if frame.mask.is_some() || (frame.rsv != 0 && !compressed) {
             self.illegal.push(frame);
         } else if self.close.is_some() {
@@ -143,7 +144,7 @@ impl Heard {
     }
 }
 
-/// What was sent and heard on one connection.
+/// The frames that were sent and heard on one connection.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     client: RawClient,
@@ -154,8 +155,8 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    /// Plays a case, of which `expect` is to come, and gives up an answer that does not come within `limit`. An error is
-    /// a handshake that no server may answer so.
+    /// Plays a case, of which `expect` is to come, and gives up an answer that does not come within `limit`.
+    /// An error is an answer to the handshake that no server may give.
     pub(crate) async fn of(
         case: &Case,
         expect: &Expect,
@@ -216,7 +217,7 @@ impl Conversation {
             self.send(&Frame::closing(1000, "").masked().bytes()).await;
         }
         self.listen(|this| this.heard.is_over()).await;
-        // RFC 6455 §5.5.1: who receives a Close and has sent none answers it.
+        // RFC 6455 §5.5.1: an endpoint that receives a Close and has sent none answers it.
         if let Some(close) = self.heard.close.clone() {
             self.send(&close.masked().bytes()).await;
             self.limit = AFTER_CLOSE;
@@ -228,7 +229,7 @@ impl Conversation {
         self.heard.is_over() || self.heard.answers(&self.sent)
     }
 
-    /// Takes frames in until it is enough, or too late.
+    /// Takes frames in until there are enough, or the limit has passed.
     async fn listen(&mut self, enough: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + self.limit;
         while !enough(self) && self.heard.end.is_none() {
@@ -267,7 +268,8 @@ impl Conversation {
         }
     }
 
-    /// A connection that has ended takes nothing more; what that means is judged by what was heard.
+    /// Sends bytes. An error is passed over: a connection that has ended takes nothing more, and the verdict
+    /// goes by what was heard.
     async fn send(&mut self, bytes: &[u8]) {
         let _ = self.client.try_send(bytes).await;
     }

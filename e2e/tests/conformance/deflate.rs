@@ -1,24 +1,25 @@
-//! What a handshake has agreed on of permessage-deflate (RFC 7692 §7.1), and what a server's messages inflate to
-//! (§7.2.2).
+//! The parameters of permessage-deflate that a handshake has agreed on (RFC 7692 §7.1), and the inflated
+//! messages of a server (RFC 7692 §7.2.2).
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::payload::TAIL;
 
-/// How much is inflated at a time.
+/// The number of bytes that are inflated at a time.
 const BLOCK: usize = 1 << 16;
 
 /// Inflates what the server sends.
 #[derive(Debug)]
 pub(crate) struct Inflater {
-    /// Whether a message may refer to earlier ones (RFC 7692 §7.1.1.1).
+    /// Says whether a message may refer to earlier ones (RFC 7692 §7.1.1.1).
     takeover: bool,
     window_bits: u8,
     state: Decompress,
 }
 
 impl Inflater {
-    /// For the server of a response with this Sec-WebSocket-Extensions; an answer that no server may give is an error.
+    /// Makes the inflater for a response with this Sec-WebSocket-Extensions. An answer that no server may
+    /// give is an error.
     pub(crate) fn agreed(extensions: &str) -> Result<Self, String> {
         let mut parts = extensions.split(';').map(str::trim);
         if parts.next() != Some("permessage-deflate") {
@@ -39,7 +40,7 @@ impl Inflater {
         Ok(Self { takeover, window_bits, state: fresh(window_bits) })
     }
 
-    /// What a whole message inflates to; `None` where it is none.
+    /// Inflates a whole message; `None` for bytes that are not the compressed form of any.
     pub(crate) fn message(&mut self, wire: &[u8]) -> Option<Vec<u8>> {
         if !self.takeover {
             self.state = fresh(self.window_bits);
@@ -62,7 +63,8 @@ impl Inflater {
     }
 }
 
-/// zlib's windows have at least 512 bytes; a larger one reads all that a smaller one does.
+/// Returns a fresh inflater. zlib's windows have at least 512 bytes; a larger window reads all that a smaller
+/// one does.
 fn fresh(window_bits: u8) -> Decompress {
     Decompress::new_with_window_bits(false, window_bits.max(9))
 }

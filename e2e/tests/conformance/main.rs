@@ -1,6 +1,6 @@
-//! The cases of `e2e/conformance/`, written from RFC 6455 and RFC 7692, against a strict server that is not ours, without Postern
-//! and with it: what the server alone does right must not become wrong, and what breaks the protocol must not even reach
-//! the server.
+//! The cases of `e2e/conformance/`, written from RFC 6455 and RFC 7692, against a strict server that is not
+//! ours, without Postern and with it. A case that the server alone gets right must not become wrong, and a
+//! breach of the protocol must not even reach the server.
 
 mod case;
 mod conversation;
@@ -22,14 +22,14 @@ use case::{Case, File, Judge};
 use conversation::Conversation;
 use verdict::{judged, same, verdict};
 
-/// Cases under way at once. Most of their time they wait between pieces.
+/// The number of cases under way at once. Most of their time they wait between pieces.
 const AT_ONCE: usize = 64;
 
-/// How long a case may take with Postern, on a machine busy with all the others.
+/// The time that a case may take with Postern, on a machine busy with all the others.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long the server alone may take. It need not see what is wrong before a message ends, so that some cases wait in
-/// vain.
+/// The time that a case may take against the server alone. The server need not see a mistake before a message
+/// ends, so that some cases wait in vain.
 const PATIENCE_ALONE: Duration = Duration::from_secs(3);
 
 const FILES: [(&str, &str); 9] = [
@@ -44,7 +44,7 @@ const FILES: [(&str, &str); 9] = [
     ("compression", include_str!("../../conformance/compression.json")),
 ];
 
-/// All cases, and the policies that they name.
+/// Returns all cases, and the policies that they name.
 fn load(files: &[(&str, &str)]) -> (Vec<Case>, Value) {
     let mut cases = Vec::new();
     let mut policies = json!({"generous": policy(&json!({}))});
@@ -62,7 +62,7 @@ fn load(files: &[(&str, &str)]) -> (Vec<Case>, Value) {
     (cases, policies)
 }
 
-/// A policy whose limits no case reaches, but for the `differences`.
+/// Returns a policy whose limits no case reaches, but for the `differences`.
 fn policy(differences: &Value) -> Value {
     let limits = json!({"max_frame_bytes": "16MiB", "max_message_bytes": "16MiB"});
     let mut policy = json!({
@@ -76,7 +76,7 @@ fn policy(differences: &Value) -> Value {
     policy
 }
 
-/// Every policy under the path of its name.
+/// Returns a document with every policy under the path of its name.
 fn document(policies: &Value) -> Value {
     let names = policies.as_object().expect("an object").keys();
     let routes: Vec<Value> =
@@ -84,15 +84,15 @@ fn document(policies: &Value) -> Value {
     json!({"policies": policies, "routes": routes})
 }
 
-/// What became of a case.
+/// The outcome of a case.
 struct Outcome {
-    /// Against the server alone.
+    /// The verdict on the server alone.
     bare: Result<(), String>,
-    /// With Postern between.
+    /// The verdict with Postern between.
     guarded: Result<(), String>,
-    /// Whether it was Postern that refused or closed, where it must be.
+    /// Says whether Postern refused or closed, where it has to.
     judged: Result<(), String>,
-    /// Whether the server did the same both times, where nothing else is expected.
+    /// Says whether the server did the same both times, where nothing else is expected.
     same: Result<(), String>,
 }
 
@@ -112,7 +112,7 @@ async fn play(case: &Case, bare: &RunningScene, guarded: &RunningScene) -> Outco
     }
 }
 
-/// Plays all cases and returns those that fail, and why.
+/// Plays all cases and returns those that fail, each with the reason.
 async fn failures(cases: Vec<Case>, bare: RunningScene, guarded: RunningScene) -> Vec<String> {
     let (bare, guarded) = (Arc::new(bare), Arc::new(guarded));
     let room = Arc::new(Semaphore::new(AT_ONCE));
@@ -141,7 +141,8 @@ fn failure(case: &Case, outcome: &Outcome) -> Option<String> {
         (Ok(()), Err(what), _) => Some(format!("{case}: Postern breaks it: {what}")),
         (Err(_), Err(what), _) => Some(format!("{case}: {what}")),
         (_, Ok(()), Err(what)) => Some(format!("{case}: left to the server: {what}")),
-        // What is legal, or what only the server can judge, shows whether the case is right.
+        // The server alone shows whether a case is right, where the case is legal or only the server can
+        // judge it.
         (Err(what), Ok(()), Ok(())) if case.expect.judge != Some(Judge::Postern) => {
             Some(format!("{case}: the server alone fails it: {what}"))
         }
@@ -153,7 +154,8 @@ async fn assert_all_met(files: &[(&str, &str)]) {
     let (cases, policies) = load(files);
     let count = cases.len();
     let Some(service) = python::serve(include_str!("../python/echo.py")).await else { return };
-    // A connection that is over ends at once; Envoy would leave it to the client for a second.
+    // The short timeout ends a connection at once when it is over; Envoy would leave it to the client for a
+    // second.
     let scene = || {
         let scene = Scene::new().plaintext().service(service.address());
         scene.change_connection_manager(|manager| manager["delayed_close_timeout"] = json!("0.05s"))

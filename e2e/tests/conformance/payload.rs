@@ -1,6 +1,6 @@
-//! What a frame carries, as it is written: its bytes on the wire, and what they stand for.
+//! The payload of a frame as a case writes it: its bytes on the wire, and the bytes that they stand for.
 //!
-//! Compresses by RFC 7692 §7.2.1: a sync flush, whose last four octets are taken off.
+//! Payloads are compressed by RFC 7692 §7.2.1: a sync flush, whose last four octets are taken off.
 
 use flate2::{Compress, Compression, FlushCompress};
 use serde::Deserialize;
@@ -15,7 +15,8 @@ const MAX_WINDOW_BITS: u8 = 15;
 #[serde(untagged)]
 pub(crate) enum Payload {
     Text(String),
-    /// Before the others: a list could also be read as the members of one of them, in order.
+    /// The list stands before the other variants: it could also be read as the members of one of them, in
+    /// order.
     Joined(Vec<Payload>),
     Hex {
         hex: String,
@@ -33,18 +34,19 @@ pub(crate) enum Payload {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Deflate {
     deflate: Box<Payload>,
-    /// The messages whose context is taken over: this one refers to them.
+    /// The messages whose context is taken over: this message refers to them.
     #[serde(default)]
     after: Vec<Payload>,
-    /// 9 to 15: with 8, zlib compresses nothing but streams of its own format.
+    /// The window's base-two logarithm, 9 to 15: with 8, zlib compresses nothing but streams of its own
+    /// format.
     #[serde(default = "largest_window")]
     window_bits: u8,
-    /// 0 to 9; 0 is stored blocks.
+    /// The level of compression, 0 to 9; 0 means stored blocks.
     #[serde(default = "best")]
     level: u32,
 }
 
-/// Bytes that nothing here has compressed.
+/// Compressed bytes that a case gives as they are, instead of having them made here.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Deflated {
@@ -61,7 +63,7 @@ fn best() -> u32 {
 }
 
 impl Payload {
-    /// What is on the wire, without the mask.
+    /// Returns the bytes on the wire, without the mask.
     pub(crate) fn wire(&self) -> Vec<u8> {
         match self {
             Self::Text(text) => text.clone().into_bytes(),
@@ -73,7 +75,7 @@ impl Payload {
         }
     }
 
-    /// What the wire stands for.
+    /// Returns the bytes that the wire stands for.
     pub(crate) fn plain(&self) -> Vec<u8> {
         match self {
             Self::Deflate(message) => message.deflate.plain(),
@@ -82,7 +84,7 @@ impl Payload {
         }
     }
 
-    /// Whether it stands for something else than its bytes.
+    /// Says whether the payload stands for other bytes than its own.
     pub(crate) fn is_compressed(&self) -> bool {
         matches!(self, Self::Deflate(_) | Self::Deflated(_))
     }

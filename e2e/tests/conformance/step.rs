@@ -1,4 +1,4 @@
-//! What the client does, one frame or wait at a time.
+//! The client's acts, one frame or wait at a time.
 
 use postern_e2e::frames::opcode;
 use postern_e2e::{Frame, LengthForm};
@@ -9,7 +9,7 @@ use crate::payload::{Payload, unhex};
 /// RSV1, which marks a compressed message (RFC 7692 §6).
 pub(crate) const RSV1: u8 = 4;
 
-/// One thing that the client does.
+/// One act of the client.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Sends a frame.
@@ -24,14 +24,14 @@ pub(crate) enum Step {
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     pub(crate) frame: Frame,
-    /// The part of the message that this frame adds, not compressed. Of a compressed message that is cut into fragments
-    /// here, the first has all of it.
+    /// The part of the message that this frame adds, not compressed. A compressed message that is cut into
+    /// fragments here has all of it in the first.
     pub(crate) plain: Vec<u8>,
-    /// What goes out.
+    /// The bytes that go out.
     pub(crate) bytes: Vec<u8>,
 }
 
-/// A step as it is written.
+/// A step as a case writes it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Written {
@@ -104,7 +104,8 @@ impl Written {
         Step::Frame(Outgoing { frame, plain, bytes })
     }
 
-    /// The frame with its opcode, payload and, where that is compressed, RSV1; and what the payload stands for.
+    /// Returns the frame with its opcode, payload and, where that is compressed, RSV1; and the bytes that the
+    /// payload stands for.
     fn frame(&self) -> (Frame, Vec<u8>) {
         let of = |code, payload: &Payload| {
             let starts = matches!(code, opcode::TEXT | opcode::BINARY);
@@ -137,7 +138,8 @@ impl Written {
     }
 }
 
-/// A data frame as fragments with `size` bytes of payload each, reserved bits on the first only.
+/// Cuts a data frame into fragments with `size` bytes of payload each, with the reserved bits on the first
+/// only.
 pub(crate) fn fragmented(step: Step, size: usize) -> Vec<Step> {
     let Outgoing { frame, plain, .. } = match step {
         Step::Frame(sent) if matches!(sent.frame.opcode, opcode::TEXT | opcode::BINARY) => sent,

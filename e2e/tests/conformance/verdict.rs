@@ -1,12 +1,13 @@
-//! Whether what a client heard is what its case expects.
+//! The verdict on a case: the frames that its client heard against those that it expects.
 
 use crate::case::{Case, Expect, Judge};
 use crate::conversation::{Conversation, Heard, Message, Opening};
 
-/// RFC 6455 §7.1.5: a Close without a code counts as this one.
+/// The code that a Close without one counts as (RFC 6455 §7.1.5).
 const NO_CODE: u16 = 1005;
 
-/// What is wrong, for either side of the comparison: `Ok` when the expectation is met.
+/// Compares a conversation with an expectation, with Postern or without; `Ok` when it is met, and else the
+/// difference.
 pub(crate) fn verdict(expect: &Expect, talk: &Conversation) -> Result<(), String> {
     let (sent, heard) = (&talk.sent, &talk.heard);
     opened(expect, &talk.opening)?;
@@ -27,7 +28,7 @@ pub(crate) fn verdict(expect: &Expect, talk: &Conversation) -> Result<(), String
     }
 }
 
-/// What is wrong with a refusal or a Close that has to be Postern's.
+/// Checks that a refusal or a Close that has to be Postern's gives one of the reasons that the case allows.
 pub(crate) fn judged(case: &Case, talk: &Conversation) -> Result<(), String> {
     if case.expect.judge != Some(Judge::Postern) {
         return Ok(());
@@ -42,8 +43,8 @@ pub(crate) fn judged(case: &Case, talk: &Conversation) -> Result<(), String> {
     }
 }
 
-/// What is not the same with Postern as without it, of what an expectation leaves to the server: what it has agreed on,
-/// and which messages it has compressed.
+/// Compares the choices that an expectation leaves to the server, with Postern and without: the extensions
+/// that it has agreed on, and which messages it has compressed.
 pub(crate) fn same(alone: &Conversation, with: &Conversation) -> Result<(), String> {
     let of = |talk: &Conversation| format!("{:?}, compressed {:?}", talk.opening, talk.heard.compressed);
     if of(alone) == of(with) { Ok(()) } else { Err(format!("{}; without Postern {}", of(with), of(alone))) }
@@ -57,7 +58,8 @@ fn opened(expect: &Expect, opening: &Opening) -> Result<(), String> {
     Err(format!("{opening:?}, not {} {agreed:?}", expect.status))
 }
 
-/// Every Pong answers a Ping, in order, and the last Ping is answered; others may be skipped (RFC 6455 §5.5.3).
+/// Checks that every Pong answers a Ping, in order, and that the last Ping is answered; others may be skipped
+/// (RFC 6455 §5.5.3).
 fn pongs(pongs: &[Vec<u8>], pings: &[Vec<u8>]) -> Result<(), String> {
     let mut left = pings.iter();
     let in_order = pongs.iter().all(|pong| left.any(|ping| ping == pong));

@@ -1,7 +1,6 @@
 //! Connections that are closed for what was sent on them.
 
-use flate2::{Compress, Compression, FlushCompress};
-use postern_e2e::frames::opcode;
+use postern_e2e::frames::{deflated, opcode};
 use postern_e2e::{Frame, LengthForm, Request};
 
 use crate::row::{Act, Row, by_client, by_service};
@@ -10,7 +9,8 @@ const PROTOCOL: &str = "protocol_error";
 const NOT_UTF8: &str = "invalid_utf8";
 
 pub(crate) fn rows() -> Vec<Row> {
-    [of_protocol(), of_compression(), of_service(), of_limits(), of_rates()].into_iter().flatten().collect()
+    let all = [of_protocol(), of_compression(), of_service(), of_limits(), of_content(), of_rates()];
+    all.into_iter().flatten().collect()
 }
 
 /// A connection that agrees on compression.
@@ -59,6 +59,27 @@ fn of_protocol() -> Vec<Row> {
     rows
 }
 
+/// What messages say, and what a stream opens with.
+fn of_content() -> Vec<Row> {
+    let depth = "messages.max_json_depth";
+    let tunnel = "SSH-2.0-OpenSSH_9.6\r\n";
+    let cases = [
+        ("[[1]]", "json_too_deep", by_client(depth, "it is nested deeper than 1")),
+        ("{}{}", "schema_violation", by_client(depth, "it is no JSON")),
+        (r#"{"a":1,"a":2}"#, "schema_violation", by_client(depth, "a member occurs twice")),
+        (tunnel, "tunnel_detected", by_client("messages.tunnels", "it opens SSH")),
+    ];
+    let of = |(text, reason, told): (&'static str, _, String)| {
+        let sends = Act::Sends(Frame::text(text).masked().bytes());
+        Row::new(text, Request::upgrade("/ws/read"), sends, reason, told)
+    };
+    let mut rows: Vec<Row> = cases.into_iter().map(of).collect();
+    let greets = Act::Hears(Frame::text(tunnel).bytes());
+    let told = by_service("messages.tunnels", "it opens SSH");
+    rows.push(Row::new("a service", Request::upgrade("/ws/read"), greets, "tunnel_detected", told));
+    rows
+}
+
 fn of_compression() -> Vec<Row> {
     let blocks = [0x02, 0x08, 0x20, 0x80, 0x00].repeat(40);
     let cases: [(&[u8], &str); 3] = [
@@ -78,15 +99,6 @@ fn of_compression() -> Vec<Row> {
     );
     rows.push(Row::new("a bomb", deflating(), sends(&bomb), "message_too_big", told));
     rows
-}
-
-/// `plain` as the payload of a compressed message (RFC 7692 §7.2.1).
-fn deflated(plain: &[u8]) -> Vec<u8> {
-    let mut compressed = Vec::with_capacity(plain.len() + 64);
-    let mut compress = Compress::new(Compression::best(), false);
-    compress.compress_vec(plain, &mut compressed, FlushCompress::Sync).expect("room for it");
-    assert_eq!(compressed.split_off(compressed.len() - 4), [0, 0, 0xff, 0xff]);
-    compressed
 }
 
 /// What the service sends is judged as well.

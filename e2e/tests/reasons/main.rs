@@ -21,14 +21,7 @@ use row::{Act, Row, Way};
 use stage::{BUDGET, Stage, configuration, scene};
 
 /// Reasons of keys that no configuration may have yet.
-const NOT_CARRIED_OUT_YET: [&str; 6] = [
-    "connection_limit",
-    "global_rate",
-    "json_too_deep",
-    "rate_limit_unavailable",
-    "schema_violation",
-    "tunnel_detected",
-];
+const NOT_CARRIED_OUT_YET: [&str; 3] = ["connection_limit", "global_rate", "rate_limit_unavailable"];
 
 /// Reasons that nobody outside can cause, and why not.
 const NOT_FROM_OUTSIDE: [(&str, &str); 1] = [(

@@ -143,6 +143,7 @@ fn of_frames() -> Value {
         }},
         "hears": {"upstream_messages": {"max_frame_bytes": 8, "max_message_bytes": 12, "utf8": true}},
         "inflates": {"compression": "inspect", "messages": {"max_frame_bytes": 1024, "max_message_bytes": 1024}},
+        "read": {"messages": {"max_json_depth": 1}},
         "talks": rates("messages"),
         "weighs": rates("bytes"),
         "pings": rates("control_frames"),
