@@ -56,6 +56,11 @@ impl Content {
     /// The deepest nesting that can be allowed.
     pub const MAX_JSON_DEPTH: u32 = 126;
 
+    /// Says whether messages may be dropped, and the connection goes on without them.
+    pub fn drops(&self) -> bool {
+        self.on_violation == OnViolation::Drop && !self.is_empty()
+    }
+
     /// Says whether nothing is asked of a message.
     pub fn is_empty(&self) -> bool {
         self.schema.is_none()

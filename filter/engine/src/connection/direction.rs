@@ -512,6 +512,14 @@ impl Direction {
         tally.consumed(self.sender);
     }
 
+    /// Takes the captured message out, which is refused.
+    pub(super) fn drop_captured(&mut self, tally: &mut Counts) {
+        self.end_capture();
+        self.withheld.discard();
+        self.proof.take_out();
+        tally.dropped(self.sender);
+    }
+
     fn end_capture(&mut self) {
         self.is_captured = false;
         self.proof.forget_kept();

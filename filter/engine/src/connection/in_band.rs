@@ -85,12 +85,19 @@ impl Connection {
         };
         let denied = self.grant.as_ref().and_then(|grant| grant.denied());
         let judged = match rules {
-            Some(rules) => rules.judge(direction.captured(), denied),
+            Some(rules) => {
+                let judged = rules.judge(direction.captured(), denied);
+                judged.map_err(|violation| (violation, rules.drops()))
+            }
             None => Ok(()),
         };
         match judged {
             Ok(()) => direction.release_captured(passage, &mut self.tally),
-            Err(violation) => self.refuse_message(sender, violation, now),
+            Err((violation, true)) => {
+                direction.drop_captured(&mut self.tally);
+                self.dropped.get_or_insert_default().note(sender, violation.reason, now);
+            }
+            Err((violation, false)) => self.refuse_message(sender, violation, now),
         }
     }
 
@@ -206,7 +213,7 @@ impl Connection {
         let Some(grant) = &self.grant else { return };
         let times = grant.times();
         self.deadlines.renew(times.end, times.notice);
-        self.notices.renew(times.expires_at, replies);
+        self.notices.renew(replies);
     }
 
     /// Authenticates the client by its first message: what the upstream has sent goes on.
@@ -285,16 +292,16 @@ impl Connection {
         self.speak(now);
     }
 
-    /// Sends the notices that wait, if the stream towards the client is parked and no message is open on it.
+    /// Sends what Postern has to say to the client, if the stream towards it is parked and no message is open on it.
     pub(super) fn speak(&mut self, now: Duration) {
         if self.may_speak() && self.parking.of(Peer::Client).is_parked() {
-            let words = self.notices.take(now);
+            let words = self.take_words(now);
             self.backlog.add(words.len());
             self.sends.push((Peer::Client, words));
         }
     }
 
-    /// Puts the notices that wait between two messages of the upstream's chunk at hand, if that fits `room`.
+    /// Puts what Postern has to say to the client between two messages of the upstream's chunk at hand, if that fits `room`.
     pub(super) fn speak_between(
         &mut self,
         passage: &mut Passage,
@@ -302,23 +309,80 @@ impl Connection {
         room: usize,
         now: Duration,
     ) {
-        if self.may_speak() && chunk_len.saturating_add(notices::MAX_LEN) <= room {
-            passage.insert(&self.notices.take(now));
+        let most = notices::MAX_LEN + self.dropped_len(Peer::Client);
+        if self.may_speak() && chunk_len.saturating_add(most) <= room {
+            passage.insert(&self.take_words(now));
         }
     }
 
-    /// Has the notices for which the chunk at hand had no place sent as soon as it has gone.
+    /// Has what the chunk at hand had no place for said to the client as soon as it has gone.
     pub(super) fn speak_later(&mut self, now: Duration) {
         if self.may_speak() && self.parking.of(Peer::Client).is_parked() {
             self.deadlines.speak_next(now);
         }
     }
 
+    /// Says whether Postern has something to say to the client.
+    pub(super) fn has_words(&self) -> bool {
+        self.notices.waits() || self.dropped_len(Peer::Client) > 0
+    }
+
+    fn take_words(&mut self, now: Duration) -> Vec<u8> {
+        let expires_at = self.grant.as_ref().map_or(now, |grant| grant.times().expires_at);
+        let mut words = self.notices.take(expires_at, now);
+        if let Some(dropped) = &mut self.dropped {
+            words.extend(dropped.take(Peer::Client, None));
+        }
+        words
+    }
+
     fn may_speak(&self) -> bool {
-        self.notices.waits()
+        self.has_words()
             && self.authentication.is_open()
             && !self.deadlines.is_closing()
             && !self.greeting.waits()
             && self.upstream.may_be_followed()
+    }
+
+    /// Answers the upstream, whose messages were dropped, if the stream towards it is parked and no message is open on it.
+    pub(super) fn answer_upstream(&mut self, now: Duration) {
+        if self.may_answer_upstream() && self.parking.of(Peer::Upstream).is_parked() {
+            let answers = self.take_answers_to_upstream();
+            self.note_upload(answers.len(), now);
+            self.sends.push((Peer::Upstream, answers));
+        }
+    }
+
+    /// Puts the answers to the upstream between two messages of the client's chunk at hand, if they fit `room`.
+    pub(super) fn answer_between(&mut self, passage: &mut Passage, chunk_len: usize, room: usize) {
+        let most = self.dropped_len(Peer::Upstream);
+        if self.may_answer_upstream() && chunk_len.saturating_add(most) <= room {
+            passage.insert(&self.take_answers_to_upstream());
+        }
+    }
+
+    /// Has the answers that the client's chunk at hand had no place for sent to the upstream as soon as it has gone.
+    pub(super) fn answer_later(&mut self, now: Duration) {
+        if self.may_answer_upstream() && self.parking.of(Peer::Upstream).is_parked() {
+            self.deadlines.speak_next(now);
+        }
+    }
+
+    fn take_answers_to_upstream(&mut self) -> Vec<u8> {
+        let mask = self.mask;
+        self.dropped.as_mut().map_or_else(Vec::new, |dropped| dropped.take(Peer::Upstream, Some(mask)))
+    }
+
+    fn may_answer_upstream(&self) -> bool {
+        self.dropped_len(Peer::Upstream) > 0
+            && self.authentication.is_open()
+            && self.queued.is_none()
+            && !self.deadlines.is_closing()
+            && self.client.may_be_followed()
+    }
+
+    /// Returns the greatest length of the answers that wait for `sender`, in bytes.
+    pub(super) fn dropped_len(&self, sender: Peer) -> usize {
+        self.dropped.as_ref().map_or(0, |dropped| dropped.max_len(sender))
     }
 }

@@ -72,6 +72,8 @@ impl Connection {
                     }
                     continue;
                 }
+            } else if peer == Peer::Client {
+                self.answer_between(&mut progress.passage, chunk.len(), progress.room);
             } else if peer == Peer::Upstream {
                 if self.upstream.is_captured() {
                     self.judge_content(Peer::Upstream, &mut progress.passage, now);
@@ -151,7 +153,7 @@ impl Connection {
     /// Puts in between two frames of the upstream's what the client must be told or asked there.
     fn insert_between(&mut self, len: usize, progress: &mut Progress) {
         let Progress { position, now, room, .. } = *progress;
-        if self.notices.waits() {
+        if self.has_words() {
             self.speak_between(&mut progress.passage, len, room, now);
         } else if progress.proof_at.is_some_and(|at| at <= position)
             && position < len
@@ -296,8 +298,14 @@ impl Connection {
         }
         self.settle(peer, chunk.len(), (was_parked, room), &mut passage, now);
         match peer {
-            Peer::Client => self.speak(now),
-            Peer::Upstream => self.speak_later(now),
+            Peer::Client => {
+                self.speak(now);
+                self.answer_later(now);
+            }
+            Peer::Upstream => {
+                self.speak_later(now);
+                self.answer_upstream(now);
+            }
         }
         passage.resume = is_paused && !passage.is_empty();
         Ok(passage)

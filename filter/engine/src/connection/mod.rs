@@ -10,6 +10,7 @@ mod backlog;
 mod candidate;
 mod deadlines;
 mod direction;
+mod dropped;
 mod ending;
 mod gates;
 pub(crate) mod grant;
@@ -51,6 +52,7 @@ use backlog::Backlog;
 use deadlines::Deadlines;
 use direction::Direction;
 pub(crate) use direction::MAX_WITHHELD_HEADERS;
+use dropped::Dropped;
 use grant::Grant;
 use greeting::Greeting;
 use kept_back::Holds;
@@ -88,6 +90,8 @@ pub(crate) struct Connection {
     /// The bytes that wait behind a first message that cannot be judged yet.
     queued: Option<Box<QueuedInput>>,
     notices: Notices,
+    /// The answers to messages that were dropped for what they say; absent while none has been.
+    dropped: Option<Box<Dropped>>,
     /// The bytes that the upstream sent before the client was authenticated.
     greeting: Greeting,
 }
@@ -161,6 +165,7 @@ impl Connection {
             authentication: Authentication::Open,
             queued: None,
             notices: Notices::default(),
+            dropped: None,
             greeting: Greeting::default(),
         };
         open.begin(now);

@@ -4,25 +4,22 @@
 
 use std::time::Duration;
 
-use crate::moment::Moment;
+use crate::websocket::short_frame::{MAX_PAYLOAD, short_frame};
 
 /// The notices that wait. Of two of a kind only the later one does.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     accepted: bool,
     expiring: bool,
-    /// The time when the token ends; absent where there is none.
-    expires_at: Option<Moment>,
 }
 
 /// The greatest length of all notices, in bytes: two frames with headers of two bytes.
-pub(super) const MAX_LEN: usize = 2 * (2 + 0x7d);
+pub(super) const MAX_LEN: usize = 2 * (2 + MAX_PAYLOAD);
 
 impl Notices {
-    /// Notes that a token that ends at `expires_at` has taken the place of the one before; `reply` says
-    /// whether the client is told.
-    pub(super) fn renew(&mut self, expires_at: Duration, reply: bool) {
-        *self = Self { accepted: reply, expiring: false, expires_at: Some(expires_at.into()) };
+    /// Notes that a token has taken the place of the one before; `reply` says whether the client is told.
+    pub(super) fn renew(&mut self, reply: bool) {
+        *self = Self { accepted: reply, expiring: false };
     }
 
     /// Notes that the token ends soon.
@@ -35,25 +32,21 @@ impl Notices {
         self.accepted || self.expiring
     }
 
-    /// Takes the notices as they read at `now`, each a message of one frame. None waits any more.
-    pub(super) fn take(&mut self, now: Duration) -> Vec<u8> {
+    /// Takes the notices as they read at `now` of a token that ends at `expires_at`, each a message of one frame. None waits any more.
+    pub(super) fn take(&mut self, expires_at: Duration, now: Duration) -> Vec<u8> {
         let words = [
             (std::mem::take(&mut self.accepted), "token_accepted"),
             (std::mem::take(&mut self.expiring), "token_expiring"),
         ];
-        let left = self.expires_at.map(Duration::from).unwrap_or_default().saturating_sub(now);
+        let left = expires_at.saturating_sub(now);
         let seconds = left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0));
         let said = words.into_iter().filter(|(waits, _)| *waits);
-        said.flat_map(|(_, word)| text(&format!("{{\"postern\":\"{word}\",\"expires_in\":{seconds}}}")))
-            .collect()
+        said.flat_map(|(_, word)| {
+            let text = format!("{{\"postern\":\"{word}\",\"expires_in\":{seconds}}}");
+            short_frame(0x81, text.as_bytes(), None)
+        })
+        .collect()
     }
-}
-
-/// Returns a text message of one frame, not masked.
-fn text(message: &str) -> Vec<u8> {
-    // The longest notice is far shorter than the 125 bytes of a short length (RFC 6455 §5.2).
-    let len = u8::try_from(message.len()).unwrap_or(0);
-    [&[0x81, len], message.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -62,10 +55,10 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 
-    fn said(notices: &mut Notices, now: Duration) -> Vec<u8> {
+    fn said(notices: &mut Notices, expires_at: Duration, now: Duration) -> Vec<u8> {
         assert!(notices.waits());
-        let said = notices.take(now);
-        assert!(!notices.waits() && notices.take(now).is_empty(), "said once");
+        let said = notices.take(expires_at, now);
+        assert!(!notices.waits() && notices.take(expires_at, now).is_empty(), "said once");
         said
     }
 
@@ -73,36 +66,38 @@ mod tests {
     fn a_renewal_and_an_end_near_are_told_with_the_whole_seconds_left() {
         let mut notices = Notices::default();
         assert!(!notices.waits());
-        notices.renew(NOW + Duration::from_secs(300), true);
+        let end = NOW + Duration::from_secs(300);
+        notices.renew(true);
         let accepted = br#"{"postern":"token_accepted","expires_in":300}"#;
-        assert_eq!(said(&mut notices, NOW), [&[0x81, 45][..], accepted].concat());
+        assert_eq!(said(&mut notices, end, NOW), [&[0x81, 45][..], accepted].concat());
         notices.give_notice();
         let expiring = br#"{"postern":"token_expiring","expires_in":60}"#;
         let now = NOW + Duration::from_millis(240_900);
-        assert_eq!(said(&mut notices, now), [&[0x81, 44][..], expiring].concat());
+        assert_eq!(said(&mut notices, end, now), [&[0x81, 44][..], expiring].concat());
     }
 
     #[test]
     fn what_is_left_is_never_less_than_nothing_and_always_fits() {
         let mut notices = Notices::default();
-        notices.renew(NOW, true);
-        let late = said(&mut notices, NOW + Duration::from_secs(10));
+        notices.renew(true);
+        let late = said(&mut notices, NOW, NOW + Duration::from_secs(10));
         assert!(late.ends_with(br#""expires_in":0}"#));
-        notices.renew(Duration::MAX, true);
+        notices.renew(true);
         notices.give_notice();
-        let both = said(&mut notices, Duration::ZERO);
+        let both = said(&mut notices, Duration::MAX, Duration::ZERO);
         assert!(both.len() <= MAX_LEN && usize::from(both[1]) * 2 + 4 == both.len(), "{both:?}");
     }
 
     #[test]
     fn a_newer_token_takes_back_what_was_not_said_of_the_older() {
         let mut notices = Notices::default();
-        notices.renew(NOW, true);
+        notices.renew(true);
         notices.give_notice();
-        notices.renew(NOW + Duration::from_secs(7), false);
+        notices.renew(false);
         assert!(!notices.waits());
-        notices.renew(NOW + Duration::from_secs(8), true);
-        notices.renew(NOW + Duration::from_secs(9), true);
-        assert!(said(&mut notices, NOW).ends_with(br#""expires_in":9}"#));
+        notices.renew(true);
+        notices.renew(true);
+        let said = said(&mut notices, NOW + Duration::from_secs(9), NOW);
+        assert_eq!(said, [&[0x81, 43][..], br#"{"postern":"token_accepted","expires_in":9}"#].concat());
     }
 }

@@ -24,6 +24,7 @@ impl Connection {
                 Due::Speak => {
                     self.send_closes();
                     self.speak(now);
+                    self.answer_upstream(now);
                 }
             }
         }

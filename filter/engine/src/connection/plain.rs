@@ -41,8 +41,10 @@ impl Connection {
     /// Says whether a chunk of `peer` could ask for nothing more than that it passes, whatever is in it.
     fn takes_plain(&self, peer: Peer) -> bool {
         let is_parked = self.parking.has_parked(peer.other());
-        let is_settled =
-            self.authentication.is_open() && !self.notices.waits() && !self.deadlines.is_closing();
+        let is_settled = self.authentication.is_open()
+            && !self.has_words()
+            && self.dropped_len(Peer::Upstream) == 0
+            && !self.deadlines.is_closing();
         let is_alone = match peer {
             Peer::Client => {
                 let marks = self.upload.as_ref().is_some_and(|upload| upload.wants_mark());

@@ -254,6 +254,7 @@ impl Handshake {
     fn takes_messages_out(&self) -> bool {
         let policy = &self.ruleset.policy;
         policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop)
+            || policy.messages.content.drops()
             || policy.auth.as_ref().is_some_and(|auth| auth.refresh.is_some())
             || (self.awaits_first_message() && !policy.auth.as_ref().is_some_and(|auth| auth.keep_token))
             || self.messages_alone

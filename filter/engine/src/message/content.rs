@@ -2,7 +2,7 @@
 //!
 //! Knows which rule a fault belongs to. Reads nothing: each rule has a file of its own.
 
-use postern_config::{Allowance, Content};
+use postern_config::{Allowance, Content, OnViolation};
 
 use crate::decision::cause::ContentFault;
 use crate::decision::reason::Reason;
@@ -22,6 +22,7 @@ pub(crate) struct ContentRules {
     pub(super) allow: Vec<Allowance>,
     /// The deepest nesting; at most [`MAX_DEPTH`].
     pub(super) max_depth: usize,
+    drops: bool,
     /// The rule that speaks of what cannot be read: the first that is set.
     reading: Rule,
 }
@@ -50,6 +51,7 @@ impl ContentRules {
                 .max_json_depth
                 .and_then(|depth| usize::try_from(depth).ok())
                 .map_or(MAX_DEPTH, |depth| depth.min(MAX_DEPTH)),
+            drops: content.on_violation == OnViolation::Drop,
             reading,
         }))
     }
@@ -59,6 +61,11 @@ impl ContentRules {
         let message = json::read(text, self)?;
         schema::judge(&message, self)?;
         allow::judge(&message, self, denied)
+    }
+
+    /// Says whether a message that is refused is dropped, and its connection goes on.
+    pub(crate) fn drops(&self) -> bool {
+        self.drops
     }
 
     /// The violation of a message that is no JSON that everybody reads alike.

@@ -43,6 +43,11 @@ impl Quota {
         Self { limit, window: 1_000_000_000, burst: limit }
     }
 
+    /// Returns the same quota with `burst` tokens at once.
+    pub(crate) const fn with_burst(self, burst: u64) -> Self {
+        Self { burst, ..self }
+    }
+
     /// Returns a quota of `limit` tokens a minute, and as many at once.
     pub(crate) const fn per_minute(limit: u64) -> Self {
         Self { limit, window: 60_000_000_000, burst: limit }

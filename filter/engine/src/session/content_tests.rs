@@ -337,3 +337,122 @@ fn a_tunnel_behind_a_first_message_that_goes_no_further_is_found() {
     let opening = from_client(BINARY, b"SSH-2.0-OpenSSH_9.6\r\n");
     assert_eq!(trial.client(&opening), masked_close(Reason::TunnelDetected));
 }
+
+/// The answer to a message that was dropped.
+fn answer(reason: &str) -> Vec<u8> {
+    format!(r#"{{"postern":"message_refused","reason":"{reason}"}}"#).into_bytes()
+}
+
+/// What Postern sent by itself to a receiver.
+fn sent(trial: &mut Trial, receiver: Peer) -> Vec<u8> {
+    let outputs = std::mem::take(&mut trial.outputs);
+    let of = |output| match output {
+        Output::Send(to, frame) if to == receiver => Some(frame),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(of).flatten().collect()
+}
+
+fn drops() -> Value {
+    json!({
+        "rates": [], "messages": {"max_json_depth": 1, "on_violation": "drop"},
+        "upstream_messages": {"max_json_depth": 1, "on_violation": "drop"},
+    })
+}
+
+/// An open connection whose streams are both parked.
+fn parked(changes: Value) -> Trial {
+    let mut trial = Trial::awaiting(changes);
+    assert!(trial.parks(Peer::Client, b""));
+    trial.agree();
+    assert!(trial.parks(Peer::Upstream, b""));
+    trial.outputs.clear();
+    trial
+}
+
+#[test]
+fn a_client_whose_message_is_dropped_is_told_and_its_connection_goes_on() {
+    for size in [1, 6, 100] {
+        let mut trial = parked(drops());
+        let [good, bad] = [from_client(TEXT, b"[1]"), from_client(TEXT, b"[[1]]")];
+        let bytes = [&good[..], &bad, &good].concat();
+        let passed: Vec<u8> =
+            bytes.chunks(size).flat_map(|chunk| trial.bytes(Peer::Client, chunk, START)).collect();
+        assert_eq!(passed, [&good[..], &good].concat(), "pieces of {size}");
+        assert_eq!(
+            sent(&mut trial, Peer::Client),
+            from_upstream(TEXT, &answer("json_too_deep")),
+            "pieces of {size}"
+        );
+        let tally = trial.session.take_tally().client;
+        assert_eq!((tally.allowed, tally.dropped, tally.refused), (2, 1, 0));
+    }
+}
+
+#[test]
+fn an_answer_goes_with_the_services_next_message_where_nothing_can_be_said_at_once() {
+    let mut trial = Trial::open(drops());
+    assert_eq!(trial.client(&from_client(TEXT, b"no JSON")), b"");
+    assert_eq!(sent(&mut trial, Peer::Client), b"", "the stream towards the client is not parked");
+    let [first, second] = [from_upstream(TEXT, b"[1]"), from_upstream(TEXT, b"[2]")];
+    let told = from_upstream(TEXT, &answer("schema_violation"));
+    assert_eq!(trial.upstream(&[&first[..], &second].concat()), [told, first, second].concat());
+}
+
+#[test]
+fn a_service_whose_message_is_dropped_is_told_by_masked_text_at_once_or_with_the_clients_next_message() {
+    let mask = [1, 2, 3, 4];
+    let told = crate::testing::frame(TEXT, &answer("json_too_deep"), Some(mask));
+    let bad = from_upstream(TEXT, b"[[1]]");
+    let mut quiet = parked(drops());
+    assert_eq!(quiet.upstream(&bad), b"");
+    assert_eq!(sent(&mut quiet, Peer::Upstream), told);
+    let mut busy = Trial::open(drops());
+    assert_eq!(busy.upstream(&bad), b"");
+    let good = from_client(TEXT, b"[1]");
+    assert_eq!(busy.client(&good), [told, good].concat());
+    assert_eq!(ended_by(&busy), None);
+}
+
+#[test]
+fn a_flood_of_messages_that_are_dropped_is_not_answered_by_a_flood() {
+    let mut trial = parked(drops());
+    let flood = from_client(TEXT, b"no JSON").repeat(1000);
+    assert_eq!(trial.client(&flood), b"");
+    assert_eq!(sent(&mut trial, Peer::Client), from_upstream(TEXT, &answer("schema_violation")).repeat(10));
+    assert_eq!(ended_by(&trial), None);
+}
+
+#[test]
+fn compressed_messages_stand_alone_where_some_may_be_dropped() {
+    for (section, up, down) in [
+        ("messages", "", "client_no_context_takeover"),
+        ("upstream_messages", "server_no_context_takeover", "server_no_context_takeover"),
+    ] {
+        let mut changes = json!({"compression": "inspect"});
+        changes[section] = json!({"max_json_depth": 1, "on_violation": "drop"});
+        let offered =
+            with(&request(), "sec-websocket-extensions", b"permessage-deflate; client_max_window_bits");
+        let mut trial = Trial::new(changes, offered);
+        let set = |output: &Output| match output {
+            Output::Admit(edits) | Output::AdmitResponse(edits) => edits.iter().find_map(|edit| match edit {
+                HeaderEdit::Set(name, value) if name == "sec-websocket-extensions" => {
+                    Some(String::from_utf8(value.clone()).unwrap())
+                }
+                _ => None,
+            }),
+            _ => None,
+        };
+        let went_up = trial.outputs.iter().find_map(set).unwrap_or_default();
+        assert!(went_up.contains(up), "{section}: {went_up}");
+        trial.outputs.clear();
+        let mut response = crate::testing::agreement();
+        let answer =
+            if up.is_empty() { "permessage-deflate".to_owned() } else { format!("permessage-deflate; {up}") };
+        response.push(("sec-websocket-extensions".to_owned(), answer.clone().into_bytes()));
+        trial.input(Input::Response(response), START);
+        assert!(trial.session.was_opened(), "{section}");
+        let came_down = trial.outputs.iter().find_map(set).unwrap_or(answer);
+        assert!(came_down.contains(down), "{section}: {came_down}");
+    }
+}

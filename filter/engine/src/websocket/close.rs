@@ -3,6 +3,7 @@
 use crate::decision::cause::FrameFault;
 use crate::decision::reason::Reason;
 use crate::websocket::mask::Mask;
+use crate::websocket::short_frame::short_frame;
 use crate::websocket::utf8::{InvalidUtf8, Utf8};
 
 /// The body of a peer's Close, judged as it comes.
@@ -67,15 +68,7 @@ pub(crate) fn to_upstream(reason: Reason, key: [u8; 4]) -> Vec<u8> {
 
 fn frame(reason: Reason, key: Option<[u8; 4]>) -> Vec<u8> {
     let consequence = reason.consequence();
-    let text = consequence.id.as_bytes();
-    // An id is far shorter than the 123 bytes that a control frame has room for.
-    let len = u8::try_from(2 + text.len()).unwrap_or(2);
-    let mut frame = vec![0x88, len | if key.is_some() { 0x80 } else { 0 }];
-    frame.extend(key.iter().flatten());
-    let payload = consequence.close.to_be_bytes().into_iter().chain(text.iter().copied());
-    let key = key.unwrap_or_default();
-    frame.extend(payload.take(usize::from(len)).zip(key.into_iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
+    short_frame(0x88, &[&consequence.close.to_be_bytes(), consequence.id.as_bytes()].concat(), key)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod frame;
 pub(crate) mod frame_reader;
 pub mod inflate;
 pub(crate) mod mask;
+pub(crate) mod short_frame;
 pub(crate) mod utf8;
 
 pub use chunk::{Chunk, Unreadable};

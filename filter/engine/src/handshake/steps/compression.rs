@@ -10,7 +10,8 @@ use crate::handshake::waiting::Stop;
 /// Refuses offers that are not well formed, unless all of them are taken out.
 pub(super) fn judge(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
     let policy = &handshake.ruleset.policy;
-    let drops = policy.backpressure.is_some_and(|limit| limit.on_exceed == Backlog::Drop);
+    let drops = policy.backpressure.is_some_and(|limit| limit.on_exceed == Backlog::Drop)
+        || policy.upstream_messages.content.drops();
     handshake.messages_alone &= policy.compression == Compression::Inspect;
     let alone = drops || handshake.messages_alone;
     handshake.extensions = Offers::read(policy.compression, alone, handshake.head.headers())?;
