@@ -105,6 +105,10 @@ fn scene() -> Scene {
             "messages": {"allow": allow},
         })),
         "told": policy(json!({"upstream_messages": {"max_json_depth": 1}})),
+        "dropped": policy(json!({
+            "messages": {"max_json_depth": 1, "on_violation": "drop"},
+            "upstream_messages": {"max_json_depth": 1, "on_violation": "drop"},
+        })),
         "tunnels": policy(json!({})),
         "passed": policy(json!({"messages": {"tunnels": "pass"}})),
     });
@@ -112,7 +116,10 @@ fn scene() -> Scene {
     // As many lines as these tests may cause in a second.
     whole["log"] = json!({"refusals_per_second": 10_000});
     let agrees = Answer::switching().header(EXTENSIONS, "permessage-deflate; client_no_context_takeover");
-    Scene::new().document(whole).upstream("/ws/", Behaviour::Answer(agrees))
+    Scene::new()
+        .document(whole)
+        .upstream("/ws/dropped", Behaviour::Echo)
+        .upstream("/ws/", Behaviour::Answer(agrees))
 }
 
 static SCENE: Shared<RunningScene> = Shared::new(scene);
@@ -238,4 +245,25 @@ async fn a_refresh_changes_what_may_be_said_on_the_open_connection() {
     assert!(client.frame().await.expect("an answer").as_text().contains("token_accepted"));
     client.send(kick.masked().bytes()).await;
     assert_eq!(client.frame().await, Ok(Frame::closing(3003, "claims_denied")), "a member may not");
+}
+
+#[tokio::test]
+async fn a_message_that_is_dropped_goes_no_further_and_its_sender_is_told_while_the_connection_goes_on() {
+    let scene = SCENE.shared().await;
+    let told = Frame::text("{\"postern\":\"message_refused\",\"reason\":\"json_too_deep\"}");
+    let [good, bad] = [Frame::text("[1]"), Frame::text("[[1]]")];
+
+    let mut client = scene.open("/ws/dropped").await;
+    client.send([bad.clone().masked().bytes(), good.clone().masked().bytes()].concat()).await;
+    let answers = [client.frame().await, client.frame().await];
+    assert!(answers.contains(&Ok(told.clone())) && answers.contains(&Ok(good.clone())), "{answers:?}");
+    let record = scene.record(&client).await;
+    assert_eq!(record.messages(), [b"[1]".to_vec()], "nothing of the other went up");
+
+    record.send([bad.bytes(), good.bytes()].concat());
+    assert_eq!(client.frame().await, Ok(good));
+    let seen = record.frames_when(2).await;
+    let answer =
+        seen.iter().find(|frame| frame.as_text() == told.as_text()).expect("an answer to the service");
+    assert!(answer.mask.is_some(), "masked, as from a client");
 }
