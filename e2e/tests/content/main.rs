@@ -180,7 +180,10 @@ async fn assert_refused(row: &Row, refusal: &Refusal, scene: &RunningScene, way:
     let of_upstream = record.frames();
     let passed = if row.is_upstreams { ahead.iter() } else { of_upstream[..of_upstream.len() - 1].iter() };
     let of_message: Vec<&Frame> = passed.filter(|frame| frame.opcode != opcode::PING).collect();
-    assert!(of_message.is_empty(), "{name}: {of_message:?} of it passed");
+    // What was said in a frame of its own had gone before it was an opening.
+    let may_have_gone = refusal.rule == "messages.tunnels" && way == Way::Dripping;
+    let whole = of_message.iter().map(|frame| frame.payload.len()).sum::<usize>() >= row.message.len();
+    assert!(of_message.is_empty() || (may_have_gone && !whole), "{name}: {of_message:?} of it passed");
     let case = client.case().to_owned();
     drop(client);
     assert_eq!(scene.access_line(&case).await["reason"], refusal.reason.as_str(), "{name}");

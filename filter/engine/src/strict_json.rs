@@ -41,6 +41,26 @@ pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
         .map_err(|_| refusal.get())
 }
 
+/// Says whether more brackets are open at once outside of strings than `max_depth`. Builds nothing; what is no JSON may be
+/// deeper or not.
+pub fn is_deeper(bytes: &[u8], max_depth: usize) -> bool {
+    let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match (in_string, byte) {
+            (true, _) if is_escaped => is_escaped = false,
+            (true, b'\\') => is_escaped = true,
+            (_, b'"') => in_string = !in_string,
+            (false, b'[' | b'{') => depth = depth.saturating_add(1),
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > max_depth {
+            return true;
+        }
+    }
+    false
+}
+
 /// The visitor that builds a [`Value`]. Its refusal is left in `refusal`, since serde's errors are only text.
 #[derive(Clone, Copy)]
 struct Strict<'r> {
@@ -165,6 +185,21 @@ mod tests {
         }
         assert_eq!(parse(b"1", 0), Ok(json!(1)));
         assert_eq!(parse(br#"{"a":{"b":1}}"#, 1), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn depth_is_known_before_anything_is_built_and_brackets_in_strings_have_none() {
+        for (text, depth) in [
+            ("1", 0),
+            (r#"{"a": [[1], {}]}"#, 3),
+            (r#"["[[[", "\"[[", "\\"]"#, 1),
+            ("[][][]", 1),
+            ("]]][", 1),
+            ("", 0),
+        ] {
+            assert!(!is_deeper(text.as_bytes(), depth), "{text}");
+            assert!(depth == 0 || is_deeper(text.as_bytes(), depth - 1), "{text}");
+        }
     }
 
     #[test]

@@ -97,7 +97,13 @@ impl Connection {
                 direction.drop_captured(&mut self.tally);
                 self.dropped.get_or_insert_default().note(sender, violation.reason, now);
             }
-            Err((violation, false)) => self.refuse_message(sender, violation, now),
+            Err((violation, false)) => {
+                if sender == Peer::Upstream && self.authentication.diverts() {
+                    // What was sound before it waits for the client's token, which does not come any more.
+                    *passage = Passage::default();
+                }
+                self.refuse_message(sender, violation, now);
+            }
         }
     }
 

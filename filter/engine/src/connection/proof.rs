@@ -7,7 +7,7 @@
 
 use crate::decision::cause::{FrameFault, LimitExceeded, Measure};
 use crate::memory::blocks::Blocks;
-use crate::message::tunnels::{Recogniser, Tunnelled};
+use crate::message::tunnels::Tunnelled;
 use crate::peer::Peer;
 use crate::websocket::close::CloseBody;
 use crate::websocket::inflate::Inflater;
@@ -15,7 +15,7 @@ use crate::websocket::mask::Mask;
 use crate::websocket::utf8::{InvalidUtf8, Utf8};
 use crate::websocket::{FrameHeader, OpCode};
 
-use super::opening::Opening;
+use super::opening::{Begun, Opening};
 
 /// The proofs of one direction.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Proof {
     /// Says whether the first payload is still to be looked at.
     is_opening: bool,
     /// The first payload, as far as it has come and is looked at.
-    opening: Option<Box<Recogniser>>,
+    opening: Option<Box<Begun>>,
     /// Says whether nothing had been said before the message that is open.
     is_first: bool,
 }
@@ -151,20 +151,14 @@ impl Proof {
         self.is_opening
     }
 
-    /// Says whether some of the first payload has come, and more of it decides.
-    fn is_suspect(&self) -> bool {
-        self.opening.as_ref().is_some_and(|recogniser| recogniser.is_suspect())
-    }
-
     fn opening(&mut self) -> Opening<'_> {
         Opening { sender: self.sender, is_open: &mut self.is_opening, begun: &mut self.opening }
     }
 
     /// Takes the message that was open for one that the receiver never sees.
     pub(crate) fn take_out(&mut self) {
-        if self.is_first {
-            (self.is_opening, self.opening) = (true, None);
-        }
+        let is_first = self.is_first;
+        self.opening().take_out(is_first);
     }
 
     /// Keeps `text`, which is the message that was withheld.
@@ -220,11 +214,12 @@ impl Proof {
             let is_text = header.opcode == OpCode::TEXT;
             // Nobody reads what is compressed and not inflated.
             let is_opaque = header.is_compressed() && self.inflater.is_none();
-            self.is_first = self.is_opening && self.opening.is_none();
+            self.keeps = self.captures && is_text && !is_opaque;
+            let keeps = self.keeps;
+            self.is_first = self.opening().begin_message(keeps);
             if is_opaque {
                 (self.is_opening, self.opening) = (false, None);
             }
-            self.keeps = self.captures && is_text && !is_opaque;
             self.forget_kept();
             let text = (self.utf8 && is_text).then(Utf8::default);
             self.message = if self.inflater.is_some() && header.is_compressed() {
@@ -252,8 +247,10 @@ impl Proof {
             (Frame::Close(body), _) => Ok(body.push(payload, mask)?),
             (Frame::Data { .. }, Message::Plain(text)) => {
                 let (is_open, begun) = (&mut self.is_opening, &mut self.opening);
-                look(Opening { sender: self.sender, is_open, begun }, payload, mask)?;
-                Ok(text.as_mut().map_or(Ok(()), |text| prove(text, payload, mask))?)
+                let opening = Opening { sender: self.sender, is_open, begun };
+                let looked_at = look_and_prove(opening, text.as_mut(), payload, mask)?;
+                let (rest, mask) = (payload.get(looked_at..).unwrap_or_default(), mask.after(looked_at));
+                Ok(text.as_mut().map_or(Ok(()), |text| prove(text, rest, mask))?)
             }
             (Frame::Data { .. }, Message::Compressed { text, inflated }) => {
                 let Some(inflater) = &mut self.inflater else { return Err(FrameFault::Deflate.into()) };
@@ -265,8 +262,10 @@ impl Proof {
                     // Bytes are judged in order, so that it does not show in which pieces they come.
                     let room = usize::try_from(limit.saturating_sub(*inflated)).unwrap_or(usize::MAX);
                     let within = plain.get(..room).unwrap_or(plain);
-                    opening.push(within)?;
-                    text.as_mut().map_or(Ok(()), |text| prove(text, within, Mask::default()))?;
+                    let looked_at =
+                        look_and_prove(opening.reborrow(), text.as_mut(), within, Mask::default())?;
+                    let rest = within.get(looked_at..).unwrap_or_default();
+                    text.as_mut().map_or(Ok(()), |text| prove(text, rest, Mask::default()))?;
                     if keeps && let Kept::Parts(parts) = kept.get_or_insert_default().as_mut() {
                         parts.push(within);
                     }
@@ -306,10 +305,8 @@ impl Proof {
             (Frame::Data { fin: false }, _) if self.keeps => return Ok(Proved::Nothing),
             (Frame::Data { .. } | Frame::Unread, _) => {}
         }
-        match self.frame {
-            Frame::Data { fin: true } => self.opening().end_message()?,
-            Frame::Data { fin: false } if self.is_suspect() => return Ok(Proved::Nothing),
-            _ => {}
+        if matches!(self.frame, Frame::Data { fin: true }) {
+            self.opening().end_message()?;
         }
         let is_kept = self.keeps && matches!(self.frame, Frame::Data { fin: true });
         if is_kept && let Some(Kept::Parts(parts)) = self.kept.as_deref() {
@@ -341,6 +338,27 @@ impl From<FrameFault> for Unproved {
     fn from(fault: FrameFault) -> Self {
         Self::Broken(fault)
     }
+}
+
+/// Looks at the first payload, as it is on the wire, and proves it to be text byte by byte, so that it does not show in which
+/// pieces it comes. Returns the number of bytes that are proved by that.
+fn look_and_prove(
+    mut opening: Opening<'_>,
+    mut text: Option<&mut Utf8>,
+    payload: &[u8],
+    mask: Mask,
+) -> Result<usize, Unproved> {
+    if !*opening.is_open {
+        return Ok(0);
+    }
+    let first = payload.get(..OPENING).unwrap_or(payload);
+    let mut mask = mask;
+    for byte in first.chunks(1) {
+        look(opening.reborrow(), byte, mask)?;
+        text.as_mut().map_or(Ok(()), |text| prove(text, byte, mask))?;
+        mask = mask.after(1);
+    }
+    Ok(first.len())
 }
 
 /// Looks at the first payload, as it is on the wire.

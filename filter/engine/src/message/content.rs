@@ -22,6 +22,8 @@ pub(crate) struct ContentRules {
     pub(super) allow: Vec<Allowance>,
     /// The deepest nesting; at most [`MAX_DEPTH`].
     pub(super) max_depth: usize,
+    /// Says whether the policy has a bound of its own for that.
+    depth_is_set: bool,
     drops: bool,
     /// The rule that speaks of what cannot be read: the first that is set.
     reading: Rule,
@@ -51,6 +53,7 @@ impl ContentRules {
                 .max_json_depth
                 .and_then(|depth| usize::try_from(depth).ok())
                 .map_or(MAX_DEPTH, |depth| depth.min(MAX_DEPTH)),
+            depth_is_set: content.max_json_depth.is_some(),
             drops: content.on_violation == OnViolation::Drop,
             reading,
         }))
@@ -71,7 +74,7 @@ impl ContentRules {
     /// The violation of a message that is no JSON that everybody reads alike.
     pub(super) fn unreadable(&self, fault: ContentFault) -> Violation {
         match fault {
-            ContentFault::TooDeep(_) => {
+            ContentFault::TooDeep(_) if self.depth_is_set => {
                 self.violation(Rule::MaxJsonDepth(self.sender), Reason::JsonTooDeep, fault)
             }
             fault => self.violation(self.reading, Reason::SchemaViolation, fault),

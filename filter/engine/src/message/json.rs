@@ -8,8 +8,11 @@ use crate::strict_json::{self, JsonError};
 
 use super::ContentRules;
 
-/// Reads a message that is to be one JSON value.
+/// Reads a message that is to be one JSON value. What is nested too deep is refused before anything is built.
 pub(super) fn read(text: &[u8], rules: &ContentRules) -> Result<Value, Violation> {
+    if strict_json::is_deeper(text, rules.max_depth) {
+        return Err(rules.unreadable(ContentFault::TooDeep(rules.max_depth)));
+    }
     strict_json::parse(text, rules.max_depth).map_err(|error| {
         rules.unreadable(match error {
             JsonError::Duplicate => ContentFault::DuplicateMember,

@@ -267,8 +267,8 @@ fn an_opening_of_another_protocol_ends_the_connection_however_it_is_cut() {
         let ways = [
             ("a text", make(TEXT, opening), true),
             ("binary", make(BINARY, opening), true),
-            ("fragments", [make(0x02, first), make(END, rest)].concat(), true),
-            // What has been said in a message of its own has gone.
+            // What has been said in a frame of its own has gone.
+            ("fragments", [make(0x02, first), make(END, rest)].concat(), false),
             ("messages of a byte", drips, false),
         ];
         for (way, bytes, is_kept) in ways {
@@ -304,10 +304,12 @@ fn what_is_no_opening_passes_as_soon_as_that_is_known() {
 }
 
 #[test]
-fn what_may_still_become_an_opening_is_not_held_beyond_its_message() {
-    let mut trial = Trial::open(json!({"rates": []}));
-    let message = from_client(TEXT, b"S");
-    assert_eq!(trial.client(&message), message);
+fn what_may_still_become_an_opening_is_not_held_beyond_its_frame() {
+    for first in [OPEN_TEXT, TEXT, 0x02, BINARY] {
+        let mut trial = Trial::open(json!({"rates": []}));
+        let frame = from_client(first, b"S");
+        assert_eq!(trial.client(&frame), frame);
+    }
 }
 
 #[test]
@@ -455,4 +457,67 @@ fn compressed_messages_stand_alone_where_some_may_be_dropped() {
         let came_down = trial.outputs.iter().find_map(set).unwrap_or(answer);
         assert!(came_down.contains(down), "{section}: {came_down}");
     }
+}
+
+#[test]
+fn nothing_of_a_service_reaches_a_client_without_a_token_when_its_own_message_is_refused() {
+    let changes = json!({
+        "rates": [], "auth": {"providers": ["edge"], "from": [{"first_message": "/token"}]},
+        "upstream_messages": {"max_json_depth": 1},
+    });
+    let bytes = [from_upstream(TEXT, b"[1]"), from_upstream(TEXT, b"[[1]]")].concat();
+    for size in [1, 7, bytes.len()] {
+        for parks in [true, false] {
+            let mut trial = if parks { parked(changes.clone()) } else { Trial::open(changes.clone()) };
+            let mut seen: Vec<u8> =
+                bytes.chunks(size).flat_map(|chunk| trial.bytes(Peer::Upstream, chunk, START)).collect();
+            seen.extend(sent(&mut trial, Peer::Client));
+            assert!(seen.is_empty() || seen == close(Reason::JsonTooDeep), "pieces of {size}: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_goes_no_further_does_not_hide_an_opening_around_it() {
+    let mut changes = drops();
+    changes["auth"] =
+        json!({"providers": ["edge"], "from": [{"header": "authorization"}], "refresh": "/token"});
+    let claims = json!({"iss": "edge", "aud": "chat", "sub": "alice", "exp": START.as_secs() + 300});
+    let token = String::from_utf8(crate::testing::token(SECRET, &claims)).unwrap();
+    let refresh = json!({"token": token}).to_string();
+    for between in ["x", refresh.as_str()] {
+        let mut trial = with_role(&changes, None);
+        let first = from_client(BINARY, b"S");
+        assert_eq!(trial.client(&first), first, "nothing is held beyond its frame");
+        for _ in 0..2 {
+            assert_eq!(trial.client(&from_client(TEXT, between.as_bytes())), b"", "{between}");
+        }
+        let rest = from_client(BINARY, b"SH-2.0-OpenSSH_9.6\r\n");
+        assert_eq!(trial.client(&rest), masked_close(Reason::TunnelDetected), "{between}");
+    }
+}
+
+#[test]
+fn what_is_both_no_text_and_an_opening_is_found_the_same_however_it_is_cut() {
+    let hello = [&[0x16, 0x03, 0x01, 0x00, 0xfc, 0x01, 0x00, 0x00, 0xf8, 0x03, 0x03][..], &[7; 60]].concat();
+    let bytes = from_client(TEXT, &hello);
+    let verdicts: Vec<_> = [1, 3, 10, bytes.len()]
+        .into_iter()
+        .map(|size| {
+            let mut trial = Trial::open(json!({"rates": []}));
+            bytes.chunks(size).for_each(|chunk| drop(trial.bytes(Peer::Client, chunk, START)));
+            ended_by(&trial).unwrap()
+        })
+        .collect();
+    assert!(verdicts.windows(2).all(|pair| pair[0] == pair[1]), "{verdicts:?}");
+}
+
+#[test]
+fn text_that_is_nested_deeper_than_can_be_read_is_unreadable_where_no_depth_is_set() {
+    let mut changes = allows();
+    changes["messages"]["max_json_depth"] = json!("none");
+    let mut trial = with_role(&changes, None);
+    let deep = format!("{}{}", "[".repeat(127), "]".repeat(127));
+    assert_eq!(trial.client(&from_client(TEXT, deep.as_bytes())), masked_close(Reason::SchemaViolation));
+    assert!(ended_by(&trial).unwrap().contains("rule=messages.allow[0]"));
 }

@@ -9,9 +9,9 @@
 //! A protocol is recognised by either end's opening in either direction, since tunnels are also dug from the service's side,
 //! except where an opening is weak: then only in the direction in which clients of that protocol connect.
 //!
-//! A caller holds bytes back only as long as [`Recogniser::is_suspect`] says so, and never beyond the end of their message:
+//! A caller holds bytes back only while the recognition is [`Recognition::Undecided`], and never beyond the end of their frame:
 //! then they go on, whatever they may still become, since the other end may have to answer before more comes. The recogniser
-//! goes on with the next message.
+//! goes on with the next frame.
 
 mod amqp;
 mod ftp;
@@ -195,7 +195,8 @@ impl Recogniser {
     }
 
     /// Says whether bytes were seen which may still become an opening.
-    pub(crate) fn is_suspect(&self) -> bool {
+    #[cfg(test)]
+    fn is_suspect(&self) -> bool {
         self.seen_len > 0 && self.state() == Recognition::Undecided
     }
 
