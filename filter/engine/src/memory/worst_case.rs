@@ -11,9 +11,6 @@ use crate::websocket::inflate::{self, Inflater};
 /// VM needs for itself.
 const VM: u64 = (1 << 30) - (64 << 20);
 
-/// The number of bytes of a frame, header included, that are held for what they may still open.
-const OPENING: u64 = 64 + MAX_HEADER_LEN as u64;
-
 /// The most memory that a message takes while it is read as JSON, for each byte of it: objects of one
 /// member with an empty name within each other take 5 bytes as text, and some 420 as a value.
 const READ: u64 = 96;
@@ -38,7 +35,8 @@ fn most_read(policy: &Policy) -> u64 {
     of(&client.content, client.max_message_bytes).max(of(&upstream.content, upstream.max_message_bytes))
 }
 
-/// Returns the most memory that one connection under `policy` can take, in bytes. A policy that needs to see no payload holds single headers only, which do not count.
+/// Returns the most memory that one connection under `policy` can take, in bytes. A policy that needs to see
+/// no payload holds single headers, and the first 64 bytes of a direction, which do not count.
 pub fn most_held(policy: &Policy) -> u64 {
     let auth = policy.auth.as_ref();
     let waits = |auth: &&Auth| auth.first_message().is_some_and(|first| !first.greeting);
@@ -54,7 +52,6 @@ pub fn most_held(policy: &Policy) -> u64 {
         max_message_bytes: messages.max_message_bytes,
         proves_text: messages.utf8 && has_text,
         hears: hears && has_text,
-        opens: policy.messages.deny_tunnels,
         headers: u64::from(messages.max_fragments).saturating_mul(MAX_HEADER_LEN as u64),
     };
     let messages = &policy.upstream_messages;
@@ -63,7 +60,6 @@ pub fn most_held(policy: &Policy) -> u64 {
         max_message_bytes: messages.max_message_bytes,
         proves_text: messages.utf8,
         hears: !messages.content.is_empty(),
-        opens: policy.messages.deny_tunnels,
         headers: MAX_WITHHELD_HEADERS,
     };
     let held = client.most(policy.compression).saturating_add(upstream.most(policy.compression));
@@ -79,8 +75,6 @@ struct Direction {
     max_message_bytes: u64,
     proves_text: bool,
     hears: bool,
-    /// Says whether the first payload bytes are held for what they may still open.
-    opens: bool,
     /// The most bytes of headers that are held with a message.
     headers: u64,
 }
@@ -94,7 +88,6 @@ impl Direction {
             (false, true) => message(self.max_frame_bytes.min(self.max_message_bytes)),
             (false, false) => 0,
         };
-        let text = text.max(if self.opens { blocks::most(OPENING) } else { 0 });
         let inspected = match compression {
             Compression::Inspect => {
                 // The message is there as it is on the wire, where it may not have been compressed at all,
@@ -130,9 +123,8 @@ mod tests {
     #[test]
     fn a_policy_holds_at_worst_what_its_limits_let_it() {
         let cases = [
-            ("no text is proved", json!({"messages": {"utf8": false, "tunnels": "pass"}}), 0..=0),
-            ("nothing is text", json!({"messages": {"types": ["binary"], "tunnels": "pass"}}), 0..=0),
-            ("openings", json!({"messages": {"utf8": false}}), 156..=8 * KIB),
+            ("no text is proved", json!({"messages": {"utf8": false}}), 0..=0),
+            ("nothing is text", json!({"messages": {"types": ["binary"]}}), 0..=0),
             ("one text frame", json!({}), 64 * KIB..=76 * KIB),
             ("one small text", json!({"messages": {"max_frame_bytes": 1024}}), KIB..=4 * KIB),
             ("what a service says", json!({"upstream_messages": {"utf8": true}}), 1088 * KIB..=1280 * KIB),
