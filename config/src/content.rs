@@ -1,4 +1,4 @@
-//! What whole text messages may say: schemas, claims by message, depth.
+//! Rules on what whole text messages say: schemas, claims by message, depth.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ pub struct Content {
     pub schema: Option<Value>,
     /// JSON Schemas by the kind of a message; never beside `schema`.
     pub schemas: Option<Schemas>,
-    /// What a message may be sent with. Always empty for the upstream.
+    /// The claims that messages take. Always empty for the upstream.
     pub allow: Vec<Allowance>,
     /// The deepest nesting of arrays and objects, at least 1 and at most [`Content::MAX_JSON_DEPTH`].
     pub max_json_depth: Option<u32>,
-    /// What becomes of a message that one of these refuses, and of its connection.
+    /// The fate of a message that one of these refuses, and of its connection.
     pub on_violation: OnViolation,
 }
 
@@ -35,20 +35,20 @@ pub struct Schemas {
 /// One line of `allow`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Allowance {
-    /// What a message has to have for this line to speak of it: at each place one of these values. Never empty.
+    /// The messages that this line speaks of: those that have, at each of these places, one of its values. Never empty.
     pub when: Vec<(JsonPointer, Vec<Value>)>,
-    /// What the claims of the newest token have to be then; never empty.
+    /// The requirements that the claims of the newest token meet then; never empty.
     pub require: Vec<Requirement>,
 }
 
-/// What becomes of a message that is refused by what it says.
+/// The fate of a message that is refused by what it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnViolation {
     /// The connection ends.
     #[default]
     Close,
-    /// It goes no further, and its sender is told.
+    /// The message goes no further, and its sender is told.
     Drop,
 }
 

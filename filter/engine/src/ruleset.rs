@@ -91,20 +91,9 @@ impl Ruleset {
         let is_offered =
             |carrier: &&Carrier| matches!(carrier, Carrier::Subprotocol { .. } | Carrier::SubprotocolPair(_));
         let secret_offers = carriers.filter(is_offered).cloned().collect();
-        let content = |sender, key: &str, content: &postern_config::Content| {
-            ContentRules::new(sender, content).map(|rules| rules.map(Rc::new)).map_err(|(keys, why)| {
-                let at = Path::root().key("policies").key(&policy.name).key(key);
-                let path = keys.into_iter().fold(at, |path, key| path.key(key));
-                Problem::new(
-                    path.to_string(),
-                    why,
-                    "write a JSON Schema 2020-12 within the bounds of the documentation",
-                )
-            })
-        };
-        let client_content = content(Peer::Client, "messages", &policy.messages.content)?;
+        let client_content = ContentRules::new(Peer::Client, &policy.messages.content).map(Rc::new);
         let upstream_content =
-            content(Peer::Upstream, "upstream_messages", &policy.upstream_messages.content)?;
+            ContentRules::new(Peer::Upstream, &policy.upstream_messages.content).map(Rc::new);
         Ok(Self {
             policy,
             providers,

@@ -2,7 +2,7 @@
 
 use postern_config::{Allowance, ClaimPath, Compression, Content, MessageType, Path, Policy, Problem, Test};
 
-/// What is sound in the rules of `policy` on content and probably not meant; `at` is the policy.
+/// Returns warnings of rules of `policy` on content that are sound and probably not meant; `at` is the policy.
 pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Problem> {
     let sides = [
         ("messages", &policy.messages.content, policy.messages.types.contains(&MessageType::Binary)),

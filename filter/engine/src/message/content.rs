@@ -12,13 +12,11 @@ use crate::strict_json::MAX_DEPTH;
 
 use super::allow::{self, Denied};
 use super::json;
-use super::schema::{self, Schemas};
 
 /// The rules of one direction on what its messages say.
 #[derive(Debug)]
 pub(crate) struct ContentRules {
     sender: Peer,
-    pub(super) schemas: Schemas,
     pub(super) allow: Vec<Allowance>,
     /// The deepest nesting; at most [`MAX_DEPTH`].
     pub(super) max_depth: usize,
@@ -30,39 +28,26 @@ pub(crate) struct ContentRules {
 }
 
 impl ContentRules {
-    /// The rules of what `sender` sends, if `content` has any. The error is the path of a schema in `content` that cannot be
-    /// used, and why.
-    pub(crate) fn new(sender: Peer, content: &Content) -> Result<Option<Self>, (Vec<String>, String)> {
+    /// Returns the rules on what `sender` sends, if `content` has any. It has no schema: the language refuses those.
+    pub(crate) fn new(sender: Peer, content: &Content) -> Option<Self> {
         if content.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let reading = if content.schema.is_some() {
-            Rule::Schema(sender)
-        } else if content.schemas.is_some() {
-            Rule::Schemas(sender)
-        } else if content.allow.is_empty() {
-            Rule::MaxJsonDepth(sender)
-        } else {
-            Rule::Allow(0)
-        };
-        Ok(Some(Self {
+        let reading = if content.allow.is_empty() { Rule::MaxJsonDepth(sender) } else { Rule::Allow(0) };
+        let max_depth = content.max_json_depth.and_then(|depth| usize::try_from(depth).ok());
+        Some(Self {
             sender,
-            schemas: Schemas::new(content)?,
             allow: content.allow.clone(),
-            max_depth: content
-                .max_json_depth
-                .and_then(|depth| usize::try_from(depth).ok())
-                .map_or(MAX_DEPTH, |depth| depth.min(MAX_DEPTH)),
+            max_depth: max_depth.map_or(MAX_DEPTH, |depth| depth.min(MAX_DEPTH)),
             depth_is_set: content.max_json_depth.is_some(),
             drops: content.on_violation == OnViolation::Drop,
             reading,
-        }))
+        })
     }
 
     /// Judges a message by what it says. `denied` is what the newest token does not allow.
     pub(crate) fn judge(&self, text: &[u8], denied: Option<&Denied>) -> Result<(), Violation> {
         let message = json::read(text, self)?;
-        schema::judge(&message, self)?;
         allow::judge(&message, self, denied)
     }
 
@@ -71,7 +56,7 @@ impl ContentRules {
         self.drops
     }
 
-    /// The violation of a message that is no JSON that everybody reads alike.
+    /// Returns the violation of a message that is no JSON that everybody reads alike.
     pub(super) fn unreadable(&self, fault: ContentFault) -> Violation {
         match fault {
             ContentFault::TooDeep(_) if self.depth_is_set => {
@@ -81,16 +66,7 @@ impl ContentRules {
         }
     }
 
-    /// The violation of a message that does not fit its schema.
-    pub(super) fn unfit(&self, fault: ContentFault) -> Violation {
-        let rule = match self.schemas {
-            Schemas::ByKind { .. } => Rule::Schemas(self.sender),
-            Schemas::None | Schemas::One(_) => Rule::Schema(self.sender),
-        };
-        self.violation(rule, Reason::SchemaViolation, fault)
-    }
-
-    /// The violation of a message that its sender's claims do not allow, by this line of `allow`.
+    /// Returns the violation of a message that its sender's claims do not allow, by this line of `allow`.
     pub(super) fn not_allowed(&self, line: usize, fault: ContentFault) -> Violation {
         self.violation(Rule::Allow(line), Reason::ClaimsDenied, fault)
     }

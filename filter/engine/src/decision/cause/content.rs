@@ -11,15 +11,9 @@ pub enum ContentFault {
     /// An object in it has a member twice (RFC 8259 §4).
     #[error("a member occurs twice")]
     DuplicateMember,
-    /// It is of none of the kinds that there are schemas for.
-    #[error("there is no schema for its kind")]
-    Kind,
     /// It is no JSON text (RFC 8259), or has a number beyond an IEEE double, or something behind the value.
     #[error("it is no JSON")]
     NotJson,
-    /// The value does not fit the schema, by the keyword at this place in it.
-    #[error("the schema's `{0}` does not hold")]
-    Schema(String),
     /// Arrays and objects lie deeper in one another than this.
     #[error("it is nested deeper than {0}")]
     TooDeep(usize),
