@@ -93,7 +93,7 @@ impl Engine {
                 Ok(ruleset) => {
                     rulesets.insert(name.clone(), Rc::new(ruleset));
                 }
-                Err(problem) => problems.push(problem),
+                Err(of_policy) => problems.extend(of_policy),
             }
             problems.extend(judge_budget(config.memory.budget, policy));
         }
@@ -200,7 +200,9 @@ impl Engine {
         let policy =
             self.config.overlay(&key.0, overrides).map_err(|problems| InvalidPolicy::of(&problems.0));
         let ruleset = policy.and_then(|policy| {
-            Ok(Rc::new(Ruleset::new(policy, &self.keyring, &self.variables, &self.forwarded)?))
+            Ruleset::new(policy, &self.keyring, &self.variables, &self.forwarded)
+                .map(Rc::new)
+                .map_err(|problems| InvalidPolicy::of(&problems))
         });
         let mut overlays = self.overlays.borrow_mut();
         if overlays.len() >= MAX_OVERLAYS {

@@ -16,6 +16,8 @@ mod drains;
 mod engine;
 mod handshake;
 pub mod http;
+mod json_order;
+pub mod json_schema;
 pub mod memory;
 mod message;
 pub mod metrics;

@@ -51,13 +51,13 @@ impl Ruleset {
     /// Makes `policy` ready. `forwarded` are the headers of all policies of the document.
     ///
     /// # Errors
-    /// Returns the problem of a secret of the policy that cannot be had.
+    /// Returns the problem of a secret of the policy that cannot be had, or those of its schemas.
     pub(crate) fn new(
         policy: Policy,
         keyring: &Keyring,
         variables: &Variables,
         forwarded: &Rc<Forwarded>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Vec<Problem>> {
         let csrf = policy.csrf.as_ref().map(|rule| {
             let path = Path::root().key("policies").key(&policy.name).key("csrf").key("secret");
             let secret = variables.resolve(&rule.secret, &path)?;
@@ -66,7 +66,7 @@ impl Ruleset {
             })?;
             Ok(Guard::new(rule, key))
         });
-        let csrf = csrf.transpose()?;
+        let csrf = csrf.transpose().map_err(|problem| vec![problem])?;
         let names = policy.auth.as_ref().map(|auth| auth.providers.as_slice()).unwrap_or_default();
         let providers = keyring.providers(names).into_iter().cloned().collect();
         let revocation = policy.auth.as_ref().and_then(|auth| auth.revocation.as_ref());
@@ -91,9 +91,7 @@ impl Ruleset {
         let is_offered =
             |carrier: &&Carrier| matches!(carrier, Carrier::Subprotocol { .. } | Carrier::SubprotocolPair(_));
         let secret_offers = carriers.filter(is_offered).cloned().collect();
-        let client_content = ContentRules::new(Peer::Client, &policy.messages.content).map(Rc::new);
-        let upstream_content =
-            ContentRules::new(Peer::Upstream, &policy.upstream_messages.content).map(Rc::new);
+        let [client_content, upstream_content] = content_rules(&policy)?;
         Ok(Self {
             policy,
             providers,
@@ -117,5 +115,22 @@ impl Ruleset {
     /// Returns the policy's name, which labels everything that is counted or logged.
     pub fn name(&self) -> &str {
         &self.policy.name
+    }
+}
+
+/// Returns the rules on what the messages of the client and of the upstream say.
+fn content_rules(policy: &Policy) -> Result<[Option<Rc<ContentRules>>; 2], Vec<Problem>> {
+    let at = Path::root().key("policies").key(&policy.name);
+    let rules = |sender, key: &str, content| {
+        ContentRules::new(sender, content).map(|rules| rules.map(Rc::new)).map_err(|unfit| {
+            let at = at.key(key);
+            unfit.into_iter().map(|unfit| unfit.at(&at)).collect::<Vec<_>>()
+        })
+    };
+    let client = rules(Peer::Client, "messages", &policy.messages.content);
+    let upstream = rules(Peer::Upstream, "upstream_messages", &policy.upstream_messages.content);
+    match (client, upstream) {
+        (Ok(client), Ok(upstream)) => Ok([client, upstream]),
+        (client, upstream) => Err([client.err(), upstream.err()].into_iter().flatten().flatten().collect()),
     }
 }

@@ -8,10 +8,11 @@ use std::fmt;
 use std::time::Duration;
 
 use postern_config::{Audiences, ClaimPath, Requirement, Test};
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use super::keys::KeyedProvider;
 use crate::decision::cause::{ClaimName, InvalidToken, TokenError};
+use crate::json_order::equal;
 
 /// The claims of a token that was accepted. Its `Debug` shows none of them.
 #[derive(Clone)]
@@ -176,19 +177,6 @@ fn contains(claim: &Value, wanted: &Value) -> bool {
         }
         _ => false,
     }
-}
-
-/// Compares JSON, numbers by value: a policy that came through a Protobuf Struct has 1.0 where 1 was written.
-pub(crate) fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a == b || same_double(a, b),
-        _ => a == b,
-    }
-}
-
-/// Compares an integer with a double; two integers are never rounded into each other.
-fn same_double(a: &Number, b: &Number) -> bool {
-    a.is_f64() != b.is_f64() && a.as_f64() == b.as_f64()
 }
 
 #[cfg(test)]

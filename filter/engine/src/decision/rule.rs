@@ -59,6 +59,10 @@ pub enum Rule {
     Protocol,
     /// `rates[n]`: the rates of what clients do.
     Rates(usize),
+    /// `messages.schema`, or of `upstream_messages`.
+    Schema(Peer),
+    /// `messages.schemas`, or of `upstream_messages`.
+    Schemas(Peer),
     /// `subprotocols`: the protocols that are spoken.
     Subprotocols,
     /// `tls`: the way in which the client is connected.
@@ -106,6 +110,8 @@ impl fmt::Display for Rule {
             Self::PongTimeout => "liveness.pong_timeout",
             Self::Protocol => "protocol",
             Self::Rates(rule) => return write!(f, "rates[{rule}]"),
+            Self::Schema(sender) => return of_messages(f, sender, "schema"),
+            Self::Schemas(sender) => return of_messages(f, sender, "schemas"),
             Self::Subprotocols => "subprotocols",
             Self::Tls => "tls",
             Self::Tunnels => "messages.tunnels",
@@ -127,6 +133,8 @@ mod tests {
             (Rule::MaxFrameBytes(Peer::Client), "messages.max_frame_bytes"),
             (Rule::MaxFrameBytes(Peer::Upstream), "upstream_messages.max_frame_bytes"),
             (Rule::Allow(1), "messages.allow[1]"),
+            (Rule::Schema(Peer::Upstream), "upstream_messages.schema"),
+            (Rule::Schemas(Peer::Client), "messages.schemas"),
             (Rule::MaxJsonDepth(Peer::Client), "messages.max_json_depth"),
             (Rule::Tunnels, "messages.tunnels"),
             (Rule::PongTimeout, "liveness.pong_timeout"),

@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use postern_config::Allowance;
 
-use crate::auth::claims::{Claims, equal};
+use crate::auth::claims::Claims;
 use crate::decision::Violation;
 use crate::decision::cause::{ClaimName, ContentFault};
+use crate::json_order::equal;
 
 use super::ContentRules;
 
@@ -45,8 +46,6 @@ pub(super) fn judge(message: &Value, rules: &ContentRules, denied: Option<&Denie
 fn speaks_of(line: &Allowance, message: &Value) -> bool {
     line.when.iter().all(|(place, values)| {
         let found = message.pointer(place.as_str());
-        found.is_some_and(|found| {
-            values.iter().any(|value| found.is_null() && value.is_null() || equal(found, value))
-        })
+        found.is_some_and(|found| values.iter().any(|value| equal(found, value)))
     })
 }

@@ -12,11 +12,13 @@ use crate::strict_json::MAX_DEPTH;
 
 use super::allow::{self, Denied};
 use super::json;
+use super::schema::{self, Schemas, UnfitSchema};
 
 /// The rules of one direction on what its messages say.
 #[derive(Debug)]
 pub(crate) struct ContentRules {
     sender: Peer,
+    pub(super) schemas: Schemas,
     pub(super) allow: Vec<Allowance>,
     /// The deepest nesting; at most [`MAX_DEPTH`].
     pub(super) max_depth: usize,
@@ -28,26 +30,37 @@ pub(crate) struct ContentRules {
 }
 
 impl ContentRules {
-    /// Returns the rules on what `sender` sends, if `content` has any. It has no schema: the language refuses those.
-    pub(crate) fn new(sender: Peer, content: &Content) -> Option<Self> {
+    /// Returns the rules on what `sender` sends, if `content` has any.
+    ///
+    /// # Errors
+    /// Returns what is wrong with the schemas.
+    pub(crate) fn new(sender: Peer, content: &Content) -> Result<Option<Self>, Vec<UnfitSchema>> {
         if content.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let reading = if content.allow.is_empty() { Rule::MaxJsonDepth(sender) } else { Rule::Allow(0) };
+        let schemas = Schemas::new(content)?;
+        let reading = match &schemas {
+            Schemas::One(_) => Rule::Schema(sender),
+            Schemas::ByKind { .. } => Rule::Schemas(sender),
+            Schemas::None if content.allow.is_empty() => Rule::MaxJsonDepth(sender),
+            Schemas::None => Rule::Allow(0),
+        };
         let max_depth = content.max_json_depth.and_then(|depth| usize::try_from(depth).ok());
-        Some(Self {
+        Ok(Some(Self {
             sender,
+            schemas,
             allow: content.allow.clone(),
             max_depth: max_depth.map_or(MAX_DEPTH, |depth| depth.min(MAX_DEPTH)),
             depth_is_set: content.max_json_depth.is_some(),
             drops: content.on_violation == OnViolation::Drop,
             reading,
-        })
+        }))
     }
 
     /// Judges a message by what it says. `denied` is what the newest token does not allow.
     pub(crate) fn judge(&self, text: &[u8], denied: Option<&Denied>) -> Result<(), Violation> {
         let message = json::read(text, self)?;
+        schema::judge(&message, text.len(), self)?;
         allow::judge(&message, self, denied)
     }
 
@@ -64,6 +77,15 @@ impl ContentRules {
             }
             fault => self.violation(self.reading, Reason::SchemaViolation, fault),
         }
+    }
+
+    /// Returns the violation of a message that does not fit its schema.
+    pub(super) fn unfit(&self, fault: ContentFault) -> Violation {
+        let rule = match self.schemas {
+            Schemas::ByKind { .. } => Rule::Schemas(self.sender),
+            Schemas::None | Schemas::One(_) => Rule::Schema(self.sender),
+        };
+        self.violation(rule, Reason::SchemaViolation, fault)
     }
 
     /// Returns the violation of a message that its sender's claims do not allow, by this line of `allow`.

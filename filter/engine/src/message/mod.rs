@@ -8,6 +8,7 @@ mod content;
 mod first_message;
 mod json;
 mod refresh;
+mod schema;
 pub(crate) mod tunnels;
 
 use std::time::Duration;

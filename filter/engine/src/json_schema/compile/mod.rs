@@ -1,0 +1,81 @@
+//! From the JSON of a schema to its keywords. Everything in it is held against what the draft says of it, and nothing is passed
+//! over.
+
+mod cycle;
+mod reader;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::Schema;
+use super::keyword::{Keyword, Node};
+use super::pattern::{Pattern, PatternError};
+use super::problem::Problem;
+use super::reference::{Place, Places};
+use reader::Reader;
+
+/// The most memory of all patterns of a schema, in bytes.
+const MAX_PATTERN_BYTES: usize = 8 << 20;
+
+/// The patterns of a document, each compiled once.
+#[derive(Default)]
+pub(super) struct Patterns {
+    compiled: BTreeMap<String, Rc<Pattern>>,
+    bytes: usize,
+}
+
+/// Compiles a document.
+pub(super) fn compile(document: &Value) -> Result<Schema, Vec<Problem>> {
+    let mut report = Vec::new();
+    let Some(places) = Places::of(document, &mut report) else { return Err(report) };
+    let mut patterns = Patterns::default();
+    let nodes: Vec<Node> =
+        places.all.iter().map(|place| node(place, &places, &mut patterns, &mut report)).collect();
+    if report.is_empty() {
+        report.extend(cycle::find(&nodes, &places.dynamic_anchors));
+    }
+    if report.is_empty() {
+        Ok(Schema { nodes, dynamic_anchors: places.dynamic_anchors })
+    } else {
+        Err(report)
+    }
+}
+
+fn node(place: &Place<'_>, places: &Places<'_>, patterns: &mut Patterns, report: &mut Vec<Problem>) -> Node {
+    let keywords = match place.value {
+        Value::Bool(true) => Vec::new(),
+        Value::Object(members) => Reader::new(members, place, places, patterns, report).keywords(),
+        // What is no schema is told already.
+        _ => vec![Keyword::False],
+    };
+    let asks = |keyword: &Keyword| {
+        matches!(keyword, Keyword::UnevaluatedItems(_) | Keyword::UnevaluatedProperties(_))
+    };
+    Node {
+        at: place.at.clone(),
+        resource: place.resource,
+        asks_evaluated: keywords.iter().any(asks),
+        keywords,
+    }
+}
+
+impl Patterns {
+    /// Returns a pattern ready to search with.
+    pub(super) fn get(&mut self, text: &str) -> Result<Rc<Pattern>, PatternError> {
+        if let Some(known) = self.compiled.get(text) {
+            return Ok(Rc::clone(known));
+        }
+        let pattern = Rc::new(Pattern::compile(text)?);
+        self.bytes = self.bytes.saturating_add(pattern.memory());
+        if self.bytes > MAX_PATTERN_BYTES {
+            return Err(PatternError::AllSizes);
+        }
+        self.compiled.insert(text.to_owned(), Rc::clone(&pattern));
+        Ok(pattern)
+    }
+}
+
+#[cfg(test)]
+mod tests;

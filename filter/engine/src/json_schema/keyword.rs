@@ -1,0 +1,198 @@
+//! A compiled schema: its keywords, each with all that it needs to judge.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::{Number, Value};
+
+use super::multiple::Decimal;
+use super::pattern::Pattern;
+
+/// The place of a schema among all of its document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NodeId(pub(super) usize);
+
+/// The place of a schema resource: the document, or what has an `$id` of its own within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ResourceId(pub(super) usize);
+
+/// One schema.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// The JSON pointer of the schema in its document.
+    pub(super) at: String,
+    pub(super) resource: ResourceId,
+    /// The keywords in the order in which they judge: what is quickly known first, what asks for evaluated places last.
+    pub(super) keywords: Vec<Keyword>,
+    /// Says whether there is a keyword that asks for evaluated places.
+    pub(super) asks_evaluated: bool,
+}
+
+/// A keyword with its value.
+#[derive(Debug)]
+pub(super) enum Keyword {
+    AllOf(Vec<NodeId>),
+    AnyOf(Vec<NodeId>),
+    Const(Value),
+    Contains {
+        schema: NodeId,
+        min: u64,
+        max: Option<u64>,
+    },
+    DependentRequired(Vec<(String, Vec<String>)>),
+    DependentSchemas(Vec<(String, NodeId)>),
+    DynamicRef {
+        target: NodeId,
+        anchor: String,
+    },
+    /// The values, in their order.
+    Enum(Vec<Value>),
+    ExclusiveMaximum(Number),
+    ExclusiveMinimum(Number),
+    /// The schema `false`.
+    False,
+    If {
+        condition: NodeId,
+        then: Option<NodeId>,
+        otherwise: Option<NodeId>,
+    },
+    /// `items`, for those behind the prefix.
+    Items {
+        schema: NodeId,
+        prefix: usize,
+    },
+    MaxItems(u64),
+    MaxLength(u64),
+    MaxProperties(u64),
+    Maximum(Number),
+    MinItems(u64),
+    MinLength(u64),
+    MinProperties(u64),
+    Minimum(Number),
+    MultipleOf(Decimal),
+    Not(NodeId),
+    OneOf(Vec<NodeId>),
+    Pattern(Rc<Pattern>),
+    PrefixItems(Vec<NodeId>),
+    /// `properties`, `patternProperties` and `additionalProperties`, which speak of one another.
+    Properties(Properties),
+    PropertyNames(NodeId),
+    Ref(NodeId),
+    Required(Vec<String>),
+    Type(Types),
+    UnevaluatedItems(NodeId),
+    UnevaluatedProperties(NodeId),
+    UniqueItems,
+}
+
+/// The schemas for the members of an object.
+#[derive(Debug, Default)]
+pub(super) struct Properties {
+    pub(super) named: BTreeMap<String, NodeId>,
+    pub(super) patterns: Vec<(Rc<Pattern>, NodeId)>,
+    /// For members that none of the above speaks of.
+    pub(super) additional: Option<NodeId>,
+}
+
+impl Properties {
+    /// Says whether there is no schema for any member.
+    pub(super) fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.speaks_of_named_only()
+    }
+
+    /// Says whether only members that are named have schemas.
+    pub(super) fn speaks_of_named_only(&self) -> bool {
+        self.patterns.is_empty() && self.additional.is_none()
+    }
+}
+
+/// A set of types of values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Types(u8);
+
+impl Types {
+    /// The names of the types. An integer is a number as well.
+    const NAMES: [&str; 7] = ["null", "boolean", "number", "string", "array", "object", "integer"];
+    const INTEGER: usize = 6;
+
+    /// Returns the type of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().position(|known| *known == name).map(|bit| Self(1 << bit))
+    }
+
+    /// Returns all types of either set.
+    pub(super) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Says whether a value has one of the types. A number without a fraction is an integer, however it is written.
+    pub(super) fn has(self, value: &Value) -> bool {
+        let bit = match value {
+            Value::Null => 0,
+            Value::Bool(_) => 1,
+            Value::Number(_) => 2,
+            Value::String(_) => 3,
+            Value::Array(_) => 4,
+            Value::Object(_) => 5,
+        };
+        let is_integer =
+            |number: &Number| !number.is_f64() || number.as_f64().is_some_and(|n| n.fract() == 0.0);
+        self.0 & (1 << bit) != 0
+            || self.0 & (1 << Self::INTEGER) != 0 && value.as_number().is_some_and(is_integer)
+    }
+}
+
+impl Keyword {
+    /// Returns the name of the keyword, as it stands in a schema. Empty for the schema `false`.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::AllOf(_) => "allOf",
+            Self::AnyOf(_) => "anyOf",
+            Self::Const(_) => "const",
+            Self::Contains { .. } => "contains",
+            Self::DependentRequired(_) => "dependentRequired",
+            Self::DependentSchemas(_) => "dependentSchemas",
+            Self::DynamicRef { .. } => "$dynamicRef",
+            Self::Enum(_) => "enum",
+            Self::ExclusiveMaximum(_) => "exclusiveMaximum",
+            Self::ExclusiveMinimum(_) => "exclusiveMinimum",
+            Self::False => "",
+            Self::If { .. } => "if",
+            Self::Items { .. } => "items",
+            Self::MaxItems(_) => "maxItems",
+            Self::MaxLength(_) => "maxLength",
+            Self::MaxProperties(_) => "maxProperties",
+            Self::Maximum(_) => "maximum",
+            Self::MinItems(_) => "minItems",
+            Self::MinLength(_) => "minLength",
+            Self::MinProperties(_) => "minProperties",
+            Self::Minimum(_) => "minimum",
+            Self::MultipleOf(_) => "multipleOf",
+            Self::Not(_) => "not",
+            Self::OneOf(_) => "oneOf",
+            Self::Pattern(_) => "pattern",
+            Self::PrefixItems(_) => "prefixItems",
+            Self::Properties(_) => "properties",
+            Self::PropertyNames(_) => "propertyNames",
+            Self::Ref(_) => "$ref",
+            Self::Required(_) => "required",
+            Self::Type(_) => "type",
+            Self::UnevaluatedItems(_) => "unevaluatedItems",
+            Self::UnevaluatedProperties(_) => "unevaluatedProperties",
+            Self::UniqueItems => "uniqueItems",
+        }
+    }
+
+    /// Returns the schemas that judge the same value as this keyword does.
+    pub(super) fn in_place(&self) -> Vec<NodeId> {
+        match self {
+            Self::AllOf(all) | Self::AnyOf(all) | Self::OneOf(all) => all.clone(),
+            Self::DependentSchemas(all) => all.iter().map(|(_, id)| *id).collect(),
+            Self::DynamicRef { target: id, .. } | Self::Not(id) | Self::Ref(id) => vec![*id],
+            Self::If { condition, then, otherwise } => {
+                [Some(*condition), *then, *otherwise].into_iter().flatten().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What is wrong with a schema.
+
+/// A part of a schema that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The JSON pointer of the place in the schema; empty for the whole of it.
+    pub at: String,
+    /// What is wrong there.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Problem {
+    /// Returns the keys that lead to the place, from the whole of the schema.
+    pub fn keys(&self) -> impl Iterator<Item = String> {
+        self.at.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~"))
+    }
+
+    /// Creates a problem at a place.
+    pub(super) fn new(at: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { at: at.into(), what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// Returns the pointer of the member or item `key` of the place `at` (RFC 6901).
+pub(super) fn child(at: &str, key: &str) -> String {
+    format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))
+}

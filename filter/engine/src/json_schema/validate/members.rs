@@ -1,0 +1,134 @@
+//! The keywords on objects.
+
+use serde_json::{Map, Value};
+
+use super::super::evaluated::Evaluated;
+use super::super::keyword::{NodeId, Properties};
+use super::{Holds, Run, Scope, Stop};
+
+/// The members of an object.
+type Members = Map<String, Value>;
+
+impl<'s> Run<'s> {
+    pub(super) fn required(&mut self, members: &Members, names: &[String]) -> Holds<'s> {
+        self.spend(names.len() as u64)?;
+        Ok(names.iter().all(|name| members.contains_key(name)))
+    }
+
+    pub(super) fn dependent_required(
+        &mut self,
+        members: &Members,
+        rows: &'s [(String, Vec<String>)],
+    ) -> Holds<'s> {
+        for (name, others) in rows {
+            self.spend(1)?;
+            if members.contains_key(name) && !self.required(members, others)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn dependent_schemas(
+        &mut self,
+        value: &Value,
+        members: &Members,
+        rows: &'s [(String, NodeId)],
+        scope: &Scope<'_>,
+        mut evaluated: Option<&mut Evaluated>,
+    ) -> Holds<'s> {
+        for (name, id) in rows {
+            self.spend(1)?;
+            if members.contains_key(name) {
+                self.node(*id, value, scope, evaluated.as_deref_mut())?;
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn names(&mut self, members: &Members, schema: NodeId, scope: &Scope<'_>) -> Holds<'s> {
+        for name in members.keys() {
+            self.spend((name.len() / super::COUNTED_BYTES_PER_STEP) as u64)?;
+            self.node(schema, &Value::String(name.clone()), scope, None)?;
+        }
+        Ok(true)
+    }
+
+    pub(super) fn properties(
+        &mut self,
+        members: &Members,
+        properties: &'s Properties,
+        scope: &Scope<'_>,
+        mut evaluated: Option<&mut Evaluated>,
+    ) -> Holds<'s> {
+        if evaluated.is_none() && properties.speaks_of_named_only() && properties.named.len() < members.len()
+        {
+            return self.named(members, properties, scope);
+        }
+        for (place, (name, value)) in members.iter().enumerate() {
+            self.spend(1)?;
+            let is_evaluated = self.member(name, value, properties, scope)?;
+            if let (true, Some(evaluated)) = (is_evaluated, evaluated.as_deref_mut()) {
+                evaluated.mark(place);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Judges the members that have a schema by their name.
+    fn named(&mut self, members: &Members, properties: &'s Properties, scope: &Scope<'_>) -> Holds<'s> {
+        for (name, id) in &properties.named {
+            self.spend(1)?;
+            if let Some(value) = members.get(name) {
+                self.node(*id, value, scope, None)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Judges one member, and says whether a schema spoke of it.
+    fn member(
+        &mut self,
+        name: &str,
+        value: &Value,
+        properties: &'s Properties,
+        scope: &Scope<'_>,
+    ) -> Result<bool, Stop<'s>> {
+        let mut spoken_of = false;
+        if let Some(id) = properties.named.get(name) {
+            self.node(*id, value, scope, None)?;
+            spoken_of = true;
+        }
+        for (pattern, id) in &properties.patterns {
+            self.spend(1)?;
+            if self.matches(name, pattern)? {
+                self.node(*id, value, scope, None)?;
+                spoken_of = true;
+            }
+        }
+        if let (false, Some(id)) = (spoken_of, properties.additional) {
+            self.node(id, value, scope, None)?;
+            spoken_of = true;
+        }
+        Ok(spoken_of)
+    }
+
+    pub(super) fn unevaluated_properties(
+        &mut self,
+        members: &Members,
+        schema: NodeId,
+        scope: &Scope<'_>,
+        mut evaluated: Option<&mut Evaluated>,
+    ) -> Holds<'s> {
+        for (place, value) in members.values().enumerate() {
+            self.spend(1)?;
+            if !evaluated.as_ref().is_some_and(|evaluated| evaluated.has(place)) {
+                self.node(schema, value, scope, None)?;
+                if let Some(evaluated) = evaluated.as_deref_mut() {
+                    evaluated.mark(place);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
