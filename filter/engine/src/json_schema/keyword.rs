@@ -31,26 +31,25 @@ pub(super) struct Node {
 /// A keyword with its value.
 #[derive(Debug)]
 pub(super) enum Keyword {
+    Applicator(Applicator),
+    Assertion(Assertion),
+}
+
+/// A keyword that judges by other schemas.
+#[derive(Debug)]
+pub(super) enum Applicator {
     AllOf(Vec<NodeId>),
     AnyOf(Vec<NodeId>),
-    Const(Value),
     Contains {
         schema: NodeId,
         min: u64,
         max: Option<u64>,
     },
-    DependentRequired(Vec<(String, Vec<String>)>),
     DependentSchemas(Vec<(String, NodeId)>),
     DynamicRef {
         target: NodeId,
         anchor: String,
     },
-    /// The values, in their order.
-    Enum(Vec<Value>),
-    ExclusiveMaximum(Number),
-    ExclusiveMinimum(Number),
-    /// The schema `false`.
-    False,
     If {
         condition: NodeId,
         then: Option<NodeId>,
@@ -61,6 +60,28 @@ pub(super) enum Keyword {
         schema: NodeId,
         prefix: usize,
     },
+    Not(NodeId),
+    OneOf(Vec<NodeId>),
+    PrefixItems(Vec<NodeId>),
+    /// `properties`, `patternProperties` and `additionalProperties`, which speak of one another.
+    Properties(Properties),
+    PropertyNames(NodeId),
+    Ref(NodeId),
+    UnevaluatedItems(NodeId),
+    UnevaluatedProperties(NodeId),
+}
+
+/// A keyword that judges by itself.
+#[derive(Debug)]
+pub(super) enum Assertion {
+    Const(Value),
+    DependentRequired(Vec<(String, Vec<String>)>),
+    /// The values, in their order.
+    Enum(Vec<Value>),
+    ExclusiveMaximum(Number),
+    ExclusiveMinimum(Number),
+    /// The schema `false`.
+    False,
     MaxItems(u64),
     MaxLength(u64),
     MaxProperties(u64),
@@ -70,18 +91,9 @@ pub(super) enum Keyword {
     MinProperties(u64),
     Minimum(Number),
     MultipleOf(Decimal),
-    Not(NodeId),
-    OneOf(Vec<NodeId>),
     Pattern(Rc<Pattern>),
-    PrefixItems(Vec<NodeId>),
-    /// `properties`, `patternProperties` and `additionalProperties`, which speak of one another.
-    Properties(Properties),
-    PropertyNames(NodeId),
-    Ref(NodeId),
     Required(Vec<String>),
     Type(Types),
-    UnevaluatedItems(NodeId),
-    UnevaluatedProperties(NodeId),
     UniqueItems,
 }
 
@@ -146,40 +158,30 @@ impl Keyword {
     /// Returns the name of the keyword, as it stands in a schema. Empty for the schema `false`.
     pub(super) fn name(&self) -> &'static str {
         match self {
+            Self::Applicator(applicator) => applicator.name(),
+            Self::Assertion(assertion) => assertion.name(),
+        }
+    }
+}
+
+impl Applicator {
+    fn name(&self) -> &'static str {
+        match self {
             Self::AllOf(_) => "allOf",
             Self::AnyOf(_) => "anyOf",
-            Self::Const(_) => "const",
             Self::Contains { .. } => "contains",
-            Self::DependentRequired(_) => "dependentRequired",
             Self::DependentSchemas(_) => "dependentSchemas",
             Self::DynamicRef { .. } => "$dynamicRef",
-            Self::Enum(_) => "enum",
-            Self::ExclusiveMaximum(_) => "exclusiveMaximum",
-            Self::ExclusiveMinimum(_) => "exclusiveMinimum",
-            Self::False => "",
             Self::If { .. } => "if",
             Self::Items { .. } => "items",
-            Self::MaxItems(_) => "maxItems",
-            Self::MaxLength(_) => "maxLength",
-            Self::MaxProperties(_) => "maxProperties",
-            Self::Maximum(_) => "maximum",
-            Self::MinItems(_) => "minItems",
-            Self::MinLength(_) => "minLength",
-            Self::MinProperties(_) => "minProperties",
-            Self::Minimum(_) => "minimum",
-            Self::MultipleOf(_) => "multipleOf",
             Self::Not(_) => "not",
             Self::OneOf(_) => "oneOf",
-            Self::Pattern(_) => "pattern",
             Self::PrefixItems(_) => "prefixItems",
             Self::Properties(_) => "properties",
             Self::PropertyNames(_) => "propertyNames",
             Self::Ref(_) => "$ref",
-            Self::Required(_) => "required",
-            Self::Type(_) => "type",
             Self::UnevaluatedItems(_) => "unevaluatedItems",
             Self::UnevaluatedProperties(_) => "unevaluatedProperties",
-            Self::UniqueItems => "uniqueItems",
         }
     }
 
@@ -192,7 +194,44 @@ impl Keyword {
             Self::If { condition, then, otherwise } => {
                 [Some(*condition), *then, *otherwise].into_iter().flatten().collect()
             }
-            _ => Vec::new(),
+            Self::Contains { .. }
+            | Self::Items { .. }
+            | Self::PrefixItems(_)
+            | Self::Properties(_)
+            | Self::PropertyNames(_)
+            | Self::UnevaluatedItems(_)
+            | Self::UnevaluatedProperties(_) => Vec::new(),
+        }
+    }
+
+    /// Says whether the keyword asks which members or items other keywords have evaluated.
+    pub(super) fn asks_evaluated(&self) -> bool {
+        matches!(self, Self::UnevaluatedItems(_) | Self::UnevaluatedProperties(_))
+    }
+}
+
+impl Assertion {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Const(_) => "const",
+            Self::DependentRequired(_) => "dependentRequired",
+            Self::Enum(_) => "enum",
+            Self::ExclusiveMaximum(_) => "exclusiveMaximum",
+            Self::ExclusiveMinimum(_) => "exclusiveMinimum",
+            Self::False => "",
+            Self::MaxItems(_) => "maxItems",
+            Self::MaxLength(_) => "maxLength",
+            Self::MaxProperties(_) => "maxProperties",
+            Self::Maximum(_) => "maximum",
+            Self::MinItems(_) => "minItems",
+            Self::MinLength(_) => "minLength",
+            Self::MinProperties(_) => "minProperties",
+            Self::Minimum(_) => "minimum",
+            Self::MultipleOf(_) => "multipleOf",
+            Self::Pattern(_) => "pattern",
+            Self::Required(_) => "required",
+            Self::Type(_) => "type",
+            Self::UniqueItems => "uniqueItems",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Schemas that come back to themselves without going deeper into the value: a judgement by them would never end.
 
-use super::super::keyword::{Keyword, Node, NodeId};
+use super::super::keyword::{Applicator, Keyword, Node, NodeId};
 use super::super::problem::Problem;
 use super::super::reference::DynamicAnchors;
 
@@ -53,8 +53,9 @@ fn remove_what_ends(leads_to: &[Vec<usize>], is_left: &mut [bool]) {
 fn in_place(node: &Node, dynamic_anchors: &DynamicAnchors) -> Vec<usize> {
     let mut all: Vec<NodeId> = Vec::new();
     for keyword in &node.keywords {
-        all.extend(keyword.in_place());
-        if let Keyword::DynamicRef { anchor, .. } = keyword {
+        let Keyword::Applicator(applicator) = keyword else { continue };
+        all.extend(applicator.in_place());
+        if let Applicator::DynamicRef { anchor, .. } = applicator {
             all.extend(dynamic_anchors.named(anchor));
         }
     }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::Schema;
-use super::keyword::{Keyword, Node};
+use super::keyword::{Assertion, Keyword, Node};
 use super::pattern::{Pattern, PatternError};
 use super::problem::Problem;
 use super::reference::{Place, Places};
@@ -48,11 +48,9 @@ fn node(place: &Place<'_>, places: &Places<'_>, patterns: &mut Patterns, report:
         Value::Bool(true) => Vec::new(),
         Value::Object(members) => Reader::new(members, place, places, patterns, report).keywords(),
         // What is no schema is told already.
-        _ => vec![Keyword::False],
+        _ => vec![Keyword::Assertion(Assertion::False)],
     };
-    let asks = |keyword: &Keyword| {
-        matches!(keyword, Keyword::UnevaluatedItems(_) | Keyword::UnevaluatedProperties(_))
-    };
+    let asks = |keyword: &Keyword| matches!(keyword, Keyword::Applicator(one) if one.asks_evaluated());
     Node {
         at: place.at.clone(),
         resource: place.resource,

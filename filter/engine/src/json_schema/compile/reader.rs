@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Number, Value};
 
-use super::super::keyword::{Keyword, NodeId, Properties, Types};
+use super::super::keyword::{Applicator, Assertion, Keyword, NodeId, Properties, Types};
 use super::super::multiple::Decimal;
 use super::super::pattern::Pattern;
 use super::super::problem::{Problem, child};
@@ -82,7 +82,7 @@ impl<'r> Reader<'r> {
             name => named(name),
         };
         match types {
-            Some(types) => self.keywords.push(Keyword::Type(types)),
+            Some(types) => self.asserts(Assertion::Type(types)),
             None => self.problem(
                 "type",
                 "is no type",
@@ -93,53 +93,53 @@ impl<'r> Reader<'r> {
 
     fn values(&mut self) {
         if let Some(value) = self.members.get("const") {
-            self.keywords.push(Keyword::Const(value.clone()));
+            self.asserts(Assertion::Const(value.clone()));
         }
         match self.members.get("enum") {
             None => {}
             Some(Value::Array(values)) if !values.is_empty() => {
                 let mut values = values.clone();
                 values.sort_unstable_by(|a, b| compare(a, b, &mut 0));
-                self.keywords.push(Keyword::Enum(values));
+                self.asserts(Assertion::Enum(values));
             }
             Some(_) => self.problem("enum", "is no list of values", "write one value or more"),
         }
     }
 
     fn counts(&mut self) {
-        const COUNTS: [(&str, fn(u64) -> Keyword); 6] = [
-            ("maxItems", Keyword::MaxItems),
-            ("minItems", Keyword::MinItems),
-            ("maxLength", Keyword::MaxLength),
-            ("minLength", Keyword::MinLength),
-            ("maxProperties", Keyword::MaxProperties),
-            ("minProperties", Keyword::MinProperties),
+        const COUNTS: [(&str, fn(u64) -> Assertion); 6] = [
+            ("maxItems", Assertion::MaxItems),
+            ("minItems", Assertion::MinItems),
+            ("maxLength", Assertion::MaxLength),
+            ("minLength", Assertion::MinLength),
+            ("maxProperties", Assertion::MaxProperties),
+            ("minProperties", Assertion::MinProperties),
         ];
         for (keyword, make) in COUNTS {
             if let Some(count) = self.count(keyword) {
-                self.keywords.push(make(count));
+                self.asserts(make(count));
             }
         }
     }
 
     fn numbers(&mut self) {
-        const BOUNDS: [(&str, fn(Number) -> Keyword); 4] = [
-            ("maximum", Keyword::Maximum),
-            ("minimum", Keyword::Minimum),
-            ("exclusiveMaximum", Keyword::ExclusiveMaximum),
-            ("exclusiveMinimum", Keyword::ExclusiveMinimum),
+        const BOUNDS: [(&str, fn(Number) -> Assertion); 4] = [
+            ("maximum", Assertion::Maximum),
+            ("minimum", Assertion::Minimum),
+            ("exclusiveMaximum", Assertion::ExclusiveMaximum),
+            ("exclusiveMinimum", Assertion::ExclusiveMinimum),
         ];
         for (keyword, make) in BOUNDS {
             match self.members.get(keyword) {
                 None => {}
-                Some(Value::Number(bound)) => self.keywords.push(make(bound.clone())),
+                Some(Value::Number(bound)) => self.asserts(make(bound.clone())),
                 Some(_) => self.problem(keyword, "is no number", A_NUMBER),
             }
         }
         let Some(value) = self.members.get("multipleOf") else { return };
         let divisor = value.as_number().filter(|number| number.as_f64().is_some_and(|number| number > 0.0));
         match divisor.and_then(Decimal::new).filter(|divisor| !divisor.is_zero()) {
-            Some(divisor) => self.keywords.push(Keyword::MultipleOf(divisor)),
+            Some(divisor) => self.asserts(Assertion::MultipleOf(divisor)),
             None => self.problem("multipleOf", "is no number above zero", A_NUMBER),
         }
     }
@@ -147,7 +147,7 @@ impl<'r> Reader<'r> {
     fn names(&mut self) {
         if let Some(value) = self.members.get("required") {
             match names(value) {
-                Some(names) => self.keywords.push(Keyword::Required(names)),
+                Some(names) => self.asserts(Assertion::Required(names)),
                 None => self.problem("required", "is no list of names", NAMES),
             }
         }
@@ -161,7 +161,7 @@ impl<'r> Reader<'r> {
         };
         let read = |(name, value): (&String, &Value)| Some((name.clone(), names(value)?));
         match rows.iter().map(read).collect() {
-            Some(rows) => self.keywords.push(Keyword::DependentRequired(rows)),
+            Some(rows) => self.asserts(Assertion::DependentRequired(rows)),
             None => self.problem("dependentRequired", "has a member that is no list of names", NAMES),
         }
     }
@@ -172,7 +172,7 @@ impl<'r> Reader<'r> {
             Some(Value::String(text)) => {
                 let at = child(&self.place.at, "pattern");
                 if let Some(pattern) = self.compiled(text, at) {
-                    self.keywords.push(Keyword::Pattern(pattern));
+                    self.asserts(Assertion::Pattern(pattern));
                 }
             }
             Some(_) => self.problem("pattern", "is no text", "write a regular expression"),
@@ -181,14 +181,14 @@ impl<'r> Reader<'r> {
 
     fn references(&mut self) {
         if let Some(target) = self.target("$ref") {
-            self.keywords.push(Keyword::Ref(target.node));
+            self.applies(Applicator::Ref(target.node));
         }
         let Some(target) = self.target("$dynamicRef") else { return };
         let reference = self.members.get("$dynamicRef").and_then(Value::as_str).unwrap_or_default();
         let anchor = reference.split_once('#').map_or("", |(_, anchor)| anchor).to_owned();
-        self.keywords.push(match target.is_dynamic {
-            true => Keyword::DynamicRef { target: target.node, anchor },
-            false => Keyword::Ref(target.node),
+        self.applies(match target.is_dynamic {
+            true => Applicator::DynamicRef { target: target.node, anchor },
+            false => Applicator::Ref(target.node),
         });
     }
 
@@ -196,25 +196,25 @@ impl<'r> Reader<'r> {
         let prefix = self.list("prefixItems");
         let (before, items) = (prefix.len(), self.one("items"));
         if !prefix.is_empty() {
-            self.keywords.push(Keyword::PrefixItems(prefix));
+            self.applies(Applicator::PrefixItems(prefix));
         }
         if let Some(schema) = items {
-            self.keywords.push(Keyword::Items { schema, prefix: before });
+            self.applies(Applicator::Items { schema, prefix: before });
         }
         let (min, max) = (self.count("minContains").unwrap_or(1), self.count("maxContains"));
         if let Some(schema) = self.one("contains") {
-            self.keywords.push(Keyword::Contains { schema, min, max });
+            self.applies(Applicator::Contains { schema, min, max });
         }
         match self.members.get("uniqueItems") {
             None | Some(Value::Bool(false)) => {}
-            Some(Value::Bool(true)) => self.keywords.push(Keyword::UniqueItems),
+            Some(Value::Bool(true)) => self.asserts(Assertion::UniqueItems),
             Some(_) => self.problem("uniqueItems", "is neither true nor false", "write `true` or `false`"),
         }
     }
 
     fn objects(&mut self) {
         if let Some(schema) = self.one("propertyNames") {
-            self.keywords.push(Keyword::PropertyNames(schema));
+            self.applies(Applicator::PropertyNames(schema));
         }
         let named = self.map("properties").into_iter().collect();
         let additional = self.one("additionalProperties");
@@ -226,39 +226,47 @@ impl<'r> Reader<'r> {
         }
         let properties = Properties { named, patterns, additional };
         if !properties.is_empty() {
-            self.keywords.push(Keyword::Properties(properties));
+            self.applies(Applicator::Properties(properties));
         }
         let rows = self.map("dependentSchemas");
         if !rows.is_empty() {
-            self.keywords.push(Keyword::DependentSchemas(rows));
+            self.applies(Applicator::DependentSchemas(rows));
         }
     }
 
     fn combined(&mut self) {
-        const LISTS: [(&str, fn(Vec<NodeId>) -> Keyword); 3] =
-            [("allOf", Keyword::AllOf), ("anyOf", Keyword::AnyOf), ("oneOf", Keyword::OneOf)];
+        const LISTS: [(&str, fn(Vec<NodeId>) -> Applicator); 3] =
+            [("allOf", Applicator::AllOf), ("anyOf", Applicator::AnyOf), ("oneOf", Applicator::OneOf)];
         for (keyword, make) in LISTS {
             let schemas = self.list(keyword);
             if !schemas.is_empty() {
-                self.keywords.push(make(schemas));
+                self.applies(make(schemas));
             }
         }
         if let Some(schema) = self.one("not") {
-            self.keywords.push(Keyword::Not(schema));
+            self.applies(Applicator::Not(schema));
         }
         if let Some(condition) = self.one("if") {
             let (then, otherwise) = (self.one("then"), self.one("else"));
-            self.keywords.push(Keyword::If { condition, then, otherwise });
+            self.applies(Applicator::If { condition, then, otherwise });
         }
     }
 
     fn unevaluated(&mut self) {
         if let Some(schema) = self.one("unevaluatedItems") {
-            self.keywords.push(Keyword::UnevaluatedItems(schema));
+            self.applies(Applicator::UnevaluatedItems(schema));
         }
         if let Some(schema) = self.one("unevaluatedProperties") {
-            self.keywords.push(Keyword::UnevaluatedProperties(schema));
+            self.applies(Applicator::UnevaluatedProperties(schema));
         }
+    }
+
+    fn applies(&mut self, applicator: Applicator) {
+        self.keywords.push(Keyword::Applicator(applicator));
+    }
+
+    fn asserts(&mut self, assertion: Assertion) {
+        self.keywords.push(Keyword::Assertion(assertion));
     }
 
     fn problem(&mut self, keyword: &str, what: impl Into<String>, remedy: impl Into<String>) {

@@ -1,7 +1,7 @@
 //! The grammar of ECMA-262 §22.2.1 with the flag `u`, without what one pass cannot follow.
 //!
-//! As browsers do without that flag, `]`, `{` and `}` stand for themselves where nothing else can be meant, and so does any
-//! ASCII punctuation behind a backslash.
+//! As browsers do without that flag, `]`, `{` and `}` stand for themselves where nothing else can be meant, and so does a `-` beside
+//! `\w` and the like in a class, and any ASCII punctuation behind a backslash.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -299,7 +299,12 @@ impl Parser<'_> {
                         "a range of characters has its ends in the wrong order",
                     ));
                 }
-                _ => return Err(PatternError::Malformed("a range of characters ends in a class")),
+                // A class is no end of a range: the `-` stands for itself.
+                (first, last) => {
+                    class.union(&first.into_class());
+                    class.union(&ranges(&[('-', '-')]));
+                    class.union(&last.into_class());
+                }
             }
         }
         Ok(class_of(if is_negated { negated(class) } else { class }))

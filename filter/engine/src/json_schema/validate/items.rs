@@ -3,12 +3,31 @@
 use serde_json::Value;
 
 use super::super::evaluated::Evaluated;
-use super::super::keyword::NodeId;
+use super::super::keyword::{Applicator, NodeId};
 use super::{Holds, Run, Scope};
 use crate::json_order::compare;
 
 impl<'s> Run<'s> {
-    pub(super) fn prefix(
+    /// Says whether a keyword holds for the items of an array.
+    pub(super) fn to_items(
+        &mut self,
+        applicator: &'s Applicator,
+        items: &[Value],
+        scope: &Scope<'_>,
+        evaluated: Option<&mut Evaluated>,
+    ) -> Holds<'s> {
+        match applicator {
+            Applicator::PrefixItems(schemas) => self.prefix(items, schemas, scope, evaluated),
+            Applicator::Items { schema, prefix } => self.rest(items, *prefix, *schema, scope, evaluated),
+            Applicator::Contains { schema, min, max } => {
+                self.contains(items, *schema, (*min, *max), scope, evaluated)
+            }
+            Applicator::UnevaluatedItems(schema) => self.unevaluated_items(items, *schema, scope, evaluated),
+            _ => Ok(true),
+        }
+    }
+
+    fn prefix(
         &mut self,
         items: &[Value],
         schemas: &'s [NodeId],
@@ -23,7 +42,7 @@ impl<'s> Run<'s> {
     }
 
     /// Judges the items behind the first `prefix`.
-    pub(super) fn rest(
+    fn rest(
         &mut self,
         items: &[Value],
         prefix: usize,
@@ -38,7 +57,7 @@ impl<'s> Run<'s> {
         Ok(true)
     }
 
-    pub(super) fn contains(
+    fn contains(
         &mut self,
         items: &[Value],
         schema: NodeId,
@@ -60,7 +79,7 @@ impl<'s> Run<'s> {
         Ok(found >= min && max.is_none_or(|max| found <= max))
     }
 
-    pub(super) fn unevaluated_items(
+    fn unevaluated_items(
         &mut self,
         items: &[Value],
         schema: NodeId,

@@ -3,13 +3,35 @@
 use serde_json::{Map, Value};
 
 use super::super::evaluated::Evaluated;
-use super::super::keyword::{NodeId, Properties};
+use super::super::keyword::{Applicator, NodeId, Properties};
 use super::{Holds, Run, Scope, Stop};
 
 /// The members of an object.
 type Members = Map<String, Value>;
 
 impl<'s> Run<'s> {
+    /// Says whether a keyword holds for the members of an object, which is `value`.
+    pub(super) fn to_members(
+        &mut self,
+        applicator: &'s Applicator,
+        value: &Value,
+        members: &Members,
+        scope: &Scope<'_>,
+        evaluated: Option<&mut Evaluated>,
+    ) -> Holds<'s> {
+        match applicator {
+            Applicator::PropertyNames(schema) => self.names(members, *schema, scope),
+            Applicator::Properties(properties) => self.properties(members, properties, scope, evaluated),
+            Applicator::DependentSchemas(rows) => {
+                self.dependent_schemas(value, members, rows, scope, evaluated)
+            }
+            Applicator::UnevaluatedProperties(schema) => {
+                self.unevaluated_properties(members, *schema, scope, evaluated)
+            }
+            _ => Ok(true),
+        }
+    }
+
     pub(super) fn required(&mut self, members: &Members, names: &[String]) -> Holds<'s> {
         self.spend(names.len() as u64)?;
         Ok(names.iter().all(|name| members.contains_key(name)))
@@ -29,7 +51,7 @@ impl<'s> Run<'s> {
         Ok(true)
     }
 
-    pub(super) fn dependent_schemas(
+    fn dependent_schemas(
         &mut self,
         value: &Value,
         members: &Members,
@@ -46,15 +68,15 @@ impl<'s> Run<'s> {
         Ok(true)
     }
 
-    pub(super) fn names(&mut self, members: &Members, schema: NodeId, scope: &Scope<'_>) -> Holds<'s> {
+    fn names(&mut self, members: &Members, schema: NodeId, scope: &Scope<'_>) -> Holds<'s> {
         for name in members.keys() {
-            self.spend((name.len() / super::COUNTED_BYTES_PER_STEP) as u64)?;
+            self.spend((name.len() / super::assertions::COUNTED_BYTES_PER_STEP) as u64)?;
             self.node(schema, &Value::String(name.clone()), scope, None)?;
         }
         Ok(true)
     }
 
-    pub(super) fn properties(
+    fn properties(
         &mut self,
         members: &Members,
         properties: &'s Properties,
@@ -113,7 +135,7 @@ impl<'s> Run<'s> {
         Ok(spoken_of)
     }
 
-    pub(super) fn unevaluated_properties(
+    fn unevaluated_properties(
         &mut self,
         members: &Members,
         schema: NodeId,

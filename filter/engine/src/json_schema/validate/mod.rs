@@ -1,30 +1,19 @@
 //! The judgement of a value, step by step, each of them paid for.
 
+mod assertions;
 mod items;
 mod members;
 
-use std::cmp::Ordering;
-
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use super::budget::Budget;
 use super::evaluated::Evaluated;
-use super::keyword::{Keyword, Node, NodeId, ResourceId};
-use super::multiple::Decimal;
-use super::pattern::Pattern;
+use super::keyword::{Applicator, Keyword, Node, NodeId, ResourceId};
 use super::problem::child;
 use super::{Fault, Schema};
-use crate::json_order::{compare, compare_numbers};
 
 /// The most schemas that may be judged by inside one another. Each takes some of the stack, and Envoy's is bounded.
 const MAX_DEPTH: u32 = 512;
-/// The bytes of a text for one step, where a pattern reads them.
-const MATCHED_BYTES_PER_STEP: usize = 8;
-/// The bytes of a text for one step, where its characters are counted.
-const COUNTED_BYTES_PER_STEP: usize = 32;
-/// The steps to find out whether a number is a multiple: its digits are written out, and a power of ten is reduced.
-const STEPS_OF_DIVISION: u64 = 32;
-
 /// Judges a value, and returns the steps that it took as well.
 pub(super) fn validate(schema: &Schema, value: &Value, budget: Budget) -> (Result<(), Fault>, u64) {
     let mut run = Run { schema, left: budget.0, depth: 0 };
@@ -80,32 +69,28 @@ impl<'s> Run<'s> {
         evaluated: Option<&mut Evaluated>,
     ) -> Result<(), Stop<'s>> {
         let schema = self.schema;
-        let Some(node) = schema.node(id) else { return Err(Stop::Work) };
-        if self.depth >= MAX_DEPTH {
-            return Err(Stop::Work);
-        }
-        self.spend(1)?;
+        let (Some(node), true) = (schema.node(id), self.depth < MAX_DEPTH) else { return Err(Stop::Work) };
         self.depth += 1;
         let inner = Scope { resource: node.resource, outer: Some(scope) };
         let scope = if node.resource == scope.resource { scope } else { &inner };
-        let verdict = self.keywords(node, value, scope, evaluated);
+        let verdict = match node.asks_evaluated {
+            true => self.apart(node, value, scope, evaluated),
+            false => self.keywords(node, value, scope, evaluated),
+        };
         self.depth -= 1;
         verdict
     }
 
-    fn keywords(
+    /// Judges by a schema that asks for what it evaluates itself: what others beside it do does not count.
+    fn apart(
         &mut self,
         node: &'s Node,
         value: &Value,
         scope: &Scope<'_>,
         evaluated: Option<&mut Evaluated>,
     ) -> Result<(), Stop<'s>> {
-        if !node.asks_evaluated {
-            return self.all_hold(node, value, scope, evaluated);
-        }
-        // What other schemas beside this one evaluate is not what this one asks for.
         let mut own = Evaluated::default();
-        self.all_hold(node, value, scope, Some(&mut own))?;
+        self.keywords(node, value, scope, Some(&mut own))?;
         if let Some(evaluated) = evaluated {
             self.spend(own.len() as u64)?;
             evaluated.merge(&own);
@@ -113,99 +98,56 @@ impl<'s> Run<'s> {
         Ok(())
     }
 
-    fn all_hold(
+    fn keywords(
         &mut self,
         node: &'s Node,
         value: &Value,
         scope: &Scope<'_>,
         mut evaluated: Option<&mut Evaluated>,
     ) -> Result<(), Stop<'s>> {
+        self.spend(1 + node.keywords.len() as u64)?;
         for keyword in &node.keywords {
-            self.spend(1)?;
-            if !self.holds(keyword, value, scope, evaluated.as_deref_mut())? {
+            let holds = match keyword {
+                Keyword::Assertion(assertion) => self.asserts(assertion, value)?,
+                Keyword::Applicator(applicator) => {
+                    self.applies(applicator, value, scope, evaluated.as_deref_mut())?
+                }
+            };
+            if !holds {
                 return Err(Stop::Fails { at: &node.at, keyword: keyword.name() });
             }
         }
         Ok(())
     }
 
-    /// Says whether a keyword holds of a value. One that fails within a part of the value, or in a schema that has to hold as this
-    /// one does, is the error.
-    fn holds(
+    /// Says whether a keyword holds that judges by other schemas. One that fails within a part of the value, or in a schema that
+    /// has to hold as well, is the error.
+    fn applies(
         &mut self,
-        keyword: &'s Keyword,
+        applicator: &'s Applicator,
         value: &Value,
         scope: &Scope<'_>,
         evaluated: Option<&mut Evaluated>,
     ) -> Holds<'s> {
-        let number = || value.as_number();
-        let text = || value.as_str();
-        let items = || value.as_array();
-        let members = || value.as_object();
-        let holds = match keyword {
-            Keyword::False => false,
-            Keyword::Type(types) => types.has(value),
-            Keyword::Const(only) => self.compare(value, only)?.is_eq(),
-            Keyword::Enum(values) => self.is_listed(value, values)?,
-
-            Keyword::ExclusiveMaximum(bound) => number().is_none_or(|n| compare_numbers(n, bound).is_lt()),
-            Keyword::ExclusiveMinimum(bound) => number().is_none_or(|n| compare_numbers(n, bound).is_gt()),
-            Keyword::Maximum(bound) => number().is_none_or(|n| compare_numbers(n, bound).is_le()),
-            Keyword::Minimum(bound) => number().is_none_or(|n| compare_numbers(n, bound).is_ge()),
-            Keyword::MultipleOf(divisor) => number().map_or(Ok(true), |n| self.is_multiple(n, *divisor))?,
-
-            Keyword::MaxLength(bound) => text().map_or(Ok(true), |text| self.is_at_most(text, *bound))?,
-            Keyword::MinLength(bound) => text().map_or(Ok(true), |text| self.is_at_least(text, *bound))?,
-            Keyword::Pattern(pattern) => text().map_or(Ok(true), |text| self.matches(text, pattern))?,
-
-            Keyword::MaxItems(bound) => items().is_none_or(|items| items.len() as u64 <= *bound),
-            Keyword::MinItems(bound) => items().is_none_or(|items| items.len() as u64 >= *bound),
-            Keyword::UniqueItems => items().map_or(Ok(true), |items| self.are_unique(items))?,
-            Keyword::PrefixItems(schemas) => {
-                items().map_or(Ok(true), |items| self.prefix(items, schemas, scope, evaluated))?
+        match (applicator, value) {
+            (Applicator::AllOf(schemas), _) => self.all_of(schemas, value, scope, evaluated),
+            (Applicator::AnyOf(schemas), _) => self.any_of(schemas, value, scope, evaluated),
+            (Applicator::OneOf(schemas), _) => self.one_of(schemas, value, scope, evaluated),
+            (Applicator::Not(schema), _) => Ok(!self.branch(*schema, value, scope, None)?),
+            (Applicator::If { condition, then, otherwise }, _) => {
+                self.either(*condition, (*then, *otherwise), value, scope, evaluated)
             }
-            Keyword::Items { schema, prefix } => {
-                items().map_or(Ok(true), |items| self.rest(items, *prefix, *schema, scope, evaluated))?
-            }
-            Keyword::Contains { schema, min, max } => items()
-                .map_or(Ok(true), |items| self.contains(items, *schema, (*min, *max), scope, evaluated))?,
-            Keyword::UnevaluatedItems(schema) => {
-                items().map_or(Ok(true), |items| self.unevaluated_items(items, *schema, scope, evaluated))?
-            }
-
-            Keyword::MaxProperties(bound) => members().is_none_or(|members| members.len() as u64 <= *bound),
-            Keyword::MinProperties(bound) => members().is_none_or(|members| members.len() as u64 >= *bound),
-            Keyword::Required(names) => {
-                members().map_or(Ok(true), |members| self.required(members, names))?
-            }
-            Keyword::DependentRequired(rows) => {
-                members().map_or(Ok(true), |members| self.dependent_required(members, rows))?
-            }
-            Keyword::PropertyNames(schema) => {
-                members().map_or(Ok(true), |members| self.names(members, *schema, scope))?
-            }
-            Keyword::Properties(properties) => members()
-                .map_or(Ok(true), |members| self.properties(members, properties, scope, evaluated))?,
-            Keyword::DependentSchemas(rows) => members()
-                .map_or(Ok(true), |members| self.dependent_schemas(value, members, rows, scope, evaluated))?,
-            Keyword::UnevaluatedProperties(schema) => members().map_or(Ok(true), |members| {
-                self.unevaluated_properties(members, *schema, scope, evaluated)
-            })?,
-
-            Keyword::AllOf(schemas) => self.all_of(schemas, value, scope, evaluated)?,
-            Keyword::AnyOf(schemas) => self.any_of(schemas, value, scope, evaluated)?,
-            Keyword::OneOf(schemas) => self.one_of(schemas, value, scope, evaluated)?,
-            Keyword::Not(schema) => !self.branch(*schema, value, scope, None)?,
-            Keyword::If { condition, then, otherwise } => {
-                self.either(*condition, (*then, *otherwise), value, scope, evaluated)?
-            }
-            Keyword::Ref(target) => self.as_well(*target, value, scope, evaluated)?,
-            Keyword::DynamicRef { target, anchor } => {
+            (Applicator::Ref(target), _) => self.as_well(*target, value, scope, evaluated),
+            (Applicator::DynamicRef { target, anchor }, _) => {
                 let target = self.dynamic_target(*target, anchor, scope)?;
-                self.as_well(target, value, scope, evaluated)?
+                self.as_well(target, value, scope, evaluated)
             }
-        };
-        Ok(holds)
+            (applicator, Value::Array(items)) => self.to_items(applicator, items, scope, evaluated),
+            (applicator, Value::Object(members)) => {
+                self.to_members(applicator, value, members, scope, evaluated)
+            }
+            _ => Ok(true),
+        }
     }
 
     /// Judges by a schema that has to hold.
@@ -316,53 +258,6 @@ impl<'s> Run<'s> {
             next = scope.outer;
         }
         Ok(outermost)
-    }
-
-    fn compare(&mut self, a: &Value, b: &Value) -> Result<Ordering, Stop<'s>> {
-        let mut work = 0;
-        let order = compare(a, b, &mut work);
-        self.spend(work)?;
-        Ok(order)
-    }
-
-    fn is_listed(&mut self, value: &Value, values: &[Value]) -> Holds<'s> {
-        let mut work = 0;
-        let found = values.binary_search_by(|listed| compare(listed, value, &mut work));
-        self.spend(work)?;
-        Ok(found.is_ok())
-    }
-
-    fn is_multiple(&mut self, number: &Number, divisor: Decimal) -> Holds<'s> {
-        self.spend(STEPS_OF_DIVISION)?;
-        Ok(Decimal::new(number).is_some_and(|number| number.is_multiple_of(divisor)))
-    }
-
-    fn matches(&mut self, text: &str, pattern: &Pattern) -> Holds<'s> {
-        self.spend((text.len() / MATCHED_BYTES_PER_STEP) as u64)?;
-        Ok(pattern.is_match(text))
-    }
-
-    /// Says whether a text has at most `bound` characters. A character has one byte to four.
-    fn is_at_most(&mut self, text: &str, bound: u64) -> Holds<'s> {
-        let len = text.len() as u64;
-        if len <= bound {
-            return Ok(true);
-        }
-        Ok(len.div_ceil(4) <= bound && self.characters(text)? <= bound)
-    }
-
-    /// Says whether a text has at least `bound` characters.
-    fn is_at_least(&mut self, text: &str, bound: u64) -> Holds<'s> {
-        let len = text.len() as u64;
-        if len < bound {
-            return Ok(false);
-        }
-        Ok(len.div_ceil(4) >= bound || self.characters(text)? >= bound)
-    }
-
-    fn characters(&mut self, text: &str) -> Result<u64, Stop<'s>> {
-        self.spend((text.len() / COUNTED_BYTES_PER_STEP) as u64)?;
-        Ok(text.chars().count() as u64)
     }
 }
 

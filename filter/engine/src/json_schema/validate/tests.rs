@@ -1,1 +1,217 @@
+use serde_json::json;
 
+use super::*;
+
+fn fault(schema: &Value, value: &Value) -> Option<Fault> {
+    let schema = Schema::compile(schema).unwrap_or_else(|problems| panic!("{schema}: {problems:?}"));
+    schema.validate(value, Budget::for_bytes(value.to_string().len())).err()
+}
+
+#[test]
+fn the_keyword_that_does_not_hold_is_told_by_its_place_in_the_schema() {
+    for (schema, value, at) in [
+        (json!(false), json!(1), ""),
+        (json!({"type": "object"}), json!(1), "/type"),
+        (json!({"properties": {"a/b": {"maximum": 1}}}), json!({"a/b": 2}), "/properties/a~1b/maximum"),
+        (json!({"additionalProperties": false}), json!({"secret": 1}), "/additionalProperties"),
+        (json!({"required": ["a"]}), json!({}), "/required"),
+        (json!({"allOf": [{}, {"minLength": 2}]}), json!("a"), "/allOf/1/minLength"),
+        (json!({"anyOf": [{"type": "string"}, {"type": "null"}]}), json!(1), "/anyOf"),
+        (json!({"oneOf": [{}, {}]}), json!(1), "/oneOf"),
+        (json!({"not": {}}), json!(1), "/not"),
+        (json!({"if": {}, "then": {"const": 1}}), json!(2), "/then/const"),
+        (json!({"$ref": "#/$defs/a", "$defs": {"a": {"enum": [1]}}}), json!(2), "/$defs/a/enum"),
+        (json!({"items": {"pattern": "^a"}}), json!(["a", "b"]), "/items/pattern"),
+        (json!({"propertyNames": {"maxLength": 1}}), json!({"ab": 1}), "/propertyNames/maxLength"),
+        (json!({"contains": {"const": 1}, "minContains": 2}), json!([1]), "/contains"),
+        (json!({"unevaluatedProperties": false}), json!({"a": 1}), "/unevaluatedProperties"),
+    ] {
+        assert_eq!(fault(&schema, &value), Some(Fault::Keyword(at.to_owned())), "{schema} and {value}");
+    }
+}
+
+#[test]
+fn numbers_are_compared_exactly() {
+    let most = 9_007_199_254_740_993_u64;
+    for (schema, value, fits) in [
+        (json!({"maximum": most}), json!(most), true),
+        (json!({"maximum": most - 1}), json!(most), false),
+        (json!({"exclusiveMinimum": most - 1}), json!(most), true),
+        (json!({"minimum": 1.5}), json!(1), false),
+        (json!({"minimum": 1.5}), json!(2), true),
+        (json!({"maximum": u64::MAX}), json!(1e300), false),
+        (json!({"const": most}), json!(9_007_199_254_740_992.0), false),
+        (json!({"enum": [1, 2.0]}), json!(2), true),
+        (json!({"type": "integer"}), json!(1.0), true),
+        (json!({"type": "integer"}), json!(1e300), true),
+        (json!({"type": "integer"}), json!(1.5), false),
+        (json!({"multipleOf": 0.01}), json!(19.99), true),
+    ] {
+        assert_eq!(fault(&schema, &value).is_none(), fits, "{schema} and {value}");
+    }
+}
+
+#[test]
+fn lengths_are_counted_in_characters() {
+    for (text, len) in [("", 0), ("abc", 3), ("äöü", 3), ("😀😀", 2), ("e\u{301}", 2)] {
+        for bound in 0..16 {
+            let fits = |keyword: &str| fault(&json!({keyword: bound}), &json!(text)).is_none();
+            assert_eq!(
+                (fits("maxLength"), fits("minLength")),
+                (len <= bound, len >= bound),
+                "{text}, {bound}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_keyword_says_nothing_of_values_of_other_types() {
+    let values = [json!(null), json!(true), json!(1), json!("a"), json!([1]), json!({"a": 1})];
+    for (keyword, bound, spoken_of) in [
+        ("maximum", json!(0), 2),
+        ("multipleOf", json!(2), 2),
+        ("minLength", json!(2), 3),
+        ("pattern", json!("b"), 3),
+        ("minItems", json!(2), 4),
+        ("items", json!(false), 4),
+        ("prefixItems", json!([false]), 4),
+        ("contains", json!(false), 4),
+        ("unevaluatedItems", json!(false), 4),
+        ("required", json!(["b"]), 5),
+        ("properties", json!({"a": false}), 5),
+        ("propertyNames", json!(false), 5),
+        ("dependentRequired", json!({"a": ["b"]}), 5),
+        ("dependentSchemas", json!({"a": false}), 5),
+        ("maxProperties", json!(0), 5),
+        ("unevaluatedProperties", json!(false), 5),
+    ] {
+        for (type_of, value) in values.iter().enumerate() {
+            let fails = fault(&json!({keyword: bound}), value).is_some();
+            assert_eq!(fails, type_of == spoken_of, "{keyword} and {value}");
+        }
+    }
+}
+
+#[test]
+fn judging_what_is_judged_over_and_over_ends_when_the_budget_is_used_up() {
+    // Every level of the message is judged twice by the level above: 2^60 judgements.
+    let level = json!({"properties": {"a": {"$ref": "#"}}});
+    let twice = json!({"allOf": [level, level]});
+    let nested = (0..60).fold(json!({}), |inner, _| json!({"a": inner}));
+    assert_eq!(fault(&twice, &nested), Some(Fault::Work));
+}
+
+#[test]
+fn schemas_judged_by_inside_one_another_have_a_bound_for_the_stack() {
+    // Unoptimised, a level takes many times the stack that it takes in the module.
+    let judged = std::thread::Builder::new().stack_size(16 << 20).spawn(deepest).unwrap();
+    judged.join().unwrap();
+}
+
+fn deepest() {
+    let chain = |len: usize| {
+        let link = |i: usize| (format!("{i}"), json!({"$ref": format!("#/$defs/{}", i + 1)}));
+        let mut defs: serde_json::Map<String, Value> = (0..len).map(link).collect();
+        defs.insert(len.to_string(), json!({}));
+        json!({"$ref": "#/$defs/0", "$defs": defs})
+    };
+    assert_eq!(fault(&chain(500), &json!(1)), None);
+    assert_eq!(fault(&chain(600), &json!(1)), Some(Fault::Work));
+    // The deepest message under a schema that takes four schemas for each of its levels.
+    let recursive = json!({"allOf": [{"anyOf": [{"properties": {"a": {"$ref": "#"}}}]}]});
+    let nested = (0..125).fold(json!({}), |inner, _| json!({"a": inner}));
+    assert_eq!(fault(&recursive, &nested), None);
+}
+
+#[test]
+fn work_is_counted_for_what_is_compared_and_read_and_not_only_for_keywords() {
+    let steps = |schema: Value, value: &Value| {
+        let schema = Schema::compile(&schema).unwrap();
+        schema.measure(value, Budget(u64::MAX)).1
+    };
+    let long = json!("x".repeat(64_000));
+    let numbers: Value = (0..10_000).collect::<Vec<_>>().into();
+    for (schema, value, at_least) in [
+        (json!({"pattern": "y"}), &long, 8_000),
+        (json!({"minLength": 20_000, "maxLength": 64_000}), &long, 2_000),
+        (json!({"const": "x".repeat(64_000)}), &long, 2_000),
+        (json!({"uniqueItems": true}), &numbers, 10_000),
+        (json!({"const": numbers}), &numbers, 10_000),
+        (json!({"contains": {"const": -1}}), &numbers, 20_000),
+        (json!({"unevaluatedItems": true}), &numbers, 10_000),
+    ] {
+        let taken = steps(schema.clone(), value);
+        assert!(
+            taken >= at_least,
+            "{taken} for {}",
+            schema.to_string().split_at(20.min(schema.to_string().len())).0
+        );
+    }
+}
+
+#[test]
+fn an_ordinary_message_is_far_within_its_budget() {
+    let kinds: Vec<Value> = (0..50)
+        .map(|i| json!({"properties": {"type": {"const": format!("kind{i}")}, "body": {"type": "string"}}, "required": ["type"]}))
+        .collect();
+    let schema = Schema::compile(&json!({"type": "object", "oneOf": kinds})).unwrap();
+    let message = json!({"type": "kind49", "body": "hello"});
+    let budget = Budget::for_bytes(message.to_string().len());
+    let (verdict, steps) = schema.measure(&message, budget);
+    assert_eq!(verdict, Ok(()));
+    assert!(steps * 10 < budget.steps(), "{steps} of {}", budget.steps());
+}
+
+#[test]
+fn evaluated_places_are_those_of_schemas_that_hold_for_the_same_value() {
+    for (schema, value, fits) in [
+        (json!({"properties": {"a": {}}, "unevaluatedProperties": false}), json!({"a": 1}), true),
+        (
+            json!({"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": false}),
+            json!({"a": 1}),
+            true,
+        ),
+        (
+            json!({"anyOf": [{"properties": {"a": {"const": 2}}}, {}], "unevaluatedProperties": false}),
+            json!({"a": 1}),
+            false,
+        ),
+        (
+            json!({"anyOf": [{}, {"properties": {"a": {}}}], "unevaluatedProperties": false}),
+            json!({"a": 1}),
+            true,
+        ),
+        (
+            json!({"not": {"properties": {"a": false}}, "unevaluatedProperties": false}),
+            json!({"a": 1}),
+            false,
+        ),
+        (json!({"if": {"properties": {"a": {}}}, "unevaluatedProperties": false}), json!({"a": 1}), true),
+        (
+            json!({"allOf": [{"unevaluatedProperties": false}], "properties": {"a": {}}}),
+            json!({"a": 1}),
+            false,
+        ),
+        (
+            json!({"allOf": [{"unevaluatedProperties": true}], "unevaluatedProperties": false}),
+            json!({"a": 1}),
+            true,
+        ),
+        (
+            json!({"patternProperties": {"^a": {}}, "unevaluatedProperties": false}),
+            json!({"ab": 1, "b": 1}),
+            false,
+        ),
+        (json!({"prefixItems": [{}], "unevaluatedItems": false}), json!([1]), true),
+        (json!({"prefixItems": [{}], "unevaluatedItems": false}), json!([1, 2]), false),
+        (
+            json!({"contains": {"const": 2}, "prefixItems": [{}], "unevaluatedItems": false}),
+            json!([1, 2]),
+            true,
+        ),
+        (json!({"contains": {"const": 2}, "unevaluatedItems": false}), json!([1, 2]), false),
+    ] {
+        assert_eq!(fault(&schema, &value).is_none(), fits, "{schema} and {value}");
+    }
+}
