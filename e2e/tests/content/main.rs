@@ -1,6 +1,8 @@
 //! What messages may say: every row of `verdicts.json` on a real Envoy, each message whole, in fragments of one byte, behind
 //! Pings and compressed.
 
+mod pushed;
+
 use postern_e2e::client::token::edge_claims;
 use postern_e2e::frames::{deflated, opcode};
 use postern_e2e::scene::document;
@@ -98,6 +100,9 @@ fn scene() -> Scene {
         {"when": {"/type": "kick"}, "require": [{"claim": "role", "one_of": ["moderator"]}]},
         {"when": {"/type": "kick", "/all": true}, "require": [{"claim": "sub", "one_of": ["bob"]}]},
     ]);
+    let mut open_kinds = kinds();
+    open_kinds["other"] = json!("allow");
+    let level = json!({"properties": {"a": {"$ref": "#"}}});
     let policies = json!({
         "depth": policy(json!({"messages": {"max_json_depth": 2}})),
         "allow": policy(json!({
@@ -109,6 +114,19 @@ fn scene() -> Scene {
             "messages": {"max_json_depth": 1, "on_violation": "drop"},
             "upstream_messages": {"max_json_depth": 1, "on_violation": "drop"},
         })),
+        "schema": policy(json!({"messages": {"schema": say()}})),
+        "kinds": policy(json!({"messages": {"schemas": kinds()}})),
+        "open-kinds": policy(json!({"messages": {"schemas": open_kinds}})),
+        "answers": policy(json!({"upstream_messages": {"schema": {
+            "allOf": [{"properties": {"price": {"type": "number"}}}], "unevaluatedProperties": false,
+        }}})),
+        // Each level of a message is judged twice by the level above it.
+        "recursive": policy(json!({"messages": {"max_fragments": 4096, "schema": {"allOf": [level, level]}}})),
+        "deep": policy(json!({"messages": {
+            "max_fragments": 4096,
+            "max_json_depth": 126,
+            "schema": {"allOf": [{"anyOf": [{"properties": {"a": {"$ref": "#"}}}]}]},
+        }})),
         "tunnels": policy(json!({})),
         "passed": policy(json!({"messages": {"tunnels": "pass"}})),
     });
@@ -120,6 +138,25 @@ fn scene() -> Scene {
         .document(whole)
         .upstream("/ws/dropped", Behaviour::Echo)
         .upstream("/ws/", Behaviour::Answer(agrees))
+}
+
+/// A schema for one kind of message.
+fn say() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "type": {"enum": ["say", "join"]},
+            "text": {"type": "string", "maxLength": 5, "pattern": "^[^<>]*$"},
+            "n": {"type": "integer"},
+        },
+        "required": ["type"],
+        "additionalProperties": false,
+    })
+}
+
+/// Schemas by the kind of the message.
+fn kinds() -> Value {
+    json!({"by": "/type", "each": {"say": {"required": ["text"]}, "join": true}})
 }
 
 static SCENE: Shared<RunningScene> = Shared::new(scene);
