@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
+/// The steps of work for each member of two objects that are compared.
+const STEPS_PER_MEMBER: u64 = 2;
 /// The bytes of two texts that are compared for one step of work.
 const BYTES_PER_STEP: usize = 32;
 
@@ -29,6 +31,7 @@ pub(crate) fn compare(a: &Value, b: &Value, work: &mut u64) -> Ordering {
         }
         (Value::Object(a), Value::Object(b)) => a.len().cmp(&b.len()).then_with(|| {
             let members = a.iter().zip(b).map(|((name, a), (other, b))| {
+                *work += STEPS_PER_MEMBER;
                 compare_texts(name, other, work).then_with(|| compare(a, b, work))
             });
             first_difference(members)

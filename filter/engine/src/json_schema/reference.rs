@@ -3,6 +3,7 @@
 //! Owns base URIs, anchors and pointers. Never looks outside of the document.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -14,6 +15,8 @@ use super::vocabulary::{Subschemas, subschemas};
 
 /// The most schemas that a document may have, those within others included.
 const MAX_SCHEMAS: usize = 8192;
+/// The most bytes of the pointers of all schemas.
+const MAX_POINTER_BYTES: usize = 1 << 20;
 /// The base of a document without an `$id`. Its name can be no host's (RFC 6761 §6.4).
 const DEFAULT_BASE: &str = "https://schema.invalid/";
 
@@ -22,7 +25,7 @@ pub(super) struct Place<'d> {
     pub(super) value: &'d Value,
     /// The JSON pointer of it in the document.
     pub(super) at: String,
-    pub(super) base: Url,
+    pub(super) base: Rc<Url>,
     pub(super) resource: ResourceId,
 }
 
@@ -36,6 +39,22 @@ pub(super) struct Places<'d> {
     /// The resources by their URI, each with the schema that is its root.
     resources: BTreeMap<String, (ResourceId, NodeId)>,
     anchors: BTreeMap<(ResourceId, String), NodeId>,
+}
+
+/// The schemas that are to be looked into.
+struct Open<'d> {
+    places: Vec<Place<'d>>,
+    /// The bytes of the pointers of all schemas that were ever here.
+    pointer_bytes: usize,
+}
+
+impl<'d> Open<'d> {
+    fn push(&mut self, place: Place<'d>) {
+        self.pointer_bytes = self.pointer_bytes.saturating_add(place.at.len());
+        if self.pointer_bytes <= MAX_POINTER_BYTES {
+            self.places.push(place);
+        }
+    }
 }
 
 /// The schemas that `$dynamicAnchor` names.
@@ -65,16 +84,12 @@ impl DynamicAnchors {
 impl<'d> Places<'d> {
     /// Finds all schemas of a document. Those that are none are left out, and told in `report`.
     pub(super) fn of(document: &'d Value, report: &mut Vec<Problem>) -> Option<Self> {
-        let base = Url::parse(DEFAULT_BASE).ok()?;
+        let base = Rc::new(Url::parse(DEFAULT_BASE).ok()?);
         let mut places = Self::default();
         places.resources.insert(base.as_str().to_owned(), (ResourceId(0), NodeId(0)));
-        let mut open = vec![Place { value: document, at: String::new(), base, resource: ResourceId(0) }];
-        while let Some(mut place) = open.pop() {
-            if places.all.len() >= MAX_SCHEMAS {
-                let what = format!("has more than {MAX_SCHEMAS} schemas in it");
-                report.push(Problem::new("", what, "write a smaller schema"));
-                return None;
-            }
+        let root = Place { value: document, at: String::new(), base, resource: ResourceId(0) };
+        let mut open = Open { places: vec![root], pointer_bytes: 0 };
+        while let Some(mut place) = open.places.pop() {
             match place.value {
                 Value::Bool(_) => {}
                 Value::Object(members) => {
@@ -87,6 +102,12 @@ impl<'d> Places<'d> {
             }
             places.by_pointer.insert(place.at.clone(), NodeId(places.all.len()));
             places.all.push(place);
+            if places.all.len() > MAX_SCHEMAS || open.pointer_bytes > MAX_POINTER_BYTES {
+                let what =
+                    format!("has more than {MAX_SCHEMAS} schemas in it, or ones too deep within others");
+                report.push(Problem::new("", what, "write a smaller schema"));
+                return None;
+            }
         }
         Some(places)
     }
@@ -168,7 +189,7 @@ impl<'d> Places<'d> {
             return Err("is the name of another schema as well");
         }
         self.resources.insert(uri.as_str().to_owned(), (resource, node));
-        (place.base, place.resource) = (uri, resource);
+        (place.base, place.resource) = (Rc::new(uri), resource);
         Ok(())
     }
 }
@@ -177,11 +198,11 @@ impl<'d> Places<'d> {
 fn open_subschemas<'d>(
     members: &'d Map<String, Value>,
     place: &Place<'d>,
-    open: &mut Vec<Place<'d>>,
+    open: &mut Open<'d>,
     report: &mut Vec<Problem>,
 ) {
     let mut push = |value: &'d Value, at: String| {
-        open.push(Place { value, at, base: place.base.clone(), resource: place.resource });
+        open.push(Place { value, at, base: Rc::clone(&place.base), resource: place.resource });
     };
     for (keyword, value) in members {
         let at = child(&place.at, keyword);

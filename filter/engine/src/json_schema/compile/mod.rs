@@ -17,7 +17,9 @@ use super::reference::{Place, Places};
 use reader::Reader;
 
 /// The most memory of all patterns of a schema, in bytes.
-const MAX_PATTERN_BYTES: usize = 8 << 20;
+const MAX_PATTERN_BYTES: usize = 4 << 20;
+/// The bytes that a pattern counts for which is too large. Each costs time until that is known.
+const BYTES_OF_REFUSED: usize = 1 << 20;
 
 /// The patterns of a document, each compiled once.
 #[derive(Default)]
@@ -65,11 +67,13 @@ impl Patterns {
         if let Some(known) = self.compiled.get(text) {
             return Ok(Rc::clone(known));
         }
-        let pattern = Rc::new(Pattern::compile(text)?);
-        self.bytes = self.bytes.saturating_add(pattern.memory());
         if self.bytes > MAX_PATTERN_BYTES {
             return Err(PatternError::AllSizes);
         }
+        let pattern = Pattern::compile(text).map(Rc::new);
+        let bytes = pattern.as_ref().map_or(BYTES_OF_REFUSED, |pattern| pattern.memory());
+        self.bytes = self.bytes.saturating_add(bytes);
+        let pattern = pattern?;
         self.compiled.insert(text.to_owned(), Rc::clone(&pattern));
         Ok(pattern)
     }

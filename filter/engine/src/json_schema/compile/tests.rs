@@ -128,12 +128,18 @@ fn references_that_come_back_without_going_deeper_are_refused() {
 fn a_schema_has_a_bound_on_its_size() {
     let many = |count: usize| json!({"prefixItems": vec![json!({}); count]});
     assert!(compile(&many(8191)).is_ok());
-    assert_eq!(problems(&many(8192)), [(String::new(), "has more than 8192 schemas in it".to_owned())]);
-    // Each pattern is within its bound of 1 MiB by itself.
-    let patterns: Vec<Value> = (0..60).map(|i| json!({"pattern": format!("^{i}[a-z]{{8000}}$")})).collect();
+    assert_eq!(
+        problems(&many(8192)),
+        [(String::new(), "has more than 8192 schemas in it, or ones too deep within others".to_owned())]
+    );
+    let name = "a".repeat(100_000);
+    let deep = (0..20).fold(json!({}), |inner, _| json!({"properties": {name.as_str(): inner}}));
+    assert_eq!(problems(&deep).len(), 1, "each of its pointers is longer than the one before");
+    // Each pattern is within its bound of 512 KiB by itself.
+    let patterns: Vec<Value> = (0..100).map(|i| json!({"pattern": format!("^{i}[a-z]{{3000}}$")})).collect();
     assert!(compile(&json!({"allOf": patterns[..4]})).is_ok());
     let found = problems(&json!({"allOf": patterns}));
-    assert!(found.iter().any(|(_, what)| what.contains("more than 8 MiB")), "{found:?}");
+    assert!(found.iter().any(|(_, what)| what.contains("more than 4 MiB")), "{found:?}");
 }
 
 #[test]

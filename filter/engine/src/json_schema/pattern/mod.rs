@@ -18,7 +18,7 @@ pub(super) struct Pattern(dense::DFA<Vec<u32>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PatternError {
     /// The automata of all patterns together would be too large.
-    #[error("needs, with the patterns before it, automata of more than 8 MiB")]
+    #[error("needs, with the patterns before it, automata of more than 4 MiB")]
     AllSizes,
     /// It refers to what a group has matched.
     #[error("has a back-reference, whose time has no bound")]
@@ -33,7 +33,7 @@ pub(super) enum PatternError {
     #[error("has a look-ahead or look-behind, which one pass over a text cannot follow")]
     LookAround,
     /// Its automaton would be too large.
-    #[error("needs an automaton of more than 1 MiB")]
+    #[error("needs an automaton of more than 512 KiB")]
     Size,
     /// It names a Unicode property.
     #[error("has a Unicode property, whose tables are not part of the filter")]
@@ -41,11 +41,11 @@ pub(super) enum PatternError {
 }
 
 /// The most memory of the automaton that reads texts, in bytes.
-const MAX_DFA_BYTES: usize = 1 << 20;
+const MAX_DFA_BYTES: usize = 512 << 10;
 /// The most memory that is needed to make it, in bytes.
-const MAX_DETERMINIZE_BYTES: usize = 4 << 20;
+const MAX_DETERMINIZE_BYTES: usize = 2 << 20;
 /// The most memory of the automaton that it is made of, in bytes.
-const MAX_NFA_BYTES: usize = 1 << 20;
+const MAX_NFA_BYTES: usize = 512 << 10;
 
 impl Pattern {
     /// Compiles a pattern.

@@ -12,6 +12,8 @@ use crate::json_order::{compare, compare_numbers};
 
 /// The bytes of a text for one step, where a pattern reads them.
 const MATCHED_BYTES_PER_STEP: usize = 8;
+/// The steps to begin a search.
+const STEPS_OF_SEARCH: u64 = 4;
 /// The bytes of a text for one step, where its characters are counted.
 pub(super) const COUNTED_BYTES_PER_STEP: usize = 32;
 /// The steps to find out whether a number is a multiple: its digits are written out, and a power of ten is reduced.
@@ -80,7 +82,7 @@ impl<'s> Run<'s> {
     }
 
     pub(super) fn matches(&mut self, text: &str, pattern: &Pattern) -> Holds<'s> {
-        self.spend((text.len() / MATCHED_BYTES_PER_STEP) as u64)?;
+        self.spend(STEPS_OF_SEARCH + (text.len() / MATCHED_BYTES_PER_STEP) as u64)?;
         Ok(pattern.is_match(text))
     }
 

@@ -9,7 +9,7 @@ use crate::json_order::compare;
 
 impl<'s> Run<'s> {
     /// Says whether a keyword holds for the items of an array.
-    pub(super) fn to_items(
+    pub(super) fn among_items(
         &mut self,
         applicator: &'s Applicator,
         items: &[Value],

@@ -4,14 +4,19 @@ use serde_json::{Map, Value};
 
 use super::super::evaluated::Evaluated;
 use super::super::keyword::{Applicator, NodeId, Properties};
-use super::{Holds, Run, Scope, Stop};
+use super::{COMPARED_BYTES_PER_STEP, Holds, Run, Scope, Stop};
+
+/// The steps to copy a name.
+const STEPS_OF_COPY: u64 = 4;
+/// The names for one step more, where one is looked up among them: what is far away in memory takes its time.
+const NAMES_PER_STEP: usize = 512;
 
 /// The members of an object.
 type Members = Map<String, Value>;
 
 impl<'s> Run<'s> {
     /// Says whether a keyword holds for the members of an object, which is `value`.
-    pub(super) fn to_members(
+    pub(super) fn among_members(
         &mut self,
         applicator: &'s Applicator,
         value: &Value,
@@ -32,9 +37,21 @@ impl<'s> Run<'s> {
         }
     }
 
+    /// Pays for looking up a name of `len` bytes among `count` others.
+    fn find(&mut self, len: usize, count: usize) -> Result<(), Stop<'s>> {
+        let compared =
+            (len / COMPARED_BYTES_PER_STEP).saturating_mul(count.checked_ilog2().unwrap_or(0) as usize + 1);
+        self.spend((1 + count / NAMES_PER_STEP + compared) as u64)
+    }
+
     pub(super) fn required(&mut self, members: &Members, names: &[String]) -> Holds<'s> {
-        self.spend(names.len() as u64)?;
-        Ok(names.iter().all(|name| members.contains_key(name)))
+        for name in names {
+            self.find(name.len(), members.len())?;
+            if !members.contains_key(name) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(super) fn dependent_required(
@@ -43,7 +60,7 @@ impl<'s> Run<'s> {
         rows: &'s [(String, Vec<String>)],
     ) -> Holds<'s> {
         for (name, others) in rows {
-            self.spend(1)?;
+            self.find(name.len(), members.len())?;
             if members.contains_key(name) && !self.required(members, others)? {
                 return Ok(false);
             }
@@ -60,7 +77,7 @@ impl<'s> Run<'s> {
         mut evaluated: Option<&mut Evaluated>,
     ) -> Holds<'s> {
         for (name, id) in rows {
-            self.spend(1)?;
+            self.find(name.len(), members.len())?;
             if members.contains_key(name) {
                 self.node(*id, value, scope, evaluated.as_deref_mut())?;
             }
@@ -70,7 +87,7 @@ impl<'s> Run<'s> {
 
     fn names(&mut self, members: &Members, schema: NodeId, scope: &Scope<'_>) -> Holds<'s> {
         for name in members.keys() {
-            self.spend((name.len() / super::assertions::COUNTED_BYTES_PER_STEP) as u64)?;
+            self.spend(STEPS_OF_COPY + (name.len() / COMPARED_BYTES_PER_STEP) as u64)?;
             self.node(schema, &Value::String(name.clone()), scope, None)?;
         }
         Ok(true)
@@ -88,7 +105,7 @@ impl<'s> Run<'s> {
             return self.named(members, properties, scope);
         }
         for (place, (name, value)) in members.iter().enumerate() {
-            self.spend(1)?;
+            self.find(name.len(), properties.named.len())?;
             let is_evaluated = self.member(name, value, properties, scope)?;
             if let (true, Some(evaluated)) = (is_evaluated, evaluated.as_deref_mut()) {
                 evaluated.mark(place);
@@ -100,7 +117,7 @@ impl<'s> Run<'s> {
     /// Judges the members that have a schema by their name.
     fn named(&mut self, members: &Members, properties: &'s Properties, scope: &Scope<'_>) -> Holds<'s> {
         for (name, id) in &properties.named {
-            self.spend(1)?;
+            self.find(name.len(), members.len())?;
             if let Some(value) = members.get(name) {
                 self.node(*id, value, scope, None)?;
             }
@@ -122,7 +139,6 @@ impl<'s> Run<'s> {
             spoken_of = true;
         }
         for (pattern, id) in &properties.patterns {
-            self.spend(1)?;
             if self.matches(name, pattern)? {
                 self.node(*id, value, scope, None)?;
                 spoken_of = true;

@@ -14,6 +14,11 @@ use super::{Fault, Schema};
 
 /// The most schemas that may be judged by inside one another. Each takes some of the stack, and Envoy's is bounded.
 const MAX_DEPTH: u32 = 512;
+/// The steps to begin with a schema.
+const STEPS_OF_SCHEMA: u64 = 2;
+/// The bytes of a name for one step, where it is compared with another one.
+const COMPARED_BYTES_PER_STEP: usize = 32;
+
 /// Judges a value, and returns the steps that it took as well.
 pub(super) fn validate(schema: &Schema, value: &Value, budget: Budget) -> (Result<(), Fault>, u64) {
     let mut run = Run { schema, left: budget.0, depth: 0 };
@@ -105,8 +110,9 @@ impl<'s> Run<'s> {
         scope: &Scope<'_>,
         mut evaluated: Option<&mut Evaluated>,
     ) -> Result<(), Stop<'s>> {
-        self.spend(1 + node.keywords.len() as u64)?;
+        self.spend(STEPS_OF_SCHEMA)?;
         for keyword in &node.keywords {
+            self.spend(1)?;
             let holds = match keyword {
                 Keyword::Assertion(assertion) => self.asserts(assertion, value)?,
                 Keyword::Applicator(applicator) => {
@@ -142,9 +148,9 @@ impl<'s> Run<'s> {
                 let target = self.dynamic_target(*target, anchor, scope)?;
                 self.as_well(target, value, scope, evaluated)
             }
-            (applicator, Value::Array(items)) => self.to_items(applicator, items, scope, evaluated),
+            (applicator, Value::Array(items)) => self.among_items(applicator, items, scope, evaluated),
             (applicator, Value::Object(members)) => {
-                self.to_members(applicator, value, members, scope, evaluated)
+                self.among_members(applicator, value, members, scope, evaluated)
             }
             _ => Ok(true),
         }
@@ -253,7 +259,7 @@ impl<'s> Run<'s> {
         let mut outermost = target;
         let mut next = Some(scope);
         while let Some(scope) = next {
-            self.spend(1)?;
+            self.spend(1 + (anchor.len() / COMPARED_BYTES_PER_STEP) as u64)?;
             outermost = self.schema.dynamic_anchors.get(scope.resource, anchor).unwrap_or(outermost);
             next = scope.outer;
         }
