@@ -39,7 +39,7 @@ pub(super) enum Keyword {
 #[derive(Debug)]
 pub(super) enum Applicator {
     AllOf(Vec<NodeId>),
-    AnyOf(Vec<NodeId>),
+    AnyOf(Alternatives),
     Contains {
         schema: NodeId,
         min: u64,
@@ -61,7 +61,7 @@ pub(super) enum Applicator {
         prefix: usize,
     },
     Not(NodeId),
-    OneOf(Vec<NodeId>),
+    OneOf(Alternatives),
     PrefixItems(Vec<NodeId>),
     /// `properties`, `patternProperties` and `additionalProperties`, which speak of one another.
     Properties(Properties),
@@ -97,6 +97,22 @@ pub(super) enum Assertion {
     UniqueItems,
 }
 
+/// Schemas of which not all have to hold.
+#[derive(Debug)]
+pub(super) struct Alternatives {
+    pub(super) schemas: Vec<NodeId>,
+    /// What tells them apart, if anything does.
+    pub(super) tag: Option<Tag>,
+}
+
+/// A member that has to be one of some texts for each of several schemas to hold.
+#[derive(Debug)]
+pub(super) struct Tag {
+    pub(super) name: String,
+    /// The schemas that may hold, by the text.
+    pub(super) by_text: BTreeMap<String, Vec<NodeId>>,
+}
+
 /// The schemas for the members of an object.
 #[derive(Debug, Default)]
 pub(super) struct Properties {
@@ -104,6 +120,23 @@ pub(super) struct Properties {
     pub(super) patterns: Vec<(Rc<Pattern>, NodeId)>,
     /// For members that none of the above speaks of.
     pub(super) additional: Option<NodeId>,
+}
+
+impl Alternatives {
+    /// Returns the alternatives of which none is known yet to be told apart.
+    pub(super) fn new(schemas: Vec<NodeId>) -> Self {
+        Self { schemas, tag: None }
+    }
+
+    /// Returns those that may hold for a value: all, unless its tag rules out some.
+    pub(super) fn of(&self, value: &Value) -> &[NodeId] {
+        let told = || {
+            let tag = self.tag.as_ref()?;
+            let text = value.as_object()?.get(&tag.name)?.as_str()?;
+            Some(tag.by_text.get(text).map_or(&[][..], Vec::as_slice))
+        };
+        told().unwrap_or(&self.schemas)
+    }
 }
 
 impl Properties {
@@ -188,7 +221,8 @@ impl Applicator {
     /// Returns the schemas that judge the same value as this keyword does.
     pub(super) fn in_place(&self) -> Vec<NodeId> {
         match self {
-            Self::AllOf(all) | Self::AnyOf(all) | Self::OneOf(all) => all.clone(),
+            Self::AllOf(all) => all.clone(),
+            Self::AnyOf(any) | Self::OneOf(any) => any.schemas.clone(),
             Self::DependentSchemas(all) => all.iter().map(|(_, id)| *id).collect(),
             Self::DynamicRef { target: id, .. } | Self::Not(id) | Self::Ref(id) => vec![*id],
             Self::If { condition, then, otherwise } => {

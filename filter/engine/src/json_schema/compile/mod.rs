@@ -3,6 +3,7 @@
 
 mod cycle;
 mod reader;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -33,11 +34,12 @@ pub(super) fn compile(document: &Value) -> Result<Schema, Vec<Problem>> {
     let mut report = Vec::new();
     let Some(places) = Places::of(document, &mut report) else { return Err(report) };
     let mut patterns = Patterns::default();
-    let nodes: Vec<Node> =
+    let mut nodes: Vec<Node> =
         places.all.iter().map(|place| node(place, &places, &mut patterns, &mut report)).collect();
     if report.is_empty() {
         report.extend(cycle::find(&nodes, &places.dynamic_anchors));
     }
+    tags::find_all(&mut nodes);
     if report.is_empty() {
         Ok(Schema { nodes, dynamic_anchors: places.dynamic_anchors })
     } else {

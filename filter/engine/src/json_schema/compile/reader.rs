@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use serde_json::{Map, Number, Value};
 
-use super::super::keyword::{Applicator, Assertion, Keyword, NodeId, Properties, Types};
+use super::super::keyword::{Alternatives, Applicator, Assertion, Keyword, NodeId, Properties, Types};
 use super::super::multiple::Decimal;
 use super::super::pattern::Pattern;
 use super::super::problem::{Problem, child};
 use super::super::reference::{Place, Places, Target};
 use super::super::vocabulary::remedy_for_unknown;
 use super::Patterns;
-use crate::json_order::{compare, integer};
+use crate::json_order::{compare, equal, integer};
 
 /// The draft that is carried out, as `$schema` names it.
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -100,6 +100,7 @@ impl<'r> Reader<'r> {
             Some(Value::Array(values)) if !values.is_empty() => {
                 let mut values = values.clone();
                 values.sort_unstable_by(|a, b| compare(a, b, &mut 0));
+                values.dedup_by(|a, b| equal(a, b));
                 self.asserts(Assertion::Enum(values));
             }
             Some(_) => self.problem("enum", "is no list of values", "write one value or more"),
@@ -235,8 +236,11 @@ impl<'r> Reader<'r> {
     }
 
     fn combined(&mut self) {
-        const LISTS: [(&str, fn(Vec<NodeId>) -> Applicator); 3] =
-            [("allOf", Applicator::AllOf), ("anyOf", Applicator::AnyOf), ("oneOf", Applicator::OneOf)];
+        const LISTS: [(&str, fn(Vec<NodeId>) -> Applicator); 3] = [
+            ("allOf", Applicator::AllOf),
+            ("anyOf", |schemas| Applicator::AnyOf(Alternatives::new(schemas))),
+            ("oneOf", |schemas| Applicator::OneOf(Alternatives::new(schemas))),
+        ];
         for (keyword, make) in LISTS {
             let schemas = self.list(keyword);
             if !schemas.is_empty() {

@@ -38,7 +38,7 @@ impl<'s> Run<'s> {
     }
 
     /// Pays for looking up a name of `len` bytes among `count` others.
-    fn find(&mut self, len: usize, count: usize) -> Result<(), Stop<'s>> {
+    pub(super) fn find(&mut self, len: usize, count: usize) -> Result<(), Stop<'s>> {
         let compared =
             (len / COMPARED_BYTES_PER_STEP).saturating_mul(count.checked_ilog2().unwrap_or(0) as usize + 1);
         self.spend((1 + count / NAMES_PER_STEP + compared) as u64)

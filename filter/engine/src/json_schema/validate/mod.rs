@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::budget::Budget;
 use super::evaluated::Evaluated;
-use super::keyword::{Applicator, Keyword, Node, NodeId, ResourceId};
+use super::keyword::{Alternatives, Applicator, Keyword, Node, NodeId, ResourceId};
 use super::problem::child;
 use super::{Fault, Schema};
 
@@ -203,11 +203,15 @@ impl<'s> Run<'s> {
 
     fn any_of(
         &mut self,
-        schemas: &'s [NodeId],
+        any: &'s Alternatives,
         value: &Value,
         scope: &Scope<'_>,
         mut evaluated: Option<&mut Evaluated>,
     ) -> Holds<'s> {
+        let schemas = self.alternatives(any, value)?;
+        if let ([only], Some(_)) = (schemas, &any.tag) {
+            return self.as_well(*only, value, scope, evaluated);
+        }
         let mut holds = false;
         for id in schemas {
             holds |= self.branch(*id, value, scope, evaluated.as_deref_mut())?;
@@ -221,11 +225,15 @@ impl<'s> Run<'s> {
 
     fn one_of(
         &mut self,
-        schemas: &'s [NodeId],
+        any: &'s Alternatives,
         value: &Value,
         scope: &Scope<'_>,
         mut evaluated: Option<&mut Evaluated>,
     ) -> Holds<'s> {
+        let schemas = self.alternatives(any, value)?;
+        if let ([only], Some(_)) = (schemas, &any.tag) {
+            return self.as_well(*only, value, scope, evaluated);
+        }
         let mut holding = 0;
         for id in schemas {
             holding += usize::from(self.branch(*id, value, scope, evaluated.as_deref_mut())?);
@@ -234,6 +242,16 @@ impl<'s> Run<'s> {
             }
         }
         Ok(holding == 1)
+    }
+
+    /// Returns the alternatives that may hold. Where the value tells that it can be only one, what is wrong with it is worth telling.
+    fn alternatives(&mut self, any: &'s Alternatives, value: &Value) -> Result<&'s [NodeId], Stop<'s>> {
+        if let (Some(tag), Value::Object(members)) = (&any.tag, value) {
+            self.find(tag.name.len(), members.len())?;
+            let text = members.get(&tag.name).and_then(Value::as_str).unwrap_or_default();
+            self.find(text.len(), tag.by_text.len())?;
+        }
+        Ok(any.of(value))
     }
 
     fn either(

@@ -31,6 +31,55 @@ fn the_keyword_that_does_not_hold_is_told_by_its_place_in_the_schema() {
 }
 
 #[test]
+fn alternatives_that_a_member_tells_apart_are_judged_as_if_all_had_been_tried() {
+    let kind = |name: &str, rest: Value| json!({"properties": {"t": {"const": name}, "n": rest}});
+    let listed = json!({"properties": {"t": {"enum": ["c", "b", "c"]}}});
+    let kinds = json!([kind("a", json!({"maximum": 5})), listed, kind("b", json!({"minimum": 5}))]);
+    let at = |at: &str| Some(Fault::Keyword(at.to_owned()));
+    for (value, any, one) in [
+        (json!({"t": "a", "n": 1}), None, None),
+        // Only one can hold, so that what is wrong with it is told.
+        (json!({"t": "a", "n": 9}), at("/anyOf/0/properties/n/maximum"), at("/oneOf/0/properties/n/maximum")),
+        (json!({"t": "b", "n": 1}), None, None),
+        (json!({"t": "b", "n": 9}), None, at("/oneOf")),
+        (json!({"t": "c"}), None, None),
+        (json!({"t": "d"}), at("/anyOf"), at("/oneOf")),
+        (json!({"t": 1}), at("/anyOf"), at("/oneOf")),
+        // What has no tag is ruled out by none.
+        (json!({}), None, at("/oneOf")),
+        (json!([]), None, at("/oneOf")),
+    ] {
+        assert_eq!(fault(&json!({"anyOf": kinds}), &value), any, "any of, {value}");
+        assert_eq!(fault(&json!({"oneOf": kinds}), &value), one, "one of, {value}");
+        let referred = json!({
+            "$defs": {"0": kinds[0], "1": kinds[1], "2": kinds[2]},
+            "oneOf": [{"$ref": "#/$defs/0"}, {"$ref": "#/$defs/1"}, {"$ref": "#/$defs/2"}],
+        });
+        assert_eq!(fault(&referred, &value).is_none(), one.is_none(), "one of what is referred to, {value}");
+    }
+    let evaluated = json!({"anyOf": kinds, "unevaluatedProperties": false});
+    for (value, fits) in [
+        (json!({"t": "a", "n": 1}), true),
+        (json!({"t": "b", "n": 9}), true),
+        (json!({"t": "b", "n": 1}), false),
+        (json!({"t": "c", "n": 1}), false),
+    ] {
+        assert_eq!(fault(&evaluated, &value).is_none(), fits, "evaluated, {value}");
+    }
+}
+
+#[test]
+fn many_kinds_that_a_member_tells_apart_cost_no_more_than_few() {
+    let steps = |count: usize| {
+        let kind = |i: usize| json!({"properties": {"t": {"const": i.to_string()}}});
+        let kinds: Vec<Value> = (0..count).map(kind).collect();
+        let schema = Schema::compile(&json!({"oneOf": kinds})).unwrap();
+        schema.measure(&json!({"t": (count - 1).to_string()}), Budget(u64::MAX)).1
+    };
+    assert_eq!(steps(2), steps(100));
+}
+
+#[test]
 fn numbers_are_compared_exactly() {
     let most = 9_007_199_254_740_993_u64;
     for (schema, value, fits) in [
