@@ -37,8 +37,8 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python run test test-versions lint licences check answers fuzz bench-engine bench-envoy \
-	bench-floor bench-idle bench-handshake bench-worst soak attack image images e2e-compose clean
+.PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz bench-engine bench-envoy \
+	bench-floor bench-idle bench-handshake bench-content bench-worst soak attack image images e2e-compose clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -62,6 +62,10 @@ python: $(PYTHON_FETCHED) ## fetch the Python libraries that the tests use into 
 
 $(PYTHON_FETCHED):
 	$(call fetch,--requirement $(PYTHON_LIBRARIES),.tools/python)
+
+# Where it cannot be installed, what needs it says so itself.
+node: ## install Node with ws and ajv by apt-get, unless they are there
+	@e2e/node.sh
 
 run: build envoy ## run Envoy with Postern and a demo service, and say what to try
 	@cargo build --quiet --locked -p postern-e2e --bin demo
@@ -148,6 +152,10 @@ attack: build envoy ## make Postern hold all it may, each way for ATTACK_SECONDS
 bench-handshake: build envoy ## measure what a handshake costs Envoy with Postern and with jwt_authn
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
 		--handshakes --rounds $(BENCH_ROUNDS)
+
+bench-content: build envoy node ## measure what a schema costs in Postern, and in a service of Node with ajv
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--content --rounds $(BENCH_ROUNDS)
 
 clean: ## remove what was built, fetched and left by runs
 	cargo clean

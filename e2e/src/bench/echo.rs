@@ -26,6 +26,13 @@ pub(crate) fn start() -> io::Result<SocketAddr> {
     Ok(address)
 }
 
+/// Serves as a program of its own: prints the port, and ends with the standard input.
+pub(crate) fn serve_alone() -> io::Result<()> {
+    println!("{}", start()?.port());
+    io::copy(&mut io::stdin(), &mut io::sink())?;
+    Ok(())
+}
+
 fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let head = head(&mut stream)?;

@@ -3,6 +3,7 @@
 //! judge correctness; this does not.
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
 
+mod content;
 mod cpu;
 mod echo;
 mod figures;
@@ -54,6 +55,12 @@ struct Arguments {
     /// looks for the worst ones wrote them, and then what forged tokens cost.
     #[arg(long)]
     worst: Option<PathBuf>,
+    /// Measures instead what judging messages by a schema costs, in Postern and in a service of Node.
+    #[arg(long)]
+    content: bool,
+    /// Serves instead as the service that echoes, in a process of its own.
+    #[arg(long, hide = true)]
+    echo: bool,
     /// Measures so many idle sessions instead, or as many as there are descriptors for.
     #[arg(long)]
     idle: Option<usize>,
@@ -95,6 +102,8 @@ enum BenchError {
     Module(#[from] wat::Error),
     #[error("a handshake was answered with {0}")]
     Refused(u16),
+    #[error("{way}: of a message that breaks `{keyword}` became: {done:?}")]
+    Judged { way: &'static str, keyword: &'static str, done: content::Done },
     #[error("{0} is no message of the search for the worst ones")]
     NoMessage(PathBuf),
 }
@@ -111,6 +120,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), BenchError> {
+    if arguments.echo {
+        return Ok(echo::serve_alone()?);
+    }
     place(std::process::id(), OTHERS);
     if let Some(sessions) = arguments.idle {
         return idle::run(sessions, arguments.rounds).await;
@@ -119,10 +131,16 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         worst::run(folder, arguments.rounds).await?;
         return forged::run(arguments.rounds).await;
     }
-    let service = echo::start()?;
     let listeners = [Listener::Plaintext, Listener::Tls];
     let listeners =
         listeners.into_iter().filter(|listener| arguments.listener.is_none_or(|l| l == *listener));
+    if arguments.content {
+        for listener in listeners {
+            content::run(listener, &arguments.only, arguments.rounds).await?;
+        }
+        return Ok(());
+    }
+    let service = echo::start()?;
     if arguments.handshakes {
         for listener in listeners {
             handshakes::run(listener, service, arguments.rounds).await?;

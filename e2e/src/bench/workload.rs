@@ -37,6 +37,8 @@ pub(crate) enum Payload {
     Binary,
     /// Text made of this, over and over.
     Text(&'static str),
+    /// These texts in turns, all of one length.
+    Turns(fn() -> Vec<String>),
 }
 
 const ASCII: &str = "The quick brown fox jumps over the lazy dog. ";
@@ -48,10 +50,10 @@ pub(crate) const FRAMES: &str = "/ws/frames";
 /// The path under a policy with a rate that nothing reaches.
 pub(crate) const RATED: &str = "/ws/rated";
 
-const KIB: usize = 1024;
+pub(crate) const KIB: usize = 1024;
 
 /// A number of clients that keeps an Envoy busy: it wakes up for many of them at once.
-const CROWD: usize = 64;
+pub(crate) const CROWD: usize = 64;
 
 pub(crate) const ALL: [Workload; 10] = [
     ping_pong("64 B binary ping-pong", Payload::Binary, 1.10),
@@ -105,17 +107,18 @@ const fn stream(name: &'static str, payload: Payload, size: usize, target: f64) 
 impl Workload {
     /// Sends the messages and receives them all back, each of the clients its part.
     pub(crate) async fn run(&self, clients: &mut [RawClient]) {
-        let frame = self.frame();
-        let (sent, received) = (frame.clone().masked().bytes(), frame.bytes().len());
+        let frames = self.frames();
+        let received = frames.first().map_or(0, |frame| frame.bytes().len());
+        let sent: Vec<Vec<u8>> = frames.into_iter().map(|frame| frame.masked().bytes()).collect();
         match self.manner {
             Manner::PingPong => {
-                for _ in 0..self.messages / clients.len() {
-                    send(clients, &sent).await;
+                for sent in sent.iter().cycle().take(self.messages / clients.len()) {
+                    send(clients, sent).await;
                     expect(clients, received).await;
                 }
             }
             Manner::Stream(batch) => {
-                let sent = sent.repeat(batch);
+                let sent: Vec<u8> = sent.iter().cycle().take(batch).flatten().copied().collect();
                 send(clients, &sent).await;
                 for _ in 1..self.messages / batch / clients.len() {
                     send(clients, &sent).await;
@@ -131,17 +134,19 @@ impl Workload {
         used.as_secs_f64() * 1e6 / self.messages as f64
     }
 
-    fn frame(&self) -> Frame {
+    /// Returns the messages that take turns, at least one.
+    fn frames(&self) -> Vec<Frame> {
         match self.payload {
-            Payload::Binary => Frame::binary(vec![0xa5; self.size]),
+            Payload::Binary => vec![Frame::binary(vec![0xa5; self.size])],
             Payload::Text(text) => {
                 let mut whole = text.repeat(self.size / text.len() + 1);
                 whole.truncate(whole.floor_char_boundary(self.size));
                 // The bytes that are cut off of the last code point are made up for, so that sizes stay the
                 // same.
                 whole.push_str(&"-".repeat(self.size - whole.len()));
-                Frame::text(&whole)
+                vec![Frame::text(&whole)]
             }
+            Payload::Turns(texts) => texts().iter().map(|text| Frame::text(text)).collect(),
         }
     }
 }
