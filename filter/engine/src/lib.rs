@@ -33,7 +33,7 @@ mod testing;
 pub mod websocket;
 
 pub use configuration::{UnreadableMetadata, of_route, read_configuration};
-pub use connection::{Passage, Piece};
+pub use connection::{Passage, Piece, Pieces};
 pub use decision::{Cause, Consequence, Reason, Rule, Violation, cause};
 pub use drains::{Drains, spread};
 pub use engine::{Engine, ResponseFacts, RouteFacts, Selection, fail_without_engine};

@@ -527,6 +527,8 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod backlog_tests;
 mod chunk;
 #[cfg(test)]
 mod compression_tests;

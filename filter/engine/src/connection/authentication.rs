@@ -119,6 +119,14 @@ impl Authentication {
         Ok(())
     }
 
+    /// Returns the number of bytes that wait to go to the client.
+    pub(super) fn held_len(&self) -> usize {
+        match self {
+            Self::Waiting(waiting) => waiting.held.len(),
+            Self::Open | Self::Shut { .. } => 0,
+        }
+    }
+
     /// Returns the memory that is taken for what waits, in bytes.
     pub(super) fn held(&self) -> usize {
         match self {

@@ -150,6 +150,11 @@ impl Direction {
         self.reader.held() + candidate + self.withheld.len()
     }
 
+    /// Returns the number of bytes of the frames that are withheld, and go on if their message does.
+    pub(super) fn withheld_frames(&self) -> usize {
+        self.withheld.len()
+    }
+
     /// Returns the number of bytes that are kept back of a message that is not whole, with those still to
     /// come that are known of.
     pub(super) fn kept_back(&self) -> Option<u64> {

@@ -10,11 +10,11 @@ use crate::peer::Peer;
 use crate::rate::Shared;
 use crate::websocket::frame_reader::Frame;
 
-use super::Connection;
 use super::backlog::NoRoom;
 use super::candidate::Candidate;
 use super::judge::Progress;
 use super::rates::{Counted, Verdict};
+use super::{Connection, Passage};
 
 /// The fate of a frame by its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Connection {
         }
         match peer {
             Peer::Client => self.judge_rates(frame, progress, shared),
-            Peer::Upstream => self.judge_backlog(frame, progress.ahead),
+            Peer::Upstream => self.judge_backlog(frame, &progress.passage),
         }
     }
 
@@ -69,8 +69,9 @@ impl Connection {
         }
     }
 
-    fn judge_backlog(&self, frame: &Frame, ahead: u64) -> Result<Gate, Violation> {
-        match self.backlog.judge(&frame.header, frame.starts_message, ahead) {
+    fn judge_backlog(&self, frame: &Frame, passage: &Passage) -> Result<Gate, Violation> {
+        let ahead = self.authentication.held_len() + passage.len() + self.upstream.withheld_frames();
+        match self.backlog.judge(&frame.header, frame.starts_message, ahead as u64) {
             Ok(()) => Ok(Gate::Pass),
             Err(NoRoom::Discard) => Ok(Gate::Drop),
             Err(NoRoom::Close(exceeded)) => {

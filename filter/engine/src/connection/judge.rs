@@ -30,9 +30,6 @@ pub(super) struct Progress {
     pub(super) position: usize,
     /// The bytes that go on.
     pub(super) passage: Passage,
-    /// The number of bytes of this chunk, and of the frame that was open, that have still to go to the
-    /// client.
-    pub(super) ahead: u64,
     /// The most bytes that may go on, with those that are put in.
     room: usize,
     /// The most bytes that may go on, but for those that are put in.
@@ -136,7 +133,6 @@ impl Connection {
             peer,
             now,
             position: 0,
-            ahead: self.upstream.reader.payload_left(),
             // A parked stream may come to hold this much.
             room: if is_paused { len.max(parking::ROOM) } else { usize::MAX },
             most: len.saturating_add(passage.len()).saturating_add(self.upstream.withheld()),
@@ -203,8 +199,6 @@ impl Connection {
             Gate::Examine => direction.examine_frame(frame, chunk)?,
             Gate::Pass => {
                 let opcode = frame.header.opcode;
-                let frame_len = frame.header.payload_len + frame.header.len as u64;
-                progress.ahead = progress.ahead.saturating_add(frame_len);
                 let Progress { position, passage, .. } = progress;
                 direction.begin_frame(frame, chunk, position, passage, tally)?;
                 self.note_control(opcode, progress);

@@ -58,7 +58,7 @@ use greeting::Greeting;
 use kept_back::Holds;
 use notices::Notices;
 use parking::{MayAsk, Parking};
-pub use passage::{Passage, Piece};
+pub use passage::{Passage, Piece, Pieces};
 use pause::Pause;
 use queued_input::QueuedInput;
 use rates::Rates;

@@ -12,7 +12,7 @@ pub struct Passage {
     /// The number of bytes of the chunk that go on as they are.
     pub keep: usize,
     /// The pieces that follow them, in order.
-    pub rest: Vec<Piece>,
+    pub rest: Pieces,
     /// Says whether the stream, which was parked, must be resumed within the callback: what is put into a
     /// paused stream stays there otherwise, also after an earlier frame has gone on from there.
     pub resume: bool,
@@ -21,6 +21,13 @@ pub struct Passage {
     /// Says whether nothing goes on after all: the bytes stay with the host, which pauses the stream and
     /// brings them again with all that follows.
     pub hold: bool,
+}
+
+/// Pieces in order, and how long they are together: a chunk may have as many as it has frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pieces {
+    pieces: Vec<Piece>,
+    len: usize,
 }
 
 /// A part of what goes on.
@@ -40,27 +47,23 @@ impl Passage {
 
     /// Says whether a chunk of `len` bytes goes on exactly as it came.
     pub fn is_whole(&self, len: usize) -> bool {
-        self.before.is_empty() && self.keep == len && self.rest.is_empty()
+        self.before.is_empty() && self.keep == len && self.rest.pieces.is_empty()
     }
 
     /// Says whether nothing goes on.
     pub fn is_empty(&self) -> bool {
-        self.before.is_empty() && self.keep == 0 && self.rest.is_empty()
+        self.before.is_empty() && self.keep == 0 && self.rest.pieces.is_empty()
     }
 
     /// Returns the number of bytes that go on.
     pub fn len(&self) -> usize {
-        let rest = self.rest.iter().map(|piece| match piece {
-            Piece::Chunk(range) => range.len(),
-            Piece::Other(other) => other.len(),
-        });
-        self.before.len() + self.keep + rest.sum::<usize>()
+        self.before.len() + self.keep + self.rest.len
     }
 
     /// Returns everything that goes on, in pieces and in order, given the chunk.
     pub fn pieces<'a>(&'a self, chunk: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let kept = chunk.get(..self.keep).unwrap_or(chunk);
-        let rest = self.rest.iter().flat_map(|piece| {
+        let rest = self.rest.pieces.iter().flat_map(|piece| {
             let (range, other) = match piece {
                 Piece::Chunk(range) => (range.clone(), None),
                 Piece::Other(other) => (0..0, Some(other)),
@@ -77,21 +80,19 @@ impl Passage {
 
     /// Lets a range of the chunk go on; ranges come in order.
     pub(crate) fn pass(&mut self, range: Range<usize>) {
-        match self.rest.last_mut() {
-            None if range.start == self.keep => self.keep = range.end,
-            Some(Piece::Chunk(last)) if last.end == range.start => last.end = range.end,
-            _ if range.is_empty() => {}
-            _ => self.rest.push(Piece::Chunk(range)),
+        if self.rest.pieces.is_empty() && range.start == self.keep {
+            self.keep = range.end;
+        } else {
+            self.rest.pass(range);
         }
     }
 
     /// Lets bytes go on that are not in the chunk.
     pub(crate) fn insert(&mut self, bytes: &[u8]) {
-        match self.rest.last_mut() {
-            _ if bytes.is_empty() => {}
-            None if self.keep == 0 => self.before.push(bytes),
-            Some(Piece::Other(last)) => last.push(bytes),
-            _ => self.rest.push(Piece::Other(bytes.into())),
+        if self.rest.pieces.is_empty() && self.keep == 0 {
+            self.before.push(bytes);
+        } else {
+            self.rest.insert(bytes);
         }
     }
 
@@ -100,8 +101,47 @@ impl Passage {
         if self.is_empty() {
             self.before = bytes;
         } else {
-            self.rest.push(Piece::Other(bytes));
+            self.rest.release(bytes);
         }
+    }
+}
+
+impl Pieces {
+    /// Returns the pieces.
+    pub fn as_slice(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    fn pass(&mut self, range: Range<usize>) {
+        self.len += range.len();
+        match self.pieces.last_mut() {
+            _ if range.is_empty() => {}
+            Some(Piece::Chunk(last)) if last.end == range.start => last.end = range.end,
+            _ => self.pieces.push(Piece::Chunk(range)),
+        }
+    }
+
+    fn insert(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        match self.pieces.last_mut() {
+            _ if bytes.is_empty() => {}
+            Some(Piece::Other(last)) => last.push(bytes),
+            _ => self.pieces.push(Piece::Other(bytes.into())),
+        }
+    }
+
+    fn release(&mut self, bytes: Blocks) {
+        self.len += bytes.len();
+        self.pieces.push(Piece::Other(bytes));
+    }
+}
+
+impl IntoIterator for Pieces {
+    type Item = Piece;
+    type IntoIter = std::vec::IntoIter<Piece>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.pieces.into_iter()
     }
 }
 
@@ -116,14 +156,15 @@ mod tests {
         passage.insert(b"ab");
         passage.pass(0..3);
         passage.pass(3..4);
-        assert_eq!((passage.keep, passage.rest.len()), (4, 0));
+        assert_eq!((passage.keep, passage.rest.as_slice()), (4, &[][..]));
         passage.pass(6..7);
         passage.pass(7..8);
         passage.insert(b"!");
         passage.release(b"?"[..].into());
         passage.pass(9..10);
         assert_eq!(passage.bytes(chunk), b"ab012367!?9");
-        assert_eq!(passage.rest.len(), 4);
+        assert_eq!(passage.rest.as_slice().len(), 4);
+        assert_eq!(passage.len(), passage.bytes(chunk).len());
         assert!(!passage.is_whole(chunk.len()));
     }
 
