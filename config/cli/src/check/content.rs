@@ -1,6 +1,8 @@
 //! Warnings of rules on what messages say: where they can be walked round, and where they can never hold.
 
-use postern_config::{Allowance, ClaimPath, Compression, Content, MessageType, Path, Policy, Problem, Test};
+use postern_config::{
+    Allowance, Auth, ClaimPath, Compression, Content, MessageType, Path, Policy, Problem, Test,
+};
 
 /// Returns warnings of rules of `policy` on content that are sound and probably not meant; `at` is the policy.
 pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Problem> {
@@ -18,7 +20,13 @@ pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Problem> {
         }
         if policy.compression == Compression::Pass {
             let what = "does not judge compressed messages, which `compression: pass` lets through unread";
-            warnings.push(Problem::new(place, what, "write `compression: inspect` or `strip`"));
+            warnings.push(Problem::new(place.clone(), what, "write `compression: inspect` or `strip`"));
+        }
+        if section == "messages" && policy.auth.as_ref().is_some_and(keeps_what_is_no_json) {
+            let what =
+                "refuses every first message, which `keep_token` lets go on: with its `prefix` it is no JSON";
+            let remedy = "leave `keep_token` out, or all rules on what messages say";
+            warnings.push(Problem::new(place, what, remedy));
         }
     }
     warnings.extend(never_both(&policy.messages.content.allow, &at.key("messages").key("allow")));
@@ -35,6 +43,13 @@ fn first_key(content: &Content) -> Option<&'static str> {
     ]
     .into_iter()
     .find_map(|(key, is_set)| is_set.then_some(key))
+}
+
+/// Says whether a first message that brings a token goes on to the service and cannot be JSON.
+fn keeps_what_is_no_json(auth: &Auth) -> bool {
+    // Blanks alone may stand before JSON (RFC 8259 §2).
+    let is_blank = |byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    auth.keep_token && auth.first_message().is_some_and(|first| !first.prefix.bytes().all(is_blank))
 }
 
 /// Lines that speak of the same message and ask for claims that nobody can have at once.
@@ -123,6 +138,31 @@ mod tests {
             [""; 0],
             "what a service says in binary is its own"
         );
+    }
+
+    #[test]
+    fn rules_that_refuse_every_first_message_that_is_kept_are_told() {
+        let told = [
+            "policies.chat.messages.max_json_depth: refuses every first message, which `keep_token` lets go on: \
+            with its `prefix` it is no JSON",
+        ];
+        let no_json = json!({"pointer": "/token", "prefix": "40"});
+        let blank = json!({"pointer": "/token", "prefix": "\n "});
+        let text = json!({"types": ["text"], "max_json_depth": 4});
+        for (first, keep_token, messages, is_told) in [
+            (&no_json, true, &text, true),
+            (&no_json, false, &text, false),
+            (&blank, true, &text, false),
+            (&json!("/token"), true, &text, false),
+            (&no_json, true, &json!({"types": ["text"]}), false),
+        ] {
+            let auth =
+                json!({"providers": ["edge"], "from": [{"first_message": first}], "keep_token": keep_token});
+            let changes =
+                json!({"auth": auth, "messages": messages, "upstream_messages": {"max_json_depth": 4}});
+            let expected: &[&str] = if is_told { &told } else { &[] };
+            assert_eq!(warned(changes.clone()), expected, "{changes}");
+        }
     }
 
     #[test]
