@@ -144,92 +144,89 @@ mod tests {
         }
     }
 
+    const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
+
     #[test]
-    fn section_4_2_1_is_judged_line_by_line() {
+    fn a_handshake_by_section_4_2_1_has_its_key() {
         let base = request();
-        let ok = Ok(Some(b"dGhlIHNhbXBsZSBub25jZQ==".to_vec()));
-        let twice_of = |head: &RequestHead, name: &str, value: &[u8]| {
-            let mut head = head.clone();
-            head.fields.push((name.to_owned(), value.to_vec()));
-            head
-        };
-        let twice = |name: &str, value: &[u8]| twice_of(&base, name, value);
-        let http10 = {
-            let mut head = base.clone();
-            head.connection.protocol = Protocol::Http10;
-            head
-        };
-        let version = |shown: &[u8]| Err(HandshakeFault::OtherVersion(Shown::of([shown].into_iter())));
-        let cases = [
-            ("whole", base.clone(), ok.clone()),
-            ("Connection is a list", with(&base, "connection", b"keep-alive, Upgrade"), ok.clone()),
+        for (name, head, key) in [
+            ("whole", base.clone(), KEY),
+            ("Connection is a list", with(&base, "connection", b"keep-alive, Upgrade"), KEY),
+            ("no bytes", with(&base, "content-length", b"0"), KEY),
+            ("blanks around it", with(&base, "sec-websocket-key", &[b" ", KEY, b" "].concat()), KEY),
             (
-                "blanks around the key",
-                with(&base, "sec-websocket-key", b" dGhlIHNhbXBsZSBub25jZQ== "),
-                ok.clone(),
-            ),
-            (
-                "key of the RFC's example with bits left over",
+                "the RFC's example, with bits left over",
                 with(&base, "sec-websocket-key", b"AQIDBAUGBwgJCgsMDQ4PEC=="),
-                Ok(Some(b"AQIDBAUGBwgJCgsMDQ4PEC==".to_vec())),
+                b"AQIDBAUGBwgJCgsMDQ4PEC==",
             ),
-            (
-                "one protocol of a list",
-                with(&base, "upgrade", b"websocket, h2c"),
-                Err(HandshakeFault::ManyProtocols),
-            ),
-            ("POST", with(&base, ":method", b"POST"), Err(HandshakeFault::Method)),
-            ("lower-case method", with(&base, ":method", b"get"), Err(HandshakeFault::Method)),
-            ("HTTP/1.0", http10, Err(HandshakeFault::Http10)),
-            ("no host", without(&base, ":authority"), Err(HandshakeFault::Host)),
-            ("no Connection", without(&base, "connection"), Err(HandshakeFault::Connection)),
-            (
-                "Connection without upgrade",
-                with(&base, "connection", b"keep-alive"),
-                Err(HandshakeFault::Connection),
-            ),
-            ("no bytes", with(&base, "content-length", b"0"), ok.clone()),
-            (
-                "no bytes, twice",
-                twice_of(&with(&base, "content-length", b"0"), "content-length", b"0"),
-                Err(HandshakeFault::Body),
-            ),
-            ("one byte", with(&base, "content-length", b"1"), Err(HandshakeFault::Body)),
-            ("no bytes, in another way", with(&base, "content-length", b"00"), Err(HandshakeFault::Body)),
-            ("a length that is none", with(&base, "content-length", b""), Err(HandshakeFault::Body)),
-            ("Transfer-Encoding", with(&base, "transfer-encoding", b"chunked"), Err(HandshakeFault::Body)),
-            ("no version", without(&base, "sec-websocket-version"), Err(HandshakeFault::Version)),
-            ("two versions", twice("sec-websocket-version", b"13"), Err(HandshakeFault::Version)),
-            ("version 8", with(&base, "sec-websocket-version", b"8"), version(b"8")),
-            ("version list", with(&base, "sec-websocket-version", b"13, 8"), version(b"13, 8")),
-            ("version not text", with(&base, "sec-websocket-version", b"\xff"), version(b"\xff")),
-            ("no key", without(&base, "sec-websocket-key"), Err(HandshakeFault::Key)),
-            ("two keys", twice("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="), Err(HandshakeFault::Key)),
-            ("15 bytes", with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25j"), Err(HandshakeFault::Key)),
-            (
-                "18 bytes",
-                with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZWVl"),
-                Err(HandshakeFault::Key),
-            ),
-            (
-                "no padding",
-                with(&base, "sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ"),
-                Err(HandshakeFault::Key),
-            ),
-            (
-                "URL alphabet",
-                with(&base, "sec-websocket-key", b"____IHNhbXBsZSBub25jZQ=="),
-                Err(HandshakeFault::Key),
-            ),
-            (
-                "key not text",
-                with(&base, "sec-websocket-key", b"\xff\xffhlIHNhbXBsZSBub25jZQ=="),
-                Err(HandshakeFault::Key),
-            ),
-        ];
-        for (name, head, expected) in cases {
-            assert_eq!(judge(&head), expected, "{name}");
+        ] {
+            assert_eq!(judge(&head), Ok(Some(key.to_vec())), "{name}");
         }
+    }
+
+    /// A field that is left out, or has another value, and what is wrong then.
+    const FAULTS: [(&str, Option<&[u8]>, HandshakeFault); 17] = [
+        (":method", Some(b"POST"), HandshakeFault::Method),
+        (":method", Some(b"get"), HandshakeFault::Method),
+        (":authority", None, HandshakeFault::Host),
+        ("upgrade", Some(b"websocket, h2c"), HandshakeFault::ManyProtocols),
+        ("connection", None, HandshakeFault::Connection),
+        ("connection", Some(b"keep-alive"), HandshakeFault::Connection),
+        ("content-length", Some(b"1"), HandshakeFault::Body),
+        ("content-length", Some(b"00"), HandshakeFault::Body),
+        ("content-length", Some(b""), HandshakeFault::Body),
+        ("transfer-encoding", Some(b"chunked"), HandshakeFault::Body),
+        ("sec-websocket-version", None, HandshakeFault::Version),
+        ("sec-websocket-key", None, HandshakeFault::Key),
+        // It has 15 bytes, and then 18.
+        ("sec-websocket-key", Some(b"dGhlIHNhbXBsZSBub25j"), HandshakeFault::Key),
+        ("sec-websocket-key", Some(b"dGhlIHNhbXBsZSBub25jZWVl"), HandshakeFault::Key),
+        // It has no padding.
+        ("sec-websocket-key", Some(b"dGhlIHNhbXBsZSBub25jZQ"), HandshakeFault::Key),
+        // It has the alphabet of URLs.
+        ("sec-websocket-key", Some(b"____IHNhbXBsZSBub25jZQ=="), HandshakeFault::Key),
+        ("sec-websocket-key", Some(b"\xff\xffhlIHNhbXBsZSBub25jZQ=="), HandshakeFault::Key),
+    ];
+
+    #[test]
+    fn a_field_that_is_missing_or_wrong_by_section_4_2_1_is_the_fault() {
+        for (field, value, fault) in FAULTS {
+            let head = match value {
+                Some(value) => with(&request(), field, value),
+                None => without(&request(), field),
+            };
+            let value = value.map(<[u8]>::escape_ascii).map(|value| value.to_string());
+            assert_eq!(judge(&head), Err(fault), "{field}: {value:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_may_occur_once_is_the_fault_where_it_occurs_twice() {
+        for (field, value, fault) in [
+            ("content-length", &b"0"[..], HandshakeFault::Body),
+            ("sec-websocket-version", b"13", HandshakeFault::Version),
+            ("sec-websocket-key", KEY, HandshakeFault::Key),
+        ] {
+            let mut head = with(&request(), field, value);
+            head.fields.push((field.to_owned(), value.to_vec()));
+            assert_eq!(judge(&head), Err(fault), "{field}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_shown() {
+        for version in [&b"8"[..], b"13, 8", b"\xff"] {
+            let head = with(&request(), "sec-websocket-version", version);
+            let shown = Shown::of([version].into_iter());
+            assert_eq!(judge(&head), Err(HandshakeFault::OtherVersion(shown)), "{}", version.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn http_1_0_has_no_upgrade() {
+        let mut head = request();
+        head.connection.protocol = Protocol::Http10;
+        assert_eq!(judge(&head), Err(HandshakeFault::Http10));
     }
 
     #[test]
