@@ -9,6 +9,7 @@ mod managers;
 mod memory;
 mod narrowed;
 mod overrides;
+mod schemas;
 mod silence;
 mod strays;
 mod unread;
@@ -16,6 +17,7 @@ mod websockets;
 
 use postern_config::{Audiences, Config, Path, Policy, Problem, Provider};
 use postern_engine::auth::keys::Keyring;
+use postern_engine::judge_schemas;
 use serde_json::Value;
 
 use crate::finding::{Finding, Severity};
@@ -49,6 +51,7 @@ fn problems_of(document: &Value) -> Result<Config, Vec<Problem>> {
     let config = Config::from_value(document.clone()).map_err(|problems| problems.0)?;
     let mut problems = Keyring::check(&config.providers);
     problems.extend(memory::problems(&config));
+    problems.extend(config.policies.values().flat_map(judge_schemas));
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 

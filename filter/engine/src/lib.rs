@@ -42,6 +42,6 @@ pub use http::{ConnectionFacts, Entropy, Protocol, Reply, RequestHead, is_upgrad
 pub use memory::{Blocks, judge_budget, most_held};
 pub use metrics::{Heartbeats, LogBudget, Messages, Tally};
 pub use peer::Peer;
-pub use ruleset::Ruleset;
+pub use ruleset::{Ruleset, judge_schemas};
 pub use session::{Event, Input, Judgement, Output, Session};
 pub use websocket::{Chunk, FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode, Unreadable};

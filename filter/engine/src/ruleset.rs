@@ -118,6 +118,11 @@ impl Ruleset {
     }
 }
 
+/// Returns what is wrong with the schemas of a policy.
+pub fn judge_schemas(policy: &Policy) -> Vec<Problem> {
+    content_rules(policy).err().unwrap_or_default()
+}
+
 /// Returns the rules on what the messages of the client and of the upstream say.
 fn content_rules(policy: &Policy) -> Result<[Option<Rc<ContentRules>>; 2], Vec<Problem>> {
     let at = Path::root().key("policies").key(&policy.name);

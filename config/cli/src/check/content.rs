@@ -4,6 +4,8 @@ use postern_config::{
     Allowance, Auth, ClaimPath, Compression, Content, MessageType, Path, Policy, Problem, Test,
 };
 
+use super::schemas;
+
 /// Returns warnings of rules of `policy` on content that are sound and probably not meant; `at` is the policy.
 pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Problem> {
     let sides = [
@@ -28,6 +30,9 @@ pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Problem> {
             let remedy = "leave `keep_token` out, or all rules on what messages say";
             warnings.push(Problem::new(place, what, remedy));
         }
+    }
+    for (section, content, _) in sides {
+        warnings.extend(schemas::warnings(content, &at.key(section)));
     }
     warnings.extend(never_both(&policy.messages.content.allow, &at.key("messages").key("allow")));
     warnings

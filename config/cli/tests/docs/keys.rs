@@ -56,6 +56,11 @@ const SURROUNDINGS: &[(&str, &str, &str)] = &[
         "policies.*.messages.allow",
         r#"[{"when": {"/type": "kick"}, "require": [{"claim": "role", "one_of": ["moderator"]}]}]"#,
     ),
+    (
+        "policies.*.messages.schemas.",
+        "policies.*.messages.schemas",
+        r#"{"by": "/type", "each": {"say": true}}"#,
+    ),
     ("policies.*.messages.max_frame_bytes", "policies.*.messages.max_message_bytes", r#""64KiB""#),
     ("policies.*.backpressure.", "policies.*.backpressure", r#"{"max_backlog_bytes": "256KiB"}"#),
     ("routes[].", "routes", r#"[{"match": {"host": "a.example.com"}, "policy": "chat"}]"#),

@@ -58,6 +58,12 @@ impl Schema {
         compile::compile(document)
     }
 
+    /// Returns the places of keywords in a document that refuse nothing, as the draft has it, though one may take them for rules:
+    /// `format`, and those on the content of texts.
+    pub fn annotations(document: &Value) -> Vec<Vec<String>> {
+        compile::annotations(document)
+    }
+
     /// Judges a value.
     ///
     /// # Errors

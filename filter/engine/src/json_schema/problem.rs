@@ -14,13 +14,18 @@ pub struct Problem {
 impl Problem {
     /// Returns the keys that lead to the place, from the whole of the schema.
     pub fn keys(&self) -> impl Iterator<Item = String> {
-        self.at.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~"))
+        keys(&self.at)
     }
 
     /// Creates a problem at a place.
     pub(super) fn new(at: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { at: at.into(), what: what.into(), remedy: remedy.into() }
     }
+}
+
+/// Returns the keys of a JSON pointer.
+pub(super) fn keys(pointer: &str) -> impl Iterator<Item = String> {
+    pointer.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~"))
 }
 
 /// Returns the pointer of the member or item `key` of the place `at` (RFC 6901).

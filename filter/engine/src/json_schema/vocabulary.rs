@@ -94,6 +94,11 @@ const FOREIGN: [(&str, &str); 8] = [
     ("nullable", "write `type: [null, …]`"),
 ];
 
+/// Says whether a keyword is an annotation that readers of a schema may take for a rule.
+pub(super) fn is_taken_for_a_rule(keyword: &str) -> bool {
+    ["contentEncoding", "contentMediaType", "contentSchema", "format"].contains(&keyword)
+}
+
 /// Returns which schemas a keyword holds.
 pub(super) fn subschemas(keyword: &str) -> Subschemas {
     let found = APPLICATORS.iter().find(|(known, _)| *known == keyword);

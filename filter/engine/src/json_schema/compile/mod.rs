@@ -8,13 +8,14 @@ mod tags;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Schema;
 use super::keyword::{Assertion, Keyword, Node};
 use super::pattern::{Pattern, PatternError};
-use super::problem::Problem;
+use super::problem::{Problem, child, keys};
 use super::reference::{Place, Places};
+use super::vocabulary::is_taken_for_a_rule;
 use reader::Reader;
 
 /// The most memory of all patterns of a schema, in bytes.
@@ -45,6 +46,17 @@ pub(super) fn compile(document: &Value) -> Result<Schema, Vec<Problem>> {
     } else {
         Err(report)
     }
+}
+
+/// Returns the places of annotations that may be taken for rules.
+pub(super) fn annotations(document: &Value) -> Vec<Vec<String>> {
+    let places = Places::of(document, &mut Vec::new()).map(|places| places.all).unwrap_or_default();
+    let of = |place: &Place<'_>| {
+        let members = place.value.as_object();
+        let keywords = members.into_iter().flat_map(Map::keys).filter(|keyword| is_taken_for_a_rule(keyword));
+        keywords.map(|keyword| keys(&child(&place.at, keyword)).collect()).collect::<Vec<_>>()
+    };
+    places.iter().flat_map(of).collect()
 }
 
 fn node(place: &Place<'_>, places: &Places<'_>, patterns: &mut Patterns, report: &mut Vec<Problem>) -> Node {
