@@ -1,6 +1,7 @@
 //! The overrides that routes lay over policies, judged by the configuration that they will meet.
 
 use postern_config::{Config, DefaultPolicy, Path, Policy, Problem, Problems, Secret, Segment};
+use postern_engine::judge_schemas;
 use serde_json::Value;
 
 use super::{Judged, unclear_words};
@@ -75,7 +76,9 @@ fn problems_of(policies: &[&str], overrides: &Value, config: &Config) -> Vec<Pro
         .flat_map(|name| {
             let laid = config.overlay(name, overrides);
             let problems = match laid {
-                Ok(policy) => unknown_variable(&policy, config).into_iter().collect(),
+                Ok(policy) => {
+                    unknown_variable(&policy, config).into_iter().chain(judge_schemas(&policy)).collect()
+                }
                 Err(Problems(problems)) => problems,
             };
             let is_known = config.policies.contains_key(*name);
