@@ -102,6 +102,7 @@ image: build ## pack the module as the OCI image that Istio and Envoy Gateway pu
 lint: licences ## check formatting, lints, documentation and licences
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p postern-filter --no-default-features --lib -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 licences: ## check the licences of all dependencies against deny.toml

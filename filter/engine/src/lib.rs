@@ -17,6 +17,7 @@ mod engine;
 mod handshake;
 pub mod http;
 mod json_order;
+#[cfg(feature = "json-schema")]
 pub mod json_schema;
 pub mod memory;
 mod message;

@@ -12,21 +12,21 @@ use crate::strict_json::MAX_DEPTH;
 
 use super::allow::{self, Denied};
 use super::json;
-use super::schema::{self, Schemas, UnfitSchema};
+use super::schema::{Schemas, UnfitSchema};
 
 /// The rules of one direction on what its messages say.
 #[derive(Debug)]
 pub(crate) struct ContentRules {
     sender: Peer,
-    pub(super) schemas: Schemas,
+    schemas: Schemas,
     pub(super) allow: Vec<Allowance>,
     /// The deepest nesting; at most [`MAX_DEPTH`].
     pub(super) max_depth: usize,
     /// Says whether the policy has a bound of its own for that.
     depth_is_set: bool,
     drops: bool,
-    /// The rule that speaks of what cannot be read: the first that is set.
-    reading: Rule,
+    /// The rule that speaks of what cannot be read, or of what does not fit a schema: the first that is set.
+    first: Rule,
 }
 
 impl ContentRules {
@@ -39,11 +39,11 @@ impl ContentRules {
             return Ok(None);
         }
         let schemas = Schemas::new(content)?;
-        let reading = match &schemas {
-            Schemas::One(_) => Rule::Schema(sender),
-            Schemas::ByKind { .. } => Rule::Schemas(sender),
-            Schemas::None if content.allow.is_empty() => Rule::MaxJsonDepth(sender),
-            Schemas::None => Rule::Allow(0),
+        let first = match content {
+            Content { schema: Some(_), .. } => Rule::Schema(sender),
+            Content { schemas: Some(_), .. } => Rule::Schemas(sender),
+            Content { allow, .. } if allow.is_empty() => Rule::MaxJsonDepth(sender),
+            _ => Rule::Allow(0),
         };
         let max_depth = content.max_json_depth.and_then(|depth| usize::try_from(depth).ok());
         Ok(Some(Self {
@@ -53,14 +53,14 @@ impl ContentRules {
             max_depth: max_depth.map_or(MAX_DEPTH, |depth| depth.min(MAX_DEPTH)),
             depth_is_set: content.max_json_depth.is_some(),
             drops: content.on_violation == OnViolation::Drop,
-            reading,
+            first,
         }))
     }
 
     /// Judges a message by what it says. `denied` is what the newest token does not allow.
     pub(crate) fn judge(&self, text: &[u8], denied: Option<&Denied>) -> Result<(), Violation> {
         let message = json::read(text, self)?;
-        schema::judge(&message, text.len(), self)?;
+        self.schemas.judge(&message, text.len()).map_err(|fault| self.unfit(fault))?;
         allow::judge(&message, self, denied)
     }
 
@@ -69,23 +69,14 @@ impl ContentRules {
         self.drops
     }
 
-    /// Returns the violation of a message that is no JSON that everybody reads alike.
-    pub(super) fn unreadable(&self, fault: ContentFault) -> Violation {
+    /// Returns the violation of a message that is no JSON that everybody reads alike, or that does not fit its schema.
+    pub(super) fn unfit(&self, fault: ContentFault) -> Violation {
         match fault {
             ContentFault::TooDeep(_) if self.depth_is_set => {
                 self.violation(Rule::MaxJsonDepth(self.sender), Reason::JsonTooDeep, fault)
             }
-            fault => self.violation(self.reading, Reason::SchemaViolation, fault),
+            fault => self.violation(self.first, Reason::SchemaViolation, fault),
         }
-    }
-
-    /// Returns the violation of a message that does not fit its schema.
-    pub(super) fn unfit(&self, fault: ContentFault) -> Violation {
-        let rule = match self.schemas {
-            Schemas::ByKind { .. } => Rule::Schemas(self.sender),
-            Schemas::None | Schemas::One(_) => Rule::Schema(self.sender),
-        };
-        self.violation(rule, Reason::SchemaViolation, fault)
     }
 
     /// Returns the violation of a message that its sender's claims do not allow, by this line of `allow`.

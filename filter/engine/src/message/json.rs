@@ -11,10 +11,10 @@ use super::ContentRules;
 /// Reads a message that is to be one JSON value. What is nested too deep is refused before anything is built.
 pub(super) fn read(text: &[u8], rules: &ContentRules) -> Result<Value, Violation> {
     if strict_json::is_deeper(text, rules.max_depth) {
-        return Err(rules.unreadable(ContentFault::TooDeep(rules.max_depth)));
+        return Err(rules.unfit(ContentFault::TooDeep(rules.max_depth)));
     }
     strict_json::parse(text, rules.max_depth).map_err(|error| {
-        rules.unreadable(match error {
+        rules.unfit(match error {
             JsonError::Duplicate => ContentFault::DuplicateMember,
             JsonError::Malformed => ContentFault::NotJson,
             JsonError::TooDeep => ContentFault::TooDeep(rules.max_depth),

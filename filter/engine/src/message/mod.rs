@@ -8,6 +8,10 @@ mod content;
 mod first_message;
 mod json;
 mod refresh;
+#[cfg(feature = "json-schema")]
+mod schema;
+#[cfg(not(feature = "json-schema"))]
+#[path = "without_schema.rs"]
 mod schema;
 pub(crate) mod tunnels;
 

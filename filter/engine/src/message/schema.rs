@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use postern_config::{Content, JsonPointer, Path, Problem};
 use serde_json::Value;
 
-use crate::decision::Violation;
 use crate::decision::cause::{ContentFault, Shown};
 use crate::json_schema::{self, Budget, Fault, Schema};
-
-use super::ContentRules;
 
 /// The schemas of one direction.
 #[derive(Debug)]
@@ -64,6 +61,14 @@ impl Schemas {
         Ok(Self::ByKind { by: schemas.by.clone(), each, other_passes: schemas.other_passes })
     }
 
+    /// Judges a message, which was read from a text of `len` bytes, by the schema for it.
+    pub(super) fn judge(&self, message: &Value, len: usize) -> Result<(), ContentFault> {
+        match self.of(message)? {
+            Some(schema) => Ok(schema.validate(message, Budget::for_bytes(len))?),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the schema for a message, or nothing where any passes.
     fn of(&self, message: &Value) -> Result<Option<&Schema>, ContentFault> {
         let (by, each, other_passes) = match self {
@@ -77,15 +82,6 @@ impl Schemas {
             found => Ok(found),
         }
     }
-}
-
-/// Judges a message, which was read from a text of `len` bytes, by the schema for it.
-pub(super) fn judge(message: &Value, len: usize, rules: &ContentRules) -> Result<(), Violation> {
-    let fits = rules.schemas.of(message).and_then(|schema| match schema {
-        Some(schema) => schema.validate(message, Budget::for_bytes(len)).map_err(ContentFault::from),
-        None => Ok(()),
-    });
-    fits.map_err(|fault| rules.unfit(fault))
 }
 
 fn compile(schema: &Value, keys: &[&str], unfit: &mut Vec<UnfitSchema>) -> Option<Schema> {
