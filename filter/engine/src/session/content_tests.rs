@@ -135,6 +135,50 @@ fn text_is_read_as_json_that_everybody_reads_alike_in_both_directions() {
     }
 }
 
+#[cfg(feature = "json-schema")]
+#[test]
+fn a_message_fits_the_schema_for_it_in_both_directions() {
+    let schema = json!({"type": "object", "properties": {"n": {"maximum": 1}}, "required": ["n"]});
+    let kinds = json!({"by": "/n", "each": {"a": {"required": ["b"]}, "c": true}});
+    let any_kind = json!({"by": "/n", "each": {"a": {"required": ["b"]}}, "other": "allow"});
+    let does_not_hold = |key: &str, at: &str| {
+        Some(format!(
+            "schema_violation rule=SIDE.{key} side=CLIENT cause=\"the schema's `{at}` does not hold\""
+        ))
+    };
+    let no_kind = || {
+        Some(
+            "schema_violation rule=SIDE.schemas side=CLIENT cause=\"there is no schema for its kind\""
+                .to_owned(),
+        )
+    };
+    for (rules, message, refusal) in [
+        (json!({"schema": schema}), r#"{"n": 1}"#, None),
+        (json!({"schema": schema}), r#"{"n": 2}"#, does_not_hold("schema", "/properties/n/maximum")),
+        (json!({"schema": schema}), "[]", does_not_hold("schema", "/type")),
+        (json!({"schema": false}), "1", does_not_hold("schema", "")),
+        (json!({"schema": "{\"type\": \"string\"}"}), r#""a""#, None),
+        (json!({"schema": "{\"type\": \"string\"}"}), "1", does_not_hold("schema", "/type")),
+        (json!({"schemas": kinds}), r#"{"n": "a", "b": 1}"#, None),
+        (json!({"schemas": kinds}), r#"{"n": "c"}"#, None),
+        (json!({"schemas": kinds}), r#"{"n": "a"}"#, does_not_hold("schemas", "/required")),
+        (json!({"schemas": kinds}), r#"{"n": "d"}"#, no_kind()),
+        (json!({"schemas": kinds}), r#"{"n": 1}"#, no_kind()),
+        (json!({"schemas": kinds}), "[]", no_kind()),
+        (json!({"schemas": any_kind}), "[]", None),
+        (json!({"schemas": any_kind}), r#"{"n": "a"}"#, does_not_hold("schemas", "/required")),
+    ] {
+        for (key, sender, side) in
+            [("messages", Peer::Client, "client"), ("upstream_messages", Peer::Upstream, "upstream")]
+        {
+            let refusal = refusal.as_ref().map(|text| text.replace("SIDE", key).replace("CLIENT", side));
+            let changes = unlimited(key, rules.clone());
+            let verdict = judged(&changes, sender, message, |changes| Trial::open(changes.clone()));
+            assert_eq!(verdict, refusal, "{message} under {rules}");
+        }
+    }
+}
+
 #[test]
 fn a_compressed_text_is_judged_as_it_reads_where_it_is_inspected() {
     for (policy, message, refused) in [
