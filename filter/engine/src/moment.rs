@@ -33,8 +33,16 @@ impl From<Moment> for Duration {
     }
 }
 
+/// The number of whole seconds of the longest duration that a moment can have.
+const MOST_SECONDS: u64 = u64::MAX / 1_000_000_000;
+
+/// Returns a duration in nanoseconds. Times are converted several times for a chunk, and 128 bits would make that a call in
+/// WebAssembly.
 fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    match duration.as_secs() {
+        MOST_SECONDS.. => u64::MAX,
+        seconds => seconds * 1_000_000_000 + u64::from(duration.subsec_nanos()),
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +58,7 @@ mod tests {
                 Duration::from_nanos(1_800_000_000_123_456_789),
             ),
             (Duration::ZERO, Duration::from_nanos(1)),
+            (Duration::new(MOST_SECONDS - 1, 999_999_999), Duration::new(MOST_SECONDS - 1, 999_999_999)),
             (last, last),
             (Duration::MAX, last),
         ] {

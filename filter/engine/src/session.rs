@@ -494,6 +494,10 @@ impl Session {
     /// Sends what Postern itself has to say on the open connection.
     fn send(&mut self) {
         let Phase::Open(open) = &mut self.phase else { return };
+        // Beside most chunks nothing goes.
+        if !open.sends_at_once() {
+            return;
+        }
         let (delivery, sends) = (open.take_delivery(), open.take_sends());
         // Only one piece at a time can be put into a parked stream.
         let of = |peer: Peer| {

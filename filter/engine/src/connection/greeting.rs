@@ -37,6 +37,11 @@ impl Greeting {
         }
     }
 
+    /// Says whether bytes go at once.
+    pub(super) fn goes_at_once(&self) -> bool {
+        matches!(self, Self::AtOnce(_))
+    }
+
     /// Says whether bytes wait for the upstream's next chunk.
     pub(super) fn waits(&self) -> bool {
         matches!(self, Self::WithNextChunk(bytes) if !bytes.is_empty())

@@ -189,6 +189,12 @@ impl Connection {
         Tally { backlog, heartbeats, ..self.tally.take() }
     }
 
+    /// Says whether anything goes at once, into a stream that is parked or from one that the host holds.
+    pub(crate) fn sends_at_once(&self) -> bool {
+        let is_due = self.queued.as_ref().is_some_and(|queued| queued.due);
+        is_due || !self.sends.is_empty() || self.greeting.goes_at_once()
+    }
+
     /// Takes the frames that go to these receivers at once, on streams that were parked.
     pub(crate) fn take_sends(&mut self) -> Vec<(Peer, Vec<u8>)> {
         std::mem::take(&mut self.sends)
