@@ -17,7 +17,7 @@ const MAX_DEPTH: u32 = 512;
 /// The steps to begin with a schema.
 const STEPS_OF_SCHEMA: u64 = 2;
 /// The bytes of a name for one step, where it is compared with another one.
-const COMPARED_BYTES_PER_STEP: usize = 32;
+const COMPARED_BYTES_PER_STEP: usize = 16;
 
 /// Judges a value, and returns the steps that it took as well.
 pub(super) fn validate(schema: &Schema, value: &Value, budget: Budget) -> (Result<(), Fault>, u64) {
