@@ -86,8 +86,8 @@ fn mistakes() -> Vec<Mistake> {
         mistake(
             "/policies/chat/messages",
             "schema",
-            json!({"type": "object"}),
-            "policies.chat.messages.schema",
+            json!({"requierd": ["type"]}),
+            "policies.chat.messages.schema.requierd",
         ),
     ]
 }
