@@ -37,6 +37,8 @@ pub struct Schema {
     nodes: Vec<Node>,
     /// The schemas that `$dynamicAnchor` names.
     dynamic_anchors: reference::DynamicAnchors,
+    /// The memory that it takes, in bytes: that of its patterns, and some for each schema and each place.
+    bytes: usize,
 }
 
 /// The reason why a value does not fit.
@@ -78,6 +80,11 @@ impl Schema {
     /// As [`Schema::validate`].
     pub fn measure(&self, value: &Value, budget: Budget) -> (Result<(), Fault>, u64) {
         validate::validate(self, value, budget)
+    }
+
+    /// Returns about how much memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn node(&self, id: NodeId) -> Option<&Node> {

@@ -10,13 +10,15 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::keyword::{NodeId, ResourceId};
-use super::problem::{Problem, child};
+use super::problem::{Problem, Report, child};
 use super::vocabulary::{Subschemas, subschemas};
 
 /// The most schemas that a document may have, those within others included.
 const MAX_SCHEMAS: usize = 8192;
 /// The most bytes of the pointers of all schemas.
 const MAX_POINTER_BYTES: usize = 1 << 20;
+/// The most bytes of the URI of a resource. Those of all resources within it begin with it.
+const MAX_URI_BYTES: usize = 1024;
 /// The base of a document without an `$id`. Its name can be no host's (RFC 6761 §6.4).
 const DEFAULT_BASE: &str = "https://schema.invalid/";
 
@@ -62,11 +64,11 @@ impl<'d> Open<'d> {
 pub(super) struct DynamicAnchors(BTreeMap<String, BTreeMap<ResourceId, NodeId>>);
 
 /// What a reference means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) node: NodeId,
-    /// Says whether the reference names a dynamic anchor.
-    pub(super) is_dynamic: bool,
+    /// The dynamic anchor that the reference names, if it names one.
+    pub(super) dynamic_anchor: Option<String>,
 }
 
 impl DynamicAnchors {
@@ -75,15 +77,15 @@ impl DynamicAnchors {
         self.0.get(anchor)?.get(&resource).copied()
     }
 
-    /// Returns the schemas with this anchor in any resource.
-    pub(super) fn named(&self, anchor: &str) -> impl Iterator<Item = NodeId> {
-        self.0.get(anchor).into_iter().flat_map(|by_resource| by_resource.values().copied())
+    /// Returns every anchor, with the schemas that have it, each in a resource of its own.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = NodeId>)> {
+        self.0.iter().map(|(anchor, by_resource)| (anchor.as_str(), by_resource.values().copied()))
     }
 }
 
 impl<'d> Places<'d> {
     /// Finds all schemas of a document. Those that are none are left out, and told in `report`.
-    pub(super) fn of(document: &'d Value, report: &mut Vec<Problem>) -> Option<Self> {
+    pub(super) fn of(document: &'d Value, report: &mut Report) -> Option<Self> {
         let base = Rc::new(Url::parse(DEFAULT_BASE).ok()?);
         let mut places = Self::default();
         places.resources.insert(base.as_str().to_owned(), (ResourceId(0), NodeId(0)));
@@ -120,7 +122,7 @@ impl<'d> Places<'d> {
         let Some((resource, root)) = self.resources.get(uri.as_str()).copied() else {
             return Err("refers to another document, and none is fetched");
         };
-        let fixed = |node| Target { node, is_dynamic: false };
+        let fixed = |node| Target { node, dynamic_anchor: None };
         if fragment.is_empty() {
             return Ok(fixed(root));
         }
@@ -131,7 +133,7 @@ impl<'d> Places<'d> {
             return found.copied().map(fixed).ok_or("points to nothing that is a schema");
         }
         if let Some(node) = self.dynamic_anchors.get(resource, &fragment) {
-            return Ok(Target { node, is_dynamic: true });
+            return Ok(Target { node, dynamic_anchor: Some(fragment.into_owned()) });
         }
         let found = self.anchors.get(&(resource, fragment.into_owned()));
         found.copied().map(fixed).ok_or("names an anchor that nothing has")
@@ -143,7 +145,7 @@ impl<'d> Places<'d> {
     }
 
     /// Takes down what a schema is called. One with an `$id` begins a resource.
-    fn name(&mut self, members: &Map<String, Value>, place: &mut Place<'d>, report: &mut Vec<Problem>) {
+    fn name(&mut self, members: &Map<String, Value>, place: &mut Place<'d>, report: &mut Report) {
         let node = NodeId(self.all.len());
         let identified = members.get("$id").map_or(Ok(()), |id| self.identify(id, node, place));
         if let Err(what) = identified {
@@ -184,6 +186,9 @@ impl<'d> Places<'d> {
             return Err("has a fragment");
         }
         uri.set_fragment(None);
+        if uri.as_str().len() > MAX_URI_BYTES {
+            return Err("has more than 1024 bytes");
+        }
         let resource = ResourceId(if node == NodeId(0) { 0 } else { self.resources.len() });
         if self.resources.contains_key(uri.as_str()) {
             return Err("is the name of another schema as well");
@@ -199,7 +204,7 @@ fn open_subschemas<'d>(
     members: &'d Map<String, Value>,
     place: &Place<'d>,
     open: &mut Open<'d>,
-    report: &mut Vec<Problem>,
+    report: &mut Report,
 ) {
     let mut push = |value: &'d Value, at: String| {
         open.push(Place { value, at, base: Rc::clone(&place.base), resource: place.resource });

@@ -1,19 +1,21 @@
 //! Schemas that come back to themselves without going deeper into the value: a judgement by them would never end.
 
-use super::super::keyword::{Applicator, Keyword, Node, NodeId};
+use std::collections::BTreeMap;
+
+use super::super::keyword::{Applicator, Keyword, Node};
 use super::super::problem::Problem;
 use super::super::reference::DynamicAnchors;
 
 /// Returns a problem for one schema of a cycle, if there is one.
 pub(super) fn find(nodes: &[Node], dynamic_anchors: &DynamicAnchors) -> Option<Problem> {
-    let leads_to: Vec<Vec<usize>> = nodes.iter().map(|node| in_place(node, dynamic_anchors)).collect();
-    let mut is_left = vec![true; nodes.len()];
+    let leads_to = ways(nodes, dynamic_anchors);
+    let mut is_left = vec![true; leads_to.len()];
     remove_what_ends(&leads_to, &mut is_left);
     let first = is_left.iter().position(|left| *left)?;
     // Whatever is left leads to something that is left, so some schema comes twice.
-    let mut seen = vec![false; nodes.len()];
+    let mut seen = vec![false; leads_to.len()];
     let mut next = first;
-    while !std::mem::replace(seen.get_mut(next)?, true) {
+    while nodes.get(next).is_none() || !std::mem::replace(seen.get_mut(next)?, true) {
         next = leads_to.get(next)?.iter().copied().find(|id| is_left.get(*id) == Some(&true))?;
     }
     Some(Problem::new(
@@ -49,15 +51,27 @@ fn remove_what_ends(leads_to: &[Vec<usize>], is_left: &mut [bool]) {
     }
 }
 
-/// Returns the schemas that judge the same value as `node` does.
-fn in_place(node: &Node, dynamic_anchors: &DynamicAnchors) -> Vec<usize> {
-    let mut all: Vec<NodeId> = Vec::new();
+/// Returns where each schema leads to on the same value. Behind the schemas stand the dynamic anchors, each of which leads to all
+/// schemas that have it: what refers to an anchor leads there, so that the ways are no more than what is written.
+fn ways(nodes: &[Node], dynamic_anchors: &DynamicAnchors) -> Vec<Vec<usize>> {
+    let anchors: BTreeMap<&str, usize> = dynamic_anchors
+        .iter()
+        .enumerate()
+        .map(|(index, (anchor, _))| (anchor, nodes.len() + index))
+        .collect();
+    let of_anchors = dynamic_anchors.iter().map(|(_, schemas)| schemas.map(|id| id.0).collect());
+    nodes.iter().map(|node| in_place(node, &anchors)).chain(of_anchors).collect()
+}
+
+/// Returns where `node` leads to on the same value.
+fn in_place(node: &Node, anchors: &BTreeMap<&str, usize>) -> Vec<usize> {
+    let mut all = Vec::new();
     for keyword in &node.keywords {
         let Keyword::Applicator(applicator) = keyword else { continue };
-        all.extend(applicator.in_place());
+        all.extend(applicator.in_place().into_iter().map(|id| id.0));
         if let Applicator::DynamicRef { anchor, .. } = applicator {
-            all.extend(dynamic_anchors.named(anchor));
+            all.extend(anchors.get(anchor.as_str()));
         }
     }
-    all.into_iter().map(|id| id.0).collect()
+    all
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::Schema;
 use super::keyword::{Assertion, Keyword, Node};
 use super::pattern::{Pattern, PatternError};
-use super::problem::{Problem, child, keys};
+use super::problem::{Problem, Report, child, keys};
 use super::reference::{Place, Places};
 use super::vocabulary::is_taken_for_a_rule;
 use reader::Reader;
@@ -22,6 +22,9 @@ use reader::Reader;
 const MAX_PATTERN_BYTES: usize = 4 << 20;
 /// The bytes that a pattern counts for which is too large. Each costs time until that is known.
 const BYTES_OF_REFUSED: usize = 1 << 20;
+
+/// The memory of a schema within the document but for its patterns, in bytes.
+const BYTES_OF_NODE: usize = 256;
 
 /// The patterns of a document, each compiled once.
 #[derive(Default)]
@@ -32,25 +35,26 @@ pub(super) struct Patterns {
 
 /// Compiles a document.
 pub(super) fn compile(document: &Value) -> Result<Schema, Vec<Problem>> {
-    let mut report = Vec::new();
-    let Some(places) = Places::of(document, &mut report) else { return Err(report) };
+    let mut report = Report::default();
+    let Some(places) = Places::of(document, &mut report) else { return Err(report.into_problems()) };
     let mut patterns = Patterns::default();
     let mut nodes: Vec<Node> =
         places.all.iter().map(|place| node(place, &places, &mut patterns, &mut report)).collect();
-    if report.is_empty() {
-        report.extend(cycle::find(&nodes, &places.dynamic_anchors));
+    if !report.is_empty() {
+        return Err(report.into_problems());
+    }
+    if let Some(cycle) = cycle::find(&nodes, &places.dynamic_anchors) {
+        return Err(vec![cycle]);
     }
     tags::find_all(&mut nodes);
-    if report.is_empty() {
-        Ok(Schema { nodes, dynamic_anchors: places.dynamic_anchors })
-    } else {
-        Err(report)
-    }
+    let of_nodes: usize = nodes.iter().map(|node| BYTES_OF_NODE + node.at.len()).sum();
+    let bytes = patterns.bytes.saturating_add(of_nodes);
+    Ok(Schema { nodes, dynamic_anchors: places.dynamic_anchors, bytes })
 }
 
 /// Returns the places of annotations that may be taken for rules.
 pub(super) fn annotations(document: &Value) -> Vec<Vec<String>> {
-    let places = Places::of(document, &mut Vec::new()).map(|places| places.all).unwrap_or_default();
+    let places = Places::of(document, &mut Report::default()).map(|places| places.all).unwrap_or_default();
     let of = |place: &Place<'_>| {
         let members = place.value.as_object();
         let keywords = members.into_iter().flat_map(Map::keys).filter(|keyword| is_taken_for_a_rule(keyword));
@@ -59,7 +63,7 @@ pub(super) fn annotations(document: &Value) -> Vec<Vec<String>> {
     places.iter().flat_map(of).collect()
 }
 
-fn node(place: &Place<'_>, places: &Places<'_>, patterns: &mut Patterns, report: &mut Vec<Problem>) -> Node {
+fn node(place: &Place<'_>, places: &Places<'_>, patterns: &mut Patterns, report: &mut Report) -> Node {
     let keywords = match place.value {
         Value::Bool(true) => Vec::new(),
         Value::Object(members) => Reader::new(members, place, places, patterns, report).keywords(),

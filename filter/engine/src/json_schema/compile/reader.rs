@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 use super::super::keyword::{Alternatives, Applicator, Assertion, Keyword, NodeId, Properties, Types};
 use super::super::multiple::Decimal;
 use super::super::pattern::Pattern;
-use super::super::problem::{Problem, child};
+use super::super::problem::{Problem, Report, child};
 use super::super::reference::{Place, Places, Target};
 use super::super::vocabulary::remedy_for_unknown;
 use super::Patterns;
@@ -27,7 +27,7 @@ pub(super) struct Reader<'r> {
     place: &'r Place<'r>,
     places: &'r Places<'r>,
     patterns: &'r mut Patterns,
-    report: &'r mut Vec<Problem>,
+    report: &'r mut Report,
     keywords: Vec<Keyword>,
 }
 
@@ -37,7 +37,7 @@ impl<'r> Reader<'r> {
         place: &'r Place<'r>,
         places: &'r Places<'r>,
         patterns: &'r mut Patterns,
-        report: &'r mut Vec<Problem>,
+        report: &'r mut Report,
     ) -> Self {
         Self { members, place, places, patterns, report, keywords: Vec::new() }
     }
@@ -185,11 +185,9 @@ impl<'r> Reader<'r> {
             self.applies(Applicator::Ref(target.node));
         }
         let Some(target) = self.target("$dynamicRef") else { return };
-        let reference = self.members.get("$dynamicRef").and_then(Value::as_str).unwrap_or_default();
-        let anchor = reference.split_once('#').map_or("", |(_, anchor)| anchor).to_owned();
-        self.applies(match target.is_dynamic {
-            true => Applicator::DynamicRef { target: target.node, anchor },
-            false => Applicator::Ref(target.node),
+        self.applies(match target.dynamic_anchor {
+            Some(anchor) => Applicator::DynamicRef { target: target.node, anchor },
+            None => Applicator::Ref(target.node),
         });
     }
 

@@ -6,13 +6,19 @@ use serde_json::Value;
 
 use super::super::keyword::{Applicator, Assertion, Keyword, Node, NodeId, Tag};
 
+/// The most work to find tags, in texts that are listed or looked for. Alternatives behind that have none, and all are judged by.
+const MAX_WORK: usize = 1 << 16;
+/// The bytes of a text for one more.
+const BYTES_OF_WORK: usize = 64;
+
 /// Finds the tags of all alternatives in a document.
 pub(super) fn find_all(nodes: &mut [Node]) {
     let mut found = Vec::new();
+    let mut left = MAX_WORK;
     for (at, node) in nodes.iter().enumerate() {
         for (index, keyword) in node.keywords.iter().enumerate() {
             if let Keyword::Applicator(Applicator::AnyOf(any) | Applicator::OneOf(any)) = keyword {
-                found.extend(find(&any.schemas, nodes).map(|tag| (at, index, tag)));
+                found.extend(find(&any.schemas, nodes, &mut left).map(|tag| (at, index, tag)));
             }
         }
     }
@@ -25,17 +31,22 @@ pub(super) fn find_all(nodes: &mut [Node]) {
 }
 
 /// Returns a member for which every alternative lists the texts that it may be.
-fn find(schemas: &[NodeId], nodes: &[Node]) -> Option<Tag> {
+fn find(schemas: &[NodeId], nodes: &[Node], left: &mut usize) -> Option<Tag> {
+    if schemas.len() < 2 {
+        return None;
+    }
     let first = behind_reference(*schemas.first()?, nodes)?;
     named(first).into_iter().flat_map(|named| named.keys()).find_map(|name| {
         let mut by_text: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for id in schemas {
+            *left = left.checked_sub(1 + name.len() / BYTES_OF_WORK)?;
             let member = named(behind_reference(*id, nodes)?)?.get(name)?;
             for text in texts(nodes.get(member.0)?)? {
+                *left = left.checked_sub(1 + text.len() / BYTES_OF_WORK)?;
                 by_text.entry(text.to_owned()).or_default().push(*id);
             }
         }
-        (schemas.len() > 1).then(|| Tag { name: name.clone(), by_text })
+        Some(Tag { name: name.clone(), by_text })
     })
 }
 

@@ -1,5 +1,8 @@
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
+use super::super::{Budget, Fault};
 use super::*;
 
 fn problems(schema: &Value) -> Vec<(String, String)> {
@@ -154,4 +157,59 @@ fn annotations_and_names_of_ones_own_are_accepted() {
         "properties": {"a": {"$ref": "#/definitions/a"}},
     });
     assert_eq!(problems(&schema), []);
+}
+
+#[test]
+fn a_schema_costs_no_more_to_compile_than_in_proportion_to_its_text() {
+    let many = |schema: Value, count: usize| vec![schema; count];
+    let numbered = |schema: &dyn Fn(usize) -> Value, count: usize| -> Map<String, Value> {
+        (0..count).map(|i| (i.to_string(), schema(i))).collect()
+    };
+    let one_text = |_| json!({"const": "a"});
+    let texts: Vec<Value> = (0..20_000).map(|i| json!(i.to_string())).collect();
+    let listed = json!({"properties": {"t": {"enum": texts}}});
+    let constants = json!({"properties": numbered(&one_text, 4000)});
+    let to_it = json!({"$ref": "#/$defs/it"});
+    let unlike: Vec<Value> = many(to_it.clone(), 4000).into_iter().chain([json!({})]).collect();
+    let anchored = |i| json!({"$id": format!("i{i}"), "$dynamicAnchor": "a", "items": {"$dynamicRef": "#a"}});
+    let class: String = (0..20_000_u32).filter_map(|i| char::from_u32(0x4e00 + i * 7919 % 20_000)).collect();
+    for (what, schema) in [
+        (
+            "alternatives that all list the same texts",
+            json!({"anyOf": many(to_it, 4000), "$defs": {"it": listed}}),
+        ),
+        ("alternatives of which the last has no tag", json!({"anyOf": unlike, "$defs": {"it": constants}})),
+        ("an anchor in each of many resources", json!({"$defs": numbered(&anchored, 4000)})),
+        ("many classes of many characters", json!({"allOf": [{"pattern": format!("[{class}]")}]})),
+    ] {
+        let begun = Instant::now();
+        let _ = compile(&schema);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{what}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn what_is_told_of_a_schema_has_a_bound_however_long_its_names_are() {
+    let unknown: Map<String, Value> = (0..1000).map(|i| (format!("unknown{i}"), json!(1))).collect();
+    let told = problems(&json!({"properties": {"n".repeat(50_000): unknown}}));
+    let bytes: usize = told.iter().map(|(at, what)| at.len() + what.len()).sum();
+    assert!((1..200_000).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn a_uri_of_a_schema_has_a_bound_since_all_within_it_begin_with_it() {
+    let root = format!("https://example.com/{}/", "a".repeat(2000));
+    let schema = json!({"$id": root, "$defs": {"b": {"$id": "b"}}});
+    assert_eq!(problems(&schema), [("/$id".to_owned(), "has more than 1024 bytes".to_owned())]);
+}
+
+#[test]
+fn texts_that_tell_alternatives_apart_are_given_up_where_they_are_too_many_and_all_are_judged() {
+    let texts: Vec<Value> = (0..1000).map(|i| json!(i.to_string())).collect();
+    let listed = json!({"properties": {"t": {"enum": texts}}});
+    let schema =
+        compile(&json!({"oneOf": vec![json!({"$ref": "#/$defs/it"}); 1000], "$defs": {"it": listed}}));
+    let value = json!({"t": "999"});
+    let verdict = schema.unwrap().validate(&value, Budget::for_bytes(100_000));
+    assert_eq!(verdict, Err(Fault::Keyword("/oneOf".to_owned())));
 }

@@ -26,6 +26,9 @@ pub(super) enum PatternError {
     /// Its groups lie too deep in one another.
     #[error("has groups nested too deeply")]
     Depth,
+    /// It is too long.
+    #[error("has more than 64 KiB")]
+    Length,
     /// It is no regular expression of ECMA-262.
     #[error("is no regular expression of ECMA-262: {0}")]
     Malformed(&'static str),

@@ -10,6 +10,8 @@ use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repet
 
 use super::PatternError;
 
+/// The most bytes of a pattern. What is made of them on the way to an automaton takes many times that.
+const MAX_BYTES: usize = 64 << 10;
 /// The deepest nesting of groups: each level is a call.
 const MAX_DEPTH: u32 = 64;
 /// The most that a repetition can count to. The size of the automaton is bounded besides.
@@ -34,6 +36,9 @@ const LINE_TERMINATOR: &[(char, char)] = &[('\n', '\n'), ('\r', '\r'), ('\u{2028
 
 /// Parses a pattern.
 pub(super) fn parse(text: &str) -> Result<Hir, PatternError> {
+    if text.len() > MAX_BYTES {
+        return Err(PatternError::Length);
+    }
     let mut parser = Parser { rest: text.chars().peekable() };
     let hir = parser.alternatives(0)?;
     match parser.rest.next() {
@@ -276,24 +281,26 @@ impl Parser<'_> {
     fn class(&mut self) -> Result<Hir, PatternError> {
         const OPEN: PatternError = PatternError::Malformed("a `[` is not closed");
         let is_negated = self.take('^');
-        let mut class = ClassUnicode::empty();
+        let mut class = Vec::new();
         loop {
             let first = match self.rest.next().ok_or(OPEN)? {
                 ']' => break,
                 next => self.class_atom(next)?,
             };
             if !self.take('-') {
-                class.union(&first.into_class());
+                class.extend(first.into_ranges());
                 continue;
             }
             if self.rest.peek() == Some(&']') {
-                class.union(&first.into_class());
-                class.union(&ranges(&[('-', '-')]));
+                class.extend(first.into_ranges());
+                class.push(ClassUnicodeRange::new('-', '-'));
                 continue;
             }
             let next = self.rest.next().ok_or(OPEN)?;
             match (first, self.class_atom(next)?) {
-                (Escape::Char(from), Escape::Char(to)) if from <= to => class.union(&ranges(&[(from, to)])),
+                (Escape::Char(from), Escape::Char(to)) if from <= to => {
+                    class.push(ClassUnicodeRange::new(from, to));
+                }
                 (Escape::Char(_), Escape::Char(_)) => {
                     return Err(PatternError::Malformed(
                         "a range of characters has its ends in the wrong order",
@@ -301,12 +308,14 @@ impl Parser<'_> {
                 }
                 // A class is no end of a range: the `-` stands for itself.
                 (first, last) => {
-                    class.union(&first.into_class());
-                    class.union(&ranges(&[('-', '-')]));
-                    class.union(&last.into_class());
+                    class.extend(first.into_ranges());
+                    class.push(ClassUnicodeRange::new('-', '-'));
+                    class.extend(last.into_ranges());
                 }
             }
         }
+        // Put in order once: a class may have thousands of characters.
+        let class = ClassUnicode::new(class);
         Ok(class_of(if is_negated { negated(class) } else { class }))
     }
 
@@ -320,10 +329,10 @@ impl Parser<'_> {
 }
 
 impl Escape {
-    fn into_class(self) -> ClassUnicode {
+    fn into_ranges(self) -> Vec<ClassUnicodeRange> {
         match self {
-            Self::Char(found) => ranges(&[(found, found)]),
-            Self::Class(class) => class,
+            Self::Char(found) => vec![ClassUnicodeRange::new(found, found)],
+            Self::Class(class) => class.ranges().to_vec(),
         }
     }
 }

@@ -264,3 +264,20 @@ fn evaluated_places_are_those_of_schemas_that_hold_for_the_same_value() {
         assert_eq!(fault(&schema, &value).is_none(), fits, "{schema} and {value}");
     }
 }
+
+#[test]
+fn a_dynamic_reference_means_the_same_however_its_anchor_is_written() {
+    for reference in ["#node", "#n%6fde", "inner#node"] {
+        let own = json!({"$dynamicAnchor": "node", "type": "string"});
+        let inner = json!({"$id": "inner", "$dynamicRef": reference, "$defs": {"own": own}});
+        let outer = json!({
+            "$id": "https://example.com/outer",
+            "$dynamicAnchor": "node",
+            "type": "array",
+            "items": {"$ref": "inner"},
+            "$defs": {"inner": inner},
+        });
+        assert_eq!(fault(&outer, &json!([[]])), None, "{reference}");
+        assert_eq!(fault(&outer, &json!(["a"])), Some(Fault::Keyword("/type".to_owned())), "{reference}");
+    }
+}
