@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::auth::{JsonPointer, Requirement};
 
 /// Rules for what the whole text messages of one direction say. By default there are none.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Content {
     /// JSON Schema for every message.
     pub schema: Option<Value>,
@@ -22,7 +22,7 @@ pub struct Content {
 }
 
 /// A schema for each kind of message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Schemas {
     /// The place of the string that tells the kind.
     pub by: JsonPointer,

@@ -32,6 +32,8 @@ pub use response::ResponseFacts;
 /// The number of different overrides by route metadata that are kept ready. An Envoy with more pays for
 /// reading them anew.
 const MAX_OVERLAYS: usize = 4096;
+/// The most memory of schemas of overrides that are kept ready, in bytes.
+const MAX_OVERLAY_SCHEMA_BYTES: usize = 64 << 20;
 
 /// A document made ready to judge with.
 #[derive(Debug)]
@@ -41,13 +43,35 @@ pub struct Engine {
     /// The environment variables that policies name; an override can name no others.
     variables: Variables,
     rulesets: BTreeMap<String, Rc<Ruleset>>,
-    /// The overlaid policies, by policy and metadata.
-    overlays: RefCell<HashMap<(String, Vec<u8>), Overlay>>,
+    overlays: RefCell<Overlays>,
     keys: KeySpace,
     /// The headers in which any policy forwards claims.
     forwarded: Rc<Forwarded>,
     /// The query parameters in which any policy takes tokens, of either kind.
     token_parameters: Vec<String>,
+}
+
+/// The overlaid policies that are kept ready.
+#[derive(Debug, Default)]
+struct Overlays {
+    /// By policy and metadata.
+    by_key: HashMap<(String, Vec<u8>), Overlay>,
+    /// The memory of their own schemas, in bytes.
+    schema_bytes: usize,
+}
+
+impl Overlays {
+    /// Keeps an overlaid policy ready, over the policy `beneath`. All others are given up where they are too many.
+    fn keep(&mut self, key: (String, Vec<u8>), overlay: Overlay, beneath: Option<&Ruleset>) {
+        let bytes = overlay.as_ref().map_or(0, |ruleset| ruleset.own_schema_bytes(beneath));
+        if self.by_key.len() >= MAX_OVERLAYS
+            || self.schema_bytes.saturating_add(bytes) > MAX_OVERLAY_SCHEMA_BYTES
+        {
+            *self = Self::default();
+        }
+        self.schema_bytes = self.schema_bytes.saturating_add(bytes);
+        self.by_key.insert(key, overlay);
+    }
 }
 
 /// A policy with an override over it, or the reason why it is none.
@@ -89,7 +113,7 @@ impl Engine {
         let forwarded = Rc::new(forwarded);
         let (mut rulesets, mut problems) = (BTreeMap::new(), Vec::new());
         for (name, policy) in &config.policies {
-            match Ruleset::new(policy.clone(), &keyring, &variables, &forwarded) {
+            match Ruleset::new(policy.clone(), &keyring, &variables, &forwarded, None) {
                 Ok(ruleset) => {
                     rulesets.insert(name.clone(), Rc::new(ruleset));
                 }
@@ -194,21 +218,18 @@ impl Engine {
 
     fn overlaid(&self, name: String, metadata: &[u8], overrides: &Value) -> Overlay {
         let key = (name, metadata.to_vec());
-        if let Some(known) = self.overlays.borrow().get(&key) {
+        if let Some(known) = self.overlays.borrow().by_key.get(&key) {
             return known.clone();
         }
+        let beneath = self.named(&key.0);
         let policy =
             self.config.overlay(&key.0, overrides).map_err(|problems| InvalidPolicy::of(&problems.0));
         let ruleset = policy.and_then(|policy| {
-            Ruleset::new(policy, &self.keyring, &self.variables, &self.forwarded)
+            Ruleset::new(policy, &self.keyring, &self.variables, &self.forwarded, beneath.as_deref())
                 .map(Rc::new)
                 .map_err(|problems| InvalidPolicy::of(&problems))
         });
-        let mut overlays = self.overlays.borrow_mut();
-        if overlays.len() >= MAX_OVERLAYS {
-            overlays.clear();
-        }
-        overlays.insert(key, ruleset.clone());
+        self.overlays.borrow_mut().keep(key, ruleset.clone(), beneath.as_deref());
         ruleset
     }
 

@@ -48,7 +48,8 @@ pub(crate) struct HandshakeRate {
 }
 
 impl Ruleset {
-    /// Makes `policy` ready. `forwarded` are the headers of all policies of the document.
+    /// Makes `policy` ready. `forwarded` are the headers of all policies of the document. What `beneath` asks of messages in the
+    /// same words is shared with it.
     ///
     /// # Errors
     /// Returns the problem of a secret of the policy that cannot be had, or those of its schemas.
@@ -57,6 +58,7 @@ impl Ruleset {
         keyring: &Keyring,
         variables: &Variables,
         forwarded: &Rc<Forwarded>,
+        beneath: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
         let csrf = policy.csrf.as_ref().map(|rule| {
             let path = Path::root().key("policies").key(&policy.name).key("csrf").key("secret");
@@ -91,7 +93,7 @@ impl Ruleset {
         let is_offered =
             |carrier: &&Carrier| matches!(carrier, Carrier::Subprotocol { .. } | Carrier::SubprotocolPair(_));
         let secret_offers = carriers.filter(is_offered).cloned().collect();
-        let [client_content, upstream_content] = content_rules(&policy)?;
+        let [client_content, upstream_content] = content_rules(&policy, beneath)?;
         Ok(Self {
             policy,
             providers,
@@ -104,6 +106,17 @@ impl Ruleset {
             client_content,
             upstream_content,
         })
+    }
+
+    /// Returns the memory of the schemas that are not shared with `beneath`, in bytes.
+    pub(crate) fn own_schema_bytes(&self, beneath: Option<&Self>) -> usize {
+        let contents = |ruleset: &Self| [ruleset.client_content.clone(), ruleset.upstream_content.clone()];
+        let shared = beneath.map(contents).unwrap_or_default();
+        let own = contents(self)
+            .into_iter()
+            .flatten()
+            .filter(|content| !shared.iter().flatten().any(|shared| Rc::ptr_eq(shared, content)));
+        own.map(|content| content.schema_bytes()).sum()
     }
 
     /// Says whether the list at hand names `revocation_subject`.
@@ -120,11 +133,14 @@ impl Ruleset {
 
 /// Returns what is wrong with the schemas of a policy.
 pub fn judge_schemas(policy: &Policy) -> Vec<Problem> {
-    content_rules(policy).err().unwrap_or_default()
+    content_rules(policy, None).err().unwrap_or_default()
 }
 
-/// Returns the rules on what the messages of the client and of the upstream say.
-fn content_rules(policy: &Policy) -> Result<[Option<Rc<ContentRules>>; 2], Vec<Problem>> {
+/// Returns the rules on what the messages of the client and of the upstream say: those of `beneath` where it asks the same.
+fn content_rules(
+    policy: &Policy,
+    beneath: Option<&Ruleset>,
+) -> Result<[Option<Rc<ContentRules>>; 2], Vec<Problem>> {
     let at = Path::root().key("policies").key(&policy.name);
     let rules = |sender, key: &str, content| {
         ContentRules::new(sender, content).map(|rules| rules.map(Rc::new)).map_err(|unfit| {
@@ -132,8 +148,17 @@ fn content_rules(policy: &Policy) -> Result<[Option<Rc<ContentRules>>; 2], Vec<P
             unfit.into_iter().map(|unfit| unfit.at(&at)).collect::<Vec<_>>()
         })
     };
-    let client = rules(Peer::Client, "messages", &policy.messages.content);
-    let upstream = rules(Peer::Upstream, "upstream_messages", &policy.upstream_messages.content);
+    let [messages, upstream_messages] = [&policy.messages.content, &policy.upstream_messages.content];
+    let client = match beneath {
+        Some(beneath) if beneath.policy.messages.content == *messages => Ok(beneath.client_content.clone()),
+        _ => rules(Peer::Client, "messages", messages),
+    };
+    let upstream = match beneath {
+        Some(beneath) if beneath.policy.upstream_messages.content == *upstream_messages => {
+            Ok(beneath.upstream_content.clone())
+        }
+        _ => rules(Peer::Upstream, "upstream_messages", upstream_messages),
+    };
     match (client, upstream) {
         (Ok(client), Ok(upstream)) => Ok([client, upstream]),
         (client, upstream) => Err([client.err(), upstream.err()].into_iter().flatten().flatten().collect()),

@@ -387,3 +387,45 @@ fn a_refusal_without_a_policy_takes_csrf_tokens_out_of_the_path_as_well() {
     });
     assert_eq!(edits, Some(vec![HeaderEdit::Set(":path".to_owned(), b"/elsewhere?b=2".to_vec())]));
 }
+
+#[test]
+fn overrides_that_say_nothing_of_schemas_share_those_of_the_policy() {
+    let engine = compile(json!({
+        "policies": {"chat": {
+            "origins": {"allow": ["https://chat.example.com"]},
+            "auth": "none",
+            "messages": {"schema": {"pattern": "^a{1,99}$"}},
+        }},
+        "default_policy": "chat",
+    }));
+    let overlaid = |overrides: Value| {
+        let route = RouteFacts { name: None, metadata: metadata(&overrides) };
+        engine.ruleset(&request(), &route).unwrap().unwrap()
+    };
+    let policy = engine.named("chat").unwrap();
+    let same = overlaid(
+        json!({"policy": "chat", "messages": {"max_message_bytes": 4096, "schema": {"pattern": "^a{1,99}$"}}}),
+    );
+    assert_eq!(same.own_schema_bytes(Some(&policy)), 0, "it is the same schema");
+    let other = overlaid(json!({"policy": "chat", "messages": {"schema": {"pattern": "^b{1,99}$"}}}));
+    assert!(other.own_schema_bytes(Some(&policy)) > 1000, "it is another one");
+    let none = overlaid(json!({"policy": "chat", "messages": {"schema": "none"}}));
+    assert!(none.client_content.is_none(), "it has none");
+}
+
+#[test]
+fn overrides_are_kept_ready_as_long_as_their_schemas_are_not_too_large_together() {
+    let engine = two_policies(json!([]), "deny");
+    let pattern = json!({"policy": "chat", "messages": {"schema": {"pattern": "^[a-y]{999}$"}}});
+    let route = RouteFacts { name: None, metadata: metadata(&pattern) };
+    let ruleset = || engine.ruleset(&request(), &route).unwrap().unwrap();
+    let first = ruleset();
+    assert!(Rc::ptr_eq(&first, &ruleset()), "it is kept");
+    let enough = MAX_OVERLAY_SCHEMA_BYTES / first.own_schema_bytes(None) + 1;
+    assert!(enough < MAX_OVERLAYS, "{enough} would be too many in any case");
+    for i in 0..enough {
+        engine.overlays.borrow_mut().keep((i.to_string(), Vec::new()), Ok(Rc::clone(&first)), None);
+        assert!(engine.overlays.borrow().schema_bytes <= MAX_OVERLAY_SCHEMA_BYTES, "{i}");
+    }
+    assert!(!Rc::ptr_eq(&first, &ruleset()), "it has been given up");
+}

@@ -64,6 +64,11 @@ impl ContentRules {
         allow::judge(&message, self, denied)
     }
 
+    /// Returns the memory of the schemas, in bytes.
+    pub(crate) fn schema_bytes(&self) -> usize {
+        self.schemas.bytes()
+    }
+
     /// Says whether a message that is refused is dropped, and its connection goes on.
     pub(crate) fn drops(&self) -> bool {
         self.drops

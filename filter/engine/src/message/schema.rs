@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::decision::cause::{ContentFault, Shown};
 use crate::json_schema::{self, Budget, Fault, Schema};
 
+/// The most memory of the schemas of one direction, in bytes. Every worker has them.
+const MAX_BYTES: usize = 32 << 20;
+
 /// The schemas of one direction.
 #[derive(Debug)]
 pub(super) enum Schemas {
@@ -33,6 +36,16 @@ pub(crate) struct UnfitSchema {
 }
 
 impl UnfitSchema {
+    /// The problem of a schema that takes too much memory, together with those before it.
+    fn too_large(keys: &[&str]) -> Self {
+        let problem = json_schema::Problem {
+            at: String::new(),
+            what: "needs, with the schemas before it, more than 32 MiB".to_owned(),
+            remedy: "write fewer schemas, or ones with smaller patterns".to_owned(),
+        };
+        Self { keys: keys.iter().copied().map(str::to_owned).collect(), problem }
+    }
+
     /// Returns the problem for the user, where the section of the policy that has the schema is at `at`.
     pub(crate) fn at(self, at: &Path) -> Problem {
         let schema = self.keys.into_iter().fold(at.clone(), |path, key| path.key(key));
@@ -50,15 +63,30 @@ impl Schemas {
             return compiled.map(Self::One).ok_or(unfit);
         }
         let Some(schemas) = &content.schemas else { return Ok(Self::None) };
-        let each = schemas.each.iter().filter_map(|(kind, schema)| {
-            let compiled = compile(schema, &["schemas", "each", kind], &mut unfit);
-            compiled.map(|schema| (kind.clone(), schema))
-        });
-        let each = each.collect();
+        let (mut each, mut bytes) = (BTreeMap::new(), 0_usize);
+        for (kind, schema) in &schemas.each {
+            let keys = ["schemas", "each", kind];
+            let Some(schema) = compile(schema, &keys, &mut unfit) else { continue };
+            bytes = bytes.saturating_add(schema.bytes());
+            if bytes > MAX_BYTES {
+                unfit.push(UnfitSchema::too_large(&keys));
+                break;
+            }
+            each.insert(kind.clone(), schema);
+        }
         if !unfit.is_empty() {
             return Err(unfit);
         }
         Ok(Self::ByKind { by: schemas.by.clone(), each, other_passes: schemas.other_passes })
+    }
+
+    /// Returns the memory that they take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(schema) => schema.bytes(),
+            Self::ByKind { each, .. } => each.values().map(Schema::bytes).sum(),
+        }
     }
 
     /// Judges a message, which was read from a text of `len` bytes, by the schema for it.

@@ -31,6 +31,11 @@ impl Schemas {
         }
     }
 
+    /// Returns that no memory is taken.
+    pub(super) fn bytes(&self) -> usize {
+        0
+    }
+
     /// Judges a message by no schema, since there can be none.
     pub(super) fn judge(&self, _: &Value, _: usize) -> Result<(), ContentFault> {
         Ok(())
