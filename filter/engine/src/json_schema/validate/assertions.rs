@@ -70,6 +70,7 @@ impl<'s> Run<'s> {
     }
 
     fn is_listed(&mut self, value: &Value, values: &[Value]) -> Holds<'s> {
+        self.look_far(values.len())?;
         let mut work = 0;
         let found = values.binary_search_by(|listed| compare(listed, value, &mut work));
         self.spend(work)?;

@@ -16,6 +16,10 @@ use super::{Fault, Schema};
 const MAX_DEPTH: u32 = 512;
 /// The steps to begin with a schema.
 const STEPS_OF_SCHEMA: u64 = 2;
+/// The values that lie near one another in memory. For each time that there are twice as many, one more is looked at far away.
+const NEAR_VALUES: usize = 1024;
+/// The steps to look at a value far away in memory.
+const STEPS_OF_FAR_VALUE: u64 = 8;
 /// The bytes of a name for one step, where it is compared with another one.
 const COMPARED_BYTES_PER_STEP: usize = 16;
 
@@ -62,6 +66,12 @@ impl<'s> Run<'s> {
         let left = self.left.checked_sub(steps);
         self.left = left.unwrap_or_default();
         left.map(|_| ()).ok_or(Stop::Work)
+    }
+
+    /// Pays for what lies far away where a value is looked up among `count` others.
+    fn look_far(&mut self, count: usize) -> Result<(), Stop<'s>> {
+        let far = (count / NEAR_VALUES).checked_ilog2().map_or(0, |doublings| u64::from(doublings) + 1);
+        self.spend(far * STEPS_OF_FAR_VALUE)
     }
 
     /// Judges by one schema. What it evaluates is marked in `evaluated`, if anybody asks; of a schema that does not hold, anything
@@ -250,6 +260,7 @@ impl<'s> Run<'s> {
             self.find(tag.name.len(), members.len())?;
             let text = members.get(&tag.name).and_then(Value::as_str).unwrap_or_default();
             self.find(text.len(), tag.by_text.len())?;
+            self.look_far(tag.by_text.len())?;
         }
         Ok(any.of(value))
     }

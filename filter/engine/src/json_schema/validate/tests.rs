@@ -281,3 +281,21 @@ fn a_dynamic_reference_means_the_same_however_its_anchor_is_written() {
         assert_eq!(fault(&outer, &json!(["a"])), Some(Fault::Keyword("/type".to_owned())), "{reference}");
     }
 }
+
+#[test]
+fn a_look_among_many_values_is_paid_for_by_how_far_they_lie_apart() {
+    // Texts of a list that the machine has to fetch from far away, for each of the items.
+    let steps = |count: usize| {
+        let listed: Vec<Value> = (0..count).map(|i| json!(format!("{i:08}"))).collect();
+        let schema = Schema::compile(&json!({"enum": listed})).unwrap();
+        schema.measure(&json!("00000000"), Budget(u64::MAX)).1
+    };
+    let doublings = u64::from((100_000_usize / NEAR_VALUES).ilog2()) + 1;
+    assert!(
+        steps(100_000) >= steps(1000) + doublings * STEPS_OF_FAR_VALUE,
+        "{} and {}",
+        steps(1000),
+        steps(100_000)
+    );
+    assert!(steps(1000) < 16, "a short list costs what it did");
+}
