@@ -416,7 +416,7 @@ fn overrides_that_say_nothing_of_schemas_share_those_of_the_policy() {
 #[test]
 fn overrides_are_kept_ready_as_long_as_their_schemas_are_not_too_large_together() {
     let engine = two_policies(json!([]), "deny");
-    let pattern = json!({"policy": "chat", "messages": {"schema": {"pattern": "^[a-y]{999}$"}}});
+    let pattern = json!({"policy": "chat", "messages": {"schema": {"pattern": "^[a-y]{3999}$"}}});
     let route = RouteFacts { name: None, metadata: metadata(&pattern) };
     let ruleset = || engine.ruleset(&request(), &route).unwrap().unwrap();
     let first = ruleset();
