@@ -4,6 +4,8 @@ ENVOY_VERSION := 1.40.0
 # Of each minor version the last that is packaged with V8, which 1.38.3 is not.
 ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
 PYTHON_LIBRARIES := e2e/python-requirements.txt
+# The package of Python that carries the JSON Schema Test Suite with its source.
+SCHEMA_SUITE_PACKAGE := jsonschema-4.26.0
 # How many random schedules are compared.
 ANSWERS ?= 100000
 # How long each fuzz target runs, in seconds.
@@ -24,13 +26,16 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
 IMAGE := $(TARGET_DIR)/postern-image.tar
 WORST := $(abspath $(TARGET_DIR))/worst
+WORST_SCHEMAS := $(WORST)-schemas
 ENVOY_FETCHED := .envoy/envoy-$(ENVOY_VERSION)
 # Another list is fetched anew, whatever the times of files say.
 PYTHON_FETCHED := .tools/python/fetched-$(firstword $(shell sha256sum $(PYTHON_LIBRARIES)))
+SCHEMA_SUITE := .tools/$(SCHEMA_SUITE_PACKAGE)
 PIP_MISSING := python3 with pip is needed (Debian, Ubuntu: apt-get install python3-pip; Fedora: dnf install python3-pip)
+PIP_THERE = @python3 -m pip --version >/dev/null 2>&1 || { echo "make: $(PIP_MISSING)" >&2; exit 1; }
 # $(call fetch,<what pip is to install>,<folder>)
 define fetch
-	@python3 -m pip --version >/dev/null 2>&1 || { echo "make: $(PIP_MISSING)" >&2; exit 1; }
+	$(PIP_THERE)
 	rm -rf $(2)
 	PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --target $(2) $(1)
 	touch $@
@@ -38,7 +43,8 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz bench-engine bench-envoy \
-	bench-floor bench-idle bench-handshake bench-content bench-worst soak attack image images e2e-compose clean
+	bench-floor bench-idle bench-handshake bench-content bench-worst bench-schemas soak attack image images e2e-compose \
+	schema-suite clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -66,14 +72,29 @@ $(PYTHON_FETCHED):
 # Where it cannot be installed, what needs it says so itself.
 node: ## install Node with ws and ajv by apt-get, unless they are there
 	@e2e/node.sh
+# Nothing of the package is installed, and its code is not kept.
+$(SCHEMA_SUITE):
+	$(PIP_THERE)
+	rm -rf $@.part
+	python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary jsonschema --dest $@.part \
+		$(subst -,==,$(SCHEMA_SUITE_PACKAGE))
+	tar -xzf $@.part/$(SCHEMA_SUITE_PACKAGE).tar.gz -C $@.part --strip-components 1 $(SCHEMA_SUITE_PACKAGE)/json
+	mkdir $@.part/suite
+	mv $@.part/json/LICENSE $@.part/json/tests $@.part/suite
+	mv $@.part/suite $@
+	rm -rf $@.part
+
+schema-suite: $(SCHEMA_SUITE) ## judge what the JSON Schema Test Suite has as it demands
+	POSTERN_SCHEMA_SUITE=$(abspath $(SCHEMA_SUITE))/tests/draft2020-12 \
+		cargo test --locked -p postern-engine --test json_schema_suite -- --nocapture
 
 run: build envoy ## run Envoy with Postern and a demo service, and say what to try
 	@cargo build --quiet --locked -p postern-e2e --bin demo
 	@exec $(TARGET_DIR)/debug/demo
 
 # TESTS="frames rates" runs these files alone.
-test: imports envoy python ## run all tests; those in a real Envoy too
-	@e2e/test.sh $(TESTS)
+test: imports envoy python $(SCHEMA_SUITE) ## run all tests; those in a real Envoy too
+	@POSTERN_SCHEMA_SUITE=$(abspath $(SCHEMA_SUITE))/tests/draft2020-12 e2e/test.sh $(TESTS)
 
 # What is decided by how Envoy pauses and resumes streams, and which signatures it verifies.
 test-versions: build python ## run the tests that lean on Envoy's inner ways on every Envoy that is supported
@@ -140,12 +161,18 @@ bench-idle: build envoy ## measure what sessions cost Envoy on which nobody says
 soak: build envoy ## send random traffic through Envoy for SOAK_SECONDS, and expect every byte
 	POSTERN_SOAK_SECONDS=$(SOAK_SECONDS) cargo test --locked -p postern-e2e --test soak -- --nocapture
 
-bench-worst: build envoy ## look for the messages that cost the most, and measure them and forged tokens in Envoy
+bench-worst: build envoy bench-schemas ## look for the messages that cost the most, and measure them and forged tokens in Envoy
 	rm -rf $(WORST)
 	POSTERN_WORST=$(WORST) POSTERN_WORST_SECONDS=$(WORST_SECONDS) \
 		cargo bench --locked -p postern-engine --bench worst
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
 		--worst $(WORST) --rounds 5
+
+bench-schemas: build envoy ## measure messages that are made to cost the most under a schema, and fail beyond 10 ms
+	rm -rf $(WORST_SCHEMAS)
+	POSTERN_WORST_SCHEMAS=$(WORST_SCHEMAS) cargo bench --locked -p postern-engine --bench schemas
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--schemas $(WORST_SCHEMAS) --rounds 5
 
 attack: build envoy ## make Postern hold all it may, each way for ATTACK_SECONDS, beside honest clients
 	POSTERN_ATTACK_SECONDS=$(ATTACK_SECONDS) cargo test --locked -p postern-e2e --test memory -- --nocapture

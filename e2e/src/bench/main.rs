@@ -11,6 +11,7 @@ mod floor;
 mod forged;
 mod handshakes;
 mod idle;
+mod schemas;
 mod workload;
 mod worst;
 
@@ -61,6 +62,9 @@ struct Arguments {
     /// Serves instead as the service that echoes, in a process of its own.
     #[arg(long, hide = true)]
     echo: bool,
+    /// Measures instead what the messages of this folder cost under their schemas, as the benchmark of the engine wrote both.
+    #[arg(long)]
+    schemas: Option<PathBuf>,
     /// Measures so many idle sessions instead, or as many as there are descriptors for.
     #[arg(long)]
     idle: Option<usize>,
@@ -106,6 +110,8 @@ enum BenchError {
     Judged { way: &'static str, keyword: &'static str, done: content::Done },
     #[error("{0} is no message of the search for the worst ones")]
     NoMessage(PathBuf),
+    #[error("messages cost more than they may: {0}")]
+    Costly(String),
 }
 
 #[tokio::main]
@@ -126,6 +132,9 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     place(std::process::id(), OTHERS);
     if let Some(sessions) = arguments.idle {
         return idle::run(sessions, arguments.rounds).await;
+    }
+    if let Some(folder) = &arguments.schemas {
+        return schemas::run(folder, arguments.rounds).await;
     }
     if let Some(folder) = &arguments.worst {
         worst::run(folder, arguments.rounds).await?;

@@ -28,7 +28,7 @@ const WRITTEN: usize = 32 << 10;
 const WARM_UP: usize = 3;
 
 /// The byte of binary messages that come back; nothing else does.
-const MARK: u8 = 0x2a;
+pub(crate) const MARK: u8 = 0x2a;
 
 /// A message to send.
 struct Message {
@@ -158,7 +158,7 @@ fn document() -> Value {
 }
 
 /// Starts a service that reads what it is sent, and sends the mark back.
-fn service() -> io::Result<SocketAddr> {
+pub(crate) fn service() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
@@ -173,7 +173,8 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let head = head(&mut stream)?;
     let alone = if head.contains("-alone ") { "; client_no_context_takeover" } else { "" };
-    let agreement = accepts(&head, &format!("Sec-WebSocket-Extensions: permessage-deflate{alone}\r\n"));
+    let agreed = format!("Sec-WebSocket-Extensions: permessage-deflate{alone}\r\n");
+    let agreement = accepts(&head, if head.contains("permessage-deflate") { &agreed } else { "" });
     stream.write_all(agreement.as_bytes())?;
     let mut chunk = vec![0; 256 * 1024];
     let mut unread: Vec<u8> = Vec::new();

@@ -12,6 +12,7 @@ mod order;
 mod reference;
 #[path = "../../engine/tests/support/rfc1951.rs"]
 mod rfc1951;
+mod schema_script;
 mod script;
 mod stream;
 mod tables;
@@ -26,6 +27,7 @@ pub mod documents;
 pub mod extensions;
 pub mod frames;
 pub mod inflate;
+pub mod json_schema;
 pub mod matchers;
 pub mod metadata;
 pub mod rate_table;
@@ -39,7 +41,7 @@ pub mod token_parts;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("callbacks", callbacks::run),
     ("codec", codec::run),
     ("compressed", compressed::run),
@@ -49,6 +51,7 @@ pub const TARGETS: [Target; 17] = [
     ("extensions", extensions::run),
     ("frames", frames::run),
     ("inflate", inflate::run),
+    ("json_schema", json_schema::run),
     ("matchers", matchers::run),
     ("metadata", metadata::run),
     ("rate_table", rate_table::run),

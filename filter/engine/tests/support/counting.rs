@@ -11,6 +11,8 @@ thread_local! {
     pub(crate) static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     /// Bytes that were taken, less those that were given back.
     pub(crate) static HELD: Cell<i64> = const { Cell::new(0) };
+    /// The most of that since it was last set.
+    pub(crate) static MOST_HELD: Cell<i64> = const { Cell::new(0) };
 }
 
 fn count(taken: usize, given: usize) {
@@ -19,7 +21,10 @@ fn count(taken: usize, given: usize) {
         let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
     }
     let change = i64::try_from(taken).unwrap_or(i64::MAX) - i64::try_from(given).unwrap_or(i64::MAX);
-    let _ = HELD.try_with(|held| held.set(held.get() + change));
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + change);
+        let _ = MOST_HELD.try_with(|most| most.set(most.get().max(held.get())));
+    });
 }
 
 #[allow(unsafe_code, reason = "an allocator is unsafe to write; this one hands all on to the system's")]
