@@ -122,6 +122,13 @@ pub(super) struct Properties {
     pub(super) additional: Option<NodeId>,
 }
 
+impl Node {
+    /// Says whether the schema is for values of other types, which is known at a glance.
+    pub(super) fn is_of_other_types(&self, value: &Value) -> bool {
+        matches!(self.keywords.first(), Some(Keyword::Assertion(Assertion::Type(types))) if !types.has(value))
+    }
+}
+
 impl Alternatives {
     /// Returns the alternatives of which none is known yet to be told apart.
     pub(super) fn new(schemas: Vec<NodeId>) -> Self {

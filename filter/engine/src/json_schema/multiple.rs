@@ -36,6 +36,13 @@ impl Decimal {
         self.digits == 0
     }
 
+    /// Returns how often a power of ten is squared, beyond the first few times, to find out whether this is a multiple of `divisor`.
+    pub(super) fn squares_to(self, divisor: Self) -> u64 {
+        const FEW: u32 = 4;
+        let difference = self.exponent.saturating_sub(divisor.exponent).max(1);
+        u64::from(difference.checked_ilog2().unwrap_or_default().saturating_sub(FEW))
+    }
+
     /// Says whether this is a whole number of times `divisor`, which is not zero.
     pub(super) fn is_multiple_of(self, divisor: Self) -> bool {
         let difference = self.exponent.abs_diff(divisor.exponent);

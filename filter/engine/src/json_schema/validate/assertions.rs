@@ -16,8 +16,10 @@ const MATCHED_BYTES_PER_STEP: usize = 8;
 const STEPS_OF_SEARCH: u64 = 4;
 /// The bytes of a text for one step, where its characters are counted.
 pub(super) const COUNTED_BYTES_PER_STEP: usize = 32;
-/// The steps to find out whether a number is a multiple: its digits are written out, and a power of ten is reduced.
-const STEPS_OF_DIVISION: u64 = 32;
+/// The steps to find out whether a number is a multiple: its digits are written out, and a small power of ten is reduced.
+const STEPS_OF_DIVISION: u64 = 16;
+/// The steps for each time that a power of ten is squared, where it is large.
+const STEPS_OF_SQUARE: u64 = 4;
 
 impl<'s> Run<'s> {
     /// Says whether a keyword holds that judges by itself. It holds for every value of a type that it does not speak of.
@@ -79,7 +81,9 @@ impl<'s> Run<'s> {
 
     fn is_multiple(&mut self, number: &Number, divisor: Decimal) -> Holds<'s> {
         self.spend(STEPS_OF_DIVISION)?;
-        Ok(Decimal::new(number).is_some_and(|number| number.is_multiple_of(divisor)))
+        let Some(number) = Decimal::new(number) else { return Ok(false) };
+        self.spend(STEPS_OF_SQUARE * number.squares_to(divisor))?;
+        Ok(number.is_multiple_of(divisor))
     }
 
     pub(super) fn matches(&mut self, text: &str, pattern: &Pattern) -> Holds<'s> {

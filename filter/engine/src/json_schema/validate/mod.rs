@@ -185,6 +185,9 @@ impl<'s> Run<'s> {
         scope: &Scope<'_>,
         evaluated: Option<&mut Evaluated>,
     ) -> Holds<'s> {
+        if self.schema.node(id).is_some_and(|node| node.is_of_other_types(value)) {
+            return self.spend(1).map(|()| false);
+        }
         let mut own = evaluated.is_some().then(Evaluated::default);
         match self.node(id, value, scope, own.as_mut()) {
             Ok(()) => {}

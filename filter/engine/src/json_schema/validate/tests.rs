@@ -189,6 +189,7 @@ fn work_is_counted_for_what_is_compared_and_read_and_not_only_for_keywords() {
         (json!({"const": numbers}), &numbers, 10_000),
         (json!({"contains": {"const": -1}}), &numbers, 20_000),
         (json!({"unevaluatedItems": true}), &numbers, 10_000),
+        (json!({"multipleOf": 1e-300}), &json!(1e300), 16 + 5 * 4),
     ] {
         let taken = steps(schema.clone(), value);
         assert!(
@@ -298,4 +299,37 @@ fn a_look_among_many_values_is_paid_for_by_how_far_they_lie_apart() {
         steps(100_000)
     );
     assert!(steps(1000) < 16, "a short list costs what it did");
+}
+
+#[test]
+fn ordinary_messages_that_are_long_and_dense_are_within_their_budget() {
+    let filled = |item: &str| {
+        let items = vec![item; (64 << 10) / (item.len() + 1)];
+        format!("[{}]", items.join(","))
+    };
+    let any = json!({
+        "$ref": "#/$defs/any",
+        "$defs": {"any": {"anyOf": [
+            {"type": "string"},
+            {"type": "number"},
+            {"type": "boolean"},
+            {"type": "null"},
+            {"type": "array", "items": {"$ref": "#/$defs/any"}},
+            {"type": "object", "additionalProperties": {"$ref": "#/$defs/any"}},
+        ]}},
+    });
+    let price = json!({"items": {"type": "number", "minimum": 0, "multipleOf": 0.01}});
+    let place = json!({"type": "number", "minimum": -180, "maximum": 180});
+    let places = json!({"items": {"type": "array", "prefixItems": [place, place], "items": false}});
+    for (schema, text) in [
+        (price, filled("19.99")),
+        (any, filled(r#"{"a":[1,"b"]}"#)),
+        (places, filled("[13,52]")),
+        (json!({"items": {"enum": ["DE", "FR", "PL"]}}), filled(r#""PL""#)),
+    ] {
+        let schema = Schema::compile(&schema).unwrap();
+        let budget = Budget::for_bytes(text.len());
+        let (verdict, steps) = schema.measure(&serde_json::from_str(&text).unwrap(), budget);
+        assert_eq!(verdict, Ok(()), "{steps} of {} for {}", budget.steps(), text.split_at(20).0);
+    }
 }
