@@ -173,6 +173,18 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_the_double_that_is_nearest_however_many_digits_it_is_written_with() {
+        for (text, double) in [
+            ("6.0392003859619445800781250e+09", 6_039_200_385.961_945),
+            ("4.6923233761902163678314537e+04", 46_923.233_761_902_164),
+            ("9007199254740993.0", 9_007_199_254_740_992.0),
+            ("2.2250738585072011e-308", 2.225_073_858_507_201e-308),
+        ] {
+            assert_eq!(parse(text.as_bytes(), 0), Ok(json!(double)), "{text}");
+        }
+    }
+
+    #[test]
     fn a_member_named_twice_is_refused_because_readers_pick_different_ones() {
         for text in [
             r#"{"a":1,"a":1}"#,
