@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::Expected::{Valid, Work};
-use super::text::{array_of, deep, deep_object};
+use super::Expected::{Invalid, Valid, Work};
+use super::text::{array, array_of, deep, deep_object};
 use super::{Pair, pair};
 
 pub(super) fn pairs() -> Vec<Pair> {
     let mut pairs = recurring();
     pairs.extend(wide());
+    pairs.extend(kinds());
     pairs
 }
 
@@ -77,4 +78,35 @@ fn wide() -> Vec<Pair> {
         ),
     ];
     rows.map(|(name, expected, schema)| pair(name, expected, schema, array_of("0"))).into()
+}
+
+/// Alternatives that a member tells apart, or seems to.
+fn kinds() -> Vec<Pair> {
+    let kind =
+        |number: usize| json!({"properties": {"k": {"const": format!("{number}")}}, "required": ["k"]});
+    let long = |number: usize| {
+        let kind = format!("{}{number:03}", "-".repeat(300));
+        json!({"properties": {"k": {"enum": [kind, "x"]}}, "minProperties": 2})
+    };
+    let alike = |number: usize| json!({"properties": {"k": {"const": "x"}}, "minProperties": number + 2});
+    let none = |number: usize| json!({"properties": {"k": {"const": "x"}, "l": {"const": number}}});
+    let many = |kind: &dyn Fn(usize) -> Value| (0..500).map(kind).collect::<Vec<_>>();
+    let each = |kinds: Vec<Value>| json!({"contains": {"oneOf": kinds}});
+    let of = |kind: &str| array_of(&format!("{{\"k\":\"{kind}\"}}"));
+    vec![
+        pair(
+            "kinds",
+            Valid,
+            json!({"items": {"oneOf": many(&kind)}}),
+            array(|n| format!("{{\"k\":\"{}\"}}", n % 500)),
+        ),
+        pair("kinds-of-long-names", Invalid, each(many(&long)), of(&"-".repeat(300))),
+        pair("kinds-alike", Work, each(many(&alike)), of("x")),
+        pair(
+            "kinds-that-are-not-there",
+            Work,
+            json!({"contains": {"oneOf": many(&none)}}),
+            array_of("{\"l\":0.5}"),
+        ),
+    ]
 }

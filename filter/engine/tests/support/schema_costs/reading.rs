@@ -17,6 +17,8 @@ pub(super) fn pairs() -> Vec<Pair> {
         ("read-members", object(|number| format!("\"{number:x}\":0"))),
         ("read-members-backwards", object(|number| format!("\"{:04x}\":0", 0xffff - number))),
         ("read-nested", deep()),
+        ("read-nested-objects", array_of(&format!("{}0{}", "{\"\":".repeat(125), "}".repeat(125)))),
+        ("read-arrays-of-nothing", array_of("[[]]")),
     ];
     texts.map(|(name, message)| pair(name, Expected::Valid, json!(true), message)).into()
 }

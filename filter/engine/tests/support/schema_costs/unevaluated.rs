@@ -34,9 +34,34 @@ pub(super) fn pairs() -> Vec<Pair> {
         .into_iter()
         .chain(of_items.map(|(name, schema)| pair(name, Work, schema, zeros.clone())))
         .collect();
+    pairs.extend(in_small_values());
     pairs.push(pair("unevaluated-items-at-each-level", Work, one_way, deep()));
     pairs.push(pair("unevaluated-members-at-each-level", Valid, one_way_of_members, deep_object("a")));
     pairs
+}
+
+/// What is looked at in small values, for which as much has to be set up as for large ones.
+fn in_small_values() -> [Pair; 3] {
+    let all = |branch: fn(usize) -> Value| (0..100).map(branch).collect::<Vec<_>>();
+    let items = all(|number| json!({"prefixItems": [true], "maxItems": number + 1}));
+    let members = all(|number| json!({"properties": {"": true}, "maxProperties": number + 1}));
+    let unique = all(|number| json!({"uniqueItems": true, "maxItems": number + 2}));
+    let each = |schema: Value| json!({"items": schema});
+    [
+        pair(
+            "unevaluated-in-small-arrays",
+            Work,
+            each(json!({"anyOf": items, "unevaluatedItems": false})),
+            array_of("[0]"),
+        ),
+        pair(
+            "unevaluated-in-small-objects",
+            Work,
+            each(json!({"anyOf": members, "unevaluatedProperties": false})),
+            array_of("{\"\":0}"),
+        ),
+        pair("unique-in-small-arrays", Work, each(json!({"allOf": unique})), array_of("[0,1]")),
+    ]
 }
 
 /// Returns a chain of 1000 references, at each end of which the same is looked at again.
