@@ -2,6 +2,7 @@
 //!
 //! What is counted is the work, and not time: `make bench-worst` measures the same pairs in Envoy.
 
+#![expect(clippy::print_stdout, reason = "it tells what each pair takes")]
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -43,7 +43,9 @@ fn backtracking() -> Vec<Pair> {
 fn large() -> Vec<Pair> {
     let words: Vec<_> = (0..400).map(|number| format!("word{:x}", number * 7919)).collect();
     let words = format!("(?:{})!", words.join("|"));
-    let states = |number: usize| format!("(a|b)*a(a|b){{10}}[c{}]", char::from(b'd' + number as u8));
+    let states = |number: usize| {
+        format!("(a|b)*a(a|b){{10}}[c{}]", char::from(b'd' + u8::try_from(number).unwrap_or_default()))
+    };
     let defs: Map<_, _> =
         (0..16).map(|number| (format!("n{number}"), json!({"pattern": states(number)}))).collect();
     let reference = |number: usize| json!({"$ref": format!("#/$defs/n{}", number % 16), "title": number});
@@ -57,7 +59,7 @@ fn large() -> Vec<Pair> {
 
 /// A string of two letters in no order.
 fn shuffled() -> String {
-    let letter = |number: usize| if (number * number / 7 + number / 3) % 2 == 0 { "b" } else { "a" };
+    let letter = |number: usize| if (number * number / 7 + number / 3).is_multiple_of(2) { "b" } else { "a" };
     filled("\"", |number| letter(number).to_owned(), "", "\"", LONGEST)
 }
 

@@ -60,13 +60,13 @@ fn divided() -> Vec<Pair> {
         pair("multiples-of-the-least", Work, each(json!(5e-324)), array_of("1e308")),
         pair(
             "multiples-of-the-greatest",
-            Work,
+            Invalid,
             json!({"contains": {"multipleOf": 1e308}}),
             array_of("5e-324"),
         ),
         pair(
             "multiples-of-a-cent",
-            Work,
+            Valid,
             each(json!(0.01)),
             array(|number| format!("{}.{:02}", number / 100, number % 100)),
         ),
