@@ -62,7 +62,8 @@ struct Arguments {
     /// Serves instead as the service that echoes, in a process of its own.
     #[arg(long, hide = true)]
     echo: bool,
-    /// Measures instead what the messages of this folder cost under their schemas, as the benchmark of the engine wrote both.
+    /// Measures instead what the messages of this folder cost under their schemas, as the benchmark of the engine wrote
+    /// both.
     #[arg(long)]
     schemas: Option<PathBuf>,
     /// Measures so many idle sessions instead, or as many as there are descriptors for.

@@ -45,8 +45,8 @@ pub(crate) async fn run(folder: &Path, rounds: usize) -> Result<(), BenchError> 
     let scene = Scene::new().service(service()?).plaintext().document(document(&pairs));
     let envoy = Envoy::start(scene).await?;
     println!(
-        "milliseconds of Envoy's CPU for a message beyond what it costs without a schema; medians of {rounds} rounds of \
-         {SENT} messages"
+        "milliseconds of Envoy's CPU for a message beyond what it costs without a schema; medians of {rounds} rounds \
+         of {SENT} messages"
     );
     println!("{:<40}{:>7}{:>9}{:>9}  quartiles", "schema and message", "bytes", "without", "excess");
     let mut missed = Vec::new();

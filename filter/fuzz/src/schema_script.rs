@@ -91,7 +91,8 @@ fn applicator(input: &mut Unstructured<'_>, depth: u32) -> Result<(&'static str,
     let count = input.int_in_range(1..=3)?;
     Ok(match input.int_in_range(0..=19)? {
         0..=7 => (input.choose(&OF_ONE)?, within(input, depth)?),
-        8..=11 => {
+        8 => (input.choose(&["anyOf", "oneOf"])?, kinds(input, count, depth)?),
+        9..=11 => {
             let all = (0..count).map(|_| within(input, depth)).collect::<Result<Vec<_>>>()?;
             (input.choose(&OF_SOME)?, Value::Array(all))
         }
@@ -100,6 +101,29 @@ fn applicator(input: &mut Unstructured<'_>, depth: u32) -> Result<(&'static str,
         16..=18 => ("$ref", json!(input.choose(&REFERENCES)?)),
         _ => ("$dynamicRef", json!("#node")),
     })
+}
+
+/// Returns alternatives that a member may tell apart.
+fn kinds(input: &mut Unstructured<'_>, count: usize, depth: u32) -> Result<Value> {
+    const KINDS: [&str; 4] = ["a", "ab", "b", "c"];
+    let tag = name(input)?;
+    let mut all = Vec::new();
+    for _ in 0..=count {
+        let mut kind = within(input, depth)?;
+        let told = if input.arbitrary()? {
+            json!({"const": input.choose(&KINDS)?})
+        } else {
+            json!({"enum": [input.choose(&KINDS)?, input.choose(&KINDS)?]})
+        };
+        if let Some(members) = kind.as_object_mut() {
+            let properties = members.entry("properties").or_insert_with(|| json!({}));
+            if let Some(properties) = properties.as_object_mut() {
+                properties.insert(tag.clone(), told);
+            }
+        }
+        all.push(kind);
+    }
+    Ok(Value::Array(all))
 }
 
 fn named(

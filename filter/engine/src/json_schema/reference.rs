@@ -77,6 +77,16 @@ impl DynamicAnchors {
         self.0.get(anchor)?.get(&resource).copied()
     }
 
+    /// Returns the schemas with this anchor, by resource.
+    pub(super) fn named(&self, anchor: &str) -> Option<&BTreeMap<ResourceId, NodeId>> {
+        self.0.get(anchor)
+    }
+
+    /// Returns the number of different anchors.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns every anchor, with the schemas that have it, each in a resource of its own.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = NodeId>)> {
         self.0.iter().map(|(anchor, by_resource)| (anchor.as_str(), by_resource.values().copied()))

@@ -10,7 +10,7 @@
     clippy::unwrap_used,
     reason = "tests fail by panicking"
 )]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it tells the rate, and what it lacks")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a rate, and what is not run, are to be seen")]
 #![expect(clippy::disallowed_methods, reason = "a test is told by the environment")]
 
 mod differences;

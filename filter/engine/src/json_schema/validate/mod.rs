@@ -288,11 +288,14 @@ impl<'s> Run<'s> {
         anchor: &str,
         scope: &Scope<'_>,
     ) -> Result<NodeId, Stop<'s>> {
+        let anchors = &self.schema.dynamic_anchors;
+        self.find(anchor.len(), anchors.len())?;
+        let Some(by_resource) = anchors.named(anchor) else { return Ok(target) };
         let mut outermost = target;
         let mut next = Some(scope);
         while let Some(scope) = next {
-            self.spend(1 + (anchor.len() / COMPARED_BYTES_PER_STEP) as u64)?;
-            outermost = self.schema.dynamic_anchors.get(scope.resource, anchor).unwrap_or(outermost);
+            self.find(0, by_resource.len())?;
+            outermost = by_resource.get(&scope.resource).copied().unwrap_or(outermost);
             next = scope.outer;
         }
         Ok(outermost)

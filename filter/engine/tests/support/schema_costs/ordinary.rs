@@ -75,7 +75,8 @@ fn orders() -> Value {
             "type": "object", "required": ["id", "side", "price", "size"], "unevaluatedProperties": false,
             "properties": {
                 "id": {"type": "string", "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"},
-                "side": {"enum": ["buy", "sell"]}, "price": {"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.01},
+                "side": {"enum": ["buy", "sell"]},
+                "price": {"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.01},
                 "size": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
             },
         }},

@@ -43,9 +43,7 @@ fn backtracking() -> Vec<Pair> {
 fn large() -> Vec<Pair> {
     let words: Vec<_> = (0..400).map(|number| format!("word{:x}", number * 7919)).collect();
     let words = format!("(?:{})!", words.join("|"));
-    let states = |number: usize| {
-        format!("(a|b)*a(a|b){{10}}[c{}]", char::from(b'd' + u8::try_from(number).unwrap_or_default()))
-    };
+    let states = |number: usize| format!("(a|b)*a(a|b){{10}}c{number}");
     let defs: Map<_, _> =
         (0..16).map(|number| (format!("n{number}"), json!({"pattern": states(number)}))).collect();
     let reference = |number: usize| json!({"$ref": format!("#/$defs/n{}", number % 16), "title": number});

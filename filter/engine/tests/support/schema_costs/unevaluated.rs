@@ -85,6 +85,7 @@ fn branches(looks: &Value, applicator: &str, unevaluated: &str) -> Value {
 
 /// Returns 1000 branches, each of which asks for itself.
 fn inside(looks: &Value, unevaluated: &str) -> Value {
-    let branch = |number: usize| json!({"$ref": "#/$defs/looks", "maxProperties": 10_000 + number, (unevaluated): {"type": "integer"}});
+    let asks = json!({"type": "integer"});
+    let branch = |number: usize| json!({"$ref": "#/$defs/looks", "maxProperties": 10_000 + number, (unevaluated): asks});
     json!({"allOf": (0..1000).map(branch).collect::<Vec<_>>(), "$defs": {"looks": looks}})
 }
