@@ -43,7 +43,7 @@ const WORKLOADS: [Workload; 3] = [
     Workload { name: "64 a write", manner: Manner::Stream(64), messages: 64 * 64, ..ALONE },
 ];
 
-/// What Envoy has in a way.
+/// The filter that Envoy has in a way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filter {
     Nothing,
@@ -179,7 +179,7 @@ impl Running {
     }
 }
 
-/// What became of a message.
+/// The fate of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Done {
     BroughtBack,

@@ -1,4 +1,4 @@
-//! What a client hears in time, and what it answers.
+//! Pings that a client hears in time, and its answers.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What it costs to judge the messages that are made to cost the most under a schema: `make bench-worst`.
+//! Costs of judging messages that are made to cost the most under a schema: `make bench-schemas`.
 //!
 //! Prints for each pair of the catalogue milliseconds to compile the schema, to read the message and to judge it, and
 //! leaves the pair in the folder that `POSTERN_WORST_SCHEMAS` names, for a benchmark that sends it through Envoy.
@@ -25,7 +25,7 @@ use serde_json::json;
 
 use schema_costs::{Pair, pairs};
 
-/// How often each is measured; the shortest time counts.
+/// The number of times that each is measured; the shortest time counts.
 const TIMES: usize = 7;
 
 fn main() {

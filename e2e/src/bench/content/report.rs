@@ -17,7 +17,7 @@ enum Part {
     Both,
 }
 
-/// How two costs are compared.
+/// A comparison of two costs.
 #[derive(Clone, Copy, Debug)]
 enum Comparison {
     Difference,

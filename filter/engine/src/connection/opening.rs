@@ -19,7 +19,7 @@ pub(super) struct Opening<'p> {
 #[derive(Debug)]
 pub(super) struct Begun {
     recogniser: Recogniser,
-    /// The same before the message that is open, if that may still be taken out.
+    /// The recogniser as it stood before the message that is open, if that may still be taken out.
     before: Option<Recogniser>,
 }
 

@@ -1,4 +1,4 @@
-//! What a judgement may cost.
+//! The bound on what a judgement costs.
 
 /// The steps that a judgement may take, each of some 20 ns in the module. A step is the look of one keyword at one value, or a comparison, or some bytes of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
