@@ -42,7 +42,7 @@ pub use content::{Allowance, Content, OnViolation, Schemas};
 pub use issuer::Issuer;
 pub use limits::{
     Backlog, Backpressure, Compression, Connections, Counted, GlobalRateLimit, Liveness, MessageType,
-    Messages, OnExceed, Per, Rate, UpstreamMessages,
+    Messages, OnExceed, OnFull, Per, Rate, UpstreamMessages,
 };
 pub use log::Log;
 pub use memory::Memory;

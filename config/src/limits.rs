@@ -70,6 +70,8 @@ pub enum Counted {
     Handshakes,
     /// Data messages from the client.
     Messages,
+    /// Handshakes and connections that were refused for what their client sent.
+    Refusals,
 }
 
 /// The group that shares one bucket.
@@ -116,12 +118,29 @@ pub struct Rate {
 }
 
 /// The caps on live connections at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// The most connections of one client address.
+    /// The most connections of one client address; at least 1.
     pub per_ip: Option<u64>,
-    /// The most connections of one token subject.
+    /// The most connections of one token subject; at least 1.
     pub per_user: Option<u64>,
+    /// The most connections under the policy; at least 1.
+    pub per_policy: Option<u64>,
+    /// The most connections of one client address that wait for their first message; at least 1.
+    pub unauthenticated_per_ip: Option<u64>,
+    /// The consequence of a user's cap that is reached.
+    pub on_full: OnFull,
+}
+
+/// The consequence of as many live connections of a user as may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFull {
+    /// The new connection is refused.
+    #[default]
+    Deny,
+    /// The user's oldest connection is closed.
+    Replace,
 }
 
 /// The heartbeat and the deadlines.

@@ -9,6 +9,7 @@ mod auth;
 mod carriers;
 mod claim_headers;
 mod claims;
+mod connections;
 mod content;
 mod csrf;
 mod document;

@@ -34,8 +34,6 @@ const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str)
 
 const TABLE: &[Row] = &[
     row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`"),
-    row(&["policies", "*", "connections", "per_ip"], Asks::UnlessNone, OUT_OR_NONE),
-    row(&["policies", "*", "connections", "per_user"], Asks::UnlessNone, OUT_OR_NONE),
     row(&["policies", "*", "global_rate_limit"], Asks::UnlessNone, OUT_OR_NONE),
 ];
 

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use postern_engine::metrics::gauges::{Gauges, SharedSums};
+use postern_engine::metrics::gauges::{Gauges, SharedSums, Ticked};
+use postern_engine::rate::lease::Holder;
 use proxy_wasm::types::MetricType;
 
 use crate::{host, metrics};
@@ -32,12 +33,27 @@ pub(crate) fn set(name: &str, part: u64) {
     GAUGES.with_borrow_mut(|gauges| gauges.set(name, part));
 }
 
-/// Tells what has changed, and takes back what VMs had added that have trapped.
-pub(crate) fn tick(now: Duration) {
-    let dead = GAUGES.with_borrow_mut(|gauges| gauges.tick(&mut Host, now));
+/// Tells what has changed, and takes back what VMs had added that have trapped. Says whether this VM had been
+/// taken for one of them.
+pub(crate) fn tick(now: Duration) -> bool {
+    let Ticked { dead, was_lost } = GAUGES.with_borrow_mut(|gauges| gauges.tick(&mut Host, now));
     if dead > 0 {
         log::error!("postern: VMs have trapped (or stood still): {dead}; what they counted is taken back");
     }
+    was_lost
+}
+
+/// Returns this VM's lease, as long as the VM has a root that can renew it.
+pub(crate) fn holder() -> Option<Holder> {
+    if ROOTS.with_borrow(BTreeSet::is_empty) {
+        return None;
+    }
+    GAUGES.with_borrow_mut(|gauges| gauges.holder(&mut Host))
+}
+
+/// Says whether the VM lives that has a lease.
+pub(crate) fn is_alive(holder: Holder) -> bool {
+    holder.is_in(&host::shared(&key(holder.slot)).0)
 }
 
 /// Notes that a root begins to have ticks.

@@ -7,6 +7,7 @@
 mod abi;
 mod gauges;
 mod host;
+mod live;
 mod log_lines;
 mod memory;
 mod metrics;

@@ -11,7 +11,7 @@ use postern_engine::remote::Source;
 use postern_engine::{Heartbeats, Messages, Reason, Tally};
 use proxy_wasm::types::MetricType;
 
-use crate::{gauges, host, memory};
+use crate::{gauges, host, live, memory};
 
 thread_local! {
     /// The metrics of the VM, which is one thread; all its root contexts share them.
@@ -60,6 +60,11 @@ pub(crate) fn verification_fallback() {
 /// Counts a token that opens one connection only, and that there was no room to remember.
 pub(crate) fn single_use_table_full(policy: &str, times: i64) {
     add(MetricType::Counter, format!("postern_single_use_table_full.policy={policy};"), times);
+}
+
+/// Counts a connection that could not be counted against a cap.
+pub(crate) fn connection_table_full(policy: &str, times: i64) {
+    add(MetricType::Counter, format!("postern_connection_table_full.policy={policy};"), times);
 }
 
 /// Counts a fetch of a document from a cluster, with its result.
@@ -134,7 +139,9 @@ pub(crate) fn flush(now: Duration) {
             add(MetricType::Counter, name, i64::try_from(bytes).unwrap_or(i64::MAX));
         }
     }
-    gauges::tick(now);
+    if gauges::tick(now) {
+        live::write_all();
+    }
 }
 
 fn handshake_name(policy: &str, result: &str, reason: &str) -> String {

@@ -10,7 +10,7 @@ use proxy_wasm::types::ContextType;
 use crate::sessions::Plugin;
 use crate::sources::Fetches;
 use crate::stream::Stream;
-use crate::{gauges, host, log_lines, memory, metrics, sessions, sources, stream, tables};
+use crate::{gauges, host, live, log_lines, memory, metrics, sessions, sources, stream, tables};
 
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
@@ -52,8 +52,9 @@ impl Root {
     }
 
     /// Has the next tick come soon if more is due than was done in one.
-    fn set_tick_period(&mut self, now: Duration) {
-        let period = if sessions::is_any_due(now) { sessions::SOON } else { sessions::LATEST };
+    fn set_tick_period(&mut self, now: Duration, is_more_due: bool) {
+        let is_soon = is_more_due || sessions::is_any_due(now);
+        let period = if is_soon { sessions::SOON } else { sessions::LATEST };
         if std::mem::replace(&mut self.tick_period, period) != period {
             host::set_tick_period(period);
         }
@@ -74,7 +75,7 @@ impl Context for Root {
         sources::tell(changed, now);
         memory::keep_within_budget(now);
         host::enter(self.context_id);
-        self.set_tick_period(now);
+        self.set_tick_period(now, false);
     }
 
     fn on_done(&mut self) -> bool {
@@ -139,11 +140,12 @@ impl RootContext for Root {
                 stream::perform(&live, &mut session, now);
             }
         }
+        let more_are_replaced = live::tick(now);
         memory::keep_within_budget(now);
         host::enter(self.context_id);
         metrics::flush(now);
         log_lines::on_tick(now);
-        self.set_tick_period(now);
+        self.set_tick_period(now, more_are_replaced);
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {

@@ -9,6 +9,7 @@ use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_engine::rate::live::LivePlace;
 use postern_engine::remote::Source;
 use postern_engine::{Drains, Engine, Session};
 
@@ -20,6 +21,8 @@ thread_local! {
     static LAST: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     /// The sessions that wait for something that is fetched: in their handshake, or with a token sent later.
     static WAITING: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
+    /// The sessions that may have to make way for a newer one of their user.
+    static MAY_MAKE_WAY: RefCell<BTreeMap<u32, Rc<Live>>> = RefCell::default();
     /// The sessions through which something went since the last tick.
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
     /// The policies that go away.
@@ -48,6 +51,7 @@ pub(crate) struct Live {
     scheduled: Cell<Option<NonZeroU64>>,
     busy: Cell<bool>,
     waiting: Cell<bool>,
+    may_make_way: Cell<bool>,
     /// Says whether the session is among those that hold something for their peers.
     pub(crate) holds: Cell<bool>,
 }
@@ -63,6 +67,7 @@ impl Live {
             scheduled: Cell::default(),
             busy: Cell::default(),
             waiting: Cell::default(),
+            may_make_way: Cell::default(),
             holds: Cell::default(),
         })
     }
@@ -100,6 +105,17 @@ impl Live {
         WAITING.with_borrow_mut(|waiting| match waits {
             true => waiting.insert(self.context_id, Rc::clone(self)),
             false => waiting.remove(&self.context_id),
+        });
+    }
+
+    /// Notes whether the session may have to make way for a newer one of its user.
+    pub(crate) fn set_may_make_way(self: &Rc<Self>, may: bool) {
+        if self.may_make_way.replace(may) == may {
+            return;
+        }
+        MAY_MAKE_WAY.with_borrow_mut(|sessions| match may {
+            true => sessions.insert(self.context_id, Rc::clone(self)),
+            false => sessions.remove(&self.context_id),
         });
     }
 
@@ -198,6 +214,13 @@ impl Live {
 /// Returns the sessions that wait for something that is fetched.
 pub(crate) fn waiting() -> Vec<Rc<Live>> {
     WAITING.with_borrow(|waiting| waiting.values().cloned().collect())
+}
+
+/// Returns the session that has this place.
+pub(crate) fn with_place(place: LivePlace) -> Option<Rc<Live>> {
+    MAY_MAKE_WAY.with_borrow(|sessions| {
+        sessions.values().find(|live| live.session.borrow().has_place(place)).cloned()
+    })
 }
 
 /// Returns the open sessions that this list may end.

@@ -107,6 +107,7 @@ impl Context for Stream {
         if let Some(live) = self.live.take() {
             live.schedule(None);
             live.set_waiting(false);
+            live.set_may_make_way(false);
             memory::forget(&live);
             let mut session = live.session.borrow_mut();
             let tally = session.take_last_tally();
@@ -291,6 +292,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
         }
     }
     memory::note(live, session, now);
+    live.set_may_make_way(session.may_make_way());
     let waits = session.is_waiting();
     if session.was_opened() {
         live.note_traffic();

@@ -1,13 +1,14 @@
 //! The tables that all workers of an Envoy share: the seed of their names, the buckets, and the tokens that
-//! are spent.
+//! are spent. Live connections are counted in [`live`](crate::live).
 
 use std::time::Duration;
 
 use postern_engine::auth::single_use::{self, Spent, Ticket};
+use postern_engine::rate::live::{Acquired, Cap, LivePlace};
 use postern_engine::rate::{self, BucketRequest, Outcome, Shared};
 use postern_engine::{Input, Session};
 
-use crate::{host, metrics};
+use crate::{host, live, metrics};
 
 /// The number of times that a swap is tried. Each failure is another worker's success, so this many in a row
 /// mean something else; the request is refused then.
@@ -36,6 +37,8 @@ pub(crate) struct Tables {
     full_of_buckets: i64,
     /// The number of times that a token could not be spent.
     full_of_tokens: i64,
+    /// The number of times that a connection could not be counted.
+    full_of_connections: i64,
 }
 
 impl Tables {
@@ -46,6 +49,9 @@ impl Tables {
         }
         if self.full_of_tokens > 0 {
             metrics::single_use_table_full(policy, self.full_of_tokens);
+        }
+        if self.full_of_connections > 0 {
+            metrics::connection_table_full(policy, self.full_of_connections);
         }
     }
 }
@@ -58,11 +64,30 @@ impl Shared for Tables {
         outcome
     }
 
+    fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        let (slot, _) = host::shared(&format!("{BUCKETS}.{}", request.key.slot()));
+        rate::look(&slot, request, now)
+    }
+
     fn spend(&mut self, ticket: &Ticket, now: Duration) -> Spent {
         let decide = |slot: &[u8]| single_use::spend(slot, ticket, now);
         let spent = change(TOKENS, ticket.slot(), decide).unwrap_or(Spent::Full);
         self.full_of_tokens += i64::from(spent == Spent::Full);
         spent
+    }
+
+    fn has_room(&mut self, cap: &Cap) -> Result<(), Acquired> {
+        live::has_room(cap)
+    }
+
+    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired {
+        let acquired = live::acquire(cap, now);
+        self.full_of_connections += i64::from(acquired == Acquired::Unavailable);
+        acquired
+    }
+
+    fn release(&mut self, place: LivePlace) {
+        live::release(place);
     }
 }
 

@@ -1,5 +1,4 @@
-//! The keys `messages`, `upstream_messages`, `connections`, `liveness`, `backpressure` and
-//! `global_rate_limit` of a policy.
+//! The keys `messages`, `upstream_messages`, `liveness`, `backpressure` and `global_rate_limit` of a policy.
 
 use std::time::Duration;
 
@@ -9,8 +8,7 @@ use serde_json::Value;
 use crate::content::OnViolation;
 use crate::grammar::is_line;
 use crate::limits::{
-    Backlog, Backpressure, Connections, GlobalRateLimit, Liveness, MessageType, Messages, Per,
-    UpstreamMessages,
+    Backlog, Backpressure, GlobalRateLimit, Liveness, MessageType, Messages, Per, UpstreamMessages,
 };
 use crate::path::Path;
 use crate::raw::content::{RawAllowance, RawContent, RawSchemas};
@@ -19,7 +17,7 @@ use crate::raw::list::{List, distinct_some, string};
 use crate::raw::or_none::OrNone;
 use crate::raw::rates::NO_USERS;
 use crate::report::Report;
-use crate::units::{Zero, count, count_u32, duration, duration_or_none, is_none, size};
+use crate::units::{Zero, count_u32, duration, duration_or_none, size};
 
 /// The object `messages` as written.
 #[derive(Default, Deserialize)]
@@ -121,30 +119,6 @@ fn bytes(written: Option<&Value>, default: u64, at: &Path, report: &mut Report) 
     match written {
         Some(value) => size(value, at, report),
         None => Some(default),
-    }
-}
-
-/// The object `connections` as written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object")]
-pub(super) struct RawConnections {
-    per_ip: Option<Value>,
-    per_user: Option<Value>,
-}
-
-impl RawConnections {
-    /// Returns the valid form.
-    pub(super) fn read(self, has_users: bool, at: &Path, report: &mut Report) -> Option<Connections> {
-        let mut cap = |value: Option<&Value>, key| match value.filter(|value| !is_none(value)) {
-            Some(value) => count(value, u64::MAX, &at.key(key), report).map(Some),
-            None => Some(None),
-        };
-        let per_ip = cap(self.per_ip.as_ref(), "per_ip");
-        let per_user = cap(self.per_user.as_ref(), "per_user");
-        if !has_users && self.per_user.is_some_and(|value| !is_none(&value)) {
-            report.push(&at.key("per_user"), NO_USERS, "write `per_ip`, or `auth`");
-        }
-        Some(Connections { per_ip: per_ip?, per_user: per_user? })
     }
 }
 

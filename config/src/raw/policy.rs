@@ -5,14 +5,15 @@ use serde_json::Value;
 
 use crate::auth::{Auth, Carrier, Csrf, CsrfCarrier};
 use crate::grammar::is_subprotocol;
-use crate::limits::{Compression, Connections};
+use crate::limits::Compression;
 use crate::path::Path;
 use crate::policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
 use crate::raw::auth::RawAuth;
+use crate::raw::connections::RawConnections;
 use crate::raw::csrf::RawCsrf;
 use crate::raw::in_band;
 use crate::raw::limits::{
-    RawBackpressure, RawConnections, RawGlobalRateLimit, RawLiveness, RawMessages, RawUpstreamMessages,
+    RawBackpressure, RawGlobalRateLimit, RawLiveness, RawMessages, RawUpstreamMessages,
 };
 use crate::raw::list::{List, distinct, string};
 use crate::raw::or_none::OrNone;
@@ -129,7 +130,7 @@ impl RawPolicy {
             messages: messages?,
             upstream_messages: upstream_messages?,
             rates: rates?,
-            connections: connections?.unwrap_or(Connections { per_ip: None, per_user: None }),
+            connections: connections?.unwrap_or_default(),
             ipv6_prefix: ipv6_prefix?,
             liveness: liveness?,
             backpressure: backpressure?,

@@ -63,7 +63,7 @@ impl RawRate {
         let counted = report.required(
             self.count,
             &at.key("count"),
-            "write `handshakes`, `messages`, `bytes` or `control_frames`",
+            "write `handshakes`, `messages`, `bytes`, `control_frames` or `refusals`",
         );
         let per = report.required(self.per, &at.key("per"), "write `connection`, `ip`, `user` or `policy`");
         let mut amount = |value: &Value, key| match counted {
@@ -95,6 +95,9 @@ fn shared(counted: Option<Counted>, per: Option<Per>, has_users: bool, at: &Path
         let remedy = "write `ip`, `user` or `policy`";
         report.push(at, "a connection has one handshake only", remedy);
     }
+    if counted == Some(Counted::Refusals) && matches!(per, Some(Per::Connection | Per::Policy)) {
+        report.push(at, "refusals are counted by address or by user", "write `ip` or `user`");
+    }
     if per == Some(Per::User) && !has_users {
         report.push(at, NO_USERS, "write `ip`, or `auth`");
     }
@@ -111,6 +114,7 @@ fn on_exceed(
 ) -> Option<OnExceed> {
     let (allowed, remedy): (&[OnExceed], _) = match counted {
         Counted::Handshakes => (&[OnExceed::Deny], "handshakes take only `deny`"),
+        Counted::Refusals => (&[OnExceed::Deny], "refusals take only `deny`"),
         Counted::ControlFrames => (&[OnExceed::Close], "control frames take only `close`"),
         Counted::Messages | Counted::Bytes => (&[OnExceed::Close, OnExceed::Drop], "write `close` or `drop`"),
     };

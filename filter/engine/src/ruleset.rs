@@ -27,24 +27,29 @@ pub struct Ruleset {
     pub(crate) revocation: Option<Rc<Source>>,
     /// The carriers of tokens of either kind that are subprotocols.
     pub(crate) secret_offers: Vec<Carrier>,
-    /// The rates by address, then by policy: a client that has used up its own bucket does not get to empty
-    /// the one of all.
-    pub(crate) address_rates: Vec<HandshakeRate>,
-    /// The rates by token subject.
-    pub(crate) user_rates: Vec<HandshakeRate>,
+    /// The rates of handshakes, and then those of refusals.
+    handshake_rates: Vec<HandshakeRate>,
     /// On what the client's messages say, if anything is asked of them.
     pub(crate) client_content: Option<Rc<ContentRules>>,
     /// The same of the upstream's.
     pub(crate) upstream_content: Option<Rc<ContentRules>>,
 }
 
-/// A rule that counts handshakes.
+/// A rule that counts handshakes, or refusals.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HandshakeRate {
     /// The place of the rule in `rates` of the policy.
     pub(crate) index: usize,
+    pub(crate) counted: Counted,
     pub(crate) per: Per,
     pub(crate) quota: Quota,
+}
+
+impl HandshakeRate {
+    fn of((index, rate): (usize, &Rate)) -> Option<Self> {
+        let counts = matches!(rate.count, Counted::Handshakes | Counted::Refusals);
+        counts.then(|| Self { index, counted: rate.count, per: rate.per, quota: Quota::new(rate) })
+    }
 }
 
 impl Ruleset {
@@ -73,18 +78,7 @@ impl Ruleset {
         let providers = keyring.providers(names).into_iter().cloned().collect();
         let revocation = policy.auth.as_ref().and_then(|auth| auth.revocation.as_ref());
         let revocation = revocation.map(|revocation| keyring.sources.revocation(revocation));
-        let of = |per: Per| {
-            let counts =
-                move |(_, rate): &(usize, &Rate)| rate.count == Counted::Handshakes && rate.per == per;
-            let rule = |(index, rate): (usize, &Rate)| HandshakeRate {
-                index,
-                per: rate.per,
-                quota: Quota::new(rate),
-            };
-            policy.rates.iter().enumerate().filter(counts).map(rule)
-        };
-        let address_rates = of(Per::Ip).chain(of(Per::Policy)).collect();
-        let user_rates = of(Per::User).collect();
+        let handshake_rates = policy.rates.iter().enumerate().filter_map(HandshakeRate::of).collect();
         let own = policy.auth.iter().flat_map(|auth| auth.forward.keys());
         let all = forwarded.with(own.map(String::as_str));
         let forwarded = if all == **forwarded { Rc::clone(forwarded) } else { Rc::new(all) };
@@ -101,8 +95,7 @@ impl Ruleset {
             forwarded,
             revocation,
             secret_offers,
-            address_rates,
-            user_rates,
+            handshake_rates,
             client_content,
             upstream_content,
         })
@@ -123,6 +116,11 @@ impl Ruleset {
     pub(crate) fn has_revoked(&self, revocation_subject: &RevocationSubject, now: Duration) -> bool {
         let list = self.revocation.as_ref().and_then(|source| source.content(now, Content::revocation));
         list.is_some_and(|list| list.names(revocation_subject))
+    }
+
+    /// Returns the rules that count handshakes, or refusals, by this group.
+    pub(crate) fn handshake_rates(&self, counted: Counted, per: Per) -> impl Iterator<Item = &HandshakeRate> {
+        self.handshake_rates.iter().filter(move |rate| rate.counted == counted && rate.per == per)
     }
 
     /// Returns the policy's name, which labels everything that is counted or logged.

@@ -23,8 +23,9 @@ use crate::http::reply::{Instance, Reply};
 use crate::http::request::{Protocol, RequestHead};
 use crate::metrics::tally::Tally;
 use crate::peer::Peer;
-use crate::rate::Shared;
+use crate::rate::live::places::Places;
 use crate::rate::slots::KeySpace;
+use crate::rate::{BucketRequest, Shared};
 use crate::ruleset::Ruleset;
 use crate::websocket::{Chunk, Unreadable};
 pub use chunk::Judgement;
@@ -47,6 +48,10 @@ pub struct Session {
     memory_rests: bool,
     /// The ordinary request whose response may be given a CSRF token.
     page: Option<Box<Page>>,
+    /// The places under caps of a stream that is no open WebSocket.
+    places: Places,
+    /// The buckets that must be charged for a client that was refused.
+    owed: Vec<BucketRequest>,
     outputs: VecDeque<Output>,
 }
 
@@ -80,6 +85,8 @@ struct Awaiting {
     held_bytes: usize,
     /// Says whether the stream towards the upstream is parked.
     parked: bool,
+    /// Says whether a newer connection of the user has taken the place of this one.
+    is_replaced: bool,
 }
 
 fn is_to_websocket(headers: Headers<'_>) -> bool {
@@ -108,6 +115,8 @@ impl Session {
             memory_is_full: false,
             memory_rests: false,
             page: None,
+            places: Places::default(),
+            owed: Vec::new(),
             outputs,
         }
     }
@@ -135,6 +144,11 @@ impl Session {
 
     /// Takes an input at `now`, the time since the Unix epoch.
     pub fn handle(&mut self, input: Input, shared: &mut dyn Shared, now: Duration) {
+        self.take(input, shared, now);
+        self.pay(shared, now);
+    }
+
+    fn take(&mut self, input: Input, shared: &mut dyn Shared, now: Duration) {
         match input {
             Input::Request(head) => self.on_request(head, shared, now),
             Input::Response(fields) => self.on_response(&fields, now),
@@ -143,15 +157,13 @@ impl Session {
                     open.drain(at);
                 }
             }
-            Input::Ended => {
-                self.phase = Phase::Ended;
-                self.outputs.retain(|output| matches!(output, Output::Tell(_)));
-            }
+            Input::Ended => self.end(shared),
             Input::Fetched => self.on_fetched(shared, now),
             Input::HostFailed(fault) => self.fail(fault),
             Input::MemoryExceeded => self.give_back(now),
             Input::MemoryFull => self.memory_is_full = true,
             Input::MemoryRests => self.memory_rests = true,
+            Input::Replaced => self.make_way(now),
             Input::NotParked => {
                 if let Phase::Open(open) = &mut self.phase {
                     open.give_up_parking(now);
@@ -203,6 +215,7 @@ impl Session {
                 // Bytes that cannot be read end the stream, but may come behind others that have ended the
                 // connection.
                 self.tell_violation(was_ended);
+                self.pay(shared, now);
                 self.send();
                 return passage;
             }
@@ -215,6 +228,7 @@ impl Session {
             // Bytes ahead of the request's judgement would go on with the request, unjudged.
             Phase::Handshake(_) if peer == Peer::Client => {
                 self.refuse_held(HandshakeFault::EarlyBytes);
+                self.pay(shared, now);
                 Passage { park: true, ..Passage::default() }
             }
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client && chunk.is_empty() => {
@@ -224,6 +238,7 @@ impl Session {
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client => {
                 if chunk.len() > MAX_EARLY_BYTES {
                     self.refuse(Vec::new(), Violation::from(HandshakeFault::EarlyBytes).into());
+                    self.pay(shared, now);
                     return Ok(Passage::default());
                 }
                 (awaiting.held_bytes, awaiting.parked) = (chunk.len(), false);
@@ -347,7 +362,8 @@ impl Session {
             Next::Wait => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
             Next::Admit(admission) => {
-                let Admission { edits, expected, terms, .. } = *admission;
+                let Admission { edits, expected, mut terms, .. } = *admission;
+                self.places = std::mem::take(&mut terms.places);
                 self.outputs.push_back(Output::Admit(edits));
                 if self.held {
                     self.outputs.push_back(Output::ResumeRequest);
@@ -358,6 +374,7 @@ impl Session {
                     protocol: head.connection.protocol,
                     held_bytes: 0,
                     parked: false,
+                    is_replaced: false,
                 }));
             }
         }
@@ -375,6 +392,7 @@ impl Session {
                 };
                 let subject = awaiting.terms.grant.as_ref().and_then(|grant| grant.revocation_subject());
                 if subject.is_some_and(|subject| self.ruleset.has_revoked(subject, now)) {
+                    self.owed = awaiting.terms.rates.refusals().to_vec();
                     self.refuse(Vec::new(), revoked().into());
                     return;
                 }
@@ -393,10 +411,14 @@ impl Session {
                 };
                 let looks_for_tunnels =
                     self.ruleset.policy.messages.deny_tunnels && !awaiting.expected.chooses_tunnel(headers);
-                let terms = Terms { looks_for_tunnels, ..awaiting.terms };
+                let places = std::mem::take(&mut self.places);
+                let terms = Terms { looks_for_tunnels, places, ..awaiting.terms };
                 let open = Connection::new(&self.ruleset, terms, deflate, early, now);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
+                if awaiting.is_replaced {
+                    self.make_way(now);
+                }
                 if awaiting.held_bytes > 0 {
                     self.outputs.push_back(Output::ReleaseRequest(awaiting.held_bytes));
                 }
@@ -449,7 +471,7 @@ impl Session {
         let was_ended = open.violation().is_some();
         if open.on_time(now) {
             self.outputs.push_back(Output::Reset);
-            self.phase = Phase::Ended;
+            self.cut();
         }
         self.tell_violation(was_ended);
         self.send();
@@ -467,6 +489,9 @@ impl Session {
     fn tell_violation(&mut self, was_ended: bool) {
         let Phase::Open(open) = &self.phase else { return };
         let Some(violation) = open.violation().filter(|_| !was_ended) else { return };
+        if violation.counts_as_refusal() {
+            self.owed = open.refusals().to_vec();
+        }
         let (violation, instance) = (violation.clone(), self.instance.to_string());
         self.outputs.push_back(Output::Tell(Event::Closed { violation, instance }));
     }
@@ -488,7 +513,7 @@ impl Session {
             self.outputs.push_back(Output::Tell(event));
         }
         self.outputs.push_back(Output::Reset);
-        self.phase = Phase::Ended;
+        self.cut();
     }
 
     /// Sends what Postern itself has to say on the open connection.
@@ -523,6 +548,11 @@ impl Session {
 
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {
         let handshake::Refusal { violation, wait } = refusal;
+        if let Phase::AwaitingResponse(awaiting) = &self.phase
+            && violation.counts_as_refusal()
+        {
+            self.owed = awaiting.terms.rates.refusals().to_vec();
+        }
         let instance = self.instance.to_string();
         let reply = Reply::refusal(violation.reason, &self.instance, wait);
         self.outputs.push_back(Output::Tell(Event::Refused { violation, instance }));
@@ -553,6 +583,7 @@ mod held_up_tests;
 #[cfg(test)]
 mod host_failure_tests;
 mod input;
+mod live;
 mod output;
 #[cfg(test)]
 mod over_tests;

@@ -3,6 +3,7 @@
 use postern_config::Config;
 use serde_json::{Value, json};
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::auth::minting;
@@ -10,6 +11,8 @@ use crate::auth::single_use::{Spent, Ticket};
 use crate::engine::Engine;
 use crate::http::headers::Field;
 use crate::http::request::{ConnectionFacts, Entropy, Protocol, RequestHead};
+use crate::rate::live::{Acquired, Cap, LivePlace};
+use crate::rate::slots::EntryKey;
 use crate::rate::{BucketRequest, Charged, Outcome, Shared};
 
 /// The secret of the provider `edge`.
@@ -145,6 +148,14 @@ pub(crate) struct Tables {
     pub(crate) spent: Spent,
     /// The requests to buckets.
     pub(crate) charged: Vec<BucketRequest>,
+    /// The answer of a bucket that is looked at.
+    pub(crate) look: Box<dyn FnMut(&BucketRequest) -> Outcome>,
+    /// The buckets that were looked at.
+    pub(crate) looked: Vec<BucketRequest>,
+    /// The live connections by their key.
+    pub(crate) live: BTreeMap<EntryKey, u64>,
+    /// The number of places that were given, and the time of the last.
+    pub(crate) admitted: u64,
     /// The requests to the table of spent tokens, each with the number of buckets that were asked before.
     pub(crate) tickets: Vec<(Ticket, usize)>,
 }
@@ -167,7 +178,17 @@ impl Default for Tables {
     /// Creates tables with tokens at any time, in which every token is spent for the first time.
     fn default() -> Self {
         let charge = Box::new(|_: usize, _: &BucketRequest| Outcome::Charged(Charged::Taken));
-        Self { charge, spent: Spent::First, charged: Vec::new(), tickets: Vec::new() }
+        let look = Box::new(|_: &BucketRequest| Outcome::Charged(Charged::Taken));
+        Self {
+            charge,
+            spent: Spent::First,
+            charged: Vec::new(),
+            look,
+            looked: Vec::new(),
+            live: BTreeMap::new(),
+            admitted: 0,
+            tickets: Vec::new(),
+        }
     }
 }
 
@@ -177,8 +198,34 @@ impl Shared for Tables {
         (self.charge)(self.charged.len() - 1, request)
     }
 
+    fn look(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
+        self.looked.push(*request);
+        (self.look)(request)
+    }
+
     fn spend(&mut self, ticket: &Ticket, _now: Duration) -> Spent {
         self.tickets.push((*ticket, self.charged.len()));
         self.spent
+    }
+
+    fn has_room(&mut self, cap: &Cap) -> Result<(), Acquired> {
+        match self.live.get(&cap.key) {
+            Some(count) if *count >= cap.limit && !cap.replaces => Err(Acquired::Full(*count)),
+            _ => Ok(()),
+        }
+    }
+
+    fn acquire(&mut self, cap: &Cap, _now: Duration) -> Acquired {
+        let count = self.live.entry(cap.key).or_default();
+        if *count >= cap.limit && !cap.replaces {
+            return Acquired::Full(*count);
+        }
+        *count += 1;
+        self.admitted += 1;
+        Acquired::Counted(LivePlace { key: cap.key, admitted: Duration::from_secs(self.admitted) })
+    }
+
+    fn release(&mut self, place: LivePlace) {
+        *self.live.get_mut(&place.key).unwrap() -= 1;
     }
 }

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Auth, Expiry, Per, Rate};
+use postern_config::{Auth, Counted, Expiry, Per, Rate};
 
 use crate::auth::admit::{Rejected, TokenOwner, admit};
 use crate::auth::bearer::without_scheme;
@@ -18,6 +18,7 @@ use crate::decision::{Rule, Violation};
 use crate::message::Denied;
 use crate::peer::Peer;
 use crate::rate::bucket_keys::Buckets;
+use crate::rate::live::places::{CountedLive, Counts, Places};
 use crate::rate::{Bucket, Charged, Outcome, Quota, Shared};
 use crate::ruleset::Ruleset;
 use crate::strict_json::JsonError;
@@ -162,7 +163,7 @@ impl Grant {
     pub(crate) fn enter(
         &mut self,
         message: &[u8],
-        rates: &mut Rates,
+        (rates, places): (&mut Rates, &mut Places),
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Entry {
@@ -172,21 +173,43 @@ impl Grant {
             Ok(claims) => Some(claims),
             Err(rejected) => rejected.claims.as_ref(),
         };
-        let exceeded = genuine.and_then(|claims| self.charge_user(claims, judged.is_ok(), shared, now));
+        let exceeded = genuine.and_then(|claims| {
+            self.add_rates(rates, claims);
+            self.charge_user(claims, judged.is_ok(), shared, now)
+        });
         let claims = match judged {
             Ok(claims) => claims,
             Err(rejected) => return Entry::Refused(rejected.violation),
         };
-        if let Some(violation) = exceeded.or_else(|| self.spend(&claims, shared, now)) {
+        let exceeded = exceeded.map_or(Ok(()), Err);
+        let entered = exceeded.and_then(|()| self.count(&claims, places, shared, now));
+        if let Err(violation) = entered.and_then(|()| self.spend(&claims, shared, now)) {
             return Entry::Refused(violation);
         }
+        places.release_unauthenticated(shared);
         self.renew_times(&claims);
+        Entry::Granted
+    }
+
+    /// Adds the rates by user.
+    fn add_rates(&self, rates: &mut Rates, claims: &Claims) {
         let of_users = |(_, rate): &(usize, &Rate)| rate.per == Per::User;
         let all = self.ruleset.policy.rates.iter().enumerate();
         rates.add(all.filter(of_users), |rate, quota| {
-            self.buckets.key(rate.count, rate.per, quota, Some(&claims))
+            self.buckets.key(rate.count, rate.per, quota, Some(claims))
         });
-        Entry::Granted
+    }
+
+    /// Counts the connection among those of its user.
+    fn count(
+        &self,
+        claims: &Claims,
+        places: &mut Places,
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) -> Result<(), Violation> {
+        let counts = Counts { ruleset: &self.ruleset, buckets: &self.buckets, claims: Some(claims) };
+        places.acquire(&[CountedLive::PerUser], counts, shared, now)
     }
 
     /// Judges the token of the first message, unless it has to wait.
@@ -214,7 +237,7 @@ impl Grant {
         now: Duration,
     ) -> Option<Violation> {
         let mut exceeded = None;
-        for rate in &self.ruleset.user_rates {
+        for rate in self.ruleset.handshake_rates(Counted::Handshakes, Per::User) {
             let request = self.buckets.of_handshake(rate, Some(claims));
             if shared.charge(&request, now) == Outcome::Charged(Charged::Taken) {
                 continue;
@@ -224,18 +247,26 @@ impl Grant {
                 break;
             }
         }
-        exceeded
+        exceeded.or_else(|| self.look_at_refusals(claims, shared, now))
+    }
+
+    /// Returns the violation of a user who was refused too often.
+    fn look_at_refusals(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
+        let mut rates = self.ruleset.handshake_rates(Counted::Refusals, Per::User);
+        let empty = rates.find(|rate| {
+            let request = self.buckets.of_handshake(rate, Some(claims));
+            shared.look(&request, now) != Outcome::Charged(Charged::Taken)
+        })?;
+        Some(Violation::by(Peer::Client, Rule::Rates(empty.index), Reason::RefusalRate))
     }
 
     /// Spends a token, where it may open one connection only.
-    fn spend(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
+    fn spend(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Result<(), Violation> {
         if !self.auth().is_some_and(|auth| auth.single_use) {
-            return None;
+            return Ok(());
         }
-        match self.buckets.ticket(claims) {
-            Ok(ticket) => shared.spend(&ticket, now).refusal(),
-            Err(invalid) => Some(TokenError::from(invalid).into()),
-        }
+        let ticket = self.buckets.ticket(claims).map_err(TokenError::from)?;
+        shared.spend(&ticket, now).refusal().map_or(Ok(()), Err)
     }
 
     /// Judges a message that comes after authentication. While its token waits the right stays as it was.

@@ -115,7 +115,8 @@ impl Connection {
             Authentication::Waiting(_) => Standing::Unauthenticated,
         };
         let Some(grant) = self.grant.as_deref_mut() else { return Verdict::Passes };
-        let context = Context { standing, grant, rates: &mut self.rates, shared, now };
+        let Self { rates, places, .. } = self;
+        let context = Context { standing, grant, rates, places, shared, now };
         message::judge(Message { text: self.client.captured() }, context)
     }
 

@@ -46,6 +46,8 @@ use crate::memory::blocks::Blocks;
 use crate::metrics::tally::{Counts, Tally};
 use crate::moment::Moment;
 use crate::peer::Peer;
+use crate::rate::BucketRequest;
+use crate::rate::live::places::Places;
 use crate::ruleset::Ruleset;
 use authentication::Authentication;
 use backlog::Backlog;
@@ -71,6 +73,8 @@ pub(crate) struct Connection {
     client: Direction,
     upstream: Direction,
     rates: Rates,
+    /// The places under caps, which must be given back when the stream is over.
+    places: Places,
     mask: [u8; 4],
     parking: Parking,
     deadlines: Deadlines,
@@ -107,6 +111,8 @@ pub(crate) struct Terms {
     pub(crate) mask: [u8; 4],
     /// The rates of the client.
     pub(crate) rates: Rates,
+    /// The places under caps.
+    pub(crate) places: Places,
     /// The right by which the connection is open, under a policy that asks for one.
     pub(crate) grant: Option<Box<Grant>>,
     /// Says whether what each side says first is refused if it opens another protocol.
@@ -152,6 +158,7 @@ impl Connection {
             client: Direction::client(policy, client, terms.looks_for_tunnels),
             upstream: Direction::upstream(policy, server, terms.looks_for_tunnels),
             rates: terms.rates,
+            places: terms.places,
             mask: terms.mask,
             parking: Parking::new(terms.ping_key, early.pause(), MayAsk::of(policy)),
             deadlines: Deadlines::new(Rc::clone(ruleset), terms.session_ends_at, now),
@@ -175,6 +182,21 @@ impl Connection {
     /// Returns the violation that ended the connection, once Postern has ended it.
     pub(crate) fn violation(&self) -> Option<&Violation> {
         self.violation.as_deref()
+    }
+
+    /// Returns the buckets to charge when the connection ends for what its client sent.
+    pub(crate) fn refusals(&self) -> &[BucketRequest] {
+        self.rates.refusals()
+    }
+
+    /// The places under caps.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Takes the places under caps, since the stream is over.
+    pub(crate) fn take_places(&mut self) -> Places {
+        std::mem::take(&mut self.places)
     }
 
     /// Returns the owner of the connection as revocation lists name one, once that is known.

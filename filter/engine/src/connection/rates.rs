@@ -21,6 +21,8 @@ pub(crate) struct Rates {
     /// The rules, first those for messages, then for bytes, then for control frames: a discarded message
     /// costs no bytes.
     rules: Vec<Limit>,
+    /// The buckets that are charged when the connection ends for what its client sent.
+    refusals: Vec<BucketRequest>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,21 +79,29 @@ impl Rates {
         rates: impl IntoIterator<Item = (usize, &'r Rate)>,
         key: impl Fn(&Rate, &Quota) -> EntryKey,
     ) {
-        let of_frames = |(_, rate): &(usize, &Rate)| rate.count != Count::Handshakes;
-        let added = rates.into_iter().filter(of_frames).map(|(index, rate)| {
+        for (index, rate) in rates {
             let quota = Quota::new(rate);
-            let bucket = match rate.per {
-                Per::Connection => Place::Own(Bucket::default()),
-                Per::Ip | Per::Policy | Per::User => Place::Shared(key(rate, &quota)),
+            let bucket = match (rate.count, rate.per) {
+                (Count::Handshakes, _) => continue,
+                (Count::Refusals, _) => {
+                    self.refusals.push(BucketRequest { key: key(rate, &quota), quota, tokens: 1 });
+                    continue;
+                }
+                (_, Per::Connection) => Place::Own(Bucket::default()),
+                (_, Per::Ip | Per::Policy | Per::User) => Place::Shared(key(rate, &quota)),
             };
-            Limit { index, counted: rate.count, quota, on_exceed: rate.on_exceed, bucket }
-        });
-        self.rules.extend(added);
+            self.rules.push(Limit { index, counted: rate.count, quota, on_exceed: rate.on_exceed, bucket });
+        }
         self.rules.sort_by_key(|rule| match rule.counted {
-            Count::Handshakes | Count::Messages => 0,
+            Count::Handshakes | Count::Refusals | Count::Messages => 0,
             Count::Bytes => 1,
             Count::ControlFrames => 2,
         });
+    }
+
+    /// Returns the buckets to charge when the connection ends for what its client sent.
+    pub(crate) fn refusals(&self) -> &[BucketRequest] {
+        &self.refusals
     }
 
     /// Says whether no frame is ever charged.
@@ -127,7 +137,7 @@ impl Limit {
         let reason = match self.counted {
             Count::Bytes => Reason::ByteRate,
             Count::ControlFrames => Reason::ControlRate,
-            Count::Handshakes | Count::Messages => Reason::MessageRate,
+            Count::Handshakes | Count::Refusals | Count::Messages => Reason::MessageRate,
         };
         Verdict::Refuse(Violation::by(Peer::Client, Rule::Rates(self.index), reason))
     }
@@ -142,7 +152,7 @@ impl Counted {
     fn tokens(self, counted: Count) -> u64 {
         let is_control = self.opcode.is_control();
         match counted {
-            Count::Handshakes => 0,
+            Count::Handshakes | Count::Refusals => 0,
             Count::Messages => u64::from(self.starts_message),
             Count::Bytes if is_control => 0,
             Count::Bytes => self.payload_len,

@@ -12,6 +12,7 @@ pub enum Reason {
     ByteRate,
     ClaimsDenied,
     ConnectionLimit,
+    ConnectionReplaced,
     ControlRate,
     CsrfInvalid,
     CsrfMissing,
@@ -36,6 +37,7 @@ pub enum Reason {
     PongTimeout,
     ProtocolError,
     RateLimitUnavailable,
+    RefusalRate,
     RevocationUnavailable,
     SchemaViolation,
     SessionLimit,
@@ -72,12 +74,13 @@ pub struct Consequence {
 
 impl Reason {
     /// Every reason, in the order of the ids.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::AuthTimeout,
         Self::BacklogExceeded,
         Self::ByteRate,
         Self::ClaimsDenied,
         Self::ConnectionLimit,
+        Self::ConnectionReplaced,
         Self::ControlRate,
         Self::CsrfInvalid,
         Self::CsrfMissing,
@@ -102,6 +105,7 @@ impl Reason {
         Self::PongTimeout,
         Self::ProtocolError,
         Self::RateLimitUnavailable,
+        Self::RefusalRate,
         Self::RevocationUnavailable,
         Self::SchemaViolation,
         Self::SessionLimit,
@@ -128,6 +132,41 @@ impl Reason {
         self.consequence().id
     }
 
+    /// Says whether a handshake, or a connection, that its client has spoilt for this reason counts as a refusal:
+    /// one that may be an attempt to find a way in.
+    pub(crate) fn counts_as_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::ByteRate
+                | Self::ClaimsDenied
+                | Self::ControlRate
+                | Self::CsrfInvalid
+                | Self::CsrfMissing
+                | Self::FrameTooBig
+                | Self::InvalidUtf8
+                | Self::JsonTooDeep
+                | Self::MalformedHandshake
+                | Self::MessageRate
+                | Self::MessageTooBig
+                | Self::OriginDenied
+                | Self::OriginMissing
+                | Self::ProtocolError
+                | Self::SchemaViolation
+                | Self::SubjectChanged
+                | Self::SubprotocolDenied
+                | Self::TokenAmbiguous
+                | Self::TokenExpired
+                | Self::TokenInvalid
+                | Self::TokenMissing
+                | Self::TokenReplayed
+                | Self::TokenRevoked
+                | Self::TooManyFragments
+                | Self::TunnelDetected
+                | Self::TypeDenied
+                | Self::VersionUnsupported
+        )
+    }
+
     /// Returns the reason's line of the table. A reason that can only end a session has the status of an
     /// internal error, and one that can only refuse a handshake the Close code of one: neither is ever sent.
     pub fn consequence(self) -> Consequence {
@@ -138,7 +177,10 @@ impl Reason {
             Self::BacklogExceeded => ("backlog_exceeded", NO_STATUS, 1013, "Too much left unread"),
             Self::ByteRate => ("byte_rate", NO_STATUS, 1008, "Too many bytes"),
             Self::ClaimsDenied => ("claims_denied", 403, 3003, "Token does not grant access"),
-            Self::ConnectionLimit => ("connection_limit", 429, NO_CLOSE, "Too many connections"),
+            Self::ConnectionLimit => ("connection_limit", 429, 1013, "Too many connections"),
+            Self::ConnectionReplaced => {
+                ("connection_replaced", NO_STATUS, 1008, "Replaced by a newer connection")
+            }
             Self::ControlRate => ("control_rate", NO_STATUS, 1008, "Too many control frames"),
             Self::CsrfInvalid => ("csrf_invalid", 403, NO_CLOSE, "CSRF token not valid"),
             Self::CsrfMissing => ("csrf_missing", 403, NO_CLOSE, "CSRF token missing"),
@@ -167,6 +209,7 @@ impl Reason {
             Self::RateLimitUnavailable => {
                 ("rate_limit_unavailable", 503, 1013, "Rate limit service unavailable")
             }
+            Self::RefusalRate => ("refusal_rate", 429, 1013, "Refused too often"),
             Self::RevocationUnavailable => {
                 ("revocation_unavailable", 503, 1013, "Revocation list unavailable")
             }

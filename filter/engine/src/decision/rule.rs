@@ -29,6 +29,14 @@ pub enum Rule {
     AuthSingleUse,
     /// `backpressure`: the bytes that may be unread.
     Backpressure,
+    /// `connections.per_ip`: the live connections of an address.
+    ConnectionsPerIp,
+    /// `connections.per_policy`: the live connections under the policy.
+    ConnectionsPerPolicy,
+    /// `connections.per_user`: the live connections of a user.
+    ConnectionsPerUser,
+    /// `connections.unauthenticated_per_ip`: those of an address that wait for their first message.
+    ConnectionsUnauthenticatedPerIp,
     /// `csrf`: the token that is bound to a session.
     Csrf,
     /// `default_policy`: requests under no other policy.
@@ -95,6 +103,10 @@ impl fmt::Display for Rule {
             Self::AuthRevocation => "auth.revocation",
             Self::AuthSingleUse => "auth.single_use",
             Self::Backpressure => "backpressure",
+            Self::ConnectionsPerIp => "connections.per_ip",
+            Self::ConnectionsPerPolicy => "connections.per_policy",
+            Self::ConnectionsPerUser => "connections.per_user",
+            Self::ConnectionsUnauthenticatedPerIp => "connections.unauthenticated_per_ip",
             Self::Csrf => "csrf",
             Self::DefaultPolicy => "default_policy",
             Self::Drain => "drain",

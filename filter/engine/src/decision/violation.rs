@@ -37,6 +37,11 @@ impl Violation {
         Self::new(Rule::Policies, Reason::PolicyInvalid).because(Cause::Rerouted)
     }
 
+    /// Says whether this counts as a refusal of what the client sent. What ends by time is no such thing.
+    pub(crate) fn counts_as_refusal(&self) -> bool {
+        self.side == Some(Peer::Client) && self.rule != Rule::AuthExpiry && self.reason.counts_as_refusal()
+    }
+
     /// Adds the cause.
     pub(crate) fn because(mut self, cause: impl Into<Cause>) -> Self {
         self.cause = Some(cause.into());

@@ -16,7 +16,7 @@ mod waiting;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Compression, OnExceed, OtherUpgrades, Per, Rate};
+use postern_config::{Compression, Counted, OnExceed, OtherUpgrades, Per, Rate};
 
 use crate::connection::Terms;
 use crate::connection::grant::Grant;
@@ -26,9 +26,10 @@ use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
 use crate::http::headers::{Field, HeaderEdit, Headers, Single};
 use crate::http::request::RequestHead;
-use crate::rate::Shared;
 use crate::rate::bucket_keys::Buckets;
+use crate::rate::live::places::Places;
 use crate::rate::slots::KeySpace;
+use crate::rate::{BucketRequest, Shared};
 use crate::ruleset::Ruleset;
 
 use credentials::{Credentials, Tokens};
@@ -122,6 +123,7 @@ impl Handshake {
             now,
             claims: None,
             ticket: None,
+            places: Places::default(),
             forwarded: Vec::new(),
             subprotocols: Offered::default(),
         };
@@ -140,9 +142,24 @@ impl Handshake {
             }
         }
         match self.refusal.clone() {
-            Some(refusal) => Next::Refuse(refusal),
+            Some(refusal) => Next::Refuse(self.conclude(refusal, &mut turn)),
             None => Next::Admit(Box::new(self.admission(turn))),
         }
+    }
+
+    /// Returns the refusal that the client is told: a client that was refused too often is told nothing else.
+    fn conclude(&self, refusal: Refusal, turn: &mut Turn<'_>) -> Refusal {
+        turn.places.release(turn.shared);
+        match refusal.violation.counts_as_refusal() {
+            true => steps::rates::charge_refusal(self, turn).unwrap_or(refusal),
+            false => refusal,
+        }
+    }
+
+    /// Returns the buckets to charge for a client that spoils the handshake in another way than by its request.
+    pub(crate) fn refusals(&self) -> Vec<BucketRequest> {
+        let rates = self.ruleset.handshake_rates(Counted::Refusals, Per::Ip);
+        rates.map(|rate| self.buckets.of_handshake(rate, None)).collect()
     }
 
     /// Returns the time until which the handshake waits, if it does.
@@ -188,7 +205,7 @@ impl Handshake {
 
     /// Returns what goes up, and the terms of the connection.
     fn admission(&self, turn: Turn<'_>) -> Admission {
-        let Turn { now, claims, forwarded, subprotocols: offered, .. } = turn;
+        let Turn { now, claims, places, forwarded, subprotocols: offered, .. } = turn;
         let Offered { credentials, allowed, some_denied } = offered;
         let (policy, claims, headers) = (&self.ruleset.policy, claims.as_ref(), self.head.headers());
         let mut edits = self.credentials.removals.clone();
@@ -232,6 +249,7 @@ impl Handshake {
             ping_key: PingKey(entropy.ping),
             mask: entropy.mask,
             rates,
+            places,
             grant,
             looks_for_tunnels: false,
         };

@@ -21,6 +21,7 @@ use crate::connection::grant::Grant;
 use crate::connection::rates::Rates;
 use crate::decision::Violation;
 use crate::rate::Shared;
+use crate::rate::live::places::Places;
 pub(crate) use allow::Denied;
 pub(crate) use content::ContentRules;
 
@@ -47,6 +48,7 @@ pub(crate) struct Context<'c> {
     pub(crate) standing: Standing,
     pub(crate) grant: &'c mut Grant,
     pub(crate) rates: &'c mut Rates,
+    pub(crate) places: &'c mut Places,
     pub(crate) shared: &'c mut dyn Shared,
     /// Since the Unix epoch.
     pub(crate) now: Duration,

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::rate::lease::{Lease, LeaseSlot, Parts, SLOTS, Watch};
+use crate::rate::lease::{Holder, Lease, LeaseSlot, Parts, SLOTS, Watch};
 
 /// The number of attempts at something that another VM may come in between. Each failure is another VM's
 /// success, so this many in a row mean something else; the rest waits for the next tick.
@@ -34,12 +34,29 @@ pub struct Gauges {
     told: Parts,
     lease: Lease,
     watch: Watch,
+    /// Says whether the lease was found taken away since that was last told.
+    was_lost: bool,
+}
+
+/// The findings of a tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// The number of VMs that were found dead.
+    pub dead: u32,
+    /// Says whether this VM itself had been taken for dead.
+    pub was_lost: bool,
 }
 
 impl Gauges {
     /// Creates the part of a VM whose number nobody else has. It is nothing yet.
     pub fn new(id: u64) -> Self {
-        Self { parts: Parts::new(), told: Parts::new(), lease: Lease::new(id), watch: Watch::default() }
+        Self {
+            parts: Parts::new(),
+            told: Parts::new(),
+            lease: Lease::new(id),
+            watch: Watch::default(),
+            was_lost: false,
+        }
     }
 
     /// Changes the part of this VM in the gauge called `name`.
@@ -57,14 +74,23 @@ impl Gauges {
         }
     }
 
-    /// Tells what has changed, renews the lease, takes away what dead VMs had added, and returns their
-    /// number. Must be called several times a second.
-    pub fn tick(&mut self, sums: &mut impl SharedSums, now: Duration) -> u32 {
+    /// Tells what has changed, renews the lease, and takes away what dead VMs had added. Must be called several
+    /// times a second.
+    pub fn tick(&mut self, sums: &mut impl SharedSums, now: Duration) -> Ticked {
         let is_due = self.lease.is_due(now);
         if is_due || self.parts != self.told {
             self.renew(sums, is_due);
         }
-        if is_due { self.take_over(sums) } else { 0 }
+        let dead = if is_due { self.take_over(sums) } else { 0 };
+        Ticked { dead, was_lost: std::mem::take(&mut self.was_lost) }
+    }
+
+    /// Returns this VM as others know it, with a lease that it takes if it has none.
+    pub fn holder(&mut self, sums: &mut impl SharedSums) -> Option<Holder> {
+        if !self.lease.is_held() {
+            self.renew(sums, true);
+        }
+        self.lease.holder()
     }
 
     /// Takes away all that this VM has added, since it ends.
@@ -105,7 +131,10 @@ impl Gauges {
                     }
                     attempts += 1;
                 }
-                LeaseSlot::Lost(parts) => add_anew(sums, &parts),
+                LeaseSlot::Lost(parts) => {
+                    self.was_lost = true;
+                    add_anew(sums, &parts);
+                }
                 // The last slot is followed by the first.
                 LeaseSlot::Taken => has_place = self.lease.slot() > 0,
             }

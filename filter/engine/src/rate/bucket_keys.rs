@@ -7,6 +7,8 @@ use postern_config::{Counted, Per};
 use crate::auth::claims::Claims;
 use crate::auth::single_use::Ticket;
 use crate::decision::cause::InvalidToken;
+use crate::rate::live::Cap;
+use crate::rate::live::places::CountedLive;
 use crate::rate::slots::{EntryKey, KeySpace};
 use crate::rate::{BucketRequest, Quota};
 use crate::ruleset::{HandshakeRate, Ruleset};
@@ -38,15 +40,35 @@ impl Buckets {
             Counted::ControlFrames => b"control frames",
             Counted::Handshakes => b"handshakes",
             Counted::Messages => b"messages",
+            Counted::Refusals => b"refusals",
         };
-        let address = || self.address.clone();
-        let (per, subject) = match (per, claims.and_then(user_subject)) {
-            (Per::User, Some(user)) => (b"user".as_slice(), user),
-            (Per::Policy, _) => (b"policy".as_slice(), Vec::new()),
-            (Per::User, None) => (b"user without a subject".as_slice(), address()),
-            (Per::Ip | Per::Connection, _) => (b"ip".as_slice(), address()),
-        };
+        let (per, subject) = self.group(per, claims);
         self.keys.key(&[counted, self.policy.as_bytes(), per], quota, &subject)
+    }
+
+    /// Returns the name of a group, and which of that kind it is; `claims` name the user.
+    fn group(&self, per: Per, claims: Option<&Claims>) -> (&'static [u8], Vec<u8>) {
+        let address = || self.address.clone();
+        match (per, claims.and_then(user_subject)) {
+            (Per::User, Some(user)) => (b"user", user),
+            (Per::Policy, _) => (b"policy", Vec::new()),
+            (Per::User, None) => (b"user without a subject", address()),
+            (Per::Ip | Per::Connection, _) => (b"ip", address()),
+        }
+    }
+
+    /// Returns the cap on the live connections of a group: `limit` of them. Whatever the limit comes to be, they
+    /// are counted on.
+    pub(crate) fn cap(&self, counted: CountedLive, limit: u64, claims: Option<&Claims>) -> Cap {
+        let (kind, per): (&[u8], _) = match counted {
+            CountedLive::PerIp => (b"connections", Per::Ip),
+            CountedLive::PerPolicy => (b"connections", Per::Policy),
+            CountedLive::PerUser => (b"connections", Per::User),
+            CountedLive::UnauthenticatedPerIp => (b"unauthenticated", Per::Ip),
+        };
+        let (per, subject) = self.group(per, claims);
+        let key = self.keys.entry([kind, self.policy.as_bytes(), per, subject.as_slice()], &[]);
+        Cap { key, limit, has_ages: counted == CountedLive::PerUser, replaces: false }
     }
 
     /// Returns the request that spends a token which opens one connection.
@@ -54,9 +76,9 @@ impl Buckets {
         Ticket::of(claims, &self.keys)
     }
 
-    /// Returns the request by which `rate` charges a handshake.
+    /// Returns the request by which `rate` charges a handshake, or a refusal.
     pub(crate) fn of_handshake(&self, rate: &HandshakeRate, claims: Option<&Claims>) -> BucketRequest {
-        let key = self.key(Counted::Handshakes, rate.per, &rate.quota, claims);
+        let key = self.key(rate.counted, rate.per, &rate.quota, claims);
         BucketRequest { key, quota: rate.quota, tokens: 1 }
     }
 }

@@ -27,6 +27,22 @@ const INTERVAL: Duration = Duration::from_millis(900);
 /// The parts that must be given back: the name of each, and its amount.
 pub(crate) type Parts = BTreeMap<String, u64>;
 
+/// A VM that has a lease, by which others know whether it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The number of the VM, which no other VM has.
+    pub id: u64,
+    /// The slot of its record.
+    pub slot: u32,
+}
+
+impl Holder {
+    /// Says whether the holder lives, by the bytes of its slot.
+    pub fn is_in(&self, bytes: &[u8]) -> bool {
+        record::holder(bytes) == Some(self.id)
+    }
+}
+
 /// The lease of one VM.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -63,6 +79,11 @@ impl Lease {
     /// Returns the slot to look at.
     pub(crate) fn slot(&self) -> u32 {
         self.slot
+    }
+
+    /// Returns the VM and the slot of its record, as far as the VM knows that it has one.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        self.is_held.then_some(Holder { id: self.id, slot: self.slot })
     }
 
     /// Says whether the record is in a slot, as far as the VM knows.

@@ -1,8 +1,10 @@
-//! Rates: token buckets, the tables that all workers share, and leases of what a VM holds in them.
+//! Rates and caps: token buckets, live connections, the tables of both that all workers share, and leases of what a
+//! VM holds in them.
 
 mod bucket;
 pub(crate) mod bucket_keys;
-pub(crate) mod lease;
+pub mod lease;
+pub mod live;
 mod shared;
 pub mod slots;
 mod table;
@@ -10,4 +12,4 @@ mod table;
 pub(crate) use bucket::Bucket;
 pub use bucket::{Charged, Quota};
 pub use shared::Shared;
-pub use table::{BucketRequest, Outcome, charge};
+pub use table::{BucketRequest, Outcome, charge, look};

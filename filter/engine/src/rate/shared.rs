@@ -2,15 +2,28 @@
 
 use std::time::Duration;
 
+use super::live::{Acquired, Cap, LivePlace};
 use super::table::{BucketRequest, Outcome};
 use crate::auth::single_use::{Spent, Ticket};
 
 /// The tables that all workers of an Envoy share. The caller that drives the engine has them, and they answer
-/// at once.
+/// at once. All times are since the Unix epoch.
 pub trait Shared {
-    /// Takes tokens from a bucket; `now` is the time since the Unix epoch.
+    /// Takes tokens from a bucket.
     fn charge(&mut self, request: &BucketRequest, now: Duration) -> Outcome;
 
-    /// Spends a token that opens one connection only; `now` is the time since the Unix epoch.
+    /// Says what [`Shared::charge`] would answer, and takes nothing.
+    fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome;
+
+    /// Spends a token that opens one connection only.
     fn spend(&mut self, ticket: &Ticket, now: Duration) -> Spent;
+
+    /// Says what keeps a connection from a place under `cap`, if anything does, and counts nothing.
+    fn has_room(&mut self, cap: &Cap) -> Result<(), Acquired>;
+
+    /// Counts a connection under `cap`.
+    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired;
+
+    /// Gives a place back.
+    fn release(&mut self, place: LivePlace);
 }

@@ -26,8 +26,8 @@ pub const WAYS: usize = 48;
 /// clock first, and then may have waited for the processor and for the others.
 pub(crate) const DISORDER: Duration = Duration::from_secs(10);
 
-const KEY_LEN: usize = 16;
-const TAG_LEN: usize = 8;
+pub(crate) const KEY_LEN: usize = 16;
+pub(crate) const TAG_LEN: usize = 8;
 const NUMBER_LEN: usize = 8;
 
 /// A key space names entries so that nobody outside can tell, or choose, which share a slot.
@@ -37,13 +37,13 @@ pub struct KeySpace {
 }
 
 /// The name of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryKey([u8; KEY_LEN]);
 
 /// The tag that tells an entry from the others of its slot. Together with the number of the slot it has 80
 /// bits that nobody outside can foresee: with a million live entries one chance in 10^12 that any two of them
 /// share a name.
-type Tag = [u8; TAG_LEN];
+pub(crate) type Tag = [u8; TAG_LEN];
 
 /// A slot, looked at for the sake of one entry of `N` numbers.
 #[derive(Debug)]
@@ -88,13 +88,18 @@ impl EntryKey {
         u32::from_le_bytes([a, b, c, d]) % SLOTS
     }
 
-    fn tag(&self) -> Tag {
+    pub(crate) fn tag(&self) -> Tag {
         // The tag has other bytes than the number of the slot.
         let [.., a, b, c, d, e, f, g, h] = self.0;
         [a, b, c, d, e, f, g, h]
     }
 
-    #[cfg(test)]
+    /// Returns the bytes of the name, by which another VM finds the entry.
+    pub(crate) fn bytes(&self) -> [u8; KEY_LEN] {
+        self.0
+    }
+
+    /// Returns the name that has these bytes.
     pub(crate) fn of_bytes(bytes: [u8; KEY_LEN]) -> Self {
         Self(bytes)
     }

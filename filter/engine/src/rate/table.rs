@@ -51,6 +51,11 @@ pub fn charge(slot: &[u8], question: &BucketRequest, now: Duration) -> (Outcome,
     (Outcome::Charged(charged), changed)
 }
 
+/// Says what [`charge`] would answer.
+pub fn look(slot: &[u8], request: &BucketRequest, now: Duration) -> Outcome {
+    charge(slot, request, now).0
+}
+
 fn bucket_of([full_at, fraction]: [u64; 2]) -> Bucket {
     Bucket { full_at, fraction }
 }

@@ -40,14 +40,22 @@ impl Session {
             true => open.refuse(revoked(), now),
             false => open.look_again(now),
         });
+        if is_revoked {
+            // That is no doing of the client's.
+            self.owed.clear();
+        }
         self.send();
     }
 
     /// Refuses a handshake that waits, with `violation`.
     pub(super) fn refuse_held(&mut self, violation: impl Into<Violation>) {
         if let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) {
+            let violation = violation.into();
+            if violation.counts_as_refusal() {
+                self.owed = handshake.refusals();
+            }
             let (_, removals) = handshake.into_parts();
-            self.refuse(removals, violation.into().into());
+            self.refuse(removals, violation.into());
         }
     }
 }

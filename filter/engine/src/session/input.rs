@@ -38,6 +38,8 @@ pub enum Input {
     /// The part of the memory budget for inflaters is used up, so that they may keep nothing more between
     /// messages. Comes ahead of the request.
     MemoryRests,
+    /// A newer connection of the user has taken the place of this one, which must end.
+    Replaced,
     /// The host did not put a frame into a stream that should have been parked.
     NotParked,
     /// The clock was set back by so much since the session was last told the time.
@@ -64,6 +66,7 @@ impl fmt::Debug for Input {
             Self::MemoryFull => f.write_str("MemoryFull"),
             Self::MemoryRests => f.write_str("MemoryRests"),
             Self::NotParked => f.write_str("NotParked"),
+            Self::Replaced => f.write_str("Replaced"),
             Self::SetBack(by) => f.debug_tuple("SetBack").field(by).finish(),
             Self::Timer => f.write_str("Timer"),
             Self::Trailers(sender) => f.debug_tuple("Trailers").field(sender).finish(),

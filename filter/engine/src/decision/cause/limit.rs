@@ -15,6 +15,9 @@ pub struct LimitExceeded {
 /// The quantity that a limit is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Measure {
+    /// Live connections that are counted together, without the new one.
+    #[error("the live connections are")]
+    Connections,
     /// Bytes of a frame's payload, as its header declares them.
     #[error("the bytes of a frame are")]
     FrameBytes,

@@ -4,11 +4,12 @@
 
 mod auth;
 mod compression;
+mod connections;
 mod csrf;
 mod drain;
 mod memory;
 mod origins;
-mod rates;
+pub(super) mod rates;
 pub(super) mod shape;
 mod single_use;
 pub(super) mod subprotocols;
@@ -22,6 +23,7 @@ use crate::auth::claims::Claims;
 use crate::auth::single_use::Ticket;
 use crate::http::headers::HeaderEdit;
 use crate::rate::Shared;
+use crate::rate::live::places::Places;
 
 /// One step of the judgement.
 pub(super) struct Step {
@@ -43,6 +45,8 @@ pub(super) struct Turn<'t> {
     pub(super) claims: Option<Claims>,
     /// The token that must be spent.
     pub(super) ticket: Option<Ticket>,
+    /// The places under caps that the connection has got.
+    pub(super) places: Places,
     /// The headers in which claims go up.
     pub(super) forwarded: Vec<HeaderEdit>,
     /// The subprotocols that go up.
@@ -61,23 +65,29 @@ pub(super) struct Offered {
 }
 
 /// The number of steps that are taken once, whatever the handshake waits for.
-pub(super) const ONCE: usize = 7;
+pub(super) const ONCE: usize = 10;
 
 /// Every step, in order.
-pub(super) const ORDER: [Step; 15] = [
+pub(super) const ORDER: [Step; 21] = [
     Step { id: "drain", is_always_taken: false, judge: drain::judge },
     Step { id: "tls", is_always_taken: false, judge: tls::judge },
     Step { id: "other_upgrades", is_always_taken: false, judge: shape::judge_protocol },
     Step { id: "shape", is_always_taken: false, judge: shape::judge_shape },
     Step { id: "compression", is_always_taken: false, judge: compression::judge },
     Step { id: "form of subprotocols", is_always_taken: false, judge: subprotocols::judge_form },
-    Step { id: "rates by ip and policy", is_always_taken: true, judge: rates::judge_address },
+    Step { id: "rates by ip", is_always_taken: true, judge: rates::judge_address },
+    Step { id: "refusals by ip", is_always_taken: false, judge: rates::judge_refusals_of_address },
+    Step { id: "rates by policy", is_always_taken: true, judge: rates::judge_policy },
+    Step { id: "connections by ip and policy", is_always_taken: false, judge: connections::judge_address },
     Step { id: "origins", is_always_taken: false, judge: origins::judge },
     Step { id: "subprotocols", is_always_taken: false, judge: subprotocols::judge_allowed },
     Step { id: "auth", is_always_taken: false, judge: auth::judge },
+    Step { id: "refusals by user", is_always_taken: false, judge: rates::judge_refusals_of_user },
     Step { id: "csrf", is_always_taken: false, judge: csrf::judge },
     Step { id: "memory", is_always_taken: false, judge: memory::judge },
     Step { id: "auth.forward", is_always_taken: false, judge: auth::judge_forward },
     Step { id: "rates by user", is_always_taken: true, judge: rates::judge_user },
+    Step { id: "connections by user", is_always_taken: false, judge: connections::judge_user },
+    Step { id: "connections", is_always_taken: false, judge: connections::acquire },
     Step { id: "auth.single_use", is_always_taken: false, judge: single_use::judge },
 ];

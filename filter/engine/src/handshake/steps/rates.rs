@@ -1,6 +1,8 @@
-//! `rates` that count handshakes: by address and by policy for everybody, by user once one is known.
+//! `rates` that count handshakes or refusals: by address and by policy for everybody, by user once one is known.
 
 use std::rc::Rc;
+
+use postern_config::{Counted, Per};
 
 use super::Turn;
 use crate::decision::reason::Reason;
@@ -11,36 +13,90 @@ use crate::peer::Peer;
 use crate::rate::{Charged, Outcome};
 use crate::ruleset::HandshakeRate;
 
-/// Charges the rates by address and by policy.
+/// Charges the rates of handshakes by address.
 pub(super) fn judge_address(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
-    let ruleset = Rc::clone(&handshake.ruleset);
-    charge(handshake, &ruleset.address_rates, turn)
+    charge(handshake, Per::Ip, turn)
 }
 
-/// Charges the rates by user. A user is known, and counted, also if the claims are not enough.
+/// Charges the rates of handshakes by policy. A client that has used up its own bucket does not get to empty the
+/// one of all.
+pub(super) fn judge_policy(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let reason = handshake.refusal.as_ref().map(|refusal| refusal.violation.reason);
+    if matches!(reason, Some(Reason::HandshakeRate | Reason::RefusalRate)) {
+        return Ok(());
+    }
+    charge(handshake, Per::Policy, turn)
+}
+
+/// Charges the rates of handshakes by user. A user is known, and counted, also if the claims are not enough.
 pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let is_admitted = handshake.refusal.is_none() && !handshake.awaits_first_message();
     if turn.claims.is_none() && !is_admitted {
         return Ok(());
     }
-    let ruleset = Rc::clone(&handshake.ruleset);
-    charge(handshake, &ruleset.user_rates, turn)
+    charge(handshake, Per::User, turn)
+}
+
+/// Refuses an address that was refused too often.
+pub(super) fn judge_refusals_of_address(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    look_at_refusals(handshake, Per::Ip, turn)
+}
+
+/// Refuses a user who was refused too often.
+pub(super) fn judge_refusals_of_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    if turn.claims.is_none() {
+        return Ok(());
+    }
+    look_at_refusals(handshake, Per::User, turn)
+}
+
+/// Charges the rates of refusals for a handshake that is refused. Returns the refusal of a client that had none
+/// left: of any number of attempts at once no more are answered with what was wrong than there were tokens.
+pub(in crate::handshake) fn charge_refusal(handshake: &Handshake, turn: &mut Turn<'_>) -> Option<Refusal> {
+    let rates = |per: Per| handshake.ruleset.handshake_rates(Counted::Refusals, per);
+    let of_user = rates(Per::User).filter(|_| turn.claims.is_some());
+    let mut exceeded = None;
+    for rate in rates(Per::Ip).chain(of_user) {
+        let request = handshake.buckets.of_handshake(rate, turn.claims.as_ref());
+        exceeded = exceeded.or(refusal(rate, turn.shared.charge(&request, turn.now)));
+    }
+    exceeded
 }
 
 /// Charges all of these rates if the handshake is refused anyhow, and otherwise up to the first that has no
 /// token left.
-fn charge(handshake: &Handshake, rates: &[HandshakeRate], turn: &mut Turn<'_>) -> Result<(), Stop> {
-    for rate in rates {
+fn charge(handshake: &mut Handshake, per: Per, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let ruleset = Rc::clone(&handshake.ruleset);
+    for rate in ruleset.handshake_rates(Counted::Handshakes, per) {
         let request = handshake.buckets.of_handshake(rate, turn.claims.as_ref());
-        let wait = match turn.shared.charge(&request, turn.now) {
-            Outcome::Charged(Charged::Taken) => continue,
-            Outcome::Charged(Charged::Wait(wait)) => Some(wait),
-            Outcome::Full => None,
-        };
-        if handshake.refusal.is_none() {
-            let violation = Violation::by(Peer::Client, Rule::Rates(rate.index), Reason::HandshakeRate);
-            return Err(Refusal { violation, wait }.into());
+        let refusal = refusal(rate, turn.shared.charge(&request, turn.now));
+        if let (Some(refusal), None) = (refusal, &handshake.refusal) {
+            return Err(refusal.into());
         }
     }
     Ok(())
+}
+
+fn look_at_refusals(handshake: &Handshake, per: Per, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    for rate in handshake.ruleset.handshake_rates(Counted::Refusals, per) {
+        let request = handshake.buckets.of_handshake(rate, turn.claims.as_ref());
+        if let Some(refusal) = refusal(rate, turn.shared.look(&request, turn.now)) {
+            return Err(refusal.into());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the refusal by a rate whose bucket has given no token.
+fn refusal(rate: &HandshakeRate, outcome: Outcome) -> Option<Refusal> {
+    let wait = match outcome {
+        Outcome::Charged(Charged::Taken) => return None,
+        Outcome::Charged(Charged::Wait(wait)) => Some(wait),
+        Outcome::Full => None,
+    };
+    let reason = match rate.counted {
+        Counted::Refusals => Reason::RefusalRate,
+        _ => Reason::HandshakeRate,
+    };
+    Some(Refusal { violation: Violation::by(Peer::Client, Rule::Rates(rate.index), reason), wait })
 }

@@ -95,7 +95,7 @@ fn where_all_have_died_the_next_one_takes_away_what_they_had_added() {
     let dead: u32 = (0..20)
         .map(|_| {
             now += TICK;
-            next.tick(&mut host, now)
+            next.tick(&mut host, now).dead
         })
         .sum();
     assert_eq!((dead, host.sum(NAMES[2])), (2, 5));
@@ -151,7 +151,7 @@ fn no_clock_makes_anybody_dead_who_has_his_ticks() {
         };
         for vm in &mut vms {
             vm.set(NAMES[0], 1 + step % 2);
-            assert_eq!(vm.tick(&mut host, now), 0, "step {step}");
+            assert_eq!(vm.tick(&mut host, now).dead, 0, "step {step}");
         }
         assert_eq!(host.sum(NAMES[0]), 3 * (1 + i64::try_from(step % 2).unwrap()));
     }

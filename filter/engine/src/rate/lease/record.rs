@@ -48,6 +48,11 @@ impl LeaseRecord {
     }
 }
 
+/// Returns the holder's number of the record in a slot.
+pub(super) fn holder(bytes: &[u8]) -> Option<u64> {
+    number(bytes).map(|(holder, _)| holder)
+}
+
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
     Some((u64::from_be_bytes(*number), rest))

@@ -1,0 +1,7 @@
+//! The caps on live connections: over all workers, whatever ends a connection, and whoever comes at once.
+
+mod ends;
+mod races;
+mod refusals;
+mod replaced;
+mod stage;

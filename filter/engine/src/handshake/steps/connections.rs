@@ -1,0 +1,41 @@
+//! `connections`: the caps on live connections.
+//!
+//! A handshake that finds a cap full is refused in its turn. It is counted only when everything else is settled,
+//! so that no handshake that is refused takes a place from another, even for a moment; and is refused then if
+//! others were faster.
+
+use super::Turn;
+use crate::handshake::Handshake;
+use crate::handshake::waiting::Stop;
+use crate::rate::live::places::{CountedLive, Counts};
+
+/// Refuses a handshake whose address, or policy, has as many live connections as may be.
+pub(super) fn judge_address(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let counted = CountedLive::of_address(handshake.awaits_first_message());
+    let counts = Counts { ruleset: &handshake.ruleset, buckets: &handshake.buckets, claims: None };
+    Ok(counts.look(counted, turn.shared)?)
+}
+
+/// Refuses a handshake whose user has as many live connections as may be.
+pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let counted = of_user(handshake);
+    let counts =
+        Counts { ruleset: &handshake.ruleset, buckets: &handshake.buckets, claims: turn.claims.as_ref() };
+    Ok(counts.look(counted, turn.shared)?)
+}
+
+/// Counts the connection.
+pub(super) fn acquire(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let of_address = CountedLive::of_address(handshake.awaits_first_message());
+    let counts =
+        Counts { ruleset: &handshake.ruleset, buckets: &handshake.buckets, claims: turn.claims.as_ref() };
+    for counted in [of_address, of_user(handshake)] {
+        turn.places.acquire(counted, counts, turn.shared, turn.now)?;
+    }
+    Ok(())
+}
+
+/// Returns the cap by user, once one is known.
+fn of_user(handshake: &Handshake) -> &'static [CountedLive] {
+    if handshake.awaits_first_message() { &[] } else { &[CountedLive::PerUser] }
+}

@@ -1,0 +1,206 @@
+//! A slot of the table of live connections: which VMs count how many of which key.
+//!
+//! An entry is the tag of its key, the holder that it belongs to, the number of connections, and the times at
+//! which the oldest of them were admitted, where that is kept. Several entries of a slot may have one tag: each
+//! is the part of another VM.
+
+use std::time::Duration;
+
+use crate::rate::lease::Holder;
+use crate::rate::slots::{EntryKey, TAG_LEN, Tag};
+
+/// The most bytes of a slot. A thousand parts find room in it, and a slot takes memory by what is in it.
+const MOST: usize = 32 * 1024;
+
+/// The most times that an entry has: those of the oldest connections.
+pub(super) const MOST_TIMES: usize = 64;
+
+/// The length of an entry without times: tag, holder, its slot, the number of times, and of connections.
+const FIXED_LEN: usize = TAG_LEN + 8 + 4 + 4 + 8;
+
+/// The part of one VM in the live connections of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) holder: Holder,
+    pub(super) count: u64,
+    /// The times at which the oldest were admitted, in nanoseconds since the Unix epoch, oldest first.
+    pub(super) times: Vec<u64>,
+}
+
+/// A slot, looked at for the sake of one key.
+#[derive(Debug)]
+pub(super) struct LiveSlot {
+    tag: Tag,
+    /// The parts of the key.
+    pub(super) parts: Vec<Part>,
+    /// The parts of other keys.
+    others: Vec<(Tag, Part)>,
+}
+
+impl LiveSlot {
+    /// Reads a slot. What is behind bytes that are no entry is forgotten.
+    pub(super) fn read(bytes: &[u8], key: EntryKey) -> Self {
+        let mut slot = Self { tag: key.tag(), parts: Vec::new(), others: Vec::new() };
+        let mut rest = bytes;
+        while let Some((tag, part, behind)) = read_part(rest) {
+            match tag == slot.tag {
+                true => slot.parts.push(part),
+                false => slot.others.push((tag, part)),
+            }
+            rest = behind;
+        }
+        slot
+    }
+
+    /// Returns the number of connections that all parts have.
+    pub(super) fn count(&self) -> u64 {
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.count))
+    }
+
+    /// Returns the part of `holder`.
+    pub(super) fn part_of(&self, holder: u64) -> Option<&Part> {
+        self.parts.iter().find(|part| part.holder.id == holder)
+    }
+
+    /// Puts a part in the place of its holder's; one that has no connections is left out.
+    pub(super) fn put(&mut self, part: Part) {
+        self.parts.retain(|known| known.holder.id != part.holder.id);
+        if part.count > 0 {
+            self.parts.push(part);
+        }
+    }
+
+    /// Forgets the parts of the key whose holders are dead.
+    pub(super) fn bury(&mut self, is_alive: &mut dyn FnMut(Holder) -> bool) {
+        self.parts.retain(|part| is_alive(part.holder));
+    }
+
+    /// Forgets all parts whose holders are dead.
+    fn bury_all(&mut self, is_alive: &mut dyn FnMut(Holder) -> bool) {
+        self.bury(is_alive);
+        self.others.retain(|(_, part)| is_alive(part.holder));
+    }
+
+    /// Takes the oldest connection whose time is known out of its part, which stays for its holder to see that,
+    /// and returns the holder and the time.
+    pub(super) fn take_oldest(&mut self) -> Option<(Holder, Duration)> {
+        let oldest = self.parts.iter_mut().filter(|part| !part.times.is_empty());
+        let part = oldest.min_by_key(|part| part.times.first().copied())?;
+        let time = part.times.remove(0);
+        part.count = part.count.saturating_sub(1);
+        Some((part.holder, Duration::from_nanos(time)))
+    }
+
+    /// Returns the slot's bytes, without the parts of the dead if it would be too long with them; nothing if it
+    /// is too long all the same.
+    pub(super) fn write(mut self, is_alive: &mut dyn FnMut(Holder) -> bool) -> Option<Vec<u8>> {
+        let bytes = self.bytes();
+        if bytes.len() <= MOST {
+            return Some(bytes);
+        }
+        self.bury_all(is_alive);
+        Some(self.bytes()).filter(|bytes| bytes.len() <= MOST)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let own = self.parts.iter().map(|part| (&self.tag, part));
+        let all = || own.clone().chain(self.others.iter().map(|(tag, part)| (tag, part)));
+        let mut bytes = Vec::with_capacity(all().map(|(_, part)| FIXED_LEN + part.times.len() * 8).sum());
+        for (tag, part) in all() {
+            let times = part.times.get(..MOST_TIMES).unwrap_or(&part.times);
+            bytes.extend_from_slice(tag);
+            bytes.extend_from_slice(&part.holder.id.to_le_bytes());
+            bytes.extend_from_slice(&part.holder.slot.to_le_bytes());
+            bytes.extend_from_slice(&u32::try_from(times.len()).unwrap_or(0).to_le_bytes());
+            bytes.extend_from_slice(&part.count.to_le_bytes());
+            times.iter().for_each(|time| bytes.extend_from_slice(&time.to_le_bytes()));
+        }
+        bytes
+    }
+}
+
+fn read_part(bytes: &[u8]) -> Option<(Tag, Part, &[u8])> {
+    let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    let (slot, rest) = rest.split_first_chunk()?;
+    let (len, rest) = rest.split_first_chunk()?;
+    let (count, rest) = rest.split_first_chunk()?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    let (times, rest) = rest.split_at_checked(len.checked_mul(8)?)?;
+    let times = times.chunks_exact(8).filter_map(|time| time.try_into().ok()).map(u64::from_le_bytes);
+    let holder = Holder { id: u64::from_le_bytes(*id), slot: u32::from_le_bytes(*slot) };
+    let part = Part { holder, count: u64::from_le_bytes(*count), times: times.collect() };
+    Some((*tag, part, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> EntryKey {
+        EntryKey::of_bytes([byte; 16])
+    }
+
+    fn part(id: u64, times: &[u64]) -> Part {
+        Part { holder: Holder { id, slot: 7 }, count: times.len() as u64, times: times.to_vec() }
+    }
+
+    #[test]
+    fn parts_keep_their_key_their_holder_and_their_neighbours() {
+        let mut bytes = Vec::new();
+        for (byte, id, times) in [(1, 5, &[3, 4][..]), (2, 5, &[9]), (1, 6, &[2, 8])] {
+            let mut slot = LiveSlot::read(&bytes, key(byte));
+            slot.put(part(id, times));
+            bytes = slot.write(&mut |_| true).unwrap();
+        }
+        let first = LiveSlot::read(&bytes, key(1));
+        assert_eq!((first.count(), first.part_of(6)), (4, Some(&part(6, &[2, 8]))));
+        assert_eq!(LiveSlot::read(&bytes, key(2)).parts, [part(5, &[9])]);
+        assert_eq!(LiveSlot::read(&bytes, key(3)).count(), 0);
+    }
+
+    #[test]
+    fn the_oldest_of_all_holders_is_taken_first_and_its_part_stays() {
+        let mut slot = LiveSlot::read(&[], key(1));
+        slot.put(part(5, &[3, 4]));
+        slot.put(part(6, &[1]));
+        let mut taken = Vec::new();
+        while let Some((holder, time)) = slot.take_oldest() {
+            taken.push((holder.id, time.as_nanos()));
+        }
+        assert_eq!(taken, [(6, 1), (5, 3), (5, 4)]);
+        assert_eq!((slot.count(), slot.parts.len()), (0, 2));
+    }
+
+    #[test]
+    fn a_slot_that_is_too_long_is_rid_of_the_dead_and_then_takes_no_more() {
+        let mut slot = LiveSlot::read(&[], key(1));
+        let many = MOST / FIXED_LEN;
+        for id in 0..many as u64 {
+            slot.put(Part { holder: Holder { id, slot: 0 }, count: 1, times: Vec::new() });
+        }
+        let mut full = LiveSlot::read(&slot.write(&mut |_| panic!("nobody is asked")).unwrap(), key(2));
+        full.put(part(9, &[1]));
+        let odd = full.write(&mut |holder| holder.id % 2 == 1).unwrap();
+        assert_eq!(LiveSlot::read(&odd, key(1)).parts.len(), many / 2);
+        assert_eq!(LiveSlot::read(&odd, key(2)).parts, [part(9, &[1])]);
+        let mut slot = LiveSlot::read(&odd, key(2));
+        for id in 0..many as u64 {
+            slot.put(part(id, &[1]));
+        }
+        assert_eq!(slot.write(&mut |_| true), None);
+    }
+
+    #[test]
+    fn bytes_that_are_no_slot_are_read_as_far_as_they_are_one() {
+        let mut slot = LiveSlot::read(&[], key(1));
+        slot.put(part(5, &[3, 4]));
+        let bytes = slot.write(&mut |_| true).unwrap();
+        for len in 0..bytes.len() {
+            assert_eq!(LiveSlot::read(&bytes[..len], key(1)).count(), 0, "{len}");
+        }
+        let mut long = bytes;
+        long[TAG_LEN + 12..][..4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(LiveSlot::read(&long, key(1)).count(), 0);
+    }
+}

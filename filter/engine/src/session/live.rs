@@ -1,0 +1,62 @@
+//! The places of a session among the live connections, and what its client owes for being refused.
+
+use std::time::Duration;
+
+use super::{Output, Phase, Session};
+use crate::rate::Shared;
+use crate::rate::live::LivePlace;
+use crate::rate::live::places::{Places, replaced};
+
+impl Session {
+    /// Says whether the session may have to make way for a newer one of its user.
+    pub fn may_make_way(&self) -> bool {
+        self.places().may_make_way()
+    }
+
+    /// Says whether this place is the session's.
+    pub fn has_place(&self, place: LivePlace) -> bool {
+        self.places().has(place)
+    }
+
+    fn places(&self) -> &Places {
+        match &self.phase {
+            Phase::Open(open) => open.places(),
+            _ => &self.places,
+        }
+    }
+
+    /// Ends the session, of which a newer one of the user has taken the place.
+    pub(super) fn make_way(&mut self, now: Duration) {
+        match &mut self.phase {
+            Phase::Open(_) => {
+                self.act(|open| open.refuse(replaced(), now));
+                self.send();
+            }
+            Phase::AwaitingResponse(awaiting) => awaiting.is_replaced = true,
+            _ => {}
+        }
+    }
+
+    /// Ends the session, whose stream is over.
+    pub(super) fn end(&mut self, shared: &mut dyn Shared) {
+        self.cut();
+        self.places.release(shared);
+        self.outputs.retain(|output| matches!(output, Output::Tell(_)));
+    }
+
+    /// Has nothing pass any more. The places are given back when the stream is over.
+    pub(super) fn cut(&mut self) {
+        if let Phase::Open(open) = &mut self.phase {
+            self.places = open.take_places();
+        }
+        self.phase = Phase::Ended;
+    }
+
+    /// Charges what the client owes.
+    pub(super) fn pay(&mut self, shared: &mut dyn Shared, now: Duration) {
+        for request in std::mem::take(&mut self.owed) {
+            // Whether there was one left makes no difference any more.
+            let _ = shared.charge(&request, now);
+        }
+    }
+}
