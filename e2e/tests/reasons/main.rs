@@ -1,6 +1,7 @@
 //! Every reason on a real Envoy: its line in Envoy's log, with rule, side and cause, the answer or the Close, and the
 //! access log. They say the same, and what `docs/reasons.md` says.
 
+mod connections;
 mod documented;
 mod frames;
 mod handshakes;
@@ -21,7 +22,7 @@ use row::{Act, Row, Way};
 use stage::{BUDGET, Stage, configuration, scene};
 
 /// Reasons of keys that no configuration may have yet.
-const NOT_CARRIED_OUT_YET: [&str; 3] = ["connection_limit", "global_rate", "rate_limit_unavailable"];
+const NOT_CARRIED_OUT_YET: [&str; 2] = ["global_rate", "rate_limit_unavailable"];
 
 /// Reasons that nobody outside can cause, and why not.
 const NOT_FROM_OUTSIDE: [(&str, &str); 1] = [(
@@ -89,8 +90,9 @@ async fn assert_all(rows: fn() -> Vec<Row>) {
 /// The rows of all tables.
 fn every_row() -> Vec<Row> {
     let [exceeds, fills] = exceeds_memory();
-    let of_tables = [handshakes::rows(), frames::rows(), times::rows(), tokens::rows(), drains().into()];
-    of_tables.into_iter().flatten().chain([exceeds, fills]).collect()
+    let of_tables = [handshakes::rows(), frames::rows(), times::rows(), tokens::rows(), connections::rows()];
+    let of_tables = of_tables.into_iter().chain([drains().into()]);
+    of_tables.flatten().chain([exceeds, fills]).collect()
 }
 
 #[test]
@@ -141,6 +143,11 @@ async fn a_connection_is_closed_for_its_silence_or_age_with_rule_and_side() {
 #[tokio::test]
 async fn a_token_is_refused_with_rule_side_and_cause() {
     assert_all(tokens::rows).await;
+}
+
+#[tokio::test]
+async fn a_connection_too_many_or_a_client_refused_too_often_is_told_with_its_rule() {
+    assert_all(connections::rows).await;
 }
 
 #[tokio::test]

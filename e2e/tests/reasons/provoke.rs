@@ -22,8 +22,9 @@ const NOW_AND_THEN: Duration = Duration::from_millis(200);
 impl Row {
     /// Provokes it and asserts what is told of it.
     pub(crate) async fn assert(&self, stage: &Stage) {
-        if let Some(before) = &self.before {
-            stage.scene.open_with(before).await;
+        let mut before = stage.scene.connect().await;
+        if let Some((request, status)) = &self.before {
+            assert_eq!(before.ask(request).await.status, *status, "{}", self.name);
         }
         match &self.act {
             Act::Asks | Act::SendsEarly(_) => {
@@ -97,6 +98,10 @@ impl Row {
             }
             Act::IsRevoked(id) => {
                 stage.documents.serve(REVOKED, Served::Document(json!({"jti": ["gone", id]})));
+                client.close().await
+            }
+            Act::MakesWay(request) => {
+                let _newer = stage.scene.open_with(request).await;
                 client.close().await
             }
             _ => client.close().await,

@@ -26,6 +26,8 @@ pub(crate) enum Act {
     Guesses(String),
     /// The list of revoked tokens grows by this id.
     IsRevoked(&'static str),
+    /// Another connection is opened by this request.
+    MakesWay(Request),
 }
 
 /// The way in which a row ends.
@@ -53,8 +55,8 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// The policy, as the log names it.
     pub(crate) policy: String,
-    /// A request that passes, before the one that does not.
-    pub(crate) before: Option<Request>,
+    /// A request ahead of the row's own, whose connection stays, and the status that it is answered with.
+    pub(crate) before: Option<(Request, u16)>,
     /// The request.
     pub(crate) request: Request,
     /// The act that follows.
@@ -81,7 +83,12 @@ impl Row {
 
     /// The row with a request ahead of its own, which is let in.
     pub(crate) fn after(self, request: Request) -> Self {
-        Self { before: Some(request), ..self }
+        Self { before: Some((request, 101)), ..self }
+    }
+
+    /// The row with a request ahead of its own, which is refused with this status.
+    pub(crate) fn after_refusal(self, request: Request, status: u16) -> Self {
+        Self { before: Some((request, status)), ..self }
     }
 
     /// The row under no policy.

@@ -5,6 +5,7 @@ use postern_e2e::client::token::jwks;
 use postern_e2e::scene::{Shareable, document};
 use postern_e2e::{Answer, Behaviour, Documents, RunningScene, Scene, Served, Value, json};
 
+use crate::connections;
 use crate::handshakes::answers;
 use crate::tokens::{ISSUER, KEYS};
 
@@ -85,7 +86,7 @@ fn annotated() -> [Value; 4] {
 /// The whole document, with this `drain` of the policy `drains`.
 pub(crate) fn configuration(drain: &str) -> Value {
     let mut policies = json!({"drains": {"drain": drain}});
-    for part in [of_handshakes(), of_frames(), of_times(), of_tokens()] {
+    for part in [of_handshakes(), of_frames(), of_times(), of_tokens(), connections::policies(auth)] {
         let part = part.as_object().expect("an object").clone();
         policies.as_object_mut().expect("an object").extend(part);
     }

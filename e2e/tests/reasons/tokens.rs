@@ -57,7 +57,13 @@ fn of_other(issuer: &str) -> String {
     Signer::es256("a").mint(&claims(&json!({"iss": issuer})))
 }
 
-fn message(token: &str) -> Vec<u8> {
+/// A token of this user.
+pub(crate) fn by_user(user: &str) -> String {
+    minted(&json!({"sub": user}))
+}
+
+/// A first message with this token.
+pub(crate) fn message(token: &str) -> Vec<u8> {
     Frame::text(&json!({"token": token}).to_string()).masked().bytes()
 }
 

@@ -173,10 +173,14 @@ impl Grant {
             Ok(claims) => Some(claims),
             Err(rejected) => rejected.claims.as_ref(),
         };
-        let exceeded = genuine.and_then(|claims| {
+        let mut exceeded = None;
+        if let Some(claims) = genuine {
             self.add_rates(rates, claims);
-            self.charge_user(claims, judged.is_ok(), shared, now)
-        });
+            exceeded = self.charge_user(claims, judged.is_ok(), shared, now);
+            if let Some(violation) = self.look_at_refusals(claims, shared, now) {
+                return Entry::Refused(violation);
+            }
+        }
         let claims = match judged {
             Ok(claims) => claims,
             Err(rejected) => return Entry::Refused(rejected.violation),
@@ -247,7 +251,7 @@ impl Grant {
                 break;
             }
         }
-        exceeded.or_else(|| self.look_at_refusals(claims, shared, now))
+        exceeded
     }
 
     /// Returns the violation of a user who was refused too often.
