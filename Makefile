@@ -43,7 +43,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz bench-engine bench-envoy \
-	bench-floor bench-idle bench-handshake bench-content bench-worst bench-schemas soak attack image images e2e-compose \
+	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak attack image images e2e-compose \
 	schema-suite clean
 
 help: ## list the targets
@@ -180,6 +180,10 @@ attack: build envoy ## make Postern hold all it may, each way for ATTACK_SECONDS
 bench-handshake: build envoy ## measure what a handshake costs Envoy with Postern and with jwt_authn
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
 		--handshakes --rounds $(BENCH_ROUNDS)
+
+bench-limits: build envoy ## measure what caps and rates cost a message and a handshake
+	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+		--limits --rounds $(BENCH_ROUNDS)
 
 bench-content: build envoy node ## measure what a schema costs in Postern, and in a service of Node with ajv
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \

@@ -11,6 +11,7 @@ mod floor;
 mod forged;
 mod handshakes;
 mod idle;
+mod limits;
 mod schemas;
 mod workload;
 mod worst;
@@ -66,6 +67,9 @@ struct Arguments {
     /// both.
     #[arg(long)]
     schemas: Option<PathBuf>,
+    /// Measures instead what limits cost a message and a handshake.
+    #[arg(long)]
+    limits: bool,
     /// Measures so many idle sessions instead, or as many as there are descriptors for.
     #[arg(long)]
     idle: Option<usize>,
@@ -151,6 +155,12 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         return Ok(());
     }
     let service = echo::start()?;
+    if arguments.limits {
+        for listener in listeners {
+            limits::run(listener, service, arguments.rounds).await?;
+        }
+        return Ok(());
+    }
     if arguments.handshakes {
         for listener in listeners {
             handshakes::run(listener, service, arguments.rounds).await?;
