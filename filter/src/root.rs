@@ -80,6 +80,7 @@ impl Context for Root {
 
     fn on_done(&mut self) -> bool {
         self.fetches.give_up(host::now());
+        tables::tick(host::now());
         gauges::end(self.context_id);
         true
     }
@@ -140,6 +141,7 @@ impl RootContext for Root {
                 stream::perform(&live, &mut session, now);
             }
         }
+        tables::tick(now);
         let more_are_replaced = live::tick(now);
         memory::keep_within_budget(now);
         host::enter(self.context_id);

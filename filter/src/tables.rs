@@ -1,14 +1,21 @@
 //! The tables that all workers of an Envoy share: the seed of their names, the buckets, and the tokens that
 //! are spent. Live connections are counted in [`live`](crate::live).
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use postern_engine::auth::single_use::{self, Spent, Ticket};
+use postern_engine::rate::advance::{Advances, BucketTable};
 use postern_engine::rate::live::{Acquired, Cap, LivePlace};
 use postern_engine::rate::{self, BucketRequest, Outcome, Shared};
 use postern_engine::{Input, Session};
 
 use crate::{host, live, metrics};
+
+thread_local! {
+    /// The tokens that this VM has taken in advance: all its roots share them.
+    static ADVANCES: RefCell<Advances> = RefCell::default();
+}
 
 /// The number of times that a swap is tried. Each failure is another worker's success, so this many in a row
 /// mean something else; the request is refused then.
@@ -64,6 +71,13 @@ impl Shared for Tables {
         outcome
     }
 
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        let charge = |advances: &mut Advances| advances.charge(&mut Buckets, request, now);
+        let outcome = ADVANCES.with_borrow_mut(charge);
+        self.full_of_buckets += i64::from(outcome == Outcome::Full);
+        outcome
+    }
+
     fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
         let (slot, _) = host::shared(&format!("{BUCKETS}.{}", request.key.slot()));
         rate::look(&slot, request, now)
@@ -88,6 +102,19 @@ impl Shared for Tables {
 
     fn release(&mut self, place: LivePlace) {
         live::release(place);
+    }
+}
+
+/// Gives back the tokens that were taken in advance and not used.
+pub(crate) fn tick(now: Duration) {
+    ADVANCES.with_borrow_mut(|advances| advances.give_back(&mut Buckets, now));
+}
+
+struct Buckets;
+
+impl BucketTable for Buckets {
+    fn change<T>(&mut self, slot: u32, decide: impl Fn(&[u8]) -> (T, Option<Vec<u8>>)) -> Option<T> {
+        change(BUCKETS, slot, decide)
     }
 }
 

@@ -222,6 +222,10 @@ impl Shared for Tables {
         Spent::First
     }
 
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        self.charge(request, now)
+    }
+
     fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
         Outcome::Charged(Charged::Taken)
     }

@@ -25,9 +25,8 @@ const POLICIES: [&str; 4] = ["frames", "connection", "shared", "all"];
 const HANDSHAKE_POLICIES: [&str; 4] = ["bears", "capped", "refuses", "both"];
 
 fn document() -> Value {
-    let rate = |count: &str, per: &str| {
-        json!({"count": count, "per": per, "limit": 1_000_000_000, "window": "1s"})
-    };
+    let rate =
+        |count: &str, per: &str| json!({"count": count, "per": per, "limit": 1_000_000_000, "window": "1s"});
     let of_connection = ["messages", "bytes", "control_frames"].map(|count| rate(count, "connection"));
     let shared = [rate("messages", "user"), rate("bytes", "ip"), rate("messages", "policy")];
     let all: Vec<Value> = of_connection.iter().chain(&shared).cloned().collect();

@@ -198,6 +198,10 @@ impl Shared for Tables {
         (self.charge)(self.charged.len() - 1, request)
     }
 
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        self.charge(request, now)
+    }
+
     fn look(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
         self.looked.push(*request);
         (self.look)(request)

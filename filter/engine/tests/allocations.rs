@@ -35,6 +35,10 @@ impl Shared for Plenty {
         panic!("not to be spent: {ticket:?}")
     }
 
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        self.charge(request, now)
+    }
+
     fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
         Outcome::Charged(Charged::Taken)
     }

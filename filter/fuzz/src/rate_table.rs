@@ -121,6 +121,10 @@ impl Shared for First {
         Spent::First
     }
 
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        self.charge(request, now)
+    }
+
     fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
         Outcome::Charged(Charged::Taken)
     }

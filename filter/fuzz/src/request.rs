@@ -95,6 +95,10 @@ impl Shared for Scripted {
         spent
     }
 
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        self.charge(request, now)
+    }
+
     fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
         self.charge(request, now)
     }

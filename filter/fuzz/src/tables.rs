@@ -19,6 +19,10 @@ impl Shared for Open {
         Spent::First
     }
 
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        self.charge(request, now)
+    }
+
     fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
         Outcome::Charged(Charged::Taken)
     }
@@ -50,6 +54,10 @@ impl Shared for Slots {
 
     fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
         Spent::First
+    }
+
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        self.charge(request, now)
     }
 
     fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome {

@@ -117,7 +117,7 @@ impl Rates {
                 _ if tokens == 0 => continue,
                 Place::Own(bucket) => Outcome::Charged(bucket.take(rule.quota, tokens, now)),
                 Place::Shared(key) => {
-                    shared.charge(&BucketRequest { key: *key, quota: rule.quota, tokens }, now)
+                    shared.charge_frame(&BucketRequest { key: *key, quota: rule.quota, tokens }, now)
                 }
             };
             if outcome != Outcome::Charged(Charged::Taken) {

@@ -53,6 +53,11 @@ impl Quota {
         Self { limit, window: 60_000_000_000, burst: limit }
     }
 
+    /// Returns the size of the bucket.
+    pub(crate) fn burst(&self) -> u64 {
+        self.burst
+    }
+
     /// Returns the numbers that make one quota different from another.
     pub(crate) fn identity(&self) -> [u64; 3] {
         [self.limit, self.window, self.burst]
@@ -98,6 +103,14 @@ impl Bucket {
         let (nanoseconds, fraction) = divide(after, quota.limit);
         (self.full_at, self.fraction) = (now.saturating_add(nanoseconds), fraction);
         Charged::Taken
+    }
+
+    /// Gives tokens back that were taken and not used.
+    pub(crate) fn give_back(&mut self, quota: Quota, tokens: u64) {
+        let limit = u128::from(quota.limit);
+        let full_at = u128::from(self.full_at) * limit + u128::from(self.fraction);
+        let full_at = full_at.saturating_sub(u128::from(tokens) * u128::from(quota.window));
+        (self.full_at, self.fraction) = divide(full_at, quota.limit);
     }
 
     /// Says whether nothing is lost by forgetting the bucket.

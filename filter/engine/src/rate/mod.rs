@@ -1,6 +1,7 @@
 //! Rates and caps: token buckets, live connections, the tables of both that all workers share, and leases of what a
 //! VM holds in them.
 
+pub mod advance;
 mod bucket;
 pub(crate) mod bucket_keys;
 pub mod lease;

@@ -12,6 +12,9 @@ pub trait Shared {
     /// Takes tokens from a bucket.
     fn charge(&mut self, request: &BucketRequest, now: Duration) -> Outcome;
 
+    /// Takes tokens for a frame, of which there may be many. Tokens that were taken in advance will do.
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome;
+
     /// Says what [`Shared::charge`] would answer, and takes nothing.
     fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome;
 

@@ -56,7 +56,7 @@ pub fn look(slot: &[u8], request: &BucketRequest, now: Duration) -> Outcome {
     charge(slot, request, now).0
 }
 
-fn bucket_of([full_at, fraction]: [u64; 2]) -> Bucket {
+pub(super) fn bucket_of([full_at, fraction]: [u64; 2]) -> Bucket {
     Bucket { full_at, fraction }
 }
 

@@ -26,6 +26,10 @@ impl Shared for Tables {
         panic!("not to be spent: {ticket:?}")
     }
 
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        self.charge(request, now)
+    }
+
     fn look(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
         panic!("not to be asked: {request:?}")
     }
