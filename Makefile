@@ -18,6 +18,8 @@ OTHER ?=
 IDLE_SESSIONS ?= 20000
 SOAK_SECONDS ?= 600
 ATTACK_SECONDS ?= 60
+# The number of addresses of `make crowd`.
+CROWD_ADDRESSES ?= 20000
 # How long each kind of message is looked for, in seconds.
 WORST_SECONDS ?= 20
 
@@ -43,7 +45,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz bench-engine bench-envoy \
-	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak attack image images e2e-compose \
+	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak attack crowd image images e2e-compose \
 	schema-suite clean
 
 help: ## list the targets
@@ -176,6 +178,9 @@ bench-schemas: build envoy ## measure messages that are made to cost the most un
 
 attack: build envoy ## make Postern hold all it may, each way for ATTACK_SECONDS, beside honest clients
 	POSTERN_ATTACK_SECONDS=$(ATTACK_SECONDS) cargo test --locked -p postern-e2e --test memory -- --nocapture
+
+crowd: build envoy ## make handshakes from CROWD_ADDRESSES addresses, and expect memory to stay flat and limits exact
+	POSTERN_CROWD_ADDRESSES=$(CROWD_ADDRESSES) cargo test --locked -p postern-e2e --test connections crowd -- --nocapture
 
 bench-handshake: build envoy ## measure what a handshake costs Envoy with Postern and with jwt_authn
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \

@@ -1,5 +1,6 @@
 //! The caps on live connections: over all workers, whatever ends a connection, and whoever comes at once.
 
+mod crowd;
 mod ends;
 mod races;
 mod refusals;

@@ -308,3 +308,29 @@ fn whatever_the_vms_do_in_whatever_order_no_more_are_admitted_than_may_and_no_fe
         }
     }
 }
+
+#[test]
+fn a_million_addresses_find_room_and_leave_none_of_it_taken() {
+    let (world, mut vms) = Vm::all(2);
+    let keys = crate::rate::slots::KeySpace::new([7; 16]);
+    let bytes = |world: &RefCell<World>| -> usize {
+        world.borrow().slots.values().map(|(bytes, _)| bytes.len()).sum()
+    };
+    let most: Vec<usize> = (0..20_u32)
+        .map(|batch| {
+            let addresses = (batch * 50_000)..((batch + 1) * 50_000);
+            let places: Vec<_> = addresses
+                .map(|address| {
+                    let key = keys.entry([address.to_be_bytes().as_slice()], &[]);
+                    let vm = usize::try_from(address % 2).unwrap();
+                    (vm, vms[vm].place(&Cap { key, ..cap(1) }, START))
+                })
+                .collect();
+            let most = bytes(&world);
+            places.into_iter().for_each(|(vm, place)| vms[vm].release(place));
+            most
+        })
+        .collect();
+    assert!(most.iter().all(|bytes| *bytes == most[0]), "{most:?}");
+    assert_eq!((bytes(&world), vms[0].live.own.len()), (0, 0));
+}
