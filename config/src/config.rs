@@ -108,7 +108,7 @@ impl Config {
             raw::contradictions(policy, &Path::root().key("policies").key(name.as_str()), report);
         }
         let Document { providers, policies, routes, default_policy, log, memory } =
-            Document::read(document, report)?;
+            Document::read(document, &sources, report)?;
         Some(Self { providers, policies, routes, default_policy, log, memory, sources })
     }
 }

@@ -48,7 +48,7 @@ pub use log::Log;
 pub use memory::Memory;
 pub use origin::{Missing, Origin, OriginHosts, OriginPattern, OriginPorts, OriginVerdict, Origins};
 pub use path::{Path, Segment};
-pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
+pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tier, Tls};
 pub use problem::{Problem, Problems};
 pub use provider::{Algorithm, Audiences, KeySource, Provider, RemoteJwks, Secret};
 pub use request_host::{HostFault, NormalisedHost};

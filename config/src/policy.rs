@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::auth::{Auth, Csrf};
+use crate::auth::{Auth, Csrf, Requirement};
 use crate::limits::{
     Backpressure, Compression, Connections, GlobalRateLimit, Liveness, Messages, Rate, UpstreamMessages,
 };
@@ -42,6 +42,8 @@ pub struct Policy {
     pub rates: Vec<Rate>,
     /// The caps on live connections at once.
     pub connections: Connections,
+    /// The limits by claim; the first whose demands hold is in force.
+    pub tiers: Vec<Tier>,
     /// The number of bits of an IPv6 address that name a client; 1 to 128.
     pub ipv6_prefix: u8,
     /// The heartbeat and the deadlines.
@@ -50,6 +52,17 @@ pub struct Policy {
     pub backpressure: Option<Backpressure>,
     /// The one count over the whole mesh.
     pub global_rate_limit: Option<GlobalRateLimit>,
+}
+
+/// The limits for those whose tokens have certain claims.
+#[derive(Clone, Debug)]
+pub struct Tier {
+    /// The demands on the claims of the token, each of which must hold; never empty.
+    pub require: Vec<Requirement>,
+    /// The policy with the keys of the tier laid over it. It has no tiers.
+    pub policy: Policy,
+    /// Says whether the tier has rates of its own; otherwise they are the policy's, and so are their buckets.
+    pub has_rates: bool,
 }
 
 /// The mode of a policy: whether it acts on what it finds.

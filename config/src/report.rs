@@ -58,6 +58,11 @@ impl Report {
             .any(|path| path.segments().split_last().is_some_and(|(_, parent)| parent == at.segments()))
     }
 
+    /// Returns the problems so far, each with its place.
+    pub(crate) fn into_problems(self) -> Vec<(Path, Problem)> {
+        self.problems
+    }
+
     /// Returns `read` if nothing is wrong.
     pub(crate) fn finish<T>(mut self, read: Option<T>) -> Result<T, Problems> {
         match read {

@@ -69,9 +69,12 @@ pub(crate) fn refuse_nulls(value: &mut Value, at: &Path, report: &mut Report) {
 
 /// Says whether nulls are values at `place`: in JSON Schemas, and among what messages are compared with.
 fn may_hold_nulls(place: &Path) -> bool {
-    let [Segment::Key(policies), _, Segment::Key(section), rest @ ..] = place.segments() else {
-        return false;
+    let [Segment::Key(policies), _, rest @ ..] = place.segments() else { return false };
+    let rest = match rest {
+        [Segment::Key(tiers), Segment::Index(_), of_tier @ ..] if tiers == "tiers" => of_tier,
+        of_policy => of_policy,
     };
+    let [Segment::Key(section), rest @ ..] = rest else { return false };
     let of_messages = matches!(section.as_str(), "messages" | "upstream_messages");
     let is_open = match rest {
         [Segment::Key(key)] => key == "schema",

@@ -18,6 +18,7 @@ use crate::raw::policy::RawPolicy;
 use crate::raw::provider::RawProvider;
 use crate::raw::reference::{Names, Surroundings};
 use crate::raw::routes::{self, RawRoute};
+use crate::raw::tiers;
 use crate::report::Report;
 use crate::routes::{DefaultPolicy, Route};
 use crate::shape;
@@ -45,8 +46,12 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads `document`, and notes everything wrong with it.
-    pub(crate) fn read(mut document: Value, report: &mut Report) -> Option<Self> {
+    /// Reads `document`, and notes everything wrong with it. `sources` are its policies as written.
+    pub(crate) fn read(
+        mut document: Value,
+        sources: &BTreeMap<String, Value>,
+        report: &mut Report,
+    ) -> Option<Self> {
         let root = Path::root();
         shape::refuse_nulls(&mut document, &root, report);
         let raw: RawDocument = shape::read(&mut document, &root, report)?;
@@ -64,7 +69,9 @@ impl Document {
         }
         let written = written.unwrap_or_default();
         let policy_names = Names::new("policy", written.keys().cloned());
-        let policies = each(written, &at, |name, raw, at| raw.read(name, &around, at, report));
+        let policies = each(written, &at, |name, raw, at| {
+            tiers::read_policy(raw, sources.get(name)?, name, &around, at, report)
+        });
         claim_headers::check(&policies, &at, report);
 
         let routes = routes::read(raw.routes, &policy_names, &root.key("routes"), report);
@@ -91,10 +98,11 @@ pub(crate) fn read_policy(
     report: &mut Report,
 ) -> Option<Policy> {
     let at = Path::root().key("policies").key(name);
+    let source = written.clone();
     shape::refuse_nulls(&mut written, &at, report);
     let raw: RawPolicy = shape::read(&mut written, &at, report)?;
     let names = Names::new("provider", providers.keys().cloned());
-    raw.read(name, &Surroundings { names, providers }, &at, report)
+    tiers::read_policy(raw, &source, name, &Surroundings { names, providers }, &at, report)
 }
 
 /// Reads every member of an object, and leaves out those that are not sound.

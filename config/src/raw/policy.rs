@@ -42,6 +42,7 @@ pub(super) struct RawPolicy {
     upstream_messages: Option<RawUpstreamMessages>,
     rates: Option<List<RawRate>>,
     connections: Option<OrNone<RawConnections>>,
+    tiers: Option<List<Value>>,
     client_address: Option<RawClientAddress>,
     liveness: Option<RawLiveness>,
     backpressure: Option<OrNone<RawBackpressure>>,
@@ -62,7 +63,17 @@ struct RawSubprotocols {
 }
 
 impl RawPolicy {
-    /// Returns the policy called `name`.
+    /// Takes the tiers, which are read on their own.
+    pub(super) fn take_tiers(&mut self) -> List<Value> {
+        self.tiers.take().unwrap_or_default()
+    }
+
+    /// Says whether there are tokens. A broken `auth` may have meant some.
+    pub(super) fn asks_for_tokens(&self) -> bool {
+        !matches!(self.auth, Some(OrNone(None)))
+    }
+
+    /// Returns the policy called `name`, without its tiers.
     pub(super) fn read(
         self,
         name: &str,
@@ -71,6 +82,7 @@ impl RawPolicy {
         report: &mut Report,
     ) -> Option<Policy> {
         let named = policy_name_is_good(name, at, report);
+        let has_users = self.asks_for_tokens();
         let drain = match &self.drain {
             Some(value) => duration_or_none(value, &at.key("drain"), report),
             None => Some(None),
@@ -80,8 +92,6 @@ impl RawPolicy {
             .required(self.origins, &origins_at, "write `origins: {allow: [\"https://app.example.com\"]}`")
             .and_then(|origins| origins.read(&origins_at, report));
         let auth_at = at.key("auth");
-        // A broken `auth` may have meant users.
-        let has_users = !matches!(self.auth, Some(OrNone(None)));
         let auth =
             report.required(self.auth, &auth_at, "write who may connect, or `auth: none`").and_then(|auth| {
                 match auth.0 {
@@ -131,6 +141,7 @@ impl RawPolicy {
             upstream_messages: upstream_messages?,
             rates: rates?,
             connections: connections?.unwrap_or_default(),
+            tiers: Vec::new(),
             ipv6_prefix: ipv6_prefix?,
             liveness: liveness?,
             backpressure: backpressure?,

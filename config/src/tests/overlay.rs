@@ -52,6 +52,36 @@ fn nothing_to_override_gives_the_policy_itself() {
 }
 
 #[test]
+fn an_override_lies_below_the_tiers_and_replaces_their_list() {
+    let pro =
+        json!({"require": [{"claim": "plan", "one_of": ["pro"]}], "messages": {"max_message_bytes": 8}});
+    let free = json!({"require": [{"claim": "plan", "one_of": ["free"]}]});
+    let chat = json!({"origins": {"allow": ["https://app.example.com"]},
+        "auth": {"providers": ["edge"], "from": [{"header": "authorization"}]}, "tiers": [pro, free]});
+    let edge = json!({"audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "S"}});
+    let config = json!({"providers": {"edge": edge}, "policies": {"chat": chat}});
+    let config = Config::from_value(config).unwrap();
+    let limits = |overrides: Value| {
+        let policy = config.overlay("chat", &overrides).map_err(|problems| problems.to_string())?;
+        let of = |policy: &Policy| (policy.messages.max_message_bytes, policy.messages.max_fragments);
+        Ok::<_, String>((of(&policy), policy.tiers.iter().map(|tier| of(&tier.policy)).collect::<Vec<_>>()))
+    };
+    let laid = limits(json!({"messages": {"max_message_bytes": 4, "max_fragments": 2}}));
+    assert_eq!(laid, Ok(((4, 2), vec![(8, 2), (4, 2)])));
+    assert_eq!(limits(json!({"tiers": []})), Ok(((65_536, 128), vec![])));
+    let other = json!({"require": [{"claim": "plan", "one_of": ["free"]}], "messages": {"max_fragments": 1}});
+    assert_eq!(limits(json!({"tiers": [other]})), Ok(((65_536, 128), vec![(65_536, 1)])));
+    for (overrides, expected) in [
+        (json!({"auth": "none"}), "policies.chat.tiers: asks for claims, and there is no token"),
+        (json!({"messages": {"max_fragments": 0}}), "policies.chat.messages.max_fragments: is zero"),
+        (json!({"tiers": [{"require": 1}]}), "policies.chat.tiers[0].require: is a number"),
+    ] {
+        let problems = limits(overrides).unwrap_err();
+        assert!(problems.starts_with(expected) && problems.lines().count() == 1, "{problems}");
+    }
+}
+
+#[test]
 fn a_bad_override_is_told_at_the_policys_path() {
     for (name, overrides, expected) in [
         (

@@ -82,6 +82,26 @@ fn every_key_of_a_policy_is_read() {
 }
 
 #[test]
+fn a_tier_is_the_policy_with_its_keys_laid_over_it() {
+    let config = whole();
+    let chat = &config.policies["chat"];
+    let [pro, moderators] = chat.tiers.as_slice() else { panic!("two tiers: {:?}", chat.tiers) };
+    assert_eq!(pro.require[0].test, Test::OneOf(vec![json!("pro")]));
+    assert_eq!(moderators.require[0].test, Test::Contains(json!("moderate")));
+    let policy = &pro.policy;
+    assert_eq!((policy.messages.max_message_bytes, policy.messages.max_frame_bytes), (1 << 20, 32 << 10));
+    assert!(!policy.upstream_messages.utf8 && policy.messages.content.schema.is_some());
+    assert_eq!((policy.rates.len(), policy.rates[0].limit, pro.has_rates), (1, 600, true));
+    assert_eq!((policy.connections.per_ip, policy.connections.per_user), (Some(10), Some(50)));
+    assert_eq!(policy.backpressure, None);
+    assert_eq!(policy.auth.as_ref().unwrap().max_session, Some(Duration::from_secs(9 * 3600)));
+    assert!((policy.name.as_str(), policy.tiers.len()) == ("chat", 0), "it is no policy of its own");
+    let same = Policy { tiers: Vec::new(), ..chat.clone() };
+    assert_eq!(format!("{:?}", moderators.policy), format!("{same:?}"), "what lays nothing over it");
+    assert!(!moderators.has_rates);
+}
+
+#[test]
 fn every_key_of_auth_and_csrf_is_read() {
     let config = whole();
     let auth = config.policies["chat"].auth.as_ref().unwrap();
