@@ -3,8 +3,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Carrier, Counted, Path, Per, Policy, Problem, Rate};
+use postern_config::{
+    Carrier, Content as ContentPolicy, Counted, Path, Per, Policy, Problem, Rate, Requirement, Tier,
+};
 
+use crate::auth::claims::Claims;
 use crate::auth::keys::{KeyedProvider, Keyring};
 use crate::auth::revocation::RevocationSubject;
 use crate::auth::secret::Variables;
@@ -27,12 +30,25 @@ pub struct Ruleset {
     pub(crate) revocation: Option<Rc<Source>>,
     /// The carriers of tokens of either kind that are subprotocols.
     pub(crate) secret_offers: Vec<Carrier>,
-    /// The rates of handshakes, and then those of refusals.
+    /// The rates, each with its place in the policy or in the tier. What counts before a token is known is the policy's.
+    rates: Vec<(usize, Rate)>,
+    /// The rates of handshakes and of refusals.
     handshake_rates: Vec<HandshakeRate>,
     /// On what the client's messages say, if anything is asked of them.
     pub(crate) client_content: Option<Rc<ContentRules>>,
     /// The same of the upstream's.
     pub(crate) upstream_content: Option<Rc<ContentRules>>,
+    /// The tiers, of which the first whose demands hold is in force once a token is known.
+    pub(crate) tiers: Vec<TierRules>,
+    /// The place of the tier whose own the rates are; absent where they are the policy's.
+    pub(crate) tier_of_rates: Option<usize>,
+}
+
+/// A tier with the ruleset that it makes of the policy, which has no tiers.
+#[derive(Clone, Debug)]
+pub(crate) struct TierRules {
+    require: Vec<Requirement>,
+    ruleset: Rc<Ruleset>,
 }
 
 /// A rule that counts handshakes, or refusals.
@@ -46,9 +62,15 @@ pub(crate) struct HandshakeRate {
 }
 
 impl HandshakeRate {
-    fn of((index, rate): (usize, &Rate)) -> Option<Self> {
-        let counts = matches!(rate.count, Counted::Handshakes | Counted::Refusals);
-        counts.then(|| Self { index, counted: rate.count, per: rate.per, quota: Quota::new(rate) })
+    fn among(rates: &[(usize, Rate)]) -> Vec<Self> {
+        let counts = |(_, rate): &&(usize, Rate)| matches!(rate.count, Counted::Handshakes | Counted::Refusals);
+        let of = |(index, rate): &(usize, Rate)| Self {
+            index: *index,
+            counted: rate.count,
+            per: rate.per,
+            quota: Quota::new(rate),
+        };
+        rates.iter().filter(counts).map(of).collect()
     }
 }
 
@@ -78,7 +100,8 @@ impl Ruleset {
         let providers = keyring.providers(names).into_iter().cloned().collect();
         let revocation = policy.auth.as_ref().and_then(|auth| auth.revocation.as_ref());
         let revocation = revocation.map(|revocation| keyring.sources.revocation(revocation));
-        let handshake_rates = policy.rates.iter().enumerate().filter_map(HandshakeRate::of).collect();
+        let rates: Vec<(usize, Rate)> = policy.rates.iter().copied().enumerate().collect();
+        let handshake_rates = HandshakeRate::among(&rates);
         let own = policy.auth.iter().flat_map(|auth| auth.forward.keys());
         let all = forwarded.with(own.map(String::as_str));
         let forwarded = if all == **forwarded { Rc::clone(forwarded) } else { Rc::new(all) };
@@ -87,29 +110,96 @@ impl Ruleset {
         let is_offered =
             |carrier: &&Carrier| matches!(carrier, Carrier::Subprotocol { .. } | Carrier::SubprotocolPair(_));
         let secret_offers = carriers.filter(is_offered).cloned().collect();
-        let [client_content, upstream_content] = content_rules(&policy, beneath)?;
-        Ok(Self {
+        let known: Vec<&Self> = beneath.into_iter().flat_map(Self::all).collect();
+        let Ok([client_content, upstream_content]) = content_rules(&policy, &known) else {
+            return Err(judge_schemas(&policy));
+        };
+        let mut ruleset = Self {
             policy,
             providers,
             csrf,
             forwarded,
             revocation,
             secret_offers,
+            rates,
             handshake_rates,
             client_content,
             upstream_content,
-        })
+            tiers: Vec::new(),
+            tier_of_rates: None,
+        };
+        ruleset.tiers = ruleset.compile_tiers(&known)?;
+        Ok(ruleset)
+    }
+
+    /// Makes the tiers of the policy ready. They share what they ask of messages in the same words with the policy, with each
+    /// other and with `known`.
+    fn compile_tiers(&self, known: &[&Self]) -> Result<Vec<TierRules>, Vec<Problem>> {
+        let mut tiers: Vec<TierRules> = Vec::new();
+        for (index, tier) in self.policy.tiers.iter().enumerate() {
+            let earlier = tiers.iter().map(|tier| &*tier.ruleset);
+            let known: Vec<&Self> = [self].into_iter().chain(earlier).chain(known.iter().copied()).collect();
+            let Ok([client_content, upstream_content]) = content_rules(&tier.policy, &known) else {
+                return Err(judge_schemas(&self.policy));
+            };
+            let rates = self.rates_under(tier);
+            let ruleset = Self {
+                handshake_rates: HandshakeRate::among(&rates),
+                rates,
+                policy: tier.policy.clone(),
+                client_content,
+                upstream_content,
+                tier_of_rates: tier.has_rates.then_some(index),
+                ..self.clone()
+            };
+            tiers.push(TierRules { require: tier.require.clone(), ruleset: Rc::new(ruleset) });
+        }
+        Ok(tiers)
+    }
+
+    /// Returns the rates of a tier: its own, if it has any, but for what counts before a token is known.
+    fn rates_under(&self, tier: &Tier) -> Vec<(usize, Rate)> {
+        if !tier.has_rates {
+            return self.rates.clone();
+        }
+        let early = |(_, rate): &(usize, Rate)| is_early(rate.count, rate.per);
+        let of_policy = self.rates.iter().copied().filter(early);
+        let of_tier = tier.policy.rates.iter().copied().enumerate().filter(|rate| !early(rate));
+        of_policy.chain(of_tier).collect()
+    }
+
+    /// Returns the rates, each with its place in the policy or in the tier.
+    pub(crate) fn rates(&self) -> impl Iterator<Item = (usize, &Rate)> {
+        self.rates.iter().map(|(index, rate)| (*index, rate))
+    }
+
+    /// Returns the ruleset that the owner of `claims` is under: that of the first tier whose demands hold, or this one.
+    pub(crate) fn of_claims(self: &Rc<Self>, claims: &Claims) -> Rc<Self> {
+        let tier = self.tiers.iter().find(|tier| claims.lacks(&tier.require).is_none());
+        Rc::clone(tier.map_or(self, |tier| &tier.ruleset))
+    }
+
+    /// Returns this ruleset and those of its tiers: whatever connections may come under.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Self> {
+        [self].into_iter().chain(self.tiers.iter().map(|tier| &*tier.ruleset))
     }
 
     /// Returns the memory of the schemas that are not shared with `beneath`, in bytes.
     pub(crate) fn own_schema_bytes(&self, beneath: Option<&Self>) -> usize {
-        let contents = |ruleset: &Self| [ruleset.client_content.clone(), ruleset.upstream_content.clone()];
-        let shared = beneath.map(contents).unwrap_or_default();
-        let own = contents(self)
-            .into_iter()
-            .flatten()
-            .filter(|content| !shared.iter().flatten().any(|shared| Rc::ptr_eq(shared, content)));
-        own.map(|content| content.schema_bytes()).sum()
+        let mut seen: Vec<&Rc<ContentRules>> =
+            beneath.into_iter().flat_map(Self::all).flat_map(Self::contents).collect();
+        let mut bytes = 0;
+        for content in self.all().flat_map(Self::contents) {
+            if !seen.iter().any(|seen| Rc::ptr_eq(seen, content)) {
+                bytes += content.schema_bytes();
+                seen.push(content);
+            }
+        }
+        bytes
+    }
+
+    fn contents(&self) -> impl Iterator<Item = &Rc<ContentRules>> {
+        [&self.client_content, &self.upstream_content].into_iter().flatten()
     }
 
     /// Says whether the list at hand names `revocation_subject`.
@@ -129,36 +219,56 @@ impl Ruleset {
     }
 }
 
-/// Returns what is wrong with the schemas of a policy.
-pub fn judge_schemas(policy: &Policy) -> Vec<Problem> {
-    content_rules(policy, None).err().unwrap_or_default()
+/// Says whether a rate counts what comes before a token is known.
+pub(crate) fn is_early(counted: Counted, per: Per) -> bool {
+    matches!(counted, Counted::Handshakes | Counted::Refusals) && per != Per::User
 }
 
-/// Returns the rules on what the messages of the client and of the upstream say: those of `beneath` where it asks the same.
-fn content_rules(
-    policy: &Policy,
-    beneath: Option<&Ruleset>,
-) -> Result<[Option<Rc<ContentRules>>; 2], Vec<Problem>> {
+/// Returns what is wrong with the schemas of a policy and of its tiers. What a tier has of the policy is told there.
+pub fn judge_schemas(policy: &Policy) -> Vec<Problem> {
     let at = Path::root().key("policies").key(&policy.name);
-    let rules = |sender, key: &str, content| {
-        ContentRules::new(sender, content).map(|rules| rules.map(Rc::new)).map_err(|unfit| {
+    let judge = |policy: &Policy, beneath: Option<&Policy>, at: &Path| {
+        let of_beneath = beneath.map(contents_of);
+        let sides = contents_of(policy).into_iter().enumerate();
+        let own = sides.filter(|(side, (_, _, content))| of_beneath.is_none_or(|of| of[*side].2 != *content));
+        own.filter_map(|(_, (sender, key, content))| {
+            let unfit = ContentRules::new(sender, content).err()?;
             let at = at.key(key);
-            unfit.into_iter().map(|unfit| unfit.at(&at)).collect::<Vec<_>>()
+            Some(unfit.into_iter().map(move |unfit| unfit.at(&at)).collect::<Vec<_>>())
         })
+        .flatten()
+        .collect::<Vec<_>>()
     };
-    let [messages, upstream_messages] = [&policy.messages.content, &policy.upstream_messages.content];
-    let client = match beneath {
-        Some(beneath) if beneath.policy.messages.content == *messages => Ok(beneath.client_content.clone()),
-        _ => rules(Peer::Client, "messages", messages),
-    };
-    let upstream = match beneath {
-        Some(beneath) if beneath.policy.upstream_messages.content == *upstream_messages => {
-            Ok(beneath.upstream_content.clone())
-        }
-        _ => rules(Peer::Upstream, "upstream_messages", upstream_messages),
-    };
-    match (client, upstream) {
-        (Ok(client), Ok(upstream)) => Ok([client, upstream]),
-        (client, upstream) => Err([client.err(), upstream.err()].into_iter().flatten().flatten().collect()),
+    let mut problems = judge(policy, None, &at);
+    for (index, tier) in policy.tiers.iter().enumerate() {
+        problems.extend(judge(&tier.policy, Some(policy), &at.key("tiers").index(index)));
     }
+    problems
+}
+
+/// Returns what a policy asks of messages, of both senders, with the key that says so.
+fn contents_of(policy: &Policy) -> [(Peer, &'static str, &ContentPolicy); 2] {
+    [
+        (Peer::Client, "messages", &policy.messages.content),
+        (Peer::Upstream, "upstream_messages", &policy.upstream_messages.content),
+    ]
+}
+
+/// A schema that cannot be compiled; [`judge_schemas`] says what is wrong with it.
+struct Unfit;
+
+/// Returns the rules on what the messages of the client and of the upstream say: those of a ruleset that is `known` where it
+/// asks the same.
+fn content_rules(policy: &Policy, known: &[&Ruleset]) -> Result<[Option<Rc<ContentRules>>; 2], Unfit> {
+    let compile = |sender, content| {
+        ContentRules::new(sender, content).map(|rules| rules.map(Rc::new)).map_err(|_| Unfit)
+    };
+    let [client, upstream] = [&policy.messages.content, &policy.upstream_messages.content];
+    let same_client = known.iter().find(|known| known.policy.messages.content == *client);
+    let same_upstream = known.iter().find(|known| known.policy.upstream_messages.content == *upstream);
+    Ok([
+        same_client.map_or_else(|| compile(Peer::Client, client), |same| Ok(same.client_content.clone()))?,
+        same_upstream
+            .map_or_else(|| compile(Peer::Upstream, upstream), |same| Ok(same.upstream_content.clone()))?,
+    ])
 }

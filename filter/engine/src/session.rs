@@ -79,6 +79,8 @@ enum Phase {
 #[derive(Debug)]
 struct Awaiting {
     expected: Expected,
+    /// The ruleset that the connection begins under.
+    limits: Rc<Ruleset>,
     terms: Terms,
     protocol: Protocol,
     /// The number of bytes that the client has sent before the 101.
@@ -362,7 +364,7 @@ impl Session {
             Next::Wait => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
             Next::Admit(admission) => {
-                let Admission { edits, expected, mut terms, .. } = *admission;
+                let Admission { edits, expected, limits, mut terms } = *admission;
                 self.places = std::mem::take(&mut terms.places);
                 self.outputs.push_back(Output::Admit(edits));
                 if self.held {
@@ -370,6 +372,7 @@ impl Session {
                 }
                 self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
                     expected,
+                    limits,
                     terms,
                     protocol: head.connection.protocol,
                     held_bytes: 0,
@@ -409,11 +412,10 @@ impl Session {
                     (0, true) => Early::Parked,
                     (0, false) => Early::Flowing,
                 };
-                let looks_for_tunnels =
-                    self.ruleset.policy.messages.deny_tunnels && !awaiting.expected.chooses_tunnel(headers);
+                let lets_tunnels = awaiting.expected.chooses_tunnel(headers);
                 let places = std::mem::take(&mut self.places);
-                let terms = Terms { looks_for_tunnels, places, ..awaiting.terms };
-                let open = Connection::new(&self.ruleset, terms, deflate, early, now);
+                let terms = Terms { lets_tunnels, places, ..awaiting.terms };
+                let open = Connection::new(&awaiting.limits, terms, deflate, early, now);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
                 if awaiting.is_replaced {

@@ -71,6 +71,8 @@ struct Asking {
 #[derive(Debug)]
 struct Limited {
     limit: Backpressure,
+    /// The number of bytes that had gone before there was a limit. Nobody had to prove that they were read.
+    since: u64,
     /// The number of bytes that had gone when the client was last asked.
     marked: u64,
     /// The most bytes that were unread at once since [`Backlog::take_most`] was last called.
@@ -88,8 +90,21 @@ pub(super) enum NoRoom {
 
 impl Backlog {
     pub(super) fn new(limit: Option<Backpressure>) -> Self {
-        let limited = limit.map(|limit| Box::new(Limited { limit, marked: 0, most: 0 }));
+        let limited = limit.map(|limit| Box::new(Limited { limit, since: 0, marked: 0, most: 0 }));
         Self { sent: 0, read: 0, asking: None, limited }
+    }
+
+    /// Changes the limit. What was unread under one counts under the next, and what went without any does not.
+    pub(super) fn set_limit(&mut self, limit: Option<Backpressure>) {
+        let sent = self.sent;
+        self.limited = match (limit, self.limited.take()) {
+            (Some(limit), Some(mut limited)) => {
+                limited.limit = limit;
+                Some(limited)
+            }
+            (Some(limit), None) => Some(Box::new(Limited { limit, since: sent, marked: sent, most: 0 })),
+            (None, _) => None,
+        };
     }
 
     /// Says whether the backlog has a limit, so that a frame may be too many.
@@ -127,9 +142,9 @@ impl Backlog {
     /// Notes that `len` more bytes go to the client.
     pub(super) fn add(&mut self, len: usize) {
         self.sent = self.sent.saturating_add(len as u64);
-        let unread = self.unread();
+        let (sent, read) = (self.sent, self.read);
         if let Some(limited) = &mut self.limited {
-            limited.most = limited.most.max(unread);
+            limited.most = limited.most.max(limited.unread(sent, read));
         }
     }
 
@@ -181,7 +196,8 @@ impl Backlog {
             return Ok(());
         };
         let frame = header.payload_len.saturating_add(header.len as u64);
-        let value = self.unread().saturating_add(ahead).saturating_add(frame);
+        let unread = limited.unread(self.sent, self.read);
+        let value = unread.saturating_add(ahead).saturating_add(frame);
         let limit = limited.limit.max_backlog_bytes;
         if value <= limit {
             return Ok(());
@@ -242,9 +258,17 @@ impl Backlog {
 
     /// Takes the most bytes that were unread at once since the last call, where the backlog has a limit.
     pub(super) fn take_most(&mut self) -> Option<u64> {
-        let unread = self.unread();
-        let most = std::mem::replace(&mut self.limited.as_mut()?.most, unread);
+        let limited = self.limited.as_mut()?;
+        let unread = limited.unread(self.sent, self.read);
+        let most = std::mem::replace(&mut limited.most, unread);
         (most > 0).then_some(most)
+    }
+}
+
+impl Limited {
+    /// Returns the number of bytes that count as unread where `sent` have gone, of which the client has `read` some.
+    fn unread(&self, sent: u64, read: u64) -> u64 {
+        sent.saturating_sub(read.max(self.since))
     }
 }
 

@@ -27,6 +27,7 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 /// The times of one connection, all since the Unix epoch.
 #[derive(Debug)]
 pub(super) struct Deadlines {
+    /// The ruleset whose `liveness` holds, which is the same in every tier.
     ruleset: Rc<Ruleset>,
     /// The last sign of life of the client.
     heard: Moment,
@@ -61,11 +62,6 @@ pub(super) struct UnderWay {
 }
 
 impl Deadlines {
-    /// Returns the rules that the connection is judged by.
-    pub(super) fn ruleset(&self) -> &Rc<Ruleset> {
-        &self.ruleset
-    }
-
     /// The deadlines of a connection that was opened at `now`, and lasts until `session_ends_at`.
     pub(super) fn new(ruleset: Rc<Ruleset>, session_ends_at: Option<Moment>, now: Duration) -> Self {
         let now = Moment::from(now);
@@ -363,6 +359,11 @@ impl Deadlines {
         self.timers.unset(Timer::Fetch);
         self.timers.set(Timer::Expiry, expiry.map(Moment::from));
         self.timers.set(Timer::Notice, notice.map(Moment::from));
+    }
+
+    /// Has the connection last until `session_ends_at`, since a token has brought that, or without end.
+    pub(super) fn last_until(&mut self, session_ends_at: Option<Moment>) {
+        self.timers.set(Timer::Session, session_ends_at);
     }
 
     /// Has the connection end by `at`, since its policy goes away.

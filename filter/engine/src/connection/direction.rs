@@ -41,6 +41,10 @@ pub(super) struct Direction {
     is_captured: bool,
     /// Says whether what passes is diverted, so that nothing of it has gone on.
     pub(super) diverted: bool,
+    /// Says whether the sender may open another protocol, since the subprotocol that was agreed on is one.
+    lets_tunnels: bool,
+    /// Says whether a message has passed.
+    has_spoken: bool,
 }
 
 /// The messages of a direction that are captured, to be judged by what they say.
@@ -91,29 +95,12 @@ pub(super) enum Stop {
 pub(crate) const MAX_WITHHELD_HEADERS: u64 = 16 * 1024;
 
 impl Direction {
-    pub(super) fn client(policy: &Policy, deflate: Option<Context>, looks_for_tunnels: bool) -> Self {
-        let limits = FrameLimits::client(&policy.messages);
-        let utf8 = policy.messages.utf8;
-        Self::new((Peer::Client, looks_for_tunnels), limits, utf8, policy.compression, deflate)
-    }
-
-    pub(super) fn upstream(policy: &Policy, deflate: Option<Context>, looks_for_tunnels: bool) -> Self {
-        let limits = FrameLimits::upstream(&policy.upstream_messages);
-        let utf8 = policy.upstream_messages.utf8;
-        Self::new((Peer::Upstream, looks_for_tunnels), limits, utf8, policy.compression, deflate)
-    }
-
-    fn new(
-        (sender, looks_for_tunnels): (Peer, bool),
-        limits: FrameLimits,
-        utf8: bool,
-        compression: Compression,
-        deflate: Option<Context>,
-    ) -> Self {
-        let inflater = deflate.filter(|_| compression == Compression::Inspect).map(Inflater::new);
+    /// Creates the direction of what `sender` sends. With `lets_tunnels` it may be any protocol.
+    pub(super) fn new(sender: Peer, policy: &Policy, deflate: Option<Context>, lets_tunnels: bool) -> Self {
+        let (limits, utf8) = rules(sender, policy);
+        let inflater = deflate.filter(|_| policy.compression == Compression::Inspect).map(Inflater::new);
         let limits = FrameLimits { compressible: deflate.is_some(), inflated: inflater.is_some(), ..limits };
-        // Where compressed text passes unread, text that is not compressed proves nothing either.
-        let utf8 = utf8 && compression != Compression::Pass;
+        let looks_for_tunnels = policy.messages.deny_tunnels && !lets_tunnels;
         let proof = Proof::new((sender, looks_for_tunnels), utf8, limits.max_message_bytes, inflater);
         Self {
             sender,
@@ -128,7 +115,18 @@ impl Direction {
             capture: Capture::Off,
             is_captured: false,
             diverted: false,
+            lets_tunnels,
+            has_spoken: false,
         }
+    }
+
+    /// Judges the messages that begin from now on by the limits of `policy`. Meant to be called between two messages.
+    pub(super) fn judge_by(&mut self, policy: &Policy) {
+        let (limits, utf8) = rules(self.sender, policy);
+        let is_first = self.proof.is_opening() || !self.has_spoken;
+        let looks_for_tunnels = policy.messages.deny_tunnels && !self.lets_tunnels && is_first;
+        self.reader.set_limits(limits);
+        self.proof.set_limits(utf8, limits.max_message_bytes, looks_for_tunnels);
     }
 
     /// Says whether what went on ends with a whole frame, so that a frame of Postern's own may follow.
@@ -274,7 +272,11 @@ impl Direction {
 
     /// Says whether all of a chunk, which is not empty, may go on as [`Direction::skim`] would let it. If
     /// not, nothing has been done.
-    pub(super) fn skim_all(&self, chunk: &mut impl Chunk, tally: &mut Counts) -> Result<bool, Unreadable> {
+    pub(super) fn skim_all(
+        &mut self,
+        chunk: &mut impl Chunk,
+        tally: &mut Counts,
+    ) -> Result<bool, Unreadable> {
         let run = self.run(0, chunk)?;
         let is_all = run.end == chunk.len();
         if is_all {
@@ -293,7 +295,8 @@ impl Direction {
         self.reader.skim(chunk, position, self.proof.of_text())
     }
 
-    fn count_run(&self, run: Run, tally: &mut Counts) {
+    fn count_run(&mut self, run: Run, tally: &mut Counts) {
+        self.has_spoken |= run.messages > 0;
         tally.allowed(self.sender, run.messages);
         tally.bytes(self.sender, run.payload_bytes);
     }
@@ -555,12 +558,23 @@ impl Direction {
         self.withheld.release(passage);
     }
 
-    fn count(&self, starts_message: bool, payload_bytes: u64, tally: &mut Counts) {
+    fn count(&mut self, starts_message: bool, payload_bytes: u64, tally: &mut Counts) {
+        self.has_spoken |= starts_message;
         if starts_message {
             tally.allowed(self.sender, 1);
         }
         tally.bytes(self.sender, payload_bytes);
     }
+}
+
+/// Returns the limits of frames of `sender` under `policy`, and whether its text must be UTF-8. Where compressed text passes
+/// unread, text that is not compressed proves nothing either.
+fn rules(sender: Peer, policy: &Policy) -> (FrameLimits, bool) {
+    let (limits, utf8) = match sender {
+        Peer::Client => (FrameLimits::client(&policy.messages), policy.messages.utf8),
+        Peer::Upstream => (FrameLimits::upstream(&policy.upstream_messages), policy.upstream_messages.utf8),
+    };
+    (limits, utf8 && policy.compression != Compression::Pass)
 }
 
 impl From<Violation> for Stop {

@@ -16,6 +16,7 @@ use crate::decision::cause::{InvalidToken, TokenError};
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
 use crate::message::Denied;
+use crate::moment::Moment;
 use crate::peer::Peer;
 use crate::rate::bucket_keys::Buckets;
 use crate::rate::live::places::{CountedLive, Counts, Places};
@@ -28,7 +29,14 @@ use super::rates::Rates;
 /// The right to one connection, under a policy that asks for tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
+    /// The ruleset of the policy.
     ruleset: Rc<Ruleset>,
+    /// The ruleset by which the client's message that is under way is judged, or the next one if none is.
+    limits: Rc<Ruleset>,
+    /// The limits that the newest token has brought, for the client's next message.
+    new_limits: Option<Box<Upcoming>>,
+    /// The time when the handshake was admitted.
+    admitted_at: Moment,
     buckets: Buckets,
     /// The owner of the token; absent before the first.
     token_owner: Option<TokenOwner>,
@@ -39,8 +47,24 @@ pub(crate) struct Grant {
     refresh: Option<Place>,
     pending: Option<Box<Pending>>,
     replies: Bucket,
-    /// What the last token does not allow of messages; absent where the policy says nothing of that.
+    /// What the last token does not allow of messages, by the limits in force; absent where they say nothing of that.
     denied: Option<Denied>,
+}
+
+/// The limits under which the client's next message comes.
+#[derive(Clone, Debug)]
+struct Upcoming {
+    limits: NewLimits,
+    /// What the last token does not allow by these limits.
+    denied: Option<Denied>,
+}
+
+/// The limits of another tier than that in force.
+#[derive(Clone, Debug)]
+pub(super) struct NewLimits {
+    pub(super) ruleset: Rc<Ruleset>,
+    /// The rates; absent where they and their buckets stay as they are.
+    pub(super) rates: Option<Rates>,
 }
 
 /// The number of times that the client is told of an accepted token, per minute in the long run and at once.
@@ -86,8 +110,14 @@ pub(crate) enum Entry {
 }
 
 impl Grant {
-    /// Creates the right of the owner that `claims` name, or of nobody yet.
-    pub(crate) fn new(ruleset: Rc<Ruleset>, buckets: Buckets, claims: Option<&Claims>) -> Self {
+    /// Creates the right of the owner that `claims` name, or of nobody yet, to a connection that was admitted at `now`.
+    pub(crate) fn new(
+        ruleset: Rc<Ruleset>,
+        buckets: Buckets,
+        claims: Option<&Claims>,
+        now: Duration,
+    ) -> Self {
+        let limits = claims.map_or_else(|| Rc::clone(&ruleset), |claims| ruleset.of_claims(claims));
         let auth = ruleset.policy.auth.as_ref();
         let first = auth.and_then(Auth::first_message).map(Place::of_first);
         let refresh = auth.and_then(|auth| auth.refresh.as_ref()).map(Place::new);
@@ -95,6 +125,9 @@ impl Grant {
         let (token_owner, revocation_subject, replies) = (None, None, Bucket::default());
         let mut grant = Self {
             ruleset,
+            limits,
+            new_limits: None,
+            admitted_at: now.into(),
             buckets,
             token_owner,
             revocation_subject,
@@ -106,9 +139,38 @@ impl Grant {
             denied: None,
         };
         if let Some(claims) = claims {
-            grant.renew_times(claims);
+            grant.renew_by_claims(claims);
         }
         grant
+    }
+
+    /// Says whether the limits depend on the token.
+    pub(super) fn has_tiers(&self) -> bool {
+        !self.ruleset.tiers.is_empty()
+    }
+
+    /// Returns the ruleset whose limits the newest token has.
+    pub(super) fn newest_limits(&self) -> &Rc<Ruleset> {
+        self.new_limits.as_ref().map_or(&self.limits, |upcoming| &upcoming.limits.ruleset)
+    }
+
+    /// Says whether the newest token has other limits than those in force for the client.
+    pub(super) fn changes_limits(&self) -> bool {
+        self.new_limits.is_some()
+    }
+
+    /// Takes the limits of the newest token, if they are others, to be in force for the client from its next message on.
+    pub(super) fn take_limits(&mut self) -> Option<NewLimits> {
+        let Upcoming { limits, denied } = *self.new_limits.take()?;
+        self.limits = Rc::clone(&limits.ruleset);
+        self.denied = denied;
+        Some(limits)
+    }
+
+    /// Returns the end of the time that the connection may last, by the limits of the newest token.
+    pub(super) fn session_ends_at(&self) -> Option<Moment> {
+        let longest = self.newest_limits().policy.auth.as_ref()?.max_session?;
+        Some(self.admitted_at.after(longest))
     }
 
     /// Returns the time that the first message may take, where the token comes in it.
@@ -191,16 +253,20 @@ impl Grant {
             return Entry::Refused(violation);
         }
         places.release_unauthenticated(shared);
-        self.renew_times(&claims);
+        self.renew_by_claims(&claims);
         Entry::Granted
     }
 
-    /// Adds the rates by user.
+    /// Adds the rates by user, or puts those of the user's tier in the place of all.
     fn add_rates(&self, rates: &mut Rates, claims: &Claims) {
+        if let Some(new) = self.new_rates(&self.ruleset.of_claims(claims), claims) {
+            *rates = new;
+            return;
+        }
         let of_users = |(_, rate): &(usize, &Rate)| rate.per == Per::User;
-        let all = self.ruleset.policy.rates.iter().enumerate();
-        rates.add(all.filter(of_users), |rate, quota| {
-            self.buckets.key(rate.count, rate.per, quota, Some(claims))
+        let buckets = self.buckets.under(&self.limits);
+        rates.add(self.limits.rates().filter(of_users), |rate, quota| {
+            buckets.key(rate.count, rate.per, quota, Some(claims))
         });
     }
 
@@ -212,7 +278,8 @@ impl Grant {
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Result<(), Violation> {
-        let counts = Counts { ruleset: &self.ruleset, buckets: &self.buckets, claims: Some(claims) };
+        let ruleset = self.ruleset.of_claims(claims);
+        let counts = Counts { ruleset: &ruleset, buckets: &self.buckets, claims: Some(claims) };
         places.acquire(&[CountedLive::PerUser], counts, shared, now)
     }
 
@@ -232,7 +299,7 @@ impl Grant {
         Some(judged)
     }
 
-    /// Charges a user for a handshake, by all rates if the token is refused anyhow.
+    /// Charges a user for a handshake by the rates of its tier: by all if the token is refused anyhow.
     fn charge_user(
         &self,
         claims: &Claims,
@@ -240,9 +307,11 @@ impl Grant {
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Option<Violation> {
+        let ruleset = self.ruleset.of_claims(claims);
+        let buckets = self.buckets.under(&ruleset);
         let mut exceeded = None;
-        for rate in self.ruleset.handshake_rates(Counted::Handshakes, Per::User) {
-            let request = self.buckets.of_handshake(rate, Some(claims));
+        for rate in ruleset.handshake_rates(Counted::Handshakes, Per::User) {
+            let request = buckets.of_handshake(rate, Some(claims));
             if shared.charge(&request, now) == Outcome::Charged(Charged::Taken) {
                 continue;
             }
@@ -256,9 +325,11 @@ impl Grant {
 
     /// Returns the violation of a user who was refused too often.
     fn look_at_refusals(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
-        let mut rates = self.ruleset.handshake_rates(Counted::Refusals, Per::User);
+        let ruleset = self.ruleset.of_claims(claims);
+        let buckets = self.buckets.under(&ruleset);
+        let mut rates = ruleset.handshake_rates(Counted::Refusals, Per::User);
         let empty = rates.find(|rate| {
-            let request = self.buckets.of_handshake(rate, Some(claims));
+            let request = buckets.of_handshake(rate, Some(claims));
             shared.look(&request, now) != Outcome::Charged(Charged::Taken)
         })?;
         Some(Violation::by(Peer::Client, Rule::Rates(empty.index), Reason::RefusalRate))
@@ -302,8 +373,9 @@ impl Grant {
         self.pending = None;
     }
 
-    /// Moves the end of the wait with a clock that was set back.
+    /// Moves the times with a clock that was set back.
     pub(super) fn set_back(&mut self, by: Duration) {
+        self.admitted_at = self.admitted_at.before(by);
         if let Some(pending) = &mut self.pending {
             pending.until = pending.until.saturating_sub(by);
         }
@@ -319,7 +391,7 @@ impl Grant {
     fn renew_by(&mut self, found: Found, until: Option<Duration>, now: Duration) -> Result<bool, Violation> {
         match self.judge(&found, now) {
             Ok(claims) => {
-                self.renew_times(&claims);
+                self.renew_by_claims(&claims);
                 Ok(true)
             }
             Err(rejected) => match Pending::of(found, &rejected, until, now) {
@@ -343,7 +415,7 @@ impl Grant {
         admit(token, auth, &self.ruleset, (self.buckets.address(), self.token_owner.as_ref()), now)
     }
 
-    fn renew_times(&mut self, claims: &Claims) {
+    fn renew_by_claims(&mut self, claims: &Claims) {
         let Some(auth) = self.ruleset.policy.auth.as_ref() else { return };
         let expires_at = claims.expires_at();
         self.times = Times {
@@ -351,15 +423,35 @@ impl Grant {
             end: (auth.expiry == Expiry::Close).then(|| claims.ends(auth.expiry_grace)),
             notice: auth.expiry_notice.map(|notice| expires_at.saturating_sub(notice)),
         };
-        let allow = &self.ruleset.policy.messages.content.allow;
-        self.denied = (!allow.is_empty()).then(|| Denied::new(allow, claims));
+        self.denied = denied(&self.limits, claims);
+        let newest = self.ruleset.of_claims(claims);
+        self.new_limits = (!Rc::ptr_eq(&newest, &self.limits)).then(|| {
+            let (rates, denied) = (self.new_rates(&newest, claims), denied(&newest, claims));
+            Box::new(Upcoming { limits: NewLimits { ruleset: newest, rates }, denied })
+        });
         self.token_owner = Some(TokenOwner::of(claims));
         self.revocation_subject = Some(RevocationSubject::of(claims));
+    }
+
+    /// Returns the rates under `newest`, with full buckets, unless they are those in force.
+    fn new_rates(&self, newest: &Ruleset, claims: &Claims) -> Option<Rates> {
+        let buckets = self.buckets.under(newest);
+        (newest.tier_of_rates != self.limits.tier_of_rates).then(|| {
+            Rates::new(newest.rates(), |rate, quota| {
+                buckets.key(rate.count, rate.per, quota, Some(claims))
+            })
+        })
     }
 
     fn auth(&self) -> Option<&Auth> {
         self.ruleset.policy.auth.as_ref()
     }
+}
+
+/// Returns what the token with these claims does not allow of messages by `limits`, if they say something of that.
+fn denied(limits: &Ruleset, claims: &Claims) -> Option<Denied> {
+    let allow = &limits.policy.messages.content.allow;
+    (!allow.is_empty()).then(|| Denied::new(allow, claims))
 }
 
 impl Pending {

@@ -80,8 +80,8 @@ impl Connection {
     /// Judges by what it says a whole message from `sender` that is meant for the other side.
     pub(super) fn judge_content(&mut self, sender: Peer, passage: &mut Passage, now: Duration) {
         let (direction, rules) = match sender {
-            Peer::Client => (&mut self.client, &self.deadlines.ruleset().client_content),
-            Peer::Upstream => (&mut self.upstream, &self.deadlines.ruleset().upstream_content),
+            Peer::Client => (&mut self.client, &self.limits.of(sender).client_content),
+            Peer::Upstream => (&mut self.upstream, &self.limits.of(sender).upstream_content),
         };
         let denied = self.grant.as_ref().and_then(|grant| grant.denied());
         let judged = match rules {
@@ -138,7 +138,8 @@ impl Connection {
     ) -> Result<Option<Passage>, Unreadable> {
         if queued.is_none() {
             if self.grant.as_ref().is_some_and(|grant| grant.keeps_token()) {
-                self.client.keep_captured(chunk, self.deadlines.ruleset().client_content.is_some())?;
+                let is_to_be_judged = self.limits.of(Peer::Client).client_content.is_some();
+                self.client.keep_captured(chunk, is_to_be_judged)?;
             } else {
                 self.client.forget_captured();
             }
@@ -215,12 +216,13 @@ impl Connection {
         self.refuse(violation, now);
     }
 
-    /// Puts the times of a token that has just been accepted into force.
+    /// Puts the times of a token that has just been accepted into force, and has its limits follow.
     fn be_granted(&mut self, replies: bool) {
         let Some(grant) = &self.grant else { return };
         let times = grant.times();
         self.deadlines.renew(times.end, times.notice);
         self.notices.renew(replies);
+        self.note_limits();
     }
 
     /// Authenticates the client by its first message: what the upstream has sent goes on.
@@ -255,12 +257,12 @@ impl Connection {
     }
 
     /// Sets what both directions capture, as the authentication demands.
-    fn set_captures(&mut self) {
+    pub(super) fn set_captures(&mut self) {
         let renews = self.grant.as_ref().is_some_and(|grant| grant.can_be_renewed());
         self.client.set_capture(match self.authentication {
             Authentication::Waiting(_) => Capture::First,
             Authentication::Shut { .. } => Capture::Ended,
-            Authentication::Open if renews || self.deadlines.ruleset().client_content.is_some() => {
+            Authentication::Open if renews || self.limits.of(Peer::Client).client_content.is_some() => {
                 Capture::Texts
             }
             Authentication::Open => Capture::Off,
@@ -268,7 +270,7 @@ impl Connection {
         self.upstream.diverted = self.authentication.diverts();
         self.upstream.set_capture(match self.authentication {
             Authentication::Shut { greets: true } => Capture::Ended,
-            _ if self.deadlines.ruleset().upstream_content.is_some() => Capture::Texts,
+            _ if self.limits.of(Peer::Upstream).upstream_content.is_some() => Capture::Texts,
             _ => Capture::Off,
         });
     }

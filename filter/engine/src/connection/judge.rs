@@ -77,6 +77,9 @@ impl Connection {
                 }
                 self.insert_between(chunk.len(), &mut progress);
             }
+            if self.limits.change(peer) {
+                self.renew_limits(peer);
+            }
             let (direction, _) = self.direction(peer);
             progress.brought.begins_frame |= direction.reader.is_between_frames();
             progress.brought.begins_message |= direction.kept_back().is_none();

@@ -19,6 +19,7 @@ mod held;
 mod in_band;
 mod judge;
 mod kept_back;
+mod limits;
 mod notices;
 mod on_time;
 mod opening;
@@ -58,6 +59,7 @@ use dropped::Dropped;
 use grant::Grant;
 use greeting::Greeting;
 use kept_back::Holds;
+use limits::Limits;
 use notices::Notices;
 use parking::{MayAsk, Parking};
 pub use passage::{Passage, Piece, Pieces};
@@ -72,6 +74,7 @@ use upload::Upload;
 pub(crate) struct Connection {
     client: Direction,
     upstream: Direction,
+    limits: Limits,
     rates: Rates,
     /// The places under caps, which must be given back when the stream is over.
     places: Places,
@@ -115,8 +118,8 @@ pub(crate) struct Terms {
     pub(crate) places: Places,
     /// The right by which the connection is open, under a policy that asks for one.
     pub(crate) grant: Option<Box<Grant>>,
-    /// Says whether what each side says first is refused if it opens another protocol.
-    pub(crate) looks_for_tunnels: bool,
+    /// Says whether each side may open another protocol, since the subprotocol that was agreed on is one.
+    pub(crate) lets_tunnels: bool,
 }
 
 /// The state of the stream towards the upstream before the upstream agreed.
@@ -144,7 +147,7 @@ impl Early {
 }
 
 impl Connection {
-    /// Creates a connection that was agreed on at `now`.
+    /// Creates a connection that was agreed on at `now`, and begins under `ruleset`.
     pub(crate) fn new(
         ruleset: &Rc<Ruleset>,
         terms: Terms,
@@ -155,8 +158,9 @@ impl Connection {
         let policy = &ruleset.policy;
         let (client, server) = deflate.map(|Deflate { client, server }| (client, server)).unzip();
         let mut open = Self {
-            client: Direction::client(policy, client, terms.looks_for_tunnels),
-            upstream: Direction::upstream(policy, server, terms.looks_for_tunnels),
+            client: Direction::new(Peer::Client, policy, client, terms.lets_tunnels),
+            upstream: Direction::new(Peer::Upstream, policy, server, terms.lets_tunnels),
+            limits: Limits::new(ruleset),
             rates: terms.rates,
             places: terms.places,
             mask: terms.mask,

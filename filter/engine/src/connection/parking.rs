@@ -201,6 +201,11 @@ impl Parking {
         }
     }
 
+    /// Changes the receivers that may be sent a Ping at all.
+    pub(super) fn let_ask(&mut self, may_ask: MayAsk) {
+        (self.client.stands_pings, self.upstream.stands_pings) = (may_ask.client, may_ask.upstream);
+    }
+
     pub(super) fn of(&mut self, receiver: Peer) -> &mut Reach {
         match receiver {
             Peer::Client => &mut self.client,

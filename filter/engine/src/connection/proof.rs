@@ -128,6 +128,15 @@ impl Proof {
         }
     }
 
+    /// Judges messages that begin from now on by other rules. `looks_for_tunnels` says whether the first payload is to be
+    /// looked at, if it has not passed.
+    pub(super) fn set_limits(&mut self, utf8: bool, max_message_bytes: u64, looks_for_tunnels: bool) {
+        (self.utf8, self.max_message_bytes) = (utf8, max_message_bytes);
+        if self.is_opening != looks_for_tunnels {
+            (self.is_opening, self.opening) = (looks_for_tunnels, None);
+        }
+    }
+
     /// Sets whether text messages that begin from now on are kept and withheld until they are whole.
     pub(crate) fn capture(&mut self, captures: bool) {
         self.captures = captures;

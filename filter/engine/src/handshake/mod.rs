@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use postern_config::{Compression, Counted, OnExceed, OtherUpgrades, Per, Rate};
 
+use crate::auth::claims::Claims;
 use crate::connection::Terms;
 use crate::connection::grant::Grant;
 use crate::connection::rates::Rates;
@@ -48,6 +49,8 @@ const PROTOCOL: &str = "sec-websocket-protocol";
 #[derive(Debug)]
 pub(crate) struct Handshake {
     ruleset: Rc<Ruleset>,
+    /// The ruleset of the user's tier once the token is known, and the policy's until then.
+    limits: Rc<Ruleset>,
     head: RequestHead,
     /// The client's key, or a fresh one if the client sends none.
     key: Vec<u8>,
@@ -84,6 +87,8 @@ pub(crate) struct Admission {
     pub(crate) edits: Vec<HeaderEdit>,
     /// The demands on the upstream's 101.
     pub(crate) expected: Expected,
+    /// The ruleset that the connection begins under.
+    pub(crate) limits: Rc<Ruleset>,
     /// The terms of the connection.
     pub(crate) terms: Terms,
 }
@@ -102,6 +107,7 @@ impl Handshake {
         let credentials = Credentials::of(&ruleset, head.headers());
         let buckets = Buckets::new(keys, &ruleset, head.connection.client);
         Self {
+            limits: Rc::clone(&ruleset),
             ruleset,
             head,
             key: Vec::new(),
@@ -160,6 +166,12 @@ impl Handshake {
     pub(crate) fn refusals(&self) -> Vec<BucketRequest> {
         let rates = self.ruleset.handshake_rates(Counted::Refusals, Per::Ip);
         rates.map(|rate| self.buckets.of_handshake(rate, None)).collect()
+    }
+
+    /// Puts the limits of the user's tier in force, now that the token is known.
+    fn limit_by(&mut self, claims: &Claims) {
+        self.limits = self.ruleset.of_claims(claims);
+        self.buckets = self.buckets.under(&self.limits);
     }
 
     /// Returns the time until which the handshake waits, if it does.
@@ -234,14 +246,15 @@ impl Handshake {
         };
         let grant = policy.auth.as_ref().map(|_| {
             let buckets = self.buckets.clone();
-            Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, claims))
+            Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, claims, now))
         });
+        let limits = Rc::clone(&self.limits);
         // Nobody is charged for a user before the user is known.
         let known = |(_, rate): &(usize, &Rate)| rate.per != Per::User || !self.awaits_first_message();
-        let rates = Rates::new(policy.rates.iter().enumerate().filter(known), |rate, quota| {
+        let rates = Rates::new(limits.rates().filter(known), |rate, quota| {
             self.buckets.key(rate.count, rate.per, quota, claims)
         });
-        let session = policy.auth.as_ref().and_then(|auth| auth.max_session);
+        let session = limits.policy.auth.as_ref().and_then(|auth| auth.max_session);
         let session_ends_at = session.map(|longest| now.saturating_add(longest).into());
         let entropy = &self.head.entropy;
         let terms = Terms {
@@ -251,9 +264,9 @@ impl Handshake {
             rates,
             places,
             grant,
-            looks_for_tunnels: false,
+            lets_tunnels: false,
         };
-        Admission { edits, expected, terms }
+        Admission { edits, expected, limits, terms }
     }
 
     /// Returns the subprotocols that the request has once the secrets are out of it.
@@ -268,11 +281,14 @@ impl Handshake {
     }
 
     /// Says whether messages of the client may be missing for the upstream, so that those after them lack a
-    /// part of their history.
+    /// part of their history. Whichever tier is in force, a later token may bring any other.
     fn takes_messages_out(&self) -> bool {
+        let drops = |Ruleset { policy, .. }: &Ruleset| {
+            policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop)
+                || policy.messages.content.drops()
+        };
         let policy = &self.ruleset.policy;
-        policy.rates.iter().any(|rate| rate.on_exceed == OnExceed::Drop)
-            || policy.messages.content.drops()
+        self.ruleset.all().any(drops)
             || policy.auth.as_ref().is_some_and(|auth| auth.refresh.is_some())
             || (self.awaits_first_message() && !policy.auth.as_ref().is_some_and(|auth| auth.keep_token))
             || self.messages_alone

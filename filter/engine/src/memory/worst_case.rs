@@ -31,42 +31,35 @@ pub fn judge_budget(budget: u64, policy: &Policy) -> Option<Problem> {
 /// Returns the memory that the largest message takes while it is read by what it says, in bytes. Nothing of it is kept.
 fn most_read(policy: &Policy) -> u64 {
     let of = |content: &Content, len: u64| if content.is_empty() { 0 } else { len.saturating_mul(READ) };
-    let (client, upstream) = (&policy.messages, &policy.upstream_messages);
-    of(&client.content, client.max_message_bytes).max(of(&upstream.content, upstream.max_message_bytes))
+    let of = |policy: &Policy| {
+        let (client, upstream) = (&policy.messages, &policy.upstream_messages);
+        of(&client.content, client.max_message_bytes).max(of(&upstream.content, upstream.max_message_bytes))
+    };
+    all(policy).map(of).max().unwrap_or(0)
 }
 
 /// Returns the most memory that one connection under `policy` can take, in bytes. A policy that needs to see
 /// no payload holds single headers, and the first 64 bytes of a direction, which do not count.
+///
+/// Each direction may be under another tier, since a message that is under way goes on as it began.
 pub fn most_held(policy: &Policy) -> u64 {
-    let auth = policy.auth.as_ref();
     let waits = |auth: &&Auth| auth.first_message().is_some_and(|first| !first.greeting);
-    let unauthenticated = auth.filter(waits).map_or(0, |auth| auth.max_unauthenticated_bytes);
-    // A first message has to be text, whatever types there are.
-    let awaits = auth.is_some_and(|auth| auth.first_message().is_some());
-    let reads = !policy.messages.content.is_empty();
-    let hears = awaits || reads || auth.is_some_and(|auth| auth.refresh.is_some());
-    let has_text = awaits || policy.messages.types.contains(&MessageType::Text);
-    let messages = &policy.messages;
-    let client = Direction {
-        max_frame_bytes: messages.max_frame_bytes,
-        max_message_bytes: messages.max_message_bytes,
-        proves_text: messages.utf8 && has_text,
-        hears: hears && has_text,
-        headers: u64::from(messages.max_fragments).saturating_mul(MAX_HEADER_LEN as u64),
-    };
-    let messages = &policy.upstream_messages;
-    let upstream = Direction {
-        max_frame_bytes: messages.max_frame_bytes,
-        max_message_bytes: messages.max_message_bytes,
-        proves_text: messages.utf8,
-        hears: !messages.content.is_empty(),
-        headers: MAX_WITHHELD_HEADERS,
-    };
-    let held = client.most(policy.compression).saturating_add(upstream.most(policy.compression));
+    let unauthenticated = policy.auth.as_ref().filter(waits).map_or(0, |auth| auth.max_unauthenticated_bytes);
+    let most = |of: &dyn Fn(&Policy) -> u64| all(policy).map(of).max().unwrap_or(0);
+    let client = most(&|policy| Direction::client(policy).most(policy.compression));
+    let upstream = most(&|policy| Direction::upstream(policy).most(policy.compression));
     // When both sides send more, earlier bytes of the service may still wait to go on, and so may a token
     // whose key has to be fetched.
-    let token = if client.hears { client.max_message_bytes } else { 0 };
-    held.saturating_add(blocks::most(unauthenticated)).saturating_add(token)
+    let token = most(&|policy| {
+        let client = Direction::client(policy);
+        if client.hears { client.max_message_bytes } else { 0 }
+    });
+    client.saturating_add(upstream).saturating_add(blocks::most(unauthenticated)).saturating_add(token)
+}
+
+/// Returns a policy and those that its tiers make of it.
+fn all(policy: &Policy) -> impl Iterator<Item = &Policy> {
+    [policy].into_iter().chain(policy.tiers.iter().map(|tier| &tier.policy))
 }
 
 /// The demands of a policy on one direction.
@@ -80,6 +73,34 @@ struct Direction {
 }
 
 impl Direction {
+    fn client(policy: &Policy) -> Self {
+        let auth = policy.auth.as_ref();
+        let messages = &policy.messages;
+        // A first message has to be text, whatever types there are.
+        let awaits = auth.is_some_and(|auth| auth.first_message().is_some());
+        let reads = !messages.content.is_empty();
+        let hears = awaits || reads || auth.is_some_and(|auth| auth.refresh.is_some());
+        let has_text = awaits || messages.types.contains(&MessageType::Text);
+        Self {
+            max_frame_bytes: messages.max_frame_bytes,
+            max_message_bytes: messages.max_message_bytes,
+            proves_text: messages.utf8 && has_text,
+            hears: hears && has_text,
+            headers: u64::from(messages.max_fragments).saturating_mul(MAX_HEADER_LEN as u64),
+        }
+    }
+
+    fn upstream(policy: &Policy) -> Self {
+        let messages = &policy.upstream_messages;
+        Self {
+            max_frame_bytes: messages.max_frame_bytes,
+            max_message_bytes: messages.max_message_bytes,
+            proves_text: messages.utf8,
+            hears: !messages.content.is_empty(),
+            headers: MAX_WITHHELD_HEADERS,
+        }
+    }
+
     fn most(&self, compression: Compression) -> u64 {
         let message = |payload: u64| blocks::most(payload.saturating_add(self.headers));
         let text = match (self.hears, self.proves_text && compression != Compression::Pass) {

@@ -11,13 +11,15 @@ use crate::rate::live::Cap;
 use crate::rate::live::places::CountedLive;
 use crate::rate::slots::{EntryKey, KeySpace};
 use crate::rate::{BucketRequest, Quota};
-use crate::ruleset::{HandshakeRate, Ruleset};
+use crate::ruleset::{HandshakeRate, Ruleset, is_early};
 
 /// The parts of those keys, but for the user.
 #[derive(Clone, Debug)]
 pub(crate) struct Buckets {
     keys: KeySpace,
     policy: String,
+    /// The place of the tier whose rates these are; absent where they are the policy's.
+    tier: Option<usize>,
     address: Vec<u8>,
 }
 
@@ -25,7 +27,12 @@ impl Buckets {
     /// Collects the parts for a connection of `client` under `ruleset`.
     pub(crate) fn new(keys: KeySpace, ruleset: &Ruleset, client: Option<IpAddr>) -> Self {
         let address = client_subject(client, ruleset.policy.ipv6_prefix);
-        Self { keys, policy: ruleset.name().to_owned(), address }
+        Self { keys, policy: ruleset.name().to_owned(), tier: ruleset.tier_of_rates, address }
+    }
+
+    /// Returns the parts for the same client under the rates of `ruleset`, which are the policy's or those of a tier.
+    pub(crate) fn under(&self, ruleset: &Ruleset) -> Self {
+        Self { tier: ruleset.tier_of_rates, ..self.clone() }
     }
 
     /// Returns the bytes of the client's address, or of its network.
@@ -35,15 +42,22 @@ impl Buckets {
 
     /// Returns the key of the bucket of a rule; `claims` name the user.
     pub(crate) fn key(&self, counted: Counted, per: Per, quota: &Quota, claims: Option<&Claims>) -> EntryKey {
-        let counted: &[u8] = match counted {
+        let name: &[u8] = match counted {
             Counted::Bytes => b"bytes",
             Counted::ControlFrames => b"control frames",
             Counted::Handshakes => b"handshakes",
             Counted::Messages => b"messages",
             Counted::Refusals => b"refusals",
         };
-        let (per, subject) = self.group(per, claims);
-        self.keys.key(&[counted, self.policy.as_bytes(), per], quota, &subject)
+        let (per_name, subject) = self.group(per, claims);
+        let policy = self.policy.as_bytes();
+        // What counts before a token is known is counted by the policy.
+        match self.tier.filter(|_| !is_early(counted, per)) {
+            None => self.keys.key(&[name, policy, per_name], quota, &subject),
+            Some(tier) => {
+                self.keys.key(&[name, policy, per_name, b"tier", &tier.to_be_bytes()], quota, &subject)
+            }
+        }
     }
 
     /// Returns the name of a group, and which of that kind it is; `claims` name the user.

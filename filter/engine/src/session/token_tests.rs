@@ -14,6 +14,7 @@ mod kept_message;
 mod memory;
 mod mute;
 mod refresh;
+mod tiers;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TEXT: u8 = 0x81;

@@ -90,6 +90,12 @@ impl FrameReader {
         Self { sender, limits, held: Held::default(), payload_left: 0, message: None, closed: false }
     }
 
+    /// Judges by other limits from here on. What was agreed on of compression stays.
+    pub(crate) fn set_limits(&mut self, limits: FrameLimits) {
+        let FrameLimits { compressible, inflated, .. } = self.limits;
+        self.limits = FrameLimits { compressible, inflated, ..limits };
+    }
+
     /// Says whether the reader stands between two frames, or in a header that was held back, so that a frame
     /// of Postern's own may follow what went on.
     pub(crate) fn at_boundary(&self) -> bool {

@@ -123,8 +123,8 @@ fn a_side_that_skims_lets_go_on_and_counts_and_refuses_what_the_steps_would() {
             [(Peer::Client, from_client as fn(u8, &[u8]) -> Vec<u8>), (Peer::Upstream, from_upstream)]
         {
             let direction = || match sender {
-                Peer::Client => Direction::client(&policy, deflate, false),
-                Peer::Upstream => Direction::upstream(&policy, deflate, false),
+                Peer::Client => Direction::new(Peer::Client, &policy, deflate, true),
+                Peer::Upstream => Direction::new(Peer::Upstream, &policy, deflate, true),
             };
             for (one, two) in frames.iter().flat_map(|one| frames.iter().map(move |two| (one, two))) {
                 let bytes =
@@ -155,7 +155,7 @@ fn nothing_is_skimmed_past_a_close_of_posterns_or_past_what_is_withheld() {
         ("something is withheld", |direction| direction.withheld.push(b"w"), 0),
     ];
     for (what, happens, expected) in cases {
-        let mut direction = Direction::client(&policy, None, false);
+        let mut direction = Direction::new(Peer::Client, &policy, None, true);
         happens(&mut direction);
         let (mut passage, mut tally) = (Passage::default(), Counts::default());
         let end = direction.skim(0, &mut &bytes[..], &mut passage, &mut tally).unwrap();
@@ -171,7 +171,7 @@ fn a_text_is_read_only_where_the_policy_asks_for_its_proof() {
         [(true, "strip", 0), (false, "strip", bytes.len()), (true, "inspect", 0), (true, "pass", bytes.len())]
     {
         let policy = policy(&json!({"messages": {"utf8": utf8}, "compression": compression}));
-        let mut direction = Direction::client(&policy, None, false);
+        let mut direction = Direction::new(Peer::Client, &policy, None, true);
         let (mut passage, mut tally) = (Passage::default(), Counts::default());
         let end = direction.skim(0, &mut &bytes[..], &mut passage, &mut tally).unwrap();
         assert_eq!(end, expected, "utf8: {utf8}, compression: {compression}");
@@ -192,7 +192,8 @@ fn no_time_is_spent_on_looking_for_whole_messages_where_messages_come_in_fragmen
     let policy = policy(&json!({}));
     for (what, frames, expected) in cases {
         let chunk = frames.concat();
-        let (outcome, skimmed) = judge(&mut Direction::client(&policy, None, false), &[&chunk], true);
+        let (outcome, skimmed) =
+            judge(&mut Direction::new(Peer::Client, &policy, None, true), &[&chunk], true);
         assert!(outcome.passages.iter().all(|passage| passage.is_whole(chunk.len())), "{what}");
         assert_eq!(skimmed, expected * binary.len(), "{what}");
     }

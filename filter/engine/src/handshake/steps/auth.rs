@@ -26,11 +26,15 @@ pub(super) fn judge(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<()
             if auth.single_use {
                 turn.ticket = Some(handshake.buckets.ticket(&claims)?);
             }
+            handshake.limit_by(&claims);
             turn.claims = Some(claims);
             Ok(())
         }
         Err(mut rejected) => {
             turn.claims = rejected.claims.take();
+            if let Some(claims) = &turn.claims {
+                handshake.limit_by(claims);
+            }
             Err(Stop::from(*rejected))
         }
     }

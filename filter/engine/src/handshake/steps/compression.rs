@@ -6,12 +6,16 @@ use super::Turn;
 use crate::handshake::Handshake;
 use crate::handshake::extensions::Offers;
 use crate::handshake::waiting::Stop;
+use crate::ruleset::Ruleset;
 
 /// Refuses offers that are not well formed, unless all of them are taken out.
 pub(super) fn judge(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
     let policy = &handshake.ruleset.policy;
-    let drops = policy.backpressure.is_some_and(|limit| limit.on_exceed == Backlog::Drop)
-        || policy.upstream_messages.content.drops();
+    // Which tier is in force is not known yet, and may change.
+    let drops = handshake.ruleset.all().any(|Ruleset { policy, .. }| {
+        policy.backpressure.is_some_and(|limit| limit.on_exceed == Backlog::Drop)
+            || policy.upstream_messages.content.drops()
+    });
     handshake.messages_alone &= policy.compression == Compression::Inspect;
     let alone = drops || handshake.messages_alone;
     handshake.extensions = Offers::read(policy.compression, alone, handshake.head.headers())?;

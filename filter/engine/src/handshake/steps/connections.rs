@@ -12,15 +12,15 @@ use crate::rate::live::places::{CountedLive, Counts};
 /// Refuses a handshake whose address, or policy, has as many live connections as may be.
 pub(super) fn judge_address(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let counted = CountedLive::of_address(handshake.awaits_first_message());
-    let counts = Counts { ruleset: &handshake.ruleset, buckets: &handshake.buckets, claims: None };
+    let counts = Counts { ruleset: &handshake.limits, buckets: &handshake.buckets, claims: None };
     Ok(counts.look(counted, turn.shared)?)
 }
 
-/// Refuses a handshake whose user has as many live connections as may be.
+/// Refuses a handshake whose user has as many live connections as may be in its tier.
 pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let counted = of_user(handshake);
     let counts =
-        Counts { ruleset: &handshake.ruleset, buckets: &handshake.buckets, claims: turn.claims.as_ref() };
+        Counts { ruleset: &handshake.limits, buckets: &handshake.buckets, claims: turn.claims.as_ref() };
     Ok(counts.look(counted, turn.shared)?)
 }
 
@@ -28,7 +28,7 @@ pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Resu
 pub(super) fn acquire(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let of_address = CountedLive::of_address(handshake.awaits_first_message());
     let counts =
-        Counts { ruleset: &handshake.ruleset, buckets: &handshake.buckets, claims: turn.claims.as_ref() };
+        Counts { ruleset: &handshake.limits, buckets: &handshake.buckets, claims: turn.claims.as_ref() };
     for counted in [of_address, of_user(handshake)] {
         turn.places.acquire(counted, counts, turn.shared, turn.now)?;
     }

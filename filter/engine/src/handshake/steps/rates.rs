@@ -1,4 +1,5 @@
-//! `rates` that count handshakes or refusals: by address and by policy for everybody, by user once one is known.
+//! `rates` that count handshakes or refusals: by address and by policy for everybody, by user, as its tier says, once
+//! one is known.
 
 use std::rc::Rc;
 
@@ -53,7 +54,7 @@ pub(super) fn judge_refusals_of_user(handshake: &mut Handshake, turn: &mut Turn<
 /// Charges the rates of refusals for a handshake that is refused. Returns the refusal of a client that had none
 /// left: of any number of attempts at once no more are answered with what was wrong than there were tokens.
 pub(in crate::handshake) fn charge_refusal(handshake: &Handshake, turn: &mut Turn<'_>) -> Option<Refusal> {
-    let rates = |per: Per| handshake.ruleset.handshake_rates(Counted::Refusals, per);
+    let rates = |per: Per| handshake.limits.handshake_rates(Counted::Refusals, per);
     let of_user = rates(Per::User).filter(|_| turn.claims.is_some());
     let mut exceeded = None;
     for rate in rates(Per::Ip).chain(of_user) {
@@ -66,7 +67,7 @@ pub(in crate::handshake) fn charge_refusal(handshake: &Handshake, turn: &mut Tur
 /// Charges all of these rates if the handshake is refused anyhow, and otherwise up to the first that has no
 /// token left.
 fn charge(handshake: &mut Handshake, per: Per, turn: &mut Turn<'_>) -> Result<(), Stop> {
-    let ruleset = Rc::clone(&handshake.ruleset);
+    let ruleset = Rc::clone(&handshake.limits);
     for rate in ruleset.handshake_rates(Counted::Handshakes, per) {
         let request = handshake.buckets.of_handshake(rate, turn.claims.as_ref());
         let refusal = refusal(rate, turn.shared.charge(&request, turn.now));
@@ -78,7 +79,7 @@ fn charge(handshake: &mut Handshake, per: Per, turn: &mut Turn<'_>) -> Result<()
 }
 
 fn look_at_refusals(handshake: &Handshake, per: Per, turn: &mut Turn<'_>) -> Result<(), Stop> {
-    for rate in handshake.ruleset.handshake_rates(Counted::Refusals, per) {
+    for rate in handshake.limits.handshake_rates(Counted::Refusals, per) {
         let request = handshake.buckets.of_handshake(rate, turn.claims.as_ref());
         if let Some(refusal) = refusal(rate, turn.shared.look(&request, turn.now)) {
             return Err(refusal.into());

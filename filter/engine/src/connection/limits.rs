@@ -1,0 +1,94 @@
+//! The limits by which each direction is judged: those of the policy, or of the tier of the newest token.
+//!
+//! A token may bring another tier at any time. A message that is under way goes on as it began, so that nothing is judged by
+//! half of each: a direction comes under the new limits before its next message. [`grant`](super::grant) knows which they are.
+
+use std::rc::Rc;
+
+use crate::peer::Peer;
+use crate::ruleset::Ruleset;
+
+use super::Connection;
+use super::grant::NewLimits;
+use super::parking::MayAsk;
+
+/// The rulesets of both directions. They differ in what a tier may have of its own, and in nothing else.
+#[derive(Debug)]
+pub(super) struct Limits {
+    client: Rc<Ruleset>,
+    upstream: Rc<Ruleset>,
+    /// Says whether the client's next message comes under other limits.
+    client_changes: bool,
+    /// The same of the upstream's.
+    upstream_changes: bool,
+}
+
+impl Limits {
+    pub(super) fn new(ruleset: &Rc<Ruleset>) -> Self {
+        let (client, upstream) = (Rc::clone(ruleset), Rc::clone(ruleset));
+        Self { client, upstream, client_changes: false, upstream_changes: false }
+    }
+
+    /// Returns the ruleset by which messages of `sender` are judged.
+    pub(super) fn of(&self, sender: Peer) -> &Ruleset {
+        match sender {
+            Peer::Client => &self.client,
+            Peer::Upstream => &self.upstream,
+        }
+    }
+
+    /// Says whether the next message of `sender` comes under other limits.
+    pub(super) fn change(&self, sender: Peer) -> bool {
+        match sender {
+            Peer::Client => self.client_changes,
+            Peer::Upstream => self.upstream_changes,
+        }
+    }
+}
+
+impl Connection {
+    /// Notes which limits the newest token has brought, if they are others.
+    pub(super) fn note_limits(&mut self) {
+        let Some(grant) = self.grant.as_ref().filter(|grant| grant.has_tiers()) else { return };
+        self.limits.client_changes = grant.changes_limits();
+        self.limits.upstream_changes = !Rc::ptr_eq(&self.limits.upstream, grant.newest_limits());
+        self.deadlines.last_until(grant.session_ends_at());
+    }
+
+    /// Puts the limits of the newest token in force for what `sender` sends from here on, unless a message of its is under way.
+    pub(super) fn renew_limits(&mut self, sender: Peer) {
+        let (direction, _) = self.direction(sender);
+        let has_begun = !(direction.reader.is_between_messages() && direction.reader.is_between_frames());
+        if has_begun || direction.is_captured() {
+            return;
+        }
+        match sender {
+            Peer::Client => self.renew_limits_of_client(),
+            Peer::Upstream => self.renew_limits_of_upstream(),
+        }
+        self.set_captures();
+    }
+
+    fn renew_limits_of_client(&mut self) {
+        self.limits.client_changes = false;
+        let Some(NewLimits { ruleset, rates }) = self.grant.as_mut().and_then(|grant| grant.take_limits())
+        else {
+            return;
+        };
+        if let Some(rates) = rates {
+            self.rates = rates;
+        }
+        self.client.judge_by(&ruleset.policy);
+        self.limits.client = ruleset;
+    }
+
+    fn renew_limits_of_upstream(&mut self) {
+        self.limits.upstream_changes = false;
+        let Some(grant) = &self.grant else { return };
+        let ruleset = Rc::clone(grant.newest_limits());
+        self.upstream.judge_by(&ruleset.policy);
+        self.backlog.set_limit(ruleset.policy.backpressure);
+        self.parking.let_ask(MayAsk::of(&ruleset.policy));
+        self.limits.upstream = ruleset;
+    }
+}
