@@ -413,6 +413,67 @@ fn overrides_that_say_nothing_of_schemas_share_those_of_the_policy() {
     assert!(none.client_content.is_none(), "it has none");
 }
 
+fn tiered(tiers: Value) -> Value {
+    let mut document: Value = json!({
+        "providers": {"edge": {"issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"inline": "s".repeat(32)}}},
+        "policies": {"chat": {
+            "origins": {"allow": ["https://chat.example.com"]},
+            "auth": {"providers": ["edge"], "from": [{"header": "authorization"}]},
+            "messages": {"schema": {"pattern": "^a{1,99}$"}},
+        }},
+        "default_policy": "chat",
+    });
+    document["policies"]["chat"]["tiers"] = tiers;
+    document
+}
+
+fn plan(keys: Value) -> Value {
+    let mut tier = json!({"require": [{"claim": "plan", "one_of": ["pro"]}]});
+    tier.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    tier
+}
+
+#[test]
+fn tiers_share_schemas_with_the_policy_with_each_other_and_with_overrides() {
+    let engine = compile(tiered(json!([
+        plan(json!({"messages": {"max_message_bytes": 4096}})),
+        plan(json!({"messages": {"schema": {"pattern": "^b{1,99}$"}}})),
+        plan(
+            json!({"messages": {"schema": {"pattern": "^b{1,99}$"}, "max_fragments": 1}, "upstream_messages": {"schema": true}})
+        ),
+    ])));
+    let policy = engine.named("chat").unwrap();
+    let of =
+        |ruleset: &Ruleset, place: usize| ruleset.all().nth(place).unwrap().client_content.clone().unwrap();
+    assert!(Rc::ptr_eq(&of(&policy, 0), &of(&policy, 1)) && Rc::ptr_eq(&of(&policy, 2), &of(&policy, 3)));
+    assert!(!Rc::ptr_eq(&of(&policy, 0), &of(&policy, 2)));
+    let apart = [0, 2].map(|place| of(&policy, place).schema_bytes()).iter().sum::<usize>();
+    let told = policy.all().nth(3).unwrap().upstream_content.as_ref().unwrap().schema_bytes();
+    assert_eq!(policy.own_schema_bytes(None), apart + told, "each counts once");
+    let route = RouteFacts { name: None, metadata: metadata(&json!({"messages": {"max_fragments": 7}})) };
+    let overlaid = engine.ruleset(&request(), &route).unwrap().unwrap();
+    assert_eq!((overlaid.tiers.len(), overlaid.own_schema_bytes(Some(&policy))), (3, 0), "all are the same");
+    let limits: Vec<_> = overlaid.all().map(|ruleset| ruleset.policy.messages.max_fragments).collect();
+    assert_eq!(limits, [7, 7, 7, 1], "a tier lies over the override");
+    let route = RouteFacts { name: None, metadata: metadata(&json!({"tiers": []})) };
+    assert_eq!(engine.ruleset(&request(), &route).unwrap().unwrap().all().count(), 1);
+}
+
+#[test]
+fn a_schema_of_a_tier_is_compiled_at_load_and_told_at_its_place() {
+    let of = |tiers: Value| {
+        let config = Config::from_value(tiered(tiers)).unwrap();
+        Engine::compile(config, &|_| None, [3; 16]).err().map(|problems| problems.to_string())
+    };
+    let bad = |key: &str| json!({key: {"schema": {"type": "text"}}});
+    assert_eq!(of(json!([plan(json!({}))])), None);
+    for key in ["messages", "upstream_messages"] {
+        let told = of(json!([plan(json!({})), plan(bad(key))])).expect("a problem");
+        assert!(told.starts_with(&format!("policies.chat.tiers[1].{key}.schema")), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
 #[test]
 fn overrides_are_kept_ready_as_long_as_their_schemas_are_not_too_large_together() {
     let engine = two_policies(json!([]), "deny");

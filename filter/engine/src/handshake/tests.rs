@@ -482,3 +482,55 @@ fn no_debug_output_shows_a_token() {
     session.handle(Input::Request(head), &mut Tables::default(), START);
     assert!(!format!("{session:?}").contains("tell-nobody"));
 }
+
+#[test]
+fn messages_are_understood_alone_where_any_tier_may_take_some_out() {
+    const OFFER: &[u8] = b"permessage-deflate";
+    let auth = json!({"providers": ["edge"], "from": [{"header": "authorization"}]});
+    let tier = |keys: Value| {
+        let mut tier = json!({"require": [{"claim": "plan", "one_of": ["pro"]}]});
+        tier.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        tier
+    };
+    let rates =
+        json!([{"count": "messages", "per": "connection", "limit": 1, "window": "1m", "on_exceed": "drop"}]);
+    // What a tier has, and whether the messages of the service and those of the client must be understood alone.
+    for (keys, upstream, client) in [
+        (json!({}), false, false),
+        (json!({"backpressure": {"max_backlog_bytes": 1000, "on_exceed": "drop"}}), true, false),
+        (json!({"upstream_messages": {"max_json_depth": 1, "on_violation": "drop"}}), true, false),
+        (json!({"messages": {"max_json_depth": 1, "on_violation": "drop"}}), false, true),
+        (json!({ "rates": rates }), false, true),
+    ] {
+        for claims in [json!({}), json!({"plan": "pro"})] {
+            let mut payload = good_claims();
+            payload.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+            let bearer = [b"Bearer ".as_slice(), &token(&payload)].concat();
+            let head = with(&with(&request(), "authorization", &bearer), "sec-websocket-extensions", OFFER);
+            let tiers = json!([tier(json!({})), tier(keys.clone())]);
+            let engine = engine(json!({"auth": auth, "compression": "inspect", "tiers": tiers}));
+            let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
+                panic!()
+            };
+            session.handle(Input::Request(head), &mut Tables::default(), START);
+            let outputs: Vec<Output> = std::iter::from_fn(|| session.poll_output()).collect();
+            let [.., Output::Admit(edits)] = &outputs[..] else { panic!("{outputs:?}") };
+            let offer = edits.iter().find(|edit| edit.name() == "sec-websocket-extensions");
+            let alone = set("sec-websocket-extensions", b"permessage-deflate; server_no_context_takeover");
+            assert_eq!(offer, upstream.then_some(&alone), "{keys}");
+            let answer = if upstream {
+                "permessage-deflate; server_no_context_takeover"
+            } else {
+                "permessage-deflate"
+            };
+            let mut fields = crate::testing::agreement();
+            fields.push(("sec-websocket-extensions".to_owned(), answer.as_bytes().to_vec()));
+            session.handle(Input::Response(fields), &mut Tables::default(), START);
+            let outputs: Vec<Output> = std::iter::from_fn(|| session.poll_output()).collect();
+            let [Output::AdmitResponse(edits), ..] = &outputs[..] else { panic!("{outputs:?}") };
+            let told = format!("{answer}; client_no_context_takeover");
+            let expected = set("sec-websocket-extensions", told.as_bytes());
+            assert_eq!(edits.first(), client.then_some(&expected), "{keys}");
+        }
+    }
+}

@@ -159,6 +159,35 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_with_tiers_holds_at_worst_what_each_side_may_hold_under_any_of_them() {
+        let auth = json!({"providers": ["edge"], "from": [{"header": "authorization"}]});
+        let tier = |keys: Value| {
+            let mut tier = json!({"require": [{"claim": "plan", "one_of": ["pro"]}]});
+            tier.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            tier
+        };
+        let most = |changes: &Value, tiers: Value| {
+            let mut changes = changes.clone();
+            (changes["auth"], changes["tiers"]) = (auth.clone(), tiers);
+            let policy = policy(changes);
+            (most_held(&policy), judge_budget(256 << 20, &policy).is_none())
+        };
+        let (policy, none) = (json!({}), json!([]));
+        let (read, told) =
+            (json!({"messages": {"max_json_depth": 8}}), json!({"upstream_messages": {"utf8": true}}));
+        let both = json!({"messages": {"max_json_depth": 8}, "upstream_messages": {"utf8": true}});
+        assert_eq!(most(&policy, json!([tier(read.clone())])), most(&read, none.clone()));
+        assert_eq!(most(&policy, json!([tier(told.clone()), tier(read.clone())])), most(&both, none.clone()));
+        assert_eq!(
+            most(&read, json!([tier(json!({"messages": {"max_message_bytes": 1}}))])),
+            most(&read, none.clone())
+        );
+        let large = json!({"messages": {"max_message_bytes": "16MiB", "max_json_depth": 8}});
+        assert_eq!(most(&policy, json!([tier(json!({})), tier(large.clone())])), most(&large, none.clone()));
+        assert!(!most(&large, none).1, "there is no room for it in the budget");
+    }
+
+    #[test]
     fn a_budget_leaves_room_for_copies_of_the_largest_message() {
         let large = json!({"max_frame_bytes": "256MiB", "max_message_bytes": "256MiB"});
         let cases = [

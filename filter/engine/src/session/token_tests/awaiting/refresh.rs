@@ -261,3 +261,40 @@ fn a_refresh_waits_no_longer_for_a_clock_that_is_set_back() {
     host.time(now + PATIENCE);
     host.assert_ended(now + PATIENCE, Reason::TokenInvalid, true);
 }
+
+#[test]
+fn a_clients_message_that_is_under_way_when_the_token_is_good_goes_on_under_the_limits_that_it_began_under() {
+    let of = |plan, len: u64, depth: u64| {
+        let messages = json!({"max_frame_bytes": 2000, "max_message_bytes": len, "max_json_depth": depth});
+        let rates = json!([{"count": "bytes", "per": "connection", "limit": 4 * len, "window": "1h"}]);
+        json!({"require": [{"claim": "plan", "one_of": [plan]}], "messages": messages, "rates": rates})
+    };
+    // The larger tier allows what the smaller does not: length, nesting, and bytes in an hour.
+    let changes = json!({"tiers": [of("free", 2000, 1), of("pro", 4000, 2)]});
+    let deep = |len: usize| format!("[[{}1]]", " ".repeat(len - 5)).into_bytes();
+    let text = deep(3000);
+    let (start, end) = text.split_at(1500);
+    let message = [from_client(0x01, start), from_client(PING, b"in it"), from_client(0x80, end)].concat();
+    for cut in [1, 5, 800, 1507, 1508, 1512, 1520, message.len() - 1] {
+        for (before, after, passes) in [("pro", "free", true), ("free", "pro", false)] {
+            let mut fetcher = fetcher_of(&changes);
+            let mut host = Host::open(&fetcher, json!({"plan": before}));
+            host.client_sends(OPENED, &[&new_refresh(json!({"plan": after}))[..], &message[..cut]].concat());
+            fetcher.fetched(Kind::Keys, Some(&issuer_keys()), OPENED + s(1));
+            host.input(OPENED + s(1), Input::Fetched);
+            assert!(!host.session.is_waiting());
+            host.client_sends(OPENED + s(2), &message[cut..]);
+            let what = format!("{before} {after} cut at {cut}");
+            assert_eq!(host.closed.is_none(), passes, "{what}");
+            if passes {
+                assert_eq!(host.seen().1.len(), 3, "{what}");
+                host.client_sends(OPENED + s(3), &from_client(TEXT, &deep(10)));
+                assert_eq!(host.closed.map(|(reason, _)| reason), Some(Reason::JsonTooDeep), "{what}");
+            }
+        }
+    }
+}
+
+fn fetcher_of(changes: &Value) -> Fetcher {
+    Fetcher::new(json!({}), changes.clone())
+}
