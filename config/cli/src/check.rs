@@ -12,6 +12,7 @@ mod overrides;
 mod schemas;
 mod silence;
 mod strays;
+mod tiers;
 mod unread;
 mod websockets;
 
@@ -182,8 +183,9 @@ fn unclear_words(node: &Node, path: &Path, findings: &mut Vec<Finding>) {
 /// Returns warnings of what is sound and probably not meant.
 fn warnings_of(config: &Config) -> Vec<Problem> {
     let of_policies = config.policies.values().flat_map(|policy| {
-        let content = content::warnings(policy, &path_of(policy));
-        content.into_iter().chain(cookie_warning(policy)).chain(forward_warning(policy))
+        let at = path_of(policy);
+        let content = content::warnings(policy, &at).into_iter().chain(tiers::warnings(policy, &at));
+        content.chain(cookie_warning(policy)).chain(forward_warning(policy))
     });
     config.providers.values().filter_map(audience_warning).chain(of_policies).collect()
 }

@@ -228,16 +228,14 @@ pub(crate) fn is_early(counted: Counted, per: Per) -> bool {
 pub fn judge_schemas(policy: &Policy) -> Vec<Problem> {
     let at = Path::root().key("policies").key(&policy.name);
     let judge = |policy: &Policy, beneath: Option<&Policy>, at: &Path| {
-        let of_beneath = beneath.map(contents_of);
-        let sides = contents_of(policy).into_iter().enumerate();
-        let own = sides.filter(|(side, (_, _, content))| of_beneath.is_none_or(|of| of[*side].2 != *content));
-        own.filter_map(|(_, (sender, key, content))| {
-            let unfit = ContentRules::new(sender, content).err()?;
-            let at = at.key(key);
-            Some(unfit.into_iter().map(move |unfit| unfit.at(&at)).collect::<Vec<_>>())
-        })
-        .flatten()
-        .collect::<Vec<_>>()
+        let known = beneath.map(contents_of);
+        let own =
+            contents_of(policy).into_iter().filter(|side| known.is_none_or(|known| !known.contains(side)));
+        let unfit = own.flat_map(|(sender, key, content)| {
+            let (unfit, at) = (ContentRules::new(sender, content).err().unwrap_or_default(), at.key(key));
+            unfit.into_iter().map(move |unfit| unfit.at(&at))
+        });
+        unfit.collect::<Vec<_>>()
     };
     let mut problems = judge(policy, None, &at);
     for (index, tier) in policy.tiers.iter().enumerate() {

@@ -51,6 +51,7 @@ const SURROUNDINGS: &[(&str, &str, &str)] = &[
         "policies.*.rates",
         r#"[{"count": "messages", "per": "connection", "limit": 100, "window": "1m"}]"#,
     ),
+    ("policies.*.tiers[].", "policies.*.tiers", r#"[{"require": [{"claim": "plan", "one_of": ["pro"]}]}]"#),
     (
         "policies.*.messages.allow[].",
         "policies.*.messages.allow",

@@ -124,13 +124,15 @@ impl Numbers {
     }
 }
 
-fn bearer(lasts: usize) -> Vec<u8> {
+/// Returns a token of any tier.
+fn bearer(lasts: usize, numbers: &mut Numbers) -> Vec<u8> {
     let exp = START.as_secs() + lasts as u64;
-    token(SECRET, &json!({"iss": "edge", "aud": "chat", "sub": "alice", "exp": exp}))
+    let plan = ["free", "pro", "other"][numbers.to(3)];
+    token(SECRET, &json!({"iss": "edge", "aud": "chat", "sub": "alice", "plan": plan, "exp": exp}))
 }
 
-fn in_text(lasts: usize) -> String {
-    String::from_utf8(bearer(lasts)).unwrap()
+fn in_text(lasts: usize, numbers: &mut Numbers) -> String {
+    String::from_utf8(bearer(lasts, numbers)).unwrap()
 }
 
 fn policies() -> Vec<Value> {
@@ -141,7 +143,32 @@ fn policies() -> Vec<Value> {
         "providers": ["edge"], "from": [{"header": "authorization"}, {"first_message": "/token"}],
         "refresh": "/auth/token", "expiry_grace": "0s",
     });
+    let tier = |plan, keys: [(&str, Value); 3]| {
+        let mut tier = json!({"require": [{"claim": "plan", "one_of": [plan]}]});
+        keys.into_iter().for_each(|(key, value)| tier[key] = value);
+        tier
+    };
+    let proved = json!({"utf8": true, "max_frame_bytes": 2000});
+    let tiers = json!([
+        tier(
+            "free",
+            [
+                ("upstream_messages", proved),
+                ("backpressure", json!({"max_backlog_bytes": 60_000})),
+                ("max_session", json!("20s")),
+            ]
+        ),
+        tier(
+            "pro",
+            [
+                ("messages", json!({"types": ["binary", "text"], "utf8": false, "max_frame_bytes": 1000})),
+                ("rates", rate("messages", "connection", 20)),
+                ("upstream_messages", json!({"max_message_bytes": 30_000})),
+            ]
+        ),
+    ]);
     vec![
+        json!({"rates": [], "liveness": live, "auth": auth, "tiers": tiers}),
         json!({"rates": [], "liveness": live}),
         json!({"rates": [], "liveness": live, "backpressure": {"max_backlog_bytes": 20_000}}),
         json!({"rates": [], "backpressure": {"max_backlog_bytes": 4000, "on_exceed": "drop"}}),
@@ -174,7 +201,8 @@ fn frame(peer: Peer, has_auth: bool, numbers: &mut Numbers) -> Vec<u8> {
         6 => make(0xc1, b"\x02\x00"),
         7 => make(0xc2, b"\x02\x00"),
         8 if has_auth => {
-            let renewed = json!({"auth": {"token": in_text(60 + numbers.to(60))}});
+            let lasts = 60 + numbers.to(60);
+            let renewed = json!({"auth": {"token": in_text(lasts, numbers)}});
             make(0x81, renewed.to_string().as_bytes())
         }
         9 => make(0x80, b"x"),
@@ -199,7 +227,7 @@ fn play(seed: u64) -> (u64, bool) {
     let policy = policies[numbers.to(policies.len() as u64)].clone();
     let has_auth = policy.get("auth").is_some();
     let terms = Terms {
-        bearer: (has_auth && numbers.to(2) == 0).then(|| bearer(60)),
+        bearer: (has_auth && numbers.to(2) == 0).then(|| bearer(60, &mut numbers)),
         deflate: policy.get("compression").is_some() && numbers.to(4) > 0,
         parks: (numbers.to(8) > 0, numbers.to(8) > 0),
         policy,
@@ -207,7 +235,8 @@ fn play(seed: u64) -> (u64, bool) {
     let mut twins = [true, false].map(|plain| Twin::new(&terms, plain));
     let mut queues: [Vec<u8>; 2] = Default::default();
     if has_auth && terms.bearer.is_none() {
-        queues[0].extend(from_client(0x81, json!({"token": in_text(50)}).to_string().as_bytes()));
+        queues[0]
+            .extend(from_client(0x81, json!({"token": in_text(50, &mut numbers)}).to_string().as_bytes()));
     }
     let (mut now, mut heard) = (START, 0);
     for _ in 0..40 {

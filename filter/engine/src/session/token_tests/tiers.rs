@@ -3,6 +3,7 @@
 use super::*;
 use crate::rate::slots::EntryKey;
 use crate::rate::{Charged, Outcome};
+use crate::session::compression_tests::Deflater;
 use crate::testing::Tables;
 
 /// Every way in which the newest token may come to be the one with these claims.
@@ -475,4 +476,75 @@ fn a_bucket_that_is_empty_refuses_the_user_of_one_tier_alone() {
     assert_eq!(line.reason(), None);
     say(&mut line);
     assert_eq!(line.reason(), Some(Reason::MessageRate));
+}
+
+#[test]
+fn text_is_proved_where_the_newest_tier_says_so() {
+    for (policy, of_tier) in [(false, true), (true, false)] {
+        let utf8 = |is_proved: bool| json!({"messages": {"utf8": is_proved}, "upstream_messages": {"utf8": is_proved}});
+        let mut changes = utf8(policy);
+        changes["tiers"] = json!([tier("pro", utf8(of_tier))]);
+        for sender in [Peer::Client, Peer::Upstream] {
+            let frame = if sender == Peer::Client { from_client } else { from_upstream };
+            for way in WAYS {
+                let mut line = Line::by(way, plan("pro"), changes.clone());
+                line.at(START, sender, &frame(TEXT, b"\xff"));
+                let expected = of_tier.then_some(Reason::InvalidUtf8);
+                assert_eq!(line.reason(), expected, "{of_tier} {way:?} {sender:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn compressed_messages_are_inflated_up_to_the_limit_of_the_newest_tier() {
+    let extension = |value: &str| ("sec-websocket-extensions".to_owned(), value.as_bytes().to_vec());
+    let of = |plan, len: u64| tier(plan, json!({"messages": {"max_message_bytes": len}}));
+    let changes = json!({"compression": "inspect", "tiers": [of("free", 1000), of("pro", 3000)]});
+    let message = Deflater::new().message(&[b'a'; 2000]);
+    assert!(message.len() < 100);
+    for (before, after, passes) in [("free", "pro", true), ("pro", "free", false), ("pro", "pro", true)] {
+        let bearer = format!("Bearer {}", token(plan(before)));
+        let mut head = with(&request(), "authorization", bearer.as_bytes());
+        head.fields.push(extension("permessage-deflate"));
+        let answer = [extension("permessage-deflate; client_no_context_takeover")];
+        let mut line = Line::new(json!({"refresh_reply": false}), changes.clone(), head, &answer);
+        line.client(&refresh(plan(after)));
+        line.client(&from_client(0xc1, &message));
+        let expected = (!passes).then_some(Reason::MessageTooBig);
+        assert_eq!(line.reason(), expected, "{before} {after}");
+    }
+}
+
+#[test]
+fn a_session_whose_clock_was_set_back_lasts_as_long_by_another_tier_too() {
+    let changes = json!({"liveness": {"ping_interval": "none", "idle_timeout": "1h"},
+        "tiers": [tier("pro", json!({"max_session": "100s"}))]});
+    let claims = |plan: &str| json!({"plan": plan, "exp": START.as_secs() + 3000});
+    let mut line = Line::open(claims("other"), json!({"refresh_reply": false}), changes);
+    line.trial.input(Input::SetBack(50 * SECOND), START - 50 * SECOND);
+    line.at(START - 40 * SECOND, Peer::Client, &refresh(claims("pro")));
+    line.time(START + 50 * SECOND - Duration::from_nanos(1));
+    assert_eq!(line.reason(), None);
+    line.time(START + 50 * SECOND);
+    assert_eq!(line.reason(), Some(Reason::SessionLimit));
+}
+
+#[test]
+fn a_client_is_asked_what_it_has_read_where_its_tier_bounds_that_though_silent_ones_are_not() {
+    const MARK: &[u8] = b"postern:";
+    let bounded = json!({"backpressure": {"max_backlog_bytes": 1000}});
+    let quiet = json!({"ping_interval": "none"});
+    for (policy, of_tier, is_asked) in
+        [(json!({}), bounded.clone(), true), (bounded, json!({"backpressure": "none"}), false)]
+    {
+        let mut changes = policy;
+        (changes["liveness"], changes["tiers"]) = (quiet.clone(), json!([tier("pro", of_tier)]));
+        let mut line = Line::open(plan("other"), json!({"refresh_reply": false}), changes);
+        line.client(&refresh(plan("pro")));
+        line.upstream(&from_upstream(BINARY, &[7; 300]));
+        line.time(START + SECOND);
+        let has_asked = line.client.windows(MARK.len()).any(|window| window == MARK);
+        assert_eq!(has_asked, is_asked);
+    }
 }
