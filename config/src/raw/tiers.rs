@@ -191,6 +191,10 @@ fn of_tier(path: &Path, at: &Path) -> Path {
         [Segment::Key(auth), rest @ ..] if auth == "auth" => {
             at.segments().iter().chain(rest).cloned().collect()
         }
+        // What the policy says there does not fit what the tier says of users.
+        [Segment::Key(connections), ..] if connections == "connections" => {
+            at.key(connections.as_str()).key("per_user")
+        }
         _ => path.clone(),
     }
 }

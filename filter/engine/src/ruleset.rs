@@ -63,7 +63,8 @@ pub(crate) struct HandshakeRate {
 
 impl HandshakeRate {
     fn among(rates: &[(usize, Rate)]) -> Vec<Self> {
-        let counts = |(_, rate): &&(usize, Rate)| matches!(rate.count, Counted::Handshakes | Counted::Refusals);
+        let counts =
+            |(_, rate): &&(usize, Rate)| matches!(rate.count, Counted::Handshakes | Counted::Refusals);
         let of = |(index, rate): &(usize, Rate)| Self {
             index: *index,
             counted: rate.count,

@@ -43,12 +43,12 @@ fn implies(line: &Requirement, other: &Requirement) -> bool {
 /// Warns of rates that count before the tier is known, where those of the policy count.
 fn uncounted(tier: &Tier, at: &Path) -> Vec<Problem> {
     let rates = tier.policy.rates.iter().enumerate().filter(|_| tier.has_rates);
-    let is_early = |rate: &Rate| {
-        matches!(rate.count, Counted::Handshakes | Counted::Refusals) && rate.per != Per::User
-    };
+    let is_early =
+        |rate: &Rate| matches!(rate.count, Counted::Handshakes | Counted::Refusals) && rate.per != Per::User;
     let early = rates.filter(|(_, rate)| is_early(rate));
     let warning = |(index, _)| {
-        let what = "counts nothing: these are counted by the rates of the policy alone, before the token is known";
+        let what =
+            "counts nothing: these are counted by the rates of the policy alone, before the token is known";
         Problem::new(at.key("rates").index(index).to_string(), what, "write `per: user`, or leave it out")
     };
     early.map(warning).collect()
@@ -107,7 +107,9 @@ mod tests {
             rate("messages", "ip"),
             rate("handshakes", "user"),
             rate("handshakes", "ip"),
-            rate("handshakes", "policy"), rate("refusals", "ip"), rate("refusals", "user"),
+            rate("handshakes", "policy"),
+            rate("refusals", "ip"),
+            rate("refusals", "user"),
         ];
         let tiers = json!([{"require": [{"claim": "plan", "one_of": ["pro"]}], "rates": rates}]);
         let told = |index| {
@@ -116,7 +118,7 @@ mod tests {
                  alone, before the token is known"
             )
         };
-        assert_eq!(warned(&tiers, json!({})), [told(2), told(3)]);
+        assert_eq!(warned(&tiers, json!({})), [told(2), told(3), told(4)]);
         let tiers = json!([{"require": [{"claim": "plan", "one_of": ["pro"]}]}]);
         assert_eq!(warned(&tiers, json!({})), [""; 0], "the rates of the policy are its own");
     }

@@ -437,9 +437,7 @@ impl Grant {
     fn new_rates(&self, newest: &Ruleset, claims: &Claims) -> Option<Rates> {
         let buckets = self.buckets.under(newest);
         (newest.tier_of_rates != self.limits.tier_of_rates).then(|| {
-            Rates::new(newest.rates(), |rate, quota| {
-                buckets.key(rate.count, rate.per, quota, Some(claims))
-            })
+            Rates::new(newest.rates(), |rate, quota| buckets.key(rate.count, rate.per, quota, Some(claims)))
         })
     }
 

@@ -1,6 +1,7 @@
 //! Limits by claim: which are in force, from when on, and what becomes of those before.
 
 use super::*;
+use crate::engine::{RouteFacts, Selection};
 use crate::rate::slots::EntryKey;
 use crate::rate::{Charged, Outcome};
 use crate::session::compression_tests::Deflater;
@@ -546,5 +547,96 @@ fn a_client_is_asked_what_it_has_read_where_its_tier_bounds_that_though_silent_o
         line.time(START + SECOND);
         let has_asked = line.client.windows(MARK.len()).any(|window| window == MARK);
         assert_eq!(has_asked, is_asked);
+    }
+}
+
+#[test]
+fn refusals_of_a_user_are_counted_by_the_rates_of_its_tier_and_those_of_an_address_by_the_policys() {
+    let counted = |user: u64, ip: u64| rates(&[("refusals", "user", user), ("refusals", "ip", ip)]);
+    let changes = json!({"rates": counted(3, 5), "messages": {"max_frame_bytes": 1000}, "tiers": [
+        tier("pro", json!({"rates": counted(30, 50)})), tier("same", json!({})),
+    ]});
+    let tokens = |line: &Line| {
+        let mut bursts: Vec<u64> =
+            line.trial.tables.charged.iter().map(|request| request.quota.identity()[2]).collect();
+        bursts.sort_unstable();
+        bursts
+    };
+    for way in WAYS {
+        for (name, user) in [("pro", 30), ("same", 3), ("other", 3)] {
+            let mut line = Line::by(way, plan(name), changes.clone());
+            line.client(&from_client(BINARY, &[7; 1001]));
+            assert_eq!(line.reason(), Some(Reason::FrameTooBig), "{way:?} {name}");
+            let mut expected = vec![5, user];
+            expected.sort_unstable();
+            assert_eq!(tokens(&line), expected, "{way:?} {name}");
+        }
+    }
+    let looked = |trial: &Trial| -> Vec<u64> {
+        trial.tables.looked.iter().map(|request| request.quota.identity()[2]).collect()
+    };
+    for (name, user) in [("pro", 30), ("same", 3)] {
+        let line = Line::open(plan(name), json!({}), changes.clone());
+        assert_eq!(looked(&line.trial), [5, user], "{name}: what is looked at");
+        let mut line = Line::waiting(json!({}), changes.clone());
+        let denied = json!({"plan": name, "scope": "read"});
+        line.client(&from_client(TEXT, &first_message(&token(denied))));
+        assert_eq!(line.reason(), Some(Reason::ClaimsDenied));
+        let mut expected = vec![5, user];
+        expected.sort_unstable();
+        assert_eq!(tokens(&line), expected, "{name}: a user is charged also where the claims are not enough");
+    }
+}
+
+#[test]
+fn buckets_of_an_address_are_the_policys_in_every_tier() {
+    let counted = rates(&[("refusals", "ip", 5), ("handshakes", "ip", 6), ("messages", "ip", 7)]);
+    let changes = json!({"rates": counted, "messages": {"max_frame_bytes": 1000},
+        "tiers": [tier("pro", json!({"rates": rates(&[("messages", "ip", 7)])}))]});
+    let keys = |name: &str| {
+        let mut line = Line::open(plan(name), json!({}), changes.clone());
+        say(&mut line);
+        line.client(&from_client(BINARY, &[7; 1001]));
+        assert_eq!(line.reason(), Some(Reason::FrameTooBig));
+        let charged = &line.trial.tables.charged;
+        let of = |burst: u64| charged.iter().find(|request| request.quota.identity()[2] == burst);
+        [5, 6, 7].map(|burst| of(burst).map(|request| request.key))
+    };
+    let ([refusals, handshakes, messages], of_pro) = (keys("other"), keys("pro"));
+    assert_eq!((refusals, handshakes), (of_pro[0], of_pro[1]));
+    assert!(refusals.is_some() && messages != of_pro[2]);
+}
+
+#[test]
+fn a_users_connections_are_capped_as_the_tier_says_that_they_begin_in() {
+    let changes = json!({"connections": {"per_user": 2}, "tiers": [
+        tier("pro", json!({"connections": {"per_user": 3}})), tier("free", json!({"connections": {"per_user": 1}})),
+        tier("any", json!({"connections": {"per_user": "none"}})),
+    ]});
+    let engine = crate::testing::engine(with_auth(&changes));
+    let by_handshake = |name: &str, tables: &mut Tables| {
+        let bearer = format!("Bearer {}", token(plan(name)));
+        let head = with(&request(), "authorization", bearer.as_bytes());
+        let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else { panic!() };
+        session.handle(Input::Request(head), tables, START);
+        std::iter::from_fn(|| session.poll_output()).any(|output| matches!(output, Output::Admit(_)))
+    };
+    let by_first_message = |name: &str, tables: &mut Tables| {
+        let mut line = Line::waiting(json!({}), changes.clone());
+        std::mem::swap(&mut line.trial.tables, tables);
+        line.client(&from_client(TEXT, &first_message(&token(plan(name)))));
+        std::mem::swap(&mut line.trial.tables, tables);
+        line.reason() != Some(Reason::ConnectionLimit)
+    };
+    let ways: [&dyn Fn(&str, &mut Tables) -> bool; 2] = [&by_handshake, &by_first_message];
+    for is_let_in in ways {
+        for (name, most) in [("pro", 3), ("other", 2), ("free", 1), ("any", 5)] {
+            let mut tables = Tables::default();
+            let let_in = (0..5).filter(|_| is_let_in(name, &mut tables)).count();
+            assert_eq!(let_in, most, "{name}");
+        }
+        let mut tables = Tables::default();
+        let let_in = ["pro", "free", "other", "other", "pro", "pro"].map(|name| is_let_in(name, &mut tables));
+        assert_eq!(let_in, [true, false, true, false, true, false], "all of a user count together");
     }
 }
