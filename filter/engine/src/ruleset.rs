@@ -21,6 +21,7 @@ use crate::remote::{Content, Source};
 /// A policy with its keys and its handshake rates at hand.
 #[derive(Clone, Debug)]
 pub struct Ruleset {
+    /// The policy, whose tiers are in [`Ruleset::tiers`].
     pub(crate) policy: Policy,
     pub(crate) providers: Vec<KeyedProvider>,
     pub(crate) csrf: Option<Guard>,
@@ -82,7 +83,7 @@ impl Ruleset {
     /// # Errors
     /// Returns the problem of a secret of the policy that cannot be had, or those of its schemas.
     pub(crate) fn new(
-        policy: Policy,
+        mut policy: Policy,
         keyring: &Keyring,
         variables: &Variables,
         forwarded: &Rc<Forwarded>,
@@ -115,6 +116,7 @@ impl Ruleset {
         let Ok([client_content, upstream_content]) = content_rules(&policy, &known) else {
             return Err(judge_schemas(&policy));
         };
+        let tiers = std::mem::take(&mut policy.tiers);
         let mut ruleset = Self {
             policy,
             providers,
@@ -129,33 +131,42 @@ impl Ruleset {
             tiers: Vec::new(),
             tier_of_rates: None,
         };
-        ruleset.tiers = ruleset.compile_tiers(&known)?;
+        ruleset.tiers = ruleset.compile_tiers(tiers, &known)?;
         Ok(ruleset)
     }
 
     /// Makes the tiers of the policy ready. They share what they ask of messages in the same words with the policy, with each
     /// other and with `known`.
-    fn compile_tiers(&self, known: &[&Self]) -> Result<Vec<TierRules>, Vec<Problem>> {
-        let mut tiers: Vec<TierRules> = Vec::new();
-        for (index, tier) in self.policy.tiers.iter().enumerate() {
-            let earlier = tiers.iter().map(|tier| &*tier.ruleset);
+    fn compile_tiers(&self, tiers: Vec<Tier>, known: &[&Self]) -> Result<Vec<TierRules>, Vec<Problem>> {
+        let (mut compiled, mut problems) = (Vec::<TierRules>::new(), Vec::new());
+        for (index, tier) in tiers.into_iter().enumerate() {
+            let earlier = compiled.iter().map(|tier| &*tier.ruleset);
             let known: Vec<&Self> = [self].into_iter().chain(earlier).chain(known.iter().copied()).collect();
-            let Ok([client_content, upstream_content]) = content_rules(&tier.policy, &known) else {
-                return Err(judge_schemas(&self.policy));
-            };
-            let rates = self.rates_under(tier);
-            let ruleset = Self {
-                handshake_rates: HandshakeRate::among(&rates),
-                rates,
-                policy: tier.policy.clone(),
-                client_content,
-                upstream_content,
-                tier_of_rates: tier.has_rates.then_some(index),
-                ..self.clone()
-            };
-            tiers.push(TierRules { require: tier.require.clone(), ruleset: Rc::new(ruleset) });
+            match content_rules(&tier.policy, &known) {
+                Ok(contents) => compiled.push(self.with_tier(index, tier, contents)),
+                Err(Unfit) => problems.extend(judge_schemas_of_tier(index, &tier, &self.policy)),
+            }
         }
-        Ok(tiers)
+        if problems.is_empty() { Ok(compiled) } else { Err(problems) }
+    }
+
+    fn with_tier(&self, index: usize, tier: Tier, [client_content, upstream_content]: Contents) -> TierRules {
+        let rates = self.rates_under(&tier);
+        let ruleset = Self {
+            providers: self.providers.clone(),
+            csrf: self.csrf.clone(),
+            forwarded: Rc::clone(&self.forwarded),
+            revocation: self.revocation.clone(),
+            secret_offers: self.secret_offers.clone(),
+            handshake_rates: HandshakeRate::among(&rates),
+            rates,
+            client_content,
+            upstream_content,
+            tiers: Vec::new(),
+            tier_of_rates: tier.has_rates.then_some(index),
+            policy: tier.policy,
+        };
+        TierRules { require: tier.require, ruleset: Rc::new(ruleset) }
     }
 
     /// Returns the rates of a tier: its own, if it has any, but for what counts before a token is known.
@@ -225,28 +236,41 @@ pub(crate) fn is_early(counted: Counted, per: Per) -> bool {
     matches!(counted, Counted::Handshakes | Counted::Refusals) && per != Per::User
 }
 
-/// Returns what is wrong with the schemas of a policy and of its tiers. What a tier has of the policy is told there.
+/// Returns what is wrong with the schemas of a policy and of its tiers.
 pub fn judge_schemas(policy: &Policy) -> Vec<Problem> {
-    let at = Path::root().key("policies").key(&policy.name);
-    let judge = |policy: &Policy, beneath: Option<&Policy>, at: &Path| {
-        let known = beneath.map(contents_of);
-        let own =
-            contents_of(policy).into_iter().filter(|side| known.is_none_or(|known| !known.contains(side)));
-        let unfit = own.flat_map(|(sender, key, content)| {
-            let (unfit, at) = (ContentRules::new(sender, content).err().unwrap_or_default(), at.key(key));
-            unfit.into_iter().map(move |unfit| unfit.at(&at))
-        });
-        unfit.collect::<Vec<_>>()
-    };
-    let mut problems = judge(policy, None, &at);
-    for (index, tier) in policy.tiers.iter().enumerate() {
-        problems.extend(judge(&tier.policy, Some(policy), &at.key("tiers").index(index)));
-    }
-    problems
+    let own = judge_contents(contents_of(policy), &path_of(policy));
+    let tiers = policy.tiers.iter().enumerate();
+    let of_tiers = tiers.flat_map(|(index, tier)| judge_schemas_of_tier(index, tier, policy));
+    own.into_iter().chain(of_tiers).collect()
 }
 
-/// Returns what a policy asks of messages, of both senders, with the key that says so.
-fn contents_of(policy: &Policy) -> [(Peer, &'static str, &ContentPolicy); 2] {
+/// Returns what is wrong with the schemas of a tier. What it has of the policy is told there.
+fn judge_schemas_of_tier(index: usize, tier: &Tier, policy: &Policy) -> Vec<Problem> {
+    let known = contents_of(policy);
+    let own = contents_of(&tier.policy).into_iter().filter(|side| !known.contains(side));
+    judge_contents(own, &path_of(policy).key("tiers").index(index))
+}
+
+fn judge_contents<'p>(sides: impl IntoIterator<Item = Side<'p>>, at: &Path) -> Vec<Problem> {
+    let judge = |(sender, key, content)| {
+        let (unfit, at) = (ContentRules::new(sender, content).err().unwrap_or_default(), at.key(key));
+        unfit.into_iter().map(move |unfit| unfit.at(&at))
+    };
+    sides.into_iter().flat_map(judge).collect()
+}
+
+fn path_of(policy: &Policy) -> Path {
+    Path::root().key("policies").key(&policy.name)
+}
+
+/// A sender, and what is asked of its messages, with the key that says so.
+type Side<'p> = (Peer, &'static str, &'p ContentPolicy);
+
+/// The rules on what the messages of the client and of the upstream say.
+type Contents = [Option<Rc<ContentRules>>; 2];
+
+/// Returns what a policy asks of messages, of both senders.
+fn contents_of(policy: &Policy) -> [Side<'_>; 2] {
     [
         (Peer::Client, "messages", &policy.messages.content),
         (Peer::Upstream, "upstream_messages", &policy.upstream_messages.content),
@@ -256,9 +280,8 @@ fn contents_of(policy: &Policy) -> [(Peer, &'static str, &ContentPolicy); 2] {
 /// A schema that cannot be compiled; [`judge_schemas`] says what is wrong with it.
 struct Unfit;
 
-/// Returns the rules on what the messages of the client and of the upstream say: those of a ruleset that is `known` where it
-/// asks the same.
-fn content_rules(policy: &Policy, known: &[&Ruleset]) -> Result<[Option<Rc<ContentRules>>; 2], Unfit> {
+/// Returns the rules on what messages say under `policy`: those of a ruleset that is `known` where it asks the same.
+fn content_rules(policy: &Policy, known: &[&Ruleset]) -> Result<Contents, Unfit> {
     let compile = |sender, content| {
         ContentRules::new(sender, content).map(|rules| rules.map(Rc::new)).map_err(|_| Unfit)
     };
