@@ -159,17 +159,20 @@ async fn what_follows_a_refresh_in_the_same_chunk_comes_under_its_limits_however
     let scene = SCENE.shared().await;
     let fragments = [said(FREE).unfinished().masked(), Frame::continuation(vec![8; FREE]).masked()];
     for size in [1, 9, 10_000] {
-        let mut client = open(&scene, "/ws/sized", "alice", "free").await;
+        let mut client = open(&scene, "/ws/sized/recorder", "alice", "free").await;
+        let record = scene.record(&client).await;
         let frames =
             [vec![refresh("alice", "pro")], fragments.to_vec(), vec![refresh("alice", "free")]].concat();
         let mut bytes: Vec<u8> = frames.iter().chain(&fragments).flat_map(Frame::bytes).collect();
         // The last header is refused, and nobody reads what is behind it.
         bytes.truncate(bytes.len() - FREE);
         client.send_in_pieces_of(size, bytes).await;
-        assert_eq!(client.frame().await, Ok(said(FREE).unfinished()), "pieces of {size}");
-        assert_eq!(client.frame().await, Ok(Frame::continuation(vec![8; FREE])), "pieces of {size}");
-        assert_eq!(client.frame().await, Ok(said(FREE).unfinished()), "pieces of {size}");
-        assert_eq!(client.frame().await, Ok(Frame::closing(1009, "message_too_big")), "pieces of {size}");
+        assert_eq!(client.close().await, Frame::closing(1009, "message_too_big"), "pieces of {size}");
+        record.close().await;
+        let [first, second] = &fragments;
+        let went_up = record.frames();
+        let messages = went_up.split_last().map(|(_, messages)| messages);
+        assert_eq!(messages, Some(&[first.clone(), second.clone(), first.clone()][..]), "pieces of {size}");
     }
 }
 
