@@ -115,6 +115,34 @@ pub struct Rate {
     pub burst: u64,
     /// The consequence of an empty bucket, one of those that fit `count`.
     pub on_exceed: OnExceed,
+    /// The number of rules before it in its list that count the same, by the same group, and fill in the same time.
+    pub twin: u32,
+}
+
+impl Rate {
+    /// Returns the time in which the empty bucket fills.
+    pub fn fills_in(&self) -> Duration {
+        let nanoseconds = self.window.as_nanos().saturating_mul(u128::from(self.burst));
+        let nanoseconds = nanoseconds.checked_div(u128::from(self.limit)).unwrap_or(u128::MAX);
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    }
+
+    /// Says whether another rule counts the same, by the same group, and fills in the same time.
+    fn is_twin_of(&self, other: &Self) -> bool {
+        let name = |rate: &Self| (rate.count, rate.per, rate.window, rate.fills_in());
+        name(self) == name(other)
+    }
+
+    /// Tells those apart of a list that are twins.
+    pub(crate) fn number_twins(rates: &mut [Self]) {
+        for index in 1..rates.len() {
+            let (before, rest) = rates.split_at_mut(index);
+            if let Some(rate) = rest.first_mut() {
+                let twins = before.iter().filter(|earlier| earlier.is_twin_of(rate)).count();
+                rate.twin = u32::try_from(twins).unwrap_or(u32::MAX);
+            }
+        }
+    }
 }
 
 /// The caps on live connections at once.

@@ -33,6 +33,7 @@ fn defaults() -> Vec<Rate> {
             window: Duration::from_secs(60 * 60),
             burst: 100,
             on_exceed: OnExceed::Deny,
+            twin: 0,
         },
         Rate {
             count: Counted::Messages,
@@ -41,6 +42,7 @@ fn defaults() -> Vec<Rate> {
             window: Duration::from_secs(60),
             burst: 100,
             on_exceed: OnExceed::Close,
+            twin: 0,
         },
     ]
 }
@@ -53,7 +55,11 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Option<Vec<Rate>> {
     match written {
-        Some(list) => distinct(list, at, report, |rate, at, report| rate.read(has_users, at, report)),
+        Some(list) => {
+            let mut rates = distinct(list, at, report, |rate, at, report| rate.read(has_users, at, report))?;
+            Rate::number_twins(&mut rates);
+            Some(rates)
+        }
         None => Some(defaults()),
     }
 }
@@ -85,6 +91,7 @@ impl RawRate {
             window: window?,
             burst: burst.unwrap_or(limit)?,
             on_exceed: on_exceed?,
+            twin: 0,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod ends;
+mod pushed;
 mod races;
 mod refusals;
 mod replaced;

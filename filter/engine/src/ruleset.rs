@@ -43,6 +43,8 @@ pub struct Ruleset {
     pub(crate) tiers: Vec<TierRules>,
     /// The place of the tier whose own the rates are; absent where they are the policy's.
     pub(crate) tier_of_rates: Option<usize>,
+    /// Says whether the rates are those of a route's metadata, and not the policy's.
+    pub(crate) has_own_rates: bool,
 }
 
 /// A tier with the ruleset that it makes of the policy, which has no tiers.
@@ -117,6 +119,7 @@ impl Ruleset {
             return Err(judge_schemas(&policy));
         };
         let tiers = std::mem::take(&mut policy.tiers);
+        let has_own_rates = beneath.is_some_and(|beneath| beneath.policy.rates != policy.rates);
         let mut ruleset = Self {
             policy,
             providers,
@@ -130,6 +133,7 @@ impl Ruleset {
             upstream_content,
             tiers: Vec::new(),
             tier_of_rates: None,
+            has_own_rates,
         };
         ruleset.tiers = ruleset.compile_tiers(tiers, &known)?;
         Ok(ruleset)
@@ -164,6 +168,7 @@ impl Ruleset {
             upstream_content,
             tiers: Vec::new(),
             tier_of_rates: tier.has_rates.then_some(index),
+            has_own_rates: self.has_own_rates,
             policy: tier.policy,
         };
         TierRules { require: tier.require, ruleset: Rc::new(ruleset) }

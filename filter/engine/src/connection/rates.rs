@@ -170,12 +170,12 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 
     fn rate(count: Count, per: Per, limit: u64, on_exceed: OnExceed) -> Rate {
-        Rate { count, per, limit, window: Duration::from_secs(10), burst: limit, on_exceed }
+        Rate { count, per, limit, window: Duration::from_secs(10), burst: limit, on_exceed, twin: 0 }
     }
 
     fn rates(rates: &[Rate]) -> Rates {
         Rates::new(rates.iter().enumerate(), |rate, quota| {
-            KeySpace::new([1; 16]).key(&[format!("{:?}", rate.per).as_bytes()], quota, b"")
+            KeySpace::new([1; 16]).key(&[format!("{:?}", rate.per).as_bytes()], quota.name(), b"")
         })
     }
 

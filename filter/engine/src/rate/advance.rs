@@ -141,7 +141,8 @@ mod tests {
     fn request(limit: u64, tokens: u64) -> BucketRequest {
         use postern_config::{Counted, OnExceed, Per, Rate};
         let (count, per) = (Counted::Messages, Per::User);
-        let rate = Rate { count, per, limit, window: HOUR, burst: limit, on_exceed: OnExceed::Close };
+        let rate =
+            Rate { count, per, limit, window: HOUR, burst: limit, on_exceed: OnExceed::Close, twin: 0 };
         BucketRequest { key: EntryKey::of_bytes([1; 16]), quota: Quota::new(&rate), tokens }
     }
 

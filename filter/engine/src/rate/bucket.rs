@@ -12,6 +12,8 @@ pub struct Quota {
     limit: u64,
     window: u64,
     burst: u64,
+    /// The number of the rule among those that fill in the same time.
+    twin: u32,
 }
 
 /// A bucket; the default one is full.
@@ -35,12 +37,13 @@ pub enum Charged {
 impl Quota {
     /// Returns the quota of a rule.
     pub fn new(rate: &postern_config::Rate) -> Self {
-        Self { limit: rate.limit.max(1), window: nanoseconds(rate.window), burst: rate.burst }
+        let (window, burst) = (nanoseconds(rate.window), rate.burst);
+        Self { limit: rate.limit.max(1), window, burst, twin: rate.twin }
     }
 
     /// Returns a quota of `limit` tokens a second, and as many at once.
     pub(crate) const fn per_second(limit: u64) -> Self {
-        Self { limit, window: 1_000_000_000, burst: limit }
+        Self { limit, window: 1_000_000_000, burst: limit, twin: 0 }
     }
 
     /// Returns the same quota with `burst` tokens at once.
@@ -50,7 +53,7 @@ impl Quota {
 
     /// Returns a quota of `limit` tokens a minute, and as many at once.
     pub(crate) const fn per_minute(limit: u64) -> Self {
-        Self { limit, window: 60_000_000_000, burst: limit }
+        Self { limit, window: 60_000_000_000, burst: limit, twin: 0 }
     }
 
     /// Returns the size of the bucket.
@@ -61,6 +64,14 @@ impl Quota {
     /// Returns the numbers that make one quota different from another.
     pub(crate) fn identity(&self) -> [u64; 3] {
         [self.limit, self.window, self.burst]
+    }
+
+    /// Returns the numbers by which a bucket is found whatever its limit comes to be: what is missing in it is a
+    /// time, which means the same part of it under any limit.
+    pub(crate) fn name(&self) -> [u64; 3] {
+        let fills_in = u128::from(self.window) * u128::from(self.burst);
+        let fills_in = fills_in.checked_div(u128::from(self.limit)).unwrap_or(u128::MAX);
+        [self.window, u64::try_from(fills_in).unwrap_or(u64::MAX), u64::from(self.twin)]
     }
 }
 
@@ -138,12 +149,16 @@ fn nanoseconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn of(limit: u64, window: u64, burst: u64) -> Quota {
+        Quota { limit, window, burst, twin: 0 }
+    }
+
     const HOUR: u64 = 3_600_000_000_000;
     const START: Duration = Duration::from_secs(1_800_000_000);
 
     #[test]
     fn the_burst_passes_at_once_and_then_one_per_share_of_the_window() {
-        let quota = Quota { limit: 100, window: HOUR, burst: 100 };
+        let quota = of(100, HOUR, 100);
         let mut bucket = Bucket::default();
         for i in 0..100 {
             assert_eq!(bucket.take(quota, 1, START), Charged::Taken, "token {i}");
@@ -156,14 +171,14 @@ mod tests {
 
     #[test]
     fn a_rate_that_does_not_divide_its_window_is_not_rounded() {
-        let quota = Quota { limit: 3, window: 10, burst: 1 };
+        let quota = of(3, 10, 1);
         let mut bucket = Bucket::default();
         let taken = (0..10_000u64)
             .filter(|ns| bucket.take(quota, 1, START + Duration::from_nanos(*ns)) == Charged::Taken)
             .count();
         // A token passes every 10/3 ns on average, each at the next whole nanosecond.
         assert_eq!(taken, 2_500);
-        let quota = Quota { limit: 1 << 30, window: 1_000_000_000, burst: 1 << 30 };
+        let quota = of(1 << 30, 1_000_000_000, 1 << 30);
         let mut bucket = Bucket::default();
         for _ in 0..1 << 10 {
             assert_eq!(bucket.take(quota, 1 << 20, START), Charged::Taken);
@@ -173,12 +188,8 @@ mod tests {
 
     #[test]
     fn a_wait_is_as_long_as_it_has_to_be_and_no_longer_in_numbers_of_any_length() {
-        let quotas = [
-            Quota { limit: 3, window: 10, burst: 1 },
-            Quota { limit: 7, window: HOUR, burst: 5 },
-            Quota { limit: (1 << 30) + 1, window: HOUR, burst: 1 << 30 },
-            Quota { limit: 1_000, window: u64::MAX >> 8, burst: 900 },
-        ];
+        let quotas =
+            [of(3, 10, 1), of(7, HOUR, 5), of((1 << 30) + 1, HOUR, 1 << 30), of(1_000, u64::MAX >> 8, 900)];
         let nanosecond = Duration::from_nanos(1);
         for quota in quotas {
             for tokens in [1, quota.burst.div_ceil(2), quota.burst] {
@@ -196,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_refusal_takes_nothing() {
-        let quota = Quota { limit: 1, window: 1_000, burst: 5 };
+        let quota = of(1, 1_000, 5);
         let mut bucket = Bucket::default();
         assert_ne!(bucket.take(quota, 6, START), Charged::Taken);
         assert_eq!(bucket.take(quota, 5, START), Charged::Taken);
@@ -204,7 +215,7 @@ mod tests {
 
     #[test]
     fn it_is_full_again_when_all_that_was_taken_has_come_back() {
-        let quota = Quota { limit: 2, window: 1_000, burst: 4 };
+        let quota = of(2, 1_000, 4);
         let mut bucket = Bucket::default();
         assert_eq!(bucket.take(quota, 3, START), Charged::Taken);
         assert!(!bucket.is_full(START + Duration::from_nanos(1_499)));
@@ -213,7 +224,7 @@ mod tests {
 
     #[test]
     fn who_read_the_clock_earlier_finds_a_shared_bucket_as_empty_as_the_others_left_it() {
-        let quota = Quota { limit: 400, window: HOUR, burst: 400 };
+        let quota = of(400, HOUR, 400);
         let disorder = Duration::from_secs(10);
         for earlier in [1, 1_000_000, 10_000_000_000].map(Duration::from_nanos) {
             let mut bucket = Bucket::default();
@@ -229,10 +240,7 @@ mod tests {
     #[test]
     fn workers_whose_clocks_are_out_of_order_get_no_more_together_than_one_would() {
         const DISORDER: u64 = 50_000_000;
-        for quota in [
-            Quota { limit: 400, window: HOUR, burst: 400 },
-            Quota { limit: 100, window: 1_000_000_000, burst: 5 },
-        ] {
+        for quota in [of(400, HOUR, 400), of(100, 1_000_000_000, 5)] {
             let (mut bucket, mut taken, mut random) = (Bucket::default(), 0, 7_u64);
             for i in 0..20_000 {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -253,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_a_little_makes_a_bucket_emptier_and_by_more_than_it_takes_to_fill_full() {
-        let quota = Quota { limit: 1, window: 1_000_000_000, burst: 2 };
+        let quota = of(1, 1_000_000_000, 2);
         let mut bucket = Bucket::default();
         assert_eq!(bucket.take(quota, 1, START), Charged::Taken);
         let earlier = START - Duration::from_secs(1);
@@ -268,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_largest_numbers_do_not_overflow() {
-        let quota = Quota { limit: u64::MAX, window: u64::MAX, burst: u64::MAX };
+        let quota = of(u64::MAX, u64::MAX, u64::MAX);
         let mut bucket = Bucket { full_at: u64::MAX, fraction: u64::MAX };
         let _ = bucket.take(quota, u64::MAX, Duration::MAX);
         let _ = bucket.take(quota, 1, START);

@@ -20,6 +20,8 @@ pub(crate) struct Buckets {
     policy: String,
     /// The place of the tier whose rates these are; absent where they are the policy's.
     tier: Option<usize>,
+    /// Says whether the rates are those of a route's metadata.
+    has_own_rates: bool,
     address: Vec<u8>,
 }
 
@@ -27,7 +29,8 @@ impl Buckets {
     /// Collects the parts for a connection of `client` under `ruleset`.
     pub(crate) fn new(keys: KeySpace, ruleset: &Ruleset, client: Option<IpAddr>) -> Self {
         let address = client_subject(client, ruleset.policy.ipv6_prefix);
-        Self { keys, policy: ruleset.name().to_owned(), tier: ruleset.tier_of_rates, address }
+        let (policy, tier) = (ruleset.name().to_owned(), ruleset.tier_of_rates);
+        Self { keys, policy, tier, has_own_rates: ruleset.has_own_rates, address }
     }
 
     /// Returns the parts for the same client under the rates of `ruleset`, which are the policy's or those of a tier.
@@ -51,11 +54,16 @@ impl Buckets {
         };
         let (per_name, subject) = self.group(per, claims);
         let policy = self.policy.as_bytes();
+        // A push of the policy is no way to a fresh budget, whatever its limit comes to be. Rates of a route's
+        // own have nothing to do with each other.
+        let numbers = if self.has_own_rates { quota.identity() } else { quota.name() };
+        let (owner, tier) = (if self.has_own_rates { b"route".as_slice() } else { b"policy" }, self.tier);
         // What counts before a token is known is counted by the policy.
-        match self.tier.filter(|_| !is_early(counted, per)) {
-            None => self.keys.key(&[name, policy, per_name], quota, &subject),
+        match tier.filter(|_| !is_early(counted, per)) {
+            None => self.keys.key(&[name, owner, policy, per_name], numbers, &subject),
             Some(tier) => {
-                self.keys.key(&[name, policy, per_name, b"tier", &tier.to_be_bytes()], quota, &subject)
+                let rule = [name, owner, policy, per_name, b"tier", &tier.to_be_bytes()];
+                self.keys.key(&rule, numbers, &subject)
             }
         }
     }

@@ -30,9 +30,9 @@ pub enum Outcome {
 }
 
 impl KeySpace {
-    /// Returns the key of the bucket of `subject` under the rule that `rule` and `quota` name.
-    pub(crate) fn key(&self, rule: &[&[u8]], quota: &Quota, subject: &[u8]) -> EntryKey {
-        self.entry(rule.iter().copied().chain([subject]), &quota.identity())
+    /// Returns the key of the bucket of `subject` under the rule that `rule` and the numbers name.
+    pub(crate) fn key(&self, rule: &[&[u8]], numbers: [u64; 3], subject: &[u8]) -> EntryKey {
+        self.entry(rule.iter().copied().chain([subject]), &numbers)
     }
 }
 

@@ -12,7 +12,7 @@ const START: Duration = Duration::from_secs(1_800_000_000);
 
 fn quota(limit: u64, window: Duration) -> Quota {
     let (count, per, on_exceed) = (Counted::Handshakes, Per::Ip, OnExceed::Deny);
-    Quota::new(&Rate { count, per, limit, window, burst: limit, on_exceed })
+    Quota::new(&Rate { count, per, limit, window, burst: limit, on_exceed, twin: 0 })
 }
 
 fn charge_at(host: &mut Host, question: &BucketRequest, now: Duration) -> Outcome {
@@ -25,7 +25,7 @@ fn every_subject_has_a_bucket_of_its_own() {
     let quota = quota(2, Duration::from_secs(60));
     let mut host = Host::default();
     for subject in [b"198.51.100.1".as_slice(), b"198.51.100.2"] {
-        let question = BucketRequest { key: keys.key(&[b"chat"], &quota, subject), quota, tokens: 1 };
+        let question = BucketRequest { key: keys.key(&[b"chat"], quota.name(), subject), quota, tokens: 1 };
         let outcomes: Vec<_> = (0..3).map(|_| charge_at(&mut host, &question, START)).collect();
         assert_eq!(outcomes[..2], [Outcome::Charged(Charged::Taken); 2]);
         assert_eq!(outcomes[2], Outcome::Charged(Charged::Wait(Duration::from_secs(30))));
@@ -37,7 +37,7 @@ fn a_worker_that_read_the_clock_before_another_used_the_bucket_up_finds_it_used_
     let quota = quota(40, Duration::from_secs(3600));
     let keys = KeySpace::new([7; 16]);
     let question =
-        |tokens| BucketRequest { key: keys.key(&[b"chat"], &quota, b"198.51.100.1"), quota, tokens };
+        |tokens| BucketRequest { key: keys.key(&[b"chat"], quota.name(), b"198.51.100.1"), quota, tokens };
     let mut host = Host::default();
     assert_eq!(charge_at(&mut host, &question(40), START), Outcome::Charged(Charged::Taken));
     for earlier in [1, 1_000_000_000].map(|nanoseconds| START - Duration::from_nanos(nanoseconds)) {
@@ -71,8 +71,11 @@ fn a_million_clients_find_room_and_none_of_them_gets_more_than_its_limit() {
     let keys = KeySpace::new([1; 16]);
     let quota = quota(1, Duration::from_secs(3600));
     let mut host = Host::default();
-    let question =
-        |i: u32| BucketRequest { key: keys.key(&[b"chat"], &quota, &i.to_le_bytes()), quota, tokens: 1 };
+    let question = |i: u32| BucketRequest {
+        key: keys.key(&[b"chat"], quota.name(), &i.to_le_bytes()),
+        quota,
+        tokens: 1,
+    };
     for i in 0..1_000_000 {
         let outcome = charge_at(&mut host, &question(i), START);
         assert_eq!(outcome, Outcome::Charged(Charged::Taken), "client {i}");
