@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::slot::{LiveSlot, MOST_TIMES, Part};
+use super::slot::{self, LiveSlot, MOST_TIMES, Part};
 use super::{Acquired, Cap, LivePlace, LiveTable, notes};
 use crate::rate::lease::Holder;
 use crate::rate::slots::EntryKey;
@@ -45,13 +45,17 @@ struct Age {
 impl LiveConnections {
     /// Says whether a connection that asks for a place under `cap` would be given one, and how many there are.
     pub fn look(&self, table: &mut impl LiveTable, cap: &Cap) -> Result<(), Acquired> {
-        let (bytes, _) = table.read(cap.key.slot());
-        let mut slot = LiveSlot::read(&bytes, cap.key);
-        if slot.count() >= cap.limit {
-            slot.bury(&mut |holder| table.is_alive(holder));
+        if cap.replaces {
+            return Ok(());
         }
+        let (bytes, _) = table.read(cap.key.slot());
+        if slot::count(&bytes, cap.key) < cap.limit {
+            return Ok(());
+        }
+        let mut slot = LiveSlot::read(&bytes, cap.key);
+        slot.bury(&mut |holder| table.is_alive(holder));
         let count = slot.count();
-        if count >= cap.limit && !cap.replaces { Err(Acquired::Full(count)) } else { Ok(()) }
+        if count < cap.limit { Ok(()) } else { Err(Acquired::Full(count)) }
     }
 
     /// Counts a connection under `cap`, if there is a place, or one can be made.

@@ -33,21 +33,29 @@ pub(super) struct LiveSlot {
     tag: Tag,
     /// The parts of the key.
     pub(super) parts: Vec<Part>,
-    /// The parts of other keys.
-    others: Vec<(Tag, Part)>,
+    /// The bytes of the parts of other keys.
+    others: Vec<u8>,
+}
+
+/// An entry of a slot as it is written.
+struct Entry<'s> {
+    tag: Tag,
+    holder: Holder,
+    count: u64,
+    times: &'s [u8],
+    whole: &'s [u8],
 }
 
 impl LiveSlot {
     /// Reads a slot. What is behind bytes that are no entry is forgotten.
     pub(super) fn read(bytes: &[u8], key: EntryKey) -> Self {
-        let mut slot = Self { tag: key.tag(), parts: Vec::new(), others: Vec::new() };
-        let mut rest = bytes;
-        while let Some((tag, part, behind)) = read_part(rest) {
-            match tag == slot.tag {
-                true => slot.parts.push(part),
-                false => slot.others.push((tag, part)),
+        let others = Vec::with_capacity(bytes.len() + FIXED_LEN);
+        let mut slot = Self { tag: key.tag(), parts: Vec::new(), others };
+        for entry in entries(bytes) {
+            match entry.tag == slot.tag {
+                true => slot.parts.push(entry.part()),
+                false => slot.others.extend_from_slice(entry.whole),
             }
-            rest = behind;
         }
         slot
     }
@@ -75,12 +83,6 @@ impl LiveSlot {
         self.parts.retain(|part| is_alive(part.holder));
     }
 
-    /// Forgets all parts whose holders are dead.
-    fn bury_all(&mut self, is_alive: &mut dyn FnMut(Holder) -> bool) {
-        self.bury(is_alive);
-        self.others.retain(|(_, part)| is_alive(part.holder));
-    }
-
     /// Takes the oldest connection whose time is known out of its part, which stays for its holder to see that,
     /// and returns the holder and the time.
     pub(super) fn take_oldest(&mut self) -> Option<(Holder, Duration)> {
@@ -94,21 +96,25 @@ impl LiveSlot {
     /// Returns the slot's bytes, without the parts of the dead if it would be too long with them; nothing if it
     /// is too long all the same.
     pub(super) fn write(mut self, is_alive: &mut dyn FnMut(Holder) -> bool) -> Option<Vec<u8>> {
-        let bytes = self.bytes();
-        if bytes.len() <= MOST {
-            return Some(bytes);
+        if self.len() > MOST {
+            self.bury(is_alive);
+            let others = std::mem::take(&mut self.others);
+            let alive = entries(&others).filter(|entry| is_alive(entry.holder));
+            self.others = alive.flat_map(|entry| entry.whole).copied().collect();
         }
-        self.bury_all(is_alive);
-        Some(self.bytes()).filter(|bytes| bytes.len() <= MOST)
+        (self.len() <= MOST).then(|| self.into_bytes())
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        let own = self.parts.iter().map(|part| (&self.tag, part));
-        let all = || own.clone().chain(self.others.iter().map(|(tag, part)| (tag, part)));
-        let mut bytes = Vec::with_capacity(all().map(|(_, part)| FIXED_LEN + part.times.len() * 8).sum());
-        for (tag, part) in all() {
+    fn len(&self) -> usize {
+        let own = self.parts.iter().map(|part| FIXED_LEN + part.times.len().min(MOST_TIMES) * 8);
+        own.fold(self.others.len(), usize::saturating_add)
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = self.others;
+        for part in &self.parts {
             let times = part.times.get(..MOST_TIMES).unwrap_or(&part.times);
-            bytes.extend_from_slice(tag);
+            bytes.extend_from_slice(&self.tag);
             bytes.extend_from_slice(&part.holder.id.to_le_bytes());
             bytes.extend_from_slice(&part.holder.slot.to_le_bytes());
             bytes.extend_from_slice(&u32::try_from(times.len()).unwrap_or(0).to_le_bytes());
@@ -119,18 +125,43 @@ impl LiveSlot {
     }
 }
 
-fn read_part(bytes: &[u8]) -> Option<(Tag, Part, &[u8])> {
-    let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
-    let (id, rest) = rest.split_first_chunk()?;
-    let (slot, rest) = rest.split_first_chunk()?;
-    let (len, rest) = rest.split_first_chunk()?;
-    let (count, rest) = rest.split_first_chunk()?;
-    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-    let (times, rest) = rest.split_at_checked(len.checked_mul(8)?)?;
-    let times = times.chunks_exact(8).filter_map(|time| time.try_into().ok()).map(u64::from_le_bytes);
-    let holder = Holder { id: u64::from_le_bytes(*id), slot: u32::from_le_bytes(*slot) };
-    let part = Part { holder, count: u64::from_le_bytes(*count), times: times.collect() };
-    Some((*tag, part, rest))
+/// Returns the number of connections that all parts of a key have in a slot.
+pub(super) fn count(bytes: &[u8], key: EntryKey) -> u64 {
+    let own = entries(bytes).filter(|entry| entry.tag == key.tag());
+    own.fold(0, |sum, entry| sum.saturating_add(entry.count))
+}
+
+/// Returns the entries of a slot, up to bytes that are none.
+fn entries(mut rest: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    std::iter::from_fn(move || {
+        let entry = Entry::read(rest)?;
+        rest = rest.get(entry.whole.len()..)?;
+        Some(entry)
+    })
+}
+
+impl<'s> Entry<'s> {
+    fn read(bytes: &'s [u8]) -> Option<Self> {
+        let (tag, rest) = bytes.split_first_chunk::<TAG_LEN>()?;
+        let (id, rest) = rest.split_first_chunk()?;
+        let (slot, rest) = rest.split_first_chunk()?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (count, rest) = rest.split_first_chunk()?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?.checked_mul(8)?;
+        Some(Self {
+            tag: *tag,
+            holder: Holder { id: u64::from_le_bytes(*id), slot: u32::from_le_bytes(*slot) },
+            count: u64::from_le_bytes(*count),
+            times: rest.get(..len)?,
+            whole: bytes.get(..FIXED_LEN.checked_add(len)?)?,
+        })
+    }
+
+    fn part(&self) -> Part {
+        let times = self.times.chunks_exact(8).filter_map(|time| time.try_into().ok());
+        let times = times.map(u64::from_le_bytes).collect();
+        Part { holder: self.holder, count: self.count, times }
+    }
 }
 
 #[cfg(test)]
