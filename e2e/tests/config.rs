@@ -82,7 +82,13 @@ fn mistakes() -> Vec<Mistake> {
         mistake("/routes/0", "policy", json!("chatt"), "routes[0].policy"),
         mistake("", "default_policy", json!("chatt"), "default_policy"),
         mistake(CHAT, "mode", json!("shadow"), "policies.chat.mode"),
-        mistake(CHAT, "connections", json!({"per_ip": 5}), "policies.chat.connections.per_ip"),
+        mistake(CHAT, "connections", json!({"per_ip": 0}), "policies.chat.connections.per_ip"),
+        mistake(
+            CHAT,
+            "tiers",
+            json!([{"require": [{"claim": "plan", "one_of": ["pro"]}], "messages": {"max_message_bytes": 0}}]),
+            "policies.chat.tiers[0].messages.max_message_bytes",
+        ),
         mistake(
             "/policies/chat/messages",
             "schema",
