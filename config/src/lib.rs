@@ -41,8 +41,8 @@ pub use config::Config;
 pub use content::{Allowance, Content, OnViolation, Schemas};
 pub use issuer::Issuer;
 pub use limits::{
-    Backlog, Backpressure, Compression, Connections, Counted, GlobalRateLimit, Liveness, MessageType,
-    Messages, OnExceed, OnFull, Per, Rate, UpstreamMessages,
+    Backlog, Backpressure, Compression, Connections, Counted, GlobalCount, GlobalRateLimit, Liveness,
+    MessageType, Messages, OnExceed, OnFull, Per, Rate, UpstreamMessages,
 };
 pub use log::Log;
 pub use memory::Memory;

@@ -205,8 +205,24 @@ pub struct Backpressure {
     pub on_exceed: Backlog,
 }
 
+/// The quantity that is counted over the whole mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GlobalCount {
+    /// Payload bytes of data frames from the client.
+    Bytes,
+    /// Live connections.
+    Connections,
+    /// Upgrade requests.
+    Handshakes,
+    /// Data messages from the client.
+    Messages,
+    /// Uses of tokens that open one connection.
+    Tickets,
+}
+
 /// One count over the whole mesh, by Envoy's rate limit service protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GlobalRateLimit {
     /// The Envoy cluster of the service.
     pub cluster: String,
@@ -218,6 +234,8 @@ pub struct GlobalRateLimit {
     pub failure_deny: bool,
     /// The parts of the descriptor, in order; [`Per::Connection`] never occurs.
     pub descriptors: Vec<Per>,
-    /// The time between reports of messages.
+    /// The quantities that are counted; never empty, none twice.
+    pub counts: Vec<GlobalCount>,
+    /// The time between reports of messages and bytes.
     pub report_interval: Duration,
 }

@@ -20,22 +20,16 @@ struct Row {
 
 /// The values that ask for something.
 enum Asks {
-    /// Every value but the word `none`.
-    UnlessNone,
     /// This word.
     Word(&'static str),
 }
-
-const OUT_OR_NONE: &str = "leave it out, or write `none`";
 
 const fn row(pattern: &'static [&'static str], asks: Asks, remedy: &'static str) -> Row {
     Row { pattern, asks, remedy }
 }
 
-const TABLE: &[Row] = &[
-    row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`"),
-    row(&["policies", "*", "global_rate_limit"], Asks::UnlessNone, OUT_OR_NONE),
-];
+const TABLE: &[Row] =
+    &[row(&["policies", "*", "mode"], Asks::Word("shadow"), "leave it out, or write `enforce`")];
 
 /// Notes everything in `document` that asks for what is not carried out yet.
 pub(crate) fn check(document: &Value, report: &mut Report) {
@@ -51,14 +45,12 @@ pub(crate) fn check(document: &Value, report: &mut Report) {
 /// Says whether `value` asks for something.
 fn is_asked(asks: &Asks, value: &Value) -> bool {
     match asks {
-        Asks::UnlessNone => value.as_str() != Some("none"),
         Asks::Word(word) => value.as_str() == Some(word),
     }
 }
 
 fn what(asks: &Asks) -> String {
     match asks {
-        Asks::UnlessNone => "is not supported yet".to_owned(),
         Asks::Word(word) => format!("`{word}` is not supported yet"),
     }
 }

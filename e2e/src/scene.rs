@@ -54,6 +54,7 @@ pub struct Scene {
     route_metadata: Option<Value>,
     service: Option<SocketAddr>,
     clusters: Vec<(String, SocketAddr)>,
+    http2_clusters: Vec<(String, SocketAddr)>,
     workers: Option<u32>,
     module: Option<PathBuf>,
     bare: bool,
@@ -141,6 +142,12 @@ impl Scene {
         self
     }
 
+    /// Adds a cluster that Envoy knows, of one host that speaks HTTP/2.
+    pub fn cluster_http2(mut self, name: &str, address: SocketAddr) -> Self {
+        self.http2_clusters.push((name.to_owned(), address));
+        self
+    }
+
     /// Has Envoy run this number of workers instead of one.
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = Some(workers);
@@ -212,6 +219,9 @@ impl Scene {
         bootstrap.upstream(self.service.unwrap_or(upstream.address()));
         for (name, address) in &self.clusters {
             bootstrap.cluster(name, *address);
+        }
+        for (name, address) in &self.http2_clusters {
+            bootstrap.cluster_http2(name, *address);
         }
         bootstrap.access_log(&access_log);
         self.secure(&mut bootstrap, &folder, &certificate, &client_certificate);

@@ -1,9 +1,11 @@
 //! The service behind Envoy, in this process: it answers as a test has asked for and records what it receives. Beside
-//! it: the servers that Envoy fetches [`documents`] from, and the service of the [`demo`].
+//! it: the servers that Envoy fetches [`documents`] from, a rate limit service ([`rate_limits`]), and the service of the
+//! [`demo`].
 
 mod answer;
 pub mod demo;
 pub mod documents;
+pub mod rate_limits;
 pub mod record;
 
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ use crate::wire::{End, Wire};
 
 pub use answer::{Answer, accept_of};
 pub use documents::{Documents, Held, Served};
+pub use rate_limits::{Manner, RateLimits};
 pub use record::Record;
 
 /// A way to treat a WebSocket.

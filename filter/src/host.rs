@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use postern_engine::http::headers::{Field, HeaderEdit};
 use postern_engine::remote::Spec;
+use postern_engine::remote::rate_limit::RateLimitService;
 use postern_engine::{
     Blocks, Chunk, ConnectionFacts, Entropy, Passage, Peer, Piece, Protocol, RouteFacts, Unreadable,
 };
@@ -93,6 +94,24 @@ pub(crate) fn get(spec: &Spec) -> Option<u32> {
         ("user-agent", "postern"),
     ];
     hostcalls::dispatch_http_call(&spec.cluster, headers, None, Vec::new(), timeout).ok()
+}
+
+/// Asks the rate limit service with a serialised `RateLimitRequest`; for callbacks of any context, and always on
+/// behalf of the root context. Returns the number that names the call in the callback with its answer, if there
+/// will be one.
+///
+/// Envoy answers a target that is a serialised `GrpcService` with no status but those that the SDK expects: an
+/// unknown cluster is an internal failure, as is one without a host.
+pub(crate) fn ask_rate_limit(service: &RateLimitService, message: &[u8]) -> Option<u32> {
+    let timeout = service.timeout().clamp(Duration::from_millis(1), Duration::from_secs(24 * 3600));
+    let (name, method) = ("envoy.service.ratelimit.v3.RateLimitService", "ShouldRateLimit");
+    let metadata = Vec::new();
+    hostcalls::dispatch_grpc_call(service.target(), name, method, metadata, Some(message), timeout).ok()
+}
+
+/// Returns the first `max` bytes of the message that answered a gRPC call; for the callback with it.
+pub(crate) fn grpc_answer(max: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, max).ok().flatten().unwrap_or_default()
 }
 
 /// Returns the status of the answer to a call; for the callback with an answer that has header fields.

@@ -11,6 +11,7 @@ mod live;
 mod log_lines;
 mod memory;
 mod metrics;
+mod rate_limit;
 mod root;
 mod sessions;
 mod sources;

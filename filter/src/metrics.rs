@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use postern_engine::remote::Source;
+use postern_engine::remote::rate_limit::{Answer, RateLimitService};
 use postern_engine::{Heartbeats, Messages, Reason, Tally};
 use proxy_wasm::types::MetricType;
 
@@ -72,6 +73,24 @@ pub(crate) fn fetched(source: &Source, result: &str) {
     for labels in labels_of(source) {
         add(MetricType::Counter, format!("postern_fetches{labels}.result={result};"), 1);
     }
+}
+
+/// Counts a call to a rate limit service, with its answer.
+pub(crate) fn rate_limit_call(service: &RateLimitService, counted: &str, answer: Answer) {
+    let result = match answer {
+        Answer::Within => "within",
+        Answer::Over(_) => "over",
+        Answer::None => "failed",
+    };
+    let cluster = label(service.cluster());
+    let name = format!("postern_rate_limit_calls.cluster={cluster};.count={counted};.result={result};");
+    add(MetricType::Counter, name, 1);
+}
+
+/// Counts calls to a rate limit service that were wanted and not made.
+pub(crate) fn rate_limit_unasked(cluster: &str, times: u64) {
+    let name = format!("postern_rate_limit_unasked.cluster={};", label(cluster));
+    add(MetricType::Counter, name, i64::try_from(times).unwrap_or(i64::MAX));
 }
 
 /// Returns the sets of labels that a source is counted under, each once.

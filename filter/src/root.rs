@@ -10,7 +10,7 @@ use proxy_wasm::types::ContextType;
 use crate::sessions::Plugin;
 use crate::sources::Fetches;
 use crate::stream::Stream;
-use crate::{gauges, host, live, log_lines, memory, metrics, sessions, sources, stream, tables};
+use crate::{gauges, host, live, log_lines, memory, metrics, rate_limit, sessions, sources, stream, tables};
 
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
@@ -78,6 +78,12 @@ impl Context for Root {
         self.set_tick_period(now, false);
     }
 
+    fn on_grpc_call_response(&mut self, call: u32, status: u32, len: usize) {
+        rate_limit::on_answer(call, status, len);
+        host::enter(self.context_id);
+        self.set_tick_period(host::now(), false);
+    }
+
     fn on_done(&mut self) -> bool {
         self.fetches.give_up(host::now());
         tables::tick(host::now());
@@ -133,6 +139,9 @@ impl RootContext for Root {
             session.note_time(now);
             let tally = session.take_tally();
             metrics::tally(session.policy(), &tally);
+        }
+        if let Some(engine) = &self.engine {
+            rate_limit::on_tick(&engine.rate_limits(), now);
         }
         for live in sessions::due(now) {
             if host::enter(live.context_id) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use log::Level;
 use postern_engine::cause::HostFault;
 use postern_engine::http::headers::{Field, HeaderEdit};
+use postern_engine::remote::rate_limit::Answer;
 use postern_engine::{
     ConnectionFacts, Engine, Entropy, Event, Input, Judgement, Output, Passage, Peer, Reply, RequestHead,
     ResponseFacts, RouteFacts, Selection, Session, Unreadable, fail_without_engine, is_upgrade,
@@ -16,7 +17,7 @@ use proxy_wasm::types::Action;
 use crate::host::{self, HostChunk, Message};
 use crate::sessions::{Live, Plugin};
 use crate::tables::Tables;
-use crate::{log_lines, memory, metrics, sessions, tables};
+use crate::{log_lines, memory, metrics, rate_limit, sessions, tables};
 
 /// The label of counts to which no policy applies.
 const NO_POLICY: &str = "none";
@@ -103,6 +104,10 @@ impl Stream {
 }
 
 impl Context for Stream {
+    fn on_grpc_call_response(&mut self, call: u32, status: u32, len: usize) {
+        rate_limit::on_answer(call, status, len);
+    }
+
     fn on_done(&mut self) -> bool {
         if let Some(live) = self.live.take() {
             live.schedule(None);
@@ -272,6 +277,14 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                     tables::handle(session, Input::NotParked, now);
                 }
             }
+            Output::Ask(question) => {
+                let number = question.number;
+                // The host holds what waits in an open connection, and lets go of nothing in the callback that
+                // has just said so: a timer ends that wait.
+                if !rate_limit::ask(live, *question, now) && !session.was_opened() {
+                    tables::handle(session, Input::RateLimitAnswered(number, Answer::None), now);
+                }
+            }
             Output::Tell(Event::Opened) => {
                 perform_one(session.policy(), Output::Tell(Event::Opened));
                 if let Some(by) = live.ends_by(session) {
@@ -310,7 +323,11 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
         // `perform` does these, which only a session gives out.
-        Output::Deliver(_) | Output::ReleaseRequest(_) | Output::ResumeRequest | Output::Send(..) => {}
+        Output::Ask(_)
+        | Output::Deliver(_)
+        | Output::ReleaseRequest(_)
+        | Output::ResumeRequest
+        | Output::Send(..) => {}
         Output::HoldHandshake(edits) => {
             host::edit(Message::Request, &edits);
             return Some(Action::Pause);

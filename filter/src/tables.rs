@@ -83,6 +83,11 @@ impl Shared for Tables {
         rate::look(&slot, request, now)
     }
 
+    fn look_at_ticket(&mut self, ticket: &Ticket, now: Duration) -> Spent {
+        let (slot, _) = host::shared(&format!("{TOKENS}.{}", ticket.slot()));
+        single_use::spend(&slot, ticket, now).0
+    }
+
     fn spend(&mut self, ticket: &Ticket, now: Duration) -> Spent {
         let decide = |slot: &[u8]| single_use::spend(slot, ticket, now);
         let spent = change(TOKENS, ticket.slot(), decide).unwrap_or(Spent::Full);

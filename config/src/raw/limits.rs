@@ -5,10 +5,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::auth::Auth;
 use crate::content::OnViolation;
 use crate::grammar::is_line;
 use crate::limits::{
-    Backlog, Backpressure, GlobalRateLimit, Liveness, MessageType, Messages, Per, UpstreamMessages,
+    Backlog, Backpressure, GlobalCount, GlobalRateLimit, Liveness, MessageType, Messages, Per,
+    UpstreamMessages,
 };
 use crate::path::Path;
 use crate::raw::content::{RawAllowance, RawContent, RawSchemas};
@@ -188,6 +190,7 @@ pub(super) struct RawGlobalRateLimit {
     timeout: Option<Value>,
     failure: Option<Failure>,
     descriptors: Option<List<Per>>,
+    counts: Option<List<GlobalCount>>,
     report_interval: Option<Value>,
 }
 
@@ -199,8 +202,13 @@ enum Failure {
 }
 
 impl RawGlobalRateLimit {
-    /// Returns the valid form.
-    pub(super) fn read(self, has_users: bool, at: &Path, report: &mut Report) -> Option<GlobalRateLimit> {
+    /// Returns the valid form. `auth` is absent where it is wrong, and says that there are no tokens by `Some(None)`.
+    pub(super) fn read(
+        self,
+        auth: Option<Option<&Auth>>,
+        at: &Path,
+        report: &mut Report,
+    ) -> Option<GlobalRateLimit> {
         let cluster = cluster(self.cluster, at, report);
         let domain_at = at.key("domain");
         let domain_remedy = "write the `domain` of the rate limit service's configuration";
@@ -219,7 +227,7 @@ impl RawGlobalRateLimit {
                     report.push(at, "a connection has no name in the mesh", "write `ip`, `user` or `policy`");
                     None
                 }
-                Per::User if !has_users => {
+                Per::User if matches!(auth, Some(None)) => {
                     report.push(at, NO_USERS, "write `ip`, or `auth`");
                     None
                 }
@@ -227,12 +235,25 @@ impl RawGlobalRateLimit {
             }),
             None => Some(vec![Per::Ip, Per::Policy]),
         };
+        // A broken `auth` may have meant tokens of single use.
+        let spends_tokens = auth.is_none_or(|auth| auth.is_some_and(|auth| auth.single_use));
+        let counts = match self.counts {
+            Some(list) => distinct_some(list, &at.key("counts"), report, |count, at, report| {
+                if count == GlobalCount::Tickets && !spends_tokens {
+                    report.push(at, "no token opens one connection only", "write `auth.single_use: true`");
+                    return None;
+                }
+                Some(count)
+            }),
+            None => Some(vec![GlobalCount::Handshakes, GlobalCount::Messages]),
+        };
         Some(GlobalRateLimit {
             cluster: cluster?,
             domain: domain?,
             timeout: timeout?,
             failure_deny: matches!(self.failure, Some(Failure::Deny)),
             descriptors: descriptors?,
+            counts: counts?,
             report_interval: report_interval?,
         })
     }

@@ -123,7 +123,8 @@ impl RawPolicy {
         let backpressure =
             optional(self.backpressure, |written| written.read(&at.key("backpressure"), report));
         let global_rate_limit = optional(self.global_rate_limit, |written| {
-            written.read(has_users, &at.key("global_rate_limit"), report)
+            let tokens = if has_users { token_rules.map(Some) } else { Some(None) };
+            written.read(tokens, &at.key("global_rate_limit"), report)
         });
         named.then_some(Policy {
             name: name.to_owned(),

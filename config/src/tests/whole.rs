@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    Audiences, Backlog, Carrier, Compression, Counted, CsrfCarrier, DefaultPolicy, Expiry, HostPattern,
-    Issuer, KeySource, MessageType, Missing, Mode, OnExceed, OtherUpgrades, Per, Policy, Provider, Secret,
-    Test, Tls,
+    Audiences, Backlog, Carrier, Compression, Counted, CsrfCarrier, DefaultPolicy, Expiry, GlobalCount,
+    HostPattern, Issuer, KeySource, MessageType, Missing, Mode, OnExceed, OtherUpgrades, Per, Policy,
+    Provider, Secret, Test, Tls,
 };
 
 fn whole() -> Config {
@@ -78,6 +78,14 @@ fn every_key_of_a_policy_is_read() {
     assert_eq!((backpressure.max_backlog_bytes, backpressure.on_exceed), (1 << 20, Backlog::Drop));
     let global = policy.global_rate_limit.as_ref().unwrap();
     assert_eq!(global.descriptors, [Per::Ip, Per::User, Per::Policy]);
+    let all = [
+        GlobalCount::Handshakes,
+        GlobalCount::Messages,
+        GlobalCount::Bytes,
+        GlobalCount::Connections,
+        GlobalCount::Tickets,
+    ];
+    assert_eq!(global.counts, all);
     assert!(global.failure_deny);
 }
 

@@ -136,6 +136,18 @@ impl Bootstrap {
         self.at("/static_resources/clusters").as_array_mut().expect("a list of clusters").push(cluster);
     }
 
+    /// Adds a cluster, of one host, that is spoken to by HTTP/2, as gRPC demands.
+    pub fn cluster_http2(&mut self, name: &str, address: SocketAddr) {
+        const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        self.cluster(name, address);
+        let clusters = self.at("/static_resources/clusters").as_array_mut().expect("a list of clusters");
+        let cluster = clusters.last_mut().expect("the cluster just added");
+        cluster["typed_extension_protocol_options"] = json!({OPTIONS: {
+            "@type": format!("type.googleapis.com/{OPTIONS}"),
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }});
+    }
+
     /// Sets the listener's certificate and key.
     pub fn certificate(&mut self, chain: &Path, key: &Path) {
         let tls = self.at(&format!("{CHAIN}/transport_socket/typed_config/common_tls_context"));

@@ -25,6 +25,7 @@ use crate::http::request::RequestHead;
 use crate::memory::worst_case::judge_budget;
 use crate::rate::slots::KeySpace;
 use crate::remote::Source;
+use crate::remote::rate_limit::RateLimits;
 use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
 pub use response::ResponseFacts;
@@ -155,6 +156,11 @@ impl Engine {
     /// Returns the documents to fetch from clusters.
     pub fn sources(&self) -> Vec<Rc<Source>> {
         self.keyring.sources.all()
+    }
+
+    /// Returns the rate limit services that policies ask and report to.
+    pub fn rate_limits(&self) -> Rc<RateLimits> {
+        self.keyring.sources.rate_limits()
     }
 
     /// Returns the policies that go away, with the time over which their live connections are sent away.

@@ -16,6 +16,7 @@ use crate::http::forwarded::Forwarded;
 use crate::message::ContentRules;
 use crate::peer::Peer;
 use crate::rate::Quota;
+use crate::remote::rate_limit::RateLimitService;
 use crate::remote::{Content, Source};
 
 /// A policy with its keys and its handshake rates at hand.
@@ -29,6 +30,8 @@ pub struct Ruleset {
     pub(crate) forwarded: Rc<Forwarded>,
     /// The list of owners whose tokens are no longer good.
     pub(crate) revocation: Option<Rc<Source>>,
+    /// The service that counts over the mesh.
+    pub(crate) rate_limit: Option<Rc<RateLimitService>>,
     /// The carriers of tokens of either kind that are subprotocols.
     pub(crate) secret_offers: Vec<Carrier>,
     /// The rates, each with its place in the policy or in the tier. What counts before a token is known is the policy's.
@@ -106,6 +109,8 @@ impl Ruleset {
         let revocation = revocation.map(|revocation| keyring.sources.revocation(revocation));
         let rates: Vec<(usize, Rate)> = policy.rates.iter().copied().enumerate().collect();
         let handshake_rates = HandshakeRate::among(&rates);
+        let rate_limit =
+            policy.global_rate_limit.as_ref().map(|rule| keyring.sources.rate_limit_service(rule));
         let own = policy.auth.iter().flat_map(|auth| auth.forward.keys());
         let all = forwarded.with(own.map(String::as_str));
         let forwarded = if all == **forwarded { Rc::clone(forwarded) } else { Rc::new(all) };
@@ -126,6 +131,7 @@ impl Ruleset {
             csrf,
             forwarded,
             revocation,
+            rate_limit,
             secret_offers,
             rates,
             handshake_rates,
@@ -161,6 +167,7 @@ impl Ruleset {
             csrf: self.csrf.clone(),
             forwarded: Rc::clone(&self.forwarded),
             revocation: self.revocation.clone(),
+            rate_limit: self.rate_limit.clone(),
             secret_offers: self.secret_offers.clone(),
             handshake_rates: HandshakeRate::among(&rates),
             rates,

@@ -176,6 +176,8 @@ impl Session {
                 Phase::Open(open) => open.set_back(by),
                 _ => {}
             },
+            Input::RateLimitAnswered(number, answer) => self.on_answer(number, answer, shared, now),
+            Input::RateLimitExceeded => self.on_rate_limit_exceeded(now),
             Input::Rerouted => {
                 self.refuse(Vec::new(), Violation::rerouted().into());
             }
@@ -350,6 +352,7 @@ impl Session {
         let Phase::Handshake(handshake) = &mut self.phase else { return };
         let next = handshake.next(shared, now);
         if let Next::Wait = next {
+            self.outputs.extend(handshake.take_question().map(Output::Ask));
             if !std::mem::replace(&mut self.held, true) {
                 let removals = handshake.removals().to_vec();
                 self.outputs.push_back(Output::HoldHandshake(removals));
@@ -359,6 +362,7 @@ impl Session {
         let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) else {
             return;
         };
+        self.let_go_unheld();
         let (head, removals) = handshake.into_parts();
         match next {
             Next::Wait => {}
@@ -525,6 +529,7 @@ impl Session {
         if !open.sends_at_once() {
             return;
         }
+        self.outputs.extend(open.take_question().map(Output::Ask));
         let (delivery, sends) = (open.take_delivery(), open.take_sends());
         // Only one piece at a time can be put into a parked stream.
         let of = |peer: Peer| {
@@ -593,6 +598,7 @@ mod over_tests;
 mod pingless_tests;
 #[cfg(test)]
 mod plain_tests;
+mod rate_limited;
 #[cfg(test)]
 mod slow_reader_tests;
 #[cfg(test)]

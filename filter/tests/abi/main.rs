@@ -29,6 +29,7 @@ mod hostile;
 mod lifetime;
 mod memory;
 mod messages;
+mod rate_limit;
 mod sharing;
 mod trailers;
 mod traps;

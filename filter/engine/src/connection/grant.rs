@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Auth, Counted, Expiry, Per, Rate};
+use postern_config::{Auth, Counted, Expiry, GlobalCount, Per, Rate};
 
 use crate::auth::admit::{Rejected, TokenOwner, admit};
 use crate::auth::bearer::without_scheme;
@@ -21,6 +21,7 @@ use crate::peer::Peer;
 use crate::rate::bucket_keys::Buckets;
 use crate::rate::live::places::{CountedLive, Counts, Places};
 use crate::rate::{Bucket, Charged, Outcome, Quota, Shared};
+use crate::remote::rate_limit::{Account, Answer, Asking, Question, Unsettled};
 use crate::ruleset::Ruleset;
 use crate::strict_json::JsonError;
 
@@ -46,6 +47,13 @@ pub(crate) struct Grant {
     first: Option<Place>,
     refresh: Option<Place>,
     pending: Option<Box<Pending>>,
+    /// The questions to the rate limit service.
+    asking: Asking,
+    /// The claims of the first message's token, while there are questions about it, and the number of those that
+    /// are settled.
+    admitted: Option<Box<(Claims, usize)>>,
+    /// The account of the user whom the first message has named, until it is taken up.
+    account: Option<Rc<Account>>,
     replies: Bucket,
     /// What the last token does not allow of messages, by the limits in force; absent where they say nothing of that.
     denied: Option<Denied>,
@@ -69,6 +77,9 @@ pub(super) struct NewLimits {
 
 /// The number of times that the client is told of an accepted token, per minute in the long run and at once.
 const REPLIES: Quota = Quota::per_minute(60);
+
+/// What is asked when the first message has told who the user is, in order.
+const QUESTIONS: [GlobalCount; 3] = [GlobalCount::Handshakes, GlobalCount::Connections, GlobalCount::Tickets];
 
 /// A token that cannot be judged before something has been fetched.
 #[derive(Clone, Debug)]
@@ -111,9 +122,11 @@ pub(crate) enum Entry {
 
 impl Grant {
     /// Creates the right of the owner that `claims` name, or of nobody yet, to a connection that was admitted at `now`.
+    /// `asking` has asked what had to be asked before.
     pub(crate) fn new(
         ruleset: Rc<Ruleset>,
         buckets: Buckets,
+        asking: Asking,
         claims: Option<&Claims>,
         now: Duration,
     ) -> Self {
@@ -135,6 +148,9 @@ impl Grant {
             first,
             refresh,
             pending: None,
+            asking,
+            admitted: None,
+            account: None,
             replies,
             denied: None,
         };
@@ -229,7 +245,42 @@ impl Grant {
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Entry {
-        let Some(judged) = self.judge_first(message, now) else { return Entry::Wait };
+        let admitted = match self.admitted.take() {
+            Some(admitted) => {
+                self.pending = None;
+                *admitted
+            }
+            None => match self.admit_first(message, rates, shared, now) {
+                Ok(claims) => (claims, 0),
+                Err(entry) => return entry,
+            },
+        };
+        let claims = match self.ask(admitted, shared, now) {
+            Ok(claims) => claims,
+            Err(entry) => return entry,
+        };
+        let entered = self.count(&claims, places, shared, now);
+        if let Err(violation) = entered.and_then(|()| self.spend(&claims, shared, now)) {
+            return Entry::Refused(violation);
+        }
+        places.release_unauthenticated(shared);
+        self.renew_by_claims(&claims);
+        let service = self.ruleset.rate_limit.as_ref();
+        self.account =
+            service.and_then(|service| service.account(self.buckets.descriptor(service, Some(&claims))));
+        Entry::Granted
+    }
+
+    /// Admits the token of the first message by all that this Envoy can judge by itself, and charges its user,
+    /// once.
+    fn admit_first(
+        &mut self,
+        message: &[u8],
+        rates: &mut Rates,
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) -> Result<Claims, Entry> {
+        let judged = self.judge_first(message, now).ok_or(Entry::Wait)?;
         // A user is known, and counted, also where the claims are not enough.
         let genuine = match &judged {
             Ok(claims) => Some(claims),
@@ -240,21 +291,17 @@ impl Grant {
             self.add_rates(rates, claims);
             exceeded = self.charge_user(claims, judged.is_ok(), shared, now);
             if let Some(violation) = self.look_at_refusals(claims, shared, now) {
-                return Entry::Refused(violation);
+                return Err(Entry::Refused(violation));
             }
         }
-        let claims = match judged {
-            Ok(claims) => claims,
-            Err(rejected) => return Entry::Refused(rejected.violation),
-        };
+        let claims = judged.map_err(|rejected| Entry::Refused(rejected.violation))?;
         let exceeded = exceeded.map_or(Ok(()), Err);
-        let entered = exceeded.and_then(|()| self.count(&claims, places, shared, now));
-        if let Err(violation) = entered.and_then(|()| self.spend(&claims, shared, now)) {
-            return Entry::Refused(violation);
-        }
-        places.release_unauthenticated(shared);
-        self.renew_by_claims(&claims);
-        Entry::Granted
+        let room = exceeded.and_then(|()| {
+            let ruleset = self.ruleset.of_claims(&claims);
+            let counts = Counts { ruleset: &ruleset, buckets: &self.buckets, claims: Some(&claims) };
+            counts.look(&[CountedLive::PerUser], shared)
+        });
+        room.map(|()| claims).map_err(Entry::Refused)
     }
 
     /// Adds the rates by user, or puts those of the user's tier in the place of all.
@@ -281,6 +328,61 @@ impl Grant {
         let ruleset = self.ruleset.of_claims(claims);
         let counts = Counts { ruleset: &ruleset, buckets: &self.buckets, claims: Some(claims) };
         places.acquire(&[CountedLive::PerUser], counts, shared, now)
+    }
+
+    /// Asks the rate limit service what could not be asked before the user was known.
+    fn ask(
+        &mut self,
+        (claims, mut settled): (Claims, usize),
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) -> Result<Claims, Entry> {
+        let Some(service) = self.ruleset.rate_limit.clone() else { return Ok(claims) };
+        let names_user = service.names_users() && claims.subject().is_some();
+        for count in QUESTIONS.into_iter().skip(settled) {
+            let is_ticket = count == GlobalCount::Tickets;
+            if !service.counts(count) || !(is_ticket || names_user) {
+                settled = settled.saturating_add(1);
+                continue;
+            }
+            if is_ticket && let Some(violation) = self.look_at_ticket(&claims, shared, now) {
+                return Err(Entry::Refused(violation));
+            }
+            let message = || match count {
+                GlobalCount::Tickets => service.ticket_message(&claims),
+                count => service.message(count, &self.buckets.descriptor(&service, Some(&claims)), 1),
+            };
+            match self.asking.judge(&service, count, message, now) {
+                Ok(()) => settled = settled.saturating_add(1),
+                Err(Unsettled::Refused(fault, _)) => return Err(Entry::Refused(fault.into())),
+                Err(Unsettled::Awaits(until)) => {
+                    self.admitted = Some(Box::new((claims, settled)));
+                    self.pending = Some(Box::new(Pending { found: Found::Nothing, until }));
+                    return Err(Entry::Wait);
+                }
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Takes the account in which what is sent counts from now on, if that is another one.
+    pub(super) fn take_account(&mut self) -> Option<Rc<Account>> {
+        self.account.take()
+    }
+
+    /// Takes the answer to the question of this number, and says whether the first message waits for it.
+    pub(crate) fn take_answer(&mut self, number: u32, answer: Answer) -> bool {
+        self.asking.take_answer(number, answer)
+    }
+
+    /// Says whether there is a question that must be put to the rate limit service.
+    pub(crate) fn has_question(&self) -> bool {
+        self.asking.has_question()
+    }
+
+    /// Takes the question that must be put to the rate limit service, if there is one.
+    pub(crate) fn take_question(&mut self) -> Option<Box<Question>> {
+        self.asking.take_question()
     }
 
     /// Judges the token of the first message, unless it has to wait.
@@ -335,6 +437,14 @@ impl Grant {
         Some(Violation::by(Peer::Client, Rule::Rates(empty.index), Reason::RefusalRate))
     }
 
+    /// Returns the violation of a token that has opened a connection of this Envoy already.
+    fn look_at_ticket(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
+        match self.buckets.ticket(claims) {
+            Ok(ticket) => shared.look_at_ticket(&ticket, now).refusal(),
+            Err(invalid) => Some(TokenError::from(invalid).into()),
+        }
+    }
+
     /// Spends a token, where it may open one connection only.
     fn spend(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Result<(), Violation> {
         if !self.auth().is_some_and(|auth| auth.single_use) {
@@ -371,6 +481,7 @@ impl Grant {
     /// Forgets the token that waits.
     pub(super) fn give_back(&mut self) {
         self.pending = None;
+        self.admitted = None;
     }
 
     /// Moves the times with a clock that was set back.
@@ -379,6 +490,7 @@ impl Grant {
         if let Some(pending) = &mut self.pending {
             pending.until = pending.until.saturating_sub(by);
         }
+        self.asking.set_back(by);
     }
 
     /// Returns the time until which a token waits, if one does.

@@ -10,6 +10,7 @@ use crate::decision::Violation;
 use crate::message::{self, Context, Message, Standing, Verdict};
 use crate::peer::Peer;
 use crate::rate::Shared;
+use crate::remote::rate_limit::Membership;
 use crate::websocket::{Chunk, Unreadable};
 
 use super::authentication::Authentication;
@@ -56,6 +57,9 @@ impl Connection {
             Verdict::Authenticates => {
                 self.be_granted(false);
                 self.enter();
+                if let Some(account) = self.grant.as_mut().and_then(|grant| grant.take_account()) {
+                    self.membership = Some(Membership::new(account));
+                }
                 match self.grant.as_ref().is_some_and(|grant| grant.keeps_token()) {
                     true => self.judge_content(Peer::Client, passage, now),
                     false => self.client.consume_captured(&mut self.tally),
@@ -145,8 +149,9 @@ impl Connection {
             }
             self.deadlines.note_client(now);
             self.deadlines.expect_no_pong(now);
-            self.deadlines.await_fetch(self.grant.as_ref().and_then(|grant| grant.pending_until()));
         }
+        // It may wait for one thing after the other.
+        self.deadlines.await_fetch(self.grant.as_ref().and_then(|grant| grant.pending_until()));
         let mut queued = queued.unwrap_or_default();
         let len = chunk.len().saturating_sub(start);
         if let Err(violation) = self.authentication.judge_behind(len) {

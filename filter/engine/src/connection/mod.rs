@@ -42,6 +42,7 @@ use std::time::Duration;
 
 use crate::auth::revocation::RevocationSubject;
 use crate::decision::Violation;
+use crate::decision::cause::RateLimitFault;
 use crate::handshake::Deflate;
 use crate::memory::blocks::Blocks;
 use crate::metrics::tally::{Counts, Tally};
@@ -49,6 +50,7 @@ use crate::moment::Moment;
 use crate::peer::Peer;
 use crate::rate::BucketRequest;
 use crate::rate::live::places::Places;
+use crate::remote::rate_limit::{Account, Answer, Membership, Question};
 use crate::ruleset::Ruleset;
 use authentication::Authentication;
 use backlog::Backlog;
@@ -91,6 +93,8 @@ pub(crate) struct Connection {
     /// The frames that go on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
     tally: Counts,
+    /// The part of the connection in the counts over the mesh.
+    membership: Option<Membership>,
     /// The right by which the connection is open, under a policy that asks for one.
     grant: Option<Box<Grant>>,
     authentication: Authentication,
@@ -118,6 +122,8 @@ pub(crate) struct Terms {
     pub(crate) places: Places,
     /// The right by which the connection is open, under a policy that asks for one.
     pub(crate) grant: Option<Box<Grant>>,
+    /// The account of the connection in the counts over the mesh.
+    pub(crate) account: Option<Rc<Account>>,
     /// Says whether each side may open another protocol, since the subprotocol that was agreed on is one.
     pub(crate) lets_tunnels: bool,
 }
@@ -172,6 +178,7 @@ impl Connection {
             violation: None,
             sends: Vec::new(),
             tally: Counts::default(),
+            membership: terms.account.map(Membership::new),
             grant: terms.grant,
             authentication: Authentication::Open,
             queued: None,
@@ -212,13 +219,38 @@ impl Connection {
     pub(crate) fn take_tally(&mut self, is_over: bool) -> Tally {
         let backlog = self.backlog.take_most();
         let heartbeats = self.parking.count(is_over || self.deadlines.is_closing());
-        Tally { backlog, heartbeats, ..self.tally.take() }
+        let tally = Tally { backlog, heartbeats, ..self.tally.take() };
+        if let Some(membership) = &self.membership {
+            membership.add(&tally.client);
+        }
+        tally
+    }
+
+    /// Returns the fault for which the rate limit service has the connection end.
+    pub(crate) fn condemned_for(&self) -> Option<RateLimitFault> {
+        self.membership.as_ref().and_then(Membership::verdict)
     }
 
     /// Says whether anything goes at once, into a stream that is parked or from one that the host holds.
     pub(crate) fn sends_at_once(&self) -> bool {
         let is_due = self.queued.as_ref().is_some_and(|queued| queued.due);
-        is_due || !self.sends.is_empty() || self.greeting.goes_at_once()
+        is_due || !self.sends.is_empty() || self.greeting.goes_at_once() || self.has_question()
+    }
+
+    fn has_question(&self) -> bool {
+        self.grant.as_ref().is_some_and(|grant| grant.has_question())
+    }
+
+    /// Takes the question that must be put to the rate limit service, if there is one.
+    pub(crate) fn take_question(&mut self) -> Option<Box<Question>> {
+        self.grant.as_mut().and_then(|grant| grant.take_question())
+    }
+
+    /// Takes the answer to the question of this number, and goes on with what waits for it.
+    pub(crate) fn take_answer(&mut self, number: u32, answer: Answer, now: Duration) {
+        if self.grant.as_mut().is_some_and(|grant| grant.take_answer(number, answer)) {
+            self.look_again(now);
+        }
     }
 
     /// Takes the frames that go to these receivers at once, on streams that were parked.

@@ -31,16 +31,17 @@ use crate::rate::bucket_keys::Buckets;
 use crate::rate::live::places::Places;
 use crate::rate::slots::KeySpace;
 use crate::rate::{BucketRequest, Shared};
+use crate::remote::rate_limit::{Account, Answer, Asking, Question};
 use crate::ruleset::Ruleset;
 
 use credentials::{Credentials, Tokens};
 use extensions::Offers;
-use waiting::Waiting;
+use waiting::{Stop, Waiting};
 
 pub(crate) use extensions::{Agreement, Deflate};
 pub(crate) use response::Expected;
 pub(crate) use steps::shape::Kind;
-use steps::{Offered, Turn, subprotocols};
+use steps::{Found, Turn, subprotocols};
 
 const KEY: &str = "sec-websocket-key";
 const PROTOCOL: &str = "sec-websocket-protocol";
@@ -58,8 +59,12 @@ pub(crate) struct Handshake {
     /// The part of the client's offers of extensions that goes up.
     extensions: Offers,
     refusal: Option<Refusal>,
-    /// Says whether the steps that are taken once have been taken.
-    has_begun: bool,
+    /// The number of steps that are not taken again.
+    taken: usize,
+    /// The findings of those steps.
+    found: Found,
+    /// The questions to the rate limit service.
+    asking: Asking,
     waiting: Waiting,
     buckets: Buckets,
     /// Says whether there is no memory for what the handshake, or its connection from the start, would hold.
@@ -114,7 +119,9 @@ impl Handshake {
             credentials,
             extensions: Offers::default(),
             refusal: None,
-            has_begun: false,
+            taken: 0,
+            found: Found::default(),
+            asking: Asking::default(),
             waiting: Waiting::default(),
             buckets,
             may_not_hold: false,
@@ -124,23 +131,21 @@ impl Handshake {
 
     /// Judges the handshake at `now`, step by step. Must be called again if it waits.
     pub(crate) fn next(&mut self, shared: &mut dyn Shared, now: Duration) -> Next {
-        let mut turn = Turn {
-            shared,
-            now,
-            claims: None,
-            ticket: None,
-            places: Places::default(),
-            forwarded: Vec::new(),
-            subprotocols: Offered::default(),
-        };
-        let taken = if std::mem::replace(&mut self.has_begun, true) { steps::ONCE } else { 0 };
-        for step in steps::ORDER.iter().skip(taken) {
+        let mut turn =
+            Turn { shared, now, places: Places::default(), found: std::mem::take(&mut self.found) };
+        let taken = std::mem::replace(&mut self.taken, steps::ONCE);
+        for (index, step) in steps::ORDER.iter().enumerate().skip(taken) {
             if self.refusal.is_some() && !step.is_always_taken {
                 continue;
             }
             let Err(stop) = (step.judge)(self, &mut turn) else { continue };
+            let awaits_answer = matches!(stop, Stop::AwaitAnswer(_));
             match self.waiting.judge(stop, now) {
                 Ok(()) if self.may_not_hold => self.refusal = Some(no_memory().into()),
+                Ok(()) if awaits_answer => {
+                    (self.taken, self.found) = (index, turn.found);
+                    return Next::Wait;
+                }
                 Ok(()) => return Next::Wait,
                 Err(refusal) => {
                     self.refusal.get_or_insert(refusal);
@@ -182,6 +187,17 @@ impl Handshake {
     /// Moves the ends of waits with a clock that was set back.
     pub(crate) fn set_back(&mut self, by: Duration) {
         self.waiting.set_back(by);
+        self.asking.set_back(by);
+    }
+
+    /// Takes the answer to the question of this number, and says whether the handshake waits for it.
+    pub(crate) fn take_answer(&mut self, number: u32, answer: Answer) -> bool {
+        self.asking.take_answer(number, answer)
+    }
+
+    /// Takes the question that must be put to the rate limit service, if there is one.
+    pub(crate) fn take_question(&mut self) -> Option<Box<Question>> {
+        self.asking.take_question()
     }
 
     /// Notes that there is no memory for what the handshake, or its connection from the start, would hold: it
@@ -217,8 +233,9 @@ impl Handshake {
 
     /// Returns what goes up, and the terms of the connection.
     fn admission(&self, turn: Turn<'_>) -> Admission {
-        let Turn { now, claims, places, forwarded, subprotocols: offered, .. } = turn;
-        let Offered { credentials, allowed, some_denied } = offered;
+        let Turn { now, places, found, .. } = turn;
+        let Found { claims, forwarded, subprotocols: offered, .. } = found;
+        let steps::Offered { credentials, allowed, some_denied } = offered;
         let (policy, claims, headers) = (&self.ruleset.policy, claims.as_ref(), self.head.headers());
         let mut edits = self.credentials.removals.clone();
         if some_denied {
@@ -246,8 +263,9 @@ impl Handshake {
         };
         let grant = policy.auth.as_ref().map(|_| {
             let buckets = self.buckets.clone();
-            Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, claims, now))
+            Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, self.asking.clone(), claims, now))
         });
+        let account = self.account(claims);
         let limits = Rc::clone(&self.limits);
         // Nobody is charged for a user before the user is known.
         let known = |(_, rate): &(usize, &Rate)| rate.per != Per::User || !self.awaits_first_message();
@@ -264,9 +282,16 @@ impl Handshake {
             rates,
             places,
             grant,
+            account,
             lets_tunnels: false,
         };
         Admission { edits, expected, limits, terms }
+    }
+
+    /// Returns the account of the connection over the mesh; `claims` name the user.
+    fn account(&self, claims: Option<&Claims>) -> Option<Rc<Account>> {
+        let service = self.ruleset.rate_limit.as_ref()?;
+        service.account(self.buckets.descriptor(service, claims))
     }
 
     /// Returns the subprotocols that the request has once the secrets are out of it.

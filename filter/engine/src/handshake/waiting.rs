@@ -1,6 +1,6 @@
-//! The wait of a handshake that cannot be judged before something has been fetched.
+//! The wait of a handshake that cannot be judged before something has been fetched or answered.
 //!
-//! The handshake waits as long as was settled the first time, however often it is judged again: then the
+//! For what is fetched the handshake waits as long as was settled the first time, however often it is judged again: then the
 //! refusal stands that it would have had without the wait. Nothing is charged while it waits.
 
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub(super) enum Stop {
     Refuse(Refusal),
     /// The handshake is refused unless what it waits for comes within this time.
     Await(Awaited, Duration, Refusal),
+    /// An answer of the rate limit service is awaited until this time, since the Unix epoch.
+    AwaitAnswer(Duration),
 }
 
 /// The ends of the waits of a handshake.
@@ -33,6 +35,10 @@ impl Waiting {
         self.until = None;
         match stop {
             Stop::Refuse(refusal) => Err(refusal),
+            Stop::AwaitAnswer(until) => {
+                self.until = Some(until);
+                Ok(())
+            }
             Stop::Await(what, patience, refusal) => {
                 let until = match what {
                     Awaited::Keys => &mut self.keys,

@@ -11,6 +11,7 @@ use crate::rate::live::Cap;
 use crate::rate::live::places::CountedLive;
 use crate::rate::slots::{EntryKey, KeySpace};
 use crate::rate::{BucketRequest, Quota};
+use crate::remote::rate_limit::{Descriptor, RateLimitService};
 use crate::ruleset::{HandshakeRate, Ruleset, is_early};
 
 /// The parts of those keys, but for the user.
@@ -23,14 +24,16 @@ pub(crate) struct Buckets {
     /// Says whether the rates are those of a route's metadata.
     has_own_rates: bool,
     address: Vec<u8>,
+    ipv6_prefix: u8,
 }
 
 impl Buckets {
     /// Collects the parts for a connection of `client` under `ruleset`.
     pub(crate) fn new(keys: KeySpace, ruleset: &Ruleset, client: Option<IpAddr>) -> Self {
-        let address = client_subject(client, ruleset.policy.ipv6_prefix);
+        let ipv6_prefix = ruleset.policy.ipv6_prefix;
+        let address = client_subject(client, ipv6_prefix);
         let (policy, tier) = (ruleset.name().to_owned(), ruleset.tier_of_rates);
-        Self { keys, policy, tier, has_own_rates: ruleset.has_own_rates, address }
+        Self { keys, policy, tier, has_own_rates: ruleset.has_own_rates, address, ipv6_prefix }
     }
 
     /// Returns the parts for the same client under the rates of `ruleset`, which are the policy's or those of a tier.
@@ -41,6 +44,12 @@ impl Buckets {
     /// Returns the bytes of the client's address, or of its network.
     pub(crate) fn address(&self) -> &[u8] {
         &self.address
+    }
+
+    /// Returns the descriptor by which `service` counts; `claims` name the user.
+    pub(crate) fn descriptor(&self, service: &RateLimitService, claims: Option<&Claims>) -> Descriptor {
+        let user = claims.and_then(Claims::subject);
+        service.descriptor((&self.address, self.ipv6_prefix), &self.policy, user)
     }
 
     /// Returns the key of the bucket of a rule; `claims` name the user.

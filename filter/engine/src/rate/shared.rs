@@ -18,6 +18,11 @@ pub trait Shared {
     /// Says what [`Shared::charge`] would answer, and takes nothing.
     fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome;
 
+    /// Says what [`Shared::spend`] would answer, as far as that is known, and spends nothing.
+    fn look_at_ticket(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
+        Spent::First
+    }
+
     /// Spends a token that opens one connection only.
     fn spend(&mut self, ticket: &Ticket, now: Duration) -> Spent;
 

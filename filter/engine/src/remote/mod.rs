@@ -1,11 +1,13 @@
-//! Documents that are polled from Envoy clusters: one mechanism for all of them.
+//! What is asked of other services: documents that are polled from Envoy clusters, by one mechanism for all of
+//! them, and counts over the mesh ([`rate_limit`]).
 //!
-//! Owns when a document is due, which worker of an Envoy fetches it, whether it is good and what is at hand.
+//! Of documents it owns when a document is due, which worker of an Envoy fetches it, whether it is good and what is at hand.
 //! A [`Source`] makes no call and reads no clock: the host shows it what the workers share, and does what its
 //! [`Step`] says. One worker at a time holds the lease, which ends by itself, so that a fleet of VMs asks
 //! once and a dead worker is not waited for.
 
 mod content;
+pub mod rate_limit;
 mod record;
 mod registry;
 mod spec;

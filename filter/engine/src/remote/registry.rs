@@ -1,16 +1,21 @@
-//! The sources of a configuration: all that want the same document at the same pace share one.
+//! The sources of a configuration: all that want the same document at the same pace share one; and its rate
+//! limit services.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use postern_config::{RemoteJwks, Revocation};
+use postern_config::{GlobalRateLimit, RemoteJwks, Revocation};
 
+use super::rate_limit::{RateLimitService, RateLimits};
 use super::{Source, Spec};
 
 /// Every source of a configuration. Overrides by route metadata may add to them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sources(Rc<RefCell<BTreeMap<Spec, Rc<Source>>>>);
+pub(crate) struct Sources {
+    documents: Rc<RefCell<BTreeMap<Spec, Rc<Source>>>>,
+    rate_limits: Rc<RateLimits>,
+}
 
 impl Sources {
     /// Returns the source of the JWK set of the provider of this name.
@@ -25,13 +30,23 @@ impl Sources {
         self.get(Spec::revocation(revocation))
     }
 
-    /// Returns all sources.
+    /// Returns the rate limit service that `rule` asks.
+    pub(crate) fn rate_limit_service(&self, rule: &GlobalRateLimit) -> Rc<RateLimitService> {
+        self.rate_limits.service(rule)
+    }
+
+    /// Returns all rate limit services.
+    pub(crate) fn rate_limits(&self) -> Rc<RateLimits> {
+        Rc::clone(&self.rate_limits)
+    }
+
+    /// Returns all sources of documents.
     pub(crate) fn all(&self) -> Vec<Rc<Source>> {
-        self.0.borrow().values().map(Rc::clone).collect()
+        self.documents.borrow().values().map(Rc::clone).collect()
     }
 
     fn get(&self, spec: Spec) -> Rc<Source> {
-        let mut sources = self.0.borrow_mut();
+        let mut sources = self.documents.borrow_mut();
         let source = sources.entry(spec.clone()).or_insert_with(|| Rc::new(Source::new(spec)));
         Rc::clone(source)
     }

@@ -7,6 +7,7 @@ use crate::decision::cause::HostFault;
 use crate::http::headers::{Field, Headers};
 use crate::http::request::RequestHead;
 use crate::peer::Peer;
+use crate::remote::rate_limit::Answer;
 
 #[cfg(doc)]
 use super::{Output, Session};
@@ -18,6 +19,10 @@ pub enum Input {
     /// Envoy chose another route once the request was changed, under another policy than the
     /// one that judged it; before the response.
     Rerouted,
+    /// The answer to [`Output::Ask`] of this number.
+    RateLimitAnswered(u32, Answer),
+    /// The rate limit service has something of the session end, if [`Session::is_condemned`] says so.
+    RateLimitExceeded,
     /// The response, once: its fields, `:status` included. The others are needed only where
     /// [`Session::reads_response`] says so.
     Response(Vec<Field>),
@@ -56,6 +61,10 @@ impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(head) => f.debug_tuple("Request").field(head).finish(),
+            Self::RateLimitAnswered(number, answer) => {
+                f.debug_tuple("RateLimitAnswered").field(number).field(answer).finish()
+            }
+            Self::RateLimitExceeded => f.write_str("RateLimitExceeded"),
             Self::Rerouted => f.write_str("Rerouted"),
             Self::Response(fields) => f.debug_tuple("Response").field(&Headers::new(fields)).finish(),
             Self::HostFailed(fault) => f.debug_tuple("HostFailed").field(fault).finish(),

@@ -5,6 +5,7 @@ use crate::http::headers::HeaderEdit;
 use crate::http::reply::Reply;
 use crate::memory::blocks::Blocks;
 use crate::peer::Peer;
+use crate::remote::rate_limit::Question;
 
 /// A thing for the host to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +14,9 @@ pub enum Output {
     Admit(Vec<HeaderEdit>),
     /// The response goes down with these changes.
     AdmitResponse(Vec<HeaderEdit>),
+    /// The rate limit service must be asked; [`Input::RateLimitAnswered`] brings its answer. The question counts
+    /// as asked.
+    Ask(Box<Question>),
     /// The bytes go to the client at once, on the parked stream, which then goes on. They are the
     /// upstream's, so that the host must cut the stream if they cannot go.
     Deliver(Blocks),

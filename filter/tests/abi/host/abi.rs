@@ -9,7 +9,7 @@ use std::slice;
 
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
 
-use super::state::{CLUSTER, Call, Fields, Host, LocalReply};
+use super::state::{CLUSTER, Call, Fields, GrpcCall, Host, LocalReply};
 
 /// The bytes that the filter points to.
 ///
@@ -125,6 +125,10 @@ extern "C" fn proxy_get_buffer_bytes(
 ) -> Status {
     let found = Host::with(|host| match buffer {
         BufferType::PluginConfiguration => Ok(host.configuration.clone()),
+        BufferType::GrpcReceiveBuffer => {
+            let answer = host.grpc_answer.as_ref().ok_or(Status::NotFound)?;
+            Ok(answer.iter().skip(start).take(max_size).copied().collect())
+        }
         BufferType::HttpCallResponseBody => {
             let answer = host.answer.as_ref().ok_or(Status::NotFound)?;
             Ok(answer.body.iter().skip(start).take(max_size).copied().collect())
@@ -374,6 +378,45 @@ extern "C" fn proxy_http_call(
     })
 }
 
+#[unsafe(no_mangle)]
+extern "C" fn proxy_grpc_call(
+    target: *const u8,
+    target_size: usize,
+    service: *const u8,
+    service_size: usize,
+    method: *const u8,
+    method_size: usize,
+    _metadata: *const u8,
+    _metadata_size: usize,
+    message: *const u8,
+    message_size: usize,
+    timeout: u32,
+    token: *mut u32,
+) -> Status {
+    let (target, service) = unsafe { (read(target, target_size), text(read(service, service_size))) };
+    let (method, message) =
+        unsafe { (text(read(method, method_size)), read(message, message_size).to_vec()) };
+    assert_eq!(
+        (service.as_str(), method.as_str()),
+        ("envoy.service.ratelimit.v3.RateLimitService", "ShouldRateLimit")
+    );
+    assert!(timeout > 0, "Envoy takes zero for no timeout");
+    // A `GrpcService` that names an `EnvoyGrpc` by its cluster.
+    let name = [&[0x0a, u8::try_from(CLUSTER.len()).unwrap()], CLUSTER.as_bytes()].concat();
+    let is_known =
+        target.first() == Some(&0x0a) && target.get(2..).is_some_and(|grpc| grpc.starts_with(&name));
+    Host::with(|host| {
+        if !is_known || host.refuses_grpc {
+            return Status::InternalFailure;
+        }
+        let timeout = std::time::Duration::from_millis(timeout.into());
+        let id = host.next_id();
+        host.grpc_calls.push(GrpcCall { id, message, timeout });
+        unsafe { *token = id };
+        Status::Ok
+    })
+}
+
 /// Functions that the SDK imports and the filter has no use for.
 macro_rules! never_called {
     ($($name:ident)*) => {$(
@@ -391,7 +434,6 @@ never_called! {
     proxy_get_log_level
     proxy_get_metric
     proxy_get_status
-    proxy_grpc_call
     proxy_grpc_cancel
     proxy_grpc_close
     proxy_grpc_send

@@ -33,6 +33,8 @@ unsafe extern "C" {
         body_size: usize,
         trailers: usize,
     );
+    pub(super) safe fn proxy_on_grpc_receive(context_id: u32, token: u32, size: usize);
+    pub(super) safe fn proxy_on_grpc_close(context_id: u32, token: u32, status: u32);
     pub(super) safe fn proxy_on_log(context_id: u32);
     pub(super) safe fn proxy_on_done(context_id: u32) -> bool;
     pub(super) safe fn proxy_on_delete(context_id: u32);

@@ -38,6 +38,14 @@ pub(crate) struct Call {
     pub(crate) timeout: Duration,
 }
 
+/// A gRPC call that has no answer yet.
+#[derive(Clone, Debug)]
+pub(crate) struct GrpcCall {
+    pub(super) id: u32,
+    pub(crate) message: Vec<u8>,
+    pub(crate) timeout: Duration,
+}
+
 /// The answer to a call.
 pub(super) struct CallAnswer {
     pub(super) fields: Fields,
@@ -65,6 +73,11 @@ pub(super) struct Host {
     pub(super) calls: Vec<Call>,
     /// During the callback with it.
     pub(super) answer: Option<CallAnswer>,
+    pub(super) grpc_calls: Vec<GrpcCall>,
+    /// During the callback with it.
+    pub(super) grpc_answer: Option<Vec<u8>>,
+    /// Says whether no gRPC call can be made, as where a cluster has no host.
+    pub(super) refuses_grpc: bool,
 }
 
 /// One stream.
@@ -127,6 +140,9 @@ impl Host {
             streams: BTreeMap::new(),
             calls: Vec::new(),
             answer: None,
+            grpc_calls: Vec::new(),
+            grpc_answer: None,
+            refuses_grpc: false,
         };
         HOST.with_borrow_mut(|slot| assert!(slot.replace(host).is_none(), "a thread is one worker"));
     }

@@ -10,7 +10,7 @@ use proxy_wasm::types::LogLevel;
 
 use super::envoy::Envoy;
 use super::exports;
-use super::state::{Call, CallAnswer, Fields, Host};
+use super::state::{Call, CallAnswer, Fields, GrpcCall, Host};
 use super::stream;
 
 /// A period of ticks that is shorter than the ordinary one.
@@ -100,6 +100,41 @@ impl Worker {
         exports::proxy_on_http_call_response(call.root, call.id, count, len, 0);
         Host::with(|host| host.answer = None);
         stream::settle_all();
+    }
+
+    /// The gRPC calls that wait for an answer.
+    pub(crate) fn grpc_calls(&self) -> Vec<GrpcCall> {
+        Host::with(|host| host.grpc_calls.clone())
+    }
+
+    /// A gRPC call is answered with this message. Calls are a root's, whoever made them.
+    pub(crate) fn answer_grpc(&self, call: &GrpcCall, message: &[u8]) {
+        let root = Self::end_grpc(call);
+        Host::with(|host| host.grpc_answer = Some(message.to_vec()));
+        exports::proxy_on_grpc_receive(root, call.id, message.len());
+        Host::with(|host| host.grpc_answer = None);
+        stream::settle_all();
+    }
+
+    /// A gRPC call ends with this status and no message.
+    pub(crate) fn fail_grpc(&self, call: &GrpcCall, status: u32) {
+        let root = Self::end_grpc(call);
+        exports::proxy_on_grpc_close(root, call.id, status);
+        stream::settle_all();
+    }
+
+    fn end_grpc(call: &GrpcCall) -> u32 {
+        Host::with(|host| {
+            host.grpc_calls.retain(|other| other.id != call.id);
+            let root = *host.roots.last().expect("there is a root");
+            host.effective = root;
+            root
+        })
+    }
+
+    /// Has Envoy make no gRPC call from now on, or make them again.
+    pub(crate) fn refuse_grpc(&self, refuses: bool) {
+        Host::with(|host| host.refuses_grpc = refuses);
     }
 
     /// Takes away all roots but the last, and what they have called for, as Envoy does when nothing

@@ -9,6 +9,7 @@ mod handshake;
 mod host;
 mod invalid_policy;
 mod limit;
+mod rate_limit;
 mod shown;
 mod token;
 
@@ -19,6 +20,8 @@ pub use handshake::{HandshakeFault, ResponseFault};
 pub use host::HostFault;
 pub use invalid_policy::InvalidPolicy;
 pub use limit::{LimitExceeded, Measure};
+pub use rate_limit::RateLimitFault;
+pub(crate) use rate_limit::counted;
 pub use shown::Shown;
 pub use token::{ClaimName, InvalidToken, Missing, TokenError, Unfit};
 
@@ -49,6 +52,9 @@ pub enum Cause {
     /// A fault of a route's metadata.
     #[error(transparent)]
     Policy(#[from] InvalidPolicy),
+    /// A count over the mesh.
+    #[error(transparent)]
+    RateLimit(#[from] RateLimitFault),
     /// A fault of a service's answer to a handshake.
     #[error(transparent)]
     Response(#[from] ResponseFault),

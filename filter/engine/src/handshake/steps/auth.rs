@@ -24,15 +24,15 @@ pub(super) fn judge(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<()
     match admit(token, auth, &handshake.ruleset, (handshake.buckets.address(), None), turn.now) {
         Ok(claims) => {
             if auth.single_use {
-                turn.ticket = Some(handshake.buckets.ticket(&claims)?);
+                turn.found.ticket = Some(handshake.buckets.ticket(&claims)?);
             }
             handshake.limit_by(&claims);
-            turn.claims = Some(claims);
+            turn.found.claims = Some(claims);
             Ok(())
         }
         Err(mut rejected) => {
-            turn.claims = rejected.claims.take();
-            if let Some(claims) = &turn.claims {
+            turn.found.claims = rejected.claims.take();
+            if let Some(claims) = &turn.found.claims {
                 handshake.limit_by(claims);
             }
             Err(Stop::from(*rejected))
@@ -42,8 +42,8 @@ pub(super) fn judge(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<()
 
 /// Refuses claims that a service would read as others.
 pub(super) fn judge_forward(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
-    if let (Some(auth), Some(claims)) = (&handshake.ruleset.policy.auth, &turn.claims) {
-        turn.forwarded = claims.forward(&auth.forward)?;
+    if let (Some(auth), Some(claims)) = (&handshake.ruleset.policy.auth, &turn.found.claims) {
+        turn.found.forwarded = claims.forward(&auth.forward)?;
     }
     Ok(())
 }

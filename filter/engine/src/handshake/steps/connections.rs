@@ -19,16 +19,22 @@ pub(super) fn judge_address(handshake: &mut Handshake, turn: &mut Turn<'_>) -> R
 /// Refuses a handshake whose user has as many live connections as may be in its tier.
 pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let counted = of_user(handshake);
-    let counts =
-        Counts { ruleset: &handshake.limits, buckets: &handshake.buckets, claims: turn.claims.as_ref() };
+    let counts = Counts {
+        ruleset: &handshake.limits,
+        buckets: &handshake.buckets,
+        claims: turn.found.claims.as_ref(),
+    };
     Ok(counts.look(counted, turn.shared)?)
 }
 
 /// Counts the connection.
 pub(super) fn acquire(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let of_address = CountedLive::of_address(handshake.awaits_first_message());
-    let counts =
-        Counts { ruleset: &handshake.limits, buckets: &handshake.buckets, claims: turn.claims.as_ref() };
+    let counts = Counts {
+        ruleset: &handshake.limits,
+        buckets: &handshake.buckets,
+        claims: turn.found.claims.as_ref(),
+    };
     for counted in [of_address, of_user(handshake)] {
         turn.places.acquire(counted, counts, turn.shared, turn.now)?;
     }

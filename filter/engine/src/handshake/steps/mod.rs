@@ -7,6 +7,7 @@ mod compression;
 mod connections;
 mod csrf;
 mod drain;
+mod global_rate_limit;
 mod memory;
 mod origins;
 pub(super) mod rates;
@@ -35,18 +36,24 @@ pub(super) struct Step {
     pub(super) judge: fn(&mut Handshake, &mut Turn<'_>) -> Result<(), Stop>,
 }
 
-/// The findings of the steps of one turn. A handshake that has waited takes the steps behind the first
-/// [`ONCE`] anew.
+/// One turn of the judgement. A handshake that has waited for something that is fetched takes the steps behind
+/// the first [`ONCE`] anew; one that has waited for an answer goes on where it asked, with what it has found.
 pub(super) struct Turn<'t> {
     pub(super) shared: &'t mut dyn Shared,
     /// The time of the turn, since the Unix epoch.
     pub(super) now: Duration,
+    /// The places under caps that the connection has got.
+    pub(super) places: Places,
+    pub(super) found: Found,
+}
+
+/// The findings of the steps.
+#[derive(Debug, Default)]
+pub(super) struct Found {
     /// The claims of a token that is genuine.
     pub(super) claims: Option<Claims>,
     /// The token that must be spent.
     pub(super) ticket: Option<Ticket>,
-    /// The places under caps that the connection has got.
-    pub(super) places: Places,
     /// The headers in which claims go up.
     pub(super) forwarded: Vec<HeaderEdit>,
     /// The subprotocols that go up.
@@ -54,7 +61,7 @@ pub(super) struct Turn<'t> {
 }
 
 /// The subprotocols that a handshake offers, as far as they go up.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Offered {
     /// Tokens that stay in the request.
     pub(super) credentials: Vec<Vec<u8>>,
@@ -68,7 +75,7 @@ pub(super) struct Offered {
 pub(super) const ONCE: usize = 10;
 
 /// Every step, in order.
-pub(super) const ORDER: [Step; 21] = [
+pub(super) const ORDER: [Step; 24] = [
     Step { id: "drain", is_always_taken: false, judge: drain::judge },
     Step { id: "tls", is_always_taken: false, judge: tls::judge },
     Step { id: "other_upgrades", is_always_taken: false, judge: shape::judge_protocol },
@@ -88,6 +95,17 @@ pub(super) const ORDER: [Step; 21] = [
     Step { id: "auth.forward", is_always_taken: false, judge: auth::judge_forward },
     Step { id: "rates by user", is_always_taken: true, judge: rates::judge_user },
     Step { id: "connections by user", is_always_taken: false, judge: connections::judge_user },
+    Step { id: "global_rate_limit", is_always_taken: false, judge: global_rate_limit::judge_handshake },
+    Step {
+        id: "global_rate_limit of connections",
+        is_always_taken: false,
+        judge: global_rate_limit::judge_connection,
+    },
+    Step {
+        id: "global_rate_limit of tickets",
+        is_always_taken: false,
+        judge: global_rate_limit::judge_ticket,
+    },
     Step { id: "connections", is_always_taken: false, judge: connections::acquire },
     Step { id: "auth.single_use", is_always_taken: false, judge: single_use::judge },
 ];

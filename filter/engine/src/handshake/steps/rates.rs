@@ -32,7 +32,7 @@ pub(super) fn judge_policy(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Re
 /// Charges the rates of handshakes by user. A user is known, and counted, also if the claims are not enough.
 pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let is_admitted = handshake.refusal.is_none() && !handshake.awaits_first_message();
-    if turn.claims.is_none() && !is_admitted {
+    if turn.found.claims.is_none() && !is_admitted {
         return Ok(());
     }
     charge(handshake, Per::User, turn)
@@ -45,7 +45,7 @@ pub(super) fn judge_refusals_of_address(handshake: &mut Handshake, turn: &mut Tu
 
 /// Refuses a user who was refused too often.
 pub(super) fn judge_refusals_of_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
-    if turn.claims.is_none() {
+    if turn.found.claims.is_none() {
         return Ok(());
     }
     look_at_refusals(handshake, Per::User, turn)
@@ -55,10 +55,10 @@ pub(super) fn judge_refusals_of_user(handshake: &mut Handshake, turn: &mut Turn<
 /// left: of any number of attempts at once no more are answered with what was wrong than there were tokens.
 pub(in crate::handshake) fn charge_refusal(handshake: &Handshake, turn: &mut Turn<'_>) -> Option<Refusal> {
     let rates = |per: Per| handshake.limits.handshake_rates(Counted::Refusals, per);
-    let of_user = rates(Per::User).filter(|_| turn.claims.is_some());
+    let of_user = rates(Per::User).filter(|_| turn.found.claims.is_some());
     let mut exceeded = None;
     for rate in rates(Per::Ip).chain(of_user) {
-        let request = handshake.buckets.of_handshake(rate, turn.claims.as_ref());
+        let request = handshake.buckets.of_handshake(rate, turn.found.claims.as_ref());
         exceeded = exceeded.or(refusal(rate, turn.shared.charge(&request, turn.now)));
     }
     exceeded
@@ -69,7 +69,7 @@ pub(in crate::handshake) fn charge_refusal(handshake: &Handshake, turn: &mut Tur
 fn charge(handshake: &mut Handshake, per: Per, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let ruleset = Rc::clone(&handshake.limits);
     for rate in ruleset.handshake_rates(Counted::Handshakes, per) {
-        let request = handshake.buckets.of_handshake(rate, turn.claims.as_ref());
+        let request = handshake.buckets.of_handshake(rate, turn.found.claims.as_ref());
         let refusal = refusal(rate, turn.shared.charge(&request, turn.now));
         if let (Some(refusal), None) = (refusal, &handshake.refusal) {
             return Err(refusal.into());
@@ -80,7 +80,7 @@ fn charge(handshake: &mut Handshake, per: Per, turn: &mut Turn<'_>) -> Result<()
 
 fn look_at_refusals(handshake: &Handshake, per: Per, turn: &mut Turn<'_>) -> Result<(), Stop> {
     for rate in handshake.limits.handshake_rates(Counted::Refusals, per) {
-        let request = handshake.buckets.of_handshake(rate, turn.claims.as_ref());
+        let request = handshake.buckets.of_handshake(rate, turn.found.claims.as_ref());
         if let Some(refusal) = refusal(rate, turn.shared.look(&request, turn.now)) {
             return Err(refusal.into());
         }

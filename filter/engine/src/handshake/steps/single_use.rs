@@ -7,6 +7,6 @@ use crate::handshake::waiting::Stop;
 
 /// Spends the token, and refuses one that was spent before.
 pub(super) fn judge(_handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
-    let Some(ticket) = turn.ticket else { return Ok(()) };
+    let Some(ticket) = turn.found.ticket else { return Ok(()) };
     turn.shared.spend(&ticket, turn.now).refusal().map_or(Ok(()), |violation| Err(violation.into()))
 }

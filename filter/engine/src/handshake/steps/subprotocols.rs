@@ -77,7 +77,8 @@ pub(super) fn judge_allowed(handshake: &mut Handshake, turn: &mut Turn<'_>) -> R
     let allowed = judge(&handshake.ruleset.policy.subprotocols, &offers)?;
     let owned = |offers: Vec<&[u8]>| offers.into_iter().map(<[u8]>::to_vec).collect();
     let some_denied = allowed.len() != offers.len();
-    turn.subprotocols = Offered { credentials: owned(credentials), allowed: owned(allowed), some_denied };
+    turn.found.subprotocols =
+        Offered { credentials: owned(credentials), allowed: owned(allowed), some_denied };
     Ok(())
 }
 

@@ -1,0 +1,178 @@
+//! What is counted under one descriptor by the connections of this worker, until it is reported.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use postern_config::GlobalCount;
+
+use super::service::{Descriptor, RateLimitService};
+use crate::decision::cause::RateLimitFault;
+use crate::metrics::tally::Messages;
+
+/// The most accounts that wait to be reported. What is counted by others beyond them is told later, or never
+/// if their connections have ended.
+const MOST_QUEUED: usize = 1 << 16;
+
+/// The counts of all connections with one descriptor.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(super) service: Rc<RateLimitService>,
+    pub(super) descriptor: Descriptor,
+    messages: Cell<u64>,
+    bytes: Cell<u64>,
+    /// The connections that are open.
+    live: Cell<u64>,
+    /// Says whether the open connections must be told anew.
+    must_tell_live: Cell<bool>,
+    is_queued: Cell<bool>,
+    /// The time of the last report.
+    pub(super) reported_at: Cell<Duration>,
+    /// The fault for which the connections end that are open.
+    verdict: Cell<Option<RateLimitFault>>,
+}
+
+/// The accounts with something to report.
+#[derive(Debug, Default)]
+pub(super) struct Queue(RefCell<Vec<Rc<Account>>>);
+
+/// The part of one open connection in an account.
+#[derive(Debug)]
+pub(crate) struct Membership(Rc<Account>);
+
+impl RateLimitService {
+    /// Returns the account of `descriptor`, if anything is counted by connections.
+    pub(crate) fn account(self: &Rc<Self>, descriptor: Descriptor) -> Option<Rc<Account>> {
+        let counts = [GlobalCount::Messages, GlobalCount::Bytes, GlobalCount::Connections];
+        if !counts.into_iter().any(|count| self.counts(count)) {
+            return None;
+        }
+        let known = self.accounts.borrow().get(&descriptor).and_then(std::rc::Weak::upgrade);
+        Some(known.unwrap_or_else(|| {
+            let account = Rc::new(Account {
+                service: Rc::clone(self),
+                descriptor: descriptor.clone(),
+                messages: Cell::default(),
+                bytes: Cell::default(),
+                live: Cell::default(),
+                must_tell_live: Cell::default(),
+                is_queued: Cell::default(),
+                reported_at: Cell::default(),
+                verdict: Cell::default(),
+            });
+            self.accounts.borrow_mut().insert(descriptor, Rc::downgrade(&account));
+            account
+        }))
+    }
+
+    /// Has the open connections of all accounts told anew.
+    pub(super) fn tell_live(&self) {
+        let accounts: Vec<_> = self.accounts.borrow().values().filter_map(std::rc::Weak::upgrade).collect();
+        for account in accounts.iter().filter(|account| account.live.get() > 0) {
+            account.must_tell_live.set(true);
+            account.queue();
+        }
+    }
+}
+
+impl Account {
+    /// Adds what the client has sent, as far as it is counted.
+    fn add(self: &Rc<Self>, sent: &Messages) {
+        let counts = |count| self.service.counts(count);
+        let messages =
+            if counts(GlobalCount::Messages) { sent.allowed.saturating_add(sent.consumed) } else { 0 };
+        let bytes = if counts(GlobalCount::Bytes) { sent.bytes } else { 0 };
+        if messages == 0 && bytes == 0 {
+            return;
+        }
+        self.messages.set(self.messages.get().saturating_add(messages));
+        self.bytes.set(self.bytes.get().saturating_add(bytes));
+        self.queue();
+    }
+
+    /// Has the account looked at when reports are due.
+    fn queue(self: &Rc<Self>) {
+        if let Some(queue) = self.service.queue.upgrade().filter(|_| !self.is_queued.get()) {
+            queue.push(Rc::clone(self));
+        }
+    }
+
+    /// Returns the counts that wait to be reported, with the number of hits of each.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (GlobalCount, u64)> {
+        let live = if self.must_tell_live.get() { self.live.get() } else { 0 };
+        let all = [
+            (GlobalCount::Connections, live),
+            (GlobalCount::Messages, self.messages.get()),
+            (GlobalCount::Bytes, self.bytes.get()),
+        ];
+        all.into_iter().filter(|(_, hits)| *hits > 0)
+    }
+
+    /// Takes out `hits` of what waits.
+    pub(super) fn take(&self, count: GlobalCount, hits: u64) {
+        match count {
+            GlobalCount::Messages => self.messages.set(self.messages.get().saturating_sub(hits)),
+            GlobalCount::Bytes => self.bytes.set(self.bytes.get().saturating_sub(hits)),
+            GlobalCount::Connections | GlobalCount::Handshakes | GlobalCount::Tickets => {
+                self.must_tell_live.set(false);
+            }
+        }
+    }
+
+    /// Has the open connections told once more.
+    pub(super) fn tell_live_again(self: &Rc<Self>) {
+        self.must_tell_live.set(true);
+        self.queue();
+    }
+
+    /// Has all connections end that are open.
+    pub(super) fn set_verdict(&self, verdict: Option<RateLimitFault>) {
+        self.verdict.set(verdict);
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.service.accounts.borrow_mut().remove(&self.descriptor);
+    }
+}
+
+impl Queue {
+    pub(super) fn push(&self, account: Rc<Account>) {
+        let mut queue = self.0.borrow_mut();
+        if queue.len() < MOST_QUEUED {
+            account.is_queued.set(true);
+            queue.push(account);
+        }
+    }
+
+    /// Takes all accounts out.
+    pub(super) fn take(&self) -> Vec<Rc<Account>> {
+        let queued = self.0.take();
+        queued.iter().for_each(|account| account.is_queued.set(false));
+        queued
+    }
+}
+
+impl Membership {
+    pub(crate) fn new(account: Rc<Account>) -> Self {
+        account.live.set(account.live.get().saturating_add(1));
+        Self(account)
+    }
+
+    /// Adds what the client has sent.
+    pub(crate) fn add(&self, sent: &Messages) {
+        self.0.add(sent);
+    }
+
+    /// Returns the fault for which the connection must end.
+    pub(crate) fn verdict(&self) -> Option<RateLimitFault> {
+        self.0.verdict.get()
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.0.live.set(self.0.live.get().saturating_sub(1));
+    }
+}
