@@ -12,7 +12,7 @@ mod unfold;
 use std::rc::Rc;
 
 pub(crate) use found::{
-    Bypass, Chain, Configuration, Found, Manager, Narrowed, Neighbour, OpenFailure, Override, Stray,
+    Bypass, Chain, Configuration, Found, Manager, Narrowed, Neighbour, OpenFailure, Override, Speech, Stray,
     SwitchedOff, Unread, Upgrade, Written,
 };
 pub(crate) use unfold::{Document, unfold};

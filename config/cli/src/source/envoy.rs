@@ -3,14 +3,14 @@
 //! Fields may be written in their original or in their JSON names (`typed_config`, `typedConfig`).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use postern_config::Problem;
 
 use super::resource::Resource;
 use super::{
-    Bypass, Chain, Configuration, Found, Manager, Neighbour, OpenFailure, Override, Stray, SwitchedOff,
-    Upgrade, Written, speaks_of_postern,
+    Bypass, Chain, Configuration, Found, Manager, Neighbour, OpenFailure, Override, Speech, Stray,
+    SwitchedOff, Upgrade, Written, speaks_of_postern,
 };
 use crate::yaml::{Kind, Member, Node};
 
@@ -47,14 +47,30 @@ pub(super) fn search<'a>(node: &'a Node, resource: Resource, document: usize, fo
     visit(node, Around { resource, is_metadata: false, chain, name: None }, found);
 }
 
-/// Returns the names of the clusters of a bootstrap that has no others: none come by discovery.
-pub(super) fn clusters(bootstrap: &Node) -> Option<BTreeSet<String>> {
+/// Returns the clusters of a bootstrap that has no others, by their names: none come by discovery.
+pub(super) fn clusters(bootstrap: &Node) -> Option<BTreeMap<String, Speech>> {
     let resources = field(bootstrap, "static_resources")?;
     if field(bootstrap, "dynamic_resources").and_then(|dynamic| field(dynamic, "cds_config")).is_some() {
         return None;
     }
     let clusters = field(resources, "clusters").map(Node::items).unwrap_or_default();
-    Some(clusters.iter().filter_map(|cluster| field(cluster, "name")?.text()).map(str::to_owned).collect())
+    let named = |cluster: &Node| Some((field(cluster, "name")?.text()?.to_owned(), speech(cluster)));
+    Some(clusters.iter().filter_map(named).collect())
+}
+
+/// Returns the way in which Envoy speaks to `cluster`.
+fn speech(cluster: &Node) -> Speech {
+    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let options = field(cluster, "typed_extension_protocol_options").and_then(|typed| typed.get(OPTIONS));
+    let says = |options: &Node| {
+        let explicit = field(options, "explicit_http_config");
+        explicit.is_some_and(|explicit| field(explicit, "http2_protocol_options").is_some())
+            || ["auto_config", "use_downstream_protocol_config"]
+                .iter()
+                .any(|key| field(options, key).is_some())
+    };
+    let speaks = field(cluster, "http2_protocol_options").is_some() || options.is_some_and(says);
+    if speaks { Speech::Http2 } else { Speech::Http1 }
 }
 
 /// Returns the member called `name`, in either spelling.

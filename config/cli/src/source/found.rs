@@ -1,6 +1,6 @@
 //! The parts of Postern that are found in a file, with their places.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use postern_config::{Path, Problem};
@@ -18,7 +18,16 @@ pub(crate) struct Configuration<'a> {
     /// The connection manager that the configuration is part of, by its place in [`Found::managers`].
     pub(crate) manager: Option<usize>,
     /// The clusters that the configuration's Envoy has, if the file has all of them.
-    pub(crate) clusters: Option<Rc<BTreeSet<String>>>,
+    pub(crate) clusters: Option<Rc<BTreeMap<String, Speech>>>,
+}
+
+/// The way in which Envoy speaks to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2, perhaps besides others.
+    Http2,
 }
 
 impl Configuration<'_> {

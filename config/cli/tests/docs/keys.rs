@@ -63,6 +63,11 @@ const SURROUNDINGS: &[(&str, &str, &str)] = &[
         r#"{"by": "/type", "each": {"say": true}}"#,
     ),
     ("policies.*.messages.max_frame_bytes", "policies.*.messages.max_message_bytes", r#""64KiB""#),
+    (
+        "policies.*.global_rate_limit.",
+        "policies.*.global_rate_limit",
+        r#"{"cluster": "ratelimit", "domain": "postern"}"#,
+    ),
     ("policies.*.backpressure.", "policies.*.backpressure", r#"{"max_backlog_bytes": "256KiB"}"#),
     ("routes[].", "routes", r#"[{"match": {"host": "a.example.com"}, "policy": "chat"}]"#),
     ("routes[].match.", "routes", r#"[{"match": {}, "policy": "chat"}]"#),
