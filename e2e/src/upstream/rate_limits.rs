@@ -90,6 +90,11 @@ impl RateLimits {
         self.state.counts.lock().expect("a sound lock").clear();
     }
 
+    /// Forgets what was counted of the descriptor that has this entry alone.
+    pub fn forget(&self, entry: &str) {
+        self.state.counts.lock().expect("a sound lock").remove(&[entry.to_owned()][..]);
+    }
+
     /// Answers in this manner from now on.
     pub fn answer(&self, manner: Manner) {
         *self.state.manner.lock().expect("a sound lock") = manner;

@@ -3,10 +3,11 @@
 use postern_e2e::client::csrf::CSRF_SECRET;
 use postern_e2e::client::token::jwks;
 use postern_e2e::scene::{Shareable, document};
-use postern_e2e::{Answer, Behaviour, Documents, RunningScene, Scene, Served, Value, json};
+use postern_e2e::{Answer, Behaviour, Documents, RateLimits, RunningScene, Scene, Served, Value, json};
 
 use crate::connections;
 use crate::handshakes::answers;
+use crate::mesh;
 use crate::tokens::{ISSUER, KEYS};
 
 /// The path of the list of revoked tokens.
@@ -23,6 +24,8 @@ pub(crate) const BUDGET: usize = 1 << 20;
 pub(crate) struct Stage {
     pub(crate) scene: RunningScene,
     pub(crate) documents: Documents,
+    /// The rate limit service, which answers as long as it is kept.
+    _limits: RateLimits,
 }
 
 impl Shareable for Stage {
@@ -32,8 +35,9 @@ impl Shareable for Stage {
         documents.serve("/keys", Served::Document(jwks(&keys)));
         documents.serve(MUTE, Served::Silence);
         documents.serve(REVOKED, Served::Document(json!({"jti": ["gone"]})));
-        let scene = scene().cluster("auth", documents.address()).start().await;
-        Self { scene, documents }
+        let limits = mesh::service().await;
+        let scene = scene().cluster("auth", documents.address()).cluster_http2("ratelimit", limits.address());
+        Self { scene: scene.start().await, documents, _limits: limits }
     }
 
     fn scenes(&self) -> Vec<&RunningScene> {
@@ -86,7 +90,8 @@ fn annotated() -> [Value; 4] {
 /// The whole document, with this `drain` of the policy `drains`.
 pub(crate) fn configuration(drain: &str) -> Value {
     let mut policies = json!({"drains": {"drain": drain}});
-    for part in [of_handshakes(), of_frames(), of_times(), of_tokens(), connections::policies(auth)] {
+    let of_others = [connections::policies(auth), mesh::policies()];
+    for part in [of_handshakes(), of_frames(), of_times(), of_tokens()].into_iter().chain(of_others) {
         let part = part.as_object().expect("an object").clone();
         policies.as_object_mut().expect("an object").extend(part);
     }
