@@ -104,7 +104,11 @@ pub(crate) fn on_answer(number: u32, status: u32, len: usize) {
             drop(session);
             memory::keep_within_budget(now);
         }
-        Caller::Counts(limits, report) => limits.settle(&report, answer),
+        Caller::Counts(limits, report) => {
+            limits.settle(&report, answer);
+            // Others may wait for this one.
+            send_reports(&limits, now);
+        }
     }
 }
 
@@ -114,6 +118,11 @@ pub(crate) fn on_tick(limits: &Rc<RateLimits>, now: Duration) {
     forget(now);
     tell(limits.take_news());
     end_condemned(limits, now);
+    send_reports(limits, now);
+}
+
+/// Sends the reports that are due.
+fn send_reports(limits: &Rc<RateLimits>, now: Duration) {
     for mut report in limits.take_reports(now) {
         let (service, counted) = (Rc::clone(report.service()), report.counted());
         let message = std::mem::take(&mut report.message);

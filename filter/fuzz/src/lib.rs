@@ -30,6 +30,7 @@ pub mod inflate;
 pub mod json_schema;
 pub mod matchers;
 pub mod metadata;
+pub mod rate_limit;
 pub mod rate_table;
 pub mod request;
 pub mod response;
@@ -41,7 +42,7 @@ pub mod token_parts;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("callbacks", callbacks::run),
     ("codec", codec::run),
     ("compressed", compressed::run),
@@ -54,6 +55,7 @@ pub const TARGETS: [Target; 18] = [
     ("json_schema", json_schema::run),
     ("matchers", matchers::run),
     ("metadata", metadata::run),
+    ("rate_limit", rate_limit::run),
     ("rate_table", rate_table::run),
     ("request", request::run),
     ("response", response::run),

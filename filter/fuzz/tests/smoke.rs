@@ -78,6 +78,6 @@ macro_rules! targets {
 }
 
 targets! {
-    callbacks codec compressed config configuration documents extensions frames inflate json_schema matchers metadata rate_table request
-    response strict_json token token_parts
+    callbacks codec compressed config configuration documents extensions frames inflate json_schema matchers metadata rate_limit rate_table
+    request response strict_json token token_parts
 }

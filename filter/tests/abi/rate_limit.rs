@@ -505,6 +505,80 @@ fn a_new_connection_too_many_is_refused_and_none_that_is_open_ends() {
     });
 }
 
+#[test]
+fn a_minute_that_begins_while_the_service_is_down_is_told_of_once_it_is_back() {
+    Envoy::default().worker(|worker| {
+        asking(worker, json!({"counts": ["connections", "messages"]}), json!({}));
+        let stream = let_in(worker, &handshake());
+        for _ in 0..3 {
+            stream.client_sends(&from_client(TEXT, b"hello"));
+            worker.pass(SECOND);
+            worker.fail_grpc(&only_call(worker), UNAVAILABLE);
+        }
+        worker.refuse_grpc(true);
+        worker.pass(Duration::from_secs(60 - worker.now().as_secs() % 60));
+        for _ in 0..5 {
+            worker.pass(SECOND);
+        }
+        worker.refuse_grpc(false);
+        worker.pass(2 * SECOND);
+        assert_eq!(
+            (asked(&only_call(worker)).0[0].as_str(), asked(&only_call(worker)).1),
+            ("count=connections", 1)
+        );
+    });
+}
+
+#[test]
+fn more_clients_than_reports_may_be_under_way_are_all_told_of_in_turn() {
+    Envoy::default().worker(|worker| {
+        asking(worker, json!({"counts": ["messages"]}), json!({}));
+        let streams: Vec<_> = (0..200_u8)
+            .map(|host| {
+                let address = format!("198.51.100.{host}:40732");
+                let properties: [(&str, &[u8]); 3] = [
+                    ("source.address", address.as_bytes()),
+                    ("request.protocol", b"HTTP/1.1"),
+                    ("connection.tls_version", b"TLSv1.3"),
+                ];
+                let stream = Stream::open(worker, &handshake(), &properties);
+                stream.answered(&agreement(&stream.request().unwrap()));
+                stream.client_sends(&from_client(TEXT, b"hello"));
+                stream
+            })
+            .collect();
+        worker.pass(TICK);
+        assert_eq!(worker.grpc_calls().len(), 64);
+        let mut told = std::collections::BTreeSet::new();
+        while let Some(call) = worker.grpc_calls().first() {
+            assert!(worker.grpc_calls().len() <= 64);
+            assert!(told.insert(asked(call).0), "each once");
+            worker.answer_grpc(call, WITHIN);
+        }
+        assert_eq!(told.len(), streams.len());
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_no_report_and_no_answer() {
+    Envoy::default().worker(|worker| {
+        asking(worker, json!({"failure": "deny"}), json!({}));
+        let stream = let_in(worker, &handshake());
+        stream.client_sends(&from_client(TEXT, b"hello"));
+        worker.pass(TICK);
+        worker.answer_grpc(&only_call(worker), WITHIN);
+        stream.client_sends(&from_client(TEXT, b"hello"));
+        let waiting = request(worker, &handshake());
+        worker.pass(Duration::from_millis(1));
+        worker.set_back(3600 * SECOND);
+        worker.pass(TICK);
+        let reports = worker.grpc_calls().iter().filter(|call| asked(call).0[0] == "count=messages").count();
+        assert_eq!(reports, 1);
+        worker.pass(TICK);
+        assert_eq!(refusal(&waiting), Some((503, "rate_limit_unavailable".to_owned())));
+    });
+}
+
 /// A connection whose first message will have the token.
 fn unauthenticated<'w>(worker: &'w Worker, count: &str) -> Stream<'w> {
     let stream = request(worker, &handshake());

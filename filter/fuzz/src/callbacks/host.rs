@@ -429,6 +429,7 @@ impl Host {
                 Output::Admit(_) | Output::AdmitResponse(_) | Output::Tell(Event::Opened) => {}
                 Output::Tell(Event::Refused { violation, .. }) => assert_tells(&violation),
                 Output::HoldHandshake(_) | Output::HoldRequest => pauses = true,
+                Output::Ask(question) => panic!("no policy of these asks a rate limit service: {question:?}"),
                 Output::ResumeRequest if self.request == Request::Held => self.request = Request::Sent,
                 Output::ResumeRequest => self.resume(Peer::Client),
                 Output::ReleaseRequest(len) => self.release(len),

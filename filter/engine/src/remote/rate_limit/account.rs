@@ -1,7 +1,8 @@
 //! What is counted under one descriptor by the connections of this worker, until it is reported.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use postern_config::GlobalCount;
@@ -27,14 +28,18 @@ pub(crate) struct Account {
     must_tell_live: Cell<bool>,
     is_queued: Cell<bool>,
     /// The time of the last report.
-    pub(super) reported_at: Cell<Duration>,
+    pub(super) reported_at: Cell<Option<Duration>>,
     /// The fault for which the connections end that are open.
     verdict: Cell<Option<RateLimitFault>>,
 }
 
-/// The accounts with something to report.
+/// The accounts with something to report, by the time when they are due.
 #[derive(Debug, Default)]
-pub(super) struct Queue(RefCell<Vec<Rc<Account>>>);
+pub(super) struct Queue {
+    accounts: RefCell<BTreeMap<(Duration, u64), Rc<Account>>>,
+    /// The number of accounts that were ever queued, which tells those apart that are due at once.
+    pushed: Cell<u64>,
+}
 
 /// The part of one open connection in an account.
 #[derive(Debug)]
@@ -47,7 +52,7 @@ impl RateLimitService {
         if !counts.into_iter().any(|count| self.counts(count)) {
             return None;
         }
-        let known = self.accounts.borrow().get(&descriptor).and_then(std::rc::Weak::upgrade);
+        let known = self.accounts.borrow().get(&descriptor).and_then(Weak::upgrade);
         Some(known.unwrap_or_else(|| {
             let account = Rc::new(Account {
                 service: Rc::clone(self),
@@ -67,7 +72,7 @@ impl RateLimitService {
 
     /// Has the open connections of all accounts told anew.
     pub(super) fn tell_live(&self) {
-        let accounts: Vec<_> = self.accounts.borrow().values().filter_map(std::rc::Weak::upgrade).collect();
+        let accounts: Vec<_> = self.accounts.borrow().values().filter_map(Weak::upgrade).collect();
         for account in accounts.iter().filter(|account| account.live.get() > 0) {
             account.must_tell_live.set(true);
             account.queue();
@@ -90,9 +95,17 @@ impl Account {
         self.queue();
     }
 
+    /// Returns the time when the next report is due.
+    fn due_at(&self) -> Duration {
+        let next = |at: Duration| at.saturating_add(self.service.report_interval());
+        self.reported_at.get().map_or(Duration::ZERO, next)
+    }
+
     /// Has the account looked at when reports are due.
     fn queue(self: &Rc<Self>) {
-        if let Some(queue) = self.service.queue.upgrade().filter(|_| !self.is_queued.get()) {
+        if !self.is_queued.get()
+            && let Some(queue) = self.service.queue.upgrade()
+        {
             queue.push(Rc::clone(self));
         }
     }
@@ -139,18 +152,30 @@ impl Drop for Account {
 
 impl Queue {
     pub(super) fn push(&self, account: Rc<Account>) {
-        let mut queue = self.0.borrow_mut();
-        if queue.len() < MOST_QUEUED {
+        let mut accounts = self.accounts.borrow_mut();
+        if !account.is_queued.get() && accounts.len() < MOST_QUEUED {
             account.is_queued.set(true);
-            queue.push(account);
+            self.pushed.set(self.pushed.get().wrapping_add(1));
+            accounts.insert((account.due_at(), self.pushed.get()), account);
         }
     }
 
-    /// Takes all accounts out.
-    pub(super) fn take(&self) -> Vec<Rc<Account>> {
-        let queued = self.0.take();
-        queued.iter().for_each(|account| account.is_queued.set(false));
-        queued
+    /// Takes out the account that was due first, if it is due by `now`.
+    pub(super) fn pop_due(&self, now: Duration) -> Option<Rc<Account>> {
+        let mut accounts = self.accounts.borrow_mut();
+        let first = accounts.first_entry().filter(|first| first.key().0 <= now)?;
+        let account = first.remove();
+        account.is_queued.set(false);
+        Some(account)
+    }
+
+    /// Has all accounts due at once, since the clock was set back.
+    pub(super) fn hasten(&self) {
+        for account in self.accounts.take().into_values() {
+            account.reported_at.set(None);
+            account.is_queued.set(false);
+            self.push(account);
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub struct RateLimits {
     /// The number of the window in which live connections were last told. In the first nobody needs to be told: all
     /// are new.
     window: Cell<Option<u64>>,
+    /// The time when reports were last taken.
+    looked_at: Cell<Duration>,
 }
 
 /// A report, which the host must send.
@@ -83,42 +85,48 @@ impl RateLimits {
         Rc::clone(service)
     }
 
-    /// Takes the reports that are due at `now`. Each counts as sent.
+    /// Takes the reports that are due at `now`, as many as may be under way. Each counts as sent.
     pub fn take_reports(&self, now: Duration) -> Vec<Report> {
+        if now < self.looked_at.replace(now) {
+            self.queue.hasten();
+        }
         self.begin_window(now);
         let mut reports = Vec::new();
-        for account in self.queue.take() {
-            let due_at = account.reported_at.get().saturating_add(account.service.report_interval());
-            // A clock that was set back makes nobody wait.
-            let is_due = due_at <= now || account.reported_at.get() > now;
-            if !is_due || self.report(&account, now, &mut reports) {
+        while let Some(account) = self.queue.pop_due(now) {
+            let (is_left, is_busy) = self.report(&account, now, &mut reports);
+            if is_left {
                 self.queue.push(account);
+            }
+            if is_busy {
+                break;
             }
         }
         reports
     }
 
-    /// Takes the reports of one account, and says whether something is left to report.
-    fn report(&self, account: &Rc<Account>, now: Duration, reports: &mut Vec<Report>) -> bool {
+    /// Takes the reports of one account, and says whether something is left to report, and whether as many reports
+    /// are under way as may be.
+    fn report(&self, account: &Rc<Account>, now: Duration, reports: &mut Vec<Report>) -> (bool, bool) {
         let waiting: Vec<_> = account.waiting().collect();
         for (count, waiting) in waiting {
-            match account.service.leave(Purpose::Report, now) {
-                Leave::Busy => return true,
-                Leave::Down => {
-                    account.take(count, waiting);
-                    self.judge(account, count, Err(RateLimitFault::NotAsked));
-                }
-                Leave::Granted => {
-                    let hits = u32::try_from(waiting).unwrap_or(u32::MAX);
-                    account.take(count, u64::from(hits));
-                    account.service.begin(Purpose::Report, now);
-                    let message = account.service.message(count, &account.descriptor, hits);
-                    reports.push(Report { account: Rc::clone(account), count, hits, message });
-                }
+            let leave = account.service.leave(Purpose::Report, now);
+            if leave == Leave::Busy {
+                return (true, true);
             }
-            account.reported_at.set(now);
+            // Whatever is queued from here on waits for the next report.
+            account.reported_at.set(Some(now));
+            if leave == Leave::Down {
+                account.take(count, waiting);
+                self.judge(account, count, Err(RateLimitFault::NotAsked));
+                continue;
+            }
+            let hits = u32::try_from(waiting).unwrap_or(u32::MAX);
+            account.take(count, u64::from(hits));
+            account.service.begin(Purpose::Report, now);
+            let message = account.service.message(count, &account.descriptor, hits);
+            reports.push(Report { account: Rc::clone(account), count, hits, message });
         }
-        account.waiting().next().is_some()
+        (account.waiting().next().is_some(), false)
     }
 
     /// Takes the answer to a report.
