@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Auth, Counted, Expiry, GlobalCount, Per, Rate};
+use postern_config::{Auth, Counted, Expiry, Per, Rate};
 
 use crate::auth::admit::{Rejected, TokenOwner, admit};
 use crate::auth::bearer::without_scheme;
@@ -21,10 +21,11 @@ use crate::peer::Peer;
 use crate::rate::bucket_keys::Buckets;
 use crate::rate::live::places::{CountedLive, Counts, Places};
 use crate::rate::{Bucket, Charged, Outcome, Quota, Shared};
-use crate::remote::rate_limit::{Account, Answer, Asking, Question, Unsettled};
+use crate::remote::rate_limit::{Account, Answer, Asking, Question};
 use crate::ruleset::Ruleset;
 use crate::strict_json::JsonError;
 
+use super::questions::{Questions, Stop};
 use super::rates::Rates;
 
 /// The right to one connection, under a policy that asks for tokens.
@@ -47,13 +48,8 @@ pub(crate) struct Grant {
     first: Option<Place>,
     refresh: Option<Place>,
     pending: Option<Box<Pending>>,
-    /// The questions to the rate limit service.
-    asking: Asking,
-    /// The claims of the first message's token, while there are questions about it, and the number of those that
-    /// are settled.
-    admitted: Option<Box<(Claims, usize)>>,
-    /// The account of the user whom the first message has named, until it is taken up.
-    account: Option<Rc<Account>>,
+    /// The questions about the first message to the rate limit service; absent where there are none.
+    questions: Option<Box<Questions>>,
     replies: Bucket,
     /// What the last token does not allow of messages, by the limits in force; absent where they say nothing of that.
     denied: Option<Denied>,
@@ -77,9 +73,6 @@ pub(super) struct NewLimits {
 
 /// The number of times that the client is told of an accepted token, per minute in the long run and at once.
 const REPLIES: Quota = Quota::per_minute(60);
-
-/// What is asked when the first message has told who the user is, in order.
-const QUESTIONS: [GlobalCount; 3] = [GlobalCount::Handshakes, GlobalCount::Connections, GlobalCount::Tickets];
 
 /// A token that cannot be judged before something has been fetched.
 #[derive(Clone, Debug)]
@@ -122,7 +115,7 @@ pub(crate) enum Entry {
 
 impl Grant {
     /// Creates the right of the owner that `claims` name, or of nobody yet, to a connection that was admitted at `now`.
-    /// `asking` has asked what had to be asked before.
+    /// `asking` has asked the rate limit service what had to be asked before.
     pub(crate) fn new(
         ruleset: Rc<Ruleset>,
         buckets: Buckets,
@@ -131,6 +124,8 @@ impl Grant {
         now: Duration,
     ) -> Self {
         let limits = claims.map_or_else(|| Rc::clone(&ruleset), |claims| ruleset.of_claims(claims));
+        let service = ruleset.rate_limit.clone().filter(|_| claims.is_none());
+        let questions = service.map(|service| Box::new(Questions::new(service, asking)));
         let auth = ruleset.policy.auth.as_ref();
         let first = auth.and_then(Auth::first_message).map(Place::of_first);
         let refresh = auth.and_then(|auth| auth.refresh.as_ref()).map(Place::new);
@@ -148,9 +143,7 @@ impl Grant {
             first,
             refresh,
             pending: None,
-            asking,
-            admitted: None,
-            account: None,
+            questions,
             replies,
             denied: None,
         };
@@ -245,19 +238,27 @@ impl Grant {
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Entry {
-        let admitted = match self.admitted.take() {
+        let admitted = match self.questions.as_mut().and_then(|questions| questions.take_admitted()) {
             Some(admitted) => {
                 self.pending = None;
-                *admitted
+                admitted
             }
             None => match self.admit_first(message, rates, shared, now) {
                 Ok(claims) => (claims, 0),
                 Err(entry) => return entry,
             },
         };
-        let claims = match self.ask(admitted, shared, now) {
+        let asked = match &mut self.questions {
+            Some(questions) => questions.ask(admitted, &self.buckets, shared, now),
+            None => Ok(admitted.0),
+        };
+        let claims = match asked {
             Ok(claims) => claims,
-            Err(entry) => return entry,
+            Err(Stop::Violates(violation)) => return Entry::Refused(violation),
+            Err(Stop::Awaits(until)) => {
+                self.pending = Some(Box::new(Pending { found: Found::Nothing, until }));
+                return Entry::Wait;
+            }
         };
         let entered = self.count(&claims, places, shared, now);
         if let Err(violation) = entered.and_then(|()| self.spend(&claims, shared, now)) {
@@ -265,9 +266,6 @@ impl Grant {
         }
         places.release_unauthenticated(shared);
         self.renew_by_claims(&claims);
-        let service = self.ruleset.rate_limit.as_ref();
-        self.account =
-            service.and_then(|service| service.account(self.buckets.descriptor(service, Some(&claims))));
         Entry::Granted
     }
 
@@ -330,59 +328,24 @@ impl Grant {
         places.acquire(&[CountedLive::PerUser], counts, shared, now)
     }
 
-    /// Asks the rate limit service what could not be asked before the user was known.
-    fn ask(
-        &mut self,
-        (claims, mut settled): (Claims, usize),
-        shared: &mut dyn Shared,
-        now: Duration,
-    ) -> Result<Claims, Entry> {
-        let Some(service) = self.ruleset.rate_limit.clone() else { return Ok(claims) };
-        let names_user = service.names_users() && claims.subject().is_some();
-        for count in QUESTIONS.into_iter().skip(settled) {
-            let is_ticket = count == GlobalCount::Tickets;
-            if !service.counts(count) || !(is_ticket || names_user) {
-                settled = settled.saturating_add(1);
-                continue;
-            }
-            if is_ticket && let Some(violation) = self.look_at_ticket(&claims, shared, now) {
-                return Err(Entry::Refused(violation));
-            }
-            let message = || match count {
-                GlobalCount::Tickets => service.ticket_message(&claims),
-                count => service.message(count, &self.buckets.descriptor(&service, Some(&claims)), 1),
-            };
-            match self.asking.judge(&service, count, message, now) {
-                Ok(()) => settled = settled.saturating_add(1),
-                Err(Unsettled::Refused(fault, _)) => return Err(Entry::Refused(fault.into())),
-                Err(Unsettled::Awaits(until)) => {
-                    self.admitted = Some(Box::new((claims, settled)));
-                    self.pending = Some(Box::new(Pending { found: Found::Nothing, until }));
-                    return Err(Entry::Wait);
-                }
-            }
-        }
-        Ok(claims)
-    }
-
-    /// Takes the account in which what is sent counts from now on, if that is another one.
+    /// Takes the account in which what is sent counts, now that the first message has named the user.
     pub(super) fn take_account(&mut self) -> Option<Rc<Account>> {
-        self.account.take()
+        self.questions.take()?.into_account()
     }
 
     /// Takes the answer to the question of this number, and says whether the first message waits for it.
     pub(crate) fn take_answer(&mut self, number: u32, answer: Answer) -> bool {
-        self.asking.take_answer(number, answer)
+        self.questions.as_mut().is_some_and(|questions| questions.asking.take_answer(number, answer))
     }
 
     /// Says whether there is a question that must be put to the rate limit service.
     pub(crate) fn has_question(&self) -> bool {
-        self.asking.has_question()
+        self.questions.as_ref().is_some_and(|questions| questions.asking.has_question())
     }
 
     /// Takes the question that must be put to the rate limit service, if there is one.
     pub(crate) fn take_question(&mut self) -> Option<Box<Question>> {
-        self.asking.take_question()
+        self.questions.as_mut()?.asking.take_question()
     }
 
     /// Judges the token of the first message, unless it has to wait.
@@ -437,14 +400,6 @@ impl Grant {
         Some(Violation::by(Peer::Client, Rule::Rates(empty.index), Reason::RefusalRate))
     }
 
-    /// Returns the violation of a token that has opened a connection of this Envoy already.
-    fn look_at_ticket(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
-        match self.buckets.ticket(claims) {
-            Ok(ticket) => shared.look_at_ticket(&ticket, now).refusal(),
-            Err(invalid) => Some(TokenError::from(invalid).into()),
-        }
-    }
-
     /// Spends a token, where it may open one connection only.
     fn spend(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Result<(), Violation> {
         if !self.auth().is_some_and(|auth| auth.single_use) {
@@ -481,7 +436,9 @@ impl Grant {
     /// Forgets the token that waits.
     pub(super) fn give_back(&mut self) {
         self.pending = None;
-        self.admitted = None;
+        if let Some(questions) = &mut self.questions {
+            questions.give_back();
+        }
     }
 
     /// Moves the times with a clock that was set back.
@@ -490,7 +447,9 @@ impl Grant {
         if let Some(pending) = &mut self.pending {
             pending.until = pending.until.saturating_sub(by);
         }
-        self.asking.set_back(by);
+        if let Some(questions) = &mut self.questions {
+            questions.asking.set_back(by);
+        }
     }
 
     /// Returns the time until which a token waits, if one does.

@@ -29,6 +29,7 @@ mod pause;
 mod pinging;
 mod plain;
 pub(crate) mod proof;
+mod questions;
 mod queued_input;
 pub(crate) mod rates;
 pub(crate) mod sent_pings;
