@@ -27,7 +27,7 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 /// The times of one connection, all since the Unix epoch.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    /// The ruleset whose `liveness` holds, which is the same in every tier.
+    /// The ruleset that the connection began under. Its `liveness` is the same in every tier.
     ruleset: Rc<Ruleset>,
     /// The last sign of life of the client.
     heard: Moment,
@@ -62,6 +62,11 @@ pub(super) struct UnderWay {
 }
 
 impl Deadlines {
+    /// Returns the ruleset that the connection began under.
+    pub(super) fn ruleset(&self) -> &Ruleset {
+        &self.ruleset
+    }
+
     /// The deadlines of a connection that was opened at `now`, and lasts until `session_ends_at`.
     pub(super) fn new(ruleset: Rc<Ruleset>, session_ends_at: Option<Moment>, now: Duration) -> Self {
         let now = Moment::from(now);

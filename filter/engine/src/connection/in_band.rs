@@ -18,7 +18,7 @@ use super::direction::{Capture, Flow};
 use super::greeting::Greeting;
 use super::pause::Pause;
 use super::queued_input::QueuedInput;
-use super::{Connection, notices};
+use super::{Connection, limits, notices};
 
 /// A wait of a captured message for something that has to be fetched.
 pub(super) struct Waits;
@@ -84,8 +84,12 @@ impl Connection {
     /// Judges by what it says a whole message from `sender` that is meant for the other side.
     pub(super) fn judge_content(&mut self, sender: Peer, passage: &mut Passage, now: Duration) {
         let (direction, rules) = match sender {
-            Peer::Client => (&mut self.client, &self.limits.of(sender).client_content),
-            Peer::Upstream => (&mut self.upstream, &self.limits.of(sender).upstream_content),
+            Peer::Client => {
+                (&mut self.client, &limits::of(&self.limits, &self.deadlines, sender).client_content)
+            }
+            Peer::Upstream => {
+                (&mut self.upstream, &limits::of(&self.limits, &self.deadlines, sender).upstream_content)
+            }
         };
         let denied = self.grant.as_ref().and_then(|grant| grant.denied());
         let judged = match rules {
@@ -142,7 +146,7 @@ impl Connection {
     ) -> Result<Option<Passage>, Unreadable> {
         if queued.is_none() {
             if self.grant.as_ref().is_some_and(|grant| grant.keeps_token()) {
-                let is_to_be_judged = self.limits.of(Peer::Client).client_content.is_some();
+                let is_to_be_judged = self.limits_of(Peer::Client).client_content.is_some();
                 self.client.keep_captured(chunk, is_to_be_judged)?;
             } else {
                 self.client.forget_captured();
@@ -267,7 +271,7 @@ impl Connection {
         self.client.set_capture(match self.authentication {
             Authentication::Waiting(_) => Capture::First,
             Authentication::Shut { .. } => Capture::Ended,
-            Authentication::Open if renews || self.limits.of(Peer::Client).client_content.is_some() => {
+            Authentication::Open if renews || self.limits_of(Peer::Client).client_content.is_some() => {
                 Capture::Texts
             }
             Authentication::Open => Capture::Off,
@@ -275,7 +279,7 @@ impl Connection {
         self.upstream.diverted = self.authentication.diverts();
         self.upstream.set_capture(match self.authentication {
             Authentication::Shut { greets: true } => Capture::Ended,
-            _ if self.limits.of(Peer::Upstream).upstream_content.is_some() => Capture::Texts,
+            _ if self.limits_of(Peer::Upstream).upstream_content.is_some() => Capture::Texts,
             _ => Capture::Off,
         });
     }

@@ -77,7 +77,7 @@ impl Connection {
                 }
                 self.insert_between(chunk.len(), &mut progress);
             }
-            if self.limits.change(peer) {
+            if self.limits_change(peer) {
                 self.renew_limits(peer);
             }
             let (direction, _) = self.direction(peer);

@@ -9,7 +9,8 @@ use crate::peer::Peer;
 use crate::ruleset::Ruleset;
 
 use super::Connection;
-use super::grant::NewLimits;
+use super::deadlines::Deadlines;
+use super::grant::{Grant, NewLimits};
 use super::parking::MayAsk;
 
 /// The rulesets of both directions. They differ in what a tier may have of its own, and in nothing else.
@@ -24,34 +25,42 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn new(ruleset: &Rc<Ruleset>) -> Self {
+    /// Creates the limits of a connection that begins under `ruleset`, if they depend on the token.
+    pub(super) fn new(grant: &Grant, ruleset: &Rc<Ruleset>) -> Option<Box<Self>> {
         let (client, upstream) = (Rc::clone(ruleset), Rc::clone(ruleset));
-        Self { client, upstream, client_changes: false, upstream_changes: false }
+        let limits = Self { client, upstream, client_changes: false, upstream_changes: false };
+        grant.has_tiers().then(|| Box::new(limits))
     }
+}
 
-    /// Returns the ruleset by which messages of `sender` are judged.
-    pub(super) fn of(&self, sender: Peer) -> &Ruleset {
-        match sender {
-            Peer::Client => &self.client,
-            Peer::Upstream => &self.upstream,
-        }
-    }
-
-    /// Says whether the next message of `sender` comes under other limits.
-    pub(super) fn change(&self, sender: Peer) -> bool {
-        match sender {
-            Peer::Client => self.client_changes,
-            Peer::Upstream => self.upstream_changes,
-        }
+/// Returns the ruleset by which messages of `sender` are judged.
+pub(super) fn of<'c>(limits: &'c Option<Box<Limits>>, deadlines: &'c Deadlines, sender: Peer) -> &'c Ruleset {
+    match (limits, sender) {
+        (None, _) => deadlines.ruleset(),
+        (Some(limits), Peer::Client) => &limits.client,
+        (Some(limits), Peer::Upstream) => &limits.upstream,
     }
 }
 
 impl Connection {
+    /// Returns the ruleset by which messages of `sender` are judged.
+    pub(super) fn limits_of(&self, sender: Peer) -> &Ruleset {
+        of(&self.limits, &self.deadlines, sender)
+    }
+
+    /// Says whether the next message of `sender` comes under other limits.
+    pub(super) fn limits_change(&self, sender: Peer) -> bool {
+        self.limits.as_ref().is_some_and(|limits| match sender {
+            Peer::Client => limits.client_changes,
+            Peer::Upstream => limits.upstream_changes,
+        })
+    }
+
     /// Notes which limits the newest token has brought, if they are others.
     pub(super) fn note_limits(&mut self) {
-        let Some(grant) = self.grant.as_ref().filter(|grant| grant.has_tiers()) else { return };
-        self.limits.client_changes = grant.changes_limits();
-        self.limits.upstream_changes = !Rc::ptr_eq(&self.limits.upstream, grant.newest_limits());
+        let (Some(limits), Some(grant)) = (&mut self.limits, &self.grant) else { return };
+        limits.client_changes = grant.changes_limits();
+        limits.upstream_changes = !Rc::ptr_eq(&limits.upstream, grant.newest_limits());
         self.deadlines.last_until(grant.session_ends_at());
     }
 
@@ -70,25 +79,23 @@ impl Connection {
     }
 
     fn renew_limits_of_client(&mut self) {
-        self.limits.client_changes = false;
-        let Some(NewLimits { ruleset, rates }) = self.grant.as_mut().and_then(|grant| grant.take_limits())
-        else {
-            return;
-        };
+        let (Some(limits), Some(grant)) = (&mut self.limits, &mut self.grant) else { return };
+        limits.client_changes = false;
+        let Some(NewLimits { ruleset, rates }) = grant.take_limits() else { return };
         if let Some(rates) = rates {
             self.rates = rates;
         }
         self.client.judge_by(&ruleset.policy);
-        self.limits.client = ruleset;
+        limits.client = ruleset;
     }
 
     fn renew_limits_of_upstream(&mut self) {
-        self.limits.upstream_changes = false;
-        let Some(grant) = &self.grant else { return };
+        let (Some(limits), Some(grant)) = (&mut self.limits, &self.grant) else { return };
+        limits.upstream_changes = false;
         let ruleset = Rc::clone(grant.newest_limits());
         self.upstream.judge_by(&ruleset.policy);
         self.backlog.set_limit(ruleset.policy.backpressure);
         self.parking.let_ask(MayAsk::of(&ruleset.policy));
-        self.limits.upstream = ruleset;
+        limits.upstream = ruleset;
     }
 }

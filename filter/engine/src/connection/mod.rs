@@ -77,7 +77,8 @@ use upload::Upload;
 pub(crate) struct Connection {
     client: Direction,
     upstream: Direction,
-    limits: Limits,
+    /// The limits of either direction; absent where the policy has no tiers, and they never change.
+    limits: Option<Box<Limits>>,
     rates: Rates,
     /// The places under caps, which must be given back when the stream is over.
     places: Places,
@@ -167,7 +168,7 @@ impl Connection {
         let mut open = Self {
             client: Direction::new(Peer::Client, policy, client, terms.lets_tunnels),
             upstream: Direction::new(Peer::Upstream, policy, server, terms.lets_tunnels),
-            limits: Limits::new(ruleset),
+            limits: terms.grant.as_ref().and_then(|grant| Limits::new(grant, ruleset)),
             rates: terms.rates,
             places: terms.places,
             mask: terms.mask,

@@ -44,7 +44,7 @@ impl Connection {
         let is_settled = self.authentication.is_open()
             && !self.has_words()
             && self.dropped_len(Peer::Upstream) == 0
-            && !self.limits.change(peer)
+            && !self.limits_change(peer)
             && !self.deadlines.is_closing();
         let is_alone = match peer {
             Peer::Client => {
