@@ -67,8 +67,16 @@ fn counted() -> Value {
     })
 }
 
+fn capped() -> Value {
+    json!({
+        "auth": auth(), "connections": {"per_user": 1},
+        "tiers": [tier("pro", json!({"connections": {"per_user": 3}}))],
+    })
+}
+
 fn scene() -> Scene {
-    let whole = document(json!({"edge": provider()}), json!({"sized": sized(), "counted": counted()}));
+    let policies = json!({"sized": sized(), "counted": counted(), "capped": capped()});
+    let whole = document(json!({"edge": provider()}), policies);
     Scene::new()
         .document(whole)
         .workers(2)
@@ -216,6 +224,28 @@ async fn rates_of_a_tier_are_buckets_of_their_own_over_all_connections_of_a_user
         client.send(refresh(subject, after).bytes()).await;
         assert_eq!(passed(&mut client).await, left, "{before} to {after}");
     }
+}
+
+#[tokio::test]
+async fn connections_of_a_user_are_capped_as_the_tier_says_that_they_begin_in() {
+    let scene = SCENE.shared().await;
+    let request = |plan: &str| {
+        let bearer = format!("Bearer {}", token("many", plan));
+        Request::upgrade("/ws/capped").header("Authorization", bearer)
+    };
+    let (_one, _two) = (scene.open_with(&request("pro")).await, scene.open_with(&request("pro")).await);
+    let refused = scene.ask(&request("other")).await;
+    assert_eq!((refused.status, refused.reason().as_deref()), (429, Some("connection_limit")));
+    let mut by_first_message = scene.open("/ws/capped").await;
+    let first = json!({"token": token("many", "other")}).to_string();
+    by_first_message.send(Frame::text(&first).masked().bytes()).await;
+    assert_eq!(by_first_message.frame().await, Ok(Frame::closing(1013, "connection_limit")));
+    let mut last = scene.open("/ws/capped").await;
+    let first = json!({"token": token("many", "pro")}).to_string();
+    last.send([Frame::text(&first).masked().bytes(), said(9).masked().bytes()].concat()).await;
+    assert_eq!(last.frame().await, Ok(said(9)));
+    let refused = scene.ask(&request("pro")).await;
+    assert_eq!((refused.status, refused.reason().as_deref()), (429, Some("connection_limit")));
 }
 
 #[tokio::test]
