@@ -28,6 +28,7 @@ pub mod frames;
 mod heartbeat;
 pub mod http;
 pub mod not_run;
+pub mod rate_limit_server;
 pub mod scene;
 pub mod tls;
 pub mod upstream;

@@ -1,0 +1,175 @@
+//! A rate limit service of the tests: Limitador's engine behind Envoy's protocol, in a process of its own, which can be
+//! killed, frozen and started again, and which tells what it was asked. Several Envoys can share one.
+//!
+//! Limits are written as Limitador has them in its file. A limit may also have the variable `minute`, which the process
+//! adds and Limitador has not: its count then begins anew with every minute of the clock, as that of services does that
+//! align their windows.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::deadline::{PATIENCE, eventually, within};
+use crate::environment;
+use crate::scene::Scene;
+use crate::scene::bootstrap::workspace;
+
+/// The name of the cluster that [`RateLimitServer::reached_from`] adds.
+pub const CLUSTER: &str = "ratelimit";
+
+/// One question that the service was asked, and its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The domain of the limits.
+    pub domain: String,
+    /// The entries of each descriptor, in their order.
+    pub descriptors: Vec<Vec<(String, String)>>,
+    /// The hits to be added; none is read as one.
+    pub hits_addend: u32,
+    /// Says whether that was too much.
+    pub over_limit: bool,
+}
+
+impl Asked {
+    /// Returns the first descriptor's value of an entry.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        let entries = self.descriptors.first()?;
+        entries.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Says whether the question is about this count.
+    pub fn counts(&self, count: &str) -> bool {
+        self.value("count") == Some(count)
+    }
+}
+
+/// A rate limit service that runs until it is stopped or dropped.
+#[derive(Debug)]
+pub struct RateLimitServer {
+    program: PathBuf,
+    limits: NamedTempFile,
+    address: SocketAddr,
+    process: Option<Child>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl RateLimitServer {
+    /// Starts the `program` (`CARGO_BIN_EXE_ratelimit`) on any free port, with `limits` in Limitador's form.
+    pub async fn start(program: &str, limits: &Value) -> Self {
+        let file = NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), limits.to_string()).expect("a writable file");
+        let mut server = Self {
+            program: program.into(),
+            limits: file,
+            address: SocketAddr::from((environment::current().own(), 0)),
+            process: None,
+            asked: Arc::default(),
+        };
+        server.address = server.run().await.expect("a rate limit service");
+        server
+    }
+
+    /// Returns the address at which it listens, also while it is stopped.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Adds the cluster `ratelimit` to a scene, as `e2e/ratelimit/cluster.yaml` has it for users.
+    pub fn reached_from(&self, scene: Scene) -> Scene {
+        let cluster = self.cluster();
+        scene.change(|bootstrap| {
+            let clusters = bootstrap.pointer_mut("/static_resources/clusters").and_then(Value::as_array_mut);
+            clusters.expect("a list of clusters").push(cluster);
+        })
+    }
+
+    fn cluster(&self) -> Value {
+        let text = std::fs::read_to_string(workspace().join("e2e/ratelimit/cluster.yaml"));
+        let mut cluster: Value = serde_saphyr::from_str(&text.expect("the cluster's file")).expect("YAML");
+        let address = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
+        let (host, port) = (self.address.ip().to_string(), self.address.port());
+        *cluster.pointer_mut(address).expect("an address") = json!({"address": host, "port_value": port});
+        cluster
+    }
+
+    /// Kills it, as a machine that fails does. Nothing that it has counted is left.
+    pub async fn stop(&mut self) {
+        let mut process = self.process.take().expect("a service that runs");
+        process.kill().await.expect("a process that can be killed");
+    }
+
+    /// Starts it again on its port.
+    pub async fn start_again(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        within(PATIENCE, "the port to be free again", async {
+            while let Err(_taken) = self.run().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Has it answer nothing more, and keep what it is asked, until [`RateLimitServer::thaw`].
+    pub async fn freeze(&self) {
+        self.signal("-STOP").await;
+    }
+
+    /// Has it go on where it was frozen.
+    pub async fn thaw(&self) {
+        self.signal("-CONT").await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let id = self.process.as_ref().and_then(Child::id).expect("a service that runs");
+        let status = Command::new("kill").args([signal, &id.to_string()]).status().await;
+        assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
+    }
+
+    /// Returns all that it was asked so far, by all Envoys and over all its runs.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().expect("no panic while this is held").clone()
+    }
+
+    /// Returns the hits of a count that it has let pass.
+    pub fn passed(&self, count: &str) -> u64 {
+        let asked = self.asked();
+        let passed = asked.iter().filter(|asked| asked.counts(count) && !asked.over_limit);
+        passed.map(|asked| u64::from(asked.hits_addend.max(1))).sum()
+    }
+
+    /// Waits until `enough` of what it was asked.
+    pub async fn await_asked(&self, what: &str, enough: impl Fn(&[Asked]) -> bool) {
+        eventually(PATIENCE, what, || enough(&self.asked()).then_some(())).await;
+    }
+
+    /// Runs the program, and returns the address once it listens.
+    async fn run(&mut self) -> io::Result<SocketAddr> {
+        let mut command = Command::new(&self.program);
+        command.arg("--listen").arg(self.address.to_string()).arg("--limits").arg(self.limits.path());
+        // The process ends with its input, and so with this one, however that ends.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn()?;
+        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        let first = within(PATIENCE, "the rate limit service to listen", lines.next_line()).await?;
+        let address = first.and_then(|line| line.parse().ok()).ok_or(io::ErrorKind::AddrInUse)?;
+        tokio::spawn(note(lines, Arc::clone(&self.asked)));
+        self.process = Some(process);
+        Ok(address)
+    }
+}
+
+async fn note(mut lines: Lines<BufReader<ChildStdout>>, asked: Arc<Mutex<Vec<Asked>>>) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        let question = serde_json::from_str(&line).expect("a question");
+        asked.lock().expect("no panic while this is held").push(question);
+    }
+}
