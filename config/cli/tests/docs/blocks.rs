@@ -1,7 +1,8 @@
 //! The fenced blocks of every page.
 //!
-//! The info string names the kind of a block, such as `yaml policy`. A block of no known kind fails, so that
-//! no configuration escapes; `text` and `sh` alone are not parsed, for they are no configuration.
+//! The info string names the kind of a block, such as `yaml policy`, and where it is an excerpt the file, unless that is
+//! `envoy.yaml`. A block of no known kind fails, so that no configuration escapes; `text` and `sh` alone are not parsed, for
+//! they are no configuration.
 
 use std::collections::BTreeSet;
 
@@ -65,7 +66,14 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
             assert_sound(&name, &outcome);
             assert!(outcome.stdout.contains("1 route override"), "{name}: {}", outcome.stdout);
         }
-        "yaml excerpt" => assert!(is_excerpt(text, &read("envoy.yaml")), "{name} is not in envoy.yaml"),
+        "yaml excerpt" => assert_excerpt(&name, text, "envoy.yaml"),
+        excerpt if excerpt.starts_with("yaml excerpt ") => {
+            assert_excerpt(&name, text, excerpt.trim_start_matches("yaml excerpt "));
+        }
+        whole if whole.starts_with("yaml policies ") => {
+            assert_sound(&name, &check_text(text));
+            assert_excerpt(&name, text, whole.trim_start_matches("yaml policies "));
+        }
         "yaml wrong" => {
             let outcome = check_text(text);
             assert_eq!(outcome.code, Some(1), "{name}");
@@ -100,6 +108,10 @@ fn is_a_configuration(text: &str) -> bool {
 
 fn indented(text: &str, by: usize) -> String {
     text.lines().map(|line| format!("{}{line}\n", " ".repeat(by))).collect()
+}
+
+fn assert_excerpt(name: &str, text: &str, file: &str) {
+    assert!(is_excerpt(text, &read(file)), "{name} is not in {file}");
 }
 
 /// Says whether the lines of `excerpt` follow each other in `whole`, however they are indented.
