@@ -5,18 +5,17 @@
 //! adds and Limitador has not: its count then begins anew with every minute of the clock, as that of services does that
 //! align their windows.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, Command};
 
 use crate::deadline::{PATIENCE, eventually, within};
 use crate::environment;
@@ -37,6 +36,8 @@ pub struct Asked {
     pub hits_addend: u32,
     /// Says whether that was too much.
     pub over_limit: bool,
+    /// The minute of the clock in which it was asked, since the Unix epoch.
+    pub minute: u64,
 }
 
 impl Asked {
@@ -59,7 +60,8 @@ pub struct RateLimitServer {
     limits: NamedTempFile,
     address: SocketAddr,
     process: Option<Child>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    // What the process tells is in it before whoever asked is answered.
+    told: NamedTempFile,
 }
 
 impl RateLimitServer {
@@ -72,7 +74,7 @@ impl RateLimitServer {
             limits: file,
             address: SocketAddr::from((environment::current().own(), 0)),
             process: None,
-            asked: Arc::default(),
+            told: NamedTempFile::new().expect("a temporary file"),
         };
         server.address = server.run().await.expect("a rate limit service");
         server
@@ -130,13 +132,21 @@ impl RateLimitServer {
 
     async fn signal(&self, signal: &str) {
         let id = self.process.as_ref().and_then(Child::id).expect("a service that runs");
-        let status = Command::new("kill").args([signal, &id.to_string()]).status().await;
+        // A shell has it everywhere; the program of this name is not in every image.
+        let status = Command::new("sh").arg("-c").arg(format!("kill {signal} {id}")).status().await;
         assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
     }
 
     /// Returns all that it was asked so far, by all Envoys and over all its runs.
     pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().expect("no panic while this is held").clone()
+        // Its address, at the beginning of each run, is no question.
+        self.told().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Returns the lines that it has told, as far as they are whole.
+    fn told(&self) -> Vec<String> {
+        let told = std::fs::read_to_string(self.told.path()).expect("a readable file");
+        told.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
     }
 
     /// Returns the hits of a count that it has let pass.
@@ -153,23 +163,20 @@ impl RateLimitServer {
 
     /// Runs the program, and returns the address once it listens.
     async fn run(&mut self) -> io::Result<SocketAddr> {
+        let before = self.told().len();
         let mut command = Command::new(&self.program);
         command.arg("--listen").arg(self.address.to_string()).arg("--limits").arg(self.limits.path());
         // The process ends with its input, and so with this one, however that ends.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::piped()).kill_on_drop(true);
+        command.stdout(OpenOptions::new().append(true).open(self.told.path())?);
         let mut process = command.spawn()?;
-        let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-        let first = within(PATIENCE, "the rate limit service to listen", lines.next_line()).await?;
-        let address = first.and_then(|line| line.parse().ok()).ok_or(io::ErrorKind::AddrInUse)?;
-        tokio::spawn(note(lines, Arc::clone(&self.asked)));
+        let listens = || match process.try_wait() {
+            Ok(None) => self.told().get(before).map(|line| Ok(line.parse().expect("an address"))),
+            Ok(Some(status)) => Some(Err(io::Error::other(status.to_string()))),
+            Err(error) => Some(Err(error)),
+        };
+        let address = eventually(PATIENCE, "the rate limit service to listen", listens).await?;
         self.process = Some(process);
         Ok(address)
-    }
-}
-
-async fn note(mut lines: Lines<BufReader<ChildStdout>>, asked: Arc<Mutex<Vec<Asked>>>) {
-    while let Ok(Some(line)) = lines.next_line().await {
-        let question = serde_json::from_str(&line).expect("a question");
-        asked.lock().expect("no panic while this is held").push(question);
     }
 }

@@ -91,8 +91,9 @@ impl RateLimitService for Engine {
         request: Request<RateLimitRequest>,
     ) -> Result<Response<RateLimitResponse>, Status> {
         let request = request.into_inner();
-        let over_limit = self.is_over_limit(&request)?;
-        tell(&request, over_limit)?;
+        let minute = minute();
+        let over_limit = self.is_over_limit(&request, minute)?;
+        tell(&request, over_limit, minute)?;
         let code = if over_limit { Code::OverLimit } else { Code::Ok };
         Ok(Response::new(RateLimitResponse { overall_code: code.into(), ..RateLimitResponse::default() }))
     }
@@ -100,11 +101,11 @@ impl RateLimitService for Engine {
 
 impl Engine {
     /// Asks Limitador as its own server does, with the minute of the clock besides.
-    fn is_over_limit(&self, request: &RateLimitRequest) -> Result<bool, Status> {
+    fn is_over_limit(&self, request: &RateLimitRequest, minute: u64) -> Result<bool, Status> {
         let entries = request.descriptors.iter().map(|descriptor| {
             descriptor.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
         });
-        let mut context = Context::from(HashMap::from([("minute".to_owned(), minute().to_string())]));
+        let mut context = Context::from(HashMap::from([("minute".to_owned(), minute.to_string())]));
         context.list_binding("descriptors".to_owned(), entries.collect());
         // The protocol reads none as one.
         let hits = u64::from(request.hits_addend.max(1));
@@ -114,12 +115,12 @@ impl Engine {
     }
 }
 
-/// Returns the minute of the clock.
+/// Returns the minute of the clock, since the Unix epoch.
 fn minute() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 60)
 }
 
-fn tell(request: &RateLimitRequest, over_limit: bool) -> Result<(), Status> {
+fn tell(request: &RateLimitRequest, over_limit: bool, minute: u64) -> Result<(), Status> {
     let descriptors = request.descriptors.iter().map(|descriptor| {
         descriptor.entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
     });
@@ -128,6 +129,7 @@ fn tell(request: &RateLimitRequest, over_limit: bool) -> Result<(), Status> {
         descriptors: descriptors.collect(),
         hits_addend: request.hits_addend,
         over_limit,
+        minute,
     };
     let line = serde_json::to_string(&asked).map_err(|error| Status::internal(error.to_string()))?;
     let mut output = std::io::stdout().lock();
