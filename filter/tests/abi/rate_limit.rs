@@ -506,6 +506,28 @@ fn a_new_connection_too_many_is_refused_and_none_that_is_open_ends() {
 }
 
 #[test]
+fn a_connection_that_opens_with_a_new_minute_counts_once_in_it() {
+    Envoy::default().worker(|worker| {
+        asking(worker, json!({"counts": ["connections"]}), json!({}));
+        let minute = Duration::from_secs(60 - worker.now().as_secs() % 60);
+        let _old = [let_in(worker, &handshake()), let_in(worker, &handshake())];
+        worker.pass(minute - SECOND);
+        worker.pass_without_tick(SECOND);
+        let _new = let_in(worker, &handshake());
+        worker.pass(SECOND);
+        let call = only_call(worker);
+        assert_eq!(asked(&call).1, 2, "the third has been asked about in this minute");
+        worker.fail_grpc(&call, UNAVAILABLE);
+        worker.pass(SECOND);
+        let call = only_call(worker);
+        assert_eq!(asked(&call).1, 2);
+        worker.answer_grpc(&call, WITHIN);
+        worker.pass(60 * SECOND);
+        assert_eq!(asked(&only_call(worker)).1, 3, "in the next minute it is one of those that are open");
+    });
+}
+
+#[test]
 fn a_minute_that_begins_while_the_service_is_down_is_told_of_once_it_is_back() {
     Envoy::default().worker(|worker| {
         asking(worker, json!({"counts": ["connections", "messages"]}), json!({}));

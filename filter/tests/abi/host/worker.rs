@@ -70,6 +70,11 @@ impl Worker {
         }
     }
 
+    /// Lets time pass in which there is no tick.
+    pub(crate) fn pass_without_tick(&self, time: Duration) {
+        Host::with(|host| host.now += time);
+    }
+
     /// Sets the clock back.
     pub(crate) fn set_back(&self, by: Duration) {
         Host::with(|host| host.now -= by);

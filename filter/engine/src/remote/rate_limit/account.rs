@@ -15,6 +15,9 @@ use crate::metrics::tally::Messages;
 /// if their connections have ended.
 const MOST_QUEUED: usize = 1 << 16;
 
+/// The window of a service in which live connections are counted, aligned to the clock.
+const WINDOW: Duration = Duration::from_secs(60);
+
 /// The counts of all connections with one descriptor.
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -24,8 +27,8 @@ pub(crate) struct Account {
     bytes: Cell<u64>,
     /// The connections that are open.
     live: Cell<u64>,
-    /// Says whether the open connections must be told anew.
-    must_tell_live: Cell<bool>,
+    /// The connections that were open when a window began, and must be told anew.
+    told_anew: Cell<u64>,
     is_queued: Cell<bool>,
     /// The time of the last report.
     pub(super) reported_at: Cell<Option<Duration>>,
@@ -60,7 +63,7 @@ impl RateLimitService {
                 messages: Cell::default(),
                 bytes: Cell::default(),
                 live: Cell::default(),
-                must_tell_live: Cell::default(),
+                told_anew: Cell::default(),
                 is_queued: Cell::default(),
                 reported_at: Cell::default(),
                 verdict: Cell::default(),
@@ -70,12 +73,22 @@ impl RateLimitService {
         }))
     }
 
-    /// Has the open connections of all accounts told anew.
-    pub(super) fn tell_live(&self) {
+    /// Has the open connections of all accounts told anew if at `now` another window has begun.
+    pub(super) fn begin_window(&self, now: Duration) {
+        if !self.counts(GlobalCount::Connections) {
+            return;
+        }
+        let window = now.as_secs().checked_div(WINDOW.as_secs());
+        let before = self.window.replace(window);
+        if before.is_some() && before != window {
+            self.tell_live();
+        }
+    }
+
+    fn tell_live(&self) {
         let accounts: Vec<_> = self.accounts.borrow().values().filter_map(Weak::upgrade).collect();
         for account in accounts.iter().filter(|account| account.live.get() > 0) {
-            account.must_tell_live.set(true);
-            account.queue();
+            account.tell_anew(account.live.get());
         }
     }
 }
@@ -112,9 +125,8 @@ impl Account {
 
     /// Returns the counts that wait to be reported, with the number of hits of each.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (GlobalCount, u64)> {
-        let live = if self.must_tell_live.get() { self.live.get() } else { 0 };
         let all = [
-            (GlobalCount::Connections, live),
+            (GlobalCount::Connections, self.told_anew.get()),
             (GlobalCount::Messages, self.messages.get()),
             (GlobalCount::Bytes, self.bytes.get()),
         ];
@@ -127,15 +139,22 @@ impl Account {
             GlobalCount::Messages => self.messages.set(self.messages.get().saturating_sub(hits)),
             GlobalCount::Bytes => self.bytes.set(self.bytes.get().saturating_sub(hits)),
             GlobalCount::Connections | GlobalCount::Handshakes | GlobalCount::Tickets => {
-                self.must_tell_live.set(false);
+                self.told_anew.set(0);
             }
         }
     }
 
-    /// Has the open connections told once more.
-    pub(super) fn tell_live_again(self: &Rc<Self>) {
-        self.must_tell_live.set(true);
+    /// Has so many open connections told.
+    fn tell_anew(self: &Rc<Self>, live: u64) {
+        self.told_anew.set(live);
         self.queue();
+    }
+
+    /// Has so many open connections told once more, unless another window has begun meanwhile.
+    pub(super) fn tell_again(self: &Rc<Self>, live: u64) {
+        if self.told_anew.get() == 0 {
+            self.tell_anew(live);
+        }
     }
 
     /// Has all connections end that are open.

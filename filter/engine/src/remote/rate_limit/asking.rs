@@ -76,6 +76,10 @@ impl Asking {
         message: impl FnOnce() -> Vec<u8>,
         now: Duration,
     ) -> Verdict {
+        if count == GlobalCount::Connections {
+            // What is asked about in a window must not be told in it.
+            service.begin_window(now);
+        }
         let verdict = match self.state {
             State::Idle if service.leave(Purpose::Question, now) != Leave::Granted => {
                 Verdict::Unanswered(RateLimitFault::NotAsked)

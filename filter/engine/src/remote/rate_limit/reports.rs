@@ -16,9 +16,6 @@ use super::availability::{Availability, Leave, Purpose};
 use super::service::RateLimitService;
 use crate::decision::cause::{RateLimitFault, counted};
 
-/// The window of a service in which live connections are counted, aligned to the clock.
-const WINDOW: Duration = Duration::from_secs(60);
-
 /// All rate limit services of a configuration.
 #[derive(Debug, Default)]
 pub struct RateLimits {
@@ -27,9 +24,6 @@ pub struct RateLimits {
     queue: Rc<Queue>,
     /// The accounts whose connections must end.
     condemned: RefCell<Vec<Rc<Account>>>,
-    /// The number of the window in which live connections were last told. In the first nobody needs to be told: all
-    /// are new.
-    window: Cell<Option<u64>>,
     /// The time when reports were last taken.
     looked_at: Cell<Duration>,
 }
@@ -90,7 +84,7 @@ impl RateLimits {
         if now < self.looked_at.replace(now) {
             self.queue.hasten();
         }
-        self.begin_window(now);
+        self.services.borrow().values().for_each(|service| service.begin_window(now));
         let mut reports = Vec::new();
         while let Some(account) = self.queue.pop_due(now) {
             let (is_left, is_busy) = self.report(&account, now, &mut reports);
@@ -117,7 +111,7 @@ impl RateLimits {
             account.reported_at.set(Some(now));
             if leave == Leave::Down {
                 account.take(count, waiting);
-                self.judge(account, count, Err(RateLimitFault::NotAsked));
+                self.judge(account, count, waiting, Err(RateLimitFault::NotAsked));
                 continue;
             }
             let hits = u32::try_from(waiting).unwrap_or(u32::MAX);
@@ -136,16 +130,16 @@ impl RateLimits {
             Answer::Over(_) => Err(RateLimitFault::Over(report.count)),
             Answer::None => Err(RateLimitFault::NoAnswer),
         };
-        self.judge(&report.account, report.count, answered);
+        self.judge(&report.account, report.count, u64::from(report.hits), answered);
     }
 
-    /// Has the connections of an account end if what was told of them demands it.
-    fn judge(&self, account: &Rc<Account>, count: GlobalCount, told: Result<(), RateLimitFault>) {
+    /// Has the connections of an account end if what was told of them, or could not be, demands it.
+    fn judge(&self, account: &Rc<Account>, count: GlobalCount, hits: u64, told: Result<(), RateLimitFault>) {
         match told {
             Ok(()) => {}
             // What is live stays so.
             Err(RateLimitFault::Over(_)) if count == GlobalCount::Connections => {}
-            Err(_) if count == GlobalCount::Connections => account.tell_live_again(),
+            Err(_) if count == GlobalCount::Connections => account.tell_again(hits),
             Err(RateLimitFault::NoAnswer | RateLimitFault::NotAsked)
                 if !account.service.denies_unanswered() => {}
             Err(fault) => {
@@ -173,19 +167,5 @@ impl RateLimits {
     /// Notes that all connections have ended that must. Others with the same descriptor may come.
     pub fn forget_condemned(&self) {
         self.condemned.take().iter().for_each(|account| account.set_verdict(None));
-    }
-
-    /// Has all live connections told anew if another window has begun.
-    fn begin_window(&self, now: Duration) {
-        let window = now.as_secs().checked_div(WINDOW.as_secs());
-        let before = self.window.replace(window);
-        if before.is_none() || before == window {
-            return;
-        }
-        for service in self.services.borrow().values() {
-            if service.counts(GlobalCount::Connections) {
-                service.tell_live();
-            }
-        }
     }
 }

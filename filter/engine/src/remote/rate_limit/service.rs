@@ -1,6 +1,6 @@
 //! One rate limit service as a policy asks it, and the descriptors that name what is counted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::rc::{Rc, Weak};
@@ -30,6 +30,8 @@ pub struct RateLimitService {
     availability: Rc<Availability>,
     pub(super) accounts: RefCell<HashMap<Descriptor, Weak<Account>>>,
     pub(super) queue: Weak<Queue>,
+    /// The number of the window in which live connections were last told. In the first no connection is older.
+    pub(super) window: Cell<Option<u64>>,
 }
 
 /// The names of whatever shares one count, in the order of the policy: what is not known is not there.
@@ -69,7 +71,7 @@ impl RateLimitService {
     /// Creates the service that `rule` asks. What is to be reported waits in `queue`.
     pub(super) fn new(rule: GlobalRateLimit, availability: Rc<Availability>, queue: Weak<Queue>) -> Self {
         let target = target(&rule.cluster);
-        Self { rule, target, availability, accounts: RefCell::default(), queue }
+        Self { rule, target, availability, accounts: RefCell::default(), queue, window: Cell::default() }
     }
 
     /// Returns the text by which Envoy finds the service's cluster for a gRPC call.
