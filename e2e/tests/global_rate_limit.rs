@@ -101,9 +101,11 @@ async fn a_service_that_stops_is_not_waited_for_and_counts_again_once_it_is_back
 #[tokio::test]
 async fn a_cluster_that_envoy_does_not_know_is_a_service_that_does_not_answer() {
     let limits = RateLimits::start().await;
-    let scene = scene(&limits, &json!({"failure": "deny", "cluster": "nowhere"})).start().await;
-    for _ in 0..5 {
-        assert_eq!(outcome(&scene).await, refused(503, "rate_limit_unavailable"));
+    for (failure, expected) in [("allow", LET_IN), ("deny", refused(503, "rate_limit_unavailable"))] {
+        let scene = scene(&limits, &json!({"failure": failure, "cluster": "nowhere"})).start().await;
+        for _ in 0..5 {
+            assert_eq!(outcome(&scene).await, expected, "{failure}");
+        }
     }
 }
 

@@ -598,6 +598,8 @@ mod over_tests;
 mod pingless_tests;
 #[cfg(test)]
 mod plain_tests;
+#[cfg(test)]
+mod rate_limit_tests;
 mod rate_limited;
 #[cfg(test)]
 mod slow_reader_tests;

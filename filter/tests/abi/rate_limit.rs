@@ -362,6 +362,14 @@ fn all_connections_of_a_client_end_that_sends_too_much_and_no_others() {
         let next = open(worker, &handshake());
         worker.pass(SECOND);
         assert_eq!(to_client(&next), [], "whoever comes later is counted anew");
+        stranger.client_sends(&from_client(TEXT, b"too much"));
+        worker.pass(SECOND);
+        let of_stranger = |call: &&GrpcCall| asked(call).0[1] == "ip=198.51.100.8";
+        let calls = worker.grpc_calls();
+        worker.answer_grpc(calls.iter().find(of_stranger).expect("a report"), OVER);
+        worker.pass(TICK);
+        assert_eq!(to_client(&stranger), [close(false, 1013, "global_rate")]);
+        assert_eq!(to_client(&next), [], "what was said once ends nobody twice");
     });
 }
 
