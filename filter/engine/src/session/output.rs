@@ -14,7 +14,7 @@ pub enum Output {
     Admit(Vec<HeaderEdit>),
     /// The response goes down with these changes.
     AdmitResponse(Vec<HeaderEdit>),
-    /// The rate limit service must be asked; [`Input::RateLimitAnswered`] brings its answer. The question counts
+    /// The rate limit service must be asked; [`Input::RateLimitAnswered`](super::Input) brings its answer. The question counts
     /// as asked.
     Ask(Box<Question>),
     /// The bytes go to the client at once, on the parked stream, which then goes on. They are the
