@@ -51,7 +51,7 @@ pub struct Session {
     /// The places under caps of a stream that is no open WebSocket.
     places: Places,
     /// The buckets that must be charged for a client that was refused.
-    owed: Vec<BucketRequest>,
+    owed: Option<Box<Vec<BucketRequest>>>,
     outputs: VecDeque<Output>,
 }
 
@@ -118,7 +118,7 @@ impl Session {
             memory_rests: false,
             page: None,
             places: Places::default(),
-            owed: Vec::new(),
+            owed: None,
             outputs,
         }
     }
@@ -399,7 +399,7 @@ impl Session {
                 };
                 let subject = awaiting.terms.grant.as_ref().and_then(|grant| grant.revocation_subject());
                 if subject.is_some_and(|subject| self.ruleset.has_revoked(subject, now)) {
-                    self.owed = awaiting.terms.rates.refusals().to_vec();
+                    self.owed = Some(Box::new(awaiting.terms.rates.refusals().to_vec()));
                     self.refuse(Vec::new(), revoked().into());
                     return;
                 }
@@ -496,7 +496,7 @@ impl Session {
         let Phase::Open(open) = &self.phase else { return };
         let Some(violation) = open.violation().filter(|_| !was_ended) else { return };
         if violation.counts_as_refusal() {
-            self.owed = open.refusals().to_vec();
+            self.owed = Some(Box::new(open.refusals().to_vec()));
         }
         let (violation, instance) = (violation.clone(), self.instance.to_string());
         self.outputs.push_back(Output::Tell(Event::Closed { violation, instance }));
@@ -558,7 +558,7 @@ impl Session {
         if let Phase::AwaitingResponse(awaiting) = &self.phase
             && violation.counts_as_refusal()
         {
-            self.owed = awaiting.terms.rates.refusals().to_vec();
+            self.owed = Some(Box::new(awaiting.terms.rates.refusals().to_vec()));
         }
         let instance = self.instance.to_string();
         let reply = Reply::refusal(violation.reason, &self.instance, wait);

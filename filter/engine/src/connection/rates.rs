@@ -22,7 +22,7 @@ pub(crate) struct Rates {
     /// costs no bytes.
     rules: Vec<Limit>,
     /// The buckets that are charged when the connection ends for what its client sent.
-    refusals: Vec<BucketRequest>,
+    refusals: Option<Box<Vec<BucketRequest>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +84,11 @@ impl Rates {
             let bucket = match (rate.count, rate.per) {
                 (Count::Handshakes, _) => continue,
                 (Count::Refusals, _) => {
-                    self.refusals.push(BucketRequest { key: key(rate, &quota), quota, tokens: 1 });
+                    self.refusals.get_or_insert_default().push(BucketRequest {
+                        key: key(rate, &quota),
+                        quota,
+                        tokens: 1,
+                    });
                     continue;
                 }
                 (_, Per::Connection) => Place::Own(Bucket::default()),
@@ -101,7 +105,7 @@ impl Rates {
 
     /// Returns the buckets to charge when the connection ends for what its client sent.
     pub(crate) fn refusals(&self) -> &[BucketRequest] {
-        &self.refusals
+        self.refusals.as_ref().map_or(&[], |refusals| refusals.as_slice())
     }
 
     /// Says whether no frame is ever charged.

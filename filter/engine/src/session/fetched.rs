@@ -42,7 +42,7 @@ impl Session {
         });
         if is_revoked {
             // That is no doing of the client's.
-            self.owed.clear();
+            self.owed = None;
         }
         self.send();
     }
@@ -52,7 +52,7 @@ impl Session {
         if let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) {
             let violation = violation.into();
             if violation.counts_as_refusal() {
-                self.owed = handshake.refusals();
+                self.owed = Some(Box::new(handshake.refusals()));
             }
             let (_, removals) = handshake.into_parts();
             self.refuse(removals, violation.into());

@@ -54,7 +54,7 @@ impl Session {
 
     /// Charges what the client owes.
     pub(super) fn pay(&mut self, shared: &mut dyn Shared, now: Duration) {
-        for request in std::mem::take(&mut self.owed) {
+        for request in self.owed.take().into_iter().flat_map(|owed| *owed) {
             // Whether there was one left makes no difference any more.
             let _ = shared.charge(&request, now);
         }

@@ -25,7 +25,7 @@ pub(crate) enum CountedLive {
 
 /// The places of one connection, which must be given back when its stream is over.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places(Vec<(CountedLive, LivePlace)>);
+pub(crate) struct Places(Option<Box<Vec<(CountedLive, LivePlace)>>>);
 
 /// The parts of a cap: who is counted, and how many may be.
 #[derive(Clone, Copy)]
@@ -73,7 +73,7 @@ impl Places {
         for counted in counted {
             let Some(cap) = counts.cap(*counted) else { continue };
             match shared.acquire(&cap, now) {
-                Acquired::Counted(place) => self.0.push((*counted, place)),
+                Acquired::Counted(place) => self.0.get_or_insert_default().push((*counted, place)),
                 full => return Err(counted.violation(&cap, full)),
             }
         }
@@ -84,22 +84,24 @@ impl Places {
     pub(crate) fn release_unauthenticated(&mut self, shared: &mut dyn Shared) {
         let is_given_back =
             |(counted, _): &mut (CountedLive, _)| *counted == CountedLive::UnauthenticatedPerIp;
-        self.0.extract_if(.., is_given_back).for_each(|(_, place)| shared.release(place));
+        let places = self.0.iter_mut().flat_map(|places| places.extract_if(.., is_given_back));
+        places.for_each(|(_, place)| shared.release(place));
     }
 
     /// Gives back all places.
     pub(crate) fn release(&mut self, shared: &mut dyn Shared) {
-        std::mem::take(&mut self.0).into_iter().for_each(|(_, place)| shared.release(place));
+        let places = self.0.take();
+        places.into_iter().flat_map(|places| *places).for_each(|(_, place)| shared.release(place));
     }
 
     /// Says whether one of the places keeps the age of the connection.
     pub(crate) fn may_make_way(&self) -> bool {
-        self.0.iter().any(|(counted, _)| *counted == CountedLive::PerUser)
+        self.0.iter().flat_map(|places| &**places).any(|(counted, _)| *counted == CountedLive::PerUser)
     }
 
     /// Says whether this place is among them.
     pub(crate) fn has(&self, place: LivePlace) -> bool {
-        self.0.iter().any(|(_, own)| *own == place)
+        self.0.iter().flat_map(|places| &**places).any(|(_, own)| *own == place)
     }
 }
 
