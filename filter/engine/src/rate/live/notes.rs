@@ -8,14 +8,26 @@ const MOST: usize = 1024;
 
 const NOTE_LEN: usize = 8 + KEY_LEN;
 
-/// Adds a note for `holder` to those that wait, unless it is there; nothing if there are too many.
+/// Adds a note for `holder` to those that wait, unless it is there; nothing if there are too many. Those for
+/// other holders, which have the slot no more or not yet, are the first to go.
 pub(super) fn add(notes: &[u8], holder: Holder, key: EntryKey) -> Option<Vec<u8>> {
     let note = [holder.id.to_le_bytes().as_slice(), &key.bytes()].concat();
-    // Notes for a holder that had the slot before are nobody's any more.
-    let own = notes.chunks_exact(NOTE_LEN).filter(|known| known.starts_with(&holder.id.to_le_bytes()));
-    let kept = own.filter(|known| **known != note);
-    let all: Vec<u8> = kept.chain([note.as_slice()]).flatten().copied().collect();
-    (all.len() <= MOST * NOTE_LEN).then_some(all)
+    let added = |is_kept: &dyn Fn(&[u8]) -> bool| -> Option<Vec<u8>> {
+        let kept = notes.chunks_exact(NOTE_LEN).filter(|known| **known != note && is_kept(known));
+        let all: Vec<u8> = kept.chain([note.as_slice()]).flatten().copied().collect();
+        (all.len() <= MOST * NOTE_LEN).then_some(all)
+    };
+    added(&|_| true).or_else(|| added(&|known| is_for(known, holder)))
+}
+
+/// Returns the notes for other holders than `holder`.
+pub(super) fn of_others(notes: &[u8], holder: Holder) -> Vec<u8> {
+    let others = notes.chunks_exact(NOTE_LEN).filter(|note| !is_for(note, holder));
+    others.flatten().copied().collect()
+}
+
+fn is_for(note: &[u8], holder: Holder) -> bool {
+    note.starts_with(&holder.id.to_le_bytes())
 }
 
 /// Returns the keys in the notes for `holder`.
@@ -38,10 +50,13 @@ mod tests {
             notes = add(&notes, new, key(n)).unwrap();
         }
         assert_eq!(read(&notes, new), [key(2), key(1)]);
-        assert_eq!(read(&notes, old), []);
+        assert_eq!(read(&notes, old), [key(0)]);
+        assert_eq!(read(&of_others(&notes, new), old), [key(0)]);
+        assert_eq!(read(&of_others(&notes, new), new), []);
         for n in 0..u32::try_from(MOST).unwrap() {
             notes = add(&notes, new, key(n)).unwrap();
         }
+        assert_eq!(read(&notes, old), []);
         assert_eq!(add(&notes, new, key(u32::MAX)), None);
         assert_eq!(read(b"no notes", new), []);
     }

@@ -15,6 +15,9 @@ const ATTEMPTS: u32 = 64;
 /// The time for which a key is looked at that a note names: whoever wrote it swaps the slot after that.
 const SUSPECT: Duration = Duration::from_secs(2);
 
+/// The most by which a time of admission may be ahead of the clock, so that it is one of its own.
+const AHEAD: Duration = Duration::from_secs(1);
+
 /// The live connections of one VM under caps.
 #[derive(Debug, Default)]
 pub struct LiveConnections {
@@ -25,6 +28,8 @@ pub struct LiveConnections {
     suspects: BTreeMap<EntryKey, Duration>,
     /// The connections that have made way and must be closed.
     replaced: Vec<LivePlace>,
+    /// The last time of admission that was given where ages are kept.
+    last_admitted: u64,
 }
 
 /// The connections of one key.
@@ -69,14 +74,21 @@ impl LiveConnections {
                 slot.bury(&mut |other| other.id == holder.id || table.is_alive(other));
             }
             let full = Acquired::Full(slot.count());
-            if slot.count() >= cap.limit && !(cap.replaces && make_way(&mut slot, cap, table)) {
-                return full;
-            }
+            let asked = match slot.count() >= cap.limit {
+                true if cap.replaces => make_way(&mut slot, cap, table),
+                true => None,
+                false => Some(Vec::new()),
+            };
+            let Some(asked) = asked else { return full };
             // What has made way here is known to have only once the slot is swapped.
             let before = (self.own.get(&cap.key).cloned(), self.replaced.len());
             self.note_missing(cap.key, &slot, holder);
             let place = self.add(cap, now);
             if self.write(table, slot, number, cap.key, holder) {
+                // Whoever has looked since the first note, and found nothing missing yet, must look again.
+                for other in asked.into_iter().filter(|other| other.id != holder.id) {
+                    leave_note(table, other, cap.key);
+                }
                 return Acquired::Counted(place);
             }
             self.restore(cap.key, before);
@@ -127,10 +139,11 @@ impl LiveConnections {
 
     fn read_notes(&mut self, table: &mut impl LiveTable, holder: Holder, now: Duration) {
         let (bytes, number) = table.read_notes(holder.slot);
+        let keys = notes::read(&bytes, holder);
         // Where somebody was faster, they are read the next time.
-        if !bytes.is_empty() && table.swap_notes(holder.slot, &[], number) {
+        if !keys.is_empty() && table.swap_notes(holder.slot, &notes::of_others(&bytes, holder), number) {
             let until = now.saturating_add(SUSPECT);
-            self.suspects.extend(notes::read(&bytes, holder).into_iter().map(|key| (key, until)));
+            self.suspects.extend(keys.into_iter().map(|key| (key, until)));
         }
     }
 
@@ -206,11 +219,17 @@ impl LiveConnections {
         own.count = own.count.saturating_add(1);
         let mut admitted = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         if cap.has_ages {
+            // Several may be admitted at one time, and one that has made way still goes by its own.
+            let ahead = self.last_admitted.checked_sub(admitted).map(Duration::from_nanos);
+            if ahead.is_some_and(|ahead| ahead < AHEAD) {
+                admitted = self.last_admitted.wrapping_add(1);
+            }
             while own.ages.iter().any(|age| age.admitted == admitted) {
                 admitted = admitted.wrapping_add(1);
             }
             let index = own.ages.partition_point(|age| age.admitted < admitted);
             own.ages.insert(index, Age { admitted, is_written: false });
+            self.last_admitted = admitted;
         }
         LivePlace { key: cap.key, admitted: Duration::from_nanos(admitted) }
     }
@@ -231,16 +250,17 @@ impl LiveConnections {
     }
 }
 
-/// Takes out of the slot as many of the oldest connections as must make way for one more, and says whether that
-/// was possible. Their holders are told first: a note without a swap does no harm.
-fn make_way(slot: &mut LiveSlot, cap: &Cap, table: &mut impl LiveTable) -> bool {
+/// Takes out of the slot as many of the oldest connections as must make way for one more, and returns their
+/// holders, if that was possible. They are told first: a note without a swap does no harm.
+fn make_way(slot: &mut LiveSlot, cap: &Cap, table: &mut impl LiveTable) -> Option<Vec<Holder>> {
+    let mut told = Vec::new();
     while slot.count() >= cap.limit {
-        let Some((holder, _)) = slot.take_oldest() else { return false };
-        if !leave_note(table, holder, cap.key) {
-            return false;
+        let (holder, _) = slot.take_oldest()?;
+        if !told.contains(&holder) {
+            leave_note(table, holder, cap.key).then(|| told.push(holder))?;
         }
     }
-    true
+    Some(told)
 }
 
 fn leave_note(table: &mut impl LiveTable, holder: Holder, key: EntryKey) -> bool {

@@ -68,6 +68,39 @@ impl LiveTable for Table {
     }
 }
 
+/// The table of a VM that stands still before it swaps.
+struct Slow<'s> {
+    table: Table,
+    before_swap: &'s mut dyn FnMut(),
+}
+
+impl LiveTable for Slow<'_> {
+    fn read(&mut self, slot: u32) -> (Vec<u8>, Option<u32>) {
+        self.table.read(slot)
+    }
+
+    fn swap(&mut self, slot: u32, bytes: &[u8], number: Option<u32>) -> bool {
+        (self.before_swap)();
+        self.table.swap(slot, bytes, number)
+    }
+
+    fn read_notes(&mut self, lease: u32) -> (Vec<u8>, Option<u32>) {
+        self.table.read_notes(lease)
+    }
+
+    fn swap_notes(&mut self, lease: u32, bytes: &[u8], number: Option<u32>) -> bool {
+        self.table.swap_notes(lease, bytes, number)
+    }
+
+    fn holder(&mut self) -> Option<Holder> {
+        self.table.holder()
+    }
+
+    fn is_alive(&mut self, holder: Holder) -> bool {
+        self.table.is_alive(holder)
+    }
+}
+
 struct Vm {
     live: LiveConnections,
     table: Table,
@@ -255,6 +288,63 @@ fn a_vm_may_have_more_connections_of_a_user_than_the_table_has_times_of() {
     }
     assert_eq!(vms[0].tick(at(200)), places[50..100], "the table has the times of the next by then");
     assert_eq!(vms[1].acquire(&of_user(200), at(201)), Acquired::Full(200));
+}
+
+#[test]
+fn connections_that_are_admitted_at_one_time_keep_a_time_each_though_the_oldest_makes_way() {
+    let (_, mut vms) = Vm::all(2);
+    let user = replacing(1);
+    let [first, second, third] = [(); 3].map(|()| vms[0].place(&user, START));
+    assert_eq!(BTreeSet::from([first, second, third]).len(), 3);
+    assert_eq!(vms[0].tick(START), [first, second]);
+    vms[0].release(first);
+    vms[0].release(second);
+    assert_eq!(vms[1].acquire(&of_user(1), START), Acquired::Full(1));
+    vms[0].release(third);
+    vms[1].place(&of_user(1), START);
+}
+
+#[test]
+fn a_clock_that_is_set_back_gives_times_of_its_own() {
+    let (_, mut vms) = Vm::all(1);
+    let late = vms[0].place(&replacing(2), at(1000));
+    let early = vms[0].place(&replacing(2), at(1));
+    assert!(early.admitted < late.admitted);
+}
+
+#[test]
+fn the_notes_of_another_holder_of_the_slot_stay() {
+    let (world, mut vms) = Vm::all(3);
+    let user = replacing(1);
+    let oldest = vms[0].place(&user, at(1));
+    vms[2].place(&Cap { key: key(2), ..user }, at(1));
+    vms[1].place(&user, at(2));
+    // The third VM stood still, and its slot is the first one's by now.
+    let notes = world.borrow().notes[&1].clone();
+    world.borrow_mut().notes.insert(3, notes);
+    vms[2].tick(at(2));
+    let left = world.borrow().notes[&3].clone();
+    world.borrow_mut().notes.insert(1, left);
+    assert_eq!(vms[0].tick(at(2)), [oldest]);
+}
+
+#[test]
+fn who_makes_way_learns_of_it_also_if_the_swap_came_long_after_the_note() {
+    let (world, mut vms) = Vm::all(2);
+    let oldest = vms[0].place(&replacing(1), at(1));
+    let (first, second) = vms.split_at_mut(1);
+    let mut waits = Some(|| {
+        for tenth in 0..100 {
+            assert_eq!(first[0].tick(at(2) + Duration::from_millis(100) * tenth), []);
+        }
+    });
+    let mut slow = Slow {
+        table: second[0].table.clone(),
+        before_swap: &mut || waits.take().into_iter().for_each(|mut wait| wait()),
+    };
+    assert!(matches!(second[0].live.acquire(&mut slow, &replacing(1), at(2)), Acquired::Counted(_)));
+    assert_eq!(vms[0].tick(at(20)), [oldest]);
+    assert!(world.borrow().failures == 0);
 }
 
 /// Plays random steps of three VMs, of which one dies, against a model that knows every connection.
