@@ -21,13 +21,8 @@ const CHARGES: u64 = 64;
 /// The tokens that one VM has in advance.
 #[derive(Debug, Default)]
 pub struct Advances {
-    by_key: BTreeMap<EntryKey, Advance>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Advance {
-    quota: Quota,
-    tokens: u64,
+    /// The tokens by their bucket, and by the quota that they were taken under: after a push two may be in force.
+    tokens: BTreeMap<(EntryKey, Quota), u64>,
 }
 
 /// The slots of the table of buckets.
@@ -46,39 +41,41 @@ impl Advances {
         request: &BucketRequest,
         now: Duration,
     ) -> Outcome {
-        let advance = self.by_key.get_mut(&request.key);
-        if let Some(advance) = advance
-            && let Some(left) = advance.tokens.checked_sub(request.tokens)
-        {
-            advance.tokens = left;
-            return Outcome::Charged(Charged::Taken);
+        let bucket = (request.key, request.quota);
+        let mut held = 0;
+        if let Some(tokens) = self.tokens.get_mut(&bucket) {
+            if let Some(left) = tokens.checked_sub(request.tokens) {
+                *tokens = left;
+                return Outcome::Charged(Charged::Taken);
+            }
+            held = *tokens;
         }
-        let more = request.quota.spare().min(request.tokens.saturating_mul(CHARGES));
+        let more = request.quota.advance_for(request.tokens).saturating_sub(held);
         let decide = |slot: &[u8]| charge(slot, request, more, now);
         let Some((outcome, taken)) = table.change(request.key.slot(), decide) else { return Outcome::Full };
         if taken > 0 {
-            let advance = Advance { quota: request.quota, tokens: 0 };
-            let advance = self.by_key.entry(request.key).or_insert(advance);
-            advance.tokens = advance.tokens.saturating_add(taken);
+            self.tokens.insert(bucket, held.saturating_add(taken));
         }
         outcome
     }
 
     /// Gives back all that was taken in advance and not used. Must be called several times a second.
     pub fn give_back(&mut self, table: &mut impl BucketTable, now: Duration) {
-        for (key, advance) in std::mem::take(&mut self.by_key) {
-            if advance.tokens > 0 {
+        for ((key, quota), tokens) in std::mem::take(&mut self.tokens) {
+            if tokens > 0 {
                 // What cannot be given back comes back as the bucket fills.
-                let _ = table.change(key.slot(), |slot| ((), give_back(slot, key, advance, now)));
+                let _ = table.change(key.slot(), |slot| ((), give_back(slot, key, quota, tokens, now)));
             }
         }
     }
 }
 
 impl Quota {
-    /// Returns the number of tokens that a VM may take in advance.
-    fn spare(&self) -> u64 {
-        self.burst() / PART
+    /// Returns the number of tokens that a VM may have in advance for charges of `tokens` each: none where that
+    /// is not enough for one.
+    fn advance_for(&self, tokens: u64) -> u64 {
+        let most = self.burst() / PART;
+        if tokens <= most { most.min(tokens.saturating_mul(CHARGES)) } else { 0 }
     }
 }
 
@@ -106,11 +103,11 @@ fn charge(
 }
 
 /// Returns the bytes of a slot in which a bucket has tokens back. A bucket that is not there is full.
-fn give_back(slot: &[u8], key: EntryKey, advance: Advance, now: Duration) -> Option<Vec<u8>> {
+fn give_back(slot: &[u8], key: EntryKey, quota: Quota, tokens: u64, now: Duration) -> Option<Vec<u8>> {
     let earlier = now.saturating_sub(DISORDER);
     let slot = Slot::read(slot, key, |numbers| bucket_of(*numbers).is_full(earlier));
     let mut bucket: Bucket = slot.found().map(bucket_of)?;
-    bucket.give_back(advance.quota, advance.tokens);
+    bucket.give_back(quota, tokens);
     Some(slot.put([bucket.full_at, bucket.fraction]))
 }
 
@@ -190,7 +187,7 @@ mod tests {
         }
         for vm in &mut vms {
             vm.give_back(&mut table, START);
-            assert!(vm.by_key.is_empty());
+            assert!(vm.tokens.is_empty());
         }
         assert_eq!(taken, 60_000);
         let mut last = Advances::default();
@@ -212,5 +209,34 @@ mod tests {
         advances.give_back(&mut table, START);
         assert_eq!(advances.charge(&mut table, &request(1 << 30, left), START), TAKEN);
         assert_ne!(advances.charge(&mut table, &request(1 << 30, 1), START), TAKEN);
+    }
+
+    #[test]
+    fn what_a_vm_has_in_advance_is_never_more_than_its_part_whatever_the_charges_are() {
+        for sizes in [vec![1025, 2049, 4097, 8193], vec![600, 1000, 1024, 700], vec![1 << 16]] {
+            let (mut table, mut advances) = (Counted::default(), Advances::default());
+            for i in 0..64 {
+                let charge = request(1 << 20, sizes[i % sizes.len()]);
+                let _ = advances.charge(&mut table, &charge, START);
+                let held: u64 = advances.tokens.values().sum();
+                assert!(held <= (1 << 20) / PART, "{sizes:?}: {held}");
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_that_were_taken_under_one_quota_come_back_at_its_price() {
+        let (mut table, mut advances) = (Counted::default(), Advances::default());
+        let [dear, cheap] = [1024, 1 << 30].map(|limit| request(limit, 1));
+        for _ in 0..256 {
+            assert_eq!(advances.charge(&mut table, &dear, START), TAKEN);
+        }
+        for _ in 0..10 {
+            assert_eq!(advances.charge(&mut table, &cheap, START), TAKEN);
+            assert_eq!(advances.charge(&mut table, &dear, START), TAKEN);
+        }
+        advances.give_back(&mut table, START);
+        let left = (0..2000).take_while(|_| advances.charge(&mut table, &dear, START) == TAKEN).count();
+        assert!((755..=758).contains(&left), "{left}");
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 /// The rate at which a bucket fills, and its size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quota {
     limit: u64,
     window: u64,
