@@ -305,7 +305,7 @@ impl Grant {
     /// Adds the rates by user, or puts those of the user's tier in the place of all.
     fn add_rates(&self, rates: &mut Rates, claims: &Claims) {
         if let Some(new) = self.new_rates(&self.ruleset.of_claims(claims), claims) {
-            *rates = new;
+            rates.make_way(new);
             return;
         }
         let of_users = |(_, rate): &(usize, &Rate)| rate.per == Per::User;
@@ -504,11 +504,12 @@ impl Grant {
         self.revocation_subject = Some(RevocationSubject::of(claims));
     }
 
-    /// Returns the rates under `newest`, with full buckets, unless they are those in force.
+    /// Returns the rates under `newest`, unless they are those in force.
     fn new_rates(&self, newest: &Ruleset, claims: &Claims) -> Option<Rates> {
         let buckets = self.buckets.under(newest);
         (newest.tier_of_rates != self.limits.tier_of_rates).then(|| {
-            Rates::new(newest.rates(), |rate, quota| buckets.key(rate.count, rate.per, quota, Some(claims)))
+            let key = |rate: &Rate, quota: &Quota| buckets.key(rate.count, rate.per, quota, Some(claims));
+            Rates::new(newest.rates(), key).of_tier(newest.tier_of_rates)
         })
     }
 

@@ -83,7 +83,7 @@ impl Connection {
         limits.client_changes = false;
         let Some(NewLimits { ruleset, rates }) = grant.take_limits() else { return };
         if let Some(rates) = rates {
-            self.rates = rates;
+            self.rates.make_way(rates);
         }
         self.client.judge_by(&ruleset.policy);
         limits.client = ruleset;

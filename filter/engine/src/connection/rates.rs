@@ -23,6 +23,17 @@ pub(crate) struct Rates {
     rules: Vec<Limit>,
     /// The buckets that are charged when the connection ends for what its client sent.
     refusals: Option<Box<Vec<BucketRequest>>>,
+    /// The tier whose rates these are, and what is left of others; absent where the rates were always the policy's.
+    tiers: Option<Box<Tiers>>,
+}
+
+/// The tiers that a connection was judged under.
+#[derive(Clone, Debug, Default)]
+struct Tiers {
+    /// The place of the tier whose rates are in force; absent where they are the policy's.
+    tier: Option<usize>,
+    /// The connection's own buckets under the rates of others.
+    earlier: Vec<(Option<usize>, Vec<Bucket>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +82,34 @@ impl Rates {
         let mut all = Self::default();
         all.add(rates, key);
         all
+    }
+
+    /// Returns the same rules as those of a tier.
+    pub(crate) fn of_tier(self, tier: Option<usize>) -> Self {
+        let tiers = tier.map(|_| Box::new(Tiers { tier, earlier: Vec::new() }));
+        Self { tiers, ..self }
+    }
+
+    /// Makes way for `rates`. A connection that comes back to a tier finds its own buckets as it left them, so that
+    /// to change between two is no way to full ones.
+    pub(crate) fn make_way(&mut self, mut rates: Self) {
+        let tier = rates.tiers.as_ref().and_then(|tiers| tiers.tier);
+        let Tiers { tier: before, mut earlier } = self.tiers.take().map_or_else(Tiers::default, |tiers| *tiers);
+        earlier.push((before, self.own().map(|bucket| *bucket).collect()));
+        if let Some(at) = earlier.iter().position(|(earlier, _)| *earlier == tier) {
+            let (_, buckets) = earlier.swap_remove(at);
+            rates.own().zip(buckets).for_each(|(own, bucket)| *own = bucket);
+        }
+        rates.tiers = Some(Box::new(Tiers { tier, earlier }));
+        *self = rates;
+    }
+
+    /// Returns the connection's own buckets, in the order of the rules.
+    fn own(&mut self) -> impl Iterator<Item = &mut Bucket> {
+        self.rules.iter_mut().filter_map(|rule| match &mut rule.bucket {
+            Place::Own(bucket) => Some(bucket),
+            Place::Shared(_) => None,
+        })
     }
 
     /// Adds rules.

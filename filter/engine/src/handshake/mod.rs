@@ -30,7 +30,7 @@ use crate::http::request::RequestHead;
 use crate::rate::bucket_keys::Buckets;
 use crate::rate::live::places::Places;
 use crate::rate::slots::KeySpace;
-use crate::rate::{BucketRequest, Shared};
+use crate::rate::{BucketRequest, Quota, Shared};
 use crate::remote::rate_limit::{Account, Answer, Asking, Question};
 use crate::ruleset::Ruleset;
 
@@ -269,9 +269,8 @@ impl Handshake {
         let limits = Rc::clone(&self.limits);
         // Nobody is charged for a user before the user is known.
         let known = |(_, rate): &(usize, &Rate)| rate.per != Per::User || !self.awaits_first_message();
-        let rates = Rates::new(limits.rates().filter(known), |rate, quota| {
-            self.buckets.key(rate.count, rate.per, quota, claims)
-        });
+        let key = |rate: &Rate, quota: &Quota| self.buckets.key(rate.count, rate.per, quota, claims);
+        let rates = Rates::new(limits.rates().filter(known), key).of_tier(limits.tier_of_rates);
         let session = limits.policy.auth.as_ref().and_then(|auth| auth.max_session);
         let session_ends_at = session.map(|longest| now.saturating_add(longest).into());
         let entropy = &self.head.entropy;

@@ -200,7 +200,7 @@ fn rates_of_a_tier_have_buckets_of_their_own_and_a_tier_without_has_those_of_the
 }
 
 #[test]
-fn a_refresh_to_another_tier_has_full_buckets_and_one_that_keeps_the_tier_has_what_is_left() {
+fn a_refresh_to_a_new_tier_has_full_buckets_and_one_that_keeps_the_tier_or_comes_back_has_what_is_left() {
     let of = |limit| json!({"rates": rates(&[("messages", "connection", limit)])});
     let mut changes = of(4);
     changes["tiers"] = json!([tier("pro", of(7)), tier("free", of(7)), tier("same", json!({}))]);
@@ -212,7 +212,7 @@ fn a_refresh_to_another_tier_has_full_buckets_and_one_that_keeps_the_tier_has_wh
         ("pro", &["pro", "pro", "pro"], 4),
         ("pro", &["free"], 7),
         ("pro", &["free", "free"], 6),
-        ("pro", &["free", "pro"], 7),
+        ("pro", &["free", "pro"], 6),
         ("pro", &["other"], 4),
         ("other", &["same", "other", "same"], 1),
         ("pro", &["same", "other"], 3),
@@ -638,5 +638,34 @@ fn a_users_connections_are_capped_as_the_tier_says_that_they_begin_in() {
         let mut tables = Tables::default();
         let let_in = ["pro", "free", "other", "other", "pro", "pro"].map(|name| is_let_in(name, &mut tables));
         assert_eq!(let_in, [true, false, true, false, true, false], "all of a user count together");
+    }
+}
+
+#[test]
+fn to_change_between_tiers_is_no_way_to_full_buckets_of_the_connection() {
+    let rates = json!([{"count": "messages", "per": "connection", "limit": 4, "window": "1h"}]);
+    let changes = json!({"rates": rates, "tiers": [
+        tier("pro", json!({ "rates": rates })), tier("free", json!({ "rates": rates })),
+    ]});
+    for (way, plans) in [
+        (Way::Handshake, vec!["pro", "free"]),
+        (Way::FirstMessage, vec!["pro", "free"]),
+        (Way::Handshake, vec!["other", "pro", "free"]),
+        (Way::Handshake, vec!["other", "pro"]),
+    ] {
+        let mut line = Line::by(way, plan(plans[0]), changes.clone());
+        let mut sent = 0;
+        while line.reason().is_none() && sent < 50 {
+            line.client(&from_client(TEXT, b"{}"));
+            sent += 1;
+            let next = plans[sent % plans.len()];
+            line.client(&refresh(plan(next)));
+        }
+        // Each message costs one, and so does the token behind it.
+        assert_eq!(
+            (line.reason(), sent),
+            (Some(Reason::MessageRate), 2 * plans.len() + 1),
+            "{way:?} {plans:?}"
+        );
     }
 }
