@@ -310,7 +310,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
     if session.was_opened() {
         live.note_traffic();
     }
-    if session.was_opened() || waits || live.is_waiting() {
+    if session.was_opened() || waits || live.is_waiting() || session.deadline().is_some() {
         live.set_waiting(waits);
         live.schedule(session.deadline());
     }

@@ -87,8 +87,9 @@ struct Awaiting {
     held_bytes: usize,
     /// Says whether the stream towards the upstream is parked.
     parked: bool,
-    /// Says whether a newer connection of the user has taken the place of this one.
-    is_replaced: bool,
+    /// The time by which the response must have come, since a newer connection of the user has taken the place of
+    /// this one; absent as long as none has.
+    replaced_by: Option<Duration>,
 }
 
 fn is_to_websocket(headers: Headers<'_>) -> bool {
@@ -174,6 +175,9 @@ impl Session {
             Input::SetBack(by) => match &mut self.phase {
                 Phase::Handshake(handshake) => handshake.set_back(by),
                 Phase::Open(open) => open.set_back(by),
+                Phase::AwaitingResponse(awaiting) => {
+                    awaiting.replaced_by = awaiting.replaced_by.map(|at| at.saturating_sub(by));
+                }
                 _ => {}
             },
             Input::RateLimitAnswered(number, answer) => self.on_answer(number, answer, shared, now),
@@ -295,6 +299,7 @@ impl Session {
         match &self.phase {
             Phase::Open(open) => open.deadline(),
             Phase::Handshake(handshake) => handshake.waits_until(),
+            Phase::AwaitingResponse(awaiting) => awaiting.replaced_by,
             _ => None,
         }
     }
@@ -381,7 +386,7 @@ impl Session {
                     protocol: head.connection.protocol,
                     held_bytes: 0,
                     parked: false,
-                    is_replaced: false,
+                    replaced_by: None,
                 }));
             }
         }
@@ -422,7 +427,7 @@ impl Session {
                 let open = Connection::new(&awaiting.limits, terms, deflate, early, now);
                 self.phase = Phase::Open(Box::new(open));
                 self.opened = true;
-                if awaiting.is_replaced {
+                if awaiting.replaced_by.is_some() {
                     self.make_way(now);
                 }
                 if awaiting.held_bytes > 0 {
@@ -473,6 +478,7 @@ impl Session {
         if self.is_waiting() {
             self.advance_handshake(shared, now);
         }
+        self.await_no_longer(now);
         let Phase::Open(open) = &mut self.phase else { return };
         let was_ended = open.violation().is_some();
         if open.on_time(now) {
@@ -564,6 +570,7 @@ impl Session {
         let reply = Reply::refusal(violation.reason, &self.instance, wait);
         self.outputs.push_back(Output::Tell(Event::Refused { violation, instance }));
         self.outputs.push_back(Output::Reply(edits, reply));
+        self.keep_places();
         self.phase = Phase::Refused;
     }
 }
@@ -591,6 +598,8 @@ mod held_up_tests;
 mod host_failure_tests;
 mod input;
 mod live;
+#[cfg(test)]
+mod live_tests;
 mod output;
 #[cfg(test)]
 mod over_tests;

@@ -207,6 +207,10 @@ impl Shared for Tables {
         (self.look)(request)
     }
 
+    fn look_at_ticket(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
+        self.spent
+    }
+
     fn spend(&mut self, ticket: &Ticket, _now: Duration) -> Spent {
         self.tickets.push((*ticket, self.charged.len()));
         self.spent

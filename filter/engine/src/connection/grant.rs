@@ -5,7 +5,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Auth, Counted, Expiry, Per, Rate};
+use postern_config::{Auth, Counted, Expiry, OnFull, Per, Rate};
 
 use crate::auth::admit::{Rejected, TokenOwner, admit};
 use crate::auth::bearer::without_scheme;
@@ -260,7 +260,8 @@ impl Grant {
                 return Entry::Wait;
             }
         };
-        let entered = self.count(&claims, places, shared, now);
+        let entered = self.spares_others(&claims, shared, now);
+        let entered = entered.and_then(|()| self.count(&claims, places, shared, now));
         if let Err(violation) = entered.and_then(|()| self.spend(&claims, shared, now)) {
             return Entry::Refused(violation);
         }
@@ -278,6 +279,9 @@ impl Grant {
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Result<Claims, Entry> {
+        if let Some(violation) = self.refused_too_often(Per::Ip, None, shared, now) {
+            return Err(Entry::Refused(violation));
+        }
         let judged = self.judge_first(message, now).ok_or(Entry::Wait)?;
         // A user is known, and counted, also where the claims are not enough.
         let genuine = match &judged {
@@ -288,7 +292,7 @@ impl Grant {
         if let Some(claims) = genuine {
             self.add_rates(rates, claims);
             exceeded = self.charge_user(claims, judged.is_ok(), shared, now);
-            if let Some(violation) = self.look_at_refusals(claims, shared, now) {
+            if let Some(violation) = self.refused_too_often(Per::User, Some(claims), shared, now) {
                 return Err(Entry::Refused(violation));
             }
         }
@@ -313,6 +317,21 @@ impl Grant {
         rates.add(self.limits.rates().filter(of_users), |rate, quota| {
             buckets.key(rate.count, rate.per, quota, Some(claims))
         });
+    }
+
+    /// Refuses a token that was used before if it would take another connection's place.
+    fn spares_others(
+        &self,
+        claims: &Claims,
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) -> Result<(), Violation> {
+        let replaces = self.ruleset.policy.connections.on_full == OnFull::Replace;
+        if !replaces || !self.auth().is_some_and(|auth| auth.single_use) {
+            return Ok(());
+        }
+        let ticket = self.buckets.ticket(claims).map_err(TokenError::from)?;
+        shared.look_at_ticket(&ticket, now).refusal().map_or(Ok(()), Err)
     }
 
     /// Counts the connection among those of its user.
@@ -388,13 +407,20 @@ impl Grant {
         exceeded
     }
 
-    /// Returns the violation of a user who was refused too often.
-    fn look_at_refusals(&self, claims: &Claims, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
-        let ruleset = self.ruleset.of_claims(claims);
+    /// Returns the violation of an address, or of a user, that was refused too often.
+    fn refused_too_often(
+        &self,
+        per: Per,
+        claims: Option<&Claims>,
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) -> Option<Violation> {
+        let ruleset =
+            claims.map_or_else(|| Rc::clone(&self.ruleset), |claims| self.ruleset.of_claims(claims));
         let buckets = self.buckets.under(&ruleset);
-        let mut rates = ruleset.handshake_rates(Counted::Refusals, Per::User);
+        let mut rates = ruleset.handshake_rates(Counted::Refusals, per);
         let empty = rates.find(|rate| {
-            let request = buckets.of_handshake(rate, Some(claims));
+            let request = buckets.of_handshake(rate, claims);
             shared.look(&request, now) != Outcome::Charged(Charged::Taken)
         })?;
         Some(Violation::by(Peer::Client, Rule::Rates(empty.index), Reason::RefusalRate))

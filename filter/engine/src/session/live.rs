@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use super::{Output, Phase, Session};
+use crate::decision::reason::Reason;
+use crate::decision::{Rule, Violation};
 use crate::rate::Shared;
 use crate::rate::live::LivePlace;
 use crate::rate::live::places::{Places, replaced};
+
+/// The time for which a handshake that has made way waits for its response. The connection has to be closed within
+/// a second of that.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Session {
     /// Says whether the session may have to make way for a newer one of its user.
@@ -32,8 +38,24 @@ impl Session {
                 self.act(|open| open.refuse(replaced(), now));
                 self.send();
             }
-            Phase::AwaitingResponse(awaiting) => awaiting.is_replaced = true,
+            // Most responses come soon, and a WebSocket can be told why it ends.
+            Phase::AwaitingResponse(awaiting) => {
+                awaiting.replaced_by.get_or_insert(now.saturating_add(PATIENCE));
+            }
+            Phase::Declined => {
+                self.outputs.push_back(Output::Reset);
+                self.cut();
+            }
             _ => {}
+        }
+    }
+
+    /// Refuses a handshake that has made way, and whose response does not come.
+    pub(super) fn await_no_longer(&mut self, now: Duration) {
+        let Phase::AwaitingResponse(awaiting) = &self.phase else { return };
+        if awaiting.replaced_by.is_some_and(|at| at <= now) {
+            let violation = Violation::new(Rule::ConnectionsPerUser, Reason::ConnectionLimit);
+            self.refuse(Vec::new(), violation.into());
         }
     }
 
@@ -46,10 +68,15 @@ impl Session {
 
     /// Has nothing pass any more. The places are given back when the stream is over.
     pub(super) fn cut(&mut self) {
+        self.keep_places();
+        self.phase = Phase::Ended;
+    }
+
+    /// Keeps the places of an open connection until the stream is over.
+    pub(super) fn keep_places(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
             self.places = open.take_places();
         }
-        self.phase = Phase::Ended;
     }
 
     /// Charges what the client owes.

@@ -17,10 +17,15 @@ pub(super) struct Trial {
 
 impl Trial {
     pub(super) fn new(changes: Value, head: RequestHead) -> Self {
+        Self::with_tables(changes, head, Tables::default())
+    }
+
+    /// Creates a session that asks these tables.
+    pub(super) fn with_tables(changes: Value, head: RequestHead, tables: Tables) -> Self {
         let Selection::Judge(session) = engine(changes).select(&head, &RouteFacts::default()) else {
             panic!("the policy judges every request");
         };
-        let mut trial = Self { session: *session, outputs: Vec::new(), tables: Tables::default() };
+        let mut trial = Self { session: *session, outputs: Vec::new(), tables };
         trial.input(Input::Request(head), START);
         trial
     }
@@ -39,9 +44,14 @@ impl Trial {
 
     /// Has the upstream agree.
     pub(super) fn agree(&mut self) {
-        self.input(Input::Response(agreement()), START);
-        assert!(self.session.was_opened(), "{:?}", self.outputs);
+        self.agree_at(START);
         self.outputs.clear();
+    }
+
+    /// Has the upstream agree at `now`.
+    pub(super) fn agree_at(&mut self, now: Duration) {
+        self.input(Input::Response(agreement()), now);
+        assert!(self.session.was_opened(), "{:?}", self.outputs);
     }
 
     pub(super) fn input(&mut self, input: Input, now: Duration) {

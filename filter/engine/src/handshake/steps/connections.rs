@@ -4,6 +4,8 @@
 //! so that no handshake that is refused takes a place from another, even for a moment; and is refused then if
 //! others were faster.
 
+use postern_config::OnFull;
+
 use super::Turn;
 use crate::handshake::Handshake;
 use crate::handshake::waiting::Stop;
@@ -27,8 +29,14 @@ pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Resu
     Ok(counts.look(counted, turn.shared)?)
 }
 
-/// Counts the connection.
+/// Counts the connection. A token that was used before takes no other connection's place.
 pub(super) fn acquire(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let replaces = handshake.limits.policy.connections.on_full == OnFull::Replace;
+    if let Some(ticket) = turn.found.ticket.filter(|_| replaces)
+        && let Some(violation) = turn.shared.look_at_ticket(&ticket, turn.now).refusal()
+    {
+        return Err(violation.into());
+    }
     let of_address = CountedLive::of_address(handshake.awaits_first_message());
     let counts = Counts {
         ruleset: &handshake.limits,
