@@ -14,6 +14,7 @@
 mod body;
 mod causes;
 mod configuration;
+mod connections;
 #[path = "../../engine/tests/support/counting.rs"]
 #[allow(dead_code, reason = "the engine's tests need more of it")]
 mod counting;
