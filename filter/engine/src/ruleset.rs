@@ -46,7 +46,7 @@ pub struct Ruleset {
     pub(crate) tiers: Vec<TierRules>,
     /// The place of the tier whose own the rates are; absent where they are the policy's.
     pub(crate) tier_of_rates: Option<usize>,
-    /// Says whether the rates are those of a route's metadata, and not the policy's.
+    /// Says whether the rates are those of a route's metadata, and not those of the policy, or of its tier in this place.
     pub(crate) has_own_rates: bool,
 }
 
@@ -141,26 +141,42 @@ impl Ruleset {
             tier_of_rates: None,
             has_own_rates,
         };
-        ruleset.tiers = ruleset.compile_tiers(tiers, &known)?;
+        ruleset.tiers = ruleset.compile_tiers(tiers, &known, beneath)?;
         Ok(ruleset)
     }
 
     /// Makes the tiers of the policy ready. They share what they ask of messages in the same words with the policy, with each
     /// other and with `known`.
-    fn compile_tiers(&self, tiers: Vec<Tier>, known: &[&Self]) -> Result<Vec<TierRules>, Vec<Problem>> {
+    fn compile_tiers(
+        &self,
+        tiers: Vec<Tier>,
+        known: &[&Self],
+        beneath: Option<&Self>,
+    ) -> Result<Vec<TierRules>, Vec<Problem>> {
         let (mut compiled, mut problems) = (Vec::<TierRules>::new(), Vec::new());
         for (index, tier) in tiers.into_iter().enumerate() {
             let earlier = compiled.iter().map(|tier| &*tier.ruleset);
             let known: Vec<&Self> = [self].into_iter().chain(earlier).chain(known.iter().copied()).collect();
             match content_rules(&tier.policy, &known) {
-                Ok(contents) => compiled.push(self.with_tier(index, tier, contents)),
+                Ok(contents) => compiled.push(self.with_tier(index, tier, contents, beneath)),
                 Err(Unfit) => problems.extend(judge_schemas_of_tier(index, &tier, &self.policy)),
             }
         }
         if problems.is_empty() { Ok(compiled) } else { Err(problems) }
     }
 
-    fn with_tier(&self, index: usize, tier: Tier, [client_content, upstream_content]: Contents) -> TierRules {
+    fn with_tier(
+        &self,
+        index: usize,
+        tier: Tier,
+        [client_content, upstream_content]: Contents,
+        beneath: Option<&Self>,
+    ) -> TierRules {
+        let is_beneath = |beneath: &Self| {
+            let known = beneath.tiers.get(index);
+            known.is_some_and(|known| known.ruleset.policy.rates == tier.policy.rates)
+        };
+        let has_own_rates = self.has_own_rates || beneath.is_some_and(|beneath| !is_beneath(beneath));
         let rates = self.rates_under(&tier);
         let ruleset = Self {
             providers: self.providers.clone(),
@@ -175,7 +191,7 @@ impl Ruleset {
             upstream_content,
             tiers: Vec::new(),
             tier_of_rates: tier.has_rates.then_some(index),
-            has_own_rates: self.has_own_rates,
+            has_own_rates,
             policy: tier.policy,
         };
         TierRules { require: tier.require, ruleset: Rc::new(ruleset) }

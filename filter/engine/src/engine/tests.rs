@@ -1,7 +1,11 @@
+use postern_config::Counted;
 use prost::Message as _;
 use serde_json::json;
 
 use super::*;
+use crate::rate::Quota;
+use crate::rate::bucket_keys::Buckets;
+use crate::rate::slots::KeySpace;
 use crate::session::Input;
 use crate::testing::{Tables, agreement, compile, request, with, without};
 
@@ -489,4 +493,26 @@ fn overrides_are_kept_ready_as_long_as_their_schemas_are_not_too_large_together(
         assert!(engine.overlays.borrow().schema_bytes <= MAX_OVERLAY_SCHEMA_BYTES, "{i}");
     }
     assert!(!Rc::ptr_eq(&first, &ruleset()), "it has been given up");
+}
+
+#[test]
+fn tiers_of_a_route_have_buckets_of_their_own_unless_they_are_those_of_the_policy() {
+    let pro = |limit: u64| {
+        plan(json!({"rates": [{"count": "messages", "per": "user", "limit": limit, "window": "1m"}]}))
+    };
+    let engine = compile(tiered(json!([pro(60)])));
+    let key = |mut overrides: Value| {
+        overrides["policy"] = json!("chat");
+        let route = RouteFacts { name: None, metadata: metadata(&overrides) };
+        let ruleset = engine.ruleset(&request(), &route).unwrap().unwrap();
+        let tier = ruleset.all().nth(1).unwrap();
+        let (_, rate) = tier.rates().find(|(_, rate)| rate.count == Counted::Messages).unwrap();
+        let buckets = Buckets::new(KeySpace::new([1; 16]), &ruleset, None).under(tier);
+        buckets.key(rate.count, rate.per, &Quota::new(rate), None)
+    };
+    let of_policy = key(json!({}));
+    assert_eq!(key(json!({"messages": {"max_message_bytes": 4096}})), of_policy);
+    assert_eq!(key(json!({"tiers": [pro(60)]})), of_policy);
+    assert_ne!(key(json!({"tiers": [pro(600)]})), of_policy);
+    assert_ne!(key(json!({"tiers": [pro(60), pro(600)], "rates": []})), of_policy);
 }

@@ -19,12 +19,27 @@ use crate::ruleset::{HandshakeRate, Ruleset, is_early};
 pub(crate) struct Buckets {
     keys: KeySpace,
     policy: String,
-    /// The place of the tier whose rates these are; absent where they are the policy's.
-    tier: Option<usize>,
-    /// Says whether the rates are those of a route's metadata.
+    /// Says whether the rates of the policy are those of a route's metadata.
     has_own_rates: bool,
+    /// The tier whose rates these are; absent where they are the policy's.
+    tier: Option<TierOfRates>,
     address: Vec<u8>,
     ipv6_prefix: u8,
+}
+
+/// A tier that has rates of its own.
+#[derive(Clone, Copy, Debug)]
+struct TierOfRates {
+    /// The place among the tiers.
+    place: usize,
+    /// Says whether the rates are those of a route's metadata.
+    has_own_rates: bool,
+}
+
+impl TierOfRates {
+    fn of(ruleset: &Ruleset) -> Option<Self> {
+        ruleset.tier_of_rates.map(|place| Self { place, has_own_rates: ruleset.has_own_rates })
+    }
 }
 
 impl Buckets {
@@ -32,13 +47,13 @@ impl Buckets {
     pub(crate) fn new(keys: KeySpace, ruleset: &Ruleset, client: Option<IpAddr>) -> Self {
         let ipv6_prefix = ruleset.policy.ipv6_prefix;
         let address = client_subject(client, ipv6_prefix);
-        let (policy, tier) = (ruleset.name().to_owned(), ruleset.tier_of_rates);
-        Self { keys, policy, tier, has_own_rates: ruleset.has_own_rates, address, ipv6_prefix }
+        let (policy, tier) = (ruleset.name().to_owned(), TierOfRates::of(ruleset));
+        Self { keys, policy, has_own_rates: ruleset.has_own_rates, tier, address, ipv6_prefix }
     }
 
     /// Returns the parts for the same client under the rates of `ruleset`, which are the policy's or those of a tier.
     pub(crate) fn under(&self, ruleset: &Ruleset) -> Self {
-        Self { tier: ruleset.tier_of_rates, ..self.clone() }
+        Self { tier: TierOfRates::of(ruleset), ..self.clone() }
     }
 
     /// Returns the bytes of the client's address, or of its network.
@@ -63,15 +78,17 @@ impl Buckets {
         };
         let (per_name, subject) = self.group(per, claims);
         let policy = self.policy.as_bytes();
+        // What counts before a token is known is counted by the policy.
+        let tier = self.tier.filter(|_| !is_early(counted, per));
         // A push of the policy is no way to a fresh budget, whatever its limit comes to be. Rates of a route's
         // own have nothing to do with each other.
-        let numbers = if self.has_own_rates { quota.identity() } else { quota.name() };
-        let (owner, tier) = (if self.has_own_rates { b"route".as_slice() } else { b"policy" }, self.tier);
-        // What counts before a token is known is counted by the policy.
-        match tier.filter(|_| !is_early(counted, per)) {
+        let has_own_rates = tier.map_or(self.has_own_rates, |tier| tier.has_own_rates);
+        let numbers = if has_own_rates { quota.identity() } else { quota.name() };
+        let owner = if has_own_rates { b"route".as_slice() } else { b"policy" };
+        match tier {
             None => self.keys.key(&[name, owner, policy, per_name], numbers, &subject),
             Some(tier) => {
-                let rule = [name, owner, policy, per_name, b"tier", &tier.to_be_bytes()];
+                let rule = [name, owner, policy, per_name, b"tier", &tier.place.to_be_bytes()];
                 self.keys.key(&rule, numbers, &subject)
             }
         }
