@@ -19,7 +19,6 @@ use postern_config::{Config, KeySource};
 use postern_engine::auth::keys::Keyring;
 use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::auth::verifier;
-use postern_engine::rate::live::{Acquired, Cap, LivePlace};
 use postern_engine::rate::{BucketRequest, Charged, Outcome, Shared};
 use postern_engine::{
     ConnectionFacts, Engine, Entropy, Event, Input, Output, Protocol, RequestHead, RouteFacts, Selection,
@@ -221,24 +220,6 @@ impl Shared for Tables {
     fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
         Spent::First
     }
-
-    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
-        self.charge(request, now)
-    }
-
-    fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
-        Outcome::Charged(Charged::Taken)
-    }
-
-    fn has_room(&mut self, _cap: &Cap) -> Result<(), Acquired> {
-        Ok(())
-    }
-
-    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired {
-        Acquired::Counted(LivePlace { key: cap.key, admitted: now })
-    }
-
-    fn release(&mut self, _place: LivePlace) {}
 }
 
 /// Returns the reason of the refusal and what the log says beside it, if the token is refused.

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use postern_engine::auth::single_use::{Spent, Ticket};
-use postern_engine::rate::live::{Acquired, Cap, LivePlace};
 use postern_engine::rate::{self, BucketRequest, Charged, Outcome, Shared};
 use postern_engine::{Engine, Input, Peer};
 use serde_json::json;
@@ -34,24 +33,6 @@ impl Shared for Asked {
     fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
         Spent::First
     }
-
-    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
-        self.charge(request, now)
-    }
-
-    fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
-        Outcome::Charged(Charged::Taken)
-    }
-
-    fn has_room(&mut self, _cap: &Cap) -> Result<(), Acquired> {
-        Ok(())
-    }
-
-    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired {
-        Acquired::Counted(LivePlace { key: cap.key, admitted: now })
-    }
-
-    fn release(&mut self, _place: LivePlace) {}
 }
 
 /// The tokens that a message of this client takes.

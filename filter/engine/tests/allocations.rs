@@ -15,7 +15,6 @@ mod support;
 use std::time::Duration;
 
 use postern_engine::auth::single_use::{Spent, Ticket};
-use postern_engine::rate::live::{Acquired, Cap, LivePlace};
 use postern_engine::rate::{BucketRequest, Charged, Outcome, Shared};
 use postern_engine::{Input, Output, Peer, Session};
 use serde_json::{Value, json};
@@ -34,24 +33,6 @@ impl Shared for Plenty {
     fn spend(&mut self, ticket: &Ticket, _now: Duration) -> Spent {
         panic!("not to be spent: {ticket:?}")
     }
-
-    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
-        self.charge(request, now)
-    }
-
-    fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
-        Outcome::Charged(Charged::Taken)
-    }
-
-    fn has_room(&mut self, _cap: &Cap) -> Result<(), Acquired> {
-        Ok(())
-    }
-
-    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired {
-        Acquired::Counted(LivePlace { key: cap.key, admitted: now })
-    }
-
-    fn release(&mut self, _place: LivePlace) {}
 }
 
 fn open(policy: Value) -> Session {

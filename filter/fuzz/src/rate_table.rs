@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use postern_engine::auth::single_use::{Spent, Ticket};
-use postern_engine::rate::live::{Acquired, Cap, LivePlace};
 use postern_engine::rate::slots::{SLOTS, WAYS};
 use postern_engine::rate::{BucketRequest, Charged, Outcome, Shared, charge};
 use postern_engine::{Input, RequestHead, Selection};
@@ -120,22 +119,4 @@ impl Shared for First {
     fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
         Spent::First
     }
-
-    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
-        self.charge(request, now)
-    }
-
-    fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
-        Outcome::Charged(Charged::Taken)
-    }
-
-    fn has_room(&mut self, _cap: &Cap) -> Result<(), Acquired> {
-        Ok(())
-    }
-
-    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired {
-        Acquired::Counted(LivePlace { key: cap.key, admitted: now })
-    }
-
-    fn release(&mut self, _place: LivePlace) {}
 }

@@ -12,7 +12,6 @@ use postern_config::{Carrier, Config};
 use postern_engine::auth::carrier::extract;
 use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::http::headers::{Field, HeaderEdit, Headers};
-use postern_engine::rate::live::{Acquired, Cap, LivePlace};
 use postern_engine::rate::{BucketRequest, Charged, Outcome, Shared};
 use postern_engine::{Event, Input, Output, Reply, Selection, Session, is_upgrade};
 
@@ -95,23 +94,9 @@ impl Shared for Scripted {
         spent
     }
 
-    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
-        self.charge(request, now)
-    }
-
     fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
         self.charge(request, now)
     }
-
-    fn has_room(&mut self, _cap: &Cap) -> Result<(), Acquired> {
-        Ok(())
-    }
-
-    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired {
-        Acquired::Counted(LivePlace { key: cap.key, admitted: now })
-    }
-
-    fn release(&mut self, _place: LivePlace) {}
 }
 
 fn judged(session: &mut Session, request: Vec<Field>, refused: bool) {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postern_engine::auth::single_use::{Spent, Ticket};
-use postern_engine::rate::live::{Acquired, Cap, LivePlace};
 use postern_engine::rate::{self, BucketRequest, Charged, Outcome, Shared};
 
 /// Buckets that are full, and tokens that nobody has spent.
@@ -18,24 +17,6 @@ impl Shared for Open {
     fn spend(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
         Spent::First
     }
-
-    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
-        self.charge(request, now)
-    }
-
-    fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
-        Outcome::Charged(Charged::Taken)
-    }
-
-    fn has_room(&mut self, _cap: &Cap) -> Result<(), Acquired> {
-        Ok(())
-    }
-
-    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired {
-        Acquired::Counted(LivePlace { key: cap.key, admitted: now })
-    }
-
-    fn release(&mut self, _place: LivePlace) {}
 }
 
 /// Buckets that are charged as the filter charges them, and tokens that nobody has spent.
@@ -56,21 +37,7 @@ impl Shared for Slots {
         Spent::First
     }
 
-    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
-        self.charge(request, now)
-    }
-
     fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
         rate::look(self.0.entry(request.key.slot()).or_default(), request, now)
     }
-
-    fn has_room(&mut self, _cap: &Cap) -> Result<(), Acquired> {
-        Ok(())
-    }
-
-    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired {
-        Acquired::Counted(LivePlace { key: cap.key, admitted: now })
-    }
-
-    fn release(&mut self, _place: LivePlace) {}
 }

@@ -94,7 +94,8 @@ impl Rates {
     /// to change between two is no way to full ones.
     pub(crate) fn make_way(&mut self, mut rates: Self) {
         let tier = rates.tiers.as_ref().and_then(|tiers| tiers.tier);
-        let Tiers { tier: before, mut earlier } = self.tiers.take().map_or_else(Tiers::default, |tiers| *tiers);
+        let Tiers { tier: before, mut earlier } =
+            self.tiers.take().map_or_else(Tiers::default, |tiers| *tiers);
         earlier.push((before, self.own().map(|bucket| *bucket).collect()));
         if let Some(at) = earlier.iter().position(|(earlier, _)| *earlier == tier) {
             let (_, buckets) = earlier.swap_remove(at);

@@ -3,7 +3,7 @@
 //! Only large buckets that are at least half full are drawn on so, by a small part of their size, and whatever
 //! is not used comes back with the next tick. So no more tokens are ever taken than there are, and a bucket that
 //! runs low is charged one by one. In the time of a tick a client may be refused for tokens that another VM has
-//! taken in advance: at most one in [`PART`] of the bucket for each VM.
+//! taken in advance: at most one in 1024 of the bucket for each VM.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

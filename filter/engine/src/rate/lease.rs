@@ -1,7 +1,7 @@
 //! The leases of VMs: what one must give back, where the others find it if the VM dies.
 //!
 //! A VM that traps can give nothing back. So each keeps a record in a slot that all VMs of an Envoy share,
-//! and renews it every [`INTERVAL`]. Whoever sees a record renewed no more takes it out of its slot by
+//! and renews it about once a second. Whoever sees a record renewed no more takes it out of its slot by
 //! compare-and-swap, in which one of all of them succeeds, and then gives back what it says. A VM that only
 //! stood still finds its record gone, and takes all of it anew.
 //!

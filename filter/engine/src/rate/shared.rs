@@ -8,15 +8,21 @@ use crate::auth::single_use::{Spent, Ticket};
 
 /// The tables that all workers of an Envoy share. The caller that drives the engine has them, and they answer
 /// at once. All times are since the Unix epoch.
+///
+/// Tables that count no connections, or that nobody can look at, let nobody in where a policy asks them to.
 pub trait Shared {
     /// Takes tokens from a bucket.
     fn charge(&mut self, request: &BucketRequest, now: Duration) -> Outcome;
 
     /// Takes tokens for a frame, of which there may be many. Tokens that were taken in advance will do.
-    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome;
+    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
+        self.charge(request, now)
+    }
 
     /// Says what [`Shared::charge`] would answer, and takes nothing.
-    fn look(&mut self, request: &BucketRequest, now: Duration) -> Outcome;
+    fn look(&mut self, _request: &BucketRequest, _now: Duration) -> Outcome {
+        Outcome::Full
+    }
 
     /// Says what [`Shared::spend`] would answer, as far as that is known, and spends nothing.
     fn look_at_ticket(&mut self, _ticket: &Ticket, _now: Duration) -> Spent {
@@ -27,11 +33,15 @@ pub trait Shared {
     fn spend(&mut self, ticket: &Ticket, now: Duration) -> Spent;
 
     /// Says what keeps a connection from a place under `cap`, if anything does, and counts nothing.
-    fn has_room(&mut self, cap: &Cap) -> Result<(), Acquired>;
+    fn has_room(&mut self, _cap: &Cap) -> Result<(), Acquired> {
+        Err(Acquired::Unavailable)
+    }
 
     /// Counts a connection under `cap`.
-    fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired;
+    fn acquire(&mut self, _cap: &Cap, _now: Duration) -> Acquired {
+        Acquired::Unavailable
+    }
 
     /// Gives a place back.
-    fn release(&mut self, place: LivePlace);
+    fn release(&mut self, _place: LivePlace) {}
 }

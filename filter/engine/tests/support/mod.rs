@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use postern_config::Config;
 use postern_engine::auth::single_use::{Spent, Ticket};
 use postern_engine::http::headers::Field;
-use postern_engine::rate::live::{Acquired, Cap, LivePlace};
 use postern_engine::rate::{BucketRequest, Outcome, Shared};
 use postern_engine::{
     ConnectionFacts, Engine, Entropy, Input, Output, Protocol, RequestHead, RouteFacts, Selection, Session,
@@ -24,26 +23,6 @@ impl Shared for Tables {
 
     fn spend(&mut self, ticket: &Ticket, _now: Duration) -> Spent {
         panic!("not to be spent: {ticket:?}")
-    }
-
-    fn charge_frame(&mut self, request: &BucketRequest, now: Duration) -> Outcome {
-        self.charge(request, now)
-    }
-
-    fn look(&mut self, request: &BucketRequest, _now: Duration) -> Outcome {
-        panic!("not to be asked: {request:?}")
-    }
-
-    fn has_room(&mut self, cap: &Cap) -> Result<(), Acquired> {
-        panic!("not to be asked: {cap:?}")
-    }
-
-    fn acquire(&mut self, cap: &Cap, _now: Duration) -> Acquired {
-        panic!("not to be asked: {cap:?}")
-    }
-
-    fn release(&mut self, place: LivePlace) {
-        panic!("not to be given back: {place:?}")
     }
 }
 
