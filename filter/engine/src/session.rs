@@ -51,6 +51,7 @@ pub struct Session {
     /// The places under caps of a stream that is no open WebSocket.
     places: Places,
     /// The buckets that must be charged for a client that was refused.
+    #[expect(clippy::box_collection, reason = "one word in every session, of which few have any")]
     owed: Option<Box<Vec<BucketRequest>>>,
     outputs: VecDeque<Output>,
 }

@@ -22,6 +22,7 @@ pub(crate) struct Rates {
     /// costs no bytes.
     rules: Vec<Limit>,
     /// The buckets that are charged when the connection ends for what its client sent.
+    #[expect(clippy::box_collection, reason = "one word in every session, of which few have any")]
     refusals: Option<Box<Vec<BucketRequest>>>,
     /// The tier whose rates these are, and what is left of others; absent where the rates were always the policy's.
     tiers: Option<Box<Tiers>>,

@@ -25,7 +25,10 @@ pub(crate) enum CountedLive {
 
 /// The places of one connection, which must be given back when its stream is over.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places(Option<Box<Vec<(CountedLive, LivePlace)>>>);
+pub(crate) struct Places(
+    #[expect(clippy::box_collection, reason = "one word in every session, of which few have any")]
+    Option<Box<Vec<(CountedLive, LivePlace)>>>,
+);
 
 /// The parts of a cap: who is counted, and how many may be.
 #[derive(Clone, Copy)]
