@@ -405,7 +405,7 @@ impl Session {
                 };
                 let subject = awaiting.terms.grant.as_ref().and_then(|grant| grant.revocation_subject());
                 if subject.is_some_and(|subject| self.ruleset.has_revoked(subject, now)) {
-                    self.owed = Some(Box::new(awaiting.terms.rates.refusals().to_vec()));
+                    self.owed = Some(Box::new(awaiting.terms.rates.refusals()));
                     self.refuse(Vec::new(), revoked().into());
                     return;
                 }
@@ -503,7 +503,7 @@ impl Session {
         let Phase::Open(open) = &self.phase else { return };
         let Some(violation) = open.violation().filter(|_| !was_ended) else { return };
         if violation.counts_as_refusal() {
-            self.owed = Some(Box::new(open.refusals().to_vec()));
+            self.owed = Some(Box::new(open.refusals()));
         }
         let (violation, instance) = (violation.clone(), self.instance.to_string());
         self.outputs.push_back(Output::Tell(Event::Closed { violation, instance }));
@@ -565,7 +565,7 @@ impl Session {
         if let Phase::AwaitingResponse(awaiting) = &self.phase
             && violation.counts_as_refusal()
         {
-            self.owed = Some(Box::new(awaiting.terms.rates.refusals().to_vec()));
+            self.owed = Some(Box::new(awaiting.terms.rates.refusals()));
         }
         let instance = self.instance.to_string();
         let reply = Reply::refusal(violation.reason, &self.instance, wait);

@@ -75,10 +75,22 @@ impl Connection {
                 self.await_fetch();
                 self.client.consume_captured(&mut self.tally);
             }
-            Verdict::Violates(violation) => self.refuse_message(Peer::Client, violation, now),
+            Verdict::Violates(violation) => {
+                let violation = self.charge_entry(violation, shared, now);
+                self.refuse_message(Peer::Client, violation, now);
+            }
             Verdict::Waits => return Err(Waits),
         }
         Ok(())
+    }
+
+    /// Charges the refusal of a first message before its client is told: of any number of attempts at once no more are
+    /// answered with what was wrong than there were tokens.
+    fn charge_entry(&mut self, violation: Violation, shared: &mut dyn Shared, now: Duration) -> Violation {
+        if self.authentication.is_open() || !violation.counts_as_refusal() {
+            return violation;
+        }
+        self.rates.charge_refusal(shared, now).unwrap_or(violation)
     }
 
     /// Judges by what it says a whole message from `sender` that is meant for the other side.

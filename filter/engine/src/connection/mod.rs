@@ -198,7 +198,7 @@ impl Connection {
     }
 
     /// Returns the buckets to charge when the connection ends for what its client sent.
-    pub(crate) fn refusals(&self) -> &[BucketRequest] {
+    pub(crate) fn refusals(&self) -> Vec<BucketRequest> {
         self.rates.refusals()
     }
 

@@ -21,9 +21,10 @@ pub(crate) struct Rates {
     /// The rules, first those for messages, then for bytes, then for control frames: a discarded message
     /// costs no bytes.
     rules: Vec<Limit>,
-    /// The buckets that are charged when the connection ends for what its client sent.
+    /// The buckets that are charged when the connection ends for what its client sent, each with the place of its
+    /// rule.
     #[expect(clippy::box_collection, reason = "one word in every session, of which few have any")]
-    refusals: Option<Box<Vec<BucketRequest>>>,
+    refusals: Option<Box<Vec<(usize, BucketRequest)>>>,
     /// The tier whose rates these are, and what is left of others; absent where the rates were always the policy's.
     tiers: Option<Box<Tiers>>,
 }
@@ -125,11 +126,8 @@ impl Rates {
             let bucket = match (rate.count, rate.per) {
                 (Count::Handshakes, _) => continue,
                 (Count::Refusals, _) => {
-                    self.refusals.get_or_insert_default().push(BucketRequest {
-                        key: key(rate, &quota),
-                        quota,
-                        tokens: 1,
-                    });
+                    let request = BucketRequest { key: key(rate, &quota), quota, tokens: 1 };
+                    self.refusals.get_or_insert_default().push((index, request));
                     continue;
                 }
                 (_, Per::Connection) => Place::Own(Bucket::default()),
@@ -145,8 +143,19 @@ impl Rates {
     }
 
     /// Returns the buckets to charge when the connection ends for what its client sent.
-    pub(crate) fn refusals(&self) -> &[BucketRequest] {
-        self.refusals.as_ref().map_or(&[], |refusals| refusals.as_slice())
+    pub(crate) fn refusals(&self) -> Vec<BucketRequest> {
+        self.refusals.iter().flat_map(|refusals| &**refusals).map(|(_, request)| *request).collect()
+    }
+
+    /// Charges those buckets once and for all, and returns the violation of a client that had none left.
+    pub(crate) fn charge_refusal(&mut self, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
+        let mut exceeded = None;
+        for (index, request) in self.refusals.take().into_iter().flat_map(|refusals| *refusals) {
+            if shared.charge(&request, now) != Outcome::Charged(Charged::Taken) {
+                exceeded.get_or_insert(index);
+            }
+        }
+        exceeded.map(|index| Violation::by(Peer::Client, Rule::Rates(index), Reason::RefusalRate))
     }
 
     /// Says whether no frame is ever charged.

@@ -154,6 +154,30 @@ fn a_token_that_was_used_before_has_nobody_make_way() {
 }
 
 #[test]
+fn of_first_messages_that_were_under_way_no_more_are_told_what_was_wrong_than_there_are_tokens() {
+    let rates = json!([{"count": "messages", "per": "ip", "limit": 9, "window": "1h"},
+        {"count": "refusals", "per": "ip", "limit": 1, "window": "1h"}]);
+    let guess = from_client(0x81, br#"{"token":"guessed"}"#);
+    for (left, reason) in [(true, Reason::TokenInvalid), (false, Reason::RefusalRate)] {
+        let mut policy = caps(json!({}));
+        policy["rates"] = rates.clone();
+        let mut trial = Trial::new(policy, request());
+        trial.agree();
+        trial.tables.charge = Box::new(move |asked, _| match asked == 0 || left {
+            true => Outcome::Charged(Charged::Taken),
+            false => Outcome::Charged(Charged::Wait(SECOND)),
+        });
+        trial.client(&guess);
+        let [Output::Tell(Event::Closed { violation, .. }), ..] = &trial.outputs[..] else {
+            panic!("{:?}", trial.outputs)
+        };
+        let rule = if left { Rule::Auth } else { Rule::Rates(1) };
+        assert_eq!((violation.reason, violation.rule), (reason, rule));
+        assert_eq!(trial.tables.charged.len(), 2, "the message, and one refusal");
+    }
+}
+
+#[test]
 fn an_address_that_was_refused_too_often_is_told_nothing_else_of_its_first_message() {
     let rates = json!([{"count": "refusals", "per": "ip", "limit": 1, "window": "1h"}]);
     for message in [first_message(), from_client(0x81, br#"{"token":"guessed"}"#)] {
