@@ -6,7 +6,7 @@ use super::tests::{START, Trial, close};
 use super::*;
 use crate::auth::single_use::Spent;
 use crate::rate::{Charged, Outcome};
-use crate::testing::{SECRET, from_client, request, with};
+use crate::testing::{SECRET, Tables, from_client, request, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -131,11 +131,7 @@ fn a_stream_that_the_service_has_declined_makes_way_at_once() {
 #[test]
 fn a_token_that_was_used_before_has_nobody_make_way() {
     let policy = caps(json!({"single_use": true}));
-    let spent = || {
-        let mut tables = crate::testing::Tables::default();
-        tables.spent = Spent::Again;
-        tables
-    };
+    let spent = || Tables { spent: Spent::Again, ..Tables::default() };
     let mut trial = Trial::with_tables(policy.clone(), bearing(), spent());
     assert!(is_refused_for(&trial.outputs, Reason::TokenReplayed), "{:?}", trial.outputs);
     assert_eq!(trial.tables.admitted, 0);
