@@ -46,6 +46,8 @@ pub struct Ruleset {
     pub(crate) tiers: Vec<TierRules>,
     /// The place of the tier whose own the rates are; absent where they are the policy's.
     pub(crate) tier_of_rates: Option<usize>,
+    /// The demands of the tier, by which its buckets are named: a push that moves it to another place keeps them.
+    pub(crate) tier_name: Rc<str>,
     /// Says whether the rates are those of a route's metadata, and not those of the policy, or of its tier in this place.
     pub(crate) has_own_rates: bool,
 }
@@ -139,6 +141,7 @@ impl Ruleset {
             upstream_content,
             tiers: Vec::new(),
             tier_of_rates: None,
+            tier_name: Rc::default(),
             has_own_rates,
         };
         ruleset.tiers = ruleset.compile_tiers(tiers, &known, beneath)?;
@@ -173,7 +176,7 @@ impl Ruleset {
         beneath: Option<&Self>,
     ) -> TierRules {
         let is_beneath = |beneath: &Self| {
-            let known = beneath.tiers.get(index);
+            let known = beneath.tiers.iter().find(|known| known.require == tier.require);
             known.is_some_and(|known| known.ruleset.policy.rates == tier.policy.rates)
         };
         let has_own_rates = self.has_own_rates || beneath.is_some_and(|beneath| !is_beneath(beneath));
@@ -191,6 +194,7 @@ impl Ruleset {
             upstream_content,
             tiers: Vec::new(),
             tier_of_rates: tier.has_rates.then_some(index),
+            tier_name: format!("{:?}", tier.require).into(),
             has_own_rates,
             policy: tier.policy,
         };

@@ -516,3 +516,26 @@ fn tiers_of_a_route_have_buckets_of_their_own_unless_they_are_those_of_the_polic
     assert_ne!(key(json!({"tiers": [pro(600)]})), of_policy);
     assert_ne!(key(json!({"tiers": [pro(60), pro(600)], "rates": []})), of_policy);
 }
+
+#[test]
+fn a_tier_keeps_its_buckets_in_another_place() {
+    let rates = json!([{"count": "messages", "per": "user", "limit": 60, "window": "1m"}]);
+    let named = |name: &str| {
+        let mut tier = plan(json!({ "rates": rates }));
+        tier["require"][0]["one_of"][0] = json!(name);
+        tier
+    };
+    let keys = |names: &[&str]| -> Vec<_> {
+        let engine = compile(tiered(names.iter().map(|name| named(name)).collect()));
+        let ruleset = engine.ruleset(&request(), &RouteFacts::default()).unwrap().unwrap();
+        let key = |tier: &Ruleset| {
+            let (_, rate) = tier.rates().find(|(_, rate)| rate.count == Counted::Messages).unwrap();
+            let buckets = Buckets::new(KeySpace::new([1; 16]), &ruleset, None).under(tier);
+            buckets.key(rate.count, rate.per, &Quota::new(rate), None)
+        };
+        ruleset.all().skip(1).map(key).collect()
+    };
+    let (before, after) = (keys(&["pro", "free"]), keys(&["staff", "free", "pro"]));
+    assert_eq!(before, [after[2], after[1]]);
+    assert!(!before.contains(&after[0]));
+}

@@ -1,6 +1,7 @@
 //! The keys of the buckets that one connection shares with others.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use postern_config::{Counted, Per};
 
@@ -28,17 +29,18 @@ pub(crate) struct Buckets {
 }
 
 /// A tier that has rates of its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct TierOfRates {
-    /// The place among the tiers.
-    place: usize,
+    /// The name by which it is found whatever its place comes to be.
+    name: Rc<str>,
     /// Says whether the rates are those of a route's metadata.
     has_own_rates: bool,
 }
 
 impl TierOfRates {
     fn of(ruleset: &Ruleset) -> Option<Self> {
-        ruleset.tier_of_rates.map(|place| Self { place, has_own_rates: ruleset.has_own_rates })
+        ruleset.tier_of_rates?;
+        Some(Self { name: Rc::clone(&ruleset.tier_name), has_own_rates: ruleset.has_own_rates })
     }
 }
 
@@ -79,7 +81,7 @@ impl Buckets {
         let (per_name, subject) = self.group(per, claims);
         let policy = self.policy.as_bytes();
         // What counts before a token is known is counted by the policy.
-        let tier = self.tier.filter(|_| !is_early(counted, per));
+        let tier = self.tier.as_ref().filter(|_| !is_early(counted, per));
         // A push of the policy is no way to a fresh budget, whatever its limit comes to be. Rates of a route's
         // own have nothing to do with each other.
         let has_own_rates = tier.map_or(self.has_own_rates, |tier| tier.has_own_rates);
@@ -88,7 +90,7 @@ impl Buckets {
         match tier {
             None => self.keys.key(&[name, owner, policy, per_name], numbers, &subject),
             Some(tier) => {
-                let rule = [name, owner, policy, per_name, b"tier", &tier.place.to_be_bytes()];
+                let rule = [name, owner, policy, per_name, b"tier", tier.name.as_bytes()];
                 self.keys.key(&rule, numbers, &subject)
             }
         }
