@@ -70,6 +70,11 @@ impl LiveConnections {
             let (bytes, number) = table.read(cap.key.slot());
             let mut slot = LiveSlot::read(&bytes, cap.key);
             self.note_missing(cap.key, &slot, holder);
+            // What is changed here holds only once the slot is swapped.
+            let before = (self.own.get(&cap.key).cloned(), self.replaced.len());
+            // What others have taken for a dead VM's is counted all the same.
+            slot.put(self.part(cap.key, holder));
+            self.note_written(cap.key);
             if slot.count() >= cap.limit {
                 slot.bury(&mut |other| other.id == holder.id || table.is_alive(other));
             }
@@ -79,9 +84,10 @@ impl LiveConnections {
                 true => None,
                 false => Some(Vec::new()),
             };
-            let Some(asked) = asked else { return full };
-            // What has made way here is known to have only once the slot is swapped.
-            let before = (self.own.get(&cap.key).cloned(), self.replaced.len());
+            let Some(asked) = asked else {
+                self.restore(cap.key, before);
+                return full;
+            };
             self.note_missing(cap.key, &slot, holder);
             let place = self.add(cap, now);
             if self.write(table, slot, number, cap.key, holder) {
@@ -177,13 +183,29 @@ impl LiveConnections {
         holder: Holder,
     ) -> bool {
         slot.put(self.part(key, holder));
-        let is_alive = &mut |other: Holder| other.id == holder.id || table.is_alive(other);
+        // Many parts of a slot are of few VMs.
+        let mut known = vec![(holder, true)];
+        let is_alive = &mut |other: Holder| match known.iter().find(|(known, _)| *known == other) {
+            Some((_, is_alive)) => *is_alive,
+            None => {
+                let is_alive = other.id == holder.id || table.is_alive(other);
+                known.push((other, is_alive));
+                is_alive
+            }
+        };
         let Some(bytes) = slot.write(is_alive) else { return false };
         let is_written = table.swap(key.slot(), &bytes, number);
-        if is_written && let Some(own) = self.own.get_mut(&key) {
-            own.ages.iter_mut().enumerate().for_each(|(i, age)| age.is_written = i < MOST_TIMES);
+        if is_written {
+            self.note_written(key);
         }
         is_written
+    }
+
+    /// Notes that the part in the table is this VM's as it is now.
+    fn note_written(&mut self, key: EntryKey) {
+        if let Some(own) = self.own.get_mut(&key) {
+            own.ages.iter_mut().enumerate().for_each(|(i, age)| age.is_written = i < MOST_TIMES);
+        }
     }
 
     fn part(&self, key: EntryKey, holder: Holder) -> Part {

@@ -224,6 +224,21 @@ fn a_vm_that_only_stood_still_writes_its_part_anew() {
 }
 
 #[test]
+fn a_vm_that_only_stood_still_counts_its_own_though_others_have_forgotten_them() {
+    for cap in [cap(2), of_user(2)] {
+        let (world, mut vms) = Vm::all(2);
+        let places = [(); 2].map(|()| vms[0].place(&cap, START));
+        world.borrow_mut().dead.insert(1);
+        vms[1].place(&cap, START);
+        world.borrow_mut().dead.clear();
+        assert_eq!(vms[0].acquire(&cap, START), Acquired::Full(3));
+        places.into_iter().for_each(|place| vms[0].release(place));
+        vms[0].place(&cap, START);
+        assert_eq!(vms[1].acquire(&cap, START), Acquired::Full(2));
+    }
+}
+
+#[test]
 fn without_a_lease_nobody_is_let_in() {
     let (world, mut vms) = Vm::all(1);
     world.borrow_mut().without_lease.insert(1);
