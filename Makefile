@@ -44,7 +44,7 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz bench-engine bench-envoy \
+.PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
 	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak attack crowd image images e2e-compose \
 	schema-suite clean
 
@@ -143,6 +143,9 @@ answers: ## write down what the filter answers to ANSWERS random schedules, a ha
 	RUSTFLAGS='--cfg getrandom_backend="custom"' CARGO_PROFILE_DEV_OPT_LEVEL=2 \
 		POSTERN_ANSWERS=$$PWD/.run/answers POSTERN_ANSWERS_RUNS=$(ANSWERS) \
 		cargo test --locked -p postern-filter --test answers --target-dir $(TARGET_DIR)/answers
+
+fuzz-check: ## check that the fuzz targets build
+	cargo check --quiet --locked --manifest-path filter/fuzz/Cargo.toml --all-targets --target-dir $(TARGET_DIR)/fuzz-check
 
 fuzz: ## fuzz the engine, every target for FUZZ_SECONDS
 	filter/fuzz/run.sh $(FUZZ_SECONDS)
