@@ -87,7 +87,7 @@ fn scene(workers: u32) -> Scene {
 static ONE: Shared<RunningScene> = Shared::new(|| scene(1));
 static FOUR: Shared<RunningScene> = Shared::new(|| scene(4));
 
-/// What became of an attempt: it passed, or was refused for a reason, with a time to stay away where one is told.
+/// The outcome of an attempt: it passed, or was refused for a reason, with a time to stay away where one is told.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Passed,

@@ -1,4 +1,4 @@
-//! What the tests of caps have in common: who connects, and how long a place takes to come back.
+//! The common parts of the tests of caps: who connects, and how long a place takes to come back.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What a rate limit service says, or does not say.
+//! The answers of a rate limit service, and their absence.
 
 use postern_e2e::{Frame, RateLimits, Request, Value, json};
 

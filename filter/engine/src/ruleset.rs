@@ -38,9 +38,9 @@ pub struct Ruleset {
     rates: Vec<(usize, Rate)>,
     /// The rates of handshakes and of refusals.
     handshake_rates: Vec<HandshakeRate>,
-    /// On what the client's messages say, if anything is asked of them.
+    /// The rules on what the client's messages say, if anything is asked of them.
     pub(crate) client_content: Option<Rc<ContentRules>>,
-    /// The same of the upstream's.
+    /// The rules on what the upstream's messages say, if anything is asked of them.
     pub(crate) upstream_content: Option<Rc<ContentRules>>,
     /// The tiers, of which the first whose demands hold is in force once a token is known.
     pub(crate) tiers: Vec<TierRules>,

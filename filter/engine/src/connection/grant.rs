@@ -51,7 +51,7 @@ pub(crate) struct Grant {
     /// The questions about the first message to the rate limit service; absent where there are none.
     questions: Option<Box<Questions>>,
     replies: Bucket,
-    /// What the last token does not allow of messages, by the limits in force; absent where they say nothing of that.
+    /// The messages that the last token does not allow by the limits in force; absent where they say nothing of that.
     denied: Option<Denied>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Grant {
 #[derive(Clone, Debug)]
 struct Upcoming {
     limits: NewLimits,
-    /// What the last token does not allow by these limits.
+    /// The messages that the last token does not allow by these limits.
     denied: Option<Denied>,
 }
 

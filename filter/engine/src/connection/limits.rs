@@ -20,7 +20,7 @@ pub(super) struct Limits {
     upstream: Rc<Ruleset>,
     /// Says whether the client's next message comes under other limits.
     client_changes: bool,
-    /// The same of the upstream's.
+    /// Says whether the upstream's next message does.
     upstream_changes: bool,
 }
 

@@ -15,7 +15,7 @@ use crate::rate::Shared;
 use crate::rate::bucket_keys::Buckets;
 use crate::remote::rate_limit::{Account, Asking, RateLimitService, Unsettled};
 
-/// What may be asked, in order.
+/// The counts that may be asked about, in order.
 const ORDER: [GlobalCount; 3] = [GlobalCount::Handshakes, GlobalCount::Connections, GlobalCount::Tickets];
 
 /// The questions about one first message.
