@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::log::Log;
 use crate::memory::Memory;
@@ -15,7 +15,6 @@ use crate::raw::{self, Document};
 use crate::report::Report;
 use crate::routes::{DefaultPolicy, Route};
 use crate::strict;
-use crate::unsupported;
 use crate::words::{shown, suggestion};
 
 /// The whole document; its values cannot be wrong.
@@ -37,30 +36,20 @@ pub struct Config {
     sources: BTreeMap<String, Value>,
 }
 
-/// The gate for keys that are not carried out yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// Such keys are refused.
-    Shut,
-    /// Such keys are read like any other: the language is tested whole.
-    #[cfg(test)]
-    Open,
-}
-
 impl Config {
     /// Reads a document from JSON text, and refuses duplicate members. A syntax error is a problem with its
     /// line and column and an empty path.
     pub fn from_json(text: &[u8]) -> Result<Self, Problems> {
         let mut report = Report::default();
         let document = strict::parse(text, &Path::root(), &mut report);
-        let read = document.and_then(|document| Self::read(document, Gate::Shut, &mut report));
+        let read = document.and_then(|document| Self::read(document, &mut report));
         report.finish(read)
     }
 
     /// Reads a document.
     pub fn from_value(document: Value) -> Result<Self, Problems> {
         let mut report = Report::default();
-        let read = Self::read(document, Gate::Shut, &mut report);
+        let read = Self::read(document, &mut report);
         report.finish(read)
     }
 
@@ -88,17 +77,13 @@ impl Config {
                 raw::contradictions(overrides, &at, &mut report);
                 let mut merged = source.clone();
                 lay_over(&mut merged, overrides);
-                unsupported::check(&json!({"policies": {name: &merged}}), &mut report);
                 raw::read_policy(name, merged, &self.providers, &mut report)
             }
         };
         report.finish(policy)
     }
 
-    pub(crate) fn read(document: Value, gate: Gate, report: &mut Report) -> Option<Self> {
-        if gate == Gate::Shut {
-            unsupported::check(&document, report);
-        }
+    fn read(document: Value, report: &mut Report) -> Option<Self> {
         let sources: BTreeMap<String, Value> = document
             .get("policies")
             .and_then(Value::as_object)

@@ -27,10 +27,10 @@ mod report;
 pub mod request_host;
 pub mod request_path;
 pub mod routes;
+pub mod shadow;
 mod shape;
 mod strict;
 mod units;
-mod unsupported;
 mod words;
 
 pub use auth::{
@@ -54,6 +54,7 @@ pub use provider::{Algorithm, Audiences, KeySource, Provider, RemoteJwks, Secret
 pub use request_host::{HostFault, NormalisedHost};
 pub use request_path::{NormalisedPath, PathFault};
 pub use routes::{DefaultPolicy, HostPattern, Route, RouteMatch};
+pub use shadow::ShadowedRules;
 pub use units::parse_duration;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::limits::{
     Backpressure, Compression, Connections, GlobalRateLimit, Liveness, Messages, Rate, UpstreamMessages,
 };
 use crate::origin::Origins;
+use crate::shadow::ShadowedRules;
 
 /// A whole policy; its values cannot be wrong.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct Policy {
     pub name: String,
     /// Says whether refusals are carried out.
     pub mode: Mode,
+    /// The rules that are judged and not enforced. Those of a tier are the policy's.
+    pub shadow: ShadowedRules,
     /// The demand on the connection's security.
     pub tls: Tls,
     /// The fate of upgrades that are not WebSocket.

@@ -28,6 +28,7 @@ mod rates;
 mod reference;
 mod routes;
 mod secret;
+mod shadow;
 mod tiers;
 
 pub(crate) use document::{Document, read_policy};

@@ -8,9 +8,8 @@ use std::path::{Path as FilePath, PathBuf};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
 
-use crate::config::{Config, Gate};
+use crate::config::Config;
 use crate::problem::Problems;
-use crate::report::Report;
 
 mod fixtures;
 mod overlay;
@@ -38,13 +37,6 @@ fn json(yaml: &Yaml<'_>) -> Value {
         ),
         other => panic!("no fixture has {other:?}"),
     }
-}
-
-/// Reads a document whose every key is carried out.
-fn read_whole(document: Value) -> Result<Config, Problems> {
-    let mut report = Report::default();
-    let read = Config::read(document, Gate::Open, &mut report);
-    report.finish(read)
 }
 
 /// Returns the YAML files in a directory of this crate, in order; there are some.

@@ -81,7 +81,7 @@ fn mistakes() -> Vec<Mistake> {
         mistake("/providers/edge", "secret", json!({"inline": "short"}), "providers.edge.secret.inline"),
         mistake("/routes/0", "policy", json!("chatt"), "routes[0].policy"),
         mistake("", "default_policy", json!("chatt"), "default_policy"),
-        mistake(CHAT, "mode", json!("shadow"), "policies.chat.mode"),
+        mistake(CHAT, "shadow", json!(["tls"]), "policies.chat.shadow[0]"),
         mistake(CHAT, "connections", json!({"per_ip": 0}), "policies.chat.connections.per_ip"),
         mistake(
             CHAT,
@@ -106,8 +106,8 @@ async fn complaint(document: Value) -> String {
 
 #[tokio::test]
 async fn envoy_does_not_start_with_a_single_mistake_and_the_path_of_it_is_named() {
-    // Every fifth mistake is tried, so that each sort has one: an unknown key, an impossible value, a value
-    // not supported yet. Every start compiles the module anew; all the mistakes are pushed to a running Envoy
+    // Every fifth mistake is tried, so that each sort has one: an unknown key, an impossible value, a rule that
+    // cannot be shadowed. Every start compiles the module anew; all the mistakes are pushed to a running Envoy
     // below.
     for mistake in mistakes().into_iter().step_by(5) {
         let (path, complaint) = (mistake.path, complaint(mistake.document()).await);

@@ -25,11 +25,10 @@ pub(crate) fn line(level: log::Level, policy: &str, text: impl Display) {
     }
 }
 
-/// Has access log and log say why a stream was `ended`.
-pub(crate) fn violation(ended: &str, policy: &str, violation: &Violation, instance: &str) {
+/// Writes a line about a violation for which a stream was refused or closed, or would have been: `what` of these.
+pub(crate) fn violation(what: &str, policy: &str, violation: &Violation, instance: &str) {
     let reason = violation.reason.id();
-    host::set_reason(reason);
-    let text = format_args!("{ended} policy={policy} reason={reason} request={instance} {violation}");
+    let text = format_args!("{what} policy={policy} reason={reason} request={instance} {violation}");
     line(log::Level::Info, policy, text);
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use postern_engine::remote::Source;
 use postern_engine::remote::rate_limit::{Answer, RateLimitService};
-use postern_engine::{Heartbeats, Messages, Reason, Tally};
+use postern_engine::{Heartbeats, Messages, Reason, Tally, Violation};
 use proxy_wasm::types::MetricType;
 
 use crate::{gauges, host, live, memory};
@@ -33,6 +33,18 @@ pub(crate) fn handshake_allowed(policy: &str) {
 /// Counts a handshake that was refused; no policy has an empty name.
 pub(crate) fn handshake_refused(policy: &str, reason: Reason) {
     add(MetricType::Counter, handshake_name(policy, "refused", reason.id()), 1);
+}
+
+/// Counts a handshake that was agreed on, though it would have been refused if shadowed rules were enforced.
+pub(crate) fn handshake_shadowed(policy: &str, reason: Reason) {
+    add(MetricType::Counter, handshake_name(policy, "shadow", reason.id()), 1);
+}
+
+/// Counts a violation of a rule that is shadowed.
+pub(crate) fn found(policy: &str, violation: &Violation) {
+    let (rule, reason) = (violation.rule, violation.reason.id());
+    let name = format!("postern_violations.policy={policy};.rule={rule};.reason={reason};.mode=shadow;");
+    add(MetricType::Counter, name, 1);
 }
 
 /// Counts an open connection that was ended.
@@ -146,9 +158,14 @@ pub(crate) fn flush(now: Duration) {
         }
         gauges::add(&format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
         for (direction, messages) in [("downstream", tally.client), ("upstream", tally.upstream)] {
-            let Messages { allowed, consumed, dropped, refused, bytes } = messages;
-            let results =
-                [("allowed", allowed), ("consumed", consumed), ("dropped", dropped), ("refused", refused)];
+            let Messages { allowed, consumed, dropped, refused, unjudged, bytes } = messages;
+            let results = [
+                ("allowed", allowed),
+                ("consumed", consumed),
+                ("dropped", dropped),
+                ("refused", refused),
+                ("unjudged", unjudged),
+            ];
             for (result, count) in results {
                 let name =
                     format!("postern_messages.policy={policy};.direction={direction};.result={result};");

@@ -285,8 +285,8 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                     tables::handle(session, Input::RateLimitAnswered(number, Answer::None), now);
                 }
             }
-            Output::Tell(Event::Opened) => {
-                perform_one(session.policy(), Output::Tell(Event::Opened));
+            Output::Tell(opened @ (Event::Opened | Event::OpenedInShadow(_))) => {
+                tell(session.policy(), opened);
                 if let Some(by) = live.ends_by(session) {
                     tables::handle(session, Input::Drain(by), now);
                 }
@@ -349,14 +349,28 @@ fn tell(policy: &str, event: Event) {
     match event {
         Event::Closed { violation, instance } => {
             metrics::closed(policy, violation.reason);
+            host::set_reason(violation.reason.id());
             log_lines::violation("closed", policy, &violation, &instance);
+        }
+        Event::Found { violation, instance, is_first } => {
+            // A violation that is enforced takes its place.
+            if is_first {
+                host::set_reason(&format!("shadow:{}", violation.reason.id()));
+            }
+            metrics::found(policy, &violation);
+            log_lines::violation("shadow", policy, &violation, &instance);
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);
             metrics::connections(policy, 1);
         }
+        Event::OpenedInShadow(reason) => {
+            metrics::handshake_shadowed(policy, reason);
+            metrics::connections(policy, 1);
+        }
         Event::Refused { violation, instance } => {
             metrics::handshake_refused(policy, violation.reason);
+            host::set_reason(violation.reason.id());
             log_lines::violation("refused", policy, &violation, &instance);
         }
     }

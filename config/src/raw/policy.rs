@@ -22,6 +22,7 @@ use crate::raw::provider::name_is_good;
 use crate::raw::rates::{self, RawRate};
 use crate::raw::reference::Surroundings;
 use crate::report::Report;
+use crate::shadow::ShadowedRules;
 use crate::units::{count, duration_or_none, size};
 
 /// One policy as written.
@@ -29,6 +30,7 @@ use crate::units::{count, duration_or_none, size};
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct RawPolicy {
     mode: Option<Mode>,
+    shadow: Option<List<String>>,
     tls: Option<Tls>,
     other_upgrades: Option<OtherUpgrades>,
     drain: Option<Value>,
@@ -68,12 +70,17 @@ impl RawPolicy {
         self.tiers.take().unwrap_or_default()
     }
 
+    /// Takes the ids of rules that are shadowed, which are held against the whole policy.
+    pub(super) fn take_shadow(&mut self) -> List<String> {
+        self.shadow.take().unwrap_or_default()
+    }
+
     /// Says whether there are tokens. A broken `auth` may have meant some.
     pub(super) fn asks_for_tokens(&self) -> bool {
         !matches!(self.auth, Some(OrNone(None)))
     }
 
-    /// Returns the policy called `name`, without its tiers.
+    /// Returns the policy called `name`, without its tiers, and with no rule in shadow.
     pub(super) fn read(
         self,
         name: &str,
@@ -129,6 +136,7 @@ impl RawPolicy {
         named.then_some(Policy {
             name: name.to_owned(),
             mode: self.mode.unwrap_or(Mode::Enforce),
+            shadow: ShadowedRules::default(),
             tls: self.tls.unwrap_or(Tls::Required),
             other_upgrades: self.other_upgrades.unwrap_or(OtherUpgrades::Deny),
             drain: drain?,

@@ -14,6 +14,7 @@ use crate::raw::claims::RawRequirement;
 use crate::raw::list::{List, distinct_some};
 use crate::raw::policy::{RawPolicy, contradictions};
 use crate::raw::reference::Surroundings;
+use crate::raw::shadow;
 use crate::report::Report;
 use crate::shape;
 use crate::units::kind;
@@ -29,7 +30,7 @@ const MOST: usize = 64;
 /// A policy on which tiers are laid.
 struct Beneath<'a> {
     name: &'a str,
-    /// The policy as written, without its tiers.
+    /// The policy as written, without its tiers and what it has in shadow.
     written: Value,
     around: &'a Surroundings<'a>,
 }
@@ -44,14 +45,18 @@ pub(super) fn read_policy(
     report: &mut Report,
 ) -> Option<Policy> {
     let (tiers, has_claims) = (raw.take_tiers(), raw.asks_for_tokens());
+    let shadowed = raw.take_shadow();
     let policy = raw.read(name, around, at, report);
     let mut written = written.clone();
     if let Some(members) = written.as_object_mut() {
         members.remove("tiers");
+        members.remove("shadow");
     }
     let beneath = Beneath { name, written, around };
     let tiers = beneath.tiers(tiers, has_claims, &at.key("tiers"), report);
-    Some(Policy { tiers: tiers?, ..policy? })
+    let policy = Policy { tiers: tiers?, ..policy? };
+    let shadow = shadow::read(shadowed, &policy, &at.key("shadow"), report)?;
+    Some(Policy { shadow, ..policy })
 }
 
 impl Beneath<'_> {

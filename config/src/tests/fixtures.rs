@@ -21,17 +21,7 @@ fn compare(directory: &str, read: impl Fn(Value) -> Result<Config, Problems>) {
 
 #[test]
 fn every_way_to_be_wrong_is_told_with_its_path_and_a_remedy() {
-    compare("tests/fixtures/invalid", read_whole);
-}
-
-#[test]
-fn what_is_not_carried_out_yet_is_refused_and_otherwise_sound() {
-    compare("tests/fixtures/unsupported", Config::from_value);
-    for (path, text) in files("tests/fixtures/unsupported") {
-        if let Err(problems) = read_whole(document(&text)) {
-            panic!("{}:\n{problems}", path.display());
-        }
-    }
+    compare("tests/fixtures/invalid", Config::from_value);
 }
 
 #[test]

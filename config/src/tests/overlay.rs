@@ -96,7 +96,11 @@ fn a_bad_override_is_told_at_the_policys_path() {
             "policies.chat.messages.max_message_bytes: is zero",
         ),
         ("chat", json!({"tls": null}), "policies.chat.tls: has no value"),
-        ("chat", json!({"mode": "shadow"}), "policies.chat.mode: `shadow` is not supported yet"),
+        (
+            "chat",
+            json!({"mode": "shadows"}),
+            "policies.chat.mode: `shadows` is unknown; did you mean `shadow`?",
+        ),
         ("chat", json!([]), "policies.chat: is overridden by something that is not an object"),
         (
             "chat",

@@ -13,7 +13,7 @@ use crate::{
 
 fn whole() -> Config {
     let (_, text) = files("tests/fixtures/whole").remove(0);
-    read_whole(document(&text)).unwrap_or_else(|problems| panic!("{problems}"))
+    Config::from_value(document(&text)).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn smallest() -> Policy {
@@ -197,7 +197,7 @@ fn what_a_document_leaves_out_has_the_default_of_the_language() {
 fn a_schema_brings_a_depth() {
     let depth = |messages: Value| {
         let policy = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none", "messages": messages}}});
-        read_whole(policy).unwrap().policies["chat"].messages.content.max_json_depth
+        Config::from_value(policy).unwrap().policies["chat"].messages.content.max_json_depth
     };
     assert_eq!(depth(json!({"schema": {}})), Some(32));
     assert_eq!(depth(json!({"schema": {}, "max_json_depth": "none"})), None);
@@ -222,7 +222,7 @@ fn no_debug_text_and_no_problem_shows_a_secret() {
         json!({"jwks": {"remote": {"cluster": "c", "uri": format!("https://me:{SECRET}@auth.example.com/")}}}),
     ] {
         let document = json!({"providers": {"main": at_fault}, "policies": {}});
-        let problems = read_whole(document).unwrap_err().to_string();
+        let problems = Config::from_value(document).unwrap_err().to_string();
         assert!(!problems.contains(SECRET), "{problems}");
     }
 }
@@ -230,13 +230,13 @@ fn no_debug_text_and_no_problem_shows_a_secret() {
 #[test]
 fn hostile_documents_get_a_bounded_answer() {
     let many: Value = (0..10_000).map(|i| (format!("k{i}"), Value::Null)).collect::<Map<_, _>>().into();
-    assert!(read_whole(many).is_err());
+    assert!(Config::from_value(many).is_err());
     let wrong: Value = (0..2_000).map(|i| (format!("k{i}"), Value::from(1))).collect::<Map<_, _>>().into();
-    let problems = read_whole(wrong).unwrap_err();
+    let problems = Config::from_value(wrong).unwrap_err();
     assert!(problems.0.len() < 200, "{}", problems.0.len());
     assert!(problems.0.iter().any(|problem| problem.what == "more is wrong than is told here"));
     let origins: Value = (0..20_000).map(|i| Value::from(format!("https://a{i}.example.com"))).collect();
     let long = json!({"policies": {"chat": {"origins": {"allow": origins}, "auth": "none"}}});
-    let problems = read_whole(long).unwrap_err().to_string();
+    let problems = Config::from_value(long).unwrap_err().to_string();
     assert_eq!(problems, "policies.chat.origins.allow: has 20000 elements; write at most 10000");
 }

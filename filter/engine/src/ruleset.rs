@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Carrier, Content as ContentPolicy, Counted, Path, Per, Policy, Problem, Rate, Requirement, Tier,
+    Carrier, Compression, Content as ContentPolicy, Counted, Mode, OnFull, Path, Per, Policy, Problem, Rate,
+    Requirement, Tier,
 };
 
 use crate::auth::claims::Claims;
@@ -52,6 +53,27 @@ pub struct Ruleset {
     pub(crate) has_own_rates: bool,
 }
 
+/// The time after which a client is idle that nobody asks whether it is there.
+const NEVER_IDLE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Returns a policy in shadow, but for what cannot be judged of a stream on which Postern says nothing and changes nothing: the
+/// silence of clients that would be asked, what they have not read, what another service counts, and offers that would have
+/// been taken out.
+fn observed(mut policy: Policy) -> Policy {
+    if policy.liveness.ping_interval.take().is_some() {
+        policy.liveness.idle_timeout = NEVER_IDLE;
+    }
+    policy.liveness.ping_upstream = false;
+    (policy.backpressure, policy.global_rate_limit) = (None, None);
+    policy.connections.on_full = OnFull::Deny;
+    if policy.compression == Compression::Strip {
+        policy.compression = Compression::Inspect;
+    }
+    policy.tiers =
+        policy.tiers.into_iter().map(|tier| Tier { policy: observed(tier.policy), ..tier }).collect();
+    policy
+}
+
 /// A tier with the ruleset that it makes of the policy, which has no tiers.
 #[derive(Clone, Debug)]
 pub(crate) struct TierRules {
@@ -96,6 +118,9 @@ impl Ruleset {
         forwarded: &Rc<Forwarded>,
         beneath: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
+        if policy.mode == Mode::Shadow {
+            policy = observed(policy);
+        }
         let csrf = policy.csrf.as_ref().map(|rule| {
             let path = Path::root().key("policies").key(&policy.name).key("csrf").key("secret");
             let secret = variables.resolve(&rule.secret, &path)?;

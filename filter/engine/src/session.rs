@@ -10,13 +10,15 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_config::{Mode, OtherUpgrades};
+
 use crate::auth::admit::revoked;
 use crate::connection::Passage;
 use crate::connection::{Connection, Early, Terms};
 use crate::csrf::Page;
-use crate::decision::cause::{HandshakeFault, HostFault, ResponseFault};
+use crate::decision::cause::{HandshakeFault, HostFault, ResponseFault, Shown};
 use crate::decision::reason::Reason;
-use crate::decision::{Rule, Violation};
+use crate::decision::{Findings, Rule, Violation};
 use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next};
 use crate::http::headers::{Field, HeaderEdit, Headers, Single};
 use crate::http::reply::{Instance, Reply};
@@ -31,6 +33,7 @@ use crate::websocket::{Chunk, Unreadable};
 pub use chunk::Judgement;
 pub use input::Input;
 pub use output::{Event, Output};
+use shadowed::Shadowed;
 
 /// One stream under one policy.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct Session {
     /// Says whether the request is held.
     held: bool,
     opened: bool,
+    /// Says whether a violation was told and not enforced.
+    found: bool,
     /// Says whether the memory budget was used up when the request came, so that nothing more may be held.
     memory_is_full: bool,
     /// Says whether inflaters kept as much as they may between messages when the request came.
@@ -73,6 +78,8 @@ enum Phase {
     Declined,
     /// The stream was refused: what goes to the client is Postern's own reply.
     Refused,
+    /// The stream is judged, and passes in any case.
+    Shadowed(Box<Shadowed>),
     /// The stream is over: nothing passes.
     Ended,
 }
@@ -84,6 +91,8 @@ struct Awaiting {
     limits: Rc<Ruleset>,
     terms: Terms,
     protocol: Protocol,
+    /// The first violation that did not refuse the handshake.
+    found: Option<Reason>,
     /// The number of bytes that the client has sent before the 101.
     held_bytes: usize,
     /// Says whether the stream towards the upstream is parked.
@@ -97,6 +106,10 @@ fn is_to_websocket(headers: Headers<'_>) -> bool {
     headers.list_has("upgrade", b"websocket") || headers.has("sec-websocket-accept")
 }
 
+fn upgrade_required() -> Violation {
+    Violation::by(Peer::Client, Rule::UpgradeOnly, Reason::UpgradeRequired)
+}
+
 fn is_success(headers: Headers<'_>) -> bool {
     matches!(headers.single(":status"), Single::One([b'2', ..]))
 }
@@ -108,6 +121,15 @@ const MAX_EARLY_BYTES: usize = 16 * 1024;
 impl Session {
     /// Creates a session under `ruleset`, whose buckets are named in `keys`.
     pub fn new(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
+        if ruleset.policy.mode == Mode::Enforce {
+            return Self::judging(ruleset, keys);
+        }
+        let shadowed = Shadowed::new(Rc::clone(&ruleset), &keys);
+        Self { phase: Phase::Shadowed(Box::new(shadowed)), ..Self::judging(ruleset, keys) }
+    }
+
+    /// Creates a session that judges, whatever becomes of that.
+    fn judging(ruleset: Rc<Ruleset>, keys: KeySpace) -> Self {
         let (phase, instance) = (Phase::Fresh(keys), Instance::default());
         let outputs = VecDeque::new();
         Self {
@@ -116,6 +138,7 @@ impl Session {
             instance,
             held: false,
             opened: false,
+            found: false,
             memory_is_full: false,
             memory_rests: false,
             page: None,
@@ -142,14 +165,33 @@ impl Session {
 
     /// Says whether [`Input::Response`] must have every field, and not only `:status`.
     pub fn reads_response(&self) -> bool {
+        if let Phase::Shadowed(shadowed) = &self.phase {
+            return !shadowed.is_done();
+        }
         self.page.is_some()
             || matches!(self.phase, Phase::AwaitingResponse(_) | Phase::Unjudged { upgrade: true })
     }
 
     /// Takes an input at `now`, the time since the Unix epoch.
     pub fn handle(&mut self, input: Input, shared: &mut dyn Shared, now: Duration) {
-        self.take(input, shared, now);
-        self.pay(shared, now);
+        let Phase::Shadowed(shadowed) = &mut self.phase else {
+            self.take(input, shared, now);
+            self.pay(shared, now);
+            return;
+        };
+        self.outputs.extend(match input {
+            Input::Request(_) => Some(Output::Admit(Vec::new())),
+            Input::Response(_) => Some(Output::AdmitResponse(Vec::new())),
+            _ => None,
+        });
+        let events = shadowed.take(input, shared, now);
+        self.tell(events);
+    }
+
+    /// Tells what was found in shadow.
+    fn tell(&mut self, events: Vec<Event>) {
+        self.opened |= events.iter().any(Event::is_opening);
+        self.outputs.extend(events.into_iter().map(Output::Tell));
     }
 
     fn take(&mut self, input: Input, shared: &mut dyn Shared, now: Duration) {
@@ -228,6 +270,11 @@ impl Session {
                 self.send();
                 return passage;
             }
+            Phase::Shadowed(shadowed) => {
+                let events = shadowed.judge(peer, chunk, shared, now);
+                self.tell(events);
+                Passage::whole(chunk.len())
+            }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
             Phase::Refused | Phase::Declined if peer == Peer::Upstream => Passage::whole(chunk.len()),
             // A chunk that went on would take the request with it.
@@ -269,6 +316,7 @@ impl Session {
     pub fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
         match &mut self.phase {
             Phase::Open(open) => open.pass_unread(peer, len),
+            Phase::Shadowed(shadowed) => shadowed.is_done(),
             Phase::Unjudged { .. } => true,
             _ => false,
         }
@@ -290,8 +338,10 @@ impl Session {
     /// Notes that what has passed unread or plain did so by `now`. Must be called at least once a second
     /// while anything passes.
     pub fn note_time(&mut self, now: Duration) {
-        if let Phase::Open(open) = &mut self.phase {
-            open.note_time(now);
+        match &mut self.phase {
+            Phase::Open(open) => open.note_time(now),
+            Phase::Shadowed(shadowed) => shadowed.note_time(now),
+            _ => {}
         }
     }
 
@@ -301,6 +351,7 @@ impl Session {
             Phase::Open(open) => open.deadline(),
             Phase::Handshake(handshake) => handshake.waits_until(),
             Phase::AwaitingResponse(awaiting) => awaiting.replaced_by,
+            Phase::Shadowed(shadowed) => shadowed.observer().deadline(),
             _ => None,
         }
     }
@@ -309,6 +360,7 @@ impl Session {
     pub fn take_tally(&mut self) -> Tally {
         match &mut self.phase {
             Phase::Open(open) => open.take_tally(false),
+            Phase::Shadowed(shadowed) => shadowed.take_tally(false),
             _ => Tally::default(),
         }
     }
@@ -317,21 +369,23 @@ impl Session {
     pub fn take_last_tally(&mut self) -> Tally {
         match &mut self.phase {
             Phase::Open(open) => open.take_tally(true),
+            Phase::Shadowed(shadowed) => shadowed.take_tally(true),
             _ => Tally::default(),
         }
     }
 
     fn on_request(&mut self, head: RequestHead, shared: &mut dyn Shared, now: Duration) {
         let Phase::Fresh(keys) = &self.phase else { return };
+        let keys = keys.clone();
         self.instance = Instance::of(&head);
         let kind = Kind::of(head.headers());
-        let unjudged = handshake::passes_unjudged(&self.ruleset, kind);
+        let unjudged = self.passes_unjudged(kind, &head);
         if unjudged && !head.has_host() {
             let removals = handshake::removals(&self.ruleset, head.headers());
             self.refuse(removals, Violation::from(HandshakeFault::Host).into());
             return;
         }
-        if (kind == Kind::Plain && !self.ruleset.policy.upgrade_only) || unjudged {
+        if (kind == Kind::Plain && self.takes_plain()) || unjudged {
             self.outputs.push_back(Output::Admit(self.ruleset.forwarded.strip(head.headers())));
             self.phase = Phase::Unjudged { upgrade: unjudged };
             if kind == Kind::Plain {
@@ -342,11 +396,10 @@ impl Session {
         }
         if kind == Kind::Plain {
             let removals = handshake::removals(&self.ruleset, head.headers());
-            let violation = Violation::by(Peer::Client, Rule::UpgradeOnly, Reason::UpgradeRequired);
-            self.refuse(removals, violation.into());
+            self.refuse(removals, upgrade_required().into());
             return;
         }
-        let mut handshake = Handshake::new(Rc::clone(&self.ruleset), head, keys.clone(), self.memory_rests);
+        let mut handshake = Handshake::new(Rc::clone(&self.ruleset), head, keys, self.memory_rests);
         if self.memory_is_full {
             handshake.forbid_holding();
         }
@@ -369,12 +422,16 @@ impl Session {
             return;
         };
         self.let_go_unheld();
+        let mut handshake = handshake;
+        let mut findings = handshake.take_findings();
         let (head, removals) = handshake.into_parts();
+        let found = self.tell_found(&mut findings);
         match next {
             Next::Wait => {}
             Next::Refuse(refusal) => self.refuse(removals, refusal),
             Next::Admit(admission) => {
                 let Admission { edits, expected, limits, mut terms } = *admission;
+                terms.findings = findings;
                 self.places = std::mem::take(&mut terms.places);
                 self.outputs.push_back(Output::Admit(edits));
                 if self.held {
@@ -385,6 +442,7 @@ impl Session {
                     limits,
                     terms,
                     protocol: head.connection.protocol,
+                    found,
                     held_bytes: 0,
                     parked: false,
                     replaced_by: None,
@@ -398,15 +456,17 @@ impl Session {
         let switching = headers.single(":status") == Single::One(b"101");
         match std::mem::replace(&mut self.phase, Phase::Refused) {
             Phase::Refused => {}
-            Phase::AwaitingResponse(awaiting) if switching => {
+            Phase::AwaitingResponse(mut awaiting) if switching => {
                 let Agreement { deflate, edit } = match awaiting.expected.agreement(headers) {
                     Ok(agreement) => agreement,
                     Err(fault) => return self.refuse(Vec::new(), Violation::from(fault).into()),
                 };
                 let subject = awaiting.terms.grant.as_ref().and_then(|grant| grant.revocation_subject());
-                if subject.is_some_and(|subject| self.ruleset.has_revoked(subject, now)) {
+                if subject.is_some_and(|subject| self.ruleset.has_revoked(subject, now))
+                    && let Err(violation) = awaiting.terms.findings.enforce(revoked(), &self.ruleset.policy)
+                {
                     self.owed = Some(Box::new(awaiting.terms.rates.refusals()));
-                    self.refuse(Vec::new(), revoked().into());
+                    self.refuse(Vec::new(), violation.into());
                     return;
                 }
                 let mut edits = Vec::from_iter(edit);
@@ -416,7 +476,9 @@ impl Session {
                     edits.push(HeaderEdit::Remove("sec-websocket-accept".to_owned()));
                 }
                 self.outputs.push_back(Output::AdmitResponse(edits));
-                self.outputs.push_back(Output::Tell(Event::Opened));
+                let found = self.tell_found(&mut awaiting.terms.findings);
+                let opened = awaiting.found.or(found).map_or(Event::Opened, Event::OpenedInShadow);
+                self.outputs.push_back(Output::Tell(opened));
                 let early = match (awaiting.held_bytes, awaiting.parked) {
                     (1.., _) => Early::Held,
                     (0, true) => Early::Parked,
@@ -463,7 +525,8 @@ impl Session {
             | Phase::Open(_)
             | Phase::Handshake(_)
             | Phase::Fresh(_)
-            | Phase::Declined) => {
+            | Phase::Declined
+            | Phase::Shadowed(_)) => {
                 self.phase = phase;
                 self.fail(HostFault::Response);
             }
@@ -490,6 +553,40 @@ impl Session {
         self.send();
     }
 
+    /// Says whether an upgrade to another protocol passes unjudged, be it that this is only told.
+    fn passes_unjudged(&mut self, kind: Kind, head: &RequestHead) -> bool {
+        if kind != Kind::OtherUpgrade || self.ruleset.policy.other_upgrades == OtherUpgrades::Pass {
+            return kind == Kind::OtherUpgrade;
+        }
+        let protocol = Shown::of(head.headers().all("upgrade"));
+        self.tells_only(HandshakeFault::OtherProtocol(protocol).into())
+    }
+
+    /// Says whether an ordinary request passes, be it that this is only told.
+    fn takes_plain(&mut self) -> bool {
+        !self.ruleset.policy.upgrade_only || self.tells_only(upgrade_required())
+    }
+
+    /// Takes the violation of a request that passes unjudged where its rule is shadowed, and says whether that is so.
+    fn tells_only(&mut self, violation: Violation) -> bool {
+        let mut findings = Findings::default();
+        let is_shadowed = findings.enforce(violation, &self.ruleset.policy).is_ok();
+        self.tell_found(&mut findings);
+        is_shadowed
+    }
+
+    /// Tells the violations that are not enforced, and returns the reason of the first.
+    fn tell_found(&mut self, findings: &mut Findings) -> Option<Reason> {
+        let untold = findings.take_untold();
+        let first = untold.first().map(|violation| violation.reason);
+        for violation in untold {
+            let is_first = !std::mem::replace(&mut self.found, true);
+            let instance = self.instance.to_string();
+            self.outputs.push_back(Output::Tell(Event::Found { violation, instance, is_first }));
+        }
+        first
+    }
+
     /// Has something done to the open connection, if it is one.
     fn act(&mut self, act: impl FnOnce(&mut Connection)) {
         let Phase::Open(open) = &mut self.phase else { return };
@@ -498,8 +595,15 @@ impl Session {
         self.tell_violation(was_ended);
     }
 
-    /// Tells which violation has just ended the open connection, if one has.
+    /// Tells what was found on the open connection, and which violation has just ended it, if one has.
     fn tell_violation(&mut self, was_ended: bool) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        if open.findings.has_untold() {
+            let mut findings = std::mem::take(&mut open.findings);
+            self.tell_found(&mut findings);
+            let Phase::Open(open) = &mut self.phase else { return };
+            open.findings = findings;
+        }
         let Phase::Open(open) = &self.phase else { return };
         let Some(violation) = open.violation().filter(|_| !was_ended) else { return };
         if violation.counts_as_refusal() {
@@ -611,6 +715,9 @@ mod plain_tests;
 #[cfg(test)]
 mod rate_limit_tests;
 mod rate_limited;
+#[cfg(test)]
+mod shadow_tests;
+mod shadowed;
 #[cfg(test)]
 mod slow_reader_tests;
 #[cfg(test)]

@@ -154,6 +154,8 @@ pub(crate) struct Tables {
     pub(crate) looked: Vec<BucketRequest>,
     /// The live connections by their key.
     pub(crate) live: BTreeMap<EntryKey, u64>,
+    /// The number of those of a key that has not been asked for before.
+    pub(crate) live_by_default: u64,
     /// The number of places that were given, and the time of the last.
     pub(crate) admitted: u64,
     /// The requests to the table of spent tokens, each with the number of buckets that were asked before.
@@ -186,6 +188,7 @@ impl Default for Tables {
             look,
             looked: Vec::new(),
             live: BTreeMap::new(),
+            live_by_default: 0,
             admitted: 0,
             tickets: Vec::new(),
         }
@@ -217,14 +220,14 @@ impl Shared for Tables {
     }
 
     fn has_room(&mut self, cap: &Cap) -> Result<(), Acquired> {
-        match self.live.get(&cap.key) {
-            Some(count) if *count >= cap.limit && !cap.replaces => Err(Acquired::Full(*count)),
+        match *self.live.get(&cap.key).unwrap_or(&self.live_by_default) {
+            count if count >= cap.limit && !cap.replaces => Err(Acquired::Full(count)),
             _ => Ok(()),
         }
     }
 
     fn acquire(&mut self, cap: &Cap, _now: Duration) -> Acquired {
-        let count = self.live.entry(cap.key).or_default();
+        let count = self.live.entry(cap.key).or_insert(self.live_by_default);
         if *count >= cap.limit && !cap.replaces {
             return Acquired::Full(*count);
         }

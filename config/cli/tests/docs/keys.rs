@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postern_config::Segment;
 use serde_json::{Value, json};
 
 use crate::pages::{page, root, spans};
@@ -217,7 +216,7 @@ fn problems_of(documents: impl Iterator<Item = String>) -> Vec<Vec<String>> {
 
 #[test]
 fn no_key_of_the_language_is_missing_in_the_tables() {
-    let listed: BTreeSet<String> = rows().into_iter().map(|[key, ..]| key).chain(unsupported()).collect();
+    let listed: BTreeSet<String> = rows().into_iter().map(|[key, ..]| key).collect();
     let parents: BTreeSet<&str> = listed.iter().flat_map(|key| parents(key)).collect();
     let unknown = "surely_no_key_of_the_language";
     let keys: Vec<String> = parents
@@ -248,45 +247,4 @@ fn no_key_of_the_language_is_missing_in_the_tables() {
 fn parents(key: &str) -> impl Iterator<Item = &str> {
     let dots = key.match_indices('.').filter_map(|(at, _)| key.get(..at));
     std::iter::once("").chain(dots)
-}
-
-/// Returns the keys that are listed as not supported yet.
-fn unsupported() -> BTreeSet<String> {
-    let rows = page("docs/policy.md").tables().into_iter().filter(|table| table.head == ["Key", "Would"]);
-    rows.flat_map(|table| table.rows)
-        .flat_map(|row| {
-            spans(&row[0]).filter(|span| span.contains(".*.")).map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-#[test]
-fn the_table_of_what_is_not_supported_yet_leaves_nothing_out() {
-    let directory = root().join("config/tests/fixtures/unsupported");
-    let entries = std::fs::read_dir(&directory).expect("fixtures");
-    let names: Vec<String> =
-        entries.filter_map(|entry| entry.expect("an entry").file_name().into_string().ok()).collect();
-    let files: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.ends_with(".yaml")).collect();
-    let refused: BTreeSet<String> = check(&directory, &files)
-        .stderr
-        .lines()
-        .filter(|line| line.contains("not supported yet"))
-        .map(|line| pattern(line.split(": ").nth(1).expect("a path")))
-        .collect();
-    assert_eq!(unsupported(), refused);
-}
-
-/// Returns `policies.*.rates[].per` for `policies.chat.rates[0].per`.
-fn pattern(path: &str) -> String {
-    let path = postern_config::Path::parse(path).expect("a path");
-    let mut written = String::new();
-    for (depth, segment) in path.segments().iter().enumerate() {
-        match segment {
-            Segment::Index(_) => written.push_str("[]"),
-            Segment::Key(_) if depth == 1 => written.push_str(".*"),
-            Segment::Key(key) if depth == 0 => written.push_str(key),
-            Segment::Key(key) => written.extend([".", key]),
-        }
-    }
-    written
 }

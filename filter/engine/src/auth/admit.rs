@@ -7,14 +7,14 @@
 
 use std::time::Duration;
 
-use postern_config::Auth;
+use postern_config::{Auth, Policy};
 
 use super::claims::Claims;
 use super::revocation::RevocationSubject;
 use super::verifier;
 use crate::decision::cause::{InvalidToken, TokenError};
 use crate::decision::reason::Reason;
-use crate::decision::{Rule, Violation};
+use crate::decision::{Findings, Rule, Violation};
 use crate::peer::Peer;
 use crate::remote::Content;
 use crate::ruleset::Ruleset;
@@ -48,24 +48,31 @@ pub(crate) enum Awaited {
 }
 
 /// Judges `token` by the policy's `auth`; `now` is the time since the Unix epoch. `client` is the address
-/// that it came from. On a connection that has a `token_owner` already, the token must be that owner's.
+/// that it came from. On a connection that has a `token_owner` already, the token must be that owner's. What breaks a
+/// rule that is shadowed goes to `findings`.
 pub(crate) fn admit(
     token: &[u8],
     auth: &Auth,
     ruleset: &Ruleset,
     (client, token_owner): (&[u8], Option<&TokenOwner>),
+    findings: &mut Findings,
     now: Duration,
 ) -> Result<Claims, Box<Rejected>> {
     let providers: Vec<_> = ruleset.providers.iter().collect();
     let claims = verifier::verify_from(Some(client), token, &providers, now)?;
-    if list(ruleset, now)?.is_some_and(|is_named| is_named(&claims)) {
-        return Err(Box::new(revoked().into()));
+    if list(ruleset, findings, now)?.is_some_and(|is_named| is_named(&claims)) {
+        findings.enforce(revoked(), &ruleset.policy)?;
     }
     if auth.single_use && claims.token_id().is_none_or(str::is_empty) {
-        return Err(Box::new(TokenError::from(InvalidToken::NoTokenId).into()));
+        findings.enforce(no_token_id(&ruleset.policy), &ruleset.policy)?;
     }
-    let violation = if let Some(line) = claims.lacks(&auth.require) {
-        Violation::by(Peer::Client, Rule::AuthRequire(line), Reason::ClaimsDenied)
+    let lines = auth.require.iter().enumerate();
+    let lacking = lines.filter(|(_, requirement)| claims.lacks(std::slice::from_ref(requirement)).is_some());
+    let mut violations = lacking
+        .map(|(line, _)| Violation::by(Peer::Client, Rule::AuthRequire(line), Reason::ClaimsDenied))
+        .filter_map(|violation| findings.enforce(violation, &ruleset.policy).err());
+    let violation = if let Some(violation) = violations.next() {
+        violation
     } else if token_owner.is_some_and(|token_owner| !token_owner.has(&claims)) {
         Violation::by(Peer::Client, Rule::AuthRefresh, Reason::SubjectChanged)
     } else {
@@ -74,26 +81,49 @@ pub(crate) fn admit(
     Err(Box::new(Rejected { claims: Some(claims), ..violation.into() }))
 }
 
+/// Returns the violation of a token that could be used again and again. Nothing else is wrong with it where that may be.
+fn no_token_id(policy: &Policy) -> Violation {
+    let violation = Violation::from(TokenError::from(InvalidToken::NoTokenId));
+    match Rule::AuthSingleUse.is_shadowed_by(policy) {
+        true => Violation { rule: Rule::AuthSingleUse, ..violation },
+        false => violation,
+    }
+}
+
 /// Says whether a token that has not come yet could be judged: by the keys of one provider at least, and by
 /// the revocation list.
-pub(crate) fn is_prepared(ruleset: &Ruleset, now: Duration) -> Result<(), Box<Rejected>> {
+pub(crate) fn is_prepared(
+    ruleset: &Ruleset,
+    findings: &mut Findings,
+    now: Duration,
+) -> Result<(), Box<Rejected>> {
     let mut lacking = ruleset.providers.iter().map(|provider| provider.lacks_keys(now));
     if let Some(Some(error)) = lacking.next()
         && lacking.all(|error| error.is_some())
     {
         return Err(Box::new(error.into()));
     }
-    list(ruleset, now).map(|_| ())
+    list(ruleset, findings, now).map(|_| ())
 }
 
 /// Returns a function that says whether the policy's revocation list names the owner of some claims, if it
-/// has a list.
-fn list(ruleset: &Ruleset, now: Duration) -> Result<Option<impl Fn(&Claims) -> bool>, Box<Rejected>> {
+/// has a list. Nobody waits for one that is shadowed.
+fn list(
+    ruleset: &Ruleset,
+    findings: &mut Findings,
+    now: Duration,
+) -> Result<Option<impl Fn(&Claims) -> bool>, Box<Rejected>> {
     let Some(source) = &ruleset.revocation else { return Ok(None) };
     let Some(list) = source.content(now, Content::revocation) else {
         let awaits = source.patience(now).map(|patience| (Awaited::RevocationList, patience));
         let violation = Violation::new(Rule::AuthRevocation, Reason::RevocationUnavailable);
-        return Err(Box::new(Rejected { awaits, ..violation.into() }));
+        if awaits.is_some() && Rule::AuthRevocation.is_shadowed_by(&ruleset.policy) {
+            return Ok(None);
+        }
+        let enforced = findings.enforce(violation, &ruleset.policy);
+        return enforced
+            .map(|()| None)
+            .map_err(|violation| Box::new(Rejected { awaits, ..violation.into() }));
     };
     Ok(Some(move |claims: &Claims| list.names(&RevocationSubject::of(claims))))
 }
@@ -128,6 +158,12 @@ pub(crate) fn revoked() -> Violation {
 impl From<Violation> for Rejected {
     fn from(violation: Violation) -> Self {
         Self { violation, wait: None, claims: None, awaits: None }
+    }
+}
+
+impl From<Violation> for Box<Rejected> {
+    fn from(violation: Violation) -> Self {
+        Self::new(violation.into())
     }
 }
 

@@ -81,11 +81,11 @@ struct Limited {
 
 /// The fate of a frame that a client has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoRoom {
-    /// The frame's message is discarded.
-    Discard,
-    /// The connection ends.
-    Close(LimitExceeded),
+pub(super) struct NoRoom {
+    /// The number of bytes that would be unread.
+    pub(super) exceeded: LimitExceeded,
+    /// Says whether the frame's message is discarded; otherwise the connection ends.
+    pub(super) is_discarded: bool,
 }
 
 impl Backlog {
@@ -202,11 +202,10 @@ impl Backlog {
         if value <= limit {
             return Ok(());
         }
+        let exceeded = LimitExceeded { measure: Measure::UnreadBytes, value, limit };
         match limited.limit.on_exceed {
-            OnExceed::Close => {
-                Err(NoRoom::Close(LimitExceeded { measure: Measure::UnreadBytes, value, limit }))
-            }
-            OnExceed::Drop if starts_message => Err(NoRoom::Discard),
+            OnExceed::Close => Err(NoRoom { exceeded, is_discarded: false }),
+            OnExceed::Drop if starts_message => Err(NoRoom { exceeded, is_discarded: true }),
             // The rest of a message that has begun to pass cannot be discarded.
             OnExceed::Drop => Ok(()),
         }
@@ -306,7 +305,8 @@ mod tests {
     }
 
     fn too_much(value: u64) -> Result<(), NoRoom> {
-        Err(NoRoom::Close(LimitExceeded { measure: Measure::UnreadBytes, value, limit: 800 }))
+        let exceeded = LimitExceeded { measure: Measure::UnreadBytes, value, limit: 800 };
+        Err(NoRoom { exceeded, is_discarded: false })
     }
 
     #[test]
@@ -326,7 +326,8 @@ mod tests {
     fn a_message_is_discarded_whole_or_not_at_all() {
         let mut backlog = backlog(OnExceed::Drop);
         backlog.add(800);
-        assert_eq!(judge(&backlog, 0x82, 1, 0), Err(NoRoom::Discard));
+        let discarded = judge(&backlog, 0x82, 1, 0).map_err(|NoRoom { is_discarded, .. }| is_discarded);
+        assert_eq!(discarded, Err(true));
         assert_eq!(judge(&backlog, 0x80, 1, 0), Ok(()));
     }
 

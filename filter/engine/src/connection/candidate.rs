@@ -49,7 +49,7 @@ impl Candidate {
 
     /// Returns the collected Pong as a frame that ends at `position` of the chunk.
     pub(super) fn frame(&self, position: usize) -> Frame {
-        Frame { header: self.header, starts_message: false, range: position..position }
+        Frame { header: self.header, starts_message: false, is_beyond: false, range: position..position }
     }
 
     /// Returns the bytes of the Pong as they came.

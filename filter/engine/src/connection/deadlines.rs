@@ -371,6 +371,14 @@ impl Deadlines {
         self.timers.set(Timer::Session, session_ends_at);
     }
 
+    /// Has nothing end by the timer of `rule`, whose time has come.
+    pub(super) fn pass_over(&mut self, rule: Rule) {
+        let of_rule = |timer: &Timer| matches!(timer.due(), Due::End(violation) if violation.rule == rule);
+        for timer in Timer::ALL.into_iter().filter(of_rule) {
+            self.timers.unset(timer);
+        }
+    }
+
     /// Has the connection end by `at`, since its policy goes away.
     pub(super) fn drain(&mut self, at: Duration) {
         let at = Moment::from(at);

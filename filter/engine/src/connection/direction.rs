@@ -18,6 +18,7 @@ use crate::websocket::{Chunk, PAYLOAD_WINDOW, Unreadable};
 
 use super::candidate::Candidate;
 use super::proof::{Proof, Proved, Unproved};
+use super::shadowed_proofs::ShadowedProofs;
 use super::withheld::Withheld;
 
 /// The bytes that a peer sends, and how far they still go.
@@ -101,7 +102,8 @@ impl Direction {
         let inflater = deflate.filter(|_| policy.compression == Compression::Inspect).map(Inflater::new);
         let limits = FrameLimits { compressible: deflate.is_some(), inflated: inflater.is_some(), ..limits };
         let looks_for_tunnels = policy.messages.deny_tunnels && !lets_tunnels;
-        let proof = Proof::new((sender, looks_for_tunnels), utf8, limits.max_message_bytes, inflater);
+        let mut proof = Proof::new((sender, looks_for_tunnels), utf8, limits.max_message_bytes, inflater);
+        proof.set_shadow(ShadowedProofs::of(sender, policy));
         Self {
             sender,
             reader: FrameReader::new(sender, limits),
@@ -311,7 +313,7 @@ impl Direction {
         passage: &mut Passage,
         tally: &mut Counts,
     ) -> Result<(), Stop> {
-        let Frame { header, starts_message, range } = frame;
+        let Frame { header, starts_message, is_beyond, range } = frame;
         if starts_message {
             (self.discarding, self.whole) = (false, header.fin);
         }
@@ -324,7 +326,12 @@ impl Direction {
             self.disposition = Disposition::Discard;
             return Ok(());
         }
-        if self.proof.begin(&header, starts_message) {
+        self.proof.begin(&header, starts_message);
+        if is_beyond && self.proof.give_up_message() {
+            self.release(passage, tally);
+            tally.unjudged(self.sender);
+        }
+        if self.proof.reads() {
             self.disposition = Disposition::Withhold;
             if header.opcode.is_control() {
                 // The message of which something is withheld will never be whole, now that a Close has come.
@@ -353,6 +360,12 @@ impl Direction {
             return self.end_frame(chunk, passage, tally);
         }
         Ok(())
+    }
+
+    /// Takes what payloads have not proved, and need not.
+    pub(super) fn take_unproved(&mut self) -> Vec<Violation> {
+        let unproved = self.proof.take_unproved();
+        unproved.into_iter().map(|unproved| self.unproved(unproved)).collect()
     }
 
     /// Takes payload of the open frame.

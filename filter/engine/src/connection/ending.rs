@@ -2,13 +2,44 @@
 
 use std::time::Duration;
 
-use crate::decision::Violation;
+use postern_config::Policy;
+
+use crate::decision::{Findings, Violation};
 use crate::peer::Peer;
 use crate::websocket::close;
 
 use super::Connection;
+use super::deadlines::Deadlines;
+
+/// A place for violations, which says which of them are enforced.
+pub(super) struct Sink<'s> {
+    findings: &'s mut Findings,
+    policy: &'s Policy,
+}
+
+impl<'s> Sink<'s> {
+    /// Creates the sink of a connection that has these parts.
+    pub(super) fn of(findings: &'s mut Findings, deadlines: &'s Deadlines) -> Self {
+        Self { findings, policy: &deadlines.ruleset().policy }
+    }
+
+    /// Takes a violation.
+    ///
+    /// # Errors
+    /// Returns the violation if its rule is enforced.
+    pub(super) fn enforce(&mut self, violation: Violation) -> Result<(), Violation> {
+        self.findings.enforce(violation, self.policy)
+    }
+}
 
 impl Connection {
+    /// Ends the connection for a violation whose rule is enforced.
+    pub(crate) fn enforce(&mut self, violation: Violation, now: Duration) {
+        if let Err(violation) = Sink::of(&mut self.findings, &self.deadlines).enforce(violation) {
+            self.refuse(violation, now);
+        }
+    }
+
     /// Ends the connection by Postern's will. [`Connection::take_sends`] returns the frames that can go to a
     /// peer at once.
     pub(crate) fn refuse(&mut self, violation: Violation, now: Duration) {

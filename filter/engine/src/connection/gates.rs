@@ -12,6 +12,7 @@ use crate::websocket::frame_reader::Frame;
 
 use super::backlog::NoRoom;
 use super::candidate::Candidate;
+use super::ending::Sink;
 use super::judge::Progress;
 use super::rates::{Counted, Verdict};
 use super::{Connection, Passage};
@@ -62,21 +63,31 @@ impl Connection {
         progress: &Progress,
         shared: &mut dyn Shared,
     ) -> Result<Gate, Violation> {
-        match self.rates.charge(Counted::of(frame), shared, progress.now) {
+        let mut sink = Sink::of(&mut self.findings, &self.deadlines);
+        match self.rates.charge(
+            Counted::of(frame),
+            shared,
+            &mut |violation| sink.enforce(violation),
+            progress.now,
+        ) {
             Verdict::Pass => Ok(Gate::Pass),
             Verdict::Discard => Ok(Gate::Drop),
             Verdict::Refuse(violation) => Err(violation),
         }
     }
 
-    fn judge_backlog(&self, frame: &Frame, passage: &Passage) -> Result<Gate, Violation> {
+    fn judge_backlog(&mut self, frame: &Frame, passage: &Passage) -> Result<Gate, Violation> {
         let ahead = self.authentication.held_len() + passage.len() + self.upstream.withheld_frames();
-        match self.backlog.judge(&frame.header, frame.starts_message, ahead as u64) {
+        let Err(NoRoom { exceeded, is_discarded }) =
+            self.backlog.judge(&frame.header, frame.starts_message, ahead as u64)
+        else {
+            return Ok(Gate::Pass);
+        };
+        let violation = Violation::new(Rule::Backpressure, Reason::BacklogExceeded).because(exceeded);
+        match Sink::of(&mut self.findings, &self.deadlines).enforce(violation) {
             Ok(()) => Ok(Gate::Pass),
-            Err(NoRoom::Discard) => Ok(Gate::Drop),
-            Err(NoRoom::Close(exceeded)) => {
-                Err(Violation::new(Rule::Backpressure, Reason::BacklogExceeded).because(exceeded))
-            }
+            Err(_) if is_discarded => Ok(Gate::Drop),
+            Err(violation) => Err(violation),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::auth::revocation::RevocationSubject;
 use crate::auth::token_in_text::{Found, Place};
 use crate::decision::cause::{InvalidToken, TokenError};
 use crate::decision::reason::Reason;
-use crate::decision::{Rule, Violation};
+use crate::decision::{Findings, Rule, Violation};
 use crate::message::Denied;
 use crate::moment::Moment;
 use crate::peer::Peer;
@@ -234,7 +234,7 @@ impl Grant {
     pub(crate) fn enter(
         &mut self,
         message: &[u8],
-        (rates, places): (&mut Rates, &mut Places),
+        (rates, places, findings): (&mut Rates, &mut Places, &mut Findings),
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Entry {
@@ -243,13 +243,17 @@ impl Grant {
                 self.pending = None;
                 admitted
             }
-            None => match self.admit_first(message, rates, shared, now) {
+            None => match self.admit_first(message, (rates, findings), shared, now) {
                 Ok(claims) => (claims, 0),
                 Err(entry) => return entry,
             },
         };
         let asked = match &mut self.questions {
-            Some(questions) => questions.ask(admitted, &self.buckets, shared, now),
+            Some(questions) => {
+                let policy = &self.ruleset.policy;
+                let enforce = &mut |violation| findings.enforce(violation, policy);
+                questions.ask(admitted, &self.buckets, shared, enforce, now)
+            }
             None => Ok(admitted.0),
         };
         let claims = match asked {
@@ -260,9 +264,14 @@ impl Grant {
                 return Entry::Wait;
             }
         };
+        let policy = &self.ruleset.policy;
         let entered = self.spares_others(&claims, shared, now);
-        let entered = entered.and_then(|()| self.count(&claims, places, shared, now));
-        if let Err(violation) = entered.and_then(|()| self.spend(&claims, shared, now)) {
+        let entered = entered
+            .or_else(|violation| findings.enforce(violation, policy))
+            .and_then(|()| self.count(&claims, (places, findings), shared, now))
+            .and_then(|()| self.spend(&claims, shared, now))
+            .or_else(|violation| findings.enforce(violation, policy));
+        if let Err(violation) = entered {
             return Entry::Refused(violation);
         }
         places.release_unauthenticated(shared);
@@ -275,14 +284,14 @@ impl Grant {
     fn admit_first(
         &mut self,
         message: &[u8],
-        rates: &mut Rates,
+        (rates, findings): (&mut Rates, &mut Findings),
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Result<Claims, Entry> {
-        if let Some(violation) = self.refused_too_often(Per::Ip, None, shared, now) {
+        if let Some(violation) = self.refused_too_often(Per::Ip, None, (shared, findings), now) {
             return Err(Entry::Refused(violation));
         }
-        let judged = self.judge_first(message, now).ok_or(Entry::Wait)?;
+        let judged = self.judge_first(message, findings, now).ok_or(Entry::Wait)?;
         // A user is known, and counted, also where the claims are not enough.
         let genuine = match &judged {
             Ok(claims) => Some(claims),
@@ -291,8 +300,9 @@ impl Grant {
         let mut exceeded = None;
         if let Some(claims) = genuine {
             self.add_rates(rates, claims);
-            exceeded = self.charge_user(claims, judged.is_ok(), shared, now);
-            if let Some(violation) = self.refused_too_often(Per::User, Some(claims), shared, now) {
+            exceeded = self.charge_user(claims, judged.is_ok(), (shared, findings), now);
+            if let Some(violation) = self.refused_too_often(Per::User, Some(claims), (shared, findings), now)
+            {
                 return Err(Entry::Refused(violation));
             }
         }
@@ -301,7 +311,7 @@ impl Grant {
         let room = exceeded.and_then(|()| {
             let ruleset = self.ruleset.of_claims(&claims);
             let counts = Counts { ruleset: &ruleset, buckets: &self.buckets, claims: Some(&claims) };
-            counts.look(&[CountedLive::PerUser], shared)
+            counts.look(&[CountedLive::PerUser], shared, findings)
         });
         room.map(|()| claims).map_err(Entry::Refused)
     }
@@ -338,13 +348,13 @@ impl Grant {
     fn count(
         &self,
         claims: &Claims,
-        places: &mut Places,
+        (places, findings): (&mut Places, &mut Findings),
         shared: &mut dyn Shared,
         now: Duration,
     ) -> Result<(), Violation> {
         let ruleset = self.ruleset.of_claims(claims);
         let counts = Counts { ruleset: &ruleset, buckets: &self.buckets, claims: Some(claims) };
-        places.acquire(&[CountedLive::PerUser], counts, shared, now)
+        places.acquire(&[CountedLive::PerUser], counts, shared, findings, now)
     }
 
     /// Takes the account in which what is sent counts, now that the first message has named the user.
@@ -368,12 +378,17 @@ impl Grant {
     }
 
     /// Judges the token of the first message, unless it has to wait.
-    fn judge_first(&mut self, message: &[u8], now: Duration) -> Option<Result<Claims, Box<Rejected>>> {
+    fn judge_first(
+        &mut self,
+        message: &[u8],
+        findings: &mut Findings,
+        now: Duration,
+    ) -> Option<Result<Claims, Box<Rejected>>> {
         let (found, until) = match self.pending.take() {
             Some(pending) => (pending.found, Some(pending.until)),
             None => (self.first.as_ref().map_or(Found::Nothing, |place| place.find(message)), None),
         };
-        let judged = self.judge(&found, now);
+        let judged = self.judge(&found, findings, now);
         if let Err(rejected) = &judged {
             self.pending = Pending::of(found, rejected, until, now);
             if self.pending.is_some() {
@@ -388,7 +403,7 @@ impl Grant {
         &self,
         claims: &Claims,
         is_accepted: bool,
-        shared: &mut dyn Shared,
+        (shared, findings): (&mut dyn Shared, &mut Findings),
         now: Duration,
     ) -> Option<Violation> {
         let ruleset = self.ruleset.of_claims(claims);
@@ -399,8 +414,9 @@ impl Grant {
             if shared.charge(&request, now) == Outcome::Charged(Charged::Taken) {
                 continue;
             }
-            exceeded = Some(Violation::by(Peer::Client, Rule::Rates(rate.index), Reason::HandshakeRate));
-            if is_accepted {
+            let violation = Violation::by(Peer::Client, Rule::Rates(rate.index), Reason::HandshakeRate);
+            exceeded = exceeded.or(findings.enforce(violation, &self.ruleset.policy).err());
+            if is_accepted && exceeded.is_some() {
                 break;
             }
         }
@@ -412,18 +428,20 @@ impl Grant {
         &self,
         per: Per,
         claims: Option<&Claims>,
-        shared: &mut dyn Shared,
+        (shared, findings): (&mut dyn Shared, &mut Findings),
         now: Duration,
     ) -> Option<Violation> {
         let ruleset =
             claims.map_or_else(|| Rc::clone(&self.ruleset), |claims| self.ruleset.of_claims(claims));
         let buckets = self.buckets.under(&ruleset);
-        let mut rates = ruleset.handshake_rates(Counted::Refusals, per);
-        let empty = rates.find(|rate| {
+        let mut rates = ruleset.handshake_rates(Counted::Refusals, per).filter(|rate| {
             let request = buckets.of_handshake(rate, claims);
             shared.look(&request, now) != Outcome::Charged(Charged::Taken)
-        })?;
-        Some(Violation::by(Peer::Client, Rule::Rates(empty.index), Reason::RefusalRate))
+        });
+        rates.find_map(|empty| {
+            let violation = Violation::by(Peer::Client, Rule::Rates(empty.index), Reason::RefusalRate);
+            findings.enforce(violation, &self.ruleset.policy).err()
+        })
     }
 
     /// Spends a token, where it may open one connection only.
@@ -431,27 +449,40 @@ impl Grant {
         if !self.auth().is_some_and(|auth| auth.single_use) {
             return Ok(());
         }
-        let ticket = self.buckets.ticket(claims).map_err(TokenError::from)?;
+        let ticket = match self.buckets.ticket(claims).map_err(TokenError::from) {
+            // It has been told that the token has no name of its own.
+            Err(_) if Rule::AuthSingleUse.is_shadowed_by(&self.ruleset.policy) => return Ok(()),
+            ticket => ticket?,
+        };
         shared.spend(&ticket, now).refusal().map_or(Ok(()), Err)
     }
 
     /// Judges a message that comes after authentication. While its token waits the right stays as it was.
-    pub(crate) fn renew(&mut self, message: &[u8], now: Duration) -> Result<Renewal, Violation> {
+    pub(crate) fn renew(
+        &mut self,
+        message: &[u8],
+        findings: &mut Findings,
+        now: Duration,
+    ) -> Result<Renewal, Violation> {
         let found = self.refresh.as_ref().map_or(Found::Nothing, |place| place.find(message));
         if found == Found::Nothing {
             return Ok(Renewal::Ordinary);
         }
-        let renewed = self.renew_by_pending(now)?;
+        let renewed = self.renew_by_pending(findings, now)?;
         // Only one waits at a time: this one takes its place, and waits no longer than that would have.
         let until = self.pending.take().map(|pending| pending.until);
-        let is_renewed = self.renew_by(found, until, now)? || renewed;
+        let is_renewed = self.renew_by(found, until, findings, now)? || renewed;
         Ok(if is_renewed { Renewal::Renewed } else { Renewal::Waits })
     }
 
     /// Judges the token that waits, if there is one, once more, and says whether it has renewed the right.
-    pub(super) fn renew_by_pending(&mut self, now: Duration) -> Result<bool, Violation> {
+    pub(super) fn renew_by_pending(
+        &mut self,
+        findings: &mut Findings,
+        now: Duration,
+    ) -> Result<bool, Violation> {
         let Some(pending) = self.pending.take() else { return Ok(false) };
-        self.renew_by(pending.found, Some(pending.until), now)
+        self.renew_by(pending.found, Some(pending.until), findings, now)
     }
 
     /// Returns the memory that is taken for the token that waits, in bytes.
@@ -485,8 +516,14 @@ impl Grant {
 
     /// Judges a token, and says whether it has renewed the right; if not, it waits. `until` is the end of its
     /// wait, if it has waited before.
-    fn renew_by(&mut self, found: Found, until: Option<Duration>, now: Duration) -> Result<bool, Violation> {
-        match self.judge(&found, now) {
+    fn renew_by(
+        &mut self,
+        found: Found,
+        until: Option<Duration>,
+        findings: &mut Findings,
+        now: Duration,
+    ) -> Result<bool, Violation> {
+        match self.judge(&found, findings, now) {
             Ok(claims) => {
                 self.renew_by_claims(&claims);
                 Ok(true)
@@ -501,7 +538,7 @@ impl Grant {
         }
     }
 
-    fn judge(&self, found: &Found, now: Duration) -> Result<Claims, Box<Rejected>> {
+    fn judge(&self, found: &Found, findings: &mut Findings, now: Duration) -> Result<Claims, Box<Rejected>> {
         let (Found::Token(token), Some(auth)) = (found, self.auth()) else {
             let ambiguous = TokenError::from(InvalidToken::Json(JsonError::Duplicate));
             let missing = || Violation::by(Peer::Client, Rule::Auth, Reason::TokenMissing);
@@ -509,7 +546,8 @@ impl Grant {
             return Err(Box::new(violation.into()));
         };
         let token = without_scheme(token.as_bytes());
-        admit(token, auth, &self.ruleset, (self.buckets.address(), self.token_owner.as_ref()), now)
+        let client = (self.buckets.address(), self.token_owner.as_ref());
+        admit(token, auth, &self.ruleset, client, findings, now)
     }
 
     fn renew_by_claims(&mut self, claims: &Claims) {

@@ -15,6 +15,7 @@ use crate::websocket::{Chunk, Unreadable};
 
 use super::authentication::Authentication;
 use super::direction::{Capture, Flow};
+use super::ending::Sink;
 use super::greeting::Greeting;
 use super::pause::Pause;
 use super::queued_input::QueuedInput;
@@ -90,7 +91,9 @@ impl Connection {
         if self.authentication.is_open() || !violation.counts_as_refusal() {
             return violation;
         }
-        self.rates.charge_refusal(shared, now).unwrap_or(violation)
+        let mut sink = Sink::of(&mut self.findings, &self.deadlines);
+        let enforce = &mut |violation| sink.enforce(violation);
+        self.rates.charge_refusal(shared, enforce, now).unwrap_or(violation)
     }
 
     /// Judges by what it says a whole message from `sender` that is meant for the other side.
@@ -106,7 +109,9 @@ impl Connection {
         let denied = self.grant.as_ref().and_then(|grant| grant.denied());
         let judged = match rules {
             Some(rules) => {
-                let judged = rules.judge(direction.captured(), denied);
+                let mut sink = Sink::of(&mut self.findings, &self.deadlines);
+                let judged =
+                    rules.judge(direction.captured(), denied, &mut |violation| sink.enforce(violation));
                 judged.map_err(|violation| (violation, rules.drops()))
             }
             None => Ok(()),
@@ -135,8 +140,8 @@ impl Connection {
             Authentication::Waiting(_) => Standing::Unauthenticated,
         };
         let Some(grant) = self.grant.as_deref_mut() else { return Verdict::Passes };
-        let Self { rates, places, .. } = self;
-        let context = Context { standing, grant, rates, places, shared, now };
+        let Self { rates, places, findings, .. } = self;
+        let context = Context { standing, grant, rates, places, findings, shared, now };
         message::judge(Message { text: self.client.captured() }, context)
     }
 
@@ -218,7 +223,7 @@ impl Connection {
             return;
         }
         let Some(grant) = &mut self.grant else { return };
-        match grant.renew_by_pending(now) {
+        match grant.renew_by_pending(&mut self.findings, now) {
             Ok(false) => {}
             Ok(true) => {
                 let replies = grant.replies(now);

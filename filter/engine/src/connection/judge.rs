@@ -14,6 +14,7 @@ use crate::websocket::frame_reader::{Frame, Step};
 use crate::websocket::{Chunk, OpCode, Start, Unreadable};
 
 use super::direction::{Direction, Stop};
+use super::ending::Sink;
 use super::gates::Gate;
 use super::in_band::Waits;
 use super::pause::Pause;
@@ -101,8 +102,12 @@ impl Connection {
                         .take_payload(range, chunk, &mut progress.passage, tally)
                         .and_then(|()| self.on_collected(&mut progress, shared))
                 }
-                Step::Violation(violation) => Err(Stop::Violated(direction.refusal_by(violation))),
+                Step::Violation(violation) => {
+                    let violation = direction.refusal_by(violation);
+                    self.lift(peer, *violation).map_err(Stop::from)
+                }
             };
+            self.tell_unproved(peer);
             match judged {
                 Ok(()) => self.note_close(peer, now),
                 Err(Stop::Unreadable) => return Err(Unreadable),
@@ -110,6 +115,23 @@ impl Connection {
             }
         }
         self.end_chunk(chunk, progress)
+    }
+
+    /// Takes the violation of a limit on frames. One that is shadowed refuses nothing from here on, and the frame is read once
+    /// more.
+    fn lift(&mut self, peer: Peer, violation: Violation) -> Result<(), Violation> {
+        let rule = violation.rule;
+        Sink::of(&mut self.findings, &self.deadlines).enforce(violation)?;
+        self.direction(peer).0.reader.lift(rule);
+        Ok(())
+    }
+
+    /// Tells what payloads of `peer` have not proved, where that is shadowed.
+    fn tell_unproved(&mut self, peer: Peer) {
+        for violation in self.direction(peer).0.take_unproved() {
+            // Nothing else is taken note of than what is shadowed.
+            let _ = Sink::of(&mut self.findings, &self.deadlines).enforce(violation);
+        }
     }
 
     fn begin_chunk(&mut self, peer: Peer, len: usize, now: Duration) -> Progress {
@@ -241,7 +263,13 @@ impl Connection {
 
     /// Charges a control frame, none of which is ever discarded.
     fn charge(&mut self, frame: &Frame, shared: &mut dyn Shared, now: Duration) -> Result<(), Violation> {
-        match self.rates.charge(rates::Counted::of(frame), shared, now) {
+        let mut sink = Sink::of(&mut self.findings, &self.deadlines);
+        match self.rates.charge(
+            rates::Counted::of(frame),
+            shared,
+            &mut |violation| sink.enforce(violation),
+            now,
+        ) {
             rates::Verdict::Pass | rates::Verdict::Discard => Ok(()),
             rates::Verdict::Refuse(violation) => Err(violation),
         }

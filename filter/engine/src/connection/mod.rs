@@ -33,6 +33,7 @@ mod questions;
 mod queued_input;
 pub(crate) mod rates;
 pub(crate) mod sent_pings;
+mod shadowed_proofs;
 mod silence;
 mod timers;
 mod upload;
@@ -42,8 +43,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::revocation::RevocationSubject;
-use crate::decision::Violation;
 use crate::decision::cause::RateLimitFault;
+use crate::decision::{Findings, Violation};
 use crate::handshake::Deflate;
 use crate::memory::blocks::Blocks;
 use crate::metrics::tally::{Counts, Tally};
@@ -90,6 +91,8 @@ pub(crate) struct Connection {
     upload: Option<Box<Upload>>,
     /// The waits for messages that are partly kept back; absent as long as none has been.
     holds: Option<Box<Holds>>,
+    /// The violations that do not end the connection.
+    pub(crate) findings: Findings,
     /// The violation for which Postern has ended the connection, if it has.
     violation: Option<Box<Violation>>,
     /// The frames that go on the parked streams at once.
@@ -128,6 +131,8 @@ pub(crate) struct Terms {
     pub(crate) account: Option<Rc<Account>>,
     /// Says whether each side may open another protocol, since the subprotocol that was agreed on is one.
     pub(crate) lets_tunnels: bool,
+    /// The violations that did not refuse the handshake.
+    pub(crate) findings: Findings,
 }
 
 /// The state of the stream towards the upstream before the upstream agreed.
@@ -177,6 +182,7 @@ impl Connection {
             backlog: Backlog::new(policy.backpressure),
             upload: None,
             holds: None,
+            findings: terms.findings,
             violation: None,
             sends: Vec::new(),
             tally: Counts::default(),

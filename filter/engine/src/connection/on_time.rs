@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::decision::Violation;
 use crate::peer::Peer;
 
 use super::Connection;
+use super::ending::Sink;
 use super::timers::Due;
 
 impl Connection {
@@ -13,7 +15,7 @@ impl Connection {
         while let Some(due) = self.deadlines.due(self.under_way(), now) {
             match due {
                 Due::Cut => return true,
-                Due::End(violation) => self.refuse(violation, now),
+                Due::End(violation) => self.end_by_time(violation, now),
                 Due::UpstreamMute => self.parking.of(Peer::Upstream).give_up_on_answers(),
                 Due::AskClient if !self.may_answer() => {}
                 Due::AskClient => self.ask_client(now),
@@ -29,5 +31,14 @@ impl Connection {
             }
         }
         false
+    }
+
+    /// Ends the connection, whose time is over by some rule. One that is shadowed ends nothing.
+    fn end_by_time(&mut self, violation: Violation, now: Duration) {
+        let rule = violation.rule;
+        match Sink::of(&mut self.findings, &self.deadlines).enforce(violation) {
+            Ok(()) => self.deadlines.pass_over(rule),
+            Err(violation) => self.refuse(violation, now),
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::websocket::utf8::{InvalidUtf8, Utf8};
 use crate::websocket::{FrameHeader, OpCode};
 
 use super::opening::{Begun, Opening};
+use super::shadowed_proofs::ShadowedProofs;
 
 /// The proofs of one direction.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Proof {
     /// The text that is kept of a message, if any is: few sessions ever keep one.
     kept: Option<Box<Kept>>,
     sender: Peer,
+    /// The proofs that are told and not enforced; absent where all are enforced.
+    shadow: Option<Box<ShadowedProofs>>,
     /// Says whether the first payload is still to be looked at.
     is_opening: bool,
     /// The first payload, as far as it has come and is looked at.
@@ -113,6 +116,7 @@ impl Proof {
     ) -> Self {
         Self {
             sender,
+            shadow: None,
             is_opening: looks_for_tunnels,
             opening: None,
             is_first: false,
@@ -126,6 +130,40 @@ impl Proof {
             keeps: false,
             kept: None,
         }
+    }
+
+    /// Has some proofs told and not enforced.
+    pub(super) fn set_shadow(&mut self, shadow: ShadowedProofs) {
+        self.shadow = shadow.is_any().then(|| Box::new(shadow));
+    }
+
+    /// Takes what was not proved, and need not be.
+    pub(super) fn take_unproved(&mut self) -> Vec<Unproved> {
+        self.shadow.as_mut().map(|shadow| shadow.take_unproved()).unwrap_or_default()
+    }
+
+    /// Proves nothing more of the message that is open, of which no more can be held, but for what its first bytes are. Says
+    /// whether there was anything to prove.
+    pub(super) fn give_up_message(&mut self) -> bool {
+        if matches!(self.message, Message::Unread) {
+            return false;
+        }
+        if matches!(self.message, Message::Compressed { .. }) {
+            // It is the history of those behind it.
+            self.inflater = None;
+            (self.is_opening, self.opening) = (false, None);
+        }
+        (self.message, self.keeps) = (Message::Unread, false);
+        if !self.is_opening {
+            self.frame = Frame::Unread;
+        }
+        self.forget_kept();
+        true
+    }
+
+    /// Says whether the payload of the open frame has to be read.
+    pub(super) fn reads(&self) -> bool {
+        !matches!(self.frame, Frame::Unread)
     }
 
     /// Judges messages that begin from now on by other rules. `looks_for_tunnels` says whether the first payload is to be
@@ -152,7 +190,8 @@ impl Proof {
 
     /// Says whether the open frame has nothing more to prove, so that the rest of it passes unread.
     pub(crate) fn lets_go(&self) -> bool {
-        !self.is_opening && matches!((&self.frame, &self.message), (Frame::Data { .. }, Message::Unread))
+        !self.is_opening
+            && matches!((&self.frame, &self.message), (Frame::Data { .. } | Frame::Unread, Message::Unread))
     }
 
     /// Says whether the first payload is still to be looked at, so that nothing passes unread.
@@ -212,7 +251,7 @@ impl Proof {
         let captures = self.captures;
         (self.utf8 || captures).then_some(move |payload: &[u8], mask| {
             let mut text = Utf8::default();
-            !captures && prove(&mut text, payload, mask).is_ok() && text.is_complete()
+            !captures && text.push(payload, mask).is_ok() && text.is_complete()
         })
     }
 
@@ -245,11 +284,22 @@ impl Proof {
             (Message::Unread, _) if !self.is_opening => Frame::Unread,
             _ => Frame::Data { fin: header.fin },
         };
-        !matches!(self.frame, Frame::Unread)
+        self.reads()
     }
 
     /// Reads more of the payload of the open frame, as it is on the wire.
     pub(crate) fn push(&mut self, payload: &[u8]) -> Result<(), Unproved> {
+        match self.read(payload) {
+            Err(unproved @ Unproved::TooBig(_)) if self.shadow.is_some() => {
+                ShadowedProofs::pass_over(&mut self.shadow, unproved)?;
+                self.give_up_message();
+                Ok(())
+            }
+            read => read,
+        }
+    }
+
+    fn read(&mut self, payload: &[u8]) -> Result<(), Unproved> {
         let mask = self.mask;
         self.mask = mask.after(payload.len());
         match (&mut self.frame, &mut self.message) {
@@ -257,9 +307,10 @@ impl Proof {
             (Frame::Data { .. }, Message::Plain(text)) => {
                 let (is_open, begun) = (&mut self.is_opening, &mut self.opening);
                 let opening = Opening { sender: self.sender, is_open, begun };
-                let looked_at = look_and_prove(opening, text.as_mut(), payload, mask)?;
+                let shadow = &mut self.shadow;
+                let looked_at = look_and_prove(opening, text, shadow, payload, mask)?;
                 let (rest, mask) = (payload.get(looked_at..).unwrap_or_default(), mask.after(looked_at));
-                Ok(text.as_mut().map_or(Ok(()), |text| prove(text, rest, mask))?)
+                prove(text, shadow, rest, mask)
             }
             (Frame::Data { .. }, Message::Compressed { text, inflated }) => {
                 let Some(inflater) = &mut self.inflater else { return Err(FrameFault::Deflate.into()) };
@@ -267,14 +318,15 @@ impl Proof {
                 let (keeps, kept) = (self.keeps, &mut self.kept);
                 let (is_open, begun) = (&mut self.is_opening, &mut self.opening);
                 let mut opening = Opening { sender: self.sender, is_open, begun };
+                let shadow = &mut self.shadow;
                 let mut judge = |plain: &[u8]| {
                     // Bytes are judged in order, so that it does not show in which pieces they come.
                     let room = usize::try_from(limit.saturating_sub(*inflated)).unwrap_or(usize::MAX);
                     let within = plain.get(..room).unwrap_or(plain);
                     let looked_at =
-                        look_and_prove(opening.reborrow(), text.as_mut(), within, Mask::default())?;
+                        look_and_prove(opening.reborrow(), text, shadow, within, Mask::default())?;
                     let rest = within.get(looked_at..).unwrap_or_default();
-                    text.as_mut().map_or(Ok(()), |text| prove(text, rest, Mask::default()))?;
+                    prove(text, shadow, rest, Mask::default())?;
                     if keeps && let Kept::Parts(parts) = kept.get_or_insert_default().as_mut() {
                         parts.push(within);
                     }
@@ -295,7 +347,7 @@ impl Proof {
             }
             (Frame::Data { .. }, Message::Unread) => {
                 let (is_open, begun) = (&mut self.is_opening, &mut self.opening);
-                Ok(look(Opening { sender: self.sender, is_open, begun }, payload, mask)?)
+                look(Opening { sender: self.sender, is_open, begun }, &mut self.shadow, payload, mask)
             }
             (Frame::Unread, _) => Ok(()),
         }
@@ -305,17 +357,18 @@ impl Proof {
     pub(crate) fn end_frame(&mut self) -> Result<Proved, Unproved> {
         match (&self.frame, &self.message) {
             (Frame::Close(body), _) => body.end()?,
-            (Frame::Data { fin: true }, Message::Plain(text)) => end_text(text.as_ref())?,
+            (Frame::Data { fin: true }, Message::Plain(text)) => end_text(text.as_ref(), &mut self.shadow)?,
             (Frame::Data { fin: true }, Message::Compressed { text, .. }) => {
                 self.inflater.as_mut().map_or(Err(FrameFault::Deflate), |inflater| inflater.finish())?;
-                end_text(text.as_ref())?;
+                end_text(text.as_ref(), &mut self.shadow)?;
             }
             (Frame::Data { fin: false }, Message::Compressed { .. }) => return Ok(Proved::Nothing),
             (Frame::Data { fin: false }, _) if self.keeps => return Ok(Proved::Nothing),
             (Frame::Data { .. } | Frame::Unread, _) => {}
         }
         if matches!(self.frame, Frame::Data { fin: true }) {
-            self.opening().end_message()?;
+            let told = self.opening().end_message().map_err(Unproved::from);
+            told.or_else(|unproved| ShadowedProofs::pass_over(&mut self.shadow, unproved))?;
         }
         let is_kept = self.keeps && matches!(self.frame, Frame::Data { fin: true });
         if is_kept && let Some(Kept::Parts(parts)) = self.kept.as_deref() {
@@ -353,7 +406,8 @@ impl From<FrameFault> for Unproved {
 /// pieces it comes. Returns the number of bytes that are proved by that.
 fn look_and_prove(
     mut opening: Opening<'_>,
-    mut text: Option<&mut Utf8>,
+    text: &mut Option<Utf8>,
+    shadow: &mut Option<Box<ShadowedProofs>>,
     payload: &[u8],
     mask: Mask,
 ) -> Result<usize, Unproved> {
@@ -363,27 +417,48 @@ fn look_and_prove(
     let first = payload.get(..OPENING).unwrap_or(payload);
     let mut mask = mask;
     for byte in first.chunks(1) {
-        look(opening.reborrow(), byte, mask)?;
-        text.as_mut().map_or(Ok(()), |text| prove(text, byte, mask))?;
+        look(opening.reborrow(), shadow, byte, mask)?;
+        prove(text, shadow, byte, mask)?;
         mask = mask.after(1);
     }
     Ok(first.len())
 }
 
 /// Looks at the first payload, as it is on the wire.
-fn look(mut opening: Opening<'_>, payload: &[u8], mask: Mask) -> Result<(), Tunnelled> {
+fn look(
+    mut opening: Opening<'_>,
+    shadow: &mut Option<Box<ShadowedProofs>>,
+    payload: &[u8],
+    mask: Mask,
+) -> Result<(), Unproved> {
     if !*opening.is_open {
         return Ok(());
     }
     let mut scratch = [0; OPENING];
     let first = payload.get(..OPENING).unwrap_or(payload);
-    opening.push(mask.remove(first, &mut scratch))
+    let told = opening.push(mask.remove(first, &mut scratch)).map_err(Unproved::from);
+    told.or_else(|unproved| ShadowedProofs::pass_over(shadow, unproved))
 }
 
-fn prove(text: &mut Utf8, bytes: &[u8], mask: Mask) -> Result<(), FrameFault> {
-    text.push(bytes, mask).map_err(|InvalidUtf8| FrameFault::Text)
+/// Proves the next bytes to be text. Text that need not be is proved no further than to its first fault.
+fn prove(
+    text: &mut Option<Utf8>,
+    shadow: &mut Option<Box<ShadowedProofs>>,
+    bytes: &[u8],
+    mask: Mask,
+) -> Result<(), Unproved> {
+    if let Some(proved) = text
+        && let Err(InvalidUtf8) = proved.push(bytes, mask)
+    {
+        ShadowedProofs::pass_over(shadow, FrameFault::Text.into())?;
+        *text = None;
+    }
+    Ok(())
 }
 
-fn end_text(text: Option<&Utf8>) -> Result<(), FrameFault> {
-    if text.is_none_or(Utf8::is_complete) { Ok(()) } else { Err(FrameFault::Text) }
+fn end_text(text: Option<&Utf8>, shadow: &mut Option<Box<ShadowedProofs>>) -> Result<(), Unproved> {
+    match text.is_none_or(Utf8::is_complete) {
+        true => Ok(()),
+        false => ShadowedProofs::pass_over(shadow, FrameFault::Text.into()),
+    }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use postern_config::GlobalCount;
 
 use crate::auth::claims::Claims;
-use crate::decision::Violation;
 use crate::decision::cause::TokenError;
+use crate::decision::{Enforce, Violation};
 use crate::rate::Shared;
 use crate::rate::bucket_keys::Buckets;
 use crate::remote::rate_limit::{Account, Asking, RateLimitService, Unsettled};
@@ -66,6 +66,7 @@ impl Questions {
         (claims, mut settled): (Claims, usize),
         buckets: &Buckets,
         shared: &mut dyn Shared,
+        enforce: Enforce<'_>,
         now: Duration,
     ) -> Result<Claims, Stop> {
         let service = Rc::clone(&self.service);
@@ -79,7 +80,8 @@ impl Questions {
             if is_asked && count == GlobalCount::Tickets {
                 let ticket = buckets.ticket(&claims).map_err(TokenError::from);
                 let ticket = ticket.map_err(|error| Stop::Violates(error.into()))?;
-                shared.look_at_ticket(&ticket, now).refusal().map_or(Ok(()), |v| Err(Stop::Violates(v)))?;
+                let used = shared.look_at_ticket(&ticket, now).refusal();
+                used.map_or(Ok(()), &mut *enforce).map_err(Stop::Violates)?;
             }
             let message = || match count {
                 GlobalCount::Tickets => service.ticket_message(&claims),
@@ -88,7 +90,10 @@ impl Questions {
             let asked = if is_asked { self.asking.judge(&service, count, message, now) } else { Ok(()) };
             match asked {
                 Ok(()) => settled = settled.saturating_add(1),
-                Err(Unsettled::Refused(fault, _)) => return Err(Stop::Violates(fault.into())),
+                Err(Unsettled::Refused(fault, _)) => {
+                    enforce(fault.into()).map_err(Stop::Violates)?;
+                    settled = settled.saturating_add(1);
+                }
                 Err(Unsettled::Awaits(until)) => {
                     self.admitted = Some((claims, settled));
                     return Err(Stop::Awaits(until));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use postern_config::{Counted as Count, OnExceed, Per, Rate};
 
 use crate::decision::reason::Reason;
-use crate::decision::{Rule, Violation};
+use crate::decision::{Enforce, Rule, Violation};
 use crate::peer::Peer;
 use crate::rate::slots::EntryKey;
 use crate::rate::{Bucket, BucketRequest, Charged, Outcome, Quota, Shared};
@@ -148,14 +148,20 @@ impl Rates {
     }
 
     /// Charges those buckets once and for all, and returns the violation of a client that had none left.
-    pub(crate) fn charge_refusal(&mut self, shared: &mut dyn Shared, now: Duration) -> Option<Violation> {
+    pub(super) fn charge_refusal(
+        &mut self,
+        shared: &mut dyn Shared,
+        enforce: Enforce<'_>,
+        now: Duration,
+    ) -> Option<Violation> {
         let mut exceeded = None;
         for (index, request) in self.refusals.take().into_iter().flat_map(|refusals| *refusals) {
             if shared.charge(&request, now) != Outcome::Charged(Charged::Taken) {
-                exceeded.get_or_insert(index);
+                let violation = Violation::by(Peer::Client, Rule::Rates(index), Reason::RefusalRate);
+                exceeded = exceeded.or(enforce(violation).err());
             }
         }
-        exceeded.map(|index| Violation::by(Peer::Client, Rule::Rates(index), Reason::RefusalRate))
+        exceeded
     }
 
     /// Says whether no frame is ever charged.
@@ -163,8 +169,14 @@ impl Rates {
         self.rules.is_empty()
     }
 
-    /// Charges every rule for a frame, until one refuses it.
-    pub(crate) fn charge(&mut self, frame: Counted, shared: &mut dyn Shared, now: Duration) -> Verdict {
+    /// Charges every rule for a frame, until one refuses it. A rule that is only told refuses nothing.
+    pub(super) fn charge(
+        &mut self,
+        frame: Counted,
+        shared: &mut dyn Shared,
+        enforce: Enforce<'_>,
+        now: Duration,
+    ) -> Verdict {
         for rule in &mut self.rules {
             let tokens = frame.tokens(rule.counted);
             let outcome = match &mut rule.bucket {
@@ -174,8 +186,10 @@ impl Rates {
                     shared.charge_frame(&BucketRequest { key: *key, quota: rule.quota, tokens }, now)
                 }
             };
-            if outcome != Outcome::Charged(Charged::Taken) {
-                return rule.exceeded_by(frame);
+            if outcome != Outcome::Charged(Charged::Taken)
+                && let Err(violation) = enforce(rule.exceeded())
+            {
+                return rule.verdict(frame, violation);
             }
         }
         Verdict::Pass
@@ -183,17 +197,23 @@ impl Rates {
 }
 
 impl Limit {
-    fn exceeded_by(&self, frame: Counted) -> Verdict {
+    /// Returns what becomes of a frame that there was no token for.
+    fn verdict(&self, frame: Counted, violation: Violation) -> Verdict {
         // The rest of a message that has begun to pass cannot be discarded.
-        if self.on_exceed == OnExceed::Drop && frame.starts_message {
-            return Verdict::Discard;
+        match self.on_exceed == OnExceed::Drop && frame.starts_message {
+            true => Verdict::Discard,
+            false => Verdict::Refuse(violation),
         }
+    }
+
+    /// Returns the violation of a frame that there was no token for.
+    fn exceeded(&self) -> Violation {
         let reason = match self.counted {
             Count::Bytes => Reason::ByteRate,
             Count::ControlFrames => Reason::ControlRate,
             Count::Handshakes | Count::Refusals | Count::Messages => Reason::MessageRate,
         };
-        Verdict::Refuse(Violation::by(Peer::Client, Rule::Rates(self.index), reason))
+        Violation::by(Peer::Client, Rule::Rates(self.index), reason)
     }
 }
 
@@ -234,7 +254,7 @@ mod tests {
     }
 
     fn judge(rates: &mut Rates, frame: Counted) -> Verdict {
-        rates.charge(frame, &mut Tables::default(), NOW)
+        rates.charge(frame, &mut Tables::default(), &mut Err, NOW)
     }
 
     fn refused(reason: Reason) -> Verdict {
@@ -320,7 +340,7 @@ mod tests {
             (vec![taken, Outcome::Full], Some((Reason::ByteRate, Rule::Rates(0)))),
         ] {
             let mut tables = Tables::in_turn(answers.clone());
-            let got = rates(&both).charge(message(7), &mut tables, NOW);
+            let got = rates(&both).charge(message(7), &mut tables, &mut Err, NOW);
             let got = match got {
                 Verdict::Refuse(violation) => {
                     (Some((violation.reason, violation.rule)), tables.charged.len())

@@ -16,7 +16,7 @@ mod waiting;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Compression, Counted, OnExceed, OtherUpgrades, Per, Rate};
+use postern_config::{Compression, Counted, Mode, OnExceed, Per, Rate};
 
 use crate::auth::claims::Claims;
 use crate::connection::Terms;
@@ -24,9 +24,9 @@ use crate::connection::grant::Grant;
 use crate::connection::rates::Rates;
 use crate::connection::sent_pings::PingKey;
 use crate::decision::reason::Reason;
-use crate::decision::{Rule, Violation};
+use crate::decision::{Findings, Rule, Violation};
 use crate::http::headers::{Field, HeaderEdit, Headers, Single};
-use crate::http::request::RequestHead;
+use crate::http::request::{Protocol, RequestHead};
 use crate::rate::bucket_keys::Buckets;
 use crate::rate::live::places::Places;
 use crate::rate::slots::KeySpace;
@@ -59,6 +59,8 @@ pub(crate) struct Handshake {
     /// The part of the client's offers of extensions that goes up.
     extensions: Offers,
     refusal: Option<Refusal>,
+    /// The violations that do not refuse it.
+    findings: Findings,
     /// The number of steps that are not taken again.
     taken: usize,
     /// The findings of those steps.
@@ -119,6 +121,7 @@ impl Handshake {
             credentials,
             extensions: Offers::default(),
             refusal: None,
+            findings: Findings::default(),
             taken: 0,
             found: Found::default(),
             asking: Asking::default(),
@@ -148,7 +151,9 @@ impl Handshake {
                 }
                 Ok(()) => return Next::Wait,
                 Err(refusal) => {
-                    self.refusal.get_or_insert(refusal);
+                    if let Err(refusal) = self.enforce(refusal) {
+                        self.refusal.get_or_insert(refusal);
+                    }
                 }
             }
         }
@@ -158,8 +163,15 @@ impl Handshake {
         }
     }
 
+    /// Takes a refusal, which stands unless its rule is shadowed.
+    pub(super) fn enforce(&mut self, refusal: Refusal) -> Result<(), Refusal> {
+        let Refusal { violation, wait } = refusal;
+        let enforced = self.findings.enforce(violation, &self.ruleset.policy);
+        enforced.map_err(|violation| Refusal { violation, wait })
+    }
+
     /// Returns the refusal that the client is told: a client that was refused too often is told nothing else.
-    fn conclude(&self, refusal: Refusal, turn: &mut Turn<'_>) -> Refusal {
+    fn conclude(&mut self, refusal: Refusal, turn: &mut Turn<'_>) -> Refusal {
         turn.places.release(turn.shared);
         match refusal.violation.counts_as_refusal() {
             true => steps::rates::charge_refusal(self, turn).unwrap_or(refusal),
@@ -225,6 +237,11 @@ impl Handshake {
         &self.credentials.removals
     }
 
+    /// Takes the violations that do not refuse the handshake.
+    pub(crate) fn take_findings(&mut self) -> Findings {
+        std::mem::take(&mut self.findings)
+    }
+
     /// Returns the request and the edits that take the secrets out of it, once nothing more is asked of the
     /// handshake.
     pub(crate) fn into_parts(self) -> (RequestHead, Vec<HeaderEdit>) {
@@ -254,12 +271,15 @@ impl Handshake {
         }
         // A token that is left in went up as an offer, so the upstream may choose it.
         let subprotocols = credentials.into_iter().chain(allowed).collect();
-        let expected = Expected {
-            key: self.key.clone(),
-            subprotocols,
-            echo: self.credentials.echo.clone(),
-            extensions: self.extensions.left.clone(),
-            client_messages_alone: self.takes_messages_out(),
+        let expected = match policy.mode {
+            Mode::Enforce => Expected {
+                key: self.key.clone(),
+                subprotocols,
+                echo: self.credentials.echo.clone(),
+                extensions: self.extensions.left.clone(),
+                client_messages_alone: self.takes_messages_out(),
+            },
+            Mode::Shadow => self.expected_in_shadow(),
         };
         let grant = policy.auth.as_ref().map(|_| {
             let buckets = self.buckets.clone();
@@ -283,8 +303,23 @@ impl Handshake {
             grant,
             account,
             lets_tunnels: false,
+            findings: Findings::default(),
         };
         Admission { edits, expected, limits, terms }
+    }
+
+    /// Returns the demands on the answer to a request that went up as it came.
+    fn expected_in_shadow(&self) -> Expected {
+        let headers = self.head.headers();
+        let is_multiplexed = self.head.connection.protocol == Protocol::Multiplexed;
+        Expected {
+            // Nobody knows which key went up where the client sends none.
+            key: if is_multiplexed { Vec::new() } else { self.key.clone() },
+            subprotocols: headers.list(PROTOCOL).map(<[u8]>::to_vec).collect(),
+            echo: None,
+            extensions: self.extensions.left.clone(),
+            client_messages_alone: false,
+        }
     }
 
     /// Returns the account of the connection over the mesh; `claims` name the user.
@@ -345,9 +380,4 @@ pub(crate) fn removals(ruleset: &Ruleset, headers: Headers<'_>) -> Vec<HeaderEdi
 /// Returns the ids of the steps that a handshake is judged by, in their order.
 pub fn handshake_order() -> impl Iterator<Item = &'static str> {
     steps::ORDER.iter().map(|step| step.id)
-}
-
-/// Says whether an upgrade to another protocol than WebSocket passes unjudged.
-pub(crate) fn passes_unjudged(ruleset: &Ruleset, kind: Kind) -> bool {
-    kind == Kind::OtherUpgrade && ruleset.policy.other_upgrades == OtherUpgrades::Pass
 }

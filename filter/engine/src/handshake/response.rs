@@ -15,7 +15,7 @@ use crate::http::headers::{HeaderEdit, Headers, Single};
 /// The demands on a 101. Its `Debug` shows no subprotocol: it may be a token.
 #[derive(Clone)]
 pub(crate) struct Expected {
-    /// The Sec-WebSocket-Key that went up.
+    /// The Sec-WebSocket-Key that went up; empty where that is not known.
     pub(crate) key: Vec<u8>,
     /// The subprotocols that went up.
     pub(crate) subprotocols: Vec<Vec<u8>>,
@@ -75,6 +75,7 @@ impl Expected {
             return Err(ResponseFault::Connection);
         }
         match headers.single("sec-websocket-accept") {
+            _ if self.key.is_empty() => {}
             Single::One(accept) if accept.trim_ascii() == self.accept().as_bytes() => {}
             Single::One(_) | Single::Absent | Single::Many => return Err(ResponseFault::Accept),
         }

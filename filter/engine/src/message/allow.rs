@@ -5,8 +5,8 @@ use serde_json::Value;
 use postern_config::Allowance;
 
 use crate::auth::claims::Claims;
-use crate::decision::Violation;
 use crate::decision::cause::{ClaimName, ContentFault};
+use crate::decision::{Enforce, Violation};
 use crate::json_order::equal;
 
 use super::ContentRules;
@@ -28,7 +28,12 @@ impl Denied {
 }
 
 /// Judges a message by every line that speaks of it. Before any token is accepted, all lines are denied.
-pub(super) fn judge(message: &Value, rules: &ContentRules, denied: Option<&Denied>) -> Result<(), Violation> {
+pub(super) fn judge(
+    message: &Value,
+    rules: &ContentRules,
+    denied: Option<&Denied>,
+    enforce: Enforce<'_>,
+) -> Result<(), Violation> {
     let lines = rules.allow.iter().enumerate();
     for (index, line) in lines.filter(|(_, line)| speaks_of(line, message)) {
         let lacking = match denied.and_then(|denied| denied.0.get(index)) {
@@ -36,7 +41,7 @@ pub(super) fn judge(message: &Value, rules: &ContentRules, denied: Option<&Denie
             None => line.require.first().map(|requirement| ClaimName::from(&requirement.claim)),
         };
         if let Some(claim) = lacking {
-            return Err(rules.not_allowed(index, ContentFault::Claim(claim)));
+            enforce(rules.not_allowed(index, ContentFault::Claim(claim)))?;
         }
     }
     Ok(())

@@ -3,10 +3,11 @@
 //! Knows which rule a fault belongs to. Reads nothing: each rule has a file of its own.
 
 use postern_config::{Allowance, Content, OnViolation};
+use serde_json::Value;
 
 use crate::decision::cause::ContentFault;
 use crate::decision::reason::Reason;
-use crate::decision::{Rule, Violation};
+use crate::decision::{Enforce, Rule, Violation};
 use crate::peer::Peer;
 use crate::strict_json::MAX_DEPTH;
 
@@ -57,11 +58,40 @@ impl ContentRules {
         }))
     }
 
-    /// Judges a message by what it says. `denied` is what the newest token does not allow.
-    pub(crate) fn judge(&self, text: &[u8], denied: Option<&Denied>) -> Result<(), Violation> {
-        let message = json::read(text, self)?;
-        self.schemas.judge(&message, text.len()).map_err(|fault| self.unfit(fault))?;
-        allow::judge(&message, self, denied)
+    /// Judges a message by what it says. `denied` is what the newest token does not allow. `enforce` takes what breaks a rule,
+    /// and returns what ends the judgement.
+    pub(crate) fn judge(
+        &self,
+        text: &[u8],
+        denied: Option<&Denied>,
+        enforce: Enforce<'_>,
+    ) -> Result<(), Violation> {
+        let Some(message) = self.read(text, enforce)? else { return Ok(()) };
+        if let Err(fault) = self.schemas.judge(&message, text.len()) {
+            enforce(self.unfit(fault))?;
+        }
+        allow::judge(&message, self, denied, enforce)
+    }
+
+    /// Reads a message as JSON, or returns nothing where it is none and may be so. A bound on depth that is not enforced says
+    /// nothing of the other rules, which read as deep as anything is read.
+    fn read(&self, text: &[u8], enforce: Enforce<'_>) -> Result<Option<Value>, Violation> {
+        let fault = match json::read(text, self.max_depth) {
+            Ok(message) => return Ok(Some(message)),
+            Err(fault) => fault,
+        };
+        let is_depth = matches!(fault, ContentFault::TooDeep(_)) && self.depth_is_set;
+        enforce(self.unfit(fault))?;
+        if !is_depth || self.first == Rule::MaxJsonDepth(self.sender) {
+            return Ok(None);
+        }
+        match json::read(text, MAX_DEPTH) {
+            Ok(message) => Ok(Some(message)),
+            Err(fault) => {
+                enforce(self.violation(self.first, Reason::SchemaViolation, fault))?;
+                Ok(None)
+            }
+        }
     }
 
     /// Returns the memory of the schemas, in bytes.

@@ -10,8 +10,8 @@ pub(super) fn judge(message: Message<'_>, context: &mut Context<'_>) -> Option<V
         // It began before the service's Close.
         Standing::Ended => Some(Verdict::Consumed),
         Standing::Unauthenticated => {
-            let Context { grant, rates, places, shared, now, .. } = context;
-            Some(match grant.enter(message.text, (rates, places), *shared, *now) {
+            let Context { grant, rates, places, findings, shared, now, .. } = context;
+            Some(match grant.enter(message.text, (rates, places, findings), *shared, *now) {
                 Entry::Granted => Verdict::Authenticates,
                 Entry::Refused(violation) => Verdict::Violates(violation),
                 Entry::Wait => Verdict::Waits,

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::connection::grant::Grant;
 use crate::connection::rates::Rates;
-use crate::decision::Violation;
+use crate::decision::{Findings, Violation};
 use crate::rate::Shared;
 use crate::rate::live::places::Places;
 pub(crate) use allow::Denied;
@@ -49,6 +49,7 @@ pub(crate) struct Context<'c> {
     pub(crate) grant: &'c mut Grant,
     pub(crate) rates: &'c mut Rates,
     pub(crate) places: &'c mut Places,
+    pub(crate) findings: &'c mut Findings,
     pub(crate) shared: &'c mut dyn Shared,
     /// Since the Unix epoch.
     pub(crate) now: Duration,

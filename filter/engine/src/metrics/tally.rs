@@ -13,6 +13,8 @@ pub struct Messages {
     pub dropped: u64,
     /// Messages that ended the connection.
     pub refused: u64,
+    /// Messages among those that began to pass which were not judged to their end: a bound that is shadowed did not hold.
+    pub unjudged: u64,
     /// Payload bytes of frames that passed, as their headers declare them.
     pub bytes: u64,
 }
@@ -71,6 +73,11 @@ impl Counts {
         self.room().of(sender).allowed += messages;
     }
 
+    /// Counts a message of which the rest passes unjudged.
+    pub(crate) fn unjudged(&mut self, sender: Peer) {
+        self.room().of(sender).unjudged += 1;
+    }
+
     pub(crate) fn bytes(&mut self, sender: Peer, len: u64) {
         if len == 0 {
             return;
@@ -111,12 +118,13 @@ impl Tally {
 
 impl Messages {
     fn add(&mut self, other: &Self) {
-        let Self { allowed, consumed, dropped, refused, bytes } = other;
+        let Self { allowed, consumed, dropped, refused, unjudged, bytes } = other;
         for (sum, more) in [
             (&mut self.allowed, allowed),
             (&mut self.consumed, consumed),
             (&mut self.dropped, dropped),
             (&mut self.refused, refused),
+            (&mut self.unjudged, unjudged),
             (&mut self.bytes, bytes),
         ] {
             *sum = sum.saturating_add(*more);

@@ -60,6 +60,11 @@ impl KeySpace {
         Self { seed }
     }
 
+    /// Returns a key space apart from this one, for what is counted and not enforced.
+    pub(crate) fn in_shadow(&self) -> Self {
+        Self { seed: self.seed.map(|byte| !byte) }
+    }
+
     /// Returns the name of the entry that these parts and numbers identify.
     pub(crate) fn entry<'p>(&self, parts: impl IntoIterator<Item = &'p [u8]>, numbers: &[u64]) -> EntryKey {
         let mut hasher = SipHasher24::new_with_key(&self.seed);

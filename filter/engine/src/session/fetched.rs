@@ -16,6 +16,7 @@ impl Session {
         match &self.phase {
             Phase::Handshake(handshake) => handshake.waits_until().is_some(),
             Phase::Open(open) => open.is_waiting(),
+            Phase::Shadowed(shadowed) => shadowed.observer().is_waiting(),
             _ => false,
         }
     }
@@ -37,7 +38,7 @@ impl Session {
         let is_revoked =
             open.revocation_subject().is_some_and(|subject| self.ruleset.has_revoked(subject, now));
         self.act(|open| match is_revoked {
-            true => open.refuse(revoked(), now),
+            true => open.enforce(revoked(), now),
             false => open.look_again(now),
         });
         if is_revoked {

@@ -15,6 +15,7 @@ impl Session {
             Phase::Handshake(handshake) if self.held => handshake.held(),
             Phase::AwaitingResponse(awaiting) => awaiting.expected.held() + self.awaited_at_rest(awaiting),
             Phase::Open(open) => open.held(),
+            Phase::Shadowed(shadowed) => shadowed.held(),
             _ => self.page.as_ref().map_or(0, |page| page.held()),
         }
     }
@@ -25,6 +26,7 @@ impl Session {
         match &self.phase {
             Phase::Open(open) => open.held_at_rest(),
             Phase::AwaitingResponse(awaiting) => self.awaited_at_rest(awaiting),
+            Phase::Shadowed(shadowed) => shadowed.observer().held_at_rest(),
             _ => 0,
         }
     }

@@ -35,7 +35,7 @@ impl Session {
     pub(super) fn make_way(&mut self, now: Duration) {
         match &mut self.phase {
             Phase::Open(_) => {
-                self.act(|open| open.refuse(replaced(), now));
+                self.act(|open| open.enforce(replaced(), now));
                 self.send();
             }
             // Most responses come soon, and a WebSocket can be told why it ends.

@@ -1,6 +1,6 @@
 //! The outputs of a session: what it asks its host to do.
 
-use crate::decision::Violation;
+use crate::decision::{Reason, Violation};
 use crate::http::headers::HeaderEdit;
 use crate::http::reply::Reply;
 use crate::memory::blocks::Blocks;
@@ -41,6 +41,13 @@ pub enum Output {
     Tell(Event),
 }
 
+impl Event {
+    /// Says whether the upstream has agreed.
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self, Self::Opened | Self::OpenedInShadow(_))
+    }
+}
+
 /// An event worth telling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -51,8 +58,19 @@ pub enum Event {
         /// The `instance` by which a problem document would have named the request.
         instance: String,
     },
+    /// A rule that is shadowed does not hold: nothing comes of it.
+    Found {
+        /// The violation that would have been enforced.
+        violation: Violation,
+        /// The `instance` by which a problem document would have named the request.
+        instance: String,
+        /// Says whether it is the first that was found on the stream.
+        is_first: bool,
+    },
     /// The upstream agreed: frames are judged from here on.
     Opened,
+    /// The upstream agreed to a handshake that would have been refused for this reason, were no rule shadowed.
+    OpenedInShadow(Reason),
     /// A handshake was refused.
     Refused {
         /// The reason for the refusal.

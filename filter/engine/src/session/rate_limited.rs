@@ -30,7 +30,7 @@ impl Session {
     pub(super) fn on_rate_limit_exceeded(&mut self, now: Duration) {
         let Phase::Open(open) = &self.phase else { return };
         if let Some(fault) = open.condemned_for() {
-            self.act(|open| open.refuse(Violation::from(fault), now));
+            self.act(|open| open.enforce(Violation::from(fault), now));
             self.send();
         }
     }

@@ -13,7 +13,7 @@ impl Session {
     /// the host must hold them, and bring them as the next input. A WebSocket has none (RFC 8441 §5).
     pub fn passes_trailers(&self, sender: Peer) -> bool {
         match self.phase {
-            Phase::Unjudged { .. } => true,
+            Phase::Unjudged { .. } | Phase::Shadowed(_) => true,
             Phase::Declined | Phase::Refused => sender == Peer::Upstream,
             _ => false,
         }
@@ -22,7 +22,10 @@ impl Session {
     /// Returns the edits that take the headers with claims out of a client's trailers that pass: services
     /// take trailers for headers that should not.
     pub fn strip_trailers(&self, trailers: &[Field]) -> Vec<HeaderEdit> {
-        self.ruleset.forwarded.strip(Headers::new(trailers))
+        match self.phase {
+            Phase::Shadowed(_) => Vec::new(),
+            _ => self.ruleset.forwarded.strip(Headers::new(trailers)),
+        }
     }
 
     /// Ends the session: nothing can come behind trailers, and what is held must not go on with them.

@@ -42,10 +42,20 @@ pub(crate) struct FrameLimits {
 pub(crate) struct FrameReader {
     sender: Peer,
     limits: FrameLimits,
+    lifted: Lifted,
     held: Held,
     payload_left: u64,
     message: Option<OpenMessage>,
     closed: bool,
+}
+
+/// The limits that refuse nothing any more: they are shadowed, and a violation of each has been told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lifted {
+    types: bool,
+    max_frame_bytes: bool,
+    max_message_bytes: bool,
+    max_fragments: bool,
 }
 
 /// A message of which not all frames have come.
@@ -81,13 +91,27 @@ pub(crate) enum Step {
 pub(crate) struct Frame {
     pub(crate) header: FrameHeader,
     pub(crate) starts_message: bool,
+    /// Says whether the frame, or its message so far, is beyond a limit that is lifted.
+    pub(crate) is_beyond: bool,
     /// The place of the header in the chunk, but for the bytes that [`FrameReader::release_held`] gives.
     pub(crate) range: Range<usize>,
 }
 
 impl FrameReader {
     pub(crate) fn new(sender: Peer, limits: FrameLimits) -> Self {
-        Self { sender, limits, held: Held::default(), payload_left: 0, message: None, closed: false }
+        let (held, lifted) = (Held::default(), Lifted::default());
+        Self { sender, limits, lifted, held, payload_left: 0, message: None, closed: false }
+    }
+
+    /// Refuses nothing by the limit that `rule` sets any more.
+    pub(crate) fn lift(&mut self, rule: Rule) {
+        match rule {
+            Rule::Types(_) => self.lifted.types = true,
+            Rule::MaxFrameBytes(_) => self.lifted.max_frame_bytes = true,
+            Rule::MaxMessageBytes(_) => self.lifted.max_message_bytes = true,
+            Rule::MaxFragments(_) => self.lifted.max_fragments = true,
+            _ => {}
+        }
     }
 
     /// Judges by other limits from here on. What was agreed on of compression stays.
@@ -190,14 +214,14 @@ impl FrameReader {
         if let Err(fault) = self.judge_start(bytes) {
             return Ok(self.broken(fault));
         }
-        let starts_message = match self.judge(&header) {
-            Ok(starts_message) => starts_message,
+        let Judged { starts_message, is_beyond } = match self.judge(&header) {
+            Ok(judged) => judged,
             Err(violation) => return Ok(Step::Violation(violation)),
         };
         let end = position + header.len.saturating_sub(self.held.as_slice().len());
         self.payload_left = header.payload_len;
         self.closed = header.opcode == OpCode::CLOSE;
-        Ok(Step::Frame(Frame { header, starts_message, range: position..end }))
+        Ok(Step::Frame(Frame { header, starts_message, is_beyond, range: position..end }))
     }
 
     /// Goes past as much of `available` as is payload of the last frame, and says how much that is.
@@ -240,19 +264,21 @@ impl FrameReader {
         }
     }
 
-    /// Judges a header that is well formed against the limits, and says whether it starts a message.
-    fn judge(&mut self, header: &FrameHeader) -> Result<bool, Box<Violation>> {
+    /// Judges a header that is well formed against the limits.
+    fn judge(&mut self, header: &FrameHeader) -> Result<Judged, Box<Violation>> {
         if header.opcode.is_control() {
-            return Ok(false);
+            return Ok(Judged::default());
         }
+        let lifted = self.lifted;
         let denied = (header.opcode == OpCode::TEXT && !self.limits.text)
             || (header.opcode == OpCode::BINARY && !self.limits.binary);
         let sender = self.sender;
-        if denied {
+        if denied && !lifted.types {
             return Err(Box::new(Violation::by(sender, Rule::Types(sender), Reason::TypeDenied)));
         }
         let (len, most) = (header.payload_len, self.limits.max_frame_bytes);
-        if len > most {
+        let mut is_beyond = len > most;
+        if is_beyond && !lifted.max_frame_bytes {
             let violation = Violation::by(sender, Rule::MaxFrameBytes(sender), Reason::FrameTooBig);
             return Err(exceeds(violation, Measure::FrameBytes, len, most));
         }
@@ -260,19 +286,21 @@ impl FrameReader {
         let so_far = self.message.unwrap_or(OpenMessage { bytes: 0, fragments: 0, compressed });
         let bytes = so_far.bytes.saturating_add(header.payload_len);
         let most = self.limits.max_wire_bytes(so_far.compressed);
-        if bytes > most {
+        is_beyond |= bytes > most;
+        if bytes > most && !lifted.max_message_bytes {
             let violation = Violation::by(sender, Rule::MaxMessageBytes(sender), Reason::MessageTooBig);
             return Err(exceeds(violation, Measure::MessageBytes, bytes, most));
         }
         let fragments = so_far.fragments.saturating_add(1);
         let most = self.limits.max_fragments;
-        if fragments > most {
+        is_beyond |= fragments > most;
+        if fragments > most && !lifted.max_fragments {
             let violation = Violation::by(sender, Rule::MaxFragments(sender), Reason::TooManyFragments);
             return Err(exceeds(violation, Measure::Fragments, fragments.into(), most.into()));
         }
         let starts_message = self.message.is_none();
         self.message = (!header.fin).then_some(OpenMessage { bytes, fragments, ..so_far });
-        Ok(starts_message)
+        Ok(Judged { starts_message, is_beyond })
     }
 
     #[cold]
@@ -280,6 +308,14 @@ impl FrameReader {
         let violation = Violation::by(self.sender, Rule::Protocol, fault.reason());
         Step::Violation(Box::new(violation.because(fault)))
     }
+}
+
+/// A header that may pass.
+#[derive(Clone, Copy, Debug, Default)]
+struct Judged {
+    starts_message: bool,
+    /// Says whether it is beyond a limit that is lifted.
+    is_beyond: bool,
 }
 
 impl Frame {

@@ -14,17 +14,22 @@ pub(super) fn judge(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<()
     let Some(auth) = &handshake.ruleset.policy.auth else { return Ok(()) };
     let token = match &handshake.credentials.tokens {
         Tokens::Missing if handshake.awaits_first_message() => {
-            let prepared = admit::is_prepared(&handshake.ruleset, turn.now);
+            let prepared = admit::is_prepared(&handshake.ruleset, &mut handshake.findings, turn.now);
             return prepared.map_err(|rejected| Stop::from(*rejected));
         }
         Tokens::Missing => return Err(violation(Reason::TokenMissing).into()),
         Tokens::Ambiguous => return Err(violation(Reason::TokenAmbiguous).into()),
         Tokens::One(token) => token,
     };
-    match admit(token, auth, &handshake.ruleset, (handshake.buckets.address(), None), turn.now) {
+    let client = (handshake.buckets.address(), None);
+    match admit(token, auth, &handshake.ruleset, client, &mut handshake.findings, turn.now) {
         Ok(claims) => {
             if auth.single_use {
-                turn.found.ticket = Some(handshake.buckets.ticket(&claims)?);
+                let ticket = handshake.buckets.ticket(&claims);
+                turn.found.ticket = match Rule::AuthSingleUse.is_shadowed_by(&handshake.ruleset.policy) {
+                    true => ticket.ok(),
+                    false => Some(ticket?),
+                };
             }
             handshake.limit_by(&claims);
             turn.found.claims = Some(claims);

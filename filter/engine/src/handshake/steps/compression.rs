@@ -1,6 +1,6 @@
 //! `compression`: the part of the client's offers of extensions that goes up.
 
-use postern_config::{Backlog, Compression};
+use postern_config::{Backlog, Compression, Mode};
 
 use super::Turn;
 use crate::handshake::Handshake;
@@ -17,7 +17,8 @@ pub(super) fn judge(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(
             || policy.upstream_messages.content.drops()
     });
     handshake.messages_alone &= policy.compression == Compression::Inspect;
-    let alone = drops || handshake.messages_alone;
+    // Nothing is taken out of what is only observed, and nothing added.
+    let alone = (drops || handshake.messages_alone) && policy.mode == Mode::Enforce;
     handshake.extensions = Offers::read(policy.compression, alone, handshake.head.headers())?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::rate::live::places::{CountedLive, Counts};
 pub(super) fn judge_address(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<(), Stop> {
     let counted = CountedLive::of_address(handshake.awaits_first_message());
     let counts = Counts { ruleset: &handshake.limits, buckets: &handshake.buckets, claims: None };
-    Ok(counts.look(counted, turn.shared)?)
+    Ok(counts.look(counted, turn.shared, &mut handshake.findings)?)
 }
 
 /// Refuses a handshake whose user has as many live connections as may be in its tier.
@@ -30,7 +30,7 @@ pub(super) fn judge_user(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Resu
         buckets: &handshake.buckets,
         claims: turn.found.claims.as_ref(),
     };
-    Ok(counts.look(counted, turn.shared)?)
+    Ok(counts.look(counted, turn.shared, &mut handshake.findings)?)
 }
 
 /// Counts the connection. A token that was used before takes no other connection's place.
@@ -39,16 +39,17 @@ pub(super) fn acquire(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Result<
     if let Some(ticket) = turn.found.ticket.filter(|_| replaces)
         && let Some(violation) = turn.shared.look_at_ticket(&ticket, turn.now).refusal()
     {
-        return Err(violation.into());
+        handshake.enforce(violation.into())?;
     }
     let of_address = CountedLive::of_address(handshake.awaits_first_message());
+    let of_user = of_user(handshake);
     let counts = Counts {
         ruleset: &handshake.limits,
         buckets: &handshake.buckets,
         claims: turn.found.claims.as_ref(),
     };
-    for counted in [of_address, of_user(handshake)] {
-        turn.places.acquire(counted, counts, turn.shared, turn.now)?;
+    for counted in [of_address, of_user] {
+        turn.places.acquire(counted, counts, turn.shared, &mut handshake.findings, turn.now)?;
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub(super) fn judge_ticket(handshake: &mut Handshake, turn: &mut Turn<'_>) -> Re
     let (Some(service), Some(ticket)) = (service(handshake, count), turn.found.ticket) else { return Ok(()) };
     let Some(claims) = &turn.found.claims else { return Ok(()) };
     if let Some(violation) = turn.shared.look_at_ticket(&ticket, turn.now).refusal() {
-        return Err(violation.into());
+        handshake.enforce(violation.into())?;
     }
     ask(handshake, &service, count, || service.ticket_message(claims), turn.now)
 }

@@ -53,13 +53,18 @@ pub(super) fn judge_refusals_of_user(handshake: &mut Handshake, turn: &mut Turn<
 
 /// Charges the rates of refusals for a handshake that is refused. Returns the refusal of a client that had none
 /// left: of any number of attempts at once no more are answered with what was wrong than there were tokens.
-pub(in crate::handshake) fn charge_refusal(handshake: &Handshake, turn: &mut Turn<'_>) -> Option<Refusal> {
-    let rates = |per: Per| handshake.limits.handshake_rates(Counted::Refusals, per);
+pub(in crate::handshake) fn charge_refusal(
+    handshake: &mut Handshake,
+    turn: &mut Turn<'_>,
+) -> Option<Refusal> {
+    let ruleset = Rc::clone(&handshake.limits);
+    let rates = |per: Per| ruleset.handshake_rates(Counted::Refusals, per);
     let of_user = rates(Per::User).filter(|_| turn.found.claims.is_some());
     let mut exceeded = None;
     for rate in rates(Per::Ip).chain(of_user) {
         let request = handshake.buckets.of_handshake(rate, turn.found.claims.as_ref());
-        exceeded = exceeded.or(refusal(rate, turn.shared.charge(&request, turn.now)));
+        let refusal = refusal(rate, turn.shared.charge(&request, turn.now));
+        exceeded = exceeded.or(refusal.and_then(|refusal| handshake.enforce(refusal).err()));
     }
     exceeded
 }
@@ -72,17 +77,18 @@ fn charge(handshake: &mut Handshake, per: Per, turn: &mut Turn<'_>) -> Result<()
         let request = handshake.buckets.of_handshake(rate, turn.found.claims.as_ref());
         let refusal = refusal(rate, turn.shared.charge(&request, turn.now));
         if let (Some(refusal), None) = (refusal, &handshake.refusal) {
-            return Err(refusal.into());
+            handshake.enforce(refusal)?;
         }
     }
     Ok(())
 }
 
-fn look_at_refusals(handshake: &Handshake, per: Per, turn: &mut Turn<'_>) -> Result<(), Stop> {
-    for rate in handshake.limits.handshake_rates(Counted::Refusals, per) {
+fn look_at_refusals(handshake: &mut Handshake, per: Per, turn: &mut Turn<'_>) -> Result<(), Stop> {
+    let ruleset = Rc::clone(&handshake.limits);
+    for rate in ruleset.handshake_rates(Counted::Refusals, per) {
         let request = handshake.buckets.of_handshake(rate, turn.found.claims.as_ref());
         if let Some(refusal) = refusal(rate, turn.shared.look(&request, turn.now)) {
-            return Err(refusal.into());
+            handshake.enforce(refusal)?;
         }
     }
     Ok(())

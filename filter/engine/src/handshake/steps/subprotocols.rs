@@ -74,7 +74,13 @@ pub(super) fn judge_allowed(handshake: &mut Handshake, turn: &mut Turn<'_>) -> R
     let mut is_credential = are_credentials(&handshake.ruleset);
     let (credentials, offers): (Vec<_>, Vec<_>) =
         offers.iter().map(Vec::as_slice).partition(|offer| is_credential(offer));
-    let allowed = judge(&handshake.ruleset.policy.subprotocols, &offers)?;
+    let allowed = match judge(&handshake.ruleset.policy.subprotocols, &offers) {
+        Ok(allowed) => allowed,
+        Err(violation) => {
+            handshake.findings.enforce(violation, &handshake.ruleset.policy)?;
+            offers.clone()
+        }
+    };
     let owned = |offers: Vec<&[u8]>| offers.into_iter().map(<[u8]>::to_vec).collect();
     let some_denied = allowed.len() != offers.len();
     turn.found.subprotocols =

@@ -8,7 +8,7 @@ use super::{Acquired, Cap, LivePlace};
 use crate::auth::claims::Claims;
 use crate::decision::cause::{LimitExceeded, Measure};
 use crate::decision::reason::Reason;
-use crate::decision::{Rule, Violation};
+use crate::decision::{Findings, Rule, Violation};
 use crate::peer::Peer;
 use crate::rate::Shared;
 use crate::rate::bucket_keys::Buckets;
@@ -40,10 +40,17 @@ pub(crate) struct Counts<'c> {
 
 impl Counts<'_> {
     /// Says by which cap a connection would have no place, if by any of these.
-    pub(crate) fn look(self, counted: &[CountedLive], shared: &mut dyn Shared) -> Result<(), Violation> {
+    pub(crate) fn look(
+        self,
+        counted: &[CountedLive],
+        shared: &mut dyn Shared,
+        findings: &mut Findings,
+    ) -> Result<(), Violation> {
         for counted in counted {
-            if let Some(cap) = self.cap(*counted) {
-                shared.has_room(&cap).map_err(|full| counted.violation(&cap, full))?;
+            if let Some(cap) = self.cap(*counted)
+                && let Err(full) = shared.has_room(&cap)
+            {
+                findings.enforce(counted.violation(&cap, full), &self.ruleset.policy)?;
             }
         }
         Ok(())
@@ -59,7 +66,13 @@ impl Counts<'_> {
             CountedLive::UnauthenticatedPerIp => connections.unauthenticated_per_ip,
         };
         let cap = self.buckets.cap(counted, limit?, self.claims);
-        Some(Cap { replaces: cap.has_ages && connections.on_full == OnFull::Replace, ..cap })
+        let replaces = cap.has_ages && connections.on_full == OnFull::Replace && !self.shadows(counted);
+        Some(Cap { replaces, ..cap })
+    }
+
+    /// Says whether the cap is told and not enforced.
+    fn shadows(self, counted: CountedLive) -> bool {
+        counted.rule().is_shadowed_by(&self.ruleset.policy)
     }
 }
 
@@ -71,13 +84,19 @@ impl Places {
         counted: &[CountedLive],
         counts: Counts<'_>,
         shared: &mut dyn Shared,
+        findings: &mut Findings,
         now: Duration,
     ) -> Result<(), Violation> {
         for counted in counted {
-            let Some(cap) = counts.cap(*counted) else { continue };
+            let Some(mut cap) = counts.cap(*counted) else { continue };
+            if counts.shadows(*counted) {
+                counts.look(&[*counted], shared, findings)?;
+                // Who is let in counts, however many there are.
+                cap.limit = u64::MAX;
+            }
             match shared.acquire(&cap, now) {
                 Acquired::Counted(place) => self.0.get_or_insert_default().push((*counted, place)),
-                full => return Err(counted.violation(&cap, full)),
+                full => findings.enforce(counted.violation(&cap, full), &counts.ruleset.policy)?,
             }
         }
         Ok(())
@@ -117,15 +136,18 @@ impl CountedLive {
         if awaits_first_message { &ALL } else { authenticated }
     }
 
-    /// Returns the violation by which a connection has no place under `cap`.
-    fn violation(self, cap: &Cap, full: Acquired) -> Violation {
-        let rule = match self {
+    fn rule(self) -> Rule {
+        match self {
             Self::PerIp => Rule::ConnectionsPerIp,
             Self::PerPolicy => Rule::ConnectionsPerPolicy,
             Self::PerUser => Rule::ConnectionsPerUser,
             Self::UnauthenticatedPerIp => Rule::ConnectionsUnauthenticatedPerIp,
-        };
-        let violation = Violation::by(Peer::Client, rule, Reason::ConnectionLimit);
+        }
+    }
+
+    /// Returns the violation by which a connection has no place under `cap`.
+    fn violation(self, cap: &Cap, full: Acquired) -> Violation {
+        let violation = Violation::by(Peer::Client, self.rule(), Reason::ConnectionLimit);
         match full {
             Acquired::Full(value) => {
                 violation.because(LimitExceeded { measure: Measure::Connections, value, limit: cap.limit })
