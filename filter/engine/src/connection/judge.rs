@@ -121,6 +121,10 @@ impl Connection {
     /// more.
     fn lift(&mut self, peer: Peer, violation: Violation) -> Result<(), Violation> {
         let rule = violation.rule;
+        // Nothing but a whole message can bring the token.
+        if peer == Peer::Client && !self.authentication.is_open() {
+            return Err(violation);
+        }
         Sink::of(&mut self.findings, &self.deadlines).enforce(violation)?;
         self.direction(peer).0.reader.lift(rule);
         Ok(())

@@ -403,3 +403,42 @@ fn a_handshake_waits_no_longer_for_a_clock_that_is_set_back() {
     assert_eq!(attempt.session.deadline(), Some(START - back + s(3)));
     assert_eq!(attempt.after(Input::Timer, START - back + s(3)), Now::Refused(Reason::KeysUnavailable));
 }
+
+#[test]
+fn in_shadow_nothing_waits_for_keys_and_what_came_meanwhile_is_judged_when_they_do() {
+    let rules = json!({"schema": {"type": "number"}});
+    let changes = json!({"mode": "shadow", "rates": [], "messages": rules});
+    let frame = |text: &[u8]| crate::testing::from_client(0x81, text);
+    for (len, told) in [
+        (1, vec!["opened", "messages.schema schema_violation"]),
+        // So much is not kept.
+        (70_000, vec!["memory.budget memory_exceeded", "opened in shadow"]),
+    ] {
+        let (engine, mut keys) = (engine(changes.clone()), Vec::new());
+        let head = bearing("ed", &claims(json!({})));
+        let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else { panic!() };
+        let mut tables = Tables::default();
+        session.handle(Input::Request(head), &mut tables, START);
+        assert_eq!(session.poll_output(), Some(Output::Admit(Vec::new())), "the token stays in");
+        session.handle(Input::Response(agreement()), &mut tables, START);
+        assert_eq!(session.poll_output(), Some(Output::AdmitResponse(Vec::new())));
+        let bytes = [frame(b"7"), frame(&vec![b'x'; len])].concat();
+        for chunk in bytes.chunks(9_000) {
+            let passage = session.judge(Peer::Client, &mut &chunk[..], &mut tables, START).unwrap();
+            assert_eq!(passage.bytes(chunk), chunk);
+        }
+        assert!(session.held() < 128 * 1024);
+        fetch(&engine, &mut keys, Kind::Keys, Some(&issuer_keys()), START + s(1));
+        session.handle(Input::Fetched, &mut tables, START + s(1));
+        let outputs = std::iter::from_fn(|| session.poll_output()).map(|output| match output {
+            Output::Tell(Event::Opened) => "opened".to_owned(),
+            Output::Tell(Event::OpenedInShadow(_)) => "opened in shadow".to_owned(),
+            Output::Tell(Event::Found { violation, .. }) => {
+                format!("{} {}", violation.rule, violation.reason.id())
+            }
+            output => panic!("{output:?}"),
+        });
+        assert_eq!(outputs.collect::<Vec<_>>(), told);
+        assert!(session.was_opened());
+    }
+}

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::compression_tests::{self, Deflater};
 use super::tests::{START, Trial};
 use super::*;
 use crate::auth::single_use::Spent;
@@ -424,4 +425,122 @@ fn a_policy_in_shadow_changes_nothing_and_tells_what_it_would_have_done() {
         }
     }
     assert!(judged > 30, "{judged}");
+}
+
+/// Tells what was found so far, and forgets it.
+fn found(trial: &mut Trial) -> Vec<String> {
+    let told = trial.outputs.drain(..).filter_map(|output| match output {
+        Output::Tell(Event::Found { violation, .. }) => {
+            Some(format!("{} {}", violation.rule, violation.reason.id()))
+        }
+        Output::Tell(event) => Some(format!("{event:?}")),
+        Output::Admit(edits) | Output::AdmitResponse(edits) => {
+            assert_eq!(edits, [], "nothing is changed");
+            None
+        }
+        other => panic!("a policy in shadow does {other:?}"),
+    });
+    told.collect()
+}
+
+fn in_shadow(changes: Value) -> Value {
+    over(&changes, &json!({"mode": "shadow", "rates": []}))
+}
+
+#[test]
+fn a_first_message_is_judged_in_shadow_and_nothing_waits_for_it() {
+    let policy = in_shadow(json!({
+        "auth": {"providers": ["edge"], "from": [{"first_message": "/token"}]},
+        "messages": {"schema": {"type": "number"}},
+    }));
+    let claims = json!({"iss": "edge", "aud": "chat", "exp": START.as_secs() + 60});
+    let token = String::from_utf8(crate::testing::token(SECRET, &claims)).unwrap();
+    let first = from_client(TEXT, json!({ "token": token }).to_string().as_bytes());
+    let greeting = from_upstream(TEXT, b"welcome");
+    let bad = from_client(TEXT, b"\"no number\"");
+    for size in [1, 7, first.len()] {
+        let mut trial = Trial::open(policy.clone());
+        for (sender, bytes) in [(Peer::Upstream, &greeting), (Peer::Client, &first), (Peer::Client, &bad)] {
+            let passed: Vec<u8> =
+                bytes.chunks(size).flat_map(|chunk| trial.bytes(sender, chunk, START)).collect();
+            assert_eq!(passed, *bytes, "at once, and whole");
+        }
+        assert_eq!(found(&mut trial), ["messages.schema schema_violation"], "behind the first message");
+    }
+}
+
+#[test]
+fn messages_are_inflated_in_shadow_where_the_offer_would_have_been_stripped() {
+    let policy = in_shadow(json!({"messages": {"schema": {"type": "number"}, "max_message_bytes": 1000}}));
+    let mut deflater = Deflater::new();
+    let sound = from_client(0xc1, &deflater.message(b"7"));
+    let bad = from_client(0xc1, &deflater.message(b"\"seven\""));
+    let mut trial = compression_tests::open(policy.clone(), b"permessage-deflate");
+    assert_eq!(trial.client(&sound), sound);
+    assert_eq!(found(&mut trial), [""; 0]);
+    assert_eq!(trial.client(&bad), bad);
+    assert_eq!(found(&mut trial), ["messages.schema schema_violation"]);
+    // A bomb is not inflated to its end.
+    let bomb = from_client(0xc1, &Deflater::new().message(&[b'7'; 1 << 20]));
+    let mut trial = compression_tests::open(policy, b"permessage-deflate");
+    let at_first = trial.session.held();
+    assert_eq!(trial.client(&bomb), bomb);
+    assert_eq!(found(&mut trial), ["messages.max_message_bytes message_too_big"]);
+    assert_eq!(trial.client(&sound), sound);
+    assert!(trial.session.held() <= at_first, "{} and {at_first} at first", trial.session.held());
+}
+
+#[test]
+fn what_is_beyond_a_bound_in_shadow_is_not_held() {
+    let policy = json!({
+        "messages": {"max_frame_bytes": 1000, "max_message_bytes": 2000, "schema": {"type": "string"}},
+        "upstream_messages": {"utf8": true, "max_frame_bytes": 1000, "max_message_bytes": 2000},
+        "shadow": [
+            "messages.max_frame_bytes", "messages.max_message_bytes",
+            "upstream_messages.max_frame_bytes", "upstream_messages.max_message_bytes",
+        ],
+        "rates": [],
+    });
+    let mut trial = Trial::open(policy.clone());
+    let mut most = 0;
+    for (sender, first) in [
+        (Peer::Client, from_client(TEXT, &[b'1'; 1 << 20])),
+        (Peer::Upstream, from_upstream(TEXT, &[b'1'; 1 << 20])),
+    ] {
+        for chunk in first.chunks(10_000) {
+            assert_eq!(trial.bytes(sender, chunk, START), chunk, "nothing waits for the end of the frame");
+            most = most.max(trial.session.held());
+        }
+    }
+    // Each fragment is small, and together they are too many.
+    let fragment = [b'2'; 900];
+    let mut sent = from_client(OPEN_TEXT, &fragment);
+    sent.extend((0..100).flat_map(|_| from_client(MORE, &fragment)));
+    sent.extend(from_client(END, &fragment));
+    let mut passed = Vec::new();
+    for chunk in sent.chunks(100) {
+        passed.extend(trial.client(chunk));
+        most = most.max(trial.session.held());
+    }
+    assert_eq!(passed, sent);
+    assert!(most < 8192, "{most}");
+    let tally = trial.session.take_tally();
+    assert_eq!((tally.client.unjudged, tally.upstream.unjudged), (2, 1));
+    // What can be held is judged as ever.
+    let refused = from_client(TEXT, b"1");
+    assert_ne!(trial.client(&refused), refused);
+}
+
+#[test]
+fn a_first_message_is_held_to_its_bounds_whatever_is_in_shadow() {
+    let mut trial = Trial::open(json!({
+        "auth": {"providers": ["edge"], "from": [{"first_message": "/token"}]},
+        "messages": {"max_frame_bytes": 100, "max_message_bytes": 100},
+        "shadow": ["messages"],
+    }));
+    trial.client(&from_client(TEXT, &[b'1'; 200]));
+    let ended = trial.outputs.iter().any(|output| {
+        matches!(output, Output::Tell(Event::Closed { violation, .. }) if violation.reason == Reason::FrameTooBig)
+    });
+    assert!(ended, "{:?}", trial.outputs);
 }
