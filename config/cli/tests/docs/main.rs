@@ -4,6 +4,7 @@
 //! Pages are found by listing the folder, so that a new one is covered by itself.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
+mod asvs;
 mod blocks;
 mod commands;
 mod keys;
