@@ -9,7 +9,7 @@ use crate::memory::Memory;
 use crate::merge::lay_over;
 use crate::path::Path;
 use crate::policy::Policy;
-use crate::problem::Problems;
+use crate::problem::{ProblemKind, Problems};
 use crate::provider::Provider;
 use crate::raw::{self, Document};
 use crate::report::Report;
@@ -62,11 +62,17 @@ impl Config {
         let policy = match self.sources.get(name) {
             None => {
                 let names: Vec<&String> = self.sources.keys().collect();
-                report.push(&at, format!("{} names no policy", shown(name)), suggestion(name, &names));
+                report.push(
+                    ProblemKind::UnknownName,
+                    &at,
+                    format!("{} names no policy", shown(name)),
+                    suggestion(name, &names),
+                );
                 None
             }
             Some(_) if !overrides.is_object() => {
                 report.push(
+                    ProblemKind::WrongType,
                     &at,
                     "is overridden by something that is not an object",
                     "write an object of the keys to override",

@@ -49,7 +49,7 @@ pub use memory::Memory;
 pub use origin::{Missing, Origin, OriginHosts, OriginPattern, OriginPorts, OriginVerdict, Origins};
 pub use path::{Path, Segment};
 pub use policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tier, Tls};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, ProblemKind, Problems};
 pub use provider::{Algorithm, Audiences, KeySource, Provider, RemoteJwks, Secret};
 pub use request_host::{HostFault, NormalisedHost};
 pub use request_path::{NormalisedPath, PathFault};

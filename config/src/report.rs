@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::path::Path;
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, ProblemKind, Problems};
 
 /// The problems found so far.
 #[derive(Debug, Default)]
@@ -16,13 +16,25 @@ pub(crate) struct Report {
 
 impl Report {
     /// Notes a problem.
-    pub(crate) fn push(&mut self, at: &Path, what: impl Into<String>, remedy: impl Into<String>) {
-        self.problems.push((at.clone(), Problem::new(at.to_string(), what, remedy)));
+    pub(crate) fn push(
+        &mut self,
+        kind: ProblemKind,
+        at: &Path,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.problems.push((at.clone(), Problem::new(kind, at.to_string(), what, remedy)));
     }
 
     /// Notes a problem with a value that is taken out of the document.
-    pub(crate) fn push_broken(&mut self, at: &Path, what: impl Into<String>, remedy: impl Into<String>) {
-        self.push(at, what, remedy);
+    pub(crate) fn push_broken(
+        &mut self,
+        kind: ProblemKind,
+        at: &Path,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.push(kind, at, what, remedy);
         self.broken.insert(at.clone());
     }
 
@@ -34,7 +46,7 @@ impl Report {
     /// Notes that a required key is missing, unless it was there and was wrong.
     pub(crate) fn missing(&mut self, at: &Path, remedy: impl Into<String>) {
         if !self.is_broken(at) {
-            self.push(at, "is missing", remedy);
+            self.push(ProblemKind::MissingKey, at, "is missing", remedy);
         }
     }
 

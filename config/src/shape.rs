@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::path::{Path, Segment};
+use crate::problem::ProblemKind;
 use crate::report::Report;
 
 /// The most shape problems that are told of one document. Every one costs a reading of the whole.
@@ -28,13 +29,14 @@ pub(crate) fn read<T: DeserializeOwned>(value: &mut Value, at: &Path, report: &m
             let siblings = steps.iter().take(steps.len().saturating_sub(1));
             report.suspect(&at.segments().iter().chain(siblings).cloned().collect::<Path>().key(meant));
         }
+        let kind = error.kind();
         let (what, remedy) = error.told(steps.last());
-        report.push_broken(&place, what, remedy);
+        report.push_broken(kind, &place, what, remedy);
         if !take_out(value, &steps) {
             return None;
         }
     }
-    report.push(at, "more is wrong than is told here", "mend what is told first");
+    report.push(ProblemKind::TooMuch, at, "more is wrong than is told here", "mend what is told first");
     None
 }
 
@@ -46,7 +48,7 @@ pub(crate) fn refuse_nulls(value: &mut Value, at: &Path, report: &mut Report) {
         Value::Array(items) => {
             for (i, item) in items.iter_mut().enumerate() {
                 if item.is_null() {
-                    report.push_broken(&at.index(i), "has no value", REMEDY);
+                    report.push_broken(ProblemKind::WrongType, &at.index(i), "has no value", REMEDY);
                 } else {
                     refuse_nulls(item, &at.index(i), report);
                 }
@@ -55,7 +57,7 @@ pub(crate) fn refuse_nulls(value: &mut Value, at: &Path, report: &mut Report) {
         Value::Object(members) => members.retain(|key, member| {
             let place = at.key(key.as_str());
             if member.is_null() {
-                report.push_broken(&place, "has no value", REMEDY);
+                report.push_broken(ProblemKind::WrongType, &place, "has no value", REMEDY);
                 return false;
             }
             if !may_hold_nulls(&place) {

@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::report::Report;
 
 /// Reads `text`, the value at `at`. Returns `None` after a syntax error. Problems never show the text.
@@ -16,7 +17,12 @@ pub(crate) fn parse(text: &[u8], at: &Path, report: &mut Report) -> Option<Value
     match read.and_then(|value| json.end().map(|()| value)) {
         Ok(value) => Some(value),
         Err(error) => {
-            report.push_broken(at, format!("is not JSON: {error}"), "write one JSON value");
+            report.push_broken(
+                ProblemKind::Syntax,
+                at,
+                format!("is not JSON: {error}"),
+                "write one JSON value",
+            );
             None
         }
     }
@@ -81,7 +87,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         while let Some(key) = members.next_key::<String>()? {
             let at = self.at.key(key.as_str());
             if object.contains_key(&key) {
-                self.report.push(&at, "is written twice", "leave one of them");
+                self.report.push(ProblemKind::WrittenTwice, &at, "is written twice", "leave one of them");
             }
             let value = members.next_value_seed(Strict { at, report: self.report })?;
             object.insert(key, value);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Number, Value};
 
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::report::Report;
 use crate::words::shown;
 
@@ -33,21 +34,31 @@ pub(crate) fn duration(value: &Value, zero: Zero, at: &Path, report: &mut Report
     let text = match value {
         Value::String(text) => text,
         Value::Number(_) => {
-            report.push(at, "is a number without a unit", WRITE_DURATION);
+            report.push(ProblemKind::WrongType, at, "is a number without a unit", WRITE_DURATION);
             return None;
         }
         other => {
-            report.push(at, format!("is {}", kind(other)), WRITE_DURATION);
+            report.push(ProblemKind::WrongType, at, format!("is {}", kind(other)), WRITE_DURATION);
             return None;
         }
     };
     match parse_duration(text) {
-        None => report.push(at, format!("{} is not a duration", shown(text)), WRITE_DURATION),
+        None => report.push(
+            ProblemKind::ImpossibleValue,
+            at,
+            format!("{} is not a duration", shown(text)),
+            WRITE_DURATION,
+        ),
         Some(read) if read > LONGEST => {
-            report.push(at, format!("{} is too long", shown(text)), "write at most 366 days, \"8784h\"");
+            report.push(
+                ProblemKind::ImpossibleValue,
+                at,
+                format!("{} is too long", shown(text)),
+                "write at most 366 days, \"8784h\"",
+            );
         }
         Some(Duration::ZERO) if zero == Zero::Refused => {
-            report.push(at, "is zero", "write a duration longer than zero");
+            report.push(ProblemKind::ImpossibleValue, at, "is zero", "write a duration longer than zero");
         }
         Some(read) => return Some(read),
     }
@@ -67,12 +78,17 @@ pub(crate) fn size(value: &Value, at: &Path, report: &mut Report) -> Option<u64>
             (Some(number), _) => whole(&number, LARGEST, WRITE_SIZE, at, report),
             (None, Some(read)) => bounded(read, LARGEST, at, report),
             (None, None) => {
-                report.push(at, format!("{} is not a size", shown(text)), WRITE_SIZE);
+                report.push(
+                    ProblemKind::ImpossibleValue,
+                    at,
+                    format!("{} is not a size", shown(text)),
+                    WRITE_SIZE,
+                );
                 None
             }
         },
         other => {
-            report.push(at, format!("is {}", kind(other)), WRITE_SIZE);
+            report.push(ProblemKind::WrongType, at, format!("is {}", kind(other)), WRITE_SIZE);
             None
         }
     }
@@ -87,7 +103,7 @@ pub(crate) fn count(value: &Value, most: u64, at: &Path, report: &mut Report) ->
     match number {
         Some(number) => whole(&number, most.min(LARGEST), WRITE_COUNT, at, report),
         None => {
-            report.push(at, format!("is {}", kind(value)), WRITE_COUNT);
+            report.push(ProblemKind::WrongType, at, format!("is {}", kind(value)), WRITE_COUNT);
             None
         }
     }
@@ -131,16 +147,21 @@ fn whole(number: &Number, most: u64, remedy: &str, at: &Path, report: &mut Repor
         Some(read) => match u64::try_from(read) {
             Ok(read) => bounded(read, most, at, report),
             Err(_) => {
-                report.push(at, format!("{number} is negative"), remedy);
+                report.push(ProblemKind::ImpossibleValue, at, format!("{number} is negative"), remedy);
                 None
             }
         },
         None if number.as_f64().is_some_and(|double| double.abs() < LARGEST as f64) => {
-            report.push(at, format!("{number} is not a whole number"), remedy);
+            report.push(ProblemKind::ImpossibleValue, at, format!("{number} is not a whole number"), remedy);
             None
         }
         None => {
-            report.push(at, format!("{number} is too large"), format!("write at most {most}"));
+            report.push(
+                ProblemKind::ImpossibleValue,
+                at,
+                format!("{number} is too large"),
+                format!("write at most {most}"),
+            );
             None
         }
     }
@@ -148,10 +169,15 @@ fn whole(number: &Number, most: u64, remedy: &str, at: &Path, report: &mut Repor
 
 fn bounded(read: u64, most: u64, at: &Path, report: &mut Report) -> Option<u64> {
     if read == 0 {
-        report.push(at, "is zero", "write at least 1");
+        report.push(ProblemKind::ImpossibleValue, at, "is zero", "write at least 1");
         None
     } else if read > most {
-        report.push(at, format!("{read} is too large"), format!("write at most {most}"));
+        report.push(
+            ProblemKind::ImpossibleValue,
+            at,
+            format!("{read} is too large"),
+            format!("write at most {most}"),
+        );
         None
     } else {
         Some(read)

@@ -1,7 +1,9 @@
 //! The judgement of everything of Postern in a file.
 
+mod accepted;
 mod buffering;
 mod bypass;
+mod circuits;
 mod clusters;
 mod content;
 mod failure;
@@ -13,17 +15,19 @@ mod schemas;
 mod silence;
 mod strays;
 mod tiers;
+mod unheard;
 mod unread;
+mod weak;
 mod websockets;
 
-use postern_config::{Audiences, Config, Path, Policy, Problem, Provider};
+use postern_config::{Config, Path, Policy, Problem, ProblemKind};
 use postern_engine::auth::keys::Keyring;
 use postern_engine::judge_schemas;
 use serde_json::Value;
 
-use crate::finding::{Finding, Severity};
-use crate::source::{self, Configuration, Found, Written};
-use crate::yaml::{self, Node, Position};
+use crate::finding::{Code, Finding, Remark, Severity};
+use crate::source::{self, Configuration, Found, Unfolded, Written};
+use crate::yaml::{self, Hidden, Node, Position};
 
 /// The judgement of a file.
 #[derive(Debug, Default)]
@@ -36,6 +40,8 @@ pub(crate) struct Judgement {
     pub(crate) configs: Vec<Config>,
     /// Says whether there was something of Postern, or something that cannot be read.
     pub(crate) has_anything: bool,
+    /// The places of secrets, which are not shown.
+    pub(crate) hidden: Vec<Hidden>,
 }
 
 /// A configuration that was judged.
@@ -61,7 +67,8 @@ pub(crate) fn check(text: &[u8]) -> Judgement {
     let mut judgement = check_any(text, true);
     if !judgement.has_anything {
         let remedy = "name a policy file, an Envoy configuration or a Kubernetes manifest that has";
-        judgement.findings.push(problem(Position::START, "", "nothing of Postern is in this file", remedy));
+        let what = "nothing of Postern is in this file";
+        judgement.findings.push(Finding::new(Position::START, Code::NothingFound, "", what, remedy));
     }
     judgement
 }
@@ -73,7 +80,7 @@ pub(crate) fn check_in_folder(text: &[u8]) -> Judgement {
 
 fn check_any(text: &[u8], is_named: bool) -> Judgement {
     let mut findings = Vec::new();
-    let documents = source::unfold(yaml::load(text), is_named, &mut findings);
+    let Unfolded { documents, hidden } = source::unfold(yaml::load(text), is_named, &mut findings);
     let found = source::find(&documents);
     let has_anything = !found.is_empty() || !findings.is_empty();
     let judged: Vec<Judged> =
@@ -83,7 +90,9 @@ fn check_any(text: &[u8], is_named: bool) -> Judgement {
         overrides_judged += usize::from(overrides::judge(written, &judged, &mut findings));
     }
     for (configuration, judged) in found.configurations.iter().zip(&judged) {
-        if let (Some(config), Some(known)) = (&judged.config, &configuration.clusters) {
+        let Some(config) = &judged.config else { continue };
+        unheard::judge(configuration, config, &mut findings);
+        if let Some(known) = &configuration.clusters {
             clusters::judge(configuration, config, known, &mut findings);
         }
     }
@@ -92,9 +101,10 @@ fn check_any(text: &[u8], is_named: bool) -> Judgement {
     }
     findings.sort();
     findings.dedup();
+    accepted::take_out(text, &mut findings);
     let sound = sound(&found, &judged, overrides_judged, &findings);
     let configs = judged.into_iter().filter_map(|judged| judged.config).collect();
-    Judgement { findings, sound, configs, has_anything }
+    Judgement { findings, sound, configs, has_anything, hidden }
 }
 
 /// Judges what is around the policies.
@@ -109,6 +119,7 @@ fn judge_surroundings(found: &Found<'_>, judged: &[Judged], findings: &mut Vec<F
         websockets::judge(manager, found, findings);
         if found.has_postern_somewhere(manager) {
             managers::judge(manager, findings);
+            circuits::judge(manager, found, findings);
             let own = judged.iter().filter(|judged| judged.manager == Some(index));
             silence::judge(manager, own.filter_map(|judged| judged.config.as_ref()), findings);
         }
@@ -118,7 +129,7 @@ fn judge_surroundings(found: &Found<'_>, judged: &[Judged], findings: &mut Vec<F
 /// Returns the lines on what is sound, if nothing is wrong.
 fn sound(found: &Found<'_>, judged: &[Judged], overrides_judged: usize, findings: &[Finding]) -> Vec<String> {
     let mut sound = Vec::new();
-    if findings.iter().any(|finding| finding.severity == Severity::Problem) {
+    if findings.iter().any(|finding| finding.severity() == Severity::Problem) {
         return sound;
     }
     for config in judged.iter().filter_map(|judged| judged.config.as_ref()) {
@@ -147,8 +158,10 @@ fn judge(configuration: &Configuration<'_>, findings: &mut Vec<Finding>) -> Judg
     let config = match judged {
         Ok(config) => {
             let warnings = warnings_of(&config);
-            findings
-                .extend(warnings.into_iter().map(|warning| Finding::warning(locate(&warning.path), warning)));
+            findings.extend(warnings.into_iter().map(|warning| {
+                let position = locate(&warning.path);
+                warning.at(position)
+            }));
             Some(config)
         }
         Err(problems) => {
@@ -166,7 +179,10 @@ fn problems_of_text(text: &str) -> Result<Config, Vec<Problem>> {
     Config::from_json(text.as_bytes()).map_err(|problems| problems.0)?;
     match serde_json::from_str(text) {
         Ok(document) => problems_of(&document),
-        Err(error) => Err(vec![Problem::new("", format!("is not JSON: {error}"), "write one JSON value")]),
+        Err(error) => {
+            let what = format!("is not JSON: {error}");
+            Err(vec![Problem::new(ProblemKind::Syntax, "", what, "write one JSON value")])
+        }
     }
 }
 
@@ -176,52 +192,34 @@ fn unclear_words(node: &Node, path: &Path, findings: &mut Vec<Finding>) {
     node.unclear(path, &mut found);
     findings.extend(found.into_iter().map(|(path, position)| {
         let what = "is true or false to Envoy and Kubernetes, which read YAML 1.1";
-        problem(position, &path.to_string(), what, "write true or false, or put the word in quotes")
+        let remedy = "write true or false, or put the word in quotes";
+        Finding::new(position, Code::UnclearWord, path.to_string(), what, remedy)
     }));
 }
 
-/// Returns warnings of what is sound and probably not meant.
-fn warnings_of(config: &Config) -> Vec<Problem> {
+/// Returns warnings of what is sound and weak, or probably not meant.
+fn warnings_of(config: &Config) -> Vec<Remark> {
     let of_policies = config.policies.values().flat_map(|policy| {
         let at = path_of(policy);
         let content = content::warnings(policy, &at).into_iter().chain(tiers::warnings(policy, &at));
-        content.chain(cookie_warning(policy)).chain(forward_warning(policy))
+        content.chain(forward_warning(policy))
     });
-    config.providers.values().filter_map(audience_warning).chain(of_policies).collect()
-}
-
-/// Warns of a provider without audiences: any service that the issuer makes tokens for could use the ones it
-/// is shown here, and the other way round.
-fn audience_warning(provider: &Provider) -> Option<Problem> {
-    let path = Path::root().key("providers").key(provider.name.as_str()).key("audiences");
-    let what = "lets in with tokens that the issuer made for any other service";
-    let remedy = "write what `aud` must contain, or `{claim: …, values: […]}` where another claim says whom a token is for";
-    (provider.audiences == Audiences::Unbound).then(|| Problem::new(path.to_string(), what, remedy))
-}
-
-/// Warns of a cookie whose name other hosts of the same site may set as well.
-fn cookie_warning(policy: &Policy) -> Option<Problem> {
-    let name = policy.csrf.as_ref()?.issue.as_ref().filter(|name| !name.starts_with("__Host-"))?;
-    let path = path_of(policy).key("csrf").key("issue").key("cookie").to_string();
-    let what = "is a cookie that other hosts of the same site may set as well";
-    Some(Problem::new(path, what, format!("write `__Host-{name}`")))
+    weak::warnings(config).into_iter().chain(of_policies).collect()
 }
 
 /// Warns of forwarded claims of a token in the first message: the request has gone up before that comes.
-fn forward_warning(policy: &Policy) -> Option<Problem> {
+fn forward_warning(policy: &Policy) -> Option<Remark> {
     let auth = policy.auth.as_ref()?;
     let is_late = auth.first_message().is_some() && !auth.forward.is_empty();
-    let path = || path_of(policy).key("auth").key("forward").to_string();
+    let path = path_of(policy).key("auth").key("forward");
     let what = "has no claims of a token in the first message";
-    is_late.then(|| Problem::new(path(), what, "do not rely on these headers, or take another carrier"))
+    is_late.then(|| {
+        Remark::new(Code::LateClaims, &path, what, "do not rely on these headers, or take another carrier")
+    })
 }
 
 fn path_of(policy: &Policy) -> Path {
     Path::root().key("policies").key(policy.name.as_str())
-}
-
-fn problem(position: Position, path: &str, what: &str, remedy: &str) -> Finding {
-    Finding::problem(position, Problem::new(path, what, remedy))
 }
 
 fn summary(config: &Config) -> String {

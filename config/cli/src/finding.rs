@@ -1,8 +1,12 @@
 //! The findings in a file, with their places.
 
+mod code;
+
 use std::fmt;
 
-use postern_config::Problem;
+use postern_config::{Path, Problem};
+
+pub(crate) use code::Code;
 
 use crate::yaml::Position;
 
@@ -18,12 +22,46 @@ pub(crate) enum Severity {
     Warning,
 }
 
+/// A finding of which only the path is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remark {
+    pub(crate) code: Code,
+    /// The path of the key or value, as in [`Problem::path`].
+    pub(crate) path: String,
+    pub(crate) what: String,
+    pub(crate) remedy: String,
+}
+
+impl Remark {
+    /// Creates a remark on what is at `path`.
+    pub(crate) fn new(code: Code, path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { code, path: path.to_string(), what: what.into(), remedy: remedy.into() }
+    }
+
+    /// Returns the finding of this, which lies at `position`.
+    pub(crate) fn at(self, position: Position) -> Finding {
+        let Self { code, path, what, remedy } = self;
+        Finding { position, code, path, what, remedy }
+    }
+}
+
+impl fmt::Display for Remark {
+    /// Writes `path: what is wrong; what to do`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, what, remedy, .. } = self;
+        if !path.is_empty() {
+            write!(f, "{path}: ")?;
+        }
+        write!(f, "{what}; {remedy}")
+    }
+}
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     /// The place where the key or value at fault begins.
     pub(crate) position: Position,
-    pub(crate) severity: Severity,
+    pub(crate) code: Code,
     /// The path of the key or value, as in [`Problem::path`].
     pub(crate) path: String,
     pub(crate) what: String,
@@ -31,30 +69,35 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// Creates a finding of `problem`, which lies at `position`.
-    pub(crate) fn problem(position: Position, problem: Problem) -> Self {
-        let Problem { path, what, remedy } = problem;
-        Self { position, severity: Severity::Problem, path, what, remedy }
+    /// Creates a finding about what lies at `position`.
+    pub(crate) fn new(
+        position: Position,
+        code: Code,
+        path: impl Into<String>,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { position, code, path: path.into(), what: what.into(), remedy: remedy.into() }
     }
 
-    /// Creates a warning about what lies at `position`.
-    pub(crate) fn warning(position: Position, warning: Problem) -> Self {
-        Self { severity: Severity::Warning, ..Self::problem(position, warning) }
+    /// Creates a finding of `problem`, which lies at `position`.
+    pub(crate) fn problem(position: Position, problem: Problem) -> Self {
+        let Problem { kind, path, what, remedy } = problem;
+        Self { position, code: kind.into(), path, what, remedy }
+    }
+
+    pub(crate) fn severity(&self) -> Severity {
+        self.code.severity()
     }
 }
 
 impl fmt::Display for Finding {
-    /// Writes `line:column: path: what is wrong; what to do`, on one line.
+    /// Writes `line:column: path: what is wrong; what to do [code]`, on one line, warnings with `warning: ` before the path.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { position, severity, path, what, remedy } = self;
-        write!(f, "{}:{}: ", position.line, position.column)?;
-        if *severity == Severity::Warning {
-            f.write_str("warning: ")?;
-        }
-        if !path.is_empty() {
-            write!(f, "{path}: ")?;
-        }
-        write!(f, "{what}; {remedy}")
+        let Self { position, code, path, what, remedy } = self;
+        let mark = if self.severity() == Severity::Warning { "warning: " } else { "" };
+        let (path, colon) = if path.is_empty() { ("", "") } else { (path.as_str(), ": ") };
+        write!(f, "{}:{}: {mark}{path}{colon}{what}; {remedy} [{code}]", position.line, position.column)
     }
 }
 

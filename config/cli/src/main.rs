@@ -7,8 +7,10 @@
 
 mod check;
 mod checking;
+mod excerpt;
 mod finding;
 mod mint;
+mod report;
 mod source;
 mod world;
 mod yaml;
@@ -17,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::checking::Check;
 use crate::mint::Mint;
 
 /// Secure WebSockets in Envoy: judge policies before Envoy sees them, and try them out.
@@ -33,12 +36,8 @@ enum Command {
     ///
     /// A file is a policy (YAML or JSON), an Envoy bootstrap or any part of one, or a Kubernetes manifest (of Istio, of
     /// Envoy Gateway, or a ConfigMap with any of these). Of a folder every *.yaml, *.yml and *.json is judged that has
-    /// something of Postern. Problems go to stderr as `file:line:column: path: what is wrong; what to do`.
-    Check {
-        /// Files and folders; `-` is the standard input.
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<String>,
-    },
+    /// something of Postern. Problems go to stderr as `file:line:column: path: what is wrong; what to do [code]`.
+    Check(Check),
     /// Make tokens for trying a policy out: exit 0 when one was made, 1 when there are problems, 2 on wrong use.
     #[command(subcommand)]
     Mint(Mint),
@@ -46,7 +45,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Check { paths } => checking::run(&paths),
+        Command::Check(check) => checking::run(&check),
         Command::Mint(mint) => mint::run(&mint),
     };
     // Nobody reads what is written (a closed pipe), so there is nobody to tell.

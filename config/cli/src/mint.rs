@@ -71,7 +71,7 @@ impl Source {
         let problems: Vec<String> = judgement
             .findings
             .iter()
-            .filter(|finding| finding.severity == Severity::Problem)
+            .filter(|finding| finding.severity() == Severity::Problem)
             .map(|finding| format!("{name}:{finding}"))
             .collect();
         if problems.is_empty() { Ok(judgement.configs) } else { Err(Failure::Problem(problems.join("\n"))) }

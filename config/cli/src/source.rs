@@ -12,10 +12,10 @@ mod unfold;
 use std::rc::Rc;
 
 pub(crate) use found::{
-    Bypass, Chain, Configuration, Found, Manager, Narrowed, Neighbour, OpenFailure, Override, Speech, Stray,
-    SwitchedOff, Unread, Upgrade, Written,
+    Bypass, Chain, Cluster, Configuration, Found, Manager, Narrowed, Neighbour, OpenFailure, Override,
+    Speech, Stray, SwitchedOff, Unread, Upgrade, Written,
 };
-pub(crate) use unfold::{Document, unfold};
+pub(crate) use unfold::{Document, Unfolded, unfold};
 
 use crate::yaml::{Node, Position};
 use resource::Resource;
@@ -33,6 +33,7 @@ pub(crate) fn find(documents: &[Document]) -> Found<'_> {
                 position: node.position,
                 manager: None,
                 clusters: None,
+                allowed: None,
             }),
             Shape::Discovery => {
                 found.untyped.extend(untyped(node));
@@ -45,6 +46,7 @@ pub(crate) fn find(documents: &[Document]) -> Found<'_> {
             found.later_documents.push(node.position);
         }
         let clusters = envoy::clusters(node).map(Rc::new);
+        found.clusters.extend(clusters.iter().map(|clusters| (number, Rc::clone(clusters))));
         for configuration in found.configurations.iter_mut().skip(before) {
             configuration.clusters.clone_from(&clusters);
         }

@@ -1,11 +1,13 @@
 //! YAML (and so JSON) whose every key and value knows where it is written.
 
 mod load;
+mod secrets;
 
 use postern_config::{Path, Segment};
 use serde_json::Value;
 
 pub(crate) use load::{Loaded, MOST_VALUES, load};
+pub(crate) use secrets::Hidden;
 
 /// A place in a file; both numbers count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

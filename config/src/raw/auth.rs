@@ -10,6 +10,7 @@ use crate::auth::{Auth, Carrier, ClaimPath, Expiry, JsonPointer, Revocation};
 use crate::grammar::is_line;
 use crate::header_name::is_same_to_a_gateway;
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::provider::Provider;
 use crate::raw::carriers::{self, RawCarrier, header_name, is_reserved};
 use crate::raw::claims::{RawRequirement, claim_path, pointer};
@@ -140,7 +141,12 @@ fn providers(
                 _ => format!("they have an issuer in common, and `{algorithm:?}`"),
             };
             let remedy = "give each provider of a policy issuers or `algorithms` of its own";
-            report.push(&at.index(i), format!("takes tokens of `{other}` too: {why}"), remedy);
+            report.push(
+                ProblemKind::Ambiguous,
+                &at.index(i),
+                format!("takes tokens of `{other}` too: {why}"),
+                remedy,
+            );
         }
         seen.push(provider);
     }
@@ -169,15 +175,26 @@ fn forward(
         // credentials.
         if is_reserved(&name) || is_same_to_a_gateway(&name, "authorization") {
             report.push(
+                ProblemKind::ImpossibleValue,
                 &place,
                 "cannot be set to a claim",
                 "write a header of your own, such as `x-user-id`",
             );
         } else if carries_tokens(&name) {
-            report.push(&place, "carries the token already", "write a header of its own");
+            report.push(
+                ProblemKind::Contradiction,
+                &place,
+                "carries the token already",
+                "write a header of its own",
+            );
         } else if let Some(other) = forward.keys().find(|other| is_same_to_a_gateway(&name, other)) {
             let what = format!("is the same header as {} to many services", shown(other));
-            report.push(&place, what, "write headers that differ in more than what is no letter or digit");
+            report.push(
+                ProblemKind::Ambiguous,
+                &place,
+                what,
+                "write headers that differ in more than what is no letter or digit",
+            );
         } else if let Some(claim) = claim {
             forward.insert(name, claim);
         }

@@ -10,6 +10,7 @@ use crate::auth::{Carrier, Encoding, FirstMessage};
 use crate::grammar::{is_line, is_token};
 use crate::header_name::{folded, is_same_to_a_gateway};
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::claims::pointer;
 use crate::raw::list::{List, distinct_some, string};
 use crate::report::Report;
@@ -52,14 +53,19 @@ pub(super) fn read(
     for (n, (i, item)) in items.iter().enumerate() {
         if let Some((first, _)) = items.iter().take(n).find(|(_, other)| item.may_be(other)) {
             let what = format!("takes the same items as {}", at.index(*first));
-            report.push(&at.index(*i), what, "write prefixes of which none begins another");
+            report.push(
+                ProblemKind::Ambiguous,
+                &at.index(*i),
+                what,
+                "write prefixes of which none begins another",
+            );
         }
     }
     let is_first_message = |carrier: &&Carrier| matches!(carrier, Carrier::FirstMessage(_));
     let mut firsts = carriers.iter().enumerate().filter(|(_, carrier)| is_first_message(carrier));
     if let (Some((first, _)), Some((i, _))) = (firsts.next(), firsts.next()) {
         let what = format!("looks into the same message as {}", at.index(first));
-        report.push(&at.index(i), what, "leave one of them out");
+        report.push(ProblemKind::Contradiction, &at.index(i), what, "leave one of them out");
     }
     Some(carriers)
 }
@@ -106,17 +112,27 @@ impl RawCarrier {
         ];
         let count = written.iter().filter(|is_written| **is_written).count();
         if count == 0 && !report.is_broken_below(at) {
-            report.push(at, "names no carrier", format!("write one of {}", listed(&NAMES)));
+            report.push(
+                ProblemKind::MissingKey,
+                at,
+                "names no carrier",
+                format!("write one of {}", listed(&NAMES)),
+            );
         }
         if count > 1 {
-            report.push(at, "names more than one carrier", "write each as an element of its own");
+            report.push(
+                ProblemKind::Contradiction,
+                at,
+                "names more than one carrier",
+                "write each as an element of its own",
+            );
         }
         if count != 1 {
             return None;
         }
         if self.encoding.is_some() && self.subprotocol.is_none() {
             let what = "is how a `subprotocol` item is written, which this is not";
-            report.push(&at.key("encoding"), what, "leave it out");
+            report.push(ProblemKind::Contradiction, &at.key("encoding"), what, "leave it out");
             return None;
         }
         let key = |name: &str| at.key(name);
@@ -231,7 +247,7 @@ fn header(name: String, at: &Path, report: &mut Report) -> Option<String> {
             "sec-websocket-protocol" => "write `subprotocol:` and a prefix in place of `header:`",
             _ => "write another header, such as `authorization`",
         };
-        report.push(at, format!("`{name}` cannot carry a token"), remedy);
+        report.push(ProblemKind::ImpossibleValue, at, format!("`{name}` cannot carry a token"), remedy);
         return None;
     }
     Some(name)
@@ -240,6 +256,7 @@ fn header(name: String, at: &Path, report: &mut Report) -> Option<String> {
 pub(super) fn header_name(name: String, at: &Path, report: &mut Report) -> Option<String> {
     if !is_token(&name) {
         report.push(
+            ProblemKind::ImpossibleValue,
             at,
             format!("{} is no header name", shown(&name)),
             "write the name in lower case, such as `x-user-id`",
@@ -248,6 +265,7 @@ pub(super) fn header_name(name: String, at: &Path, report: &mut Report) -> Optio
     }
     if name.bytes().any(|b| b.is_ascii_uppercase()) {
         report.push(
+            ProblemKind::ImpossibleValue,
             at,
             format!("{} has capitals", shown(&name)),
             format!("write {}", shown(&name.to_ascii_lowercase())),

@@ -6,6 +6,7 @@ use crate::auth::Carrier;
 use crate::header_name::is_same_to_a_gateway;
 use crate::path::Path;
 use crate::policy::Policy;
+use crate::problem::ProblemKind;
 use crate::report::Report;
 use crate::words::shown;
 
@@ -28,7 +29,7 @@ pub(super) fn check(policies: &BTreeMap<String, Policy>, at: &Path, report: &mut
             if let Some((other, _)) = clash {
                 let at = at.key(name.as_str()).key("auth").key("forward").key(header.as_str());
                 let what = format!("carries the token of the policy {}", shown(other));
-                report.push(&at, what, "write a header of its own");
+                report.push(ProblemKind::Contradiction, &at, what, "write a header of its own");
             }
         }
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::auth::{ClaimPath, JsonPointer, Requirement, Test};
 use crate::grammar::is_line;
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::list::{List, distinct_some};
 use crate::report::Report;
 use crate::units::{exact, kind};
@@ -32,12 +33,22 @@ impl RawRequirement {
             (Some(value), None) => scalar(value, &contains_at, report).map(Test::Contains),
             (None, Some(list)) => distinct_some(list, &one_of_at, report, scalar).map(Test::OneOf),
             (Some(_), Some(_)) => {
-                report.push(at, "has both `contains` and `one_of`", "write two lines");
+                report.push(
+                    ProblemKind::Contradiction,
+                    at,
+                    "has both `contains` and `one_of`",
+                    "write two lines",
+                );
                 None
             }
             (None, None) => {
                 if !report.is_broken_below(at) {
-                    report.push(at, "has neither `contains` nor `one_of`", "write one of them");
+                    report.push(
+                        ProblemKind::MissingKey,
+                        at,
+                        "has neither `contains` nor `one_of`",
+                        "write one of them",
+                    );
                 }
                 None
             }
@@ -54,6 +65,7 @@ pub(super) fn claim_path(text: String, at: &Path, report: &mut Report) -> Option
         Some(ClaimPath::Name(text))
     } else {
         report.push(
+            ProblemKind::ImpossibleValue,
             at,
             format!("{} names no claim", shown(&text)),
             "write the name of a claim, or a JSON pointer to it",
@@ -70,7 +82,7 @@ pub(super) fn pointer(text: String, at: &Path, report: &mut Report) -> Option<Js
     }
     let remedy =
         "write a JSON pointer such as `/token`: each name after a `/`, with `~0` for `~` and `~1` for `/`";
-    report.push(at, format!("{} is not a JSON pointer", shown(&text)), remedy);
+    report.push(ProblemKind::ImpossibleValue, at, format!("{} is not a JSON pointer", shown(&text)), remedy);
     None
 }
 
@@ -81,7 +93,12 @@ pub(super) fn scalar(value: Value, at: &Path, report: &mut Report) -> Option<Val
         Value::Number(number) => Some(exact(&number).map_or(Value::Number(number), Value::from)),
         Value::Bool(_) | Value::String(_) => Some(value),
         Value::Array(_) | Value::Null | Value::Object(_) => {
-            report.push(at, format!("is {}", kind(&value)), "write a string, a number, true or false");
+            report.push(
+                ProblemKind::WrongType,
+                at,
+                format!("is {}", kind(&value)),
+                "write a string, a number, true or false",
+            );
             None
         }
     }

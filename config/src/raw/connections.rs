@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::limits::{Connections, OnFull};
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::rates::NO_USERS;
 use crate::report::Report;
 use crate::units::{count, is_none};
@@ -33,12 +34,22 @@ impl RawConnections {
         let unauthenticated_per_ip = cap(&self.unauthenticated_per_ip, "unauthenticated_per_ip");
         let is_set = |value: &Option<Value>| value.as_ref().is_some_and(|value| !is_none(value));
         if !has_users && is_set(&self.per_user) {
-            report.push(&at.key("per_user"), NO_USERS, "write `per_ip`, or `auth`");
+            report.push(
+                ProblemKind::Contradiction,
+                &at.key("per_user"),
+                NO_USERS,
+                "write `per_ip`, or `auth`",
+            );
         }
         let on_full = self.on_full.unwrap_or_default();
         if on_full == OnFull::Replace && !is_set(&self.per_user) {
             let what = "`replace` has nothing to go by without `per_user`";
-            report.push(&at.key("on_full"), what, "set `per_user`, or write `deny`");
+            report.push(
+                ProblemKind::Contradiction,
+                &at.key("on_full"),
+                what,
+                "set `per_user`, or write `deny`",
+            );
         }
         Some(Connections {
             per_ip: per_ip?,

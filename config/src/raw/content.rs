@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::auth::JsonPointer;
 use crate::content::{Allowance, Content, OnViolation, Schemas};
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::claims::{RawRequirement, pointer, scalar};
 use crate::raw::list::{List, distinct, distinct_some};
 use crate::raw::or_none::OrNone;
@@ -68,12 +69,22 @@ impl RawContent {
             None => Some(None),
         };
         if !matches!(schema, Some(None)) && !matches!(schemas, Some(None)) {
-            report.push(&schema_at, "stands beside `schemas`", "write one of them");
+            report.push(
+                ProblemKind::Contradiction,
+                &schema_at,
+                "stands beside `schemas`",
+                "write one of them",
+            );
         }
         let allow_at = at.key("allow");
         let written = self.allow.unwrap_or_default();
         if !written.is_empty() && !has_claims {
-            report.push(&allow_at, "asks for claims, and there is no token", "write `auth`, or leave it out");
+            report.push(
+                ProblemKind::Contradiction,
+                &allow_at,
+                "asks for claims, and there is no token",
+                "write `auth`, or leave it out",
+            );
         }
         let allow = distinct(written, &allow_at, report, RawAllowance::read);
         let reads =
@@ -102,7 +113,12 @@ impl RawSchemas {
         let each = report.required(self.each, &each_at, "write a schema for each kind of message");
         let each = each.and_then(|written| {
             if written.is_empty() {
-                report.push(&each_at, "is empty", "write a schema for each kind of message");
+                report.push(
+                    ProblemKind::ImpossibleValue,
+                    &each_at,
+                    "is empty",
+                    "write a schema for each kind of message",
+                );
                 return None;
             }
             let len = written.len();
@@ -135,7 +151,12 @@ fn conditions(
     report: &mut Report,
 ) -> Option<Vec<(JsonPointer, Vec<Value>)>> {
     if written.is_empty() {
-        report.push(at, "is empty", "write a JSON pointer and a value, such as `{/type: kick}`");
+        report.push(
+            ProblemKind::ImpossibleValue,
+            at,
+            "is empty",
+            "write a JSON pointer and a value, such as `{/type: kick}`",
+        );
         return None;
     }
     let len = written.len();
@@ -169,7 +190,7 @@ fn schema(written: Value, at: &Path, report: &mut Report) -> Option<Value> {
     match value {
         Value::Object(_) | Value::Bool(_) => Some(whole_numbers(value)),
         other => {
-            report.push(at, format!("is {}", kind(&other)), WRITE_SCHEMA);
+            report.push(ProblemKind::WrongType, at, format!("is {}", kind(&other)), WRITE_SCHEMA);
             None
         }
     }

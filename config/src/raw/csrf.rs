@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::auth::{Auth, Carrier, Csrf, CsrfCarrier};
 use crate::grammar::{is_line, is_token};
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::carriers::cookie;
 use crate::raw::list::string;
 use crate::raw::or_none::OrNone;
@@ -79,7 +80,12 @@ impl RawCsrf {
             issue: issue?,
         };
         if csrf.issue.as_ref() == Some(&csrf.session_cookie) {
-            report.push(&issue_at, "is the session cookie", "write a cookie of its own");
+            report.push(
+                ProblemKind::Contradiction,
+                &issue_at,
+                "is the session cookie",
+                "write a cookie of its own",
+            );
         }
         Some(csrf)
     }
@@ -97,7 +103,12 @@ impl RawFrom {
         };
         match (self.query, self.subprotocol) {
             (Some(name), None) if is_token_parameter(&name) => {
-                report.push(&query_at, "carries the policy's token already", "write a parameter of its own");
+                report.push(
+                    ProblemKind::Contradiction,
+                    &query_at,
+                    "carries the policy's token already",
+                    "write a parameter of its own",
+                );
                 None
             }
             (Some(name), None) => {
@@ -106,6 +117,7 @@ impl RawFrom {
             }
             (None, Some(prefix)) if is_token_prefix(&prefix) => {
                 report.push(
+                    ProblemKind::Contradiction,
                     &subprotocol_at,
                     "carries the policy's token already",
                     "write a prefix of its own",
@@ -114,7 +126,12 @@ impl RawFrom {
             }
             (None, Some(prefix)) if let Some(other) = overlapping(auth, &prefix) => {
                 let what = format!("{} and the token's prefix `{other}` begin alike", shown(&prefix));
-                report.push(&subprotocol_at, what, "write prefixes of which none begins another");
+                report.push(
+                    ProblemKind::Ambiguous,
+                    &subprotocol_at,
+                    what,
+                    "write prefixes of which none begins another",
+                );
                 None
             }
             (None, Some(prefix)) => {
@@ -122,12 +139,22 @@ impl RawFrom {
                 string(prefix, is_token, remedy, &subprotocol_at, report).map(CsrfCarrier::Subprotocol)
             }
             (Some(_), Some(_)) => {
-                report.push(at, "has both `query` and `subprotocol`", "leave one of them out");
+                report.push(
+                    ProblemKind::Contradiction,
+                    at,
+                    "has both `query` and `subprotocol`",
+                    "leave one of them out",
+                );
                 None
             }
             (None, None) => {
                 if !report.is_broken_below(at) {
-                    report.push(at, "has neither `query` nor `subprotocol`", "write one of them");
+                    report.push(
+                        ProblemKind::MissingKey,
+                        at,
+                        "has neither `query` nor `subprotocol`",
+                        "write one of them",
+                    );
                 }
                 None
             }

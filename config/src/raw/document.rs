@@ -9,6 +9,7 @@ use crate::log::Log;
 use crate::memory::Memory;
 use crate::path::Path;
 use crate::policy::Policy;
+use crate::problem::ProblemKind;
 use crate::provider::Provider;
 use crate::raw::claim_headers;
 use crate::raw::list::List;
@@ -65,7 +66,7 @@ impl Document {
         let at = root.key("policies");
         let written = report.required(raw.policies, &at, "write at least one policy");
         if written.as_ref().is_some_and(BTreeMap::is_empty) && !report.is_broken_below(&at) {
-            report.push(&at, "is empty", "write at least one policy");
+            report.push(ProblemKind::ImpossibleValue, &at, "is empty", "write at least one policy");
         }
         let written = written.unwrap_or_default();
         let policy_names = Names::new("policy", written.keys().cloned());

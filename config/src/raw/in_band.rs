@@ -3,6 +3,7 @@
 use crate::auth::Auth;
 use crate::limits::{Compression, MessageType, Messages};
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::report::Report;
 
 /// Notes what would keep a policy from finding tokens in messages, if it looks for any; `at` is the policy.
@@ -20,6 +21,7 @@ pub(super) fn check(
     };
     if compression == Compression::Pass {
         report.push(
+            ProblemKind::Contradiction,
             &at.key("compression"),
             format!("hides messages in which `{key}` looks for a token"),
             "write `inspect` or `strip`",
@@ -27,6 +29,7 @@ pub(super) fn check(
     }
     if !messages.types.contains(&MessageType::Text) {
         report.push(
+            ProblemKind::Contradiction,
             &at.key("messages").key("types"),
             format!("has no text, in which `{key}` looks for a token"),
             "add `text`",

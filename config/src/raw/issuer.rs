@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use crate::grammar::{is_line, is_name};
 use crate::issuer::{Issuer, Piece};
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::list::{List, distinct_some, string};
 use crate::report::Report;
 use crate::words::suggestion;
@@ -83,19 +84,34 @@ fn template(text: String, at: &Path, report: &mut Report) -> Option<Template> {
     let text = string(text, is_line, REMEDY, at, report)?;
     let parts: Option<Vec<Part>> = text.split('/').map(part).collect();
     let Some(parts) = parts else {
-        report.push(at, "has a brace that is not that of a `{name}` between two slashes", TEMPLATE);
+        report.push(
+            ProblemKind::ImpossibleValue,
+            at,
+            "has a brace that is not that of a `{name}` between two slashes",
+            TEMPLATE,
+        );
         return None;
     };
     let template = Template(parts);
     let mut seen = BTreeSet::new();
     if let Some(name) = template.names().find(|name| !seen.insert(*name)) {
-        report.push(at, format!("has `{{{name}}}` twice"), "give each a name of its own");
+        report.push(
+            ProblemKind::ImpossibleValue,
+            at,
+            format!("has `{{{name}}}` twice"),
+            "give each a name of its own",
+        );
         return None;
     }
     if let Some(name) = template.names().next()
         && !is_in_the_path(&text)
     {
-        report.push(at, format!("has `{{{name}}}` outside of the path"), TEMPLATE);
+        report.push(
+            ProblemKind::ImpossibleValue,
+            at,
+            format!("has `{{{name}}}` outside of the path"),
+            TEMPLATE,
+        );
         return None;
     }
     Some(template)
@@ -155,7 +171,7 @@ fn is_in_no_issuer(name: &str, known: &[&str], at: &Path, report: &mut Report) {
         [] => format!("leave it out, or write `{{{name}}}` in the path of `issuer`"),
         known => suggestion(name, known),
     };
-    report.push(&at.key(name), "is in no issuer of this provider", remedy);
+    report.push(ProblemKind::UnknownName, &at.key(name), "is in no issuer of this provider", remedy);
 }
 
 fn is_segment(text: &str) -> bool {

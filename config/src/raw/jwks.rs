@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::grammar::is_line;
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::provider::{KeySource, RemoteJwks};
 use crate::raw::list::string;
 use crate::report::Report;
@@ -41,12 +42,22 @@ impl RawJwks {
             (Some(remote), None) => remote.read(&at.key("remote"), report).map(KeySource::Remote),
             (None, Some(set)) => inline(set, &at.key("inline"), report).map(KeySource::Inline),
             (Some(_), Some(_)) => {
-                report.push(at, "has both `remote` and `inline`", "leave one of them out");
+                report.push(
+                    ProblemKind::Contradiction,
+                    at,
+                    "has both `remote` and `inline`",
+                    "leave one of them out",
+                );
                 None
             }
             (None, None) => {
                 if !report.is_broken_below(at) {
-                    report.push(at, "has neither `remote` nor `inline`", "write one of them");
+                    report.push(
+                        ProblemKind::MissingKey,
+                        at,
+                        "has neither `remote` nor `inline`",
+                        "write one of them",
+                    );
                 }
                 None
             }
@@ -91,20 +102,30 @@ fn uri(text: &str, at: &Path, report: &mut Report) -> Option<url::Url> {
     let uri = match url::Url::parse(text) {
         Ok(uri) if matches!(uri.scheme(), "http" | "https") => uri,
         Ok(uri) => {
-            report.push(at, format!("has the scheme {}", shown(uri.scheme())), "write `https` or `http`");
+            report.push(
+                ProblemKind::ImpossibleValue,
+                at,
+                format!("has the scheme {}", shown(uri.scheme())),
+                "write `https` or `http`",
+            );
             return None;
         }
         Err(error) => {
-            report.push(at, format!("is not an address: {error}"), REMEDY);
+            report.push(ProblemKind::ImpossibleValue, at, format!("is not an address: {error}"), REMEDY);
             return None;
         }
     };
     if !uri.username().is_empty() || uri.password().is_some() {
-        report.push(at, "has a user or a password", "leave them out");
+        report.push(ProblemKind::ImpossibleValue, at, "has a user or a password", "leave them out");
         return None;
     }
     if uri.fragment().is_some() {
-        report.push(at, "has a fragment, which is never sent", "leave `#` and what follows it out");
+        report.push(
+            ProblemKind::ImpossibleValue,
+            at,
+            "has a fragment, which is never sent",
+            "leave `#` and what follows it out",
+        );
         return None;
     }
     Some(uri)
@@ -118,6 +139,7 @@ fn inline(set: Value, at: &Path, report: &mut Report) -> Option<Value> {
     };
     if !set.is_object() {
         report.push(
+            ProblemKind::WrongType,
             at,
             format!("is {}", kind(&set)),
             "write a JWK set, an object with a `keys` list, or its JSON text",
@@ -133,11 +155,16 @@ fn inline(set: Value, at: &Path, report: &mut Report) -> Option<Value> {
             Some(set)
         }
         Some(Value::Array(_)) => {
-            report.push(&keys_at, "is empty", "write at least one key");
+            report.push(ProblemKind::ImpossibleValue, &keys_at, "is empty", "write at least one key");
             None
         }
         Some(other) => {
-            report.push(&keys_at, format!("is {}", kind(other)), "write a list of keys");
+            report.push(
+                ProblemKind::WrongType,
+                &keys_at,
+                format!("is {}", kind(other)),
+                "write a list of keys",
+            );
             None
         }
         None => {
@@ -150,13 +177,23 @@ fn inline(set: Value, at: &Path, report: &mut Report) -> Option<Value> {
 fn public_key(key: &Value, at: &Path, report: &mut Report) {
     let Value::Object(members) = key else {
         if !report.is_broken(at) {
-            report.push(at, format!("is {}", kind(key)), "write a JWK, an object with `kty`");
+            report.push(
+                ProblemKind::WrongType,
+                at,
+                format!("is {}", kind(key)),
+                "write a JWK, an object with `kty`",
+            );
         }
         return;
     };
     match members.get("kty").and_then(Value::as_str) {
         Some("oct") => {
-            report.push(at, "is a shared secret (`kty` is `oct`)", "write it under the provider's `secret`");
+            report.push(
+                ProblemKind::ExposedKey,
+                at,
+                "is a shared secret (`kty` is `oct`)",
+                "write it under the provider's `secret`",
+            );
             return;
         }
         Some(_) => {}
@@ -165,6 +202,7 @@ fn public_key(key: &Value, at: &Path, report: &mut Report) {
     let private: Vec<&str> = PRIVATE.iter().copied().filter(|name| members.contains_key(*name)).collect();
     if !private.is_empty() {
         report.push(
+            ProblemKind::ExposedKey,
             at,
             format!("is a private key: it has {}", listed(&private)),
             "write the public key only, and replace this one: it is no secret any more",

@@ -13,6 +13,7 @@ use crate::limits::{
     UpstreamMessages,
 };
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::content::{RawAllowance, RawContent, RawSchemas};
 use crate::raw::jwks::cluster;
 use crate::raw::list::{List, distinct_some, string};
@@ -224,11 +225,16 @@ impl RawGlobalRateLimit {
         let descriptors = match self.descriptors {
             Some(list) => distinct_some(list, &at.key("descriptors"), report, |per, at, report| match per {
                 Per::Connection => {
-                    report.push(at, "a connection has no name in the mesh", "write `ip`, `user` or `policy`");
+                    report.push(
+                        ProblemKind::ImpossibleValue,
+                        at,
+                        "a connection has no name in the mesh",
+                        "write `ip`, `user` or `policy`",
+                    );
                     None
                 }
                 Per::User if matches!(auth, Some(None)) => {
-                    report.push(at, NO_USERS, "write `ip`, or `auth`");
+                    report.push(ProblemKind::Contradiction, at, NO_USERS, "write `ip`, or `auth`");
                     None
                 }
                 Per::Ip | Per::Policy | Per::User => Some(per),
@@ -240,7 +246,12 @@ impl RawGlobalRateLimit {
         let counts = match self.counts {
             Some(list) => distinct_some(list, &at.key("counts"), report, |count, at, report| {
                 if count == GlobalCount::Tickets && !spends_tokens {
-                    report.push(at, "no token opens one connection only", "write `auth.single_use: true`");
+                    report.push(
+                        ProblemKind::Contradiction,
+                        at,
+                        "no token opens one connection only",
+                        "write `auth.single_use: true`",
+                    );
                     return None;
                 }
                 Some(count)

@@ -1,6 +1,7 @@
 //! Lists whose elements are read one by one.
 
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::report::Report;
 use crate::words::shown;
 
@@ -19,7 +20,12 @@ pub(super) fn distinct<T, U: PartialEq>(
 ) -> Option<Vec<U>> {
     let written = list.len();
     if written > MOST {
-        report.push(at, format!("has {written} elements"), format!("write at most {MOST}"));
+        report.push(
+            ProblemKind::TooMuch,
+            at,
+            format!("has {written} elements"),
+            format!("write at most {MOST}"),
+        );
         return None;
     }
     let mut found: Vec<U> = Vec::with_capacity(written);
@@ -29,7 +35,12 @@ pub(super) fn distinct<T, U: PartialEq>(
         let Some(item) = item.and_then(|item| read(item, &place, report)) else { continue };
         match found.iter().zip(&positions).find(|(earlier, _)| **earlier == item) {
             Some((_, first)) => {
-                report.push(&place, format!("is the same as {}", at.index(*first)), "leave one of them out");
+                report.push(
+                    ProblemKind::WrittenTwice,
+                    &place,
+                    format!("is the same as {}", at.index(*first)),
+                    "leave one of them out",
+                );
             }
             None => {
                 found.push(item);
@@ -48,7 +59,7 @@ pub(super) fn distinct_some<T, U: PartialEq>(
     read: impl FnMut(T, &Path, &mut Report) -> Option<U>,
 ) -> Option<Vec<U>> {
     if list.is_empty() {
-        report.push(at, "is empty", "write at least one");
+        report.push(ProblemKind::ImpossibleValue, at, "is empty", "write at least one");
         return None;
     }
     distinct(list, at, report, read)
@@ -67,6 +78,6 @@ pub(super) fn string(
     }
     let what =
         if text.is_empty() { "is empty".to_owned() } else { format!("{} is not allowed", shown(&text)) };
-    report.push(at, what, remedy);
+    report.push(ProblemKind::ImpossibleValue, at, what, remedy);
     None
 }

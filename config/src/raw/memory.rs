@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::memory::Memory;
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::report::Report;
 use crate::units::size;
 
@@ -22,7 +23,7 @@ impl RawMemory {
         let at = at.key("budget");
         let budget = size(&written, &at, report)?;
         if budget > Memory::LARGEST {
-            report.push(&at, "is more than a worker has", "write at most \"384MiB\"");
+            report.push(ProblemKind::TooMuch, &at, "is more than a worker has", "write at most \"384MiB\"");
             return None;
         }
         Some(Memory { budget })

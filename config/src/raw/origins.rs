@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::origin::{Missing, OriginPattern, Origins, pattern};
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::list::{List, distinct};
 use crate::report::Report;
 use crate::words::shown;
@@ -28,6 +29,7 @@ impl RawOrigins {
         )?;
         if list.is_empty() && missing == Missing::Deny {
             report.push(
+                ProblemKind::NoEffect,
                 &allow_at,
                 "is empty, so nobody could connect",
                 "write at least one origin, or `missing: allow`",
@@ -38,12 +40,13 @@ impl RawOrigins {
         let allow = distinct(list, &allow_at, report, |text, at, report| match pattern(&text) {
             Ok(pattern) => Some(pattern),
             Err((what, remedy)) => {
-                report.push(at, format!("{} {what}", shown(&text)), remedy);
+                report.push(ProblemKind::ImpossibleValue, at, format!("{} {what}", shown(&text)), remedy);
                 None
             }
         })?;
         if allow.contains(&OriginPattern::Any) && written > 1 {
             report.push(
+                ProblemKind::Contradiction,
                 &allow_at,
                 "has other origins beside `*`, which is all of them",
                 "leave `*` out, or the others",

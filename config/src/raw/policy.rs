@@ -8,6 +8,7 @@ use crate::grammar::is_subprotocol;
 use crate::limits::Compression;
 use crate::path::Path;
 use crate::policy::{Mode, OtherUpgrades, Policy, Subprotocols, Tls};
+use crate::problem::ProblemKind;
 use crate::raw::auth::RawAuth;
 use crate::raw::connections::RawConnections;
 use crate::raw::csrf::RawCsrf;
@@ -173,7 +174,12 @@ fn optional<T, U>(written: Option<OrNone<T>>, read: impl FnOnce(T) -> Option<U>)
 fn policy_name_is_good(name: &str, at: &Path, report: &mut Report) -> bool {
     let is_word = matches!(name, "deny" | "none" | "pass");
     if is_word {
-        report.push(at, "has a name that means something else in `default_policy`", "write another name");
+        report.push(
+            ProblemKind::ImpossibleValue,
+            at,
+            "has a name that means something else in `default_policy`",
+            "write another name",
+        );
     }
     name_is_good(name, at, report) && !is_word
 }
@@ -200,6 +206,7 @@ impl RawSubprotocols {
         let allow = match self.allow {
             Some(list) if list.is_empty() && require => {
                 report.push(
+                    ProblemKind::Contradiction,
                     &allow_at,
                     "is empty, and one is required",
                     "write at least one, or `require: false`",
@@ -218,6 +225,7 @@ impl RawSubprotocols {
                 match token.or_else(|| csrf_prefix(csrf, &name).map(|prefix| ("a CSRF token", prefix))) {
                     Some((kind, prefix)) => {
                         report.push(
+                            ProblemKind::Ambiguous,
                             at,
                             format!("would be taken for {kind}, by `{prefix}`"),
                             "write a name that does not begin so",
@@ -270,6 +278,7 @@ pub(crate) fn contradictions(written: &Value, at: &Path, report: &mut Report) {
             && frame > message
         {
             report.push(
+                ProblemKind::Contradiction,
                 &at.key("max_frame_bytes"),
                 format!("is more than `max_message_bytes`, {message}, so no frame of this length could pass"),
                 format!("write at most {message}"),

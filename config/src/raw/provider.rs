@@ -9,6 +9,7 @@ use crate::auth::ClaimPath;
 use crate::grammar::is_name;
 use crate::issuer::Issuer;
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::provider::{Algorithm, KeySource, Provider};
 use crate::raw::audiences::RawAudiences;
 use crate::raw::claims::claim_path;
@@ -75,7 +76,7 @@ impl RawProvider {
 pub(super) fn name_is_good(name: &str, at: &Path, report: &mut Report) -> bool {
     if !is_name(name) {
         let remedy = "write 1 to 64 letters, digits, `_` and `-`, and single dots between them";
-        report.push(at, "has a name that is not allowed", remedy);
+        report.push(ProblemKind::ImpossibleValue, at, "has a name that is not allowed", remedy);
     }
     is_name(name)
 }
@@ -116,6 +117,7 @@ fn algorithms(
     distinct_some(list, &at, report, |algorithm, at, report| match (is_symmetric(algorithm), is_shared) {
         (true, false) => {
             report.push(
+                ProblemKind::Contradiction,
                 at,
                 "wants a shared secret, and the keys are public",
                 "leave it out, or write `secret` in place of `jwks`",
@@ -124,6 +126,7 @@ fn algorithms(
         }
         (false, true) => {
             report.push(
+                ProblemKind::Contradiction,
                 at,
                 "wants public keys, and there is a `secret`",
                 "leave it out, or write `jwks` in place of `secret`",
@@ -148,12 +151,22 @@ fn keys(
         (Some(jwks), None) => jwks.read(&at.key("jwks"), report),
         (None, Some(secret)) => secret.read(&at.key("secret"), report).map(KeySource::Secret),
         (Some(_), Some(_)) => {
-            report.push(at, "has both `jwks` and `secret`", "leave one of them out");
+            report.push(
+                ProblemKind::Contradiction,
+                at,
+                "has both `jwks` and `secret`",
+                "leave one of them out",
+            );
             None
         }
         (None, None) => {
             if !report.is_broken_below(at) {
-                report.push(at, "has no keys", "write `jwks` for public keys, or `secret` for a shared one");
+                report.push(
+                    ProblemKind::MissingKey,
+                    at,
+                    "has no keys",
+                    "write `jwks` for public keys, or `secret` for a shared one",
+                );
             }
             None
         }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::limits::{Counted, OnExceed, Per, Rate};
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::list::{List, distinct};
 use crate::report::Report;
 use crate::units::{Zero, count, duration, size};
@@ -100,13 +101,18 @@ impl RawRate {
 fn shared(counted: Option<Counted>, per: Option<Per>, has_users: bool, at: &Path, report: &mut Report) {
     if counted == Some(Counted::Handshakes) && per == Some(Per::Connection) {
         let remedy = "write `ip`, `user` or `policy`";
-        report.push(at, "a connection has one handshake only", remedy);
+        report.push(ProblemKind::Contradiction, at, "a connection has one handshake only", remedy);
     }
     if counted == Some(Counted::Refusals) && matches!(per, Some(Per::Connection | Per::Policy)) {
-        report.push(at, "refusals are counted by address or by user", "write `ip` or `user`");
+        report.push(
+            ProblemKind::Contradiction,
+            at,
+            "refusals are counted by address or by user",
+            "write `ip` or `user`",
+        );
     }
     if per == Some(Per::User) && !has_users {
-        report.push(at, NO_USERS, "write `ip`, or `auth`");
+        report.push(ProblemKind::Contradiction, at, NO_USERS, "write `ip`, or `auth`");
     }
 }
 
@@ -129,7 +135,7 @@ fn on_exceed(
         None => allowed.first().copied(),
         Some(written) if allowed.contains(&written) => Some(written),
         Some(_) => {
-            report.push(at, "does not fit what is counted", remedy);
+            report.push(ProblemKind::Contradiction, at, "does not fit what is counted", remedy);
             None
         }
     }

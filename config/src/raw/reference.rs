@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::provider::Provider;
 use crate::report::Report;
 use crate::words::{shown, suggestion};
@@ -36,7 +37,12 @@ impl Names {
             return Some(name);
         }
         let names: Vec<&String> = self.names.iter().collect();
-        report.push(at, format!("{} names no {}", shown(&name), self.kind), suggestion(&name, &names));
+        report.push(
+            ProblemKind::UnknownName,
+            at,
+            format!("{} names no {}", shown(&name), self.kind),
+            suggestion(&name, &names),
+        );
         None
     }
 }

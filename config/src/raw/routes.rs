@@ -5,6 +5,7 @@ use serde::Deserialize;
 use crate::grammar::is_line;
 use crate::origin::{OriginHosts, OriginPattern, pattern};
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::raw::list::{List, distinct, string};
 use crate::raw::reference::Names;
 use crate::report::Report;
@@ -42,6 +43,7 @@ pub(super) fn read(
         let route = route.read(policies, at, report)?;
         if let Some((_, first)) = seen.iter().find(|(matches, _)| *matches == route.matches) {
             report.push(
+                ProblemKind::NoEffect,
                 at,
                 format!("never matches: {first} matches the same requests"),
                 "leave one of them out",
@@ -85,7 +87,12 @@ impl RawMatch {
     fn read(self, at: &Path, report: &mut Report) -> Option<RouteMatch> {
         if self.host.is_none() && self.path_prefix.is_none() && self.route_name.is_none() {
             if !report.is_broken_below(at) {
-                report.push(at, "matches on nothing", "write `host: \"*\"` to match every request");
+                report.push(
+                    ProblemKind::MissingKey,
+                    at,
+                    "matches on nothing",
+                    "write `host: \"*\"` to match every request",
+                );
             }
             return None;
         }
@@ -133,7 +140,7 @@ fn host(text: String, at: &Path, report: &mut Report) -> Option<HostPattern> {
         Some(_) | None => {
             let remedy =
                 "write a host without scheme, port and path, such as `app.example.com` or `*.example.com`";
-            report.push(at, format!("{} is not a host", shown(&text)), remedy);
+            report.push(ProblemKind::ImpossibleValue, at, format!("{} is not a host", shown(&text)), remedy);
             None
         }
     }
@@ -142,6 +149,7 @@ fn host(text: String, at: &Path, report: &mut Report) -> Option<HostPattern> {
 fn path_prefix(text: String, at: &Path, report: &mut Report) -> Option<String> {
     if text.contains(['?', '#']) {
         report.push(
+            ProblemKind::ImpossibleValue,
             at,
             format!("{} has more than a path", shown(&text)),
             "leave `?` or `#` and what follows it out",
@@ -153,6 +161,7 @@ fn path_prefix(text: String, at: &Path, report: &mut Report) -> Option<String> {
         Ok(normal) => {
             let normal = String::from_utf8_lossy(normal.as_bytes()).into_owned();
             report.push(
+                ProblemKind::ImpossibleValue,
                 at,
                 format!("{} is not normalised", shown(&text)),
                 format!("write {}", shown(&normal)),
@@ -161,6 +170,7 @@ fn path_prefix(text: String, at: &Path, report: &mut Report) -> Option<String> {
         }
         Err(fault) => {
             report.push(
+                ProblemKind::NoEffect,
                 at,
                 format!("{} matches nothing: {fault}", shown(&text)),
                 "write a path such as `/ws/chat`",

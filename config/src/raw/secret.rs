@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::grammar::is_variable;
 use crate::path::Path;
+use crate::problem::ProblemKind;
 use crate::provider::Secret;
 use crate::report::Report;
 
@@ -24,19 +25,31 @@ impl RawSecret {
         match (self.env, self.inline) {
             (Some(name), None) if is_variable(&name) => return Some(Secret::Env(name)),
             (Some(_), None) => report.push(
+                ProblemKind::ImpossibleValue,
                 &at.key("env"),
                 "is not the name of an environment variable",
                 "write letters, digits and `_`, not beginning with a digit, such as `POSTERN_SECRET`",
             ),
             (None, Some(text)) if text.len() >= SHORTEST => return Some(Secret::Inline(text.into_bytes())),
             (None, Some(text)) => report.push(
+                ProblemKind::WeakSecret,
                 &at.key("inline"),
                 format!("has {} bytes", text.len()),
                 format!("write at least {SHORTEST} bytes"),
             ),
-            (Some(_), Some(_)) => report.push(at, "has both `env` and `inline`", "leave one of them out"),
+            (Some(_), Some(_)) => report.push(
+                ProblemKind::Contradiction,
+                at,
+                "has both `env` and `inline`",
+                "leave one of them out",
+            ),
             (None, None) if report.is_broken_below(at) => {}
-            (None, None) => report.push(at, "has neither `env` nor `inline`", "write one of them"),
+            (None, None) => report.push(
+                ProblemKind::MissingKey,
+                at,
+                "has neither `env` nor `inline`",
+                "write one of them",
+            ),
         }
         None
     }

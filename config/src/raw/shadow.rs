@@ -2,6 +2,7 @@
 
 use crate::path::Path;
 use crate::policy::Policy;
+use crate::problem::ProblemKind;
 use crate::raw::list::{List, distinct};
 use crate::report::Report;
 use crate::shadow::{self, NotShadowable, ShadowedRules};
@@ -15,20 +16,23 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Option<ShadowedRules> {
     let read = |id: String, at: &Path, report: &mut Report| {
-        let (what, remedy) = match shadow::judge(&id, policy) {
+        let (kind, what, remedy) = match shadow::judge(&id, policy) {
             Ok(()) => return Some(id),
             Err(NotShadowable::Needed) => (
+                ProblemKind::ImpossibleValue,
                 format!("{} cannot be in shadow alone: nothing can be judged without it", shown(&id)),
                 "leave it out, or write `mode: shadow` for the whole policy".to_owned(),
             ),
             Err(NotShadowable::NotSet) => {
-                (format!("{} is not set in this policy", shown(&id)), "set it, or leave it out".to_owned())
+                let what = format!("{} is not set in this policy", shown(&id));
+                (ProblemKind::Contradiction, what, "set it, or leave it out".to_owned())
             }
             Err(NotShadowable::Unknown) => {
-                (format!("{} is the id of no rule", shown(&id)), suggestion(&id, &shadow::ids()))
+                let what = format!("{} is the id of no rule", shown(&id));
+                (ProblemKind::UnknownName, what, suggestion(&id, &shadow::ids()))
             }
         };
-        report.push(at, what, remedy);
+        report.push(kind, at, what, remedy);
         None
     };
     distinct(written, at, report, read).map(ShadowedRules::new)

@@ -9,7 +9,7 @@ use crate::auth::Requirement;
 use crate::merge::lay_over;
 use crate::path::{Path, Segment};
 use crate::policy::{Policy, Tier};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use crate::raw::claims::RawRequirement;
 use crate::raw::list::{List, distinct_some};
 use crate::raw::policy::{RawPolicy, contradictions};
@@ -69,11 +69,21 @@ impl Beneath<'_> {
     ) -> Option<Vec<Tier>> {
         let count = written.len();
         if count > 0 && !has_claims {
-            report.push(at, "asks for claims, and there is no token", "write `auth`, or `tiers: []`");
+            report.push(
+                ProblemKind::Contradiction,
+                at,
+                "asks for claims, and there is no token",
+                "write `auth`, or `tiers: []`",
+            );
             return None;
         }
         if count > MOST {
-            report.push(at, format!("has {count} elements"), format!("write at most {MOST}"));
+            report.push(
+                ProblemKind::TooMuch,
+                at,
+                format!("has {count} elements"),
+                format!("write at most {MOST}"),
+            );
             return None;
         }
         let read = |(i, tier): (usize, Option<Value>)| self.tier(tier?, &at.index(i), report);
@@ -84,7 +94,7 @@ impl Beneath<'_> {
     fn tier(&self, written: Value, at: &Path, report: &mut Report) -> Option<Tier> {
         let Value::Object(mut members) = written else {
             let remedy = "write an object with `require` and what the policy has for these users";
-            report.push(at, format!("is {}", kind(&written)), remedy);
+            report.push(ProblemKind::WrongType, at, format!("is {}", kind(&written)), remedy);
             return None;
         };
         let require = require(members.remove("require"), &at.key("require"), report);
@@ -112,7 +122,12 @@ impl Beneath<'_> {
                     laid.insert(key, value);
                 }
                 unknown => {
-                    report.push(&place, "cannot stand in a tier", suggestion(unknown, &KEYS));
+                    report.push(
+                        ProblemKind::UnknownKey,
+                        &place,
+                        "cannot stand in a tier",
+                        suggestion(unknown, &KEYS),
+                    );
                 }
             }
         }
@@ -137,8 +152,8 @@ impl Beneath<'_> {
             let (_, beneath) = self.read(self.written.clone(), at);
             let is_own =
                 |found: &(Path, Problem)| !beneath.contains(found) || is_written(&laid, inside(&found.0, at));
-            for (path, Problem { what, remedy, .. }) in problems.into_iter().filter(is_own) {
-                report.push(&of_tier(&path, at), what, remedy);
+            for (path, Problem { kind, what, remedy, .. }) in problems.into_iter().filter(is_own) {
+                report.push(kind, &of_tier(&path, at), what, remedy);
             }
         }
         policy
@@ -166,12 +181,12 @@ fn require(written: Option<Value>, at: &Path, report: &mut Report) -> Option<Vec
 fn per_user(written: Value, at: &Path, report: &mut Report) -> Option<Value> {
     let remedy = "write `{per_user: 5}`; all other caps are the policy's";
     let Value::Object(members) = written else {
-        report.push(at, format!("is {}", kind(&written)), remedy);
+        report.push(ProblemKind::WrongType, at, format!("is {}", kind(&written)), remedy);
         return None;
     };
     let (known, other): (Map<_, _>, Map<_, _>) = members.into_iter().partition(|(key, _)| key == "per_user");
     for key in other.keys() {
-        report.push(&at.key(key.as_str()), "cannot stand in a tier", remedy);
+        report.push(ProblemKind::UnknownKey, &at.key(key.as_str()), "cannot stand in a tier", remedy);
     }
     Some(Value::Object(known))
 }

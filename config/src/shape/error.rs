@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{self, Expected, Unexpected};
 
 use crate::path::Segment;
+use crate::problem::ProblemKind;
 use crate::words::{nearest, shown, suggestion};
 
 /// One thing wrong with the shape of a value. Never holds the text of a value whose kind is wrong, since that
@@ -27,6 +28,15 @@ impl ShapeError {
         match (self, last) {
             (Self::Key { allowed }, Some(Segment::Key(written))) => nearest(written, allowed),
             _ => None,
+        }
+    }
+
+    /// Returns the kind of the fault.
+    pub(super) fn kind(&self) -> ProblemKind {
+        match self {
+            Self::Kind { .. } => ProblemKind::WrongType,
+            Self::Key { .. } => ProblemKind::UnknownKey,
+            Self::Word { .. } | Self::Other(_) => ProblemKind::ImpossibleValue,
         }
     }
 

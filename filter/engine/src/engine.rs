@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, NormalisedPath, Problem, Problems, RouteMatch,
+    Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, NormalisedPath, Problem, ProblemKind, Problems,
+    RouteMatch,
 };
 use serde_json::{Map, Value};
 
@@ -203,14 +204,22 @@ impl Engine {
         let Some((metadata, mut overrides)) = annotation(route)? else {
             return Ok(self.routed(head, route)?.and_then(|name| self.named(&name)));
         };
-        let of_policy = |what, remedy| InvalidPolicy::from(Problem::new("policy", what, remedy));
+        let of_policy = |kind, what, remedy| InvalidPolicy::from(Problem::new(kind, "policy", what, remedy));
         let name = match overrides.remove("policy") {
             Some(Value::String(name)) => name,
-            Some(_) => return Err(of_policy("is no string", "write the name of a policy").into()),
+            Some(_) => {
+                return Err(
+                    of_policy(ProblemKind::WrongType, "is no string", "write the name of a policy").into()
+                );
+            }
             // An override of nothing has no meaning, so it cannot be followed.
             None => self.routed(head, route)?.ok_or_else(|| {
                 let what = "is missing, and no policy is the route's otherwise";
-                of_policy(what, "write the name of one, or match the route in `routes`")
+                of_policy(
+                    ProblemKind::MissingKey,
+                    what,
+                    "write the name of one, or match the route in `routes`",
+                )
             })?,
         };
         let known = if overrides.is_empty() { self.named(&name) } else { None };
@@ -317,7 +326,7 @@ fn annotation(route: &RouteFacts) -> Result<Option<(&[u8], Map<String, Value>)>,
         Ok(Some(Value::Object(said))) => Ok(Some((metadata, said))),
         Ok(Some(_)) | Err(_) => {
             let what = "Envoy hands them over in a form that cannot be read";
-            Err(Problem::new("", what, "update Envoy or Postern").into())
+            Err(Problem::new(ProblemKind::Syntax, "", what, "update Envoy or Postern").into())
         }
     }
 }

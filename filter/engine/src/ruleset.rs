@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Carrier, Compression, Content as ContentPolicy, Counted, Mode, OnFull, Path, Per, Policy, Problem, Rate,
-    Requirement, Tier,
+    Carrier, Compression, Content as ContentPolicy, Counted, Mode, OnFull, Path, Per, Policy, Problem,
+    ProblemKind, Rate, Requirement, Tier,
 };
 
 use crate::auth::claims::Claims;
@@ -125,7 +125,12 @@ impl Ruleset {
             let path = Path::root().key("policies").key(&policy.name).key("csrf").key("secret");
             let secret = variables.resolve(&rule.secret, &path)?;
             let key = CsrfKey::new(&secret).ok_or_else(|| {
-                Problem::new(path.to_string(), "is no key", "use a random secret of 32 bytes")
+                Problem::new(
+                    ProblemKind::WeakSecret,
+                    path.to_string(),
+                    "is no key",
+                    "use a random secret of 32 bytes",
+                )
             })?;
             Ok(Guard::new(rule, key))
         });

@@ -3,9 +3,7 @@
 //! Each of these leaves a WebSocket through a real Envoy without an answer (`e2e/tests/checked.rs`). Others
 //! that hold bodies let upgrades alone, such as `ext_authz`, or act on what no WebSocket has, such as gRPC.
 
-use postern_config::Problem;
-
-use crate::finding::{Finding, quoted};
+use crate::finding::{Code, Finding, quoted};
 use crate::source::{Found, Neighbour, envoy::field};
 use crate::yaml::{Kind, Node};
 
@@ -25,7 +23,7 @@ fn warning(neighbour: &Neighbour<'_>) -> Option<Finding> {
     let name = quoted(neighbour.name.unwrap_or_default());
     let what = format!("{name} {what}, and a WebSocket's is never whole: nothing passes");
     let off = "or write `disabled: true` and enable it on the routes that have no WebSockets";
-    Some(Finding::warning(neighbour.position, Problem::new("http_filters", what, format!("{remedy}, {off}"))))
+    Some(Finding::new(neighbour.position, Code::HeldBodies, "http_filters", what, format!("{remedy}, {off}")))
 }
 
 /// Returns a warning's words: how much of a body a filter holds, and the remedy.

@@ -1,10 +1,10 @@
 //! Ways by which requests pass Postern, or by which it is not there.
 
-use postern_config::{Path, Problem};
+use postern_config::Path;
 
-use crate::finding::{Finding, quoted};
+use crate::finding::{Code, Finding, quoted};
 use crate::source::{Bypass, Found, Manager, SwitchedOff, envoy};
-use crate::yaml::{Node, Position};
+use crate::yaml::Node;
 
 /// Tells problems of everything that Postern would not judge.
 pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
@@ -13,49 +13,60 @@ pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
     findings.extend(found.managers.iter().flat_map(|manager| own_filters(found, manager)));
 }
 
-fn problem(position: Position, path: &str, what: impl Into<String>, remedy: &str) -> Finding {
-    Finding::problem(position, Problem::new(path, what, remedy))
-}
-
 fn bypass(bypass: &Bypass) -> Finding {
     match bypass {
-        Bypass::AnotherDefault(position) => problem(
+        Bypass::AnotherDefault(position) => Finding::new(
             *position,
+            Code::AnotherDefault,
             "config_discovery.default_config",
             "is another filter, which stands in for Postern until that is discovered",
             "leave it out, or write Postern's configuration",
         ),
-        Bypass::Disabled(position) => {
-            problem(*position, "disabled", "is true, so that Postern judges nothing", "leave it out")
-        }
-        Bypass::Incapable { position, missing } => problem(
+        Bypass::Disabled(position) => Finding::new(
             *position,
+            Code::DisabledFilter,
+            "disabled",
+            "is true, so that Postern judges nothing",
+            "leave it out",
+        ),
+        Bypass::Incapable { position, missing } => Finding::new(
+            *position,
+            Code::MissingCallback,
             "config.capability_restriction_config.allowed_capabilities",
             format!("leaves out `{missing}`, so that what it brings passes Postern unjudged"),
             "add it, or leave `capability_restriction_config` out",
         ),
-        Bypass::LoadedElsewhere { position, role, remedy } => {
-            problem(*position, "", format!("loads Postern {role}, where it judges no WebSocket"), remedy)
-        }
-        Bypass::OnlyWhereMatched(position) => problem(
+        Bypass::LoadedElsewhere { position, role, remedy } => Finding::new(
             *position,
+            Code::LoadedElsewhere,
+            "",
+            format!("loads Postern {role}, where it judges no WebSocket"),
+            *remedy,
+        ),
+        Bypass::OnlyWhereMatched(position) => Finding::new(
+            *position,
+            Code::SkippedByMatcher,
             "",
             "runs Postern only where a matcher says so, and all else passes unjudged",
             "write it in `http_filters` itself; `routes` and `default_policy` say what it judges",
         ),
-        Bypass::Optional(position) => Finding::warning(
+        Bypass::Optional(position) => Finding::new(
             *position,
-            Problem::new(
-                "is_optional",
-                "is true, so that an Envoy without Wasm goes on without Postern",
-                "leave it out",
-            ),
+            Code::OptionalFilter,
+            "is_optional",
+            "is true, so that an Envoy without Wasm goes on without Postern",
+            "leave it out",
         ),
-        Bypass::Removed(position) => {
-            problem(*position, "", "takes Postern out of the filters", "take this patch out")
-        }
-        Bypass::Skipped(position) => problem(
+        Bypass::Removed(position) => Finding::new(
             *position,
+            Code::RemovedFilter,
+            "",
+            "takes Postern out of the filters",
+            "take this patch out",
+        ),
+        Bypass::Skipped(position) => Finding::new(
+            *position,
+            Code::SkippedByMatcher,
             "xds_matcher",
             "lets requests past Postern",
             "write the filter without a matcher; `routes` and `default_policy` say what it judges",
@@ -78,7 +89,7 @@ fn disabled_for(found: &Found<'_>, switched_off: &SwitchedOff<'_>) -> Option<Fin
     is_postern.then(|| {
         let what = format!("is true, so that Postern judges nothing of {of}");
         let path = Path::root().key("typed_per_filter_config").key(filter).key("disabled").to_string();
-        problem(position, &path, what, remedy)
+        Finding::new(position, Code::DisabledFilter, path, what, remedy)
     })
 }
 
@@ -96,8 +107,9 @@ fn own_filters(found: &Found<'_>, manager: &Manager<'_>) -> Vec<Finding> {
             "are those of an upgrade to {} and have no Postern, so that it goes unjudged",
             quoted(name)
         );
-        problem(
+        Finding::new(
             upgrade.filters,
+            Code::UpgradeWithoutPostern,
             "upgrade_configs.filters",
             what,
             "leave them out, or write Postern first among them",

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use postern_config::{Config, KeySource, Path, Policy, Problem};
+use postern_config::{Config, KeySource, Path, Policy};
 
-use crate::finding::Finding;
-use crate::source::{Configuration, Speech};
+use crate::finding::{Code, Finding};
+use crate::source::{Cluster, Configuration, Speech};
 
 /// A cluster that is named.
 struct Named<'c> {
@@ -19,7 +19,7 @@ struct Named<'c> {
 pub(super) fn judge(
     configuration: &Configuration<'_>,
     config: &Config,
-    known: &BTreeMap<String, Speech>,
+    known: &BTreeMap<String, Cluster>,
     findings: &mut Vec<Finding>,
 ) {
     for Named { path, cluster, speech } in named(config) {
@@ -29,14 +29,14 @@ pub(super) fn judge(
             None => {
                 let what = format!("names the cluster `{cluster}`, which is not in this bootstrap");
                 let remedy = "add it to `static_resources.clusters`, or correct the name";
-                findings.push(Finding::problem(position, Problem::new(path, what, remedy)));
+                findings.push(Finding::new(position, Code::UnknownCluster, path, what, remedy));
             }
-            Some(Speech::Http1) if speech == Speech::Http2 => {
+            Some(Cluster { speech: Speech::Http1, .. }) if speech == Speech::Http2 => {
                 let what = format!(
                     "names the cluster `{cluster}`, to which Envoy speaks no HTTP/2, as gRPC demands"
                 );
                 let remedy = "give the cluster `http2_protocol_options`, or no call is answered";
-                findings.push(Finding::warning(position, Problem::new(path, what, remedy)));
+                findings.push(Finding::new(position, Code::NoHttp2, path, what, remedy));
             }
             Some(_) => {}
         }

@@ -1,13 +1,12 @@
 //! Warnings of rules on what messages say: where they can be walked round, and where they can never hold.
 
-use postern_config::{
-    Allowance, Auth, ClaimPath, Compression, Content, MessageType, Path, Policy, Problem, Test,
-};
+use postern_config::{Allowance, Auth, ClaimPath, Compression, Content, MessageType, Path, Policy, Test};
 
 use super::schemas;
+use crate::finding::{Code, Remark};
 
 /// Returns warnings of rules of `policy` on content that are sound and probably not meant; `at` is the policy.
-pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Problem> {
+pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Remark> {
     let sides = [
         ("messages", &policy.messages.content, policy.messages.types.contains(&MessageType::Binary)),
         ("upstream_messages", &policy.upstream_messages.content, true),
@@ -15,20 +14,25 @@ pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Problem> {
     let mut warnings = Vec::new();
     for (section, content, has_binary) in sides {
         let Some(key) = first_key(content) else { continue };
-        let place = at.key(section).key(key).to_string();
+        let place = at.key(section).key(key);
         if has_binary && section == "messages" {
             let what = "judges text messages only, and binary ones may pass";
-            warnings.push(Problem::new(place.clone(), what, "write `types: [text]` beside it"));
+            warnings.push(Remark::new(Code::BinaryUnjudged, &place, what, "write `types: [text]` beside it"));
         }
         if policy.compression == Compression::Pass {
             let what = "does not judge compressed messages, which `compression: pass` lets through unread";
-            warnings.push(Problem::new(place.clone(), what, "write `compression: inspect` or `strip`"));
+            warnings.push(Remark::new(
+                Code::CompressedUnjudged,
+                &place,
+                what,
+                "write `compression: inspect` or `strip`",
+            ));
         }
         if section == "messages" && policy.auth.as_ref().is_some_and(keeps_what_is_no_json) {
             let what =
                 "refuses every first message, which `keep_token` lets go on: with its `prefix` it is no JSON";
             let remedy = "leave `keep_token` out, or all rules on what messages say";
-            warnings.push(Problem::new(place, what, remedy));
+            warnings.push(Remark::new(Code::RefusedFirstMessage, &place, what, remedy));
         }
     }
     for (section, content, _) in sides {
@@ -58,7 +62,7 @@ fn keeps_what_is_no_json(auth: &Auth) -> bool {
 }
 
 /// Lines that speak of the same message and ask for claims that nobody can have at once.
-fn never_both(lines: &[Allowance], at: &Path) -> Vec<Problem> {
+fn never_both(lines: &[Allowance], at: &Path) -> Vec<Remark> {
     let mut found = Vec::new();
     for (later, line) in lines.iter().enumerate() {
         for (earlier, other) in lines.iter().enumerate().take(later) {
@@ -72,7 +76,7 @@ fn never_both(lines: &[Allowance], at: &Path) -> Vec<Problem> {
                     claim.as_str()
                 );
                 let remedy = "let no message fit both, or write one line";
-                found.push(Problem::new(at.index(later).to_string(), what, remedy));
+                found.push(Remark::new(Code::NeverBoth, &at.index(later), what, remedy));
             }
         }
     }

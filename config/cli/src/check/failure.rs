@@ -1,14 +1,12 @@
 //! The fate of requests that the module cannot judge.
 
-use postern_config::Problem;
-
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::source::OpenFailure;
 
 /// Warns of everything that lets such requests pass.
 pub(super) fn judge(open: &[OpenFailure], findings: &mut Vec<Finding>) {
     findings.extend(open.iter().map(|OpenFailure { position, path, remedy }| {
         let what = "lets every WebSocket pass unjudged where the module could not be loaded or has trapped";
-        Finding::warning(*position, Problem::new(path, what, *remedy))
+        Finding::new(*position, Code::FailOpen, path, what, *remedy)
     }));
 }

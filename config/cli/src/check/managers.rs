@@ -1,9 +1,8 @@
 //! The settings that an HttpConnectionManager needs beside Postern.
 
-use postern_config::Problem;
 use serde_json::Value;
 
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::source::{Manager, envoy};
 use crate::yaml::Node;
 
@@ -19,13 +18,10 @@ pub(super) fn judge(manager: &Manager<'_>, findings: &mut Vec<Finding>) {
 fn address_warning(manager: &Node) -> Option<Finding> {
     let key = envoy::member(manager, "use_remote_address");
     let is_true = key.is_some_and(|member| member.value.to_json() == Value::Bool(true));
-    let warning = Problem::new(
-        "use_remote_address",
-        "is not true, so clients may choose the address that they are counted by",
-        "write `use_remote_address: true` beside `http_filters`",
-    );
     let position = key.map_or(manager.position, |member| member.position);
-    (!is_true).then(|| Finding::warning(position, warning))
+    let what = "is not true, so clients may choose the address that they are counted by";
+    let remedy = "write `use_remote_address: true` beside `http_filters`";
+    (!is_true).then(|| Finding::new(position, Code::ClientsAddress, "use_remote_address", what, remedy))
 }
 
 /// Warns of a host without a buffer limit: quiet streams are paused, and by default a paused stream holds no
@@ -34,11 +30,11 @@ fn buffer_warning(host: &Node) -> Option<Finding> {
     let has_limit = |node: &Node| envoy::member(node, "request_body_buffer_limit").is_some();
     let routes = envoy::field(host, "routes").map(Node::items).unwrap_or_default();
     let is_limited = has_limit(host) || (!routes.is_empty() && routes.iter().all(has_limit));
-    let warning = Problem::new(
+    let (path, what) = (
         "request_body_buffer_limit",
         "is missing, so Envoy may cut a connection on which much comes at once after a pause",
-        "write twice the listener's `per_connection_buffer_limit_bytes` (by default 1 MiB) beside `routes`: \
-         `request_body_buffer_limit: 2097152`",
     );
-    (!is_limited).then(|| Finding::warning(host.position, warning))
+    let remedy = "write twice the listener's `per_connection_buffer_limit_bytes` (by default 1 MiB) beside `routes`: \
+         `request_body_buffer_limit: 2097152`";
+    (!is_limited).then(|| Finding::new(host.position, Code::NoBufferLimit, path, what, remedy))
 }

@@ -1,8 +1,6 @@
 //! Plugins that are bound to a part of the traffic, so that Postern does not see the rest.
 
-use postern_config::Problem;
-
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::source::Narrowed;
 
 /// Warns of every plugin that sees a part of the traffic only.
@@ -10,6 +8,6 @@ pub(super) fn judge(narrowed: &[Narrowed], findings: &mut Vec<Finding>) {
     findings.extend(narrowed.iter().map(|Narrowed { position, path }| {
         let what = "leaves WebSockets on other ports and in the other direction unjudged";
         let remedy = "leave it out, or see to it that no WebSocket comes in by another way";
-        Finding::warning(*position, Problem::new(path, what, remedy))
+        Finding::new(*position, Code::NarrowedPlugin, path, what, remedy)
     }));
 }

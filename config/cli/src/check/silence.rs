@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use postern_config::{Config, Policy, Problem, parse_duration};
+use postern_config::{Config, Path, Policy, parse_duration};
 
-use crate::finding::Finding;
+use crate::finding::{Code, Finding, Remark};
 use crate::source::{Manager, envoy};
 use crate::yaml::{Member, Node};
 
@@ -41,7 +41,7 @@ pub(super) fn judge<'c>(
         (Some(member), _) => findings.extend(warning("stream_idle_timeout", member, longest)),
         (None, Some(policy)) if silence(policy) >= DEFAULT => {
             let warning = too_short("stream_idle_timeout", "is missing, and 5 min by default", policy);
-            findings.push(Finding::warning(manager.written.position, warning));
+            findings.push(warning.at(manager.written.position));
         }
         (None, _) => {}
     }
@@ -50,8 +50,9 @@ pub(super) fn judge<'c>(
 fn warning(path: &str, member: &Member, longest: Option<&Policy>) -> Option<Finding> {
     let time = parse_duration(member.value.text()?)?;
     let warning = match longest.filter(|policy| silence(policy) >= time) {
-        _ if time.is_zero() => Problem::new(
-            path,
+        _ if time.is_zero() => Remark::new(
+            Code::IdleTimeout,
+            &Path::root().key(path),
             "is 0, so that after a trap of the module nothing ends the connections of its worker on which nobody says \
              anything",
             format!("write `{path}: {}s`", longest.map_or(SHIPPED, enough).as_secs()),
@@ -59,15 +60,20 @@ fn warning(path: &str, member: &Member, longest: Option<&Policy>) -> Option<Find
         Some(policy) => too_short(path, "is too short", policy),
         None => return None,
     };
-    Some(Finding::warning(member.position, warning))
+    Some(warning.at(member.position))
 }
 
-fn too_short(path: &str, what: &str, policy: &Policy) -> Problem {
+fn too_short(path: &str, what: &str, policy: &Policy) -> Remark {
     let (name, seconds) = (&policy.name, silence(policy).as_secs_f64());
     let what = format!(
         "{what}: `{name}` leaves connections without a byte for {seconds} s, and Envoy cuts without a Close"
     );
-    Problem::new(path, what, format!("write `{path}: {}s`", enough(policy).as_secs()))
+    Remark::new(
+        Code::IdleTimeout,
+        &Path::root().key(path),
+        what,
+        format!("write `{path}: {}s`", enough(policy).as_secs()),
+    )
 }
 
 /// Returns the longest time in which nothing moves on a connection whose service reads what it is sent.

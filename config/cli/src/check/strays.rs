@@ -1,8 +1,6 @@
 //! Metadata that is meant for Postern and stands where Postern does not read it.
 
-use postern_config::Problem;
-
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::source::Stray;
 
 /// Tells a problem for each: whoever wrote it expects it to hold.
@@ -20,6 +18,6 @@ pub(super) fn judge(strays: &[Stray], findings: &mut Vec<Finding>) {
             }
         };
         let remedy = "write `metadata: {filter_metadata: {postern: …}}` on each route that it is for";
-        Finding::problem(stray.position, Problem::new(path, what, remedy))
+        Finding::new(stray.position, Code::StrayMetadata, path, what, remedy)
     }));
 }

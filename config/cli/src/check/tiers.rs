@@ -1,11 +1,12 @@
 //! Warnings of tiers that are sound and probably not meant: nobody is ever in one, or a rule of one never counts.
 
-use postern_config::{Counted, Path, Per, Policy, Problem, Rate, Requirement, Test, Tier};
+use postern_config::{Counted, Path, Per, Policy, Rate, Requirement, Test, Tier};
 
 use super::content;
+use crate::finding::{Code, Remark};
 
 /// Returns warnings of the tiers of `policy`; `at` is the policy. What is told of the policy itself is not told again.
-pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Problem> {
+pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Remark> {
     let at = at.key("tiers");
     let mut warnings = Vec::new();
     for (index, tier) in policy.tiers.iter().enumerate() {
@@ -21,14 +22,14 @@ pub(super) fn warnings(policy: &Policy, at: &Path) -> Vec<Problem> {
 }
 
 /// Warns of a tier whose users are all in an earlier one.
-fn unreachable(index: usize, tiers: &[Tier], at: &Path) -> Option<Problem> {
+fn unreachable(index: usize, tiers: &[Tier], at: &Path) -> Option<Remark> {
     let (tier, earlier) = (tiers.get(index)?, tiers.iter().take(index));
     let (first, _) = earlier.enumerate().find(|(_, earlier)| {
         earlier.require.iter().all(|line| tier.require.iter().any(|other| implies(other, line)))
     })?;
     let what = format!("is never in force: whoever meets its `require` meets that of {}", at.index(first));
     let remedy = "write it before that one, or leave it out";
-    Some(Problem::new(at.index(index).to_string(), what, remedy))
+    Some(Remark::new(Code::UnreachableTier, &at.index(index), what, remedy))
 }
 
 /// Says whether whatever meets `line` meets `other`, as far as that can be told.
@@ -41,7 +42,7 @@ fn implies(line: &Requirement, other: &Requirement) -> bool {
 }
 
 /// Warns of rates that count before the tier is known, where those of the policy count.
-fn uncounted(tier: &Tier, at: &Path) -> Vec<Problem> {
+fn uncounted(tier: &Tier, at: &Path) -> Vec<Remark> {
     let rates = tier.policy.rates.iter().enumerate().filter(|_| tier.has_rates);
     let is_early =
         |rate: &Rate| matches!(rate.count, Counted::Handshakes | Counted::Refusals) && rate.per != Per::User;
@@ -49,7 +50,12 @@ fn uncounted(tier: &Tier, at: &Path) -> Vec<Problem> {
     let warning = |(index, _)| {
         let what =
             "counts nothing: these are counted by the rates of the policy alone, before the token is known";
-        Problem::new(at.key("rates").index(index).to_string(), what, "write `per: user`, or leave it out")
+        Remark::new(
+            Code::UncountedRate,
+            &at.key("rates").index(index),
+            what,
+            "write `per: user`, or leave it out",
+        )
     };
     early.map(warning).collect()
 }

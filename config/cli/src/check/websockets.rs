@@ -1,8 +1,6 @@
 //! The managers that let no WebSockets in, or let some go where Postern is not.
 
-use postern_config::Problem;
-
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding};
 use crate::source::{Found, Manager, envoy};
 use crate::yaml::Node;
 
@@ -22,23 +20,23 @@ pub(super) fn judge(manager: &Manager<'_>, found: &Found<'_>, findings: &mut Vec
     let have_own = manager.upgrades.iter().any(|upgrade| is_websocket(upgrade.written));
     let is_judged = if have_own { has_postern } else { found.has_postern(manager.chain) };
     match (has_postern, is_enabled(manager.written)) {
-        (true, false) => findings.push(warning(
+        (true, false) => findings.push(finding(
             manager,
+            Code::NoWebSocket,
             "upgrade_configs",
             nowhere,
             "write `upgrade_configs: [{upgrade_type: websocket}]` beside `http_filters`",
         )),
-        (true, true) if !is_judged => findings.push(Finding {
-            severity: Severity::Problem,
-            ..warning(
-                manager,
-                "http_filters",
-                "has no Postern, and a WebSocket has no filters of its own, so that it goes unjudged",
-                "write Postern first among them",
-            )
-        }),
-        (false, true) if has_filters => findings.push(warning(
+        (true, true) if !is_judged => findings.push(finding(
             manager,
+            Code::UpgradeWithoutPostern,
+            "http_filters",
+            "has no Postern, and a WebSocket has no filters of its own, so that it goes unjudged",
+            "write Postern first among them",
+        )),
+        (false, true) if has_filters => findings.push(finding(
+            manager,
+            Code::UnguardedManager,
             "http_filters",
             "has no Postern, and this manager lets WebSockets pass",
             "write Postern first among them, or take `websocket` out of `upgrade_configs`",
@@ -47,16 +45,20 @@ pub(super) fn judge(manager: &Manager<'_>, found: &Found<'_>, findings: &mut Vec
     }
 }
 
-fn warning(manager: &Manager<'_>, path: &str, what: &str, remedy: &str) -> Finding {
+fn finding(manager: &Manager<'_>, code: Code, path: &str, what: &str, remedy: &str) -> Finding {
     let key = envoy::member(manager.written, path);
     let position = key.map_or(manager.written.position, |member| member.position);
-    Finding::warning(position, Problem::new(path, what, remedy))
+    Finding::new(position, code, path, what, remedy)
+}
+
+/// Says whether an upgrade to WebSocket is enabled by this very manager or route.
+pub(super) fn is_among_upgrades(node: &Node) -> bool {
+    envoy::field(node, "upgrade_configs").map(Node::items).unwrap_or_default().iter().any(is_websocket)
 }
 
 /// Says whether an upgrade to WebSocket is enabled anywhere inside.
 fn is_enabled(node: &Node) -> bool {
-    let upgrades = envoy::field(node, "upgrade_configs").map(Node::items).unwrap_or_default();
-    upgrades.iter().any(is_websocket)
+    is_among_upgrades(node)
         || node.items().iter().any(is_enabled)
         || node.members().iter().any(|member| is_enabled(&member.value))
 }

@@ -3,13 +3,13 @@
 //! Fields may be written in their original or in their JSON names (`typed_config`, `typedConfig`).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use postern_config::Problem;
+use postern_config::{Problem, ProblemKind};
 
 use super::resource::Resource;
 use super::{
-    Bypass, Chain, Configuration, Found, Manager, Neighbour, OpenFailure, Override, Speech, Stray,
+    Bypass, Chain, Cluster, Configuration, Found, Manager, Neighbour, OpenFailure, Override, Speech, Stray,
     SwitchedOff, Upgrade, Written, speaks_of_postern,
 };
 use crate::yaml::{Kind, Member, Node};
@@ -48,14 +48,27 @@ pub(super) fn search<'a>(node: &'a Node, resource: Resource, document: usize, fo
 }
 
 /// Returns the clusters of a bootstrap that has no others, by their names: none come by discovery.
-pub(super) fn clusters(bootstrap: &Node) -> Option<BTreeMap<String, Speech>> {
+pub(super) fn clusters(bootstrap: &Node) -> Option<BTreeMap<String, Cluster>> {
     let resources = field(bootstrap, "static_resources")?;
     if field(bootstrap, "dynamic_resources").and_then(|dynamic| field(dynamic, "cds_config")).is_some() {
         return None;
     }
     let clusters = field(resources, "clusters").map(Node::items).unwrap_or_default();
-    let named = |cluster: &Node| Some((field(cluster, "name")?.text()?.to_owned(), speech(cluster)));
+    let named = |cluster: &Node| {
+        let own = Cluster { position: cluster.position, speech: speech(cluster), bounds: bounds(cluster) };
+        Some((field(cluster, "name")?.text()?.to_owned(), own))
+    };
     Some(clusters.iter().filter_map(named).collect())
+}
+
+/// Returns the bounds that the circuit breaker of `cluster` has for requests of the default priority.
+fn bounds(cluster: &Node) -> BTreeSet<String> {
+    let thresholds = field(cluster, "circuit_breakers").and_then(|breakers| field(breakers, "thresholds"));
+    let is_default = |threshold: &&Node| {
+        field(threshold, "priority").is_none_or(|priority| priority.text() == Some("DEFAULT"))
+    };
+    let of_default = thresholds.map(Node::items).unwrap_or_default().iter().filter(is_default);
+    of_default.flat_map(Node::members).map(|bound| original_name(&bound.key).into_owned()).collect()
 }
 
 /// Returns the way in which Envoy speaks to `cluster`.
@@ -309,7 +322,11 @@ fn plugin<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     let configuration = member(config, "configuration");
     let written = match configuration {
         Some(configuration) => written(&configuration.value),
-        None => wrong("is missing", "write a google.protobuf.Struct with the policies under `value`"),
+        None => wrong(
+            ProblemKind::MissingKey,
+            "is missing",
+            "write a google.protobuf.Struct with the policies under `value`",
+        ),
     };
     let has_policies = match &written {
         Written::Object(node) => node.get("policies").is_some(),
@@ -320,18 +337,22 @@ fn plugin<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     if has_policies || names(config).into_iter().chain([around.name]).any(speaks_of_postern) {
         let position = configuration.map_or(config.position, |configuration| configuration.position);
         let manager = around.chain.manager;
-        found.configurations.push(Configuration { written, position, manager, clusters: None });
+        let allowed = allowed(config);
+        found.configurations.push(Configuration { written, position, manager, clusters: None, allowed });
         found.open_failures.extend(open_failure(config));
-        found.bypasses.extend(incapable(config));
+        found.bypasses.extend(allowed.and_then(incapable));
         found.see(around.chain);
     }
 }
 
-/// Returns the bypass of a module that may not be called for all that it judges by.
-fn incapable(config: &Node) -> Option<Bypass> {
+/// Returns what the module may have, if that is restricted.
+fn allowed(config: &Node) -> Option<&Member> {
     let restriction = field(config, "capability_restriction_config")?;
-    let allowed =
-        member(restriction, "allowed_capabilities").filter(|allowed| !allowed.value.members().is_empty())?;
+    member(restriction, "allowed_capabilities").filter(|allowed| !allowed.value.members().is_empty())
+}
+
+/// Returns the bypass of a module that may not be called for all that it judges by.
+fn incapable(allowed: &Member) -> Option<Bypass> {
     let missing = CALLBACKS.into_iter().find(|callback| allowed.value.get(callback).is_none())?;
     Some(Bypass::Incapable { position: allowed.position, missing })
 }
@@ -357,16 +378,19 @@ fn written(any: &Node) -> Written<'_> {
     match (any.get("@type").and_then(Node::text).map(type_name), value, value.and_then(Node::text)) {
         (Some(STRUCT), Some(value), _) => Written::Object(value),
         (Some(STRING_VALUE), _, Some(text)) => Written::Text(text),
-        (Some(STRUCT | STRING_VALUE), _, _) => wrong("has no `value`", "write the policies under `value`"),
+        (Some(STRUCT | STRING_VALUE), _, _) => {
+            wrong(ProblemKind::MissingKey, "has no `value`", "write the policies under `value`")
+        }
         _ => wrong(
+            ProblemKind::WrongType,
             "is neither a google.protobuf.Struct nor a google.protobuf.StringValue",
             "write `\"@type\": type.googleapis.com/google.protobuf.Struct` and the policies under `value`",
         ),
     }
 }
 
-fn wrong<'a>(what: &str, remedy: &str) -> Written<'a> {
-    Written::Wrong(Problem::new("config.configuration", what, remedy))
+fn wrong<'a>(kind: ProblemKind, what: &str, remedy: &str) -> Written<'a> {
+    Written::Wrong(Problem::new(kind, "config.configuration", what, remedy))
 }
 
 #[cfg(test)]

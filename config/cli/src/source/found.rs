@@ -7,7 +7,7 @@ use postern_config::{Path, Problem};
 
 use super::resource::Resource;
 use super::says_postern;
-use crate::yaml::{Node, Position};
+use crate::yaml::{Member, Node, Position};
 
 /// A configuration of Postern.
 #[derive(Debug)]
@@ -18,7 +18,18 @@ pub(crate) struct Configuration<'a> {
     /// The connection manager that the configuration is part of, by its place in [`Found::managers`].
     pub(crate) manager: Option<usize>,
     /// The clusters that the configuration's Envoy has, if the file has all of them.
-    pub(crate) clusters: Option<Rc<BTreeMap<String, Speech>>>,
+    pub(crate) clusters: Option<Rc<BTreeMap<String, Cluster>>>,
+    /// The callbacks and functions that the module may have, if it may not have all.
+    pub(crate) allowed: Option<&'a Member>,
+}
+
+/// A cluster of Envoy's.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) position: Position,
+    pub(crate) speech: Speech,
+    /// The bounds of the circuit breaker that are set, for the priority that requests have by default.
+    pub(crate) bounds: BTreeSet<String>,
 }
 
 /// The way in which Envoy speaks to a cluster.
@@ -171,6 +182,8 @@ pub(crate) struct Unread<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Found<'a> {
     pub(crate) bypasses: Vec<Bypass>,
+    /// The clusters of each document that has all of its Envoy's, by the document's place in the file.
+    pub(crate) clusters: BTreeMap<usize, Rc<BTreeMap<String, Cluster>>>,
     pub(crate) configurations: Vec<Configuration<'a>>,
     /// The names of the filters that are Postern.
     pub(crate) filter_names: BTreeSet<&'a str>,

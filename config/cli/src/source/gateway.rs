@@ -1,12 +1,12 @@
 //! Postern in Envoy Gateway's manifests: EnvoyExtensionPolicy and EnvoyPatchPolicy.
 
-use postern_config::{Path, Problem};
+use postern_config::{Path, Problem, ProblemKind};
 
 use super::resource::Resource;
 use super::shape::Shape;
 use super::unfold::Document;
 use super::{Bypass, Configuration, Found, OpenFailure, Written, says_postern, speaks_of_postern};
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 use crate::yaml::{Kind, Member, Node};
 
 /// The most steps of a patch's path, and of all paths of a manifest.
@@ -48,16 +48,25 @@ fn wasm_plugin<'a>(plugin: &'a Node, path: &Path, found: &mut Found<'a>) {
         });
     }
     let path = path.key("config").to_string();
-    let wrong = |what: &str| Written::Wrong(Problem::new(&path, what, "write the policies under it"));
+    let wrong =
+        |kind, what: &str| Written::Wrong(Problem::new(kind, &path, what, "write the policies under it"));
     let (written, position) = match configuration {
         Some(configuration) => match &configuration.value.kind {
             // Envoy Gateway would hand over a string of JSON that is a string.
-            Kind::Scalar(_) | Kind::List(_) => (wrong("is no object"), configuration.position),
+            Kind::Scalar(_) | Kind::List(_) => {
+                (wrong(ProblemKind::WrongType, "is no object"), configuration.position)
+            }
             Kind::Object(_) => (Written::Object(&configuration.value), configuration.position),
         },
-        None => (wrong("is missing"), plugin.position),
+        None => (wrong(ProblemKind::MissingKey, "is missing"), plugin.position),
     };
-    found.configurations.push(Configuration { written, position, manager: None, clusters: None });
+    found.configurations.push(Configuration {
+        written,
+        position,
+        manager: None,
+        clusters: None,
+        allowed: None,
+    });
 }
 
 /// Notes the places where an EnvoyPatchPolicy takes Postern out.
@@ -91,8 +100,8 @@ pub(super) fn patches(manifest: &Node) -> (Vec<Document>, Vec<Finding>) {
             let what = format!(
                 "has more than {LONGEST_PATH} steps, or all paths together have more than {MOST_STEPS}"
             );
-            let problem = Problem::new("operation.path", what, "write a path of the resource");
-            problems.push(Finding::problem(operation.position, problem));
+            let remedy = "write a path of the resource";
+            problems.push(Finding::new(operation.position, Code::TooMuch, "operation.path", what, remedy));
             continue;
         }
         let node = steps.into_iter().rfold(value.clone(), wrapped);

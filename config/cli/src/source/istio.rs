@@ -1,6 +1,6 @@
 //! Postern in Istio's manifests: WasmPlugin, TrafficExtension and EnvoyFilter.
 
-use postern_config::Problem;
+use postern_config::{Problem, ProblemKind};
 
 use super::resource::Resource;
 use super::{
@@ -53,12 +53,22 @@ fn wasm<'a>(written: &'a Member, path: &str, manifest: &'a Node, found: &mut Fou
     let (written, position) = match configuration {
         Some(configuration) => (Written::Object(&configuration.value), configuration.position),
         None => {
-            let problem =
-                Problem::new(format!("{path}.pluginConfig"), "is missing", "write the policies under it");
+            let problem = Problem::new(
+                ProblemKind::MissingKey,
+                format!("{path}.pluginConfig"),
+                "is missing",
+                "write the policies under it",
+            );
             (Written::Wrong(problem), written.position)
         }
     };
-    found.configurations.push(Configuration { written, position, manager: None, clusters: None });
+    found.configurations.push(Configuration {
+        written,
+        position,
+        manager: None,
+        clusters: None,
+        allowed: None,
+    });
 }
 
 /// Looks at the patches of an EnvoyFilter.

@@ -1,12 +1,12 @@
 //! The documents inside documents: texts in ConfigMaps, and patches that name the part of a resource that
 //! they are.
 
-use postern_config::{Path, Problem};
+use postern_config::Path;
 
 use super::shape::{self, Shape};
 use super::{gateway, kubernetes, says_postern};
-use crate::finding::Finding;
-use crate::yaml::{self, Loaded, Member, Node, Position};
+use crate::finding::{Code, Finding};
+use crate::yaml::{self, Hidden, Loaded, Member, Node, Position};
 
 /// The most texts inside texts.
 const DEEPEST: usize = 4;
@@ -30,14 +30,29 @@ impl Document {
 /// Returns everything that there is to look through in a file, and notes what is wrong with it as text. A
 /// document with words that policies have and other documents too is one of a policy only if the file
 /// `is_named`.
-pub(crate) fn unfold(loaded: Loaded, is_named: bool, findings: &mut Vec<Finding>) -> Vec<Document> {
-    let mut unfolding = Unfolding { documents: Vec::new(), findings, values: loaded.values, is_full: false };
+pub(crate) fn unfold(loaded: Loaded, is_named: bool, findings: &mut Vec<Finding>) -> Unfolded {
+    let mut unfolding = Unfolding {
+        documents: Vec::new(),
+        hidden: Vec::new(),
+        findings,
+        values: loaded.values,
+        is_full: false,
+    };
     unfolding.take(loaded, is_named, 0);
-    unfolding.documents
+    Unfolded { documents: unfolding.documents, hidden: unfolding.hidden }
+}
+
+/// Everything that there is to look through in a file.
+#[derive(Debug)]
+pub(crate) struct Unfolded {
+    pub(crate) documents: Vec<Document>,
+    /// The places of secrets.
+    pub(crate) hidden: Vec<Hidden>,
 }
 
 struct Unfolding<'f> {
     documents: Vec<Document>,
+    hidden: Vec<Hidden>,
     findings: &'f mut Vec<Finding>,
     /// The number of values of all texts so far.
     values: usize,
@@ -48,6 +63,7 @@ struct Unfolding<'f> {
 impl Unfolding<'_> {
     fn take(&mut self, loaded: Loaded, is_named: bool, depth: usize) {
         self.findings.extend(loaded.findings);
+        self.hidden.extend(loaded.hidden);
         for (number, node) in loaded.documents.into_iter().enumerate() {
             let shape = shape::of(&node);
             if shape == Shape::PerhapsPolicy && !is_named {
@@ -57,8 +73,8 @@ impl Unfolding<'_> {
                 let ignored = loaded.ignored.iter().filter(|ignored| ignored.document == number);
                 self.findings.extend(ignored.map(|ignored| {
                     let what = "has `!ignore` before it, which Kubernetes does not heed";
-                    let problem = Problem::new(&ignored.path, what, "take the member out, or the tag");
-                    Finding::problem(ignored.position, problem)
+                    let remedy = "take the member out, or the tag";
+                    Finding::new(ignored.position, Code::MisplacedTag, &ignored.path, what, remedy)
                 }));
                 kubernetes::each(&node, &mut |kind, manifest| self.open(kind, manifest, depth));
             }
@@ -99,6 +115,12 @@ impl Unfolding<'_> {
         loaded.documents.iter_mut().for_each(|document| document.relocate(&moved));
         loaded.ignored.iter_mut().for_each(|ignored| ignored.position = moved(ignored.position));
         loaded.findings.iter_mut().for_each(|finding| finding.position = moved(finding.position));
+        // The secrets of a text that is not written line by line are hidden with the whole of it.
+        loaded.hidden.retain_mut(|hidden| {
+            hidden.begin = moved(hidden.begin);
+            hidden.end = moved(hidden.end);
+            begins.is_some()
+        });
         let has_policies = loaded.documents.iter().any(|document| shape::of(document) == Shape::Policy);
         if !has_policies && !says_postern(text) {
             loaded.findings.clear();
@@ -109,7 +131,7 @@ impl Unfolding<'_> {
 
 fn told(member: &Member, what: &str, remedy: &str) -> Finding {
     let path = Path::root().key("data").key(member.key.as_str()).to_string();
-    Finding::problem(member.position, Problem::new(path, what, remedy))
+    Finding::new(member.position, Code::TooMuch, path, what, remedy)
 }
 
 /// Returns a place of a text as a place of the file: line by line if the text is written so, else the place

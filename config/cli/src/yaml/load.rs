@@ -5,13 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use postern_config::{Path, Problem, Segment};
+use postern_config::{Path, Segment};
 use saphyr::{Scalar, ScalarStyle, Tag};
 use saphyr_parser::{Event, Marker, Parser, Span};
 use serde_json::{Number, Value};
 
+use super::secrets::{self, Hidden};
 use super::{Kind, Member, Node, Position};
-use crate::finding::Finding;
+use crate::finding::{Code, Finding};
 
 /// The deepest nesting.
 pub(super) const DEEPEST: usize = 64;
@@ -42,6 +43,8 @@ pub(crate) struct Loaded {
     pub(crate) ignored: Vec<Ignored>,
     /// The number of values, with every alias written out.
     pub(crate) values: usize,
+    /// The places of secrets.
+    pub(crate) hidden: Vec<Hidden>,
 }
 
 /// A member that Envoy leaves out.
@@ -57,7 +60,8 @@ pub(crate) struct Ignored {
 /// Reads every document of a file.
 pub(crate) fn load(text: &[u8]) -> Loaded {
     let Ok(text) = std::str::from_utf8(text) else {
-        let finding = finding(Position::START, "", "is not UTF-8 text", "write YAML or JSON");
+        let finding =
+            Finding::new(Position::START, Code::Syntax, "", "is not UTF-8 text", "write YAML or JSON");
         return Loaded { findings: vec![finding], ..Loaded::default() };
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -74,6 +78,10 @@ struct Loader {
     open: Vec<Open>,
     /// The anchored values, and the number of values that each holds.
     anchors: HashMap<usize, (Node, usize)>,
+    /// The places of the anchored texts.
+    anchored_texts: HashMap<usize, Hidden>,
+    /// The end of what was read so far.
+    end: Marker,
 }
 
 /// A list or an object of which the end has not been seen.
@@ -104,12 +112,45 @@ impl Loader {
     fn read(&mut self, text: &str) -> Result<(), Finding> {
         for event in Parser::new_from_str(text) {
             let (event, span) = event.map_err(|error| {
+                self.hide_rest(text);
                 let what = format!("is not YAML: {}", error.info());
-                finding(position(*error.marker()), "", what, "mend the syntax")
+                Finding::new(position(*error.marker()), Code::Syntax, "", what, "mend the syntax")
             })?;
+            self.end = span.end;
             self.take(event, span)?;
         }
         Ok(())
+    }
+
+    /// Hides what could not be read if it may have secrets, or be one.
+    fn hide_rest(&mut self, text: &str) {
+        let rest: String = text.chars().skip(self.end.index()).collect();
+        if self.awaits_secret() || secrets::may_have_secrets(&rest) {
+            let end = Position { line: usize::MAX, column: 1 };
+            self.loaded.hidden.push(Hidden { begin: position(self.end), end });
+        }
+    }
+
+    /// Says whether the next value is a secret, if it is a text.
+    fn awaits_secret(&self) -> bool {
+        let mut keys = self.open.iter().rev().filter_map(|open| match &open.kind {
+            OpenKind::Object { key: Some(key), .. } => Some(key.text.as_str()),
+            OpenKind::Object { .. } | OpenKind::List(_) => None,
+        });
+        keys.next().is_some_and(|key| secrets::is_secret(key, keys))
+    }
+
+    /// Notes a text that is not to be shown.
+    fn hide(&mut self, text: &str, style: ScalarStyle, span: Span, anchor: usize) {
+        let place = Hidden { begin: position(span.start), end: position(span.end) };
+        if anchor != 0 {
+            self.anchored_texts.insert(anchor, place);
+        }
+        // The lines of a literal are those of a document that is read by itself.
+        let may_be_document = style != ScalarStyle::Literal && secrets::may_have_secrets(text);
+        if may_be_document || self.awaits_secret() {
+            self.loaded.hidden.push(place);
+        }
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Finding> {
@@ -117,7 +158,10 @@ impl Loader {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd => {}
             // Anchors do not outlive their document.
-            Event::DocumentStart(_) | Event::DocumentEnd => self.anchors.clear(),
+            Event::DocumentStart(_) | Event::DocumentEnd => {
+                self.anchors.clear();
+                self.anchored_texts.clear();
+            }
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(text.len() / TEXT_OF_A_VALUE, at)?;
                 let is_ignored = tag.as_ref().is_some_and(|tag| is_ignore(tag));
@@ -129,6 +173,7 @@ impl Loader {
                     return Ok(());
                 }
                 self.refuse_ignored_value(is_ignored, at);
+                self.hide(&text, style, span, anchor);
                 let text_begins = text_begins(at, style, &text);
                 let tag = tag.filter(|_| !is_ignored);
                 let is_unclear = style == ScalarStyle::Plain && is_truth_elsewhere(&text);
@@ -138,7 +183,7 @@ impl Loader {
                         Some(tag) => format!("is no {} that JSON has", shown(&tag)),
                         None => "is a number that JSON does not have".to_owned(),
                     };
-                    self.finding(at, what, "write a string, a number, true or false")
+                    self.finding(Code::Syntax, at, what, "write a string, a number, true or false")
                 })?;
                 self.count(1, at)?;
                 let values = value.as_str().map_or(0, str::len) / TEXT_OF_A_VALUE + 1;
@@ -160,16 +205,25 @@ impl Loader {
             Event::SequenceEnd | Event::MappingEnd => self.end()?,
             Event::Alias(anchor) => {
                 if self.awaited_key().is_some() {
-                    return Err(self.finding(at, "has an alias for a key", "write the key out"));
+                    return Err(self.finding(
+                        Code::Syntax,
+                        at,
+                        "has an alias for a key",
+                        "write the key out",
+                    ));
                 }
                 let Some((node, values)) = self.anchors.get(&anchor).cloned() else {
                     return Err(self.finding(
+                        Code::Syntax,
                         at,
                         "is an alias of what it is inside of",
                         "write the value out",
                     ));
                 };
                 self.count(values, at)?;
+                if self.awaits_secret() {
+                    self.loaded.hidden.extend(self.anchored_texts.get(&anchor));
+                }
                 self.put(node, values, 0)?;
             }
         }
@@ -178,10 +232,20 @@ impl Loader {
 
     fn begin(&mut self, at: Position, anchor: usize, kind: OpenKind) -> Result<(), Finding> {
         if self.awaited_key().is_some() {
-            return Err(self.finding(at, "has a list or an object for a key", "write a string"));
+            return Err(self.finding(
+                Code::Syntax,
+                at,
+                "has a list or an object for a key",
+                "write a string",
+            ));
         }
         if self.open.len() >= DEEPEST {
-            return Err(self.finding(at, format!("nests deeper than {DEEPEST}"), "write it flatter"));
+            return Err(self.finding(
+                Code::TooMuch,
+                at,
+                format!("nests deeper than {DEEPEST}"),
+                "write it flatter",
+            ));
         }
         let values_before = self.loaded.values;
         self.count(1, at)?;
@@ -226,12 +290,18 @@ impl Loader {
                 } else if key.is_merge {
                     let remedy = "write the members out, or use an alias for a whole value";
                     let what = "is a merge key of YAML 1.1, which is not read";
-                    self.loaded.findings.push(finding(key.position, &here, what, remedy));
+                    self.loaded.findings.push(Finding::new(key.position, Code::Syntax, here, what, remedy));
                 } else if names.insert(key.text.clone()) {
                     members.push(Member { key: key.text, position: key.position, value: node });
                 } else {
                     let remedy = "leave one of them";
-                    self.loaded.findings.push(finding(key.position, &here, "is written twice", remedy));
+                    self.loaded.findings.push(Finding::new(
+                        key.position,
+                        Code::WrittenTwice,
+                        here,
+                        "is written twice",
+                        remedy,
+                    ));
                 }
             }
         }
@@ -242,7 +312,8 @@ impl Loader {
     fn refuse_ignored_value(&mut self, is_ignored: bool, at: Position) {
         if is_ignored {
             let what = "has `!ignore` before its value, where Envoy does not heed it";
-            let finding = self.finding(at, what, "write it before the key: `!ignore key: value`");
+            let finding =
+                self.finding(Code::MisplacedTag, at, what, "write it before the key: `!ignore key: value`");
             self.loaded.findings.push(finding);
         }
     }
@@ -259,14 +330,14 @@ impl Loader {
         self.loaded.values = self.loaded.values.saturating_add(values);
         if self.loaded.values > MOST_VALUES {
             let what = format!("has more than {MOST_VALUES} values, with aliases written out");
-            return Err(self.finding(at, what, "write less, or fewer aliases"));
+            return Err(self.finding(Code::TooMuch, at, what, "write less, or fewer aliases"));
         }
         Ok(())
     }
 
     /// Returns a problem with the next value.
-    fn finding(&self, at: Position, what: impl Into<String>, remedy: &str) -> Finding {
-        finding(at, &self.path(), what, remedy)
+    fn finding(&self, code: Code, at: Position, what: impl Into<String>, remedy: &str) -> Finding {
+        Finding::new(at, code, self.path(), what, remedy)
     }
 
     /// Returns the path of the next value.
@@ -279,10 +350,6 @@ impl Loader {
         });
         steps.collect::<Path>().to_string()
     }
-}
-
-fn finding(at: Position, path: &str, what: impl Into<String>, remedy: &str) -> Finding {
-    Finding::problem(at, Problem::new(path, what, remedy))
 }
 
 fn position(marker: Marker) -> Position {

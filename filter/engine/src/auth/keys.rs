@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use postern_config::{
-    Algorithm as Allowed, Audiences, ClaimPath, Issuer, KeySource, Path, Problem, Problems, Provider, Secret,
+    Algorithm as Allowed, Audiences, ClaimPath, Issuer, KeySource, Path, Problem, ProblemKind, Problems,
+    Provider, Secret,
 };
 use serde_json::Value;
 
@@ -149,7 +150,12 @@ fn path_of(provider: &Provider) -> Path {
 fn key_set(provider: &Provider, set: &Value) -> Result<Vec<VerificationKey>, Vec<Problem>> {
     let path = path_of(provider).key("jwks").key("inline").key("keys");
     let Some(members) = set.get("keys").and_then(Value::as_array) else {
-        return Err(vec![Problem::new(path.to_string(), "not a list", "write a JWK set: {\"keys\": [...]}")]);
+        return Err(vec![Problem::new(
+            ProblemKind::WrongType,
+            path.to_string(),
+            "not a list",
+            "write a JWK set: {\"keys\": [...]}",
+        )]);
     };
     let mut problems = Vec::new();
     let mut keys: Vec<VerificationKey> = Vec::new();
@@ -157,10 +163,16 @@ fn key_set(provider: &Provider, set: &Value) -> Result<Vec<VerificationKey>, Vec
     for (i, jwk) in members.iter().enumerate() {
         match VerificationKey::from_jwk(jwk) {
             Err(Unusable { what, remedy }) => {
-                problems.push(Problem::new(path.index(i).to_string(), what, remedy));
+                problems.push(Problem::new(
+                    ProblemKind::UnusableKey,
+                    path.index(i).to_string(),
+                    what,
+                    remedy,
+                ));
             }
             Ok(key) if key.kid.as_ref().is_some_and(|kid| !names.insert(kid.clone())) => {
                 problems.push(Problem::new(
+                    ProblemKind::UnusableKey,
                     path.index(i).to_string(),
                     "another key of the set has this kid",
                     "give every key a kid of its own",
@@ -175,6 +187,7 @@ fn key_set(provider: &Provider, set: &Value) -> Result<Vec<VerificationKey>, Vec
     let allowed: Vec<Algorithm> = provider.algorithms.iter().copied().map(library_algorithm).collect();
     if !keys.iter().any(|key| key.algorithms.iter().any(|algorithm| allowed.contains(algorithm))) {
         return Err(vec![Problem::new(
+            ProblemKind::UnusableKey,
             path.to_string(),
             "no key fits the provider's algorithms",
             "add a key of theirs, or add the algorithms of the keys",

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use postern_config::{Path, Problem, Secret};
+use postern_config::{Path, Problem, ProblemKind, Secret};
 
 /// The shortest secret that is accepted, in bytes: the output of SHA-256 (RFC 7518 §3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -48,6 +48,7 @@ pub fn resolve(secret: &Secret, path: &Path, env: Environment<'_>) -> Result<Vec
             let path = path.key("env").to_string();
             let Some(value) = env(name) else {
                 return Err(Problem::new(
+                    ProblemKind::UnknownVariable,
                     path,
                     format!("the environment variable {name} is not set"),
                     format!("set {name} for the filter, in vm_config.environment_variables"),
@@ -58,6 +59,7 @@ pub fn resolve(secret: &Secret, path: &Path, env: Environment<'_>) -> Result<Vec
     };
     if bytes.len() < MIN_SECRET_BYTES {
         return Err(Problem::new(
+            ProblemKind::WeakSecret,
             path,
             format!("the secret has {} bytes", bytes.len()),
             format!("use a random secret of at least {MIN_SECRET_BYTES} bytes"),

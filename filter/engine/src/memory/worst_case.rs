@@ -1,6 +1,6 @@
 //! The most memory that one connection under a policy can make Postern take for its peers.
 
-use postern_config::{Auth, Compression, Content, MessageType, Policy, Problem};
+use postern_config::{Auth, Compression, Content, MessageType, Policy, Problem, ProblemKind};
 
 use crate::connection::MAX_WITHHELD_HEADERS;
 use crate::memory::blocks;
@@ -24,7 +24,12 @@ pub fn judge_budget(budget: u64, policy: &Policy) -> Option<Problem> {
     (taken > VM).then(|| {
         let what =
             format!("leaves no room for what one connection under `{}` may hold, {most} bytes", policy.name);
-        Problem::new("memory.budget", what, "write less, or smaller limits of frames and messages")
+        Problem::new(
+            ProblemKind::TooMuch,
+            "memory.budget",
+            what,
+            "write less, or smaller limits of frames and messages",
+        )
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use postern_config::{Content, JsonPointer, Path, Problem};
+use postern_config::{Content, JsonPointer, Path, Problem, ProblemKind};
 use serde_json::Value;
 
 use crate::decision::cause::{ContentFault, Shown};
@@ -50,7 +50,7 @@ impl UnfitSchema {
     pub(crate) fn at(self, at: &Path) -> Problem {
         let schema = self.keys.into_iter().fold(at.clone(), |path, key| path.key(key));
         let place = self.problem.keys().fold(schema, |path, key| path.key(key));
-        Problem::new(place.to_string(), self.problem.what, self.problem.remedy)
+        Problem::new(ProblemKind::UnfitSchema, place.to_string(), self.problem.what, self.problem.remedy)
     }
 }
 

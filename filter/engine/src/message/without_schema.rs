@@ -1,6 +1,6 @@
 //! The place of schemas in a build without the feature `json-schema`: a policy that has one is refused.
 
-use postern_config::{Content, Path, Problem};
+use postern_config::{Content, Path, Problem, ProblemKind};
 use serde_json::Value;
 
 use crate::decision::cause::ContentFault;
@@ -17,7 +17,12 @@ impl UnfitSchema {
     /// Returns the problem for the user, where the section of the policy that has the key is at `at`.
     pub(crate) fn at(self, at: &Path) -> Problem {
         let what = "is not part of this build, which has no feature `json-schema`";
-        Problem::new(at.key(self.0).to_string(), what, "build the filter with it, or leave it out")
+        Problem::new(
+            ProblemKind::UnfitSchema,
+            at.key(self.0).to_string(),
+            what,
+            "build the filter with it, or leave it out",
+        )
     }
 }
 
