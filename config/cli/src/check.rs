@@ -252,7 +252,9 @@ mod tests {
                 }},
                 "policies": {"chat": {"origins": {"allow": ["*"]}, "auth": auth}},
             }));
-            warnings_of(&config.unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>()
+            let mut warnings = warnings_of(&config.unwrap());
+            warnings.retain(|warning| warning.code == Code::LateClaims);
+            warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let first = json!([{"cookie": "token"}, {"first_message": "/token"}]);
         assert_eq!(
@@ -262,40 +264,5 @@ mod tests {
         );
         assert!(warnings(first, json!({})).is_empty());
         assert!(warnings(json!([{"cookie": "token"}]), json!({"x-user-id": "sub"})).is_empty());
-    }
-
-    #[test]
-    fn tokens_for_anybody_are_warned_of() {
-        let warnings = |audiences: Value| {
-            let config = problems_of(&json!({
-                "providers": {"edge": {"audiences": audiences, "algorithms": ["HS256"], "secret": {"env": "SECRET"}}},
-                "policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}},
-            }));
-            warnings_of(&config.unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            warnings(json!("none")),
-            ["providers.edge.audiences: lets in with tokens that the issuer made for any other service; \
-              write what `aud` must contain, or `{claim: …, values: […]}` where another claim says whom a token is for"]
-        );
-        assert!(warnings(json!(["chat"])).is_empty());
-        assert!(warnings(json!({"claim": "client_id", "values": ["chat"]})).is_empty());
-    }
-
-    #[test]
-    fn a_cookie_that_a_neighbour_may_set_is_warned_of() {
-        for (name, is_warned) in [("csrf", true), ("__Secure-csrf", true), ("__Host-csrf", false)] {
-            let csrf = json!({
-                "secret": {"env": "S"}, "session_cookie": "sid", "from": {"query": "t"}, "issue": {"cookie": name},
-            });
-            let chat = json!({"origins": {"allow": ["*"]}, "auth": "none", "csrf": csrf});
-            let warnings = warnings_of(&problems_of(&json!({"policies": {"chat": chat}})).unwrap());
-            let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-            let warning = format!(
-                "policies.chat.csrf.issue.cookie: is a cookie that other hosts of the same site may set as well; \
-                 write `__Host-{name}`"
-            );
-            assert_eq!(warnings, if is_warned { vec![warning] } else { vec![] });
-        }
     }
 }

@@ -97,8 +97,22 @@ impl fmt::Display for Finding {
         let Self { position, code, path, what, remedy } = self;
         let mark = if self.severity() == Severity::Warning { "warning: " } else { "" };
         let (path, colon) = if path.is_empty() { ("", "") } else { (path.as_str(), ": ") };
-        write!(f, "{}:{}: {mark}{path}{colon}{what}; {remedy} [{code}]", position.line, position.column)
+        let line = format!("{mark}{path}{colon}{what}; {remedy} [{code}]");
+        write!(f, "{}:{}: {}", position.line, position.column, harmless(&line))
     }
+}
+
+/// Writes out what a terminal would act on, and what makes text read in another order than it is written.
+fn harmless(text: &str) -> String {
+    let is_acted_on = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_acted_on(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    shown
 }
 
 /// Writes a name of the file in backticks, without anything that a terminal would act on.

@@ -1,1 +1,41 @@
+use super::*;
 
+fn excerpt(text: &str, line: usize, column: usize) -> String {
+    let lines = Lines::of(text, &[]);
+    let finding = Finding::new(Position { line, column }, crate::finding::Code::UnknownKey, "", "", "");
+    lines.excerpt(&finding, &Renderer::plain())
+}
+
+#[test]
+fn the_key_or_value_at_the_place_is_marked() {
+    for (text, column, expected) in [
+        ("a: b c # d", 1, "^"),
+        ("abc: b", 1, "^^^"),
+        ("a: b c # d", 4, "^^^"),
+        ("a: 'b'' c', d", 4, "^^^"),
+        ("a: \"b\\\" c\", d", 4, "^^^^^^^"),
+        ("a: [b, c]", 4, "^"),
+        ("a: [bc, c]", 5, "^^"),
+        ("a: https://b:1/c", 4, "^^^^^^^^^^^^^"),
+        ("a: é→x", 4, "^^^"),
+    ] {
+        let shown = excerpt(text, 1, column);
+        let marked = shown.lines().last().unwrap_or_default();
+        assert_eq!(marked.trim_start_matches([' ', '|']).trim_end(), expected, "{shown}");
+    }
+}
+
+#[test]
+fn lines_are_counted_as_the_parser_counts_them() {
+    for text in ["a\nbcd\n", "a\r\nbcd\r\n", "a\rbcd\r", "\u{feff}a\nbcd"] {
+        assert!(excerpt(text, 2, 1).contains("2 | bcd\n"), "{text:?}");
+    }
+    assert_eq!(excerpt("a\n\n", 2, 1), "");
+    assert_eq!(excerpt("a\n", 7, 1), "");
+    assert_eq!(excerpt("", 1, 1), "");
+}
+
+#[test]
+fn a_place_beyond_the_line_is_shown_at_its_end() {
+    assert!(excerpt("abc", 1, 99).contains("1 | abc"));
+}

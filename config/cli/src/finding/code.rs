@@ -17,6 +17,7 @@ macro_rules! codes {
 
         impl Code {
             /// Every code, in the order of its number.
+            #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// Returns the code as it is written, such as `PST0001`.
@@ -158,6 +159,48 @@ impl From<ProblemKind> for Code {
             ProblemKind::WeakSecret => Self::WeakSecret,
             ProblemKind::WrittenTwice => Self::WrittenTwice,
             ProblemKind::WrongType => Self::WrongType,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_number_of_its_own_and_they_stand_in_order() {
+        let ids: Vec<&str> = Code::ALL.iter().map(|code| code.id()).collect();
+        assert!(ids.is_sorted_by(|earlier, later| earlier < later), "{ids:?}");
+        assert!(ids.iter().all(|id| id.len() == "PST0001".len()), "{ids:?}");
+    }
+
+    #[test]
+    fn the_table_and_the_pages_are_those_of_the_codes_and_no_others() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/findings");
+        let table = std::fs::read_to_string(folder.join("README.md")).unwrap();
+        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| [PST")).collect();
+        let row = |code: &Code| {
+            let severity = match code.severity() {
+                Severity::Problem => "problem",
+                Severity::Warning => "warning",
+            };
+            format!("| [{code}]({code}.md) | {severity} | {} |", code.title())
+        };
+        assert_eq!(rows, Code::ALL.iter().map(row).collect::<Vec<_>>());
+        let listed = std::fs::read_dir(&folder).unwrap();
+        let pages: BTreeSet<String> =
+            listed.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let expected = Code::ALL.iter().map(|code| format!("{code}.md")).chain(["README.md".to_owned()]);
+        assert_eq!(pages, expected.collect());
+        for code in Code::ALL {
+            let heading = format!("# {code}: {}\n", code.title());
+            assert!(code.page().starts_with(&heading), "{code} begins {heading}");
+            // Each weak setting says what it breaks.
+            let is_weak = *code >= Code::NoTls;
+            assert_eq!(code.page().contains("\nIt breaks: "), is_weak, "{code}");
         }
     }
 }

@@ -4,12 +4,11 @@ use super::Position;
 
 /// The keys whose text is a secret, in lower case without `_` and `-`: of policies, of JSON Web Keys (RFC 7518 §6), of Envoy's
 /// data sources and environment, and of manifests.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 19] = [
     "accesstoken",
     "apikey",
     "authorization",
     "bearer",
-    "cookie",
     "credential",
     "d",
     "dp",
@@ -30,8 +29,11 @@ const KEYS: [&str; 20] = [
 /// The words that are in keys of secrets, and in texts that have such keys.
 const WORDS: [&str; 5] = ["passphrase", "password", "passwd", "private", "secret"];
 
-/// The keys of which every text below is a secret.
+/// The keys of which every text below is a secret, beside those with one of [`WORDS`].
 const ABOVE: [&str; 2] = ["keyvalues", "stringdata"];
+
+/// The key of the name of a variable, which is no secret.
+const VARIABLE: &str = "env";
 
 /// The shortest text that may have keys of its own.
 const SHORTEST_DOCUMENT: usize = 16;
@@ -47,9 +49,11 @@ pub(crate) struct Hidden {
 /// Says whether a text under this key, which stands under those `above` it, is a secret.
 pub(super) fn is_secret<'k>(key: &str, mut above: impl Iterator<Item = &'k str>) -> bool {
     let name = plain(key);
+    let has_word = |name: &str| WORDS.iter().any(|word| name.contains(word));
+    let is_above = |name: &str| ABOVE.contains(&name) || has_word(name);
     KEYS.contains(&name.as_str())
-        || WORDS.iter().any(|word| name.contains(word))
-        || above.any(|key| ABOVE.contains(&plain(key).as_str()))
+        || has_word(&name)
+        || (name != VARIABLE && above.any(|key| is_above(&plain(key))))
 }
 
 /// Says whether a text may have secrets inside: a document in a string, or what could not be read as YAML.

@@ -108,7 +108,7 @@ fn what_envoy_ignores_is_in_no_document_and_its_anchors_are() {
     assert_eq!(ignored, [(0, 1, "a"), (0, 2, "a"), (0, 5, "l[0].c"), (1, 7, "e")]);
     for text in ["a: !ignore {b: 1}", "a: !ignore [1]", "a: !ignore 1"] {
         let expected = "1:4: a: has `!ignore` before its value, where Envoy does not heed it; write it before the key: \
-                        `!ignore key: value`";
+                        `!ignore key: value` [PST0021]";
         assert_eq!(told(text), [expected], "{text}");
     }
 }
@@ -165,7 +165,7 @@ fn what_is_no_plain_yaml_is_told_and_never_a_panic() {
     }
     let crlf = load(b"\xef\xbb\xbfa: 1\r\nb:\r\n  c: 1\r\n  c: 2\r\n");
     let told: Vec<String> = crlf.findings.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["4:3: b.c: is written twice; leave one of them"]);
+    assert_eq!(told, ["4:3: b.c: is written twice; leave one of them [PST0002]"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use postern_engine::Reason;
 use serde_json::Value;
 
 use crate::pages::{Block, Page, pages, read, root};
-use crate::postern::{assert_sound, check, check_text};
+use crate::postern::{assert_no_problem, check, check_text, check_text_with};
 
 /// The document under which a bare policy is judged.
 const PROVIDERS: &str = "
@@ -56,14 +56,14 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
             assert!(outcome.stdout.contains(text), "{name} is reported as\n{}", outcome.stdout);
         }
         "yaml policies" | "yaml envoy" | "yaml istio" | "yaml envoy-gateway" => {
-            assert_sound(&name, &check_text(text));
+            assert_no_problem(&name, &check_text(text));
         }
         "yaml policy" => {
-            assert_sound(&name, &check_text(&format!("{PROVIDERS}{}", indented(text, 4))));
+            assert_no_problem(&name, &check_text(&format!("{PROVIDERS}{}", indented(text, 4))));
         }
         "yaml route" => {
             let outcome = check_text(&format!("{FILTER}{}", indented(text, 8)));
-            assert_sound(&name, &outcome);
+            assert_no_problem(&name, &outcome);
             assert!(outcome.stdout.contains("1 route override"), "{name}: {}", outcome.stdout);
         }
         "yaml excerpt" => assert_excerpt(&name, text, "envoy.yaml"),
@@ -71,8 +71,30 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
             assert_excerpt(&name, text, excerpt.trim_start_matches("yaml excerpt "));
         }
         whole if whole.starts_with("yaml policies ") => {
-            assert_sound(&name, &check_text(text));
+            assert_no_problem(&name, &check_text(text));
             assert_excerpt(&name, text, whole.trim_start_matches("yaml policies "));
+        }
+        "json findings" => {
+            let told: Value = serde_json::from_str(text).expect("JSON");
+            let policy = "policies:\n  chat:\n    origins: {allow: [\"https://app.example.com\"]}\n    tls: optional\n    \
+                auth: {providers: [edge], from: [{header: authorization}]}\nproviders: {edge: {issuer: edge, audiences: \
+                [chat], algorithms: [HS256], secret: {env: SECRET}}}\n";
+            let outcome = check_text_with(&["--output", "json"], policy);
+            assert_eq!(serde_json::from_str::<Value>(&outcome.stdout).expect("JSON"), told, "{name}");
+        }
+        "yaml finding" => {
+            let outcome = check_text(text);
+            let told: Vec<&str> =
+                outcome.stderr.lines().filter(|line| line.ends_with(&code_of(page))).collect();
+            assert!(!told.is_empty(), "{name} is reported as\n{}", outcome.stderr);
+            for line in told {
+                assert!(page.text.contains(line), "{name} is reported as\n{line}");
+            }
+        }
+        "yaml mended" => {
+            let outcome = check_text(text);
+            assert!(!outcome.stderr.contains(&code_of(page)), "{name} is reported as\n{}", outcome.stderr);
+            assert_no_problem(&name, &outcome);
         }
         "yaml wrong" => {
             let outcome = check_text(text);
@@ -98,6 +120,12 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
         }
         other => panic!("{name}: a block of unknown kind `{other}`"),
     }
+}
+
+/// Returns the code that the page is on, as it ends a finding.
+fn code_of(page: &Page) -> String {
+    let code = page.name.strip_prefix("docs/findings/").and_then(|name| name.strip_suffix(".md"));
+    format!("[{}]", code.expect("a page on a finding"))
 }
 
 /// Says whether a block of plain text has a line that only configurations have.

@@ -204,7 +204,8 @@ fn problems_of(documents: impl Iterator<Item = String>) -> Vec<Vec<String>> {
     }
     let outcome = check(directory.path(), &names.iter().map(String::as_str).collect::<Vec<_>>());
     let mut of_each: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for line in outcome.stderr.lines() {
+    // Beneath each finding is its line of the file, indented.
+    for line in outcome.stderr.lines().filter(|line| !line.starts_with(' ')) {
         let (place, problem) = line.split_once(": ").expect("a place");
         let name = place.split(':').next().expect("a name");
         if !problem.starts_with("warning: ") {

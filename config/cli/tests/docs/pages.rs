@@ -39,16 +39,25 @@ pub(crate) fn page(name: &str) -> Page {
     Page { name: name.to_owned(), text: read(name) }
 }
 
-/// Returns all pages: the three at the root, and every one in docs/.
-pub(crate) fn pages() -> Vec<Page> {
-    let listed = std::fs::read_dir(root().join("docs")).expect("docs/");
+/// The folder of the pages on findings.
+pub(crate) const FINDINGS: &str = "docs/findings";
+
+/// Returns the names of the pages in a folder, in order.
+fn pages_in(folder: &str) -> Vec<String> {
+    let listed = std::fs::read_dir(root().join(folder)).expect("a folder");
     let mut names: Vec<String> = listed
         .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
         .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "md"))
-        .map(|name| format!("docs/{name}"))
+        .map(|name| format!("{folder}/{name}"))
         .collect();
     names.sort();
     assert!(names.len() > 10, "{names:?}");
+    names
+}
+
+/// Returns all pages: the three at the root, every one in docs/, and those on findings.
+pub(crate) fn pages() -> Vec<Page> {
+    let names = [pages_in("docs"), pages_in(FINDINGS)].concat();
     ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
         .into_iter()
         .map(page)

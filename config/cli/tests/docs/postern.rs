@@ -29,9 +29,21 @@ pub(crate) fn check(directory: &Path, files: &[&str]) -> Outcome {
 
 /// Runs `postern check` on a file policy.yaml of this text.
 pub(crate) fn check_text(text: &str) -> Outcome {
+    check_text_with(&[], text)
+}
+
+/// Runs `postern check` with these words on a file policy.yaml of this text.
+pub(crate) fn check_text_with(words: &[&str], text: &str) -> Outcome {
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(directory.path().join("policy.yaml"), text).expect("a writable directory");
-    check(directory.path(), &["policy.yaml"])
+    check(directory.path(), &[words, &["policy.yaml"]].concat())
+}
+
+/// Demands that all is sound; it may be weak, which an excerpt often is.
+pub(crate) fn assert_no_problem(name: &str, outcome: &Outcome) {
+    assert_eq!(outcome.code, Some(0), "{name}: {}", outcome.stderr);
+    let said = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(said.contains("sound") || said.contains("by discovery"), "{name}: {said}");
 }
 
 /// Demands that all is sound, without so much as a warning.
