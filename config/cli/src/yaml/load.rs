@@ -117,7 +117,11 @@ impl Loader {
                 Finding::new(position(*error.marker()), Code::Syntax, "", what, "mend the syntax")
             })?;
             self.end = span.end;
-            self.take(event, span)?;
+            let taken = self.take(event, span);
+            if taken.is_err() {
+                self.hide_rest(text);
+            }
+            taken?;
         }
         Ok(())
     }
