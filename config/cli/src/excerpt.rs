@@ -5,11 +5,17 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::finding::{Finding, Severity};
-use crate::yaml::{Hidden, Position};
+use crate::yaml::{Hidden, Position, may_have_secrets};
 
 /// The most characters that are shown before the place and behind it.
 const BEFORE: usize = 60;
 const BEHIND: usize = 80;
+
+/// The characters on either side of the place that are looked at: a key or a token that begins before them is still one.
+const AROUND: usize = 4096;
+
+/// The longest line of which anything is shown, in bytes.
+const LONGEST_LINE: usize = 256 << 10;
 
 /// The characters that stand for a secret.
 const MASK: &str = "***";
@@ -68,7 +74,7 @@ impl<'t> Lines<'t> {
         let Some(line) = self.line(at.line).filter(|line| !line.trim().is_empty()) else {
             return String::new();
         };
-        let (shown, marked) = cut(&self.masked(line, at.line), at.column);
+        let (shown, marked) = cut(&self.masked(line, at), at.column);
         let level = match finding.severity() {
             Severity::Problem => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -80,21 +86,24 @@ impl<'t> Lines<'t> {
     }
 
     fn line(&self, number: usize) -> Option<&'t str> {
-        self.lines.get(number.checked_sub(1)?).copied()
+        self.lines.get(number.checked_sub(1)?).copied().filter(|line| line.len() <= LONGEST_LINE)
     }
 
-    /// Returns the characters of a line, with [`MASK`] in the place of each secret.
-    fn masked(&self, line: &str, number: usize) -> Vec<Shown> {
-        let mut is_hidden: Vec<bool> = line.chars().map(|_| false).collect();
-        for Hidden { begin, end } in self.hidden.iter().filter(|hidden| hidden.covers(number)) {
-            let first = if begin.line == number { begin.column.saturating_sub(1) } else { 0 };
-            let last = if end.line == number { end.column.saturating_sub(1) } else { is_hidden.len() };
-            is_hidden.iter_mut().take(last).skip(first).for_each(|is_hidden| *is_hidden = true);
+    /// Returns the characters of a line around a place, with [`MASK`] in the place of each secret.
+    fn masked(&self, line: &str, at: Position) -> Vec<Shown> {
+        let first = at.column.saturating_sub(AROUND);
+        let part: String = line.chars().skip(first).take(AROUND.saturating_mul(2)).collect();
+        let mut is_hidden: Vec<bool> = part.chars().map(|_| false).collect();
+        for Hidden { begin, end } in self.hidden.iter().filter(|hidden| hidden.covers(at.line)) {
+            let index = |column: usize| column.saturating_sub(1).saturating_sub(first);
+            let from = if begin.line == at.line { index(begin.column) } else { 0 };
+            let to = if end.line == at.line { index(end.column) } else { is_hidden.len() };
+            is_hidden.iter_mut().take(to).skip(from).for_each(|is_hidden| *is_hidden = true);
         }
-        hide_tokens(line, &mut is_hidden);
+        hide_tokens(&part, &mut is_hidden);
+        hide_comment(&part, &mut is_hidden);
         let mut shown: Vec<Shown> = Vec::new();
-        for (index, (character, is_hidden)) in line.chars().zip(is_hidden).enumerate() {
-            let column = index.saturating_add(1);
+        for (column, (character, is_hidden)) in (first.saturating_add(1)..).zip(part.chars().zip(is_hidden)) {
             if !is_hidden {
                 let character = if character.is_control() { '\u{fffd}' } else { character };
                 shown.push(Shown { character, column, is_masked: false });
@@ -126,6 +135,19 @@ fn hide_tokens(line: &str, is_hidden: &mut [bool]) {
             is_hidden.iter_mut().skip(begin).take(run.len()).for_each(|is_hidden| *is_hidden = true);
         }
         begin = begin.saturating_add(run.len()).saturating_add(1);
+    }
+}
+
+/// Hides a comment that may have secrets: there they stand under no key.
+fn hide_comment(line: &str, is_hidden: &mut [bool]) {
+    let mut before = ' ';
+    for (index, (at, c)) in line.char_indices().enumerate() {
+        if c == '#' && before.is_whitespace() {
+            let is_secret = line.get(at..).is_some_and(may_have_secrets);
+            is_hidden.iter_mut().skip(index).for_each(|is_hidden| *is_hidden |= is_secret);
+            return;
+        }
+        before = c;
     }
 }
 

@@ -7,7 +7,7 @@ use postern_config::{Path, Segment};
 use serde_json::Value;
 
 pub(crate) use load::{Loaded, MOST_VALUES, load};
-pub(crate) use secrets::Hidden;
+pub(crate) use secrets::{Hidden, may_have_secrets};
 
 /// A place in a file; both numbers count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

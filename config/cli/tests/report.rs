@@ -205,6 +205,10 @@ fn what_is_shown_beneath_a_finding_never_has_a_secret() {
         config_map(&format!("'{one_line}'")),
         config_map(&format!("|\n    {one_line}")),
         config_map(&format!("|\n    # postern\n    {}", one_line.replace("origins", "or: {{"))),
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: a}}\ndata: {{postern.yaml: '{SECRET}'}}\n"),
+        format!("policies: {{}} # inline: {SECRET}\n"),
+        format!("policies: {{}}\nx: [{{name: A, value: {SECRET}}}]\n"),
+        format!("policies: {{}}\nx: {{environment_variables: {{key_values: {{POSTERN: {SECRET}}}}}}}\n"),
         // What follows is not YAML.
         provider(&format!("secret: {{inline: '{SECRET}}}")),
         format!("policies:\n  chat: [\n    secret: {{inline: {SECRET}\n"),

@@ -4,8 +4,11 @@
 //! that hold bodies let upgrades alone, such as `ext_authz`, or act on what no WebSocket has, such as gRPC.
 
 use crate::finding::{Code, Finding, quoted};
-use crate::source::{Found, Neighbour, envoy::field};
+use crate::source::{Found, Neighbour, OfRoute, envoy::field};
 use crate::yaml::{Kind, Node};
+
+const EXT_PROC_PER_ROUTE: &str = "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute";
+const BODY_MODES: [&str; 2] = ["request_body_mode", "response_body_mode"];
 
 /// Warns of the filters that stand in a list with Postern and that nothing switches off.
 pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
@@ -15,6 +18,23 @@ pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
     let beside =
         found.neighbours.iter().filter(|neighbour| found.has_postern(neighbour.chain) && !is_off(neighbour));
     findings.extend(beside.filter_map(warning));
+    let of_routes = found.of_routes.iter().filter(|_| found.has_postern_anywhere());
+    findings.extend(of_routes.filter_map(warning_of_route));
+}
+
+/// Returns the warning of a filter that holds bodies on a route only.
+fn warning_of_route(of_route: &OfRoute<'_>) -> Option<Finding> {
+    let OfRoute { filter, kind, fields, position } = *of_route;
+    let overrides = field(fields, "overrides").filter(|_| kind == EXT_PROC_PER_ROUTE)?;
+    if !BODY_MODES.iter().any(|mode| is_buffered(overrides, mode)) {
+        return None;
+    }
+    let what = format!(
+        "{} holds bodies of this route until they are whole, and a WebSocket's is never whole: nothing passes",
+        quoted(filter)
+    );
+    let remedy = "write `NONE` as their mode, unless the route has no WebSockets";
+    Some(Finding::new(position, Code::HeldBodies, "typed_per_filter_config", what, remedy))
 }
 
 fn warning(neighbour: &Neighbour<'_>) -> Option<Finding> {
@@ -33,9 +53,7 @@ fn holds(kind: &str, fields: &Node) -> Option<(&'static str, &'static str)> {
             ("holds every request until it can sign the whole of it", "write `use_unsigned_payload: true`")
         }
         "buffer.v3.Buffer" => ("holds every request until it is whole", "take it out"),
-        "ext_proc.v3.ExternalProcessor"
-            if ["request_body_mode", "response_body_mode"].iter().any(|mode| is_buffered(fields, mode)) =>
-        {
+        "ext_proc.v3.ExternalProcessor" if BODY_MODES.iter().any(|mode| is_buffered(fields, mode)) => {
             ("holds bodies until they are whole", "write `NONE` as their mode")
         }
         "file_system_buffer.v3.FileSystemBufferFilterConfig"

@@ -26,6 +26,18 @@ fn the_key_or_value_at_the_place_is_marked() {
 }
 
 #[test]
+fn of_a_long_line_the_part_around_the_place_is_shown_and_of_an_endless_one_nothing() {
+    let text = format!("{{\"a\": \"{}\", \"b\": 1}}", "x ".repeat(10_000));
+    let shown = excerpt(&text, 1, 20_011);
+    assert!(shown.contains("x x \", \"b\": 1}") && shown.contains('…'), "{shown}");
+    let marked = shown.lines().last().unwrap_or_default();
+    assert_eq!(marked.trim_start_matches([' ', '|']), "^^^", "{shown}");
+    assert_eq!(excerpt(&"x ".repeat(1 << 20), 1, 1), "");
+    let token = format!("a: {}7B{}", "x".repeat(5000), "x".repeat(5000));
+    assert!(!excerpt(&token, 1, 1).contains("xxx"), "a key that goes on is one");
+}
+
+#[test]
 fn lines_are_counted_as_the_parser_counts_them() {
     for text in ["a\nbcd\n", "a\r\nbcd\r\n", "a\rbcd\r", "\u{feff}a\nbcd"] {
         assert!(excerpt(text, 2, 1).contains("2 | bcd\n"), "{text:?}");

@@ -9,8 +9,8 @@ use postern_config::{Problem, ProblemKind};
 
 use super::resource::Resource;
 use super::{
-    Bypass, Chain, Cluster, Configuration, Found, Manager, Neighbour, OpenFailure, Override, Speech, Stray,
-    SwitchedOff, Upgrade, Written, speaks_of_postern,
+    Bypass, Chain, Cluster, Configuration, Found, Manager, Neighbour, OfRoute, OpenFailure, Override, Speech,
+    Stray, SwitchedOff, Upgrade, Written, speaks_of_postern,
 };
 use crate::yaml::{Kind, Member, Node};
 
@@ -229,6 +229,10 @@ fn note_switched_off<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found
     let configs = field(fields, "typed_per_filter_config").map(Node::members).unwrap_or_default();
     for config in configs {
         let own = typed(&config.value).map_or(&config.value, |(_, own)| own);
+        if let Some((kind, fields)) = typed(&config.value) {
+            let (filter, position) = (config.key.as_str(), config.position);
+            found.of_routes.push(OfRoute { filter, kind, fields, position });
+        }
         if let Some(disabled) = member(own, "disabled").filter(|disabled| disabled.value.is_true()) {
             let (filter, position) = (config.key.as_str(), disabled.position);
             found.switched_off.push(SwitchedOff { filter, position, on: around.resource });

@@ -170,6 +170,16 @@ pub(crate) struct Neighbour<'a> {
     pub(crate) chain: Chain,
 }
 
+/// The settings of a filter for a route, or for what has routes.
+#[derive(Debug)]
+pub(crate) struct OfRoute<'a> {
+    /// The name of the filter.
+    pub(crate) filter: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) fields: &'a Node,
+    pub(crate) position: Position,
+}
+
 /// A manifest that names Postern and is of a kind that is not read.
 #[derive(Debug)]
 pub(crate) struct Unread<'a> {
@@ -193,6 +203,7 @@ pub(crate) struct Found<'a> {
     pub(crate) later_documents: Vec<Position>,
     pub(crate) managers: Vec<Manager<'a>>,
     pub(crate) neighbours: Vec<Neighbour<'a>>,
+    pub(crate) of_routes: Vec<OfRoute<'a>>,
     pub(crate) open_failures: Vec<OpenFailure>,
     pub(crate) narrowed: Vec<Narrowed>,
     pub(crate) overrides: Vec<Override<'a>>,
@@ -225,6 +236,11 @@ impl Found<'_> {
     pub(crate) fn has_postern_somewhere(&self, manager: &Manager<'_>) -> bool {
         self.has_postern(manager.chain)
             || manager.upgrades.iter().any(|upgrade| self.has_postern(upgrade.chain))
+    }
+
+    /// Says whether Postern is among the filters of any chain.
+    pub(crate) fn has_postern_anywhere(&self) -> bool {
+        !self.with_postern.is_empty()
     }
 
     /// Notes Postern among the filters of `chain`.

@@ -137,11 +137,16 @@ impl Loader {
 
     /// Says whether the next value is a secret, if it is a text.
     fn awaits_secret(&self) -> bool {
-        let mut keys = self.open.iter().rev().filter_map(|open| match &open.kind {
+        let mut keys = self.keys_above();
+        keys.next().is_some_and(|key| secrets::is_secret(key, keys))
+    }
+
+    /// Returns the keys that the next value stands under, from the innermost on.
+    fn keys_above(&self) -> impl Iterator<Item = &str> {
+        self.open.iter().rev().filter_map(|open| match &open.kind {
             OpenKind::Object { key: Some(key), .. } => Some(key.text.as_str()),
             OpenKind::Object { .. } | OpenKind::List(_) => None,
-        });
-        keys.next().is_some_and(|key| secrets::is_secret(key, keys))
+        })
     }
 
     /// Notes a text that is not to be shown.
@@ -151,7 +156,8 @@ impl Loader {
             self.anchored_texts.insert(anchor, place);
         }
         // The lines of a literal are those of a document that is read by itself.
-        let may_be_document = style != ScalarStyle::Literal && secrets::may_have_secrets(text);
+        let may_be_document = style != ScalarStyle::Literal
+            && (secrets::may_have_secrets(text) || secrets::is_file(self.keys_above()));
         if may_be_document || self.awaits_secret() {
             self.loaded.hidden.push(place);
         }

@@ -32,6 +32,9 @@ const WORDS: [&str; 5] = ["passphrase", "password", "passwd", "private", "secret
 /// The keys of which every text below is a secret, beside those with one of [`WORDS`].
 const ABOVE: [&str; 2] = ["keyvalues", "stringdata"];
 
+/// The keys of a manifest of which every text below is a secret, or a file that is not written line by line.
+const FILES: [&str; 2] = ["binarydata", "data"];
+
 /// The key of the name of a variable, which is no secret.
 const VARIABLE: &str = "env";
 
@@ -56,8 +59,13 @@ pub(super) fn is_secret<'k>(key: &str, mut above: impl Iterator<Item = &'k str>)
         || (name != VARIABLE && above.any(|key| is_above(&plain(key))))
 }
 
+/// Says whether a text that stands under these keys is one of the files of a manifest.
+pub(super) fn is_file<'k>(mut above: impl Iterator<Item = &'k str>) -> bool {
+    above.any(|key| FILES.contains(&plain(key).as_str()))
+}
+
 /// Says whether a text may have secrets inside: a document in a string, or what could not be read as YAML.
-pub(super) fn may_have_secrets(text: &str) -> bool {
+pub(crate) fn may_have_secrets(text: &str) -> bool {
     let lower = || text.to_ascii_lowercase();
     let is_key = |word: &str| !word.is_empty() && KEYS.contains(&plain(word).as_str());
     text.len() >= SHORTEST_DOCUMENT

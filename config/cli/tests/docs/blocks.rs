@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use postern_engine::Reason;
 use serde_json::Value;
 
-use crate::pages::{Block, Page, pages, read, root};
+use crate::pages::{Block, FINDINGS, Page, pages, read, root};
 use crate::postern::{assert_no_problem, check, check_text, check_text_with};
 
 /// The document under which a bare policy is judged.
@@ -120,6 +120,18 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
         }
         other => panic!("{name}: a block of unknown kind `{other}`"),
     }
+}
+
+#[test]
+fn every_code_but_that_of_unreadable_files_has_an_example_that_is_judged() {
+    let mut found = 0;
+    for page in pages().iter().filter(|page| page.name.starts_with(&format!("{FINDINGS}/PST"))) {
+        let examples = page.blocks().iter().filter(|block| block.kind == "yaml finding").count();
+        let is_of_files = page.text.contains("cannot be read: ");
+        assert_eq!(examples, usize::from(!is_of_files), "{}", page.name);
+        found += examples;
+    }
+    assert!(found > 70, "{found}");
 }
 
 /// Returns the code that the page is on, as it ends a finding.
