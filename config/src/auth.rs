@@ -85,6 +85,7 @@ pub struct FirstMessage {
 
 /// The encoding of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// Base64url without padding (RFC 4648 §5).
@@ -168,6 +169,7 @@ pub enum Test {
 
 /// The fate of a live connection when its token ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Expiry {
     /// The connection is closed with 3000.

@@ -43,6 +43,7 @@ pub struct Allowance {
 
 /// The fate of a message that is refused by what it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnViolation {
     /// The connection ends.

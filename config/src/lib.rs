@@ -28,6 +28,8 @@ pub mod request_host;
 pub mod request_path;
 pub mod routes;
 pub mod shadow;
+#[cfg(feature = "schema")]
+mod schema;
 mod shape;
 mod strict;
 mod units;
@@ -55,6 +57,8 @@ pub use request_host::{HostFault, NormalisedHost};
 pub use request_path::{NormalisedPath, PathFault};
 pub use routes::{DefaultPolicy, HostPattern, Route, RouteMatch};
 pub use shadow::ShadowedRules;
+#[cfg(feature = "schema")]
+pub use schema::policy_schema;
 pub use units::parse_duration;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::content::Content;
 
 /// The kind of a data message (RFC 6455 §5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MessageType {
     /// A binary message, opcode 0x2.
@@ -48,6 +49,7 @@ pub struct UpstreamMessages {
 
 /// The treatment of permessage-deflate (RFC 7692).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// Messages are inflated to be judged.
@@ -60,6 +62,7 @@ pub enum Compression {
 
 /// The quantity that a rate counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Counted {
     /// Payload bytes of data frames from the client.
@@ -76,6 +79,7 @@ pub enum Counted {
 
 /// The group that shares one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
     /// One connection.
@@ -90,6 +94,7 @@ pub enum Per {
 
 /// The consequence of an empty bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnExceed {
     /// The connection is closed.
@@ -162,6 +167,7 @@ pub struct Connections {
 
 /// The consequence of as many live connections of a user as may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnFull {
     /// The new connection is refused.
@@ -188,6 +194,7 @@ pub struct Liveness {
 
 /// The consequence of a backlog above its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Backlog {
     /// The connection is closed with 1013.
@@ -207,6 +214,7 @@ pub struct Backpressure {
 
 /// The quantity that is counted over the whole mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GlobalCount {
     /// Payload bytes of data frames from the client.

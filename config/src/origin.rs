@@ -16,6 +16,7 @@ pub struct Origins {
 
 /// The fate of a request without an Origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// The request passes (non-browser clients).

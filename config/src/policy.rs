@@ -70,6 +70,7 @@ pub struct Tier {
 
 /// The mode of a policy: whether it acts on what it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The policy refuses.
@@ -80,6 +81,7 @@ pub enum Mode {
 
 /// The demand on the connection's security.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Tls {
     /// TLS to Envoy, or `x-forwarded-proto: https`.
@@ -94,6 +96,7 @@ pub enum Tls {
 
 /// The fate of an Upgrade that is not `websocket`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OtherUpgrades {
     /// The request is refused.

@@ -8,6 +8,7 @@ use crate::issuer::Issuer;
 
 /// A JWS algorithm (RFC 7518 §3.1, RFC 8037) that a provider may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[allow(missing_docs, reason = "the names are those of the IANA registry")]
 pub enum Algorithm {
     EdDSA,

@@ -31,5 +31,9 @@ mod secret;
 mod shadow;
 mod tiers;
 
+#[cfg(feature = "schema")]
+pub(crate) use document::RawDocument;
 pub(crate) use document::{Document, read_policy};
+#[cfg(feature = "schema")]
+pub(crate) use jwks::PRIVATE;
 pub(crate) use policy::contradictions;

@@ -11,6 +11,7 @@ mod excerpt;
 mod finding;
 mod mint;
 mod report;
+mod schema;
 mod source;
 mod world;
 mod yaml;
@@ -41,12 +42,18 @@ enum Command {
     /// Make tokens for trying a policy out: exit 0 when one was made, 1 when there are problems, 2 on wrong use.
     #[command(subcommand)]
     Mint(Mint),
+    /// Print the JSON Schema of policies, for editors: exit 0.
+    ///
+    /// It is draft-07, which every editor reads. A policy file names it in its first line:
+    /// `# yaml-language-server: $schema=postern.schema.json`.
+    Schema,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check(check) => checking::run(&check),
         Command::Mint(mint) => mint::run(&mint),
+        Command::Schema => schema::run(),
     };
     // Nobody reads what is written (a closed pipe), so there is nobody to tell.
     done.unwrap_or(ExitCode::from(2))

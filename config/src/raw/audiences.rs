@@ -13,20 +13,28 @@ use crate::provider::Audiences;
 use crate::raw::claims::claim_path;
 use crate::raw::list::{List, distinct_some, string};
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 
 /// The key as written.
 #[derive(Debug)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(untagged))]
 pub(super) enum RawAudiences {
+    #[cfg_attr(feature = "schema", schemars(extend("type" = "string", "enum" = ["none"])))]
     None,
-    Of(List<String>),
+    Of(#[cfg_attr(feature = "schema", schemars(with = "schema::OneOrMore<schema::Line>"))] List<String>),
     By(RawClaim),
 }
 
 /// Another claim than `aud`, and the values that it may have.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["claim", "values"])))]
 pub(super) struct RawClaim {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Claim>"))]
     claim: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::OneOrMore<schema::Line>>"))]
     values: Option<List<String>>,
 }
 

@@ -19,35 +19,51 @@ use crate::raw::list::{List, distinct, distinct_some, string};
 use crate::raw::or_none::OrNone;
 use crate::raw::reference::Surroundings;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::{Zero, duration, duration_or_none, size};
 use crate::words::shown;
 
 /// The object `auth` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawAuth {
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     providers: Option<List<String>>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     from: Option<List<RawCarrier>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     first_message_timeout: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     max_unauthenticated_bytes: Option<Value>,
     require: Option<List<RawRequirement>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Forward>"))]
     forward: Option<BTreeMap<String, String>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::PointerOrNone>"))]
     refresh: Option<String>,
     refresh_reply: Option<bool>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DurationOrNone>"))]
     expiry_notice: Option<Value>,
     expiry: Option<Expiry>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DurationOrZero>"))]
     expiry_grace: Option<Value>,
     keep_token: Option<bool>,
     single_use: Option<bool>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DurationOrNone>"))]
     max_session: Option<Value>,
     revocation: Option<OrNone<RawRevocation>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct RawRevocation {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Line>"))]
     cluster: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::RequestPath>"))]
     path: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     interval: Option<Value>,
 }
 

@@ -14,17 +14,29 @@ use crate::problem::ProblemKind;
 use crate::raw::claims::pointer;
 use crate::raw::list::{List, distinct_some, string};
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::words::{listed, shown};
+
+/// The carriers.
+const NAMES: [&str; 6] = ["header", "subprotocol", "query", "cookie", "first_message", "subprotocol_pair"];
 
 /// One carrier as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with one carrier, such as `header: authorization`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = schema::any_of(&NAMES), "allOf" = [schema::needs("encoding", "subprotocol")])))]
 pub(super) struct RawCarrier {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::HeaderName>"))]
     header: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Token>"))]
     subprotocol: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Line>"))]
     query: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Token>"))]
     cookie: Option<String>,
     first_message: Option<RawFirstMessage>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Token>"))]
     subprotocol_pair: Option<String>,
     encoding: Option<Encoding>,
 }
@@ -37,6 +49,30 @@ struct RawFirstMessage {
     greeting: Option<bool>,
     /// Says whether the value is a pointer alone.
     is_short: bool,
+}
+
+/// The value of `first_message` as written, where it is an object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `pointer`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+struct FirstMessageObject {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Pointer>"))]
+    pointer: Option<String>,
+    prefix: Option<String>,
+    greeting: Option<bool>,
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for RawFirstMessage {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FirstMessage".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let forms =
+            [generator.subschema_for::<schema::Pointer>(), generator.subschema_for::<FirstMessageObject>()];
+        schemars::json_schema!({"anyOf": forms})
+    }
 }
 
 /// Reads the carriers of a policy: at least one, of which no two take the same bytes.
@@ -100,8 +136,6 @@ impl<'c> Item<'c> {
 
 impl RawCarrier {
     fn read(self, at: &Path, report: &mut Report) -> Option<Carrier> {
-        const NAMES: [&str; 6] =
-            ["header", "subprotocol", "query", "cookie", "first_message", "subprotocol_pair"];
         let written = [
             self.header.is_some(),
             self.subprotocol.is_some(),
@@ -195,15 +229,8 @@ impl<'de> Visitor<'de> for PointerOrObject {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<RawFirstMessage, A::Error> {
-        /// The object as written.
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields, expecting = "an object with `pointer`")]
-        struct Long {
-            pointer: Option<String>,
-            prefix: Option<String>,
-            greeting: Option<bool>,
-        }
-        let Long { pointer, prefix, greeting } = Long::deserialize(MapAccessDeserializer::new(object))?;
+        let FirstMessageObject { pointer, prefix, greeting } =
+            FirstMessageObject::deserialize(MapAccessDeserializer::new(object))?;
         Ok(RawFirstMessage { pointer, prefix, greeting, is_short: false })
     }
 }

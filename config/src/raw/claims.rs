@@ -9,15 +9,22 @@ use crate::path::Path;
 use crate::problem::ProblemKind;
 use crate::raw::list::{List, distinct_some};
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::{exact, kind};
 use crate::words::shown;
 
 /// One line of `auth.require` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `claim` and either `contains` or `one_of`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = schema::any_of(&["contains", "one_of"]))))]
 pub(super) struct RawRequirement {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Claim>"))]
     claim: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Scalar>"))]
     contains: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::OneOrMore<schema::Scalar>>"))]
     one_of: Option<List<Value>>,
 }
 

@@ -8,15 +8,23 @@ use crate::path::Path;
 use crate::problem::ProblemKind;
 use crate::raw::rates::NO_USERS;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::{count, is_none};
 
 /// The object `connections` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("allOf" = [schema::needs_a_cap_by_user()])))]
 pub(super) struct RawConnections {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::CountOrNone>"))]
     per_ip: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::CountOrNone>"))]
     per_user: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::CountOrNone>"))]
     per_policy: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::CountOrNone>"))]
     unauthenticated_per_ip: Option<Value>,
     on_full: Option<OnFull>,
 }

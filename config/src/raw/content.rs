@@ -13,6 +13,8 @@ use crate::raw::claims::{RawRequirement, pointer, scalar};
 use crate::raw::list::{List, distinct, distinct_some};
 use crate::raw::or_none::OrNone;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::strict;
 use crate::units::{count, exact, is_none, kind};
 
@@ -34,14 +36,18 @@ pub(super) struct RawContent {
 /// The object `schemas` as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawSchemas {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Pointer>"))]
     by: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<BTreeMap<String, schema::MessageSchema>>", extend("minProperties" = 1)))]
     each: Option<BTreeMap<String, Value>>,
     other: Option<Other>,
 }
 
 /// What becomes of a message of no kind that is listed.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 enum Other {
     Allow,
@@ -51,8 +57,11 @@ enum Other {
 /// One line of `allow` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `when` and `require`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawAllowance {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Conditions>"))]
     when: Option<BTreeMap<String, Value>>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     require: Option<List<RawRequirement>>,
 }
 

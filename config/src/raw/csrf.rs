@@ -14,30 +14,41 @@ use crate::raw::list::string;
 use crate::raw::or_none::OrNone;
 use crate::raw::secret::RawSecret;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::{Zero, duration};
 use crate::words::shown;
 
 /// The object `csrf` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawCsrf {
     secret: Option<RawSecret>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Token>"))]
     session_cookie: Option<String>,
     from: Option<RawFrom>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     lifetime: Option<Value>,
     issue: Option<OrNone<RawIssue>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `query` or `subprotocol`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = schema::any_of(&["query", "subprotocol"]))))]
 struct RawFrom {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Line>"))]
     query: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Token>"))]
     subprotocol: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `cookie`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct RawIssue {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Token>"))]
     cookie: Option<String>,
 }
 

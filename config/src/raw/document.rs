@@ -22,12 +22,18 @@ use crate::raw::routes::{self, RawRoute};
 use crate::raw::tiers;
 use crate::report::Report;
 use crate::routes::{DefaultPolicy, Route};
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::shape;
 
+/// The document as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `policies`")]
-struct RawDocument {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct RawDocument {
+    #[cfg_attr(feature = "schema", schemars(extend("propertyNames" = schema::provider_names())))]
     providers: Option<BTreeMap<String, RawProvider>>,
+    #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1, "propertyNames" = schema::policy_names())))]
     policies: Option<BTreeMap<String, RawPolicy>>,
     routes: Option<List<RawRoute>>,
     default_policy: Option<String>,

@@ -23,9 +23,13 @@ const TEMPLATE: &str = "write `{name}` in the place of one whole segment of the 
 
 /// The value of `issuer`.
 #[derive(Debug)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(untagged))]
 pub(super) enum RawIssuer {
-    One(String),
-    Several(List<String>),
+    One(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] String),
+    Several(
+        #[cfg_attr(feature = "schema", schemars(with = "crate::schema::OneOrMore<crate::schema::Line>"))]
+        List<String>,
+    ),
 }
 
 /// The value of `issuer_allow`.

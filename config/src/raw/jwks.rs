@@ -9,29 +9,40 @@ use crate::problem::ProblemKind;
 use crate::provider::{KeySource, RemoteJwks};
 use crate::raw::list::string;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::{Zero, duration, kind};
 use crate::words::{listed, shown};
 
 use std::time::Duration;
 
 /// The members that only private keys have (RFC 7518 §6.2.2, §6.3.2, §6.4.1; RFC 8037 §2).
-const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub(crate) const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// The object `{remote: …}` or `{inline: …}` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `remote` or `inline`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = schema::any_of(&["remote", "inline"]))))]
 pub(super) struct RawJwks {
     remote: Option<RawRemote>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::KeySet>"))]
     inline: Option<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct RawRemote {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Line>"))]
     cluster: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Address>"))]
     uri: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     timeout: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     refresh_interval: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DurationOrZero>"))]
     max_stale: Option<Value>,
 }
 

@@ -20,26 +20,37 @@ use crate::raw::list::{List, distinct_some, string};
 use crate::raw::or_none::OrNone;
 use crate::raw::rates::NO_USERS;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::{Zero, count_u32, duration, duration_or_none, size};
 
 /// The object `messages` as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("not" = schema::both_kinds_of_schemas())))]
 pub(super) struct RawMessages {
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     types: Option<List<MessageType>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     max_frame_bytes: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     max_message_bytes: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Count32>"))]
     max_fragments: Option<Value>,
     utf8: Option<bool>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::MessageSchemaOrNone>"))]
     schema: Option<Value>,
     schemas: Option<OrNone<RawSchemas>>,
     allow: Option<List<RawAllowance>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DepthOrNone>"))]
     max_json_depth: Option<Value>,
     on_violation: Option<OnViolation>,
     tunnels: Option<Tunnels>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 enum Tunnels {
     Deny,
@@ -84,12 +95,18 @@ impl RawMessages {
 /// The object `upstream_messages` as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("not" = schema::both_kinds_of_schemas())))]
 pub(super) struct RawUpstreamMessages {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     max_frame_bytes: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     max_message_bytes: Option<Value>,
     utf8: Option<bool>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::MessageSchemaOrNone>"))]
     schema: Option<Value>,
     schemas: Option<OrNone<RawSchemas>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DepthOrNone>"))]
     max_json_depth: Option<Value>,
     on_violation: Option<OnViolation>,
 }
@@ -128,11 +145,16 @@ fn bytes(written: Option<&Value>, default: u64, at: &Path, report: &mut Report) 
 /// The object `liveness` as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawLiveness {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     idle_timeout: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DurationOrNone>"))]
     ping_interval: Option<Value>,
     ping_upstream: Option<bool>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     pong_timeout: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     close_timeout: Option<Value>,
 }
 
@@ -163,7 +185,9 @@ impl RawLiveness {
 /// The object `backpressure` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawBackpressure {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     max_backlog_bytes: Option<Value>,
     on_exceed: Option<Backlog>,
 }
@@ -185,17 +209,25 @@ impl RawBackpressure {
 /// The object `global_rate_limit` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawGlobalRateLimit {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Line>"))]
     cluster: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Line>"))]
     domain: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     timeout: Option<Value>,
     failure: Option<Failure>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::OneOrMore<schema::Descriptor>>"))]
     descriptors: Option<List<Per>>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     counts: Option<List<GlobalCount>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     report_interval: Option<Value>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 enum Failure {
     Allow,

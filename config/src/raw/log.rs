@@ -6,12 +6,16 @@ use serde_json::Value;
 use crate::log::Log;
 use crate::path::Path;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::count_u32;
 
 /// The object `log` as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `refusals_per_second`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawLog {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Count32>"))]
     refusals_per_second: Option<Value>,
 }
 

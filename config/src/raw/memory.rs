@@ -7,12 +7,16 @@ use crate::memory::Memory;
 use crate::path::Path;
 use crate::problem::ProblemKind;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::size;
 
 /// The object `memory` as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawMemory {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     budget: Option<Value>,
 }
 

@@ -7,12 +7,17 @@ use crate::path::Path;
 use crate::problem::ProblemKind;
 use crate::raw::list::{List, distinct};
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::words::shown;
 
 /// The object `origins` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("allOf" = schema::lets_somebody_in())))]
 pub(super) struct RawOrigins {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::AllowedOrigins>"))]
     allow: Option<List<String>>,
     missing: Option<Missing>,
 }

@@ -24,16 +24,20 @@ use crate::raw::rates::{self, RawRate};
 use crate::raw::reference::Surroundings;
 use crate::report::Report;
 use crate::shadow::ShadowedRules;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::{count, duration_or_none, size};
 
 /// One policy as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawPolicy {
     mode: Option<Mode>,
     shadow: Option<List<String>>,
     tls: Option<Tls>,
     other_upgrades: Option<OtherUpgrades>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DurationOrNone>"))]
     drain: Option<Value>,
     upgrade_only: Option<bool>,
     origins: Option<RawOrigins>,
@@ -45,6 +49,7 @@ pub(super) struct RawPolicy {
     upstream_messages: Option<RawUpstreamMessages>,
     rates: Option<List<RawRate>>,
     connections: Option<OrNone<RawConnections>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<crate::raw::tiers::RawTier>>", extend("uniqueItems" = false)))]
     tiers: Option<List<Value>>,
     client_address: Option<RawClientAddress>,
     liveness: Option<RawLiveness>,
@@ -54,13 +59,18 @@ pub(super) struct RawPolicy {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct RawClientAddress {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::PrefixLength>"))]
     ipv6_prefix: Option<Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("not" = schema::demands_what_is_nowhere())))]
 struct RawSubprotocols {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<schema::Subprotocol>>"))]
     allow: Option<List<String>>,
     require: Option<bool>,
 }

@@ -18,20 +18,33 @@ use crate::raw::jwks::RawJwks;
 use crate::raw::list::{List, distinct_some};
 use crate::raw::secret::RawSecret;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::{Zero, duration, size};
 
 /// One provider as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend(
+    "oneOf" = schema::any_of(&["jwks", "secret"]),
+    "anyOf" = schema::any_of(&["issuer", "secret"]),
+        "allOf" = schema::fit_the_keys()
+)))]
 pub(super) struct RawProvider {
     issuer: Option<RawIssuer>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::AllowedSegments>"))]
     issuer_allow: Option<RawAllow>,
     audiences: Option<RawAudiences>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Claim>"))]
     subject: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     algorithms: Option<List<Algorithm>>,
     jwks: Option<RawJwks>,
     secret: Option<RawSecret>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DurationOrZero>"))]
     clock_skew: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     max_token_bytes: Option<Value>,
 }
 

@@ -10,16 +10,23 @@ use crate::path::Path;
 use crate::problem::ProblemKind;
 use crate::raw::list::{List, distinct};
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::units::{Zero, count, duration, size};
 
 /// One rate as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `count`, `per`, `limit` and `window`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("allOf" = schema::fit_what_is_counted())))]
 pub(super) struct RawRate {
     count: Option<Counted>,
     per: Option<Per>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     limit: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Duration>"))]
     window: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Size>"))]
     burst: Option<Value>,
     on_exceed: Option<OnExceed>,
 }

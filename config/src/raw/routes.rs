@@ -12,11 +12,14 @@ use crate::report::Report;
 use crate::request_host::NormalisedHost;
 use crate::request_path::NormalisedPath;
 use crate::routes::{DefaultPolicy, HostPattern, Route, RouteMatch};
+#[cfg(feature = "schema")]
+use crate::schema;
 use crate::words::shown;
 
 /// One line of `routes` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `match` and `policy`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(super) struct RawRoute {
     #[serde(rename = "match")]
     matches: Option<RawMatch>,
@@ -25,9 +28,14 @@ pub(super) struct RawRoute {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `host`, `path_prefix` or `route_name`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
 struct RawMatch {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Host>"))]
     host: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::PathPrefix>"))]
     path_prefix: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Line>"))]
     route_name: Option<String>,
 }
 

@@ -7,6 +7,8 @@ use crate::path::Path;
 use crate::problem::ProblemKind;
 use crate::provider::Secret;
 use crate::report::Report;
+#[cfg(feature = "schema")]
+use crate::schema;
 
 /// The fewest bytes of a secret: as many as SHA-256 puts out (RFC 7518 §3.2).
 const SHORTEST: usize = 32;
@@ -14,7 +16,10 @@ const SHORTEST: usize = 32;
 /// The object `{env: NAME}` or `{inline: "…"}` as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `env` or `inline`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("oneOf" = schema::any_of(&["env", "inline"]))))]
 pub(super) struct RawSecret {
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::Variable>"))]
     env: Option<String>,
     inline: Option<String>,
 }

@@ -11,8 +11,14 @@ use crate::path::{Path, Segment};
 use crate::policy::{Policy, Tier};
 use crate::problem::{Problem, ProblemKind};
 use crate::raw::claims::RawRequirement;
+#[cfg(feature = "schema")]
+use crate::raw::limits::{RawBackpressure, RawMessages, RawUpstreamMessages};
 use crate::raw::list::{List, distinct_some};
+#[cfg(feature = "schema")]
+use crate::raw::or_none::OrNone;
 use crate::raw::policy::{RawPolicy, contradictions};
+#[cfg(feature = "schema")]
+use crate::raw::rates::RawRate;
 use crate::raw::reference::Surroundings;
 use crate::raw::shadow;
 use crate::report::Report;
@@ -23,6 +29,33 @@ use crate::words::suggestion;
 /// The keys of a tier.
 const KEYS: [&str; 7] =
     ["require", "messages", "upstream_messages", "rates", "connections", "backpressure", "max_session"];
+
+/// A tier as written, for its schema alone: what is read is the policy that it makes.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its shape is asked for")]
+pub(super) struct RawTier {
+    #[schemars(length(min = 1))]
+    require: List<RawRequirement>,
+    messages: Option<RawMessages>,
+    upstream_messages: Option<RawUpstreamMessages>,
+    rates: Option<List<RawRate>>,
+    connections: Option<RawTierConnections>,
+    backpressure: Option<OrNone<RawBackpressure>>,
+    #[schemars(with = "Option<crate::schema::DurationOrNone>")]
+    max_session: Option<Value>,
+}
+
+/// What a tier may say of `connections`, for its schema alone.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its shape is asked for")]
+struct RawTierConnections {
+    #[schemars(with = "Option<crate::schema::CountOrNone>")]
+    per_user: Option<Value>,
+}
 
 /// The most tiers of a policy. Each is a policy of its own.
 const MOST: usize = 64;

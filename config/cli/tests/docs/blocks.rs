@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::pages::{Block, FINDINGS, Page, pages, read, root};
 use crate::postern::{assert_no_problem, check, check_text, check_text_with};
+use crate::schema::fault;
 
 /// The document under which a bare policy is judged.
 const PROVIDERS: &str = "
@@ -55,11 +56,17 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
             let outcome = check(&root(), &["envoy.yaml"]);
             assert!(outcome.stdout.contains(text), "{name} is reported as\n{}", outcome.stdout);
         }
-        "yaml policies" | "yaml envoy" | "yaml istio" | "yaml envoy-gateway" => {
+        "yaml policies" => {
+            assert_no_problem(&name, &check_text(text));
+            assert_eq!(fault(text), None, "{name}");
+        }
+        "yaml envoy" | "yaml istio" | "yaml envoy-gateway" => {
             assert_no_problem(&name, &check_text(text));
         }
         "yaml policy" => {
-            assert_no_problem(&name, &check_text(&format!("{PROVIDERS}{}", indented(text, 4))));
+            let document = format!("{PROVIDERS}{}", indented(text, 4));
+            assert_no_problem(&name, &check_text(&document));
+            assert_eq!(fault(&document), None, "{name}");
         }
         "yaml route" => {
             let outcome = check_text(&format!("{FILTER}{}", indented(text, 8)));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::pages::{page, root, spans};
 use crate::postern::check;
+use crate::schema::{self, fault};
 
 /// The surroundings without which a key means nothing: for keys that begin so, the value at a place. Later
 /// lines go over earlier ones, and a null takes out.
@@ -178,6 +179,13 @@ fn what_a_key_takes_is_sound_and_what_is_refused_is_a_problem_of_that_key() {
         let path = key.replace('*', "chat").replace("[]", "[0]");
         let is_of_the_key = problems.iter().any(|problem| problem.starts_with(&path));
         match is_sound {
+            true if fault(&with(key, value)).is_some() => {
+                wrong += &format!(
+                    "{key}: {value} is refused by the schema: {:?}
+",
+                    fault(&with(key, value))
+                );
+            }
             true if !problems.is_empty() => wrong += &format!("{key}: {value} is refused: {problems:?}\n"),
             false if !is_of_the_key => wrong += &format!("{key}: {value} is not refused: {problems:?}\n"),
             _ => {}
@@ -216,7 +224,8 @@ fn problems_of(documents: impl Iterator<Item = String>) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn no_key_of_the_language_is_missing_in_the_tables() {
+fn no_key_of_the_language_is_missing_in_the_tables_and_in_the_schema() {
+    let of_the_schema = schema::keys();
     let listed: BTreeSet<String> = rows().into_iter().map(|[key, ..]| key).collect();
     let parents: BTreeSet<&str> = listed.iter().flat_map(|key| parents(key)).collect();
     let unknown = "surely_no_key_of_the_language";
@@ -230,7 +239,8 @@ fn no_key_of_the_language_is_missing_in_the_tables() {
         let parent = key.trim_end_matches(unknown);
         let allowed = problems
             .iter()
-            .find_map(|problem| problem.split_once(": is an unknown key; ")?.1.split_once("allowed: "));
+            .filter(|problem| ["is an unknown key", "in a tier"].iter().any(|what| problem.contains(what)))
+            .find_map(|problem| problem.split_once("allowed: "));
         let Some((_, allowed)) = allowed else { continue };
         for name in spans(allowed) {
             let key = format!("{parent}{name}");
@@ -238,6 +248,7 @@ fn no_key_of_the_language_is_missing_in_the_tables() {
                 listed.strip_prefix(&key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
             };
             assert!(listed.iter().any(is_listed), "docs/policy.md has no row for `{key}`");
+            assert!(of_the_schema.contains(&key), "the schema has no `{key}`");
             found += 1;
         }
     }

@@ -13,4 +13,5 @@ mod metrics;
 mod pages;
 mod postern;
 mod reasons;
+mod schema;
 mod shipped;
