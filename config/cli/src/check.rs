@@ -12,7 +12,7 @@ mod memory;
 mod narrowed;
 mod overrides;
 mod schemas;
-mod silence;
+pub(crate) mod silence;
 mod strays;
 mod tiers;
 mod unheard;

@@ -11,6 +11,7 @@ mod excerpt;
 mod finding;
 mod mint;
 mod report;
+mod render;
 mod schema;
 mod source;
 mod world;
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::checking::Check;
 use crate::mint::Mint;
+use crate::render::Render;
 
 /// Secure WebSockets in Envoy: judge policies before Envoy sees them, and try them out.
 #[derive(Debug, Parser)]
@@ -42,6 +44,9 @@ enum Command {
     /// Make tokens for trying a policy out: exit 0 when one was made, 1 when there are problems, 2 on wrong use.
     #[command(subcommand)]
     Mint(Mint),
+    /// Render a policy for a platform: exit 0 when it is sound, 1 when there are problems, 2 on wrong use.
+    #[command(subcommand)]
+    Render(Render),
     /// Print the JSON Schema of policies, for editors: exit 0.
     ///
     /// It is draft-07, which every editor reads. A policy file names it in its first line:
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check(check) => checking::run(&check),
         Command::Mint(mint) => mint::run(&mint),
+        Command::Render(render) => render::run(&render),
         Command::Schema => schema::run(),
     };
     // Nobody reads what is written (a closed pipe), so there is nobody to tell.

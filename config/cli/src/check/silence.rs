@@ -84,7 +84,7 @@ fn silence(policy: &Policy) -> Duration {
 }
 
 /// Returns a timeout that is longer than that.
-fn enough(policy: &Policy) -> Duration {
+pub(crate) fn enough(policy: &Policy) -> Duration {
     let seconds = silence(policy).saturating_add(Duration::from_secs(30)).as_secs();
     SHIPPED.max(Duration::from_secs(seconds))
 }
