@@ -20,6 +20,11 @@ SOAK_SECONDS ?= 600
 ATTACK_SECONDS ?= 60
 # The number of addresses of `make crowd`.
 CROWD_ADDRESSES ?= 20000
+# Where the command is installed: DESTDIR is put before PREFIX, and is no part of what is installed.
+PREFIX ?= /usr/local
+DESTDIR ?=
+# A command that is built already, to be installed.
+POSTERN_BIN ?=
 # How long each kind of message is looked for, in seconds.
 WORST_SECONDS ?= 20
 
@@ -27,6 +32,8 @@ TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
 IMAGE := $(TARGET_DIR)/postern-image.tar
+COMMAND := $(or $(POSTERN_BIN),$(TARGET_DIR)/release/postern)
+INSTALLED := $(DESTDIR)$(PREFIX)
 WORST := $(abspath $(TARGET_DIR))/worst
 WORST_SCHEMAS := $(WORST)-schemas
 ENVOY_FETCHED := .envoy/envoy-$(ENVOY_VERSION)
@@ -46,7 +53,7 @@ endef
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
 	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak attack crowd image images e2e-compose \
-	schema-suite clean
+	schema-suite install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -196,6 +203,24 @@ bench-limits: build envoy ## measure what caps and rates cost a message and a ha
 bench-content: build envoy node ## measure what a schema costs in Postern, and in a service of Node with ajv
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
 		--content --rounds $(BENCH_ROUNDS)
+
+# The folders are those in which shells and man look on every system.
+install: ## build the command postern, and install it with completions and manual pages below PREFIX
+	$(if $(POSTERN_BIN),,cargo build --release --locked -p postern-cli)
+	install -d $(addprefix $(INSTALLED)/,bin share/man/man1 share/postern share/bash-completion/completions \
+		share/zsh/site-functions share/fish/vendor_completions.d)
+	install -m 755 $(COMMAND) $(INSTALLED)/bin/postern
+	$(COMMAND) man --into $(INSTALLED)/share/man/man1
+	$(COMMAND) completions bash >$(INSTALLED)/share/bash-completion/completions/postern
+	$(COMMAND) completions zsh >$(INSTALLED)/share/zsh/site-functions/_postern
+	$(COMMAND) completions fish >$(INSTALLED)/share/fish/vendor_completions.d/postern.fish
+	$(COMMAND) schema >$(INSTALLED)/share/postern/policy.schema.json
+
+uninstall: ## remove what install has installed
+	rm -f $(addprefix $(INSTALLED)/,bin/postern share/bash-completion/completions/postern \
+		share/zsh/site-functions/_postern share/fish/vendor_completions.d/postern.fish share/postern/policy.schema.json)
+	rm -f $(INSTALLED)/share/man/man1/postern.1 $(INSTALLED)/share/man/man1/postern-*.1
+	rmdir $(INSTALLED)/share/postern 2>/dev/null || true
 
 clean: ## remove what was built, fetched and left by runs
 	cargo clean

@@ -9,6 +9,7 @@ mod check;
 mod checking;
 mod excerpt;
 mod finding;
+mod manual;
 mod mint;
 mod report;
 mod render;
@@ -17,9 +18,11 @@ mod source;
 mod world;
 mod yaml;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::checking::Check;
 use crate::mint::Mint;
@@ -27,7 +30,7 @@ use crate::render::Render;
 
 /// Secure WebSockets in Envoy: judge policies before Envoy sees them, and try them out.
 #[derive(Debug, Parser)]
-#[command(name = "postern", version)]
+#[command(name = "postern", version, after_help = manual::EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -52,6 +55,17 @@ enum Command {
     /// It is draft-07, which every editor reads. A policy file names it in its first line:
     /// `# yaml-language-server: $schema=postern.schema.json`.
     Schema,
+    /// Print the script by which a shell completes the words of `postern`: exit 0.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command into a folder: exit 0, or 2 if the folder cannot be written.
+    Man {
+        /// The folder for the pages of all commands.
+        #[arg(long, value_name = "FOLDER")]
+        into: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -60,6 +74,8 @@ fn main() -> ExitCode {
         Command::Mint(mint) => mint::run(&mint),
         Command::Render(render) => render::run(&render),
         Command::Schema => schema::run(),
+        Command::Completions { shell } => manual::completions(Arguments::command(), shell),
+        Command::Man { into } => manual::pages(Arguments::command(), into.as_deref()),
     };
     // Nobody reads what is written (a closed pipe), so there is nobody to tell.
     done.unwrap_or(ExitCode::from(2))

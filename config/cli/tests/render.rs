@@ -1,0 +1,288 @@
+//! `postern render`: what is rendered is sound, says of Postern what the shipped configurations say, and has the policy as it
+//! was written, whatever is in it.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail anywhere")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use serde_json::{Value, json};
+
+const PLATFORMS: [&str; 3] = ["envoy", "istio", "envoy-gateway"];
+
+const HCM: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+
+/// A policy in which much has a place of its own.
+const POLICY: &str = "\
+# yaml-language-server: $schema=policy.schema.json
+# By its author.
+---
+providers:
+  edge: {issuer: edge, audiences: [chat], algorithms: [HS256], secret: {env: POSTERN_EDGE_SECRET}}
+policies:
+  chat:
+    origins: {allow: [\"https://app.example.com\"]}   # the application
+    auth: {providers: [edge], from: [{subprotocol: \"bearer.\"}]}
+    messages:
+      types: [text]
+      schema: |
+        {\"type\": \"object\",
+
+         \"required\": [\"type\"]}
+default_policy: chat
+...
+";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn postern(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_postern")).args(arguments).output().expect("a built binary")
+}
+
+/// Writes a policy, and renders it.
+fn output(platform: &str, policy: &str, more: &[&str]) -> Output {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), policy).expect("a writable file");
+    let path = file.path().to_str().expect("text");
+    postern(&[&["render", platform, "--policy-file", path], more].concat())
+}
+
+fn render(platform: &str, policy: &str, more: &[&str]) -> String {
+    let output = output(platform, policy, more);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{platform}: {complaint}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn documents(yaml: &str) -> Vec<Value> {
+    let documents = Yaml::load_from_str(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    documents.iter().map(json_of).collect()
+}
+
+fn json_of(yaml: &Yaml<'_>) -> Value {
+    match yaml {
+        Yaml::Value(Scalar::Null) => Value::Null,
+        Yaml::Value(Scalar::Boolean(value)) => json!(value),
+        Yaml::Value(Scalar::Integer(value)) => json!(value),
+        Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
+        Yaml::Value(Scalar::String(value)) => json!(value),
+        Yaml::Sequence(items) => items.iter().map(json_of).collect(),
+        Yaml::Mapping(members) => {
+            let member = |(key, value): (&Yaml<'_>, &Yaml<'_>)| {
+                (key.as_str().expect("a key is text").to_owned(), json_of(value))
+            };
+            Value::Object(members.iter().map(member).collect())
+        }
+        other => panic!("nothing has {other:?}"),
+    }
+}
+
+/// Returns the policy inside what is rendered.
+fn policy_of<'a>(platform: &str, documents: &'a [Value]) -> &'a Value {
+    let place = match platform {
+        "envoy" => format!("{HCM}/http_filters/0/typed_config/config/configuration/value"),
+        "istio" => "/spec/pluginConfig".to_owned(),
+        _ => "/spec/wasm/0/config".to_owned(),
+    };
+    documents[0].pointer(&place).unwrap_or_else(|| panic!("{platform} has nothing at {place}"))
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn every_example_is_rendered_for_every_platform_and_check_finds_nothing_wrong() {
+    let entries = std::fs::read_dir(root().join("config/examples")).expect("examples");
+    let paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    assert!(paths.len() > 5);
+    for path in paths {
+        let policy = std::fs::read_to_string(&path).expect("text");
+        for platform in PLATFORMS {
+            let more: &[&str] =
+                if platform == "envoy" { &["--client-ca", "/etc/envoy/clients.crt"] } else { &[] };
+            let rendered = render(platform, &policy, more);
+            let name = format!("{platform}: {}", path.display());
+            assert_eq!(policy_of(platform, &documents(&rendered)), &documents(&policy)[0], "{name}");
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), &rendered).expect("a writable file");
+            let told = postern(&["check", file.path().to_str().expect("text")]);
+            assert_eq!(
+                (told.status.code(), told.stderr.as_slice()),
+                (Some(0), b"".as_slice()),
+                "{name}\n{rendered}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_policy_keeps_its_comments_and_its_order() {
+    for platform in PLATFORMS {
+        let rendered = render(platform, POLICY, &[]);
+        for line in
+            ["# By its author.", "origins: {allow: [\"https://app.example.com\"]}   # the application"]
+        {
+            assert!(rendered.contains(line), "{platform}: {line}\n{rendered}");
+        }
+        assert!(!rendered.contains("$schema"), "the schema is that of another file");
+        assert_eq!(policy_of(platform, &documents(&rendered)), &documents(POLICY)[0], "{platform}");
+    }
+}
+
+#[test]
+fn a_rendered_envoy_has_the_filter_the_upgrades_and_the_labels_of_the_shipped_one() {
+    let (shipped, rendered) =
+        (documents(&read("envoy.yaml")).remove(0), documents(&render("envoy", POLICY, &[])).remove(0));
+    let without = |mut value: Value, places: &[&str]| {
+        for place in places {
+            *value.pointer_mut(place).unwrap_or_else(|| panic!("nothing at {place}")) = Value::Null;
+        }
+        value
+    };
+    // All else is the same, so the whole of both is compared.
+    let route = format!("{HCM}/route_config/virtual_hosts/0/routes/0/match");
+    let config = format!("{HCM}/http_filters/0/typed_config/config");
+    let tls =
+        "/static_resources/listeners/0/filter_chains/0/transport_socket/typed_config/common_tls_context";
+    let exchanged = [
+        format!("{config}/configuration/value"),
+        format!("{config}/vm_config/code/local/filename"),
+        format!("{tls}/tls_certificates"),
+        route,
+    ];
+    let exchanged: Vec<&str> = exchanged.iter().map(String::as_str).collect();
+    assert_eq!(without(rendered, &exchanged), without(shipped, &exchanged));
+}
+
+#[test]
+fn rendered_manifests_say_what_the_shipped_ones_say() {
+    let named = |documents: Vec<Value>, name: &str| {
+        let found = documents.into_iter().find(|manifest| manifest["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("no manifest {name}"))
+    };
+    for (platform, file, place, names) in [
+        (
+            "istio",
+            "e2e/istio/postern.yaml",
+            "/spec/pluginConfig",
+            ["postern", "postern-buffers", "postern-idle"],
+        ),
+        (
+            "envoy-gateway",
+            "e2e/envoy-gateway/postern.yaml",
+            "/spec/wasm/0/config",
+            ["postern", "postern-buffers", "postern-reads"],
+        ),
+    ] {
+        for name in names {
+            let [mut shipped, mut rendered] =
+                [read(file), render(platform, POLICY, &[])].map(|text| named(documents(&text), name));
+            for manifest in [&mut shipped, &mut rendered] {
+                manifest.pointer_mut(place).map(Value::take);
+            }
+            assert_eq!(rendered, shipped, "{platform}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_with_problems_is_told_as_check_tells_it_and_nothing_is_rendered() {
+    let wrong = POLICY.replace("app.example.com", "app.example.com/");
+    for platform in PLATFORMS {
+        let output = output(platform, &wrong, &[]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), b"".as_slice()), "{told}");
+        assert!(told.contains(":8:23: policies.chat.origins.allow[0]: "), "{told}");
+    }
+}
+
+#[test]
+fn what_is_missing_for_a_whole_envoy_is_asked_for() {
+    let lists = POLICY.replace("auth: {", "auth: {revocation: {cluster: lists, path: /revoked.json}, ");
+    let mutual = POLICY.replace("    auth:", "    tls: mutual\n    auth:");
+    for (policy, more, asked) in [
+        (lists.as_str(), [].as_slice(), "--cluster"),
+        (mutual.as_str(), &[], "--client-ca"),
+        (POLICY, &["--cluster", "other=http://a:1"], "names no cluster other"),
+        (POLICY, &["--listen", "8443"], "host:port"),
+    ] {
+        let output = output("envoy", policy, more);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), b"".as_slice()), "{told}");
+        assert!(told.contains(asked), "{told}");
+    }
+    let rendered =
+        documents(&render("envoy", &lists, &["--cluster", "lists=https://lists.example.com"])).remove(0);
+    let cluster = &rendered["static_resources"]["clusters"][1];
+    assert_eq!(
+        (&cluster["name"], &cluster["transport_socket"]["typed_config"]["sni"]),
+        (&json!("lists"), &json!("lists.example.com"))
+    );
+}
+
+#[test]
+fn no_text_of_a_policy_or_of_an_option_breaks_out_of_its_place() {
+    let evil = "x\u{2028}admin: {}\u{85}k: v";
+    let line_ends =
+        POLICY.replace("required\\\": [\\\"type", "").replace("# the application", &format!("# {evil}"));
+    let document = json!({
+        "policies": {"chat": {
+            "origins": {"allow": ["https://app.example.com"]},
+            "auth": "none",
+            "messages": {"types": ["text"], "schema": {"type": "object", "enum": ["a: b", "\n---\nadmin: {}", "yes", "1", "- x", evil]}},
+        }},
+        "default_policy": "chat",
+    });
+    for policy in [line_ends, document.to_string(), format!("{document:#}"), POLICY.replace('\n', "\r\n")] {
+        for platform in PLATFORMS {
+            let rendered = render(platform, &policy, &[]);
+            assert_eq!(
+                policy_of(platform, &documents(&rendered)),
+                &documents(&policy)[0],
+                "{platform}\n{rendered}"
+            );
+            assert!(!rendered.contains(['\u{85}', '\u{2028}', '\r']), "{platform}");
+        }
+    }
+    let rendered = documents(&render("envoy", POLICY, &["--module", "a}\n# b: c"])).remove(0);
+    let config = rendered.pointer(&format!("{HCM}/http_filters/0/typed_config/config")).expect("the filter");
+    assert_eq!(config["vm_config"]["code"]["local"], json!({"filename": "a}\n# b: c"}));
+    let rendered = documents(&render(
+        "istio",
+        POLICY,
+        &["--image", "a: b\nc", "--namespace", "n\n---", "--selector", "a,b=}"],
+    ));
+    assert_eq!(rendered[0]["spec"]["url"], "a: b\nc");
+    assert_eq!(rendered[0]["spec"]["selector"]["matchLabels"], json!({"a,b": "}"}));
+    assert!(rendered.iter().all(|manifest| manifest["metadata"]["namespace"] == "n\n---"));
+}
+
+#[test]
+fn a_policy_is_taken_out_of_whatever_has_one() {
+    let inside = render("istio", POLICY, &[]);
+    let rendered = documents(&render("envoy", &inside, &[]));
+    assert_eq!(policy_of("envoy", &rendered), &documents(POLICY)[0]);
+    let two = output("envoy", &format!("{}---\n{POLICY}", POLICY.trim_end_matches("...\n")), &[]);
+    assert_eq!(two.status.code(), Some(2), "{}", String::from_utf8_lossy(&two.stderr));
+}
+
+#[test]
+fn a_mesh_is_told_of_the_hosts_outside_of_it_that_a_policy_asks() {
+    let policy = POLICY.replace(
+        "algorithms: [HS256], secret: {env: POSTERN_EDGE_SECRET}",
+        "jwks: {remote: {cluster: \
+         \"outbound|443||auth.example.com\", uri: \"https://auth.example.com/jwks\"}}",
+    );
+    let rendered = documents(&render("istio", &policy, &[]));
+    let of_kind = |kind: &str| {
+        rendered.iter().find(|manifest| manifest["kind"] == kind).unwrap_or_else(|| panic!("{kind}"))
+    };
+    assert_eq!(of_kind("ServiceEntry")["spec"]["hosts"], json!(["auth.example.com"]));
+    assert_eq!(of_kind("DestinationRule")["spec"]["trafficPolicy"]["tls"]["sni"], "auth.example.com");
+    assert!(rendered[0]["spec"].get("vmConfig").is_none(), "there is no secret");
+    let told = output("istio", &policy.replace("outbound|443||auth.example.com", "auth"), &[]);
+    assert!(String::from_utf8_lossy(&told.stderr).contains("auth is no cluster of Istio's"));
+}
