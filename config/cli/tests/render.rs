@@ -286,3 +286,68 @@ fn a_mesh_is_told_of_the_hosts_outside_of_it_that_a_policy_asks() {
     let told = output("istio", &policy.replace("outbound|443||auth.example.com", "auth"), &[]);
     assert!(String::from_utf8_lossy(&told.stderr).contains("auth is no cluster of Istio's"));
 }
+
+/// Returns the places where both say something, and not the same.
+fn contradictions(one: &Value, other: &Value, at: &str) -> Vec<String> {
+    match (one, other) {
+        // The policies are those of two authors.
+        _ if ["/value", "/pluginConfig", "/wasm/0/config"].iter().any(|policy| at.ends_with(policy)) => {
+            Vec::new()
+        }
+        (Value::Object(one), Value::Object(other)) => one
+            .iter()
+            .filter_map(|(key, value)| Some(contradictions(value, other.get(key)?, &format!("{at}/{key}"))))
+            .flatten()
+            .collect(),
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => one
+            .iter()
+            .zip(other)
+            .enumerate()
+            .flat_map(|(i, (one, other))| contradictions(one, other, &format!("{at}/{i}")))
+            .collect(),
+        // One has routes that the other has not.
+        (Value::Array(_), Value::Array(_)) => Vec::new(),
+        (one, other) if one == other => Vec::new(),
+        (one, other) => vec![format!("{at}: {one} and {other}")],
+    }
+}
+
+/// Returns the blocks of a page that are of this kind.
+fn blocks(page: &str, kind: &str) -> Vec<Value> {
+    let text = read(page);
+    let blocks: Vec<&str> = text.split("\n```").collect();
+    let opened = format!("yaml {kind}\n");
+    blocks.iter().filter_map(|block| block.strip_prefix(opened.as_str())).flat_map(documents).collect()
+}
+
+#[test]
+fn no_page_contradicts_what_is_rendered() {
+    let envoy = documents(&render("envoy", POLICY, &[])).remove(0);
+    let managers = blocks("README.md", "envoy");
+    assert_eq!(managers.len(), 1);
+    let rendered = envoy.pointer(HCM).expect("a connection manager");
+    assert_eq!(contradictions(&managers[0]["typed_config"], rendered, ""), [""; 0]);
+    let mut compared = 0;
+    for (page, platform) in [
+        ("README.md", "istio"),
+        ("README.md", "envoy-gateway"),
+        ("docs/istio.md", "istio"),
+        ("docs/envoy-gateway.md", "envoy-gateway"),
+    ] {
+        let rendered = documents(&render(platform, POLICY, &[]));
+        for manifest in blocks(page, platform) {
+            let is_same = |other: &&Value| {
+                other["kind"] == manifest["kind"] && other["metadata"]["name"] == manifest["metadata"]["name"]
+            };
+            let Some(other) = rendered.iter().find(is_same) else { continue };
+            assert_eq!(
+                contradictions(&manifest, other, ""),
+                [""; 0],
+                "{page}: {}",
+                manifest["metadata"]["name"]
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 6, "{compared}");
+}
