@@ -71,7 +71,9 @@ fn every_command_of_postern_takes_the_words_it_is_given() {
             let Some(words) = words.strip_prefix(&["cargo", "run", "-q", "-p", "postern-cli", "--"]) else {
                 continue;
             };
-            let is_subcommand = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase());
+            let is_subcommand = |word: &&&str| {
+                !word.starts_with('-') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+            };
             let mut asked: Vec<&str> = words.iter().take_while(is_subcommand).copied().collect();
             asked.push("--help");
             let outcome = run(&root(), &asked);
