@@ -38,7 +38,7 @@ impl Policy {
         if !problems.is_empty() {
             return Err(Failure::Problems(problems));
         }
-        let documents = source::unfold(yaml::load(text), true, &mut Vec::new());
+        let documents = source::unfold(yaml::load(text), true, &mut Vec::new()).documents;
         let found = source::find(&documents);
         let number = found.configurations.len();
         let (Some(configuration), Some(config), 1) =
@@ -81,7 +81,7 @@ impl Policy {
 }
 
 fn of(findings: &[Finding], severity: Severity) -> impl Iterator<Item = String> {
-    findings.iter().filter(move |finding| finding.severity == severity).map(ToString::to_string)
+    findings.iter().filter(move |finding| finding.severity() == severity).map(ToString::to_string)
 }
 
 fn values(text: &str) -> Vec<Value> {

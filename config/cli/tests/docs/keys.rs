@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::pages::{page, root, spans};
+use crate::pages::{page, spans};
 use crate::postern::check;
 use crate::schema::{self, fault};
 
