@@ -27,9 +27,9 @@ mod report;
 pub mod request_host;
 pub mod request_path;
 pub mod routes;
-pub mod shadow;
 #[cfg(feature = "schema")]
 mod schema;
+pub mod shadow;
 mod shape;
 mod strict;
 mod units;
@@ -56,9 +56,9 @@ pub use provider::{Algorithm, Audiences, KeySource, Provider, RemoteJwks, Secret
 pub use request_host::{HostFault, NormalisedHost};
 pub use request_path::{NormalisedPath, PathFault};
 pub use routes::{DefaultPolicy, HostPattern, Route, RouteMatch};
-pub use shadow::ShadowedRules;
 #[cfg(feature = "schema")]
 pub use schema::policy_schema;
+pub use shadow::ShadowedRules;
 pub use units::parse_duration;
 
 #[cfg(test)]

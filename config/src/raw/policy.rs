@@ -23,9 +23,9 @@ use crate::raw::provider::name_is_good;
 use crate::raw::rates::{self, RawRate};
 use crate::raw::reference::Surroundings;
 use crate::report::Report;
-use crate::shadow::ShadowedRules;
 #[cfg(feature = "schema")]
 use crate::schema;
+use crate::shadow::ShadowedRules;
 use crate::units::{count, duration_or_none, size};
 
 /// One policy as written.
