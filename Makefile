@@ -114,7 +114,7 @@ test-versions: build python ## run the tests that lean on Envoy's inner ways on 
 		echo "== Envoy $$version"; \
 		ENVOY=$$PWD/$$folder/envoy/_bin/envoy cargo test --locked -p postern-e2e \
 			--test liveness --test http2 --test http2_trailers --test close --test passthrough --test response --test drain \
-			--test auth_issuers --test global_rate_limit --test trap --test memory --test auth_first_message --test auth_greeting || exit 1; \
+			--test auth_issuers --test global_rate_limit --test logs --test trap --test memory --test auth_first_message --test auth_greeting || exit 1; \
 	done
 
 images: ## see to the images that the containers need: pulled, or stand-ins made here

@@ -28,7 +28,7 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The fate of an upgrade that no route matches.
     pub default_policy: DefaultPolicy,
-    /// The bounds of what is written to the log.
+    /// The bounds and the form of what is written to the log.
     pub log: Log,
     /// The memory that the sessions of one worker may hold for their peers.
     pub memory: Memory,

@@ -46,7 +46,7 @@ pub use limits::{
     Backlog, Backpressure, Compression, Connections, Counted, GlobalCount, GlobalRateLimit, Liveness,
     MessageType, Messages, OnExceed, OnFull, Per, Rate, UpstreamMessages,
 };
-pub use log::Log;
+pub use log::{Log, LogFormat};
 pub use memory::Memory;
 pub use origin::{Missing, Origin, OriginHosts, OriginPattern, OriginPorts, OriginVerdict, Origins};
 pub use path::{Path, Segment};

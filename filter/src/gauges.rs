@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use log::Level;
+use postern_engine::Detail;
 use postern_engine::metrics::gauges::{Gauges, SharedSums, Ticked};
 use postern_engine::rate::lease::Holder;
 use proxy_wasm::types::MetricType;
 
-use crate::{host, metrics};
+use crate::{host, log_lines, metrics};
 
 thread_local! {
     /// The part of this VM: one, whatever roots the VM has.
@@ -38,7 +40,9 @@ pub(crate) fn set(name: &str, part: u64) {
 pub(crate) fn tick(now: Duration) -> bool {
     let Ticked { dead, was_lost } = GAUGES.with_borrow_mut(|gauges| gauges.tick(&mut Host, now));
     if dead > 0 {
-        log::error!("postern: VMs have trapped (or stood still): {dead}; what they counted is taken back");
+        let text =
+            format!("postern: VMs have trapped (or stood still): {dead}; what they counted is taken back");
+        log_lines::write(Level::Error, "trapped", &text, &[("vms", Detail::Number(u64::from(dead)))]);
     }
     was_lost
 }

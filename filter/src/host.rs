@@ -18,10 +18,6 @@ use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
 
 use crate::abi;
 
-/// The property that keeps a refusal's reason for the access log:
-/// `%FILTER_STATE(wasm.postern.reason:PLAIN)%`.
-const REASON_PROPERTY: &str = "postern.reason";
-
 /// The message whose header fields a call is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Message {
@@ -286,9 +282,9 @@ pub(crate) fn resume(sender: Peer) -> bool {
     })
 }
 
-/// Keeps the reason for the access log.
-pub(crate) fn set_reason(id: &str) {
-    abi::set_property(REASON_PROPERTY, id.as_bytes());
+/// Keeps a field for the access log: `%FILTER_STATE(wasm.postern.<name>:PLAIN)%`.
+pub(crate) fn set_field(name: &str, value: &str) {
+    abi::set_property(&format!("postern.{name}"), value.as_bytes());
 }
 
 /// Returns a value that all workers share, and the number to swap it by.
@@ -344,8 +340,13 @@ pub(crate) fn connection() -> ConnectionFacts {
             Some(b"HTTP/2" | b"HTTP/3") => Protocol::Multiplexed,
             _ => Protocol::Http11,
         },
-        client: property(&["source", "address"]).and_then(|address| parse_address(&address)),
+        client: client_address(),
     }
+}
+
+/// Returns the client's address, as far as it has one.
+pub(crate) fn client_address() -> Option<std::net::IpAddr> {
+    property(&["source", "address"]).and_then(|address| parse_address(&address))
 }
 
 /// Returns what tells this filter from others of the same Envoy: its name and root id.

@@ -5,6 +5,7 @@
 //! stream, never the policy: a stream that cannot be changed as decided is cut.
 
 mod abi;
+mod access_log;
 mod gauges;
 mod host;
 mod live;

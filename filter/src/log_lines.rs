@@ -1,40 +1,79 @@
-//! The lines of the log that peers cause, which have a rate of their own.
+//! The lines of the log. Those that peers cause have a rate of their own.
 
-use std::cell::RefCell;
-use std::fmt::Display;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use postern_engine::{LogBudget, Violation};
+use log::Level;
+use postern_engine::cause::Shown;
+use postern_engine::{Detail, Engine, Incident, LogBudget, LogFormat, Notice, Session, Violation};
 
 use crate::host;
 
 thread_local! {
     /// The log budget of the VM, which is one thread of one worker; all its root contexts share it.
     static BUDGET: RefCell<LogBudget> = RefCell::new(LogBudget::new(1));
+    /// The form of the lines, which all root contexts share too.
+    static FORMAT: Cell<LogFormat> = Cell::default();
 }
 
-/// Sets the rate to `lines_per_second` from now on.
-pub(crate) fn set_limit(lines_per_second: u32) {
-    BUDGET.with_borrow_mut(|budget| budget.set_limit(lines_per_second));
+/// The stream that a line is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Whence<'w> {
+    pub(crate) policy: &'w str,
+    /// The Origin of the handshake.
+    pub(crate) origin: Option<&'w Shown>,
+    /// The session that judges the stream, if one does.
+    pub(crate) session: Option<&'w Session>,
 }
 
-/// Writes a line about an event under `policy`, or counts it.
-pub(crate) fn line(level: log::Level, policy: &str, text: impl Display) {
-    if BUDGET.with_borrow_mut(|budget| budget.admits(policy, host::now())) {
-        log::log!(level, "postern: {text}");
+/// Sets rate and form of the lines from now on.
+pub(crate) fn put_in_force(engine: &Engine) {
+    BUDGET.with_borrow_mut(|budget| budget.set_limit(engine.log_limit()));
+    set_format(engine.log_format());
+}
+
+/// Sets the form of the lines from now on, and returns the one before.
+pub(crate) fn set_format(format: LogFormat) -> LogFormat {
+    FORMAT.replace(format)
+}
+
+/// Writes a line.
+pub(crate) fn write(level: Level, event: &str, text: &str, details: &[(&str, Detail<'_>)]) {
+    let line = Notice { event, text, details }.line(FORMAT.get(), host::now());
+    log::log!(level, "{line}");
+}
+
+/// Writes a line about a stream of `policy`, or counts it.
+pub(crate) fn write_of_stream(level: Level, event: &str, policy: &str, what: &str) {
+    if is_admitted(policy, host::now()) {
+        let details = [("policy", Detail::Text(policy)), ("message", Detail::Text(what))];
+        write(level, event, &format!("postern: {what}"), &details);
     }
 }
 
-/// Writes a line about a violation for which a stream was refused or closed, or would have been: `what` of these.
-pub(crate) fn violation(what: &str, policy: &str, violation: &Violation, instance: &str) {
-    let reason = violation.reason.id();
-    let text = format_args!("{what} policy={policy} reason={reason} request={instance} {violation}");
-    line(log::Level::Info, policy, text);
+/// Writes the line about a rule for which a stream was refused or closed, or would have been, `event` of these, or
+/// counts it.
+pub(crate) fn violation(event: &str, whence: Whence<'_>, violation: &Violation, request: &str) {
+    let Whence { policy, origin, session } = whence;
+    let now = host::now();
+    if !is_admitted(policy, now) {
+        return;
+    }
+    let subject = session.and_then(Session::summary).and_then(|summary| summary.subject);
+    let address = host::client_address();
+    let incident = Incident { event, policy, violation, request, address, origin, subject };
+    log::info!("{}", incident.line(FORMAT.get(), now));
 }
 
 /// Tells once a second how many lines were only counted.
 pub(crate) fn on_tick(now: Duration) {
     for (policy, count) in BUDGET.with_borrow_mut(|budget| budget.take_held_back(now)) {
-        log::info!("postern: suppressed policy={policy} count={count}");
+        let text = format!("postern: suppressed policy={policy} count={count}");
+        let details = [("policy", Detail::Text(&policy)), ("count", Detail::Number(count))];
+        write(Level::Info, "suppressed", &text, &details);
     }
+}
+
+fn is_admitted(policy: &str, now: Duration) -> bool {
+    BUDGET.with_borrow_mut(|budget| budget.admits(policy, now))
 }

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_engine::Input;
+use log::Level;
 use postern_engine::remote::rate_limit::{
     Answer, News, Purpose, Question, RateLimitService, RateLimits, Report,
 };
+use postern_engine::{Detail, Input};
 
 use crate::sessions::Live;
-use crate::{host, memory, metrics, sessions, stream, tables};
+use crate::{host, log_lines, memory, metrics, sessions, stream, tables};
 
 thread_local! {
     /// The calls under way.
@@ -139,9 +140,15 @@ fn tell(news: Vec<News>) {
         metrics::rate_limit_unasked(&cluster, unasked);
         match is_down {
             Some(true) => {
-                log::warn!("postern: rate limit service down cluster={cluster}: it does not answer")
+                let text = format!("postern: rate limit service down cluster={cluster}: it does not answer");
+                let details = [("cluster", Detail::Text(&cluster))];
+                log_lines::write(Level::Warn, "rate_limit_down", &text, &details);
             }
-            Some(false) => log::info!("postern: rate limit service up cluster={cluster}: it answers again"),
+            Some(false) => {
+                let text = format!("postern: rate limit service up cluster={cluster}: it answers again");
+                let details = [("cluster", Detail::Text(&cluster))];
+                log_lines::write(Level::Info, "rate_limit_up", &text, &details);
+            }
             None => {}
         }
     }

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_engine::{Engine, Input, read_configuration, spread};
+use log::Level;
+use postern_engine::{Detail, Engine, Input, read_configuration, spread, wanted_log_format};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
@@ -32,7 +33,7 @@ impl Root {
     /// Puts the configuration in force for the whole VM.
     fn put_in_force(&self, engine: &Engine) {
         sessions::put_in_force(&self.plugin, self.context_id);
-        log_lines::set_limit(engine.log_limit());
+        log_lines::put_in_force(engine);
         memory::set_budget(engine.memory_budget());
         sessions::set_drains(&self.plugin, self.context_id, self.configured_at, engine);
     }
@@ -42,7 +43,7 @@ impl Root {
         let now = self.configured_at;
         for (policy, over) in engine.draining() {
             let open = sessions::under(&self.plugin, policy);
-            log::info!("postern: policy={policy} goes away, and {} connections with it", open.len());
+            tell_draining(policy, open.len());
             for (live, at) in open.iter().zip(spread(now, over, open.len())) {
                 let mut session = live.session.borrow_mut();
                 tables::handle(&mut session, Input::Drain(at), now);
@@ -97,10 +98,10 @@ impl RootContext for Root {
         match Self::compile() {
             Ok(engine) => {
                 let policies: Vec<_> = engine.policies().collect();
-                log::info!("postern {}: policies {}", env!("CARGO_PKG_VERSION"), policies.join(", "));
                 self.plugin = host::plugin().into();
                 self.configured_at = host::now();
                 self.put_in_force(&engine);
+                tell_policies(&policies);
                 self.drain(&engine);
                 // Envoy tries a configuration on a VM that it throws away at once, which must not take it
                 // upon itself to fetch. So fetching begins with the first tick, and until then what is there
@@ -113,9 +114,7 @@ impl RootContext for Root {
                 true
             }
             Err(problems) => {
-                for problem in problems.lines() {
-                    log::error!("postern: configuration refused: {problem}");
-                }
+                tell_problems(&problems);
                 false
             }
         }
@@ -129,6 +128,7 @@ impl RootContext for Root {
         }
         if let Some(by) = sessions::set_back(now) {
             for live in sessions::scheduled() {
+                live.set_back(by);
                 let mut session = live.session.borrow_mut();
                 tables::handle(&mut session, Input::SetBack(by), now);
                 live.schedule(session.deadline());
@@ -172,4 +172,27 @@ impl RootContext for Root {
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
+}
+
+fn tell_policies(policies: &[&str]) {
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!("postern {version}: policies {}", policies.join(", "));
+    let details = [("version", Detail::Text(version)), ("policies", Detail::List(policies))];
+    log_lines::write(Level::Info, "configured", &text, &details);
+}
+
+fn tell_draining(policy: &str, connections: usize) {
+    let text = format!("postern: policy={policy} goes away, and {connections} connections with it");
+    let details = [("policy", Detail::Text(policy)), ("connections", Detail::Number(connections as u64))];
+    log_lines::write(Level::Info, "draining", &text, &details);
+}
+
+/// Tells every problem of the configuration, in the form that it asks for.
+fn tell_problems(problems: &str) {
+    let before = log_lines::set_format(wanted_log_format(&host::configuration()));
+    for problem in problems.lines() {
+        let text = format!("postern: configuration refused: {problem}");
+        log_lines::write(Level::Error, "configuration_refused", &text, &[("message", Detail::Text(problem))]);
+    }
+    log_lines::set_format(before);
 }

@@ -9,9 +9,12 @@ use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
+use postern_engine::cause::Shown;
 use postern_engine::rate::live::LivePlace;
 use postern_engine::remote::Source;
 use postern_engine::{Drains, Engine, Session};
+
+use crate::log_lines::Whence;
 
 thread_local! {
     /// The sessions that have a deadline, by it and by their contexts: each has one place, and leaves it when
@@ -47,6 +50,10 @@ pub(crate) struct Live {
     pub(crate) context_id: u32,
     /// The session that judges the stream.
     pub(crate) session: RefCell<Session>,
+    /// The Origin of the handshake, as logs may show it.
+    pub(crate) origin: Option<Shown>,
+    /// The time when the WebSocket was opened, in nanoseconds since the Unix epoch.
+    opened_at: Cell<Option<NonZeroU64>>,
     /// The deadline by which the session is scheduled, in nanoseconds since the Unix epoch.
     scheduled: Cell<Option<NonZeroU64>>,
     busy: Cell<bool>,
@@ -57,13 +64,21 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(plugin: Plugin, root: u32, context_id: u32, session: Session) -> Rc<Self> {
+    pub(crate) fn new(
+        plugin: Plugin,
+        root: u32,
+        context_id: u32,
+        session: Session,
+        origin: Option<Shown>,
+    ) -> Rc<Self> {
         let session = RefCell::new(session);
         Rc::new(Self {
             plugin,
             root,
             context_id,
             session,
+            origin,
+            opened_at: Cell::default(),
             scheduled: Cell::default(),
             busy: Cell::default(),
             waiting: Cell::default(),
@@ -89,6 +104,28 @@ impl Live {
                 scheduled.insert((deadline, self.context_id), Rc::clone(self));
             }
         });
+    }
+
+    /// Returns what lines of the log say of the stream, which `session` judges.
+    pub(crate) fn whence<'w>(&'w self, session: &'w Session) -> Whence<'w> {
+        Whence { policy: session.policy(), origin: self.origin.as_ref(), session: Some(session) }
+    }
+
+    /// Notes that the WebSocket was opened at `now`.
+    pub(crate) fn note_opened(&self, now: Duration) {
+        self.opened_at.set(Some(nanoseconds(now)));
+    }
+
+    /// Returns the time when the WebSocket was opened, if it was.
+    pub(crate) fn opened_at(&self) -> Option<Duration> {
+        self.opened_at.get().map(|at| Duration::from_nanos(at.get()))
+    }
+
+    /// Moves that time with a clock that was set back.
+    pub(crate) fn set_back(&self, by: Duration) {
+        if let Some(at) = self.opened_at() {
+            self.note_opened(at.saturating_sub(by));
+        }
     }
 
     /// Says whether the session waited for something that is fetched when [`Live::set_waiting`] was last

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_engine::Input;
+use log::Level;
 use postern_engine::remote::{Answer, FetchError, Outcome, Settled, Source, Step};
+use postern_engine::{Detail, Input};
 
-use crate::{host, metrics, sessions, stream, tables};
+use crate::{host, log_lines, metrics, sessions, stream, tables};
 
 /// The number of times that a swap is tried. Each failure is another worker's success.
 const ATTEMPTS: u32 = 16;
@@ -108,7 +109,10 @@ impl Fetches {
         let (outcome, result) = match judged {
             Ok(outcome) => (outcome, "good"),
             Err(error) => {
-                log::warn!("postern: fetch failed {}: {error}", source.title());
+                let (title, error) = (source.title(), error.to_string());
+                let text = format!("postern: fetch failed {title}: {error}");
+                let details = [("source", Detail::Text(&title)), ("message", Detail::Text(&error))];
+                log_lines::write(Level::Warn, "fetch_failed", &text, &details);
                 (Outcome::FAILED, "failed")
             }
         };
@@ -165,7 +169,9 @@ pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
 fn take_up(source: &Source) -> bool {
     let taken = source.take_up(&host::shared(source.document_key()).0);
     if !taken {
-        log::warn!("postern: what was fetched cannot be read {}", source.title());
+        let title = source.title();
+        let text = format!("postern: what was fetched cannot be read {title}");
+        log_lines::write(Level::Warn, "fetched_unreadable", &text, &[("source", Detail::Text(&title))]);
     }
     taken
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use log::Level;
-use postern_engine::cause::HostFault;
+use postern_engine::cause::{HostFault, Shown};
 use postern_engine::http::headers::{Field, HeaderEdit};
 use postern_engine::remote::rate_limit::Answer;
 use postern_engine::{
@@ -15,12 +15,13 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::host::{self, HostChunk, Message};
+use crate::log_lines::Whence;
 use crate::sessions::{Live, Plugin};
 use crate::tables::Tables;
-use crate::{log_lines, memory, metrics, rate_limit, sessions, tables};
+use crate::{access_log, log_lines, memory, metrics, rate_limit, sessions, tables};
 
-/// The label of counts to which no policy applies.
-const NO_POLICY: &str = "none";
+/// A stream to which no policy applies, by the label of its counts.
+const UNJUDGED: Whence<'_> = Whence { policy: "none", origin: None, session: None };
 
 /// One HTTP stream.
 pub(crate) struct Stream {
@@ -44,7 +45,7 @@ impl Stream {
         let (Some(engine), Some(before)) = (&self.engine, self.route.take()) else { return Action::Continue };
         let mut action = Action::Continue;
         for output in engine.on_unjudged_response(&before, &HostResponse) {
-            action = perform_one(NO_POLICY, output).unwrap_or(action);
+            action = perform_one(UNJUDGED, output).unwrap_or(action);
         }
         action
     }
@@ -119,7 +120,7 @@ impl Context for Stream {
             metrics::tally(session.policy(), &tally);
             tables::handle(&mut session, Input::Ended, host::now());
             while let Some(output) = session.poll_output() {
-                perform_one(session.policy(), output);
+                perform_one(live.whence(&session), output);
             }
             if session.was_opened() {
                 metrics::connections(session.policy(), -1);
@@ -137,8 +138,8 @@ impl HttpContext for Stream {
         let head = RequestHead { fields, connection, entropy: entropy.unwrap_or(Entropy::NONE) };
         let engine = match (&self.engine, entropy) {
             (Some(engine), Some(_)) => engine,
-            (Some(engine), None) => return refuse(engine.fail(&head, HostFault::NoRandomness)),
-            (None, _) => return refuse(fail_without_engine(&head)),
+            (Some(engine), None) => return refuse(&head, engine.fail(&head, HostFault::NoRandomness)),
+            (None, _) => return refuse(&head, fail_without_engine(&head)),
         };
         let route = self.route.insert(Box::new(host::route()));
         match engine.select(&head, route) {
@@ -149,9 +150,9 @@ impl HttpContext for Stream {
                 host::edit(Message::Request, &edits);
                 Action::Continue
             }
-            Selection::Refuse(outputs) => refuse(outputs),
+            Selection::Refuse(outputs) => refuse(&head, outputs),
             Selection::Judge(mut session) => {
-                let now = host::now();
+                let (now, origin) = (host::now(), shown_origin(&head));
                 if memory::is_full(now) {
                     tables::handle(&mut session, Input::MemoryFull, now);
                 }
@@ -159,7 +160,7 @@ impl HttpContext for Stream {
                     tables::handle(&mut session, Input::MemoryRests, now);
                 }
                 tables::handle(&mut session, Input::Request(head), now);
-                let live = Live::new(Rc::clone(&self.plugin), self.root, self.context_id, *session);
+                let live = Live::new(Rc::clone(&self.plugin), self.root, self.context_id, *session, origin);
                 let live = self.live.insert(live);
                 let action = perform(live, &mut live.session.borrow_mut(), now);
                 memory::keep_within_budget(now);
@@ -194,6 +195,12 @@ impl HttpContext for Stream {
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         self.on_trailers(Peer::Upstream)
+    }
+
+    fn on_log(&mut self) {
+        if let Some(live) = &self.live {
+            access_log::end(live, host::now());
+        }
     }
 }
 
@@ -242,11 +249,17 @@ fn let_go(sender: Peer, chunk: &mut HostChunk, passage: &Passage) -> Result<bool
 }
 
 /// Answers a request that no session judges.
-fn refuse(outputs: Vec<Output>) -> Action {
+fn refuse(head: &RequestHead, outputs: Vec<Output>) -> Action {
+    let origin = shown_origin(head);
     for output in outputs {
-        perform_one(NO_POLICY, output);
+        perform_one(Whence { origin: origin.as_ref(), ..UNJUDGED }, output);
     }
     Action::Pause
+}
+
+/// Returns what lines of the log may have of the Origin of an upgrade.
+fn shown_origin(head: &RequestHead) -> Option<Shown> {
+    is_upgrade(&head.fields).then(|| head.shown_origin()).flatten()
 }
 
 /// Makes the changes to a client's trailers that `edits` finds.
@@ -273,7 +286,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             Output::Send(receiver, frame) => {
                 if !host::send_parked(receiver, &frame.as_slice().into()) {
                     let text = "the host does not let a frame into a parked stream";
-                    log_lines::line(Level::Warn, session.policy(), text);
+                    log_lines::write_of_stream(Level::Warn, "not_parked", session.policy(), text);
                     tables::handle(session, Input::NotParked, now);
                 }
             }
@@ -286,7 +299,8 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 }
             }
             Output::Tell(opened @ (Event::Opened | Event::OpenedInShadow(_))) => {
-                tell(session.policy(), opened);
+                tell(live.whence(session), opened);
+                live.note_opened(now);
                 if let Some(by) = live.ends_by(session) {
                     tables::handle(session, Input::Drain(by), now);
                 }
@@ -298,7 +312,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 }
             }
             output => {
-                if let Some(Action::Pause) = perform_one(session.policy(), output) {
+                if let Some(Action::Pause) = perform_one(live.whence(session), output) {
                     action = Action::Pause;
                 }
             }
@@ -318,7 +332,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
 }
 
 /// Performs one output; returns the action of the callback that was made for it, if one was.
-fn perform_one(policy: &str, output: Output) -> Option<Action> {
+fn perform_one(whence: Whence<'_>, output: Output) -> Option<Action> {
     match output {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
@@ -340,25 +354,26 @@ fn perform_one(policy: &str, output: Output) -> Option<Action> {
             return Some(Action::Pause);
         }
         Output::Reset => host::reset(),
-        Output::Tell(event) => tell(policy, event),
+        Output::Tell(event) => tell(whence, event),
     }
     None
 }
 
-fn tell(policy: &str, event: Event) {
+fn tell(whence: Whence<'_>, event: Event) {
+    let policy = whence.policy;
     match event {
         Event::Closed { violation, instance } => {
             metrics::closed(policy, violation.reason);
-            host::set_reason(violation.reason.id());
-            log_lines::violation("closed", policy, &violation, &instance);
+            access_log::violation(whence, &violation);
+            log_lines::violation("closed", whence, &violation, &instance);
         }
         Event::Found { violation, instance, is_first } => {
             // A violation that is enforced takes its place.
             if is_first {
-                host::set_reason(&format!("shadow:{}", violation.reason.id()));
+                access_log::found(whence, &violation);
             }
             metrics::found(policy, &violation);
-            log_lines::violation("shadow", policy, &violation, &instance);
+            log_lines::violation("shadow", whence, &violation, &instance);
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);
@@ -370,8 +385,8 @@ fn tell(policy: &str, event: Event) {
         }
         Event::Refused { violation, instance } => {
             metrics::handshake_refused(policy, violation.reason);
-            host::set_reason(violation.reason.id());
-            log_lines::violation("refused", policy, &violation, &instance);
+            access_log::violation(whence, &violation);
+            log_lines::violation("refused", whence, &violation, &instance);
         }
     }
 }

@@ -12,12 +12,14 @@ use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, rust_crypto};
 use jsonwebtoken::errors::Result;
 use jsonwebtoken::signature::{Error, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use log::Level;
+use postern_engine::Detail;
 use prost::Message;
 use spki::der::asn1::{AnyRef, BitStringRef};
 use spki::der::{self, Encode as _};
 use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
 
-use crate::{host, metrics};
+use crate::{host, log_lines, metrics};
 
 /// The name of Envoy's function.
 const FUNCTION: &str = "verify_signature";
@@ -173,6 +175,8 @@ impl JwtVerifier for ByHost {
 fn tell() {
     metrics::verification_fallback();
     if !TOLD.replace(true) {
-        log::warn!("postern: the host verifies no signatures, so the module does, which takes much longer");
+        let what = "the host verifies no signatures, so the module does, which takes much longer";
+        let details = [("message", Detail::Text(what))];
+        log_lines::write(Level::Warn, "verification_fallback", &format!("postern: {what}"), &details);
     }
 }

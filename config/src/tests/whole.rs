@@ -7,8 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::{
     Audiences, Backlog, Carrier, Compression, Counted, CsrfCarrier, DefaultPolicy, Expiry, GlobalCount,
-    HostPattern, Issuer, KeySource, MessageType, Missing, Mode, OnExceed, OtherUpgrades, Per, Policy,
-    Provider, Secret, Test, Tls,
+    HostPattern, Issuer, KeySource, Log, LogFormat, MessageType, Missing, Mode, OnExceed, OtherUpgrades, Per,
+    Policy, Provider, Secret, Test, Tls,
 };
 
 fn whole() -> Config {
@@ -155,7 +155,9 @@ fn providers_routes_and_the_default_are_read() {
     assert_eq!(matches.host, Some(HostPattern::Subdomains("example.com".to_owned())));
     assert_eq!(matches.path_prefix.as_deref(), Some("/ws/chat"));
     assert_eq!(config.default_policy, DefaultPolicy::Pass);
-    assert_eq!(config.log.refusals_per_second, 20);
+    let key = Secret::Env("POSTERN_LOG_KEY".to_owned());
+    let log = Log { refusals_per_second: 20, format: LogFormat::Json, subject_key: Some(key) };
+    assert_eq!(config.log, log);
 }
 
 #[test]
@@ -189,7 +191,7 @@ fn what_a_document_leaves_out_has_the_default_of_the_language() {
     for document in [json!({"policies": policies}), json!({"policies": policies, "log": {}})] {
         let config = Config::from_value(document).unwrap();
         assert_eq!(config.default_policy, DefaultPolicy::Deny);
-        assert_eq!(config.log.refusals_per_second, 50);
+        assert_eq!(config.log, Log { refusals_per_second: 50, format: LogFormat::Text, subject_key: None });
     }
 }
 

@@ -16,10 +16,14 @@ impl AccessLog {
         Self(path.to_owned())
     }
 
+    /// Returns all that it has so far.
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap_or_default()
+    }
+
     /// Returns every line so far.
     pub fn lines(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(&self.0).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// Waits for the line of the request with this case id. A WebSocket's comes when it has ended.

@@ -140,6 +140,11 @@ impl RunningScene {
         self.access_log.line(case).await
     }
 
+    /// Returns all that the access log has so far.
+    pub fn access_log_text(&self) -> String {
+        self.access_log.text()
+    }
+
     /// Pushes a policy like that of [`Scene::policy`](crate::Scene::policy) to the running Envoy, and waits for Envoy's
     /// verdict.
     pub async fn push(&mut self, policy: Value) -> Pushed {

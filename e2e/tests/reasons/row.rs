@@ -63,7 +63,7 @@ pub(crate) struct Row {
     pub(crate) act: Act,
     /// The id of the reason.
     pub(crate) reason: &'static str,
-    /// The line of the log from `rule=` on.
+    /// The line of the log from `rule=` to the client's address.
     pub(crate) told: String,
 }
 
@@ -110,15 +110,18 @@ impl Row {
         let Self { name, policy, reason, told, .. } = self;
         let (verb, status) = self.assert_documented(ending);
         let line = stage.scene.access_line(case).await;
-        let logged = (&line["status"], &line["reason"]);
-        assert_eq!(logged, (&json!(status), &json!(reason)), "{name}: access log");
+        let rule = told.trim_start_matches("rule=").split(' ').next().unwrap_or_default();
+        let logged = ["status", "reason", "policy", "rule"].map(|field| &line[field]);
+        let expected = [json!(status), json!(reason), json!(policy), json!(rule)];
+        assert_eq!(logged, expected.each_ref(), "{name}: access log");
         let id = line["request_id"].as_str().unwrap_or_else(|| panic!("{name}: no request id in {line}"));
         if let Ending::Refused(response) = ending {
             assert_eq!(response.json()["instance"], format!("urn:uuid:{id}"), "{name}");
         }
         let lines = stage.scene.envoy().logged(&format!(" request={id} ")).await;
-        let expected = format!(" postern: {verb} policy={policy} reason={reason} request={id} {told}");
-        let is_told = lines.len() == 1 && lines.iter().all(|line| line.ends_with(&expected));
+        let expected =
+            format!(" postern: {verb} policy={policy} reason={reason} request={id} {told} address=");
+        let is_told = lines.len() == 1 && lines.iter().all(|line| line.contains(&expected));
         assert!(is_told, "{name}:\n  {lines:?} instead of\n  {expected}");
     }
 

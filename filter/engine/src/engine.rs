@@ -6,14 +6,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, NormalisedPath, Problem, ProblemKind, Problems,
-    RouteMatch,
+    Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, Log, LogFormat, NormalisedPath, Path, Problem,
+    ProblemKind, Problems, RouteMatch,
 };
 use serde_json::{Map, Value};
 
 use crate::auth::carrier::without_parameters;
 use crate::auth::keys::Keyring;
-use crate::auth::secret::Variables;
+use crate::auth::secret::{self, Environment, Variables};
+use crate::auth::subject_key::SubjectKey;
 use crate::configuration;
 use crate::decision::cause::{HandshakeFault, HostFault, InvalidPolicy};
 use crate::decision::reason::Reason;
@@ -49,6 +50,8 @@ pub struct Engine {
     keys: KeySpace,
     /// The headers in which any policy forwards claims.
     forwarded: Rc<Forwarded>,
+    /// The key of the hashes by which logs name users.
+    subject_key: SubjectKey,
     /// The query parameters in which any policy takes tokens, of either kind.
     token_parameters: Vec<String>,
 }
@@ -108,6 +111,7 @@ impl Engine {
         seed: [u8; 16],
     ) -> Result<Self, Problems> {
         let keyring = Keyring::compile(&config.providers, env)?;
+        let subject_key = subject_key(&config.log, env, seed).map_err(|problem| Problems(vec![problem]))?;
         let guards = || config.policies.values().filter_map(|policy| policy.csrf.as_ref());
         let variables = Variables::of(guards().map(|csrf| &csrf.secret), env);
         let auths = || config.policies.values().filter_map(|policy| policy.auth.as_ref());
@@ -115,7 +119,7 @@ impl Engine {
         let forwarded = Rc::new(forwarded);
         let (mut rulesets, mut problems) = (BTreeMap::new(), Vec::new());
         for (name, policy) in &config.policies {
-            match Ruleset::new(policy.clone(), &keyring, &variables, &forwarded, None) {
+            match Ruleset::new(policy.clone(), &keyring, &variables, &forwarded, &subject_key, None) {
                 Ok(ruleset) => {
                     rulesets.insert(name.clone(), Rc::new(ruleset));
                 }
@@ -136,7 +140,17 @@ impl Engine {
         });
         let token_parameters = of_tokens.chain(of_guards).collect();
         let (overlays, keys) = (RefCell::default(), KeySpace::new(seed));
-        Ok(Self { config, keyring, variables, rulesets, overlays, keys, forwarded, token_parameters })
+        Ok(Self {
+            config,
+            keyring,
+            variables,
+            rulesets,
+            overlays,
+            keys,
+            forwarded,
+            subject_key,
+            token_parameters,
+        })
     }
 
     /// Returns the memory that the sessions of one worker may hold for their peers, in bytes.
@@ -152,6 +166,11 @@ impl Engine {
     /// Returns the number of log lines that peers may cause on one worker in a second.
     pub fn log_limit(&self) -> u32 {
         self.config.log.refusals_per_second
+    }
+
+    /// Returns the form of the lines of the log.
+    pub fn log_format(&self) -> LogFormat {
+        self.config.log.format
     }
 
     /// Returns the documents to fetch from clusters.
@@ -240,7 +259,8 @@ impl Engine {
         let policy =
             self.config.overlay(&key.0, overrides).map_err(|problems| InvalidPolicy::of(&problems.0));
         let ruleset = policy.and_then(|policy| {
-            Ruleset::new(policy, &self.keyring, &self.variables, &self.forwarded, beneath.as_deref())
+            let (keyring, variables, forwarded) = (&self.keyring, &self.variables, &self.forwarded);
+            Ruleset::new(policy, keyring, variables, forwarded, &self.subject_key, beneath.as_deref())
                 .map(Rc::new)
                 .map_err(|problems| InvalidPolicy::of(&problems))
         });
@@ -302,6 +322,23 @@ impl Engine {
         let edits = without_parameters(head.headers(), &names);
         refuse(head, edits, violation)
     }
+}
+
+/// Returns the key that `log` has, or else one of `seed`.
+fn subject_key(log: &Log, env: Environment<'_>, seed: [u8; 16]) -> Result<SubjectKey, Problem> {
+    let path = Path::root().key("log").key("subject_key");
+    let key = match &log.subject_key {
+        Some(key) => SubjectKey::new(&secret::resolve(key, &path, env)?),
+        None => SubjectKey::of_seed(&seed),
+    };
+    key.ok_or_else(|| {
+        Problem::new(
+            ProblemKind::WeakSecret,
+            path.to_string(),
+            "is no key",
+            "use a random secret of 32 bytes",
+        )
+    })
 }
 
 /// Refuses a request of a host that has no engine.

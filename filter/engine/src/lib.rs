@@ -33,7 +33,8 @@ pub mod strict_json;
 mod testing;
 pub mod websocket;
 
-pub use configuration::{UnreadableMetadata, of_route, read_configuration};
+pub use auth::subject_key::SubjectHash;
+pub use configuration::{UnreadableMetadata, of_route, read_configuration, wanted_log_format};
 pub use connection::{Passage, Piece, Pieces};
 pub use decision::{Cause, Consequence, Reason, Rule, Violation, cause};
 pub use drains::{Drains, spread};
@@ -41,8 +42,9 @@ pub use engine::{Engine, ResponseFacts, RouteFacts, Selection, fail_without_engi
 pub use handshake::handshake_order;
 pub use http::{ConnectionFacts, Entropy, Protocol, Reply, RequestHead, is_upgrade};
 pub use memory::{Blocks, judge_budget, most_held};
-pub use metrics::{Heartbeats, LogBudget, Messages, Tally};
+pub use metrics::{Detail, Heartbeats, Incident, LogBudget, Messages, Notice, Passed, Tally};
 pub use peer::Peer;
+pub use postern_config::LogFormat;
 pub use ruleset::{Ruleset, judge_schemas};
-pub use session::{Event, Input, Judgement, Output, Session};
+pub use session::{Event, FirstClose, Input, Judgement, Output, Session, Summary};
 pub use websocket::{Chunk, FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode, Unreadable};

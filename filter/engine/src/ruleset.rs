@@ -12,6 +12,7 @@ use crate::auth::claims::Claims;
 use crate::auth::keys::{KeyedProvider, Keyring};
 use crate::auth::revocation::RevocationSubject;
 use crate::auth::secret::Variables;
+use crate::auth::subject_key::SubjectKey;
 use crate::csrf::{CsrfKey, Guard};
 use crate::http::forwarded::Forwarded;
 use crate::message::ContentRules;
@@ -29,6 +30,8 @@ pub struct Ruleset {
     pub(crate) csrf: Option<Guard>,
     /// The headers in which this policy or another one of the document forwards claims.
     pub(crate) forwarded: Rc<Forwarded>,
+    /// The key of the hashes by which logs name users.
+    pub(crate) subject_key: SubjectKey,
     /// The list of owners whose tokens are no longer good.
     pub(crate) revocation: Option<Rc<Source>>,
     /// The service that counts over the mesh.
@@ -106,7 +109,8 @@ impl HandshakeRate {
 }
 
 impl Ruleset {
-    /// Makes `policy` ready. `forwarded` are the headers of all policies of the document. What `beneath` asks of messages in the
+    /// Makes `policy` ready. `forwarded` are the headers of all policies of the document, and `subject_key` is its own.
+    /// What `beneath` asks of messages in the
     /// same words is shared with it.
     ///
     /// # Errors
@@ -116,6 +120,7 @@ impl Ruleset {
         keyring: &Keyring,
         variables: &Variables,
         forwarded: &Rc<Forwarded>,
+        subject_key: &SubjectKey,
         beneath: Option<&Self>,
     ) -> Result<Self, Vec<Problem>> {
         if policy.mode == Mode::Shadow {
@@ -162,6 +167,7 @@ impl Ruleset {
             providers,
             csrf,
             forwarded,
+            subject_key: subject_key.clone(),
             revocation,
             rate_limit,
             secret_offers,
@@ -215,6 +221,7 @@ impl Ruleset {
             providers: self.providers.clone(),
             csrf: self.csrf.clone(),
             forwarded: Rc::clone(&self.forwarded),
+            subject_key: self.subject_key.clone(),
             revocation: self.revocation.clone(),
             rate_limit: self.rate_limit.clone(),
             secret_offers: self.secret_offers.clone(),

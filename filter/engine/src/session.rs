@@ -13,6 +13,7 @@ use std::time::Duration;
 use postern_config::{Mode, OtherUpgrades};
 
 use crate::auth::admit::revoked;
+use crate::auth::subject_key::SubjectHash;
 use crate::connection::Passage;
 use crate::connection::{Connection, Early, Terms};
 use crate::csrf::Page;
@@ -34,6 +35,7 @@ pub use chunk::Judgement;
 pub use input::Input;
 pub use output::{Event, Output};
 use shadowed::Shadowed;
+pub use summary::{FirstClose, Summary};
 
 /// One stream under one policy.
 #[derive(Debug)]
@@ -58,6 +60,10 @@ pub struct Session {
     /// The buckets that must be charged for a client that was refused.
     #[expect(clippy::box_collection, reason = "one word in every session, of which few have any")]
     owed: Option<Box<Vec<BucketRequest>>>,
+    /// The hash by which logs name the user, if the handshake had a genuine token.
+    subject: Option<SubjectHash>,
+    /// The summary of a connection that was cut.
+    ended: Option<Box<Summary>>,
     outputs: VecDeque<Output>,
 }
 
@@ -144,6 +150,8 @@ impl Session {
             page: None,
             places: Places::default(),
             owed: None,
+            subject: None,
+            ended: None,
             outputs,
         }
     }
@@ -424,6 +432,7 @@ impl Session {
         self.let_go_unheld();
         let mut handshake = handshake;
         let mut findings = handshake.take_findings();
+        self.subject = handshake.refused_subject();
         let (head, removals) = handshake.into_parts();
         let found = self.tell_found(&mut findings);
         match next {
@@ -433,6 +442,7 @@ impl Session {
                 let Admission { edits, expected, limits, mut terms } = *admission;
                 terms.findings = findings;
                 self.places = std::mem::take(&mut terms.places);
+                self.subject = terms.grant.as_ref().and_then(|grant| grant.subject());
                 self.outputs.push_back(Output::Admit(edits));
                 if self.held {
                     self.outputs.push_back(Output::ResumeRequest);
@@ -720,6 +730,9 @@ mod shadow_tests;
 mod shadowed;
 #[cfg(test)]
 mod slow_reader_tests;
+mod summary;
+#[cfg(test)]
+mod summary_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

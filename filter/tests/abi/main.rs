@@ -28,6 +28,7 @@ mod held;
 mod host;
 mod hostile;
 mod lifetime;
+mod logs;
 mod memory;
 mod messages;
 mod rate_limit;

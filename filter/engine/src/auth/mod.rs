@@ -21,6 +21,7 @@ mod pss;
 pub(crate) mod revocation;
 pub mod secret;
 pub mod single_use;
+pub(crate) mod subject_key;
 pub(crate) mod token_in_text;
 mod verified;
 pub mod verifier;

@@ -6,8 +6,9 @@
 mod metadata;
 mod structure;
 
-use postern_config::{Config, Problems};
+use postern_config::{Config, LogFormat, Problems};
 use prost::Message as _;
+use serde::Deserialize as _;
 
 pub use metadata::{UnreadableMetadata, of_route};
 
@@ -21,6 +22,16 @@ pub fn read_configuration(configuration: &[u8]) -> Result<Config, Problems> {
         return Config::from_value(structure::object(document));
     }
     Config::from_json(configuration)
+}
+
+/// Returns the form that lines about `configuration` have, which is no document: that which it asks for, as
+/// far as it can be read.
+pub fn wanted_log_format(configuration: &[u8]) -> LogFormat {
+    let document = serde_json::from_slice(configuration).ok();
+    let document =
+        document.or_else(|| prost_types::Struct::decode(configuration).ok().map(structure::object));
+    let format = document.as_ref().and_then(|document| document.pointer("/log/format"));
+    format.and_then(|format| LogFormat::deserialize(format).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -61,6 +72,24 @@ mod tests {
         let config = read_configuration(&prost_types::Struct { fields }.encode_to_vec()).unwrap();
         assert!(config.policies.contains_key("chat"));
         assert_eq!(config.default_policy, postern_config::DefaultPolicy::Pass);
+    }
+
+    #[test]
+    fn a_document_that_is_refused_still_says_how_its_problems_are_to_read() {
+        let log = structure(vec![("format", string("json"))]);
+        let fields = [("log".to_owned(), log)].into();
+        let serialized = prost_types::Struct { fields }.encode_to_vec();
+        for (configuration, expected) in [
+            (&br#"{"log": {"format": "json"}, "polices": {}}"#[..], LogFormat::Json),
+            (&serialized, LogFormat::Json),
+            (br#"{"log": {"format": "yaml"}}"#, LogFormat::Text),
+            (br#"{"log": {"format": {}}}"#, LogFormat::Text),
+            (br#"{"policies": {}}"#, LogFormat::Text),
+            (b"{", LogFormat::Text),
+            (b"", LogFormat::Text),
+        ] {
+            assert_eq!(wanted_log_format(configuration), expected, "{}", configuration.escape_ascii());
+        }
     }
 
     #[test]

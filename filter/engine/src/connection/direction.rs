@@ -175,6 +175,11 @@ impl Direction {
         passes
     }
 
+    /// Returns the code of the Close that has ended the direction, if one has and has a code.
+    pub(super) fn close_code(&self) -> Option<u16> {
+        self.proof.close_code()
+    }
+
     /// Ends the direction with `close`, at the next frame boundary.
     pub(super) fn end_with(&mut self, close: Vec<u8>) {
         if matches!(self.flow, Flow::Passing) {

@@ -11,6 +11,7 @@ use crate::auth::admit::{Rejected, TokenOwner, admit};
 use crate::auth::bearer::without_scheme;
 use crate::auth::claims::Claims;
 use crate::auth::revocation::RevocationSubject;
+use crate::auth::subject_key::SubjectHash;
 use crate::auth::token_in_text::{Found, Place};
 use crate::decision::cause::{InvalidToken, TokenError};
 use crate::decision::reason::Reason;
@@ -44,6 +45,8 @@ pub(crate) struct Grant {
     token_owner: Option<TokenOwner>,
     /// The name by which a revocation list would know the owner of the token.
     revocation_subject: Option<RevocationSubject>,
+    /// The hash by which logs name the user, once a genuine token has.
+    subject: Option<SubjectHash>,
     times: Times,
     first: Option<Place>,
     refresh: Option<Place>,
@@ -139,6 +142,7 @@ impl Grant {
             buckets,
             token_owner,
             revocation_subject,
+            subject: None,
             times,
             first,
             refresh,
@@ -225,6 +229,11 @@ impl Grant {
         self.revocation_subject.as_ref()
     }
 
+    /// Returns the hash by which logs name the user, once a genuine token has.
+    pub(crate) fn subject(&self) -> Option<SubjectHash> {
+        self.subject
+    }
+
     pub(super) fn times(&self) -> Times {
         self.times
     }
@@ -299,6 +308,7 @@ impl Grant {
         };
         let mut exceeded = None;
         if let Some(claims) = genuine {
+            self.subject = self.ruleset.subject_key.hash(claims);
             self.add_rates(rates, claims);
             exceeded = self.charge_user(claims, judged.is_ok(), (shared, findings), now);
             if let Some(violation) = self.refused_too_often(Per::User, Some(claims), (shared, findings), now)
@@ -564,6 +574,8 @@ impl Grant {
             let (rates, denied) = (self.new_rates(&newest, claims), denied(&newest, claims));
             Box::new(Upcoming { limits: NewLimits { ruleset: newest, rates }, denied })
         });
+        // Whatever is a refresh has the same one.
+        self.subject = self.subject.or_else(|| self.ruleset.subject_key.hash(claims));
         self.token_owner = Some(TokenOwner::of(claims));
         self.revocation_subject = Some(RevocationSubject::of(claims));
     }

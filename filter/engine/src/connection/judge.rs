@@ -296,6 +296,7 @@ impl Connection {
         let (direction, _) = self.direction(peer);
         if direction.reader.is_closed() {
             direction.end();
+            self.closed_by.get_or_insert(peer);
             self.shut();
             self.deadlines.close(None, now);
         }

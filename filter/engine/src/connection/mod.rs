@@ -35,6 +35,7 @@ pub(crate) mod rates;
 pub(crate) mod sent_pings;
 mod shadowed_proofs;
 mod silence;
+mod summary;
 mod timers;
 mod upload;
 mod withheld;
@@ -95,6 +96,8 @@ pub(crate) struct Connection {
     pub(crate) findings: Findings,
     /// The violation for which Postern has ended the connection, if it has.
     violation: Option<Box<Violation>>,
+    /// The peer whose Close was the first to pass, if one has.
+    closed_by: Option<Peer>,
     /// The frames that go on the parked streams at once.
     sends: Vec<(Peer, Vec<u8>)>,
     tally: Counts,
@@ -184,6 +187,7 @@ impl Connection {
             holds: None,
             findings: terms.findings,
             violation: None,
+            closed_by: None,
             sends: Vec::new(),
             tally: Counts::default(),
             membership: terms.account.map(Membership::new),

@@ -219,6 +219,14 @@ impl Proof {
         self.keeps && matches!(self.message, Message::Plain(_))
     }
 
+    /// Returns the code of the Close that was the last frame, if it was one and has a code.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        match &self.frame {
+            Frame::Close(body) => body.code(),
+            Frame::Data { .. } | Frame::Unread => None,
+        }
+    }
+
     /// Returns the memory that is taken for what the sender has sent, in bytes.
     pub(crate) fn held(&self) -> usize {
         let kept = match self.kept.as_deref() {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use postern_config::{Compression, Counted, Mode, OnExceed, Per, Rate};
 
 use crate::auth::claims::Claims;
+use crate::auth::subject_key::SubjectHash;
 use crate::connection::Terms;
 use crate::connection::grant::Grant;
 use crate::connection::rates::Rates;
@@ -61,6 +62,8 @@ pub(crate) struct Handshake {
     refusal: Option<Refusal>,
     /// The violations that do not refuse it.
     findings: Findings,
+    /// The hash by which logs name the user of a handshake that is refused, if a genuine token names one.
+    refused_subject: Option<SubjectHash>,
     /// The number of steps that are not taken again.
     taken: usize,
     /// The findings of those steps.
@@ -122,6 +125,7 @@ impl Handshake {
             extensions: Offers::default(),
             refusal: None,
             findings: Findings::default(),
+            refused_subject: None,
             taken: 0,
             found: Found::default(),
             asking: Asking::default(),
@@ -158,7 +162,11 @@ impl Handshake {
             }
         }
         match self.refusal.clone() {
-            Some(refusal) => Next::Refuse(self.conclude(refusal, &mut turn)),
+            Some(refusal) => {
+                let claims = turn.found.claims.as_ref();
+                self.refused_subject = claims.and_then(|claims| self.ruleset.subject_key.hash(claims));
+                Next::Refuse(self.conclude(refusal, &mut turn))
+            }
             None => Next::Admit(Box::new(self.admission(turn))),
         }
     }
@@ -240,6 +248,11 @@ impl Handshake {
     /// Takes the violations that do not refuse the handshake.
     pub(crate) fn take_findings(&mut self) -> Findings {
         std::mem::take(&mut self.findings)
+    }
+
+    /// Returns the hash by which logs name the user of a handshake that is refused, if a genuine token names one.
+    pub(crate) fn refused_subject(&self) -> Option<SubjectHash> {
+        self.refused_subject
     }
 
     /// Returns the request and the edits that take the secrets out of it, once nothing more is asked of the

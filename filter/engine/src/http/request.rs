@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use postern_config::{HostFault, NormalisedHost};
 
+use crate::decision::cause::Shown;
 use crate::handshake::Kind;
 use crate::http::headers::{Field, Headers, Single};
 
@@ -107,6 +108,12 @@ impl RequestHead {
     /// Says whether the request names a host, which an upgrade must.
     pub(crate) fn has_host(&self) -> bool {
         matches!(self.host(), Ok(Some(_)))
+    }
+
+    /// Returns what a line of the log may have of Origin, if there is any.
+    pub fn shown_origin(&self) -> Option<Shown> {
+        let headers = self.headers();
+        headers.has("origin").then(|| Shown::of(headers.all("origin")))
     }
 
     /// Returns the path without its query.

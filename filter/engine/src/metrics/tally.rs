@@ -43,14 +43,48 @@ pub struct Tally {
     pub heartbeats: Heartbeats,
 }
 
+/// The sums of one direction over the whole connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Messages that began to pass.
+    pub messages: u64,
+    /// Payload bytes of frames that passed, as their headers declare them.
+    pub bytes: u64,
+}
+
 /// A tally that takes room only once something was counted, and then keeps it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts(Option<Box<Tally>>);
+pub(crate) struct Counts(Option<Box<Sums>>);
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sums {
+    /// The counts since they were last taken.
+    tally: Tally,
+    /// What had passed from the client when they were.
+    client: Passed,
+    /// What had passed from the upstream.
+    upstream: Passed,
+}
 
 impl Counts {
     /// Takes what was counted since the last call.
     pub(crate) fn take(&mut self) -> Tally {
-        self.0.as_deref_mut().map(std::mem::take).unwrap_or_default()
+        let Some(sums) = &mut self.0 else { return Tally::default() };
+        let tally = std::mem::take(&mut sums.tally);
+        sums.client.add(&tally.client);
+        sums.upstream.add(&tally.upstream);
+        tally
+    }
+
+    /// Returns what has passed from `sender` over the whole connection.
+    pub(crate) fn passed(&self, sender: Peer) -> Passed {
+        let Some(sums) = &self.0 else { return Passed::default() };
+        let (mut passed, since) = match sender {
+            Peer::Client => (sums.client, &sums.tally.client),
+            Peer::Upstream => (sums.upstream, &sums.tally.upstream),
+        };
+        passed.add(since);
+        passed
     }
 
     /// Counts a message that ended the connection.
@@ -87,7 +121,7 @@ impl Counts {
     }
 
     fn room(&mut self) -> &mut Tally {
-        self.0.get_or_insert_default()
+        &mut self.0.get_or_insert_default().tally
     }
 }
 
@@ -113,6 +147,13 @@ impl Tally {
             Peer::Client => &mut self.client,
             Peer::Upstream => &mut self.upstream,
         }
+    }
+}
+
+impl Passed {
+    fn add(&mut self, since: &Messages) {
+        self.messages = self.messages.saturating_add(since.allowed);
+        self.bytes = self.bytes.saturating_add(since.bytes);
     }
 }
 

@@ -69,6 +69,7 @@ impl Session {
     /// Has nothing pass any more. The places are given back when the stream is over.
     pub(super) fn cut(&mut self) {
         self.keep_places();
+        self.keep_summary();
         self.phase = Phase::Ended;
     }
 

@@ -11,7 +11,7 @@ use crate::websocket::utf8::{InvalidUtf8, Utf8};
 pub(crate) struct CloseBody {
     /// The first byte of the code, while the second is missing.
     half_a_code: Option<u8>,
-    has_code: bool,
+    code: Option<u16>,
     reason: Utf8,
 }
 
@@ -20,18 +20,27 @@ impl CloseBody {
     pub(crate) fn push(&mut self, masked: &[u8], mask: Mask) -> Result<(), FrameFault> {
         let mut code_bytes = 0;
         for (byte, key) in masked.iter().zip(mask.bytes()) {
-            if self.has_code {
+            if self.code.is_some() {
                 break;
             }
             code_bytes += 1;
             match self.half_a_code.take() {
                 None if may_begin_a_code(byte ^ key) => self.half_a_code = Some(byte ^ key),
-                Some(high) if may_be_sent(u16::from_be_bytes([high, byte ^ key])) => self.has_code = true,
-                _ => return Err(FrameFault::CloseCode),
+                Some(high) => {
+                    let code = u16::from_be_bytes([high, byte ^ key]);
+                    self.code = Some(code).filter(|code| may_be_sent(*code));
+                    self.code.ok_or(FrameFault::CloseCode)?;
+                }
+                None => return Err(FrameFault::CloseCode),
             }
         }
         let reason = masked.get(code_bytes..).unwrap_or_default();
         self.reason.push(reason, mask.after(code_bytes)).map_err(|InvalidUtf8| FrameFault::CloseReason)
+    }
+
+    /// Returns the code, once it has come.
+    pub(crate) fn code(&self) -> Option<u16> {
+        self.code
     }
 
     /// Judges the body once all of it has come.

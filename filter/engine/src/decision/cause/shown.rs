@@ -24,6 +24,11 @@ impl Shown {
         }
         Self(shown.into())
     }
+
+    /// Returns the text, without the marks around it that its `Display` has.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl std::fmt::Display for Shown {
