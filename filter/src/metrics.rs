@@ -1,28 +1,26 @@
 //! The counters and gauges, with their labels in their names: Envoy's `stats_tags` take them out.
 //!
-//! A name reads `postern_handshakes.policy=chat;.result=refused;.reason=origin_denied;`. The counts of every
-//! chunk are added up here and told to the host once a tick.
+//! A name reads `postern_handshakes.policy=chat;.result=refused;.reason=origin_denied;`. What sessions count is added up
+//! in [`by_policy`] and told to the host once a tick.
+
+mod by_policy;
+mod histograms;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use postern_engine::remote::Source;
 use postern_engine::remote::rate_limit::{Answer, RateLimitService};
-use postern_engine::{Heartbeats, Messages, Reason, Tally, Violation};
+use postern_engine::{Histogram, Mode, Reason, Scale, Stopped, Violation};
 use proxy_wasm::types::MetricType;
 
 use crate::{gauges, host, live, memory};
+pub(crate) use by_policy::{lasted, measures, tally};
 
 thread_local! {
-    /// The metrics of the VM, which is one thread; all its root contexts share them.
-    static METRICS: RefCell<Metrics> = RefCell::default();
-}
-
-#[derive(Default)]
-struct Metrics {
-    ids: HashMap<String, u32>,
-    tallies: BTreeMap<String, Tally>,
+    /// The numbers of the metrics, by their whole names. The VM is one thread, and all its root contexts share them.
+    static IDS: RefCell<HashMap<String, u32>> = RefCell::default();
 }
 
 /// Counts a handshake that went up and was agreed on.
@@ -40,24 +38,63 @@ pub(crate) fn handshake_shadowed(policy: &str, reason: Reason) {
     add(MetricType::Counter, handshake_name(policy, "shadow", reason.id()), 1);
 }
 
-/// Counts a violation of a rule that is shadowed.
-pub(crate) fn found(policy: &str, violation: &Violation) {
-    let (rule, reason) = (violation.rule, violation.reason.id());
-    let name = format!("postern_violations.policy={policy};.rule={rule};.reason={reason};.mode=shadow;");
-    add(MetricType::Counter, name, 1);
-}
-
 /// Counts an open connection that was ended.
 pub(crate) fn closed(policy: &str, reason: Reason) {
     add(MetricType::Counter, format!("postern_closes.policy={policy};.reason={};", reason.id()), 1);
 }
 
+/// Counts what a rule that does not hold has led to.
+pub(crate) fn violation(policy: &str, violation: &Violation, mode: Mode) {
+    let (rule, reason, mode) = (violation.rule, violation.reason.id(), mode.name());
+    let name = format!("postern_violations.policy={policy};.rule={rule};.reason={reason};.mode={mode};");
+    add(MetricType::Counter, name, 1);
+}
+
+/// Counts handshakes that the step of this id has stopped.
+pub(crate) fn stopped(policy: &str, step: &str, stopped: Stopped, times: u64) {
+    let (step, result) = (step.replace(' ', "_"), stopped.name());
+    let name = format!("postern_handshake_steps.policy={policy};.step={step};.result={result};");
+    add(MetricType::Counter, name, signed(times));
+}
+
+/// Counts a stream that has begun to wait for something that is fetched or answered (+1), or does so no more (-1).
+pub(crate) fn waiting(policy: &str, change: i64) {
+    gauges::add(&format!("postern_waiting.policy={policy};"), change);
+}
+
+/// Counts a configuration that was not valid. The VM that has taken it may be gone at once, and with it what it
+/// counts, but for metrics that other VMs have defined as well.
+pub(crate) fn configuration_rejected() {
+    add(MetricType::Counter, REJECTED.to_owned(), 1);
+}
+
+/// Notes that a configuration with these policies is in force from `now` on. What should never move, or may stand still
+/// for long, is there from the start.
+pub(crate) fn configured<'p>(policies: impl Iterator<Item = &'p str>, now: Duration) {
+    for policy in policies {
+        for name in
+            ["postern_rate_table_full", "postern_connection_table_full", "postern_single_use_table_full"]
+        {
+            id(MetricType::Counter, format!("{name}.policy={policy};"));
+        }
+        for name in ["postern_connections", "postern_connections_out_of_reach", "postern_waiting"] {
+            id(MetricType::Gauge, format!("{name}.policy={policy};"));
+        }
+    }
+    for name in [REJECTED, FALLBACKS] {
+        id(MetricType::Counter, name.to_owned());
+    }
+    if let Some(id) = id(MetricType::Gauge, "postern_configuration_timestamp_seconds".to_owned()) {
+        host::record_metric(id, now.as_secs());
+    }
+}
+
+const REJECTED: &str = "postern_configurations_rejected";
+const FALLBACKS: &str = "postern_verification_fallbacks";
+
 /// Counts a connection that was opened (+1) or is over (-1).
 pub(crate) fn connections(policy: &str, change: i64) {
-    let name = format!("postern_connections.policy={policy};");
-    gauges::add(&name, change);
-    // The gauge is there from the first connection on, however soon that ends.
-    id(MetricType::Gauge, name);
+    gauges::add(&format!("postern_connections.policy={policy};"), change);
 }
 
 /// Counts a shared bucket for which there was no room.
@@ -67,7 +104,7 @@ pub(crate) fn bucket_table_full(policy: &str, times: i64) {
 
 /// Counts a signature that the module verified, since the host did not.
 pub(crate) fn verification_fallback() {
-    add(MetricType::Counter, "postern_verification_fallbacks".to_owned(), 1);
+    add(MetricType::Counter, FALLBACKS.to_owned(), 1);
 }
 
 /// Counts a token that opens one connection only, and that there was no room to remember.
@@ -80,15 +117,23 @@ pub(crate) fn connection_table_full(policy: &str, times: i64) {
     add(MetricType::Counter, format!("postern_connection_table_full.policy={policy};"), times);
 }
 
-/// Counts a fetch of a document from a cluster, with its result.
-pub(crate) fn fetched(source: &Source, result: &str) {
+/// Counts a fetch of a document from a cluster, with its result and the time that it took, if it was made.
+pub(crate) fn fetched(source: &Source, result: &str, took: Option<Duration>) {
     for labels in labels_of(source) {
         add(MetricType::Counter, format!("postern_fetches{labels}.result={result};"), 1);
+        if let Some(took) = took {
+            histograms::add("postern_fetch_duration_seconds", labels, &one(took));
+        }
     }
 }
 
-/// Counts a call to a rate limit service, with its answer.
-pub(crate) fn rate_limit_call(service: &RateLimitService, counted: &str, answer: Answer) {
+/// Counts a call to a rate limit service, with its answer and the time that it took, if it was made.
+pub(crate) fn rate_limit_call(
+    service: &RateLimitService,
+    counted: &str,
+    answer: Answer,
+    took: Option<Duration>,
+) {
     let result = match answer {
         Answer::Within => "within",
         Answer::Over(_) => "over",
@@ -97,12 +142,16 @@ pub(crate) fn rate_limit_call(service: &RateLimitService, counted: &str, answer:
     let cluster = label(service.cluster());
     let name = format!("postern_rate_limit_calls.cluster={cluster};.count={counted};.result={result};");
     add(MetricType::Counter, name, 1);
+    if let Some(took) = took {
+        let labels = format!(".cluster={cluster};.count={counted};");
+        histograms::add("postern_rate_limit_call_duration_seconds", labels, &one(took));
+    }
 }
 
 /// Counts calls to a rate limit service that were wanted and not made.
 pub(crate) fn rate_limit_unasked(cluster: &str, times: u64) {
     let name = format!("postern_rate_limit_unasked.cluster={};", label(cluster));
-    add(MetricType::Counter, name, i64::try_from(times).unwrap_or(i64::MAX));
+    add(MetricType::Counter, name, signed(times));
 }
 
 /// Returns the sets of labels that a source is counted under, each once.
@@ -121,26 +170,22 @@ fn label(value: &str) -> String {
     name.replace([';', '='], "_") + &"_".repeat(dots)
 }
 
-/// Sets the age of the document at hand, in seconds since it was confirmed.
-pub(crate) fn source_age(source: &Source, seconds: u64) {
+/// Tells the state of a source at `now`: the age of the document at hand, since it was confirmed, whether it can be
+/// used, and how much it has.
+pub(crate) fn source(source: &Source, now: Duration) {
+    let set = |name: String, value| {
+        if let Some(id) = id(MetricType::Gauge, name) {
+            host::record_metric(id, value);
+        }
+    };
+    let (entries, age) = (source.entries(now), source.age(now));
     for labels in labels_of(source) {
-        if let Some(id) = id(MetricType::Gauge, format!("postern_source_age_seconds{labels}")) {
-            host::record_metric(id, seconds);
+        if let Some(age) = age {
+            set(format!("postern_source_age_seconds{labels}"), age.as_secs());
         }
+        set(format!("postern_source_usable{labels}"), u64::from(entries.is_some()));
+        set(format!("postern_source_entries{labels}"), entries.map_or(0, |entries| entries as u64));
     }
-}
-
-/// Adds what went through a session, which is told at the next tick.
-pub(crate) fn tally(policy: &str, tally: &Tally) {
-    if let Some(backlog) = tally.backlog {
-        record(format!("postern_backlog_bytes.policy={policy};"), backlog);
-    }
-    METRICS.with_borrow_mut(|metrics| match metrics.tallies.get_mut(policy) {
-        Some(sum) => sum.add(tally),
-        None => {
-            metrics.tallies.insert(policy.to_owned(), *tally);
-        }
-    });
 }
 
 /// Tells the host what has been added up.
@@ -149,35 +194,21 @@ pub(crate) fn flush(now: Duration) {
     gauges::set("postern_memory_bytes", host::memory());
     gauges::set("postern_held_bytes", held);
     gauges::set("postern_memory_budget_bytes", budget);
-    let tallies = METRICS.with_borrow_mut(|metrics| std::mem::take(&mut metrics.tallies));
-    for (policy, tally) in tallies {
-        let Heartbeats { to_client, to_upstream, out_of_reach } = tally.heartbeats;
-        for (direction, pings) in [("downstream", to_client), ("upstream", to_upstream)] {
-            let name = format!("postern_pings.policy={policy};.direction={direction};");
-            add(MetricType::Counter, name, i64::try_from(pings).unwrap_or(i64::MAX));
-        }
-        gauges::add(&format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
-        for (direction, messages) in [("downstream", tally.client), ("upstream", tally.upstream)] {
-            let Messages { allowed, consumed, dropped, refused, unjudged, bytes } = messages;
-            let results = [
-                ("allowed", allowed),
-                ("consumed", consumed),
-                ("dropped", dropped),
-                ("refused", refused),
-                ("unjudged", unjudged),
-            ];
-            for (result, count) in results {
-                let name =
-                    format!("postern_messages.policy={policy};.direction={direction};.result={result};");
-                add(MetricType::Counter, name, i64::try_from(count).unwrap_or(i64::MAX));
-            }
-            let name = format!("postern_bytes.policy={policy};.direction={direction};");
-            add(MetricType::Counter, name, i64::try_from(bytes).unwrap_or(i64::MAX));
-        }
-    }
+    by_policy::tell();
     if gauges::tick(now) {
         live::write_all();
     }
+}
+
+/// Returns a histogram of one time in which an answer has come.
+fn one(time: Duration) -> Histogram {
+    let mut histogram = Histogram::new(Scale::Waits);
+    histogram.record_time(time);
+    histogram
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn handshake_name(policy: &str, result: &str, reason: &str) -> String {
@@ -194,17 +225,11 @@ pub(crate) fn add(kind: MetricType, name: String, by: i64) {
     }
 }
 
-fn record(name: String, value: u64) {
-    if let Some(id) = id(MetricType::Histogram, name) {
-        host::record_metric(id, value);
-    }
-}
-
 fn id(kind: MetricType, name: String) -> Option<u32> {
-    let known = METRICS.with_borrow(|metrics| metrics.ids.get(&name).copied());
+    let known = IDS.with_borrow(|ids| ids.get(&name).copied());
     known.or_else(|| {
         let id = host::define_metric(kind, &name)?;
-        METRICS.with_borrow_mut(|metrics| metrics.ids.insert(name, id));
+        IDS.with_borrow_mut(|ids| ids.insert(name, id));
         Some(id)
     })
 }

@@ -72,7 +72,7 @@ fn call(
 ) -> Result<(), Caller> {
     let Some(number) = host::ask_rate_limit(&service, message) else {
         service.take_failure(caller.purpose());
-        metrics::rate_limit_call(&service, counted, Answer::None);
+        metrics::rate_limit_call(&service, counted, Answer::None, None);
         return Err(caller);
     };
     let call = Call { service, counted, made_at: now, caller };
@@ -82,7 +82,8 @@ fn call(
 
 /// Takes the answer to a call, of this gRPC status and length; for `on_grpc_call_response` of any context.
 pub(crate) fn on_answer(number: u32, status: u32, len: usize) {
-    let Some(Call { service, counted, caller, .. }) = CALLS.with_borrow_mut(|calls| calls.remove(&number))
+    let Some(Call { service, counted, made_at, caller }) =
+        CALLS.with_borrow_mut(|calls| calls.remove(&number))
     else {
         return;
     };
@@ -93,7 +94,7 @@ pub(crate) fn on_answer(number: u32, status: u32, len: usize) {
         _ => Vec::new(),
     };
     let answer = service.take_answer(caller.purpose(), status, &message);
-    metrics::rate_limit_call(&service, counted, answer);
+    metrics::rate_limit_call(&service, counted, answer, Some(now.saturating_sub(made_at)));
     match caller {
         Caller::Session(live, number) => {
             if !host::enter(live.context_id) {

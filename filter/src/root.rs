@@ -100,6 +100,7 @@ impl RootContext for Root {
                 let policies: Vec<_> = engine.policies().collect();
                 self.plugin = host::plugin().into();
                 self.configured_at = host::now();
+                metrics::configured(engine.policies(), self.configured_at);
                 self.put_in_force(&engine);
                 tell_policies(&policies);
                 self.drain(&engine);
@@ -114,6 +115,7 @@ impl RootContext for Root {
                 true
             }
             Err(problems) => {
+                metrics::configuration_rejected();
                 tell_problems(&problems);
                 false
             }
@@ -139,6 +141,7 @@ impl RootContext for Root {
             session.note_time(now);
             let tally = session.take_tally();
             metrics::tally(session.policy(), &tally);
+            metrics::measures(session.policy(), session.take_measures());
         }
         if let Some(engine) = &self.engine {
             rate_limit::on_tick(&engine.rate_limits(), now);

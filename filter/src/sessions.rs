@@ -15,6 +15,7 @@ use postern_engine::remote::Source;
 use postern_engine::{Drains, Engine, Session};
 
 use crate::log_lines::Whence;
+use crate::metrics;
 
 thread_local! {
     /// The sessions that have a deadline, by it and by their contexts: each has one place, and leaves it when
@@ -134,11 +135,12 @@ impl Live {
         self.waiting.get()
     }
 
-    /// Notes whether the session waits for something that is fetched.
-    pub(crate) fn set_waiting(self: &Rc<Self>, waits: bool) {
+    /// Notes whether the session, which is under `policy`, waits for something that is fetched.
+    pub(crate) fn set_waiting(self: &Rc<Self>, waits: bool, policy: &str) {
         if self.waiting.replace(waits) == waits {
             return;
         }
+        metrics::waiting(policy, if waits { 1 } else { -1 });
         WAITING.with_borrow_mut(|waiting| match waits {
             true => waiting.insert(self.context_id, Rc::clone(self)),
             false => waiting.remove(&self.context_id),

@@ -19,8 +19,9 @@ const ATTEMPTS: u32 = 16;
 pub(crate) struct Fetches {
     /// The number that names this context among all that fetch; 0 until it is needed.
     holder: u64,
-    under_way: HashMap<u32, Rc<Source>>,
-    /// The second in which the ages were last told.
+    /// The fetches that are under way, each with the time when it began.
+    under_way: HashMap<u32, (Rc<Source>, Duration)>,
+    /// The second in which the states were last told.
     told: u64,
 }
 
@@ -46,9 +47,7 @@ impl Fetches {
         let changed = sources.iter().filter_map(|source| self.look_after(source, now)).collect();
         if std::mem::replace(&mut self.told, now.as_secs()) != now.as_secs() {
             for source in sources {
-                if let Some(age) = source.age(now) {
-                    metrics::source_age(source, age.as_secs());
-                }
+                metrics::source(source, now);
             }
         }
         changed
@@ -56,7 +55,7 @@ impl Fetches {
 
     /// Takes the answer to one of the calls; for `on_http_call_response`.
     pub(crate) fn on_answer(&mut self, call: u32, fields: usize, len: usize, now: Duration) -> Vec<Changed> {
-        let Some(source) = self.under_way.remove(&call) else { return Vec::new() };
+        let Some((source, began)) = self.under_way.remove(&call) else { return Vec::new() };
         let status = if fields > 0 { host::answer_status() } else { Vec::new() };
         // A body that is too large is not read at all.
         let body = match len {
@@ -65,13 +64,13 @@ impl Fetches {
             len => host::answer_body(len),
         };
         let judged = source.judge(&Answer { status: &status, len, body: &body });
-        self.settle(&source, judged, &body, now);
+        self.settle(&source, judged, &body, (Some(now.saturating_sub(began)), now));
         self.look_after(&source, now).into_iter().collect()
     }
 
     /// Leaves the fetches that are under way to other workers.
     pub(crate) fn give_up(&mut self, now: Duration) {
-        for source in std::mem::take(&mut self.under_way).into_values() {
+        for (source, _) in std::mem::take(&mut self.under_way).into_values() {
             let (record, cas) = host::shared(source.record_key());
             if let Some(released) = source.release(&record, self.holder, now) {
                 host::swap_shared(source.record_key(), &released, cas);
@@ -99,13 +98,20 @@ impl Fetches {
     fn fetch(&mut self, source: &Rc<Source>, now: Duration) {
         match host::get(source.spec()) {
             Some(call) => {
-                self.under_way.insert(call, Rc::clone(source));
+                self.under_way.insert(call, (Rc::clone(source), now));
             }
-            None => self.settle(source, Err(FetchError::NotCalled), &[], now),
+            None => self.settle(source, Err(FetchError::NotCalled), &[], (None, now)),
         }
     }
 
-    fn settle(&mut self, source: &Source, judged: Result<Outcome, FetchError>, body: &[u8], now: Duration) {
+    /// Settles a fetch that took so long, if it was made, and ends at `now`.
+    fn settle(
+        &mut self,
+        source: &Source,
+        judged: Result<Outcome, FetchError>,
+        body: &[u8],
+        (took, now): (Option<Duration>, Duration),
+    ) {
         let (outcome, result) = match judged {
             Ok(outcome) => (outcome, "good"),
             Err(error) => {
@@ -116,7 +122,7 @@ impl Fetches {
                 (Outcome::FAILED, "failed")
             }
         };
-        metrics::fetched(source, result);
+        metrics::fetched(source, result, took);
         for _ in 0..ATTEMPTS {
             let (record, cas) = host::shared(source.record_key());
             let Settled::Swap { document, record } =

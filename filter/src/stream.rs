@@ -8,8 +8,9 @@ use postern_engine::cause::{HostFault, Shown};
 use postern_engine::http::headers::{Field, HeaderEdit};
 use postern_engine::remote::rate_limit::Answer;
 use postern_engine::{
-    ConnectionFacts, Engine, Entropy, Event, Input, Judgement, Output, Passage, Peer, Reply, RequestHead,
-    ResponseFacts, RouteFacts, Selection, Session, Unreadable, fail_without_engine, is_upgrade,
+    ConnectionFacts, Engine, Entropy, Event, Input, Judgement, Mode, Output, Passage, Peer, Reply,
+    RequestHead, ResponseFacts, RouteFacts, Selection, Session, Stopped, Unreadable, fail_without_engine,
+    is_upgrade,
 };
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -112,13 +113,18 @@ impl Context for Stream {
     fn on_done(&mut self) -> bool {
         if let Some(live) = self.live.take() {
             live.schedule(None);
-            live.set_waiting(false);
             live.set_may_make_way(false);
             memory::forget(&live);
             let mut session = live.session.borrow_mut();
+            live.set_waiting(false, session.policy());
             let tally = session.take_last_tally();
             metrics::tally(session.policy(), &tally);
-            tables::handle(&mut session, Input::Ended, host::now());
+            let now = host::now();
+            if let Some(time) = session.open_for(now) {
+                metrics::lasted(session.policy(), time);
+            }
+            tables::handle(&mut session, Input::Ended, now);
+            metrics::measures(session.policy(), session.take_measures());
             while let Some(output) = session.poll_output() {
                 perform_one(live.whence(&session), output);
             }
@@ -250,6 +256,7 @@ fn let_go(sender: Peer, chunk: &mut HostChunk, passage: &Passage) -> Result<bool
 
 /// Answers a request that no session judges.
 fn refuse(head: &RequestHead, outputs: Vec<Output>) -> Action {
+    metrics::stopped(UNJUDGED.policy, "policy", Stopped::Refused, 1);
     let origin = shown_origin(head);
     for output in outputs {
         perform_one(Whence { origin: origin.as_ref(), ..UNJUDGED }, output);
@@ -325,7 +332,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
         live.note_traffic();
     }
     if session.was_opened() || waits || live.is_waiting() || session.deadline().is_some() {
-        live.set_waiting(waits);
+        live.set_waiting(waits, session.policy());
         live.schedule(session.deadline());
     }
     action
@@ -364,6 +371,7 @@ fn tell(whence: Whence<'_>, event: Event) {
     match event {
         Event::Closed { violation, instance } => {
             metrics::closed(policy, violation.reason);
+            metrics::violation(policy, &violation, Mode::Enforced);
             access_log::violation(whence, &violation);
             log_lines::violation("closed", whence, &violation, &instance);
         }
@@ -372,7 +380,7 @@ fn tell(whence: Whence<'_>, event: Event) {
             if is_first {
                 access_log::found(whence, &violation);
             }
-            metrics::found(policy, &violation);
+            metrics::violation(policy, &violation, Mode::Shadow);
             log_lines::violation("shadow", whence, &violation, &instance);
         }
         Event::Opened => {
@@ -385,6 +393,7 @@ fn tell(whence: Whence<'_>, event: Event) {
         }
         Event::Refused { violation, instance } => {
             metrics::handshake_refused(policy, violation.reason);
+            metrics::violation(policy, &violation, Mode::Enforced);
             access_log::violation(whence, &violation);
             log_lines::violation("refused", whence, &violation, &instance);
         }

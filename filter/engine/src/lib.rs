@@ -42,7 +42,10 @@ pub use engine::{Engine, ResponseFacts, RouteFacts, Selection, fail_without_engi
 pub use handshake::handshake_order;
 pub use http::{ConnectionFacts, Entropy, Protocol, Reply, RequestHead, is_upgrade};
 pub use memory::{Blocks, judge_budget, most_held};
-pub use metrics::{Detail, Heartbeats, Incident, LogBudget, Messages, Notice, Passed, Tally};
+pub use metrics::{
+    Awaited, Detail, Heartbeats, Histogram, Incident, LogBudget, Measures, Messages, Mode, Notice, Passed,
+    Scale, Stopped, Tally,
+};
 pub use peer::Peer;
 pub use postern_config::LogFormat;
 pub use ruleset::{Ruleset, judge_schemas};

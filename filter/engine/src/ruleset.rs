@@ -16,6 +16,7 @@ use crate::auth::subject_key::SubjectKey;
 use crate::csrf::{CsrfKey, Guard};
 use crate::http::forwarded::Forwarded;
 use crate::message::ContentRules;
+use crate::metrics::measures::Shared as Measured;
 use crate::peer::Peer;
 use crate::rate::Quota;
 use crate::remote::rate_limit::RateLimitService;
@@ -54,6 +55,8 @@ pub struct Ruleset {
     pub(crate) tier_name: Rc<str>,
     /// Says whether the rates are those of a route's metadata, and not those of the policy, or of its tier in this place.
     pub(crate) has_own_rates: bool,
+    /// The measures of all sessions under this ruleset and its tiers.
+    measures: Rc<Measured>,
 }
 
 /// The time after which a client is idle that nobody asks whether it is there.
@@ -179,6 +182,7 @@ impl Ruleset {
             tier_of_rates: None,
             tier_name: Rc::default(),
             has_own_rates,
+            measures: Rc::default(),
         };
         ruleset.tiers = ruleset.compile_tiers(tiers, &known, beneath)?;
         Ok(ruleset)
@@ -233,6 +237,7 @@ impl Ruleset {
             tier_of_rates: tier.has_rates.then_some(index),
             tier_name: format!("{:?}", tier.require).into(),
             has_own_rates,
+            measures: Rc::clone(&self.measures),
             policy: tier.policy,
         };
         TierRules { require: tier.require, ruleset: Rc::new(ruleset) }
@@ -247,6 +252,11 @@ impl Ruleset {
         let of_policy = self.rates.iter().copied().filter(early);
         let of_tier = tier.policy.rates.iter().copied().enumerate().filter(|rate| !early(rate));
         of_policy.chain(of_tier).collect()
+    }
+
+    /// Returns the measures that all sessions under this ruleset and its tiers share.
+    pub(crate) fn measures(&self) -> &Rc<Measured> {
+        &self.measures
     }
 
     /// Returns the rates, each with its place in the policy or in the tier.

@@ -25,6 +25,8 @@ use crate::http::headers::{Field, HeaderEdit, Headers, Single};
 use crate::http::reply::{Instance, Reply};
 use crate::http::request::{Protocol, RequestHead};
 use crate::metrics::tally::Tally;
+use crate::metrics::{Measures, Stopped};
+use crate::moment::Moment;
 use crate::peer::Peer;
 use crate::rate::live::places::Places;
 use crate::rate::slots::KeySpace;
@@ -46,7 +48,8 @@ pub struct Session {
     instance: Instance,
     /// Says whether the request is held.
     held: bool,
-    opened: bool,
+    /// The time when the upstream agreed to a WebSocket.
+    opened_at: Option<Moment>,
     /// Says whether a violation was told and not enforced.
     found: bool,
     /// Says whether the memory budget was used up when the request came, so that nothing more may be held.
@@ -59,7 +62,7 @@ pub struct Session {
     places: Places,
     /// The buckets that must be charged for a client that was refused.
     #[expect(clippy::box_collection, reason = "one word in every session, of which few have any")]
-    owed: Option<Box<Vec<BucketRequest>>>,
+    owed: Option<Box<Vec<(usize, BucketRequest)>>>,
     /// The hash by which logs name the user, if the handshake had a genuine token.
     subject: Option<SubjectHash>,
     /// The summary of a connection that was cut.
@@ -143,7 +146,7 @@ impl Session {
             phase,
             instance,
             held: false,
-            opened: false,
+            opened_at: None,
             found: false,
             memory_is_full: false,
             memory_rests: false,
@@ -168,7 +171,18 @@ impl Session {
 
     /// Says whether the upstream agreed to a WebSocket.
     pub fn was_opened(&self) -> bool {
-        self.opened
+        self.opened_at.is_some()
+    }
+
+    /// Returns the time for which a stream that was opened has been so at `now`.
+    pub fn open_for(&self, now: Duration) -> Option<Duration> {
+        self.opened_at.map(|at| now.saturating_sub(at.into()))
+    }
+
+    /// Takes what all sessions under the policy have measured since this was last called of any of them, if that is
+    /// anything.
+    pub fn take_measures(&self) -> Option<Box<Measures>> {
+        self.ruleset.measures().take()
     }
 
     /// Says whether [`Input::Response`] must have every field, and not only `:status`.
@@ -193,12 +207,14 @@ impl Session {
             _ => None,
         });
         let events = shadowed.take(input, shared, now);
-        self.tell(events);
+        self.tell(events, now);
     }
 
     /// Tells what was found in shadow.
-    fn tell(&mut self, events: Vec<Event>) {
-        self.opened |= events.iter().any(Event::is_opening);
+    fn tell(&mut self, events: Vec<Event>, now: Duration) {
+        if events.iter().any(Event::is_opening) {
+            self.opened_at = Some(now.into());
+        }
         self.outputs.extend(events.into_iter().map(Output::Tell));
     }
 
@@ -223,21 +239,26 @@ impl Session {
                     open.give_up_parking(now);
                 }
             }
-            Input::SetBack(by) => match &mut self.phase {
-                Phase::Handshake(handshake) => handshake.set_back(by),
-                Phase::Open(open) => open.set_back(by),
-                Phase::AwaitingResponse(awaiting) => {
-                    awaiting.replaced_by = awaiting.replaced_by.map(|at| at.saturating_sub(by));
-                }
-                _ => {}
-            },
+            Input::SetBack(by) => self.set_back(by),
             Input::RateLimitAnswered(number, answer) => self.on_answer(number, answer, shared, now),
             Input::RateLimitExceeded => self.on_rate_limit_exceeded(now),
             Input::Rerouted => {
-                self.refuse(Vec::new(), Violation::rerouted().into());
+                self.refuse_response(Violation::rerouted());
             }
             Input::Timer => self.on_time(shared, now),
             Input::Trailers(sender) => self.on_trailers(sender, now),
+        }
+    }
+
+    fn set_back(&mut self, by: Duration) {
+        self.opened_at = self.opened_at.map(|at| at.before(by));
+        match &mut self.phase {
+            Phase::Handshake(handshake) => handshake.set_back(by),
+            Phase::Open(open) => open.set_back(by),
+            Phase::AwaitingResponse(awaiting) => {
+                awaiting.replaced_by = awaiting.replaced_by.map(|at| at.saturating_sub(by));
+            }
+            _ => {}
         }
     }
 
@@ -280,7 +301,7 @@ impl Session {
             }
             Phase::Shadowed(shadowed) => {
                 let events = shadowed.judge(peer, chunk, shared, now);
-                self.tell(events);
+                self.tell(events, now);
                 Passage::whole(chunk.len())
             }
             Phase::Unjudged { .. } => Passage::whole(chunk.len()),
@@ -301,7 +322,7 @@ impl Session {
             }
             Phase::AwaitingResponse(awaiting) if peer == Peer::Client => {
                 if chunk.len() > MAX_EARLY_BYTES {
-                    self.refuse(Vec::new(), Violation::from(HandshakeFault::EarlyBytes).into());
+                    self.refuse_response(HandshakeFault::EarlyBytes);
                     self.pay(shared, now);
                     return Ok(Passage::default());
                 }
@@ -390,7 +411,7 @@ impl Session {
         let unjudged = self.passes_unjudged(kind, &head);
         if unjudged && !head.has_host() {
             let removals = handshake::removals(&self.ruleset, head.headers());
-            self.refuse(removals, Violation::from(HandshakeFault::Host).into());
+            self.refuse_at(handshake::REQUEST, removals, HandshakeFault::Host);
             return;
         }
         if (kind == Kind::Plain && self.takes_plain()) || unjudged {
@@ -404,7 +425,7 @@ impl Session {
         }
         if kind == Kind::Plain {
             let removals = handshake::removals(&self.ruleset, head.headers());
-            self.refuse(removals, upgrade_required().into());
+            self.refuse_at(handshake::REQUEST, removals, upgrade_required());
             return;
         }
         let mut handshake = Handshake::new(Rc::clone(&self.ruleset), head, keys, self.memory_rests);
@@ -469,14 +490,14 @@ impl Session {
             Phase::AwaitingResponse(mut awaiting) if switching => {
                 let Agreement { deflate, edit } = match awaiting.expected.agreement(headers) {
                     Ok(agreement) => agreement,
-                    Err(fault) => return self.refuse(Vec::new(), Violation::from(fault).into()),
+                    Err(fault) => return self.refuse_response(fault),
                 };
                 let subject = awaiting.terms.grant.as_ref().and_then(|grant| grant.revocation_subject());
                 if subject.is_some_and(|subject| self.ruleset.has_revoked(subject, now))
                     && let Err(violation) = awaiting.terms.findings.enforce(revoked(), &self.ruleset.policy)
                 {
                     self.owed = Some(Box::new(awaiting.terms.rates.refusals()));
-                    self.refuse(Vec::new(), violation.into());
+                    self.refuse_response(violation);
                     return;
                 }
                 let mut edits = Vec::from_iter(edit);
@@ -499,7 +520,7 @@ impl Session {
                 let terms = Terms { lets_tunnels, places, ..awaiting.terms };
                 let open = Connection::new(&awaiting.limits, terms, deflate, early, now);
                 self.phase = Phase::Open(Box::new(open));
-                self.opened = true;
+                self.opened_at = Some(now.into());
                 if awaiting.replaced_by.is_some() {
                     self.make_way(now);
                 }
@@ -511,7 +532,7 @@ impl Session {
             Phase::AwaitingResponse(awaiting)
                 if awaiting.protocol == Protocol::Multiplexed && is_success(headers) =>
             {
-                self.refuse(Vec::new(), Violation::from(ResponseFault::Tunnel).into());
+                self.refuse_response(ResponseFault::Tunnel);
             }
             Phase::AwaitingResponse(awaiting) => {
                 if awaiting.parked {
@@ -522,7 +543,7 @@ impl Session {
             }
             // A service that answers so takes any upgrade for one to WebSocket, which nobody would judge.
             Phase::Unjudged { upgrade: true } if switching && is_to_websocket(headers) => {
-                self.refuse(Vec::new(), Violation::from(ResponseFault::WebSocket).into());
+                self.refuse_response(ResponseFault::WebSocket);
             }
             Phase::Unjudged { upgrade } if upgrade || !switching => {
                 let guard = self.ruleset.csrf.as_ref().zip(self.page.take());
@@ -530,7 +551,7 @@ impl Session {
                 self.pass_response(upgrade, edit);
             }
             // The upstream answers 101 though nobody asked for another protocol.
-            Phase::Unjudged { .. } => self.refuse(Vec::new(), Violation::from(ResponseFault::Unasked).into()),
+            Phase::Unjudged { .. } => self.refuse_response(ResponseFault::Unasked),
             phase @ (Phase::Ended
             | Phase::Open(_)
             | Phase::Handshake(_)
@@ -633,7 +654,12 @@ impl Session {
         };
         if !has_ended {
             let (violation, instance) = (Violation::from(fault), self.instance.to_string());
-            let event = match self.opened {
+            match &self.phase {
+                Phase::Handshake(handshake) => handshake.count_refusal(),
+                _ if self.was_opened() => {}
+                _ => self.ruleset.measures().stopped(handshake::RESPONSE, Stopped::Refused),
+            }
+            let event = match self.was_opened() {
                 true => Event::Closed { violation, instance },
                 false => Event::Refused { violation, instance },
             };
@@ -672,6 +698,17 @@ impl Session {
         if let Some(len) = open.take_release() {
             self.outputs.push_back(Output::ReleaseRequest(len));
         }
+    }
+
+    /// Refuses a handshake that went up, and whatever else is answered by the service.
+    fn refuse_response(&mut self, violation: impl Into<Violation>) {
+        self.refuse_at(handshake::RESPONSE, Vec::new(), violation);
+    }
+
+    /// Refuses a request outside the steps of the handshake, at the place of this id.
+    fn refuse_at(&mut self, step: &'static str, edits: Vec<HeaderEdit>, violation: impl Into<Violation>) {
+        self.ruleset.measures().stopped(step, Stopped::Refused);
+        self.refuse(edits, violation.into().into());
     }
 
     fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {
@@ -715,6 +752,8 @@ mod input;
 mod live;
 #[cfg(test)]
 mod live_tests;
+#[cfg(test)]
+mod measures_tests;
 mod output;
 #[cfg(test)]
 mod over_tests;

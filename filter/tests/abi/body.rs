@@ -210,10 +210,20 @@ fn what_passed_is_told_at_the_next_tick_or_at_the_end() {
         assert_eq!(told("postern_messages.policy=chat;.direction=downstream;.result=allowed;"), 1);
         assert_eq!(told("postern_bytes.policy=chat;.direction=downstream;"), 5);
         assert_eq!(told("postern_bytes.policy=chat;.direction=upstream;"), 500);
+        for (le, messages) in [("64", 0), ("256", 0), ("1024", 1), ("+Inf", 1)] {
+            let bucket =
+                format!("postern_message_size_bytes_bucket.policy=chat;.direction=upstream;.le={le};");
+            assert_eq!(told(&bucket), messages, "{le}");
+        }
+        assert_eq!(told("postern_message_size_bytes_sum.policy=chat;.direction=upstream;"), 500);
+        assert_eq!(told("postern_message_size_bytes_count.policy=chat;.direction=downstream;"), 1);
         stream.client_sends(&from_client(TEXT, b"67"));
         stream.end();
         worker.pass(std::time::Duration::from_millis(250));
         assert_eq!(told("postern_bytes.policy=chat;.direction=downstream;"), 7);
         assert_eq!(told("postern_messages.policy=chat;.direction=downstream;.result=allowed;"), 2);
+        assert_eq!(told("postern_message_size_bytes_sum.policy=chat;.direction=downstream;"), 7);
+        assert_eq!(told("postern_connection_duration_seconds_bucket.policy=chat;.le=1;"), 1);
+        assert_eq!(told("postern_connection_duration_seconds_count.policy=chat;"), 1);
     });
 }

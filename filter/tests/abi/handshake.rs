@@ -55,12 +55,29 @@ impl Refusal {
         assert_eq!(body["status"], self.status, "{name}");
         assert_eq!(body["instance"], "urn:uuid:0a1b2c3d-0000-4000-8000-00000000abcd", "{name}");
         assert_eq!(stream.property(REASON), Some(self.reason.as_bytes().to_vec()), "{name}: access log");
-        let counted = format!("postern_handshakes.policy=chat;.result=refused;.reason={};", self.reason);
-        assert_eq!(worker.metrics().into_iter().collect::<Vec<_>>(), [(counted, 1)], "{name}: metrics");
+        assert_refused(worker, "chat", self.reason, name);
         let log = worker.log(LogLevel::Info);
         let told = log.iter().filter(|line| line.contains(&format!(" reason={} ", self.reason)));
         assert_eq!(told.count(), 1, "{name}: {log:?}");
     }
+}
+
+/// Asserts that one refusal was counted, and as one violation, and that a step has stopped one handshake.
+fn assert_refused(worker: &Worker, policy: &str, reason: &str, name: &str) {
+    worker.pass(Duration::from_millis(250));
+    let metrics = worker.metrics();
+    let counted = |start: &str| -> Vec<_> {
+        metrics.iter().filter(|(name, _)| name.starts_with(start)).map(|(n, v)| (n.as_str(), *v)).collect()
+    };
+    let handshake = format!("postern_handshakes.policy={policy};.result=refused;.reason={reason};");
+    assert_eq!(counted("postern_handshakes"), [(handshake.as_str(), 1)], "{name}");
+    let violations = counted("postern_violations");
+    assert!(matches!(violations[..], [(_, 1)]), "{name}: {violations:?}");
+    let (start, end) =
+        (format!("postern_violations.policy={policy};.rule="), format!(";.reason={reason};.mode=enforced;"));
+    assert!(violations[0].0.starts_with(&start) && violations[0].0.ends_with(&end), "{name}: {violations:?}");
+    let steps = counted("postern_handshake_steps");
+    assert!(matches!(steps[..], [(step, 1)] if step.ends_with(".result=refused;")), "{name}: {steps:?}");
 }
 
 #[test]
@@ -143,8 +160,9 @@ fn what_no_policy_covers_is_counted_under_none() {
             assert!(worker.configure(document.to_string().as_bytes()), "{name}");
             let stream = Stream::open(worker, &handshake(), properties);
             assert_eq!(stream.reply().map(|reply| reply.status), Some(status), "{name}");
-            let counted = format!("postern_handshakes.policy=none;.result=refused;.reason={reason};");
-            assert_eq!(worker.metrics().into_iter().collect::<Vec<_>>(), [(counted, 1)], "{name}");
+            let stopped = "postern_handshake_steps.policy=none;.step=policy;.result=refused;";
+            assert_eq!(worker.metrics().get(stopped), Some(&1), "{name}");
+            assert_refused(worker, "none", reason, name);
             let log = worker.log(LogLevel::Info).concat();
             assert_eq!(
                 log.contains(" cause=\"the route's metadata make no valid policy: "),

@@ -77,6 +77,11 @@ impl KeySet {
         })
     }
 
+    /// Returns the number of keys.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Returns the keys, in their order.
     pub(super) fn keys(&self) -> &[VerificationKey] {
         &self.keys

@@ -72,6 +72,11 @@ impl RevocationList {
         Ok(list)
     }
 
+    /// Returns the number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.token_ids.len().saturating_add(self.subjects.len()).saturating_add(self.sessions.len())
+    }
+
     /// Says whether the list names `subject`.
     pub(crate) fn names(&self, subject: &RevocationSubject) -> bool {
         let RevocationSubject { token_id, subject, session, issued_at } = subject;

@@ -297,7 +297,7 @@ impl Direction {
     #[inline(never)]
     fn run(&self, position: usize, chunk: &mut impl Chunk) -> Result<Run, Unreadable> {
         if !matches!(self.flow, Flow::Passing) || !self.withheld.is_empty() {
-            return Ok(Run { end: position, messages: 0, payload_bytes: 0 });
+            return Ok(Run { end: position, ..Run::default() });
         }
         self.reader.skim(chunk, position, self.proof.of_text())
     }
@@ -306,6 +306,11 @@ impl Direction {
         self.has_spoken |= run.messages > 0;
         tally.allowed(self.sender, run.messages);
         tally.bytes(self.sender, run.payload_bytes);
+        match run.messages {
+            0 => {}
+            1 => tally.size(self.sender, run.payload_bytes),
+            _ => tally.sizes(self.sender, &run.sizes, run.payload_bytes),
+        }
     }
 
     /// Takes the header of a frame that may pass. `position` is where its payload begins; of a payload that
@@ -349,6 +354,7 @@ impl Direction {
             }
             if !header.opcode.is_control() {
                 self.withheld.starts_message |= starts_message;
+                self.withheld.ends_message |= header.fin;
                 self.withheld.payload_bytes += header.payload_len;
             }
         } else {
@@ -358,7 +364,7 @@ impl Direction {
             *position += self.reader.take_payload(chunk.len().saturating_sub(*position));
             passage.pass(range.start..*position);
             if !header.opcode.is_control() {
-                self.count(starts_message, header.payload_len, tally);
+                self.count((starts_message, header.fin), header.payload_len, tally);
             }
         }
         if header.payload_len == 0 && self.disposition == Disposition::Withhold {
@@ -572,16 +578,26 @@ impl Direction {
     }
 
     fn release(&mut self, passage: &mut Passage, tally: &mut Counts) {
-        self.count(self.withheld.starts_message, self.withheld.payload_bytes, tally);
+        let Withheld { starts_message, ends_message, payload_bytes, .. } = self.withheld;
+        self.count((starts_message, ends_message), payload_bytes, tally);
         self.withheld.release(passage);
     }
 
-    fn count(&mut self, starts_message: bool, payload_bytes: u64, tally: &mut Counts) {
+    /// Counts frames of one message that pass, and says of it whether it starts and whether it ends there.
+    fn count(
+        &mut self,
+        (starts_message, ends_message): (bool, bool),
+        payload_bytes: u64,
+        tally: &mut Counts,
+    ) {
         self.has_spoken |= starts_message;
         if starts_message {
             tally.allowed(self.sender, 1);
         }
         tally.bytes(self.sender, payload_bytes);
+        if ends_message {
+            tally.size(self.sender, self.reader.message_bytes());
+        }
     }
 }
 

@@ -63,13 +63,10 @@ impl Connection {
         progress: &Progress,
         shared: &mut dyn Shared,
     ) -> Result<Gate, Violation> {
+        let measures = self.deadlines.ruleset().measures();
         let mut sink = Sink::of(&mut self.findings, &self.deadlines);
-        match self.rates.charge(
-            Counted::of(frame),
-            shared,
-            &mut |violation| sink.enforce(violation),
-            progress.now,
-        ) {
+        let enforce = &mut |violation| sink.enforce(violation);
+        match self.rates.charge(Counted::of(frame), shared, (measures, enforce), progress.now) {
             Verdict::Pass => Ok(Gate::Pass),
             Verdict::Discard => Ok(Gate::Drop),
             Verdict::Refuse(violation) => Err(violation),

@@ -421,7 +421,9 @@ impl Grant {
         let mut exceeded = None;
         for rate in ruleset.handshake_rates(Counted::Handshakes, Per::User) {
             let request = buckets.of_handshake(rate, Some(claims));
-            if shared.charge(&request, now) == Outcome::Charged(Charged::Taken) {
+            let is_within = shared.charge(&request, now) == Outcome::Charged(Charged::Taken);
+            ruleset.measures().decided(Rule::Rates(rate.index), is_within);
+            if is_within {
                 continue;
             }
             let violation = Violation::by(Peer::Client, Rule::Rates(rate.index), Reason::HandshakeRate);

@@ -91,9 +91,10 @@ impl Connection {
         if self.authentication.is_open() || !violation.counts_as_refusal() {
             return violation;
         }
+        let measures = self.deadlines.ruleset().measures();
         let mut sink = Sink::of(&mut self.findings, &self.deadlines);
         let enforce = &mut |violation| sink.enforce(violation);
-        self.rates.charge_refusal(shared, enforce, now).unwrap_or(violation)
+        self.rates.charge_refusal(shared, (measures, enforce), now).unwrap_or(violation)
     }
 
     /// Judges by what it says a whole message from `sender` that is meant for the other side.

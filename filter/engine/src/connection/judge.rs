@@ -267,13 +267,10 @@ impl Connection {
 
     /// Charges a control frame, none of which is ever discarded.
     fn charge(&mut self, frame: &Frame, shared: &mut dyn Shared, now: Duration) -> Result<(), Violation> {
+        let measures = self.deadlines.ruleset().measures();
         let mut sink = Sink::of(&mut self.findings, &self.deadlines);
-        match self.rates.charge(
-            rates::Counted::of(frame),
-            shared,
-            &mut |violation| sink.enforce(violation),
-            now,
-        ) {
+        let enforce = &mut |violation| sink.enforce(violation);
+        match self.rates.charge(rates::Counted::of(frame), shared, (measures, enforce), now) {
             rates::Verdict::Pass | rates::Verdict::Discard => Ok(()),
             rates::Verdict::Refuse(violation) => Err(violation),
         }

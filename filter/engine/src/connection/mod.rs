@@ -189,7 +189,7 @@ impl Connection {
             violation: None,
             closed_by: None,
             sends: Vec::new(),
-            tally: Counts::default(),
+            tally: Counts::new(ruleset.measures()),
             membership: terms.account.map(Membership::new),
             grant: terms.grant,
             authentication: Authentication::Open,
@@ -208,7 +208,7 @@ impl Connection {
     }
 
     /// Returns the buckets to charge when the connection ends for what its client sent.
-    pub(crate) fn refusals(&self) -> Vec<BucketRequest> {
+    pub(crate) fn refusals(&self) -> Vec<(usize, BucketRequest)> {
         self.rates.refusals()
     }
 

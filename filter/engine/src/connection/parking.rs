@@ -89,6 +89,8 @@ pub(super) struct Parking {
     started: bool,
     /// Says whether the connection was out of reach when [`Parking::count`] was last called.
     counted: bool,
+    /// Says which streams, towards the client and the upstream, were parked then.
+    counted_parked: [bool; 2],
     /// Says whether the stream towards the client has stayed parked only because the upstream is not known to
     /// answer Pings, and has not been asked since.
     unsure: bool,
@@ -195,6 +197,7 @@ impl Parking {
             possible: false,
             started: false,
             counted: false,
+            counted_parked: [false; 2],
             unsure: false,
             following: Bucket::default(),
             pieces: Bucket::default(),
@@ -349,8 +352,8 @@ impl Parking {
 }
 
 impl Parking {
-    /// Takes the counts since the last call: own Pings, and whether the connection has come out of reach (1),
-    /// or back in reach or to its end (-1).
+    /// Takes the counts since the last call: own Pings, whether the connection has come out of reach (1), or back
+    /// in reach or to its end (-1), and likewise which streams have come to be parked.
     pub(super) fn count(&mut self, is_over: bool) -> Heartbeats {
         let may_answer = self.upstream.stands_pings && !self.upstream.mute;
         let through_upstream = may_answer && (self.upstream.is_parked() || self.upstream.is_expected());
@@ -359,10 +362,15 @@ impl Parking {
         self.started &= !is_over;
         let out_of_reach = self.started && !in_reach;
         let before = std::mem::replace(&mut self.counted, out_of_reach);
+        let parked = [&self.client, &self.upstream].map(|reach| self.started && reach.is_parked());
+        let [client_before, upstream_before] = std::mem::replace(&mut self.counted_parked, parked);
+        let [client, upstream] = parked.map(i64::from);
         Heartbeats {
             to_client: self.client.pings.take_count(),
             to_upstream: self.upstream.pings.take_count(),
             out_of_reach: i64::from(out_of_reach) - i64::from(before),
+            parked_to_client: client - i64::from(client_before),
+            parked_to_upstream: upstream - i64::from(upstream_before),
         }
     }
 }
@@ -397,6 +405,16 @@ impl Reach {
     /// Says whether a Ping of the application's went to the receiver and is unanswered.
     pub(super) fn is_asked_by_application(&self) -> bool {
         self.asked_by_application
+    }
+
+    /// Notes that the last own Ping goes at `now`.
+    pub(super) fn note_sent(&mut self, now: Duration) {
+        self.pings.note_sent(now);
+    }
+
+    /// Takes the time in which the receiver has answered the last own Ping, if it has just done so.
+    pub(super) fn take_round_trip(&mut self, now: Duration) -> Option<Duration> {
+        self.pings.take_round_trip(now)
     }
 
     /// Returns the number of own Pings that the receiver must still answer.

@@ -16,6 +16,9 @@ use super::sent_pings;
 impl Connection {
     /// Notes that a peer has answered a Ping of Postern's own, and so has read up to position `read`.
     pub(super) fn on_answer(&mut self, peer: Peer, read: u64, now: Duration) {
+        if let Some(time) = self.parking.of(peer).take_round_trip(now) {
+            self.tally.round_trip(peer, time);
+        }
         match peer {
             Peer::Client => {
                 self.excuse_upstream(now);
@@ -147,6 +150,7 @@ impl Connection {
     /// Notes that an own Ping goes to `receiver` at `position`; `due` says whether the client's silence asked
     /// for it.
     fn note_asked(&mut self, receiver: Peer, position: u64, due: bool, now: Duration) {
+        self.parking.of(receiver).note_sent(now);
         match receiver {
             Peer::Client => {
                 self.backlog.ask(position, self.first_awaited(), now.into());

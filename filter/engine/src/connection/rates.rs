@@ -9,6 +9,7 @@ use postern_config::{Counted as Count, OnExceed, Per, Rate};
 
 use crate::decision::reason::Reason;
 use crate::decision::{Enforce, Rule, Violation};
+use crate::metrics::measures::Shared as Measured;
 use crate::peer::Peer;
 use crate::rate::slots::EntryKey;
 use crate::rate::{Bucket, BucketRequest, Charged, Outcome, Quota, Shared};
@@ -142,21 +143,24 @@ impl Rates {
         });
     }
 
-    /// Returns the buckets to charge when the connection ends for what its client sent.
-    pub(crate) fn refusals(&self) -> Vec<BucketRequest> {
-        self.refusals.iter().flat_map(|refusals| &**refusals).map(|(_, request)| *request).collect()
+    /// Returns the buckets to charge when the connection ends for what its client sent, each with the place of its
+    /// rule.
+    pub(crate) fn refusals(&self) -> Vec<(usize, BucketRequest)> {
+        self.refusals.iter().flat_map(|refusals| &**refusals).copied().collect()
     }
 
     /// Charges those buckets once and for all, and returns the violation of a client that had none left.
     pub(super) fn charge_refusal(
         &mut self,
         shared: &mut dyn Shared,
-        enforce: Enforce<'_>,
+        (measures, enforce): (&Measured, Enforce<'_>),
         now: Duration,
     ) -> Option<Violation> {
         let mut exceeded = None;
         for (index, request) in self.refusals.take().into_iter().flat_map(|refusals| *refusals) {
-            if shared.charge(&request, now) != Outcome::Charged(Charged::Taken) {
+            let is_within = shared.charge(&request, now) == Outcome::Charged(Charged::Taken);
+            measures.decided(Rule::Rates(index), is_within);
+            if !is_within {
                 let violation = Violation::by(Peer::Client, Rule::Rates(index), Reason::RefusalRate);
                 exceeded = exceeded.or(enforce(violation).err());
             }
@@ -174,7 +178,7 @@ impl Rates {
         &mut self,
         frame: Counted,
         shared: &mut dyn Shared,
-        enforce: Enforce<'_>,
+        (measures, enforce): (&Measured, Enforce<'_>),
         now: Duration,
     ) -> Verdict {
         for rule in &mut self.rules {
@@ -186,9 +190,9 @@ impl Rates {
                     shared.charge_frame(&BucketRequest { key: *key, quota: rule.quota, tokens }, now)
                 }
             };
-            if outcome != Outcome::Charged(Charged::Taken)
-                && let Err(violation) = enforce(rule.exceeded())
-            {
+            let is_within = outcome == Outcome::Charged(Charged::Taken);
+            measures.decided(Rule::Rates(rule.index), is_within);
+            if !is_within && let Err(violation) = enforce(rule.exceeded()) {
                 return rule.verdict(frame, violation);
             }
         }
@@ -254,7 +258,7 @@ mod tests {
     }
 
     fn judge(rates: &mut Rates, frame: Counted) -> Verdict {
-        rates.charge(frame, &mut Tables::default(), &mut Err, NOW)
+        rates.charge(frame, &mut Tables::default(), (&Measured::default(), &mut Err), NOW)
     }
 
     fn refused(reason: Reason) -> Verdict {
@@ -340,7 +344,7 @@ mod tests {
             (vec![taken, Outcome::Full], Some((Reason::ByteRate, Rule::Rates(0)))),
         ] {
             let mut tables = Tables::in_turn(answers.clone());
-            let got = rates(&both).charge(message(7), &mut tables, &mut Err, NOW);
+            let got = rates(&both).charge(message(7), &mut tables, (&Measured::default(), &mut Err), NOW);
             let got = match got {
                 Verdict::Refuse(violation) => {
                     (Some((violation.reason, violation.rule)), tables.charged.len())

@@ -4,6 +4,8 @@
 //! foretell, so that an answer proves that the Ping was read. Knows neither time nor streams.
 
 use std::hash::Hasher;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use siphasher::sip::SipHasher24;
 
@@ -43,11 +45,22 @@ pub(super) struct Pings {
     positions: Option<Box<[u64; MAX_UNANSWERED as usize]>>,
     /// The number of the next Ping when Pings were last counted.
     counted: u32,
+    /// The time of the last Ping, in milliseconds that wrap around; absent once its round trip is known, or will not be.
+    sent_at: Option<NonZeroU32>,
 }
 
 impl Pings {
     pub(super) fn new(receiver: Peer) -> Self {
-        Self { receiver, next: 0, unanswered: 0, known: 0, expected: false, positions: None, counted: 0 }
+        Self {
+            receiver,
+            next: 0,
+            unanswered: 0,
+            known: 0,
+            expected: false,
+            positions: None,
+            counted: 0,
+            sent_at: None,
+        }
     }
 
     /// Says whether an answer is expected.
@@ -134,7 +147,20 @@ impl Pings {
     /// Counts no Ping as unanswered any more: a peer that answers others by Pongs of its own would soon not
     /// be asked at all. An answer that comes all the same is still known.
     pub(super) fn make_room(&mut self) {
-        self.unanswered = 0;
+        (self.unanswered, self.sent_at) = (0, None);
+    }
+
+    /// Notes that the last Ping goes at `now`.
+    pub(super) fn note_sent(&mut self, now: Duration) {
+        self.sent_at = NonZeroU32::new(milliseconds(now));
+    }
+
+    /// Takes the time from the last Ping to `now`, at which its first answer has come; `None` where that has come
+    /// before, or an older one was answered, or the clock was set back.
+    pub(super) fn take_round_trip(&mut self, now: Duration) -> Option<Duration> {
+        let sent_at = self.sent_at.take_if(|_| self.unanswered == 0)?;
+        let since = milliseconds(now).wrapping_sub(sent_at.get());
+        (since <= u32::MAX / 2).then(|| Duration::from_millis(since.into()))
     }
 
     /// Takes the number of Pings since the last call.
@@ -165,6 +191,12 @@ impl Pings {
         hash.write(&number.to_be_bytes());
         hash.finish().to_be_bytes()
     }
+}
+
+/// Returns a time in milliseconds, of which the lowest bits are kept.
+fn milliseconds(time: Duration) -> u32 {
+    let [.., a, b, c, d] = time.as_millis().to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 /// Returns the place where the position of a Ping is kept. As the numbers wrap around at a multiple of the
@@ -253,6 +285,29 @@ mod tests {
             assert_eq!(pings.answer(&KEY, payload), Some(position));
         }
         assert!(pings.has_room());
+    }
+
+    #[test]
+    fn the_first_answer_to_the_last_ping_tells_how_long_it_took() {
+        let (mut pings, at) = (Pings::new(Peer::Client), |ms: u64| Duration::from_millis((7 << 32) - 5 + ms));
+        let ping = |pings: &mut Pings, ms| {
+            let payload = payload(&pings.frame(&KEY, 0));
+            pings.note_sent(at(ms));
+            payload
+        };
+        let [first, second] = [ping(&mut pings, 0), ping(&mut pings, 3)];
+        let answered = |pings: &mut Pings, payload: &[u8], ms| {
+            pings.answer(&KEY, payload).unwrap();
+            pings.take_round_trip(at(ms)).map(|time| time.as_millis())
+        };
+        assert_eq!(answered(&mut pings, &first, 40), None, "another has followed");
+        assert_eq!(answered(&mut pings, &second, 90), Some(87));
+        assert_eq!(answered(&mut pings, &second, 95), None, "again");
+        let third = ping(&mut pings, 100);
+        assert_eq!(answered(&mut pings, &third, 99), None, "the clock was set back");
+        let fourth = ping(&mut pings, 200);
+        pings.make_room();
+        assert_eq!(answered(&mut pings, &fourth, 300), None, "given up");
     }
 
     #[test]

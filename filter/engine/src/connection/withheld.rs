@@ -22,6 +22,8 @@ pub(crate) struct Withheld {
     /// bytes pass.
     pub(crate) payload_bytes: u64,
     pub(crate) starts_message: bool,
+    /// Says whether a message ends there.
+    pub(crate) ends_message: bool,
 }
 
 impl Withheld {
@@ -99,7 +101,7 @@ impl Withheld {
         if !self.staged.is_empty() {
             passage.pass(std::mem::take(&mut self.staged));
         }
-        (self.payload_bytes, self.starts_message) = (0, false);
+        (self.payload_bytes, self.starts_message, self.ends_message) = (0, false, false);
     }
 
     /// Forgets all of it.

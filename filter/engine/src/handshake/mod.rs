@@ -28,6 +28,7 @@ use crate::decision::reason::Reason;
 use crate::decision::{Findings, Rule, Violation};
 use crate::http::headers::{Field, HeaderEdit, Headers, Single};
 use crate::http::request::{Protocol, RequestHead};
+use crate::metrics::{Awaited, Stopped};
 use crate::rate::bucket_keys::Buckets;
 use crate::rate::live::places::Places;
 use crate::rate::slots::KeySpace;
@@ -37,12 +38,13 @@ use crate::ruleset::Ruleset;
 
 use credentials::{Credentials, Tokens};
 use extensions::Offers;
-use waiting::{Stop, Waiting};
+use waiting::Waiting;
 
 pub(crate) use extensions::{Agreement, Deflate};
 pub(crate) use response::Expected;
 pub(crate) use steps::shape::Kind;
 use steps::{Found, Turn, subprotocols};
+pub(crate) use steps::{REQUEST, RESPONSE};
 
 const KEY: &str = "sec-websocket-key";
 const PROTOCOL: &str = "sec-websocket-protocol";
@@ -146,21 +148,29 @@ impl Handshake {
                 continue;
             }
             let Err(stop) = (step.judge)(self, &mut turn) else { continue };
-            let awaits_answer = matches!(stop, Stop::AwaitAnswer(_));
+            let (awaited, was_refused) = (stop.awaited(), self.refusal.is_some());
             match self.waiting.judge(stop, now) {
                 Ok(()) if self.may_not_hold => self.refusal = Some(no_memory().into()),
-                Ok(()) if awaits_answer => {
-                    (self.taken, self.found) = (index, turn.found);
+                Ok(()) => {
+                    if let Some(awaited) = awaited {
+                        self.waiting.begin(step.id, awaited, self.ruleset.measures(), now);
+                    }
+                    if awaited == Some(Awaited::RateLimitService) {
+                        (self.taken, self.found) = (index, turn.found);
+                    }
                     return Next::Wait;
                 }
-                Ok(()) => return Next::Wait,
                 Err(refusal) => {
                     if let Err(refusal) = self.enforce(refusal) {
                         self.refusal.get_or_insert(refusal);
                     }
                 }
             }
+            if !was_refused && self.refusal.is_some() && self.ruleset.policy.mode == Mode::Enforce {
+                self.ruleset.measures().stopped(step.id, Stopped::Refused);
+            }
         }
+        self.waiting.end(self.ruleset.measures(), now);
         match self.refusal.clone() {
             Some(refusal) => {
                 let claims = turn.found.claims.as_ref();
@@ -187,10 +197,17 @@ impl Handshake {
         }
     }
 
-    /// Returns the buckets to charge for a client that spoils the handshake in another way than by its request.
-    pub(crate) fn refusals(&self) -> Vec<BucketRequest> {
+    /// Counts a refusal that lies not in the request, but comes while the handshake waits.
+    pub(crate) fn count_refusal(&self) {
+        let step = self.waiting.step().unwrap_or(REQUEST);
+        self.ruleset.measures().stopped(step, Stopped::Refused);
+    }
+
+    /// Returns the buckets to charge for a client that spoils the handshake in another way than by its request, each
+    /// with the place of its rule.
+    pub(crate) fn refusals(&self) -> Vec<(usize, BucketRequest)> {
         let rates = self.ruleset.handshake_rates(Counted::Refusals, Per::Ip);
-        rates.map(|rate| self.buckets.of_handshake(rate, None)).collect()
+        rates.map(|rate| (rate.index, self.buckets.of_handshake(rate, None))).collect()
     }
 
     /// Puts the limits of the user's tier in force, now that the token is known.

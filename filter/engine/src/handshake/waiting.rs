@@ -9,6 +9,8 @@ use super::Refusal;
 use crate::auth::admit::{Awaited, Rejected};
 use crate::decision::Violation;
 use crate::decision::cause::{CsrfError, HandshakeFault, InvalidToken, TokenError};
+use crate::metrics::measures::Shared as Measured;
+use crate::metrics::{self, Stopped};
 
 /// The reason why the judgement goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +23,26 @@ pub(super) enum Stop {
     AwaitAnswer(Duration),
 }
 
+impl Stop {
+    /// Returns what is awaited, if the handshake is not refused at once.
+    pub(super) fn awaited(&self) -> Option<metrics::Awaited> {
+        match self {
+            Self::Refuse(_) => None,
+            Self::Await(Awaited::Keys, ..) => Some(metrics::Awaited::Keys),
+            Self::Await(Awaited::RevocationList, ..) => Some(metrics::Awaited::RevocationList),
+            Self::AwaitAnswer(_) => Some(metrics::Awaited::RateLimitService),
+        }
+    }
+}
+
 /// The ends of the waits of a handshake.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Waiting {
     keys: Option<Duration>,
     list: Option<Duration>,
     until: Option<Duration>,
+    /// The step that waits now, what for, and since when.
+    under_way: Option<(&'static str, metrics::Awaited, Duration)>,
 }
 
 impl Waiting {
@@ -54,10 +70,41 @@ impl Waiting {
         }
     }
 
+    /// Notes that the step of this id waits from `now` on, unless it does already, and counts that and the end of a
+    /// wait before.
+    pub(super) fn begin(
+        &mut self,
+        step: &'static str,
+        awaited: metrics::Awaited,
+        measures: &Measured,
+        now: Duration,
+    ) {
+        if self.under_way.is_none_or(|(waits, on, _)| (waits, on) != (step, awaited)) {
+            self.end(measures, now);
+            self.under_way = Some((step, awaited, now));
+            measures.stopped(step, Stopped::Waits);
+        }
+    }
+
+    /// Counts the wait that is under way, if one is, and ends at `now`.
+    pub(super) fn end(&mut self, measures: &Measured, now: Duration) {
+        if let Some((_, awaited, since)) = self.under_way.take() {
+            measures.waited(awaited, now.saturating_sub(since));
+        }
+    }
+
+    /// Returns the id of the step that waits, if one does.
+    pub(super) fn step(&self) -> Option<&'static str> {
+        self.under_way.map(|(step, ..)| step)
+    }
+
     /// Moves the ends of the waits with a clock that was set back.
     pub(super) fn set_back(&mut self, by: Duration) {
         for until in [&mut self.keys, &mut self.list, &mut self.until] {
             *until = until.map(|until| until.saturating_sub(by));
+        }
+        if let Some((.., since)) = &mut self.under_way {
+            *since = since.saturating_sub(by);
         }
     }
 

@@ -1,5 +1,10 @@
 //! The tally of what went through, counted without a host call.
 
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Sizes;
+use super::measures::Shared;
 use crate::peer::Peer;
 
 /// The numbers of messages in one direction, by what became of them.
@@ -19,7 +24,7 @@ pub struct Messages {
     pub bytes: u64,
 }
 
-/// The numbers of Postern's own Pings, and the change of connections that they do not reach.
+/// The numbers of Postern's own Pings, and the changes of what they can reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeats {
     /// Own Pings to the client.
@@ -28,6 +33,10 @@ pub struct Heartbeats {
     pub to_upstream: u64,
     /// The change of the number of open connections on which Postern cannot speak before a peer does.
     pub out_of_reach: i64,
+    /// The change of the number of streams towards clients that are parked.
+    pub parked_to_client: i64,
+    /// The change of the number of streams towards upstreams that are parked.
+    pub parked_to_upstream: i64,
 }
 
 /// The counts of both directions.
@@ -52,39 +61,66 @@ pub struct Passed {
     pub bytes: u64,
 }
 
-/// A tally that takes room only once something was counted, and then keeps it.
+/// The counts of one session, which take room only once something was counted, and then keep it, beside the
+/// measures that it shares with others.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts(Option<Box<Sums>>);
+pub(crate) struct Counts {
+    sums: Option<Box<Sums>>,
+    measures: Rc<Shared>,
+}
 
+/// The counts of both directions.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sums {
-    /// The counts since they were last taken.
-    tally: Tally,
+    /// The client's messages since they were last taken.
+    client: Messages,
+    /// The upstream's.
+    upstream: Messages,
     /// What had passed from the client when they were.
-    client: Passed,
+    from_client: Passed,
     /// What had passed from the upstream.
-    upstream: Passed,
+    from_upstream: Passed,
 }
 
 impl Counts {
-    /// Takes what was counted since the last call.
+    /// Creates the counts of a session that shares these measures.
+    pub(crate) fn new(measures: &Rc<Shared>) -> Self {
+        Self { sums: None, measures: Rc::clone(measures) }
+    }
+
+    /// Takes the messages that were counted since the last call.
     pub(crate) fn take(&mut self) -> Tally {
-        let Some(sums) = &mut self.0 else { return Tally::default() };
-        let tally = std::mem::take(&mut sums.tally);
-        sums.client.add(&tally.client);
-        sums.upstream.add(&tally.upstream);
-        tally
+        let Some(sums) = &mut self.sums else { return Tally::default() };
+        let [client, upstream] = [&mut sums.client, &mut sums.upstream].map(std::mem::take);
+        sums.from_client.add(&client);
+        sums.from_upstream.add(&upstream);
+        Tally { client, upstream, ..Tally::default() }
     }
 
     /// Returns what has passed from `sender` over the whole connection.
     pub(crate) fn passed(&self, sender: Peer) -> Passed {
-        let Some(sums) = &self.0 else { return Passed::default() };
+        let Some(sums) = &self.sums else { return Passed::default() };
         let (mut passed, since) = match sender {
-            Peer::Client => (sums.client, &sums.tally.client),
-            Peer::Upstream => (sums.upstream, &sums.tally.upstream),
+            Peer::Client => (sums.from_client, &sums.client),
+            Peer::Upstream => (sums.from_upstream, &sums.upstream),
         };
         passed.add(since);
         passed
+    }
+
+    /// Counts the size of a message that is whole, in payload bytes.
+    pub(crate) fn size(&self, sender: Peer, len: u64) {
+        self.measures.size(sender, len);
+    }
+
+    /// Counts the sizes of messages, which come to `bytes` payload bytes together.
+    pub(crate) fn sizes(&self, sender: Peer, sizes: &Sizes, bytes: u64) {
+        self.measures.sizes(sender, sizes, bytes);
+    }
+
+    /// Counts the time in which `receiver` has answered an own Ping.
+    pub(crate) fn round_trip(&self, receiver: Peer, time: Duration) {
+        self.measures.round_trip(receiver, time);
     }
 
     /// Counts a message that ended the connection.
@@ -112,6 +148,7 @@ impl Counts {
         self.room().of(sender).unjudged += 1;
     }
 
+    /// Counts payload bytes that pass.
     pub(crate) fn bytes(&mut self, sender: Peer, len: u64) {
         if len == 0 {
             return;
@@ -120,8 +157,8 @@ impl Counts {
         messages.bytes = messages.bytes.saturating_add(len);
     }
 
-    fn room(&mut self) -> &mut Tally {
-        &mut self.0.get_or_insert_default().tally
+    fn room(&mut self) -> &mut Sums {
+        self.sums.get_or_insert_default()
     }
 }
 
@@ -136,12 +173,26 @@ impl Tally {
         self.client.add(&other.client);
         self.upstream.add(&other.upstream);
         self.backlog = self.backlog.max(other.backlog);
-        let Heartbeats { to_client, to_upstream, out_of_reach } = other.heartbeats;
-        self.heartbeats.to_client = self.heartbeats.to_client.saturating_add(to_client);
-        self.heartbeats.to_upstream = self.heartbeats.to_upstream.saturating_add(to_upstream);
-        self.heartbeats.out_of_reach = self.heartbeats.out_of_reach.saturating_add(out_of_reach);
+        self.heartbeats.add(other.heartbeats);
     }
+}
 
+impl Heartbeats {
+    fn add(&mut self, other: Self) {
+        let Self { to_client, to_upstream, out_of_reach, parked_to_client, parked_to_upstream } = other;
+        self.to_client = self.to_client.saturating_add(to_client);
+        self.to_upstream = self.to_upstream.saturating_add(to_upstream);
+        for (sum, change) in [
+            (&mut self.out_of_reach, out_of_reach),
+            (&mut self.parked_to_client, parked_to_client),
+            (&mut self.parked_to_upstream, parked_to_upstream),
+        ] {
+            *sum = sum.saturating_add(change);
+        }
+    }
+}
+
+impl Sums {
     fn of(&mut self, sender: Peer) -> &mut Messages {
         match sender {
             Peer::Client => &mut self.client,

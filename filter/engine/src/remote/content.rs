@@ -32,6 +32,14 @@ impl Content {
         })
     }
 
+    /// Returns the number of keys that can be used, or of entries of the list, if a document has been read.
+    pub(super) fn entries(&self) -> Option<usize> {
+        match self {
+            Self::Keys(keys) => keys.as_ref().map(|keys| keys.len()),
+            Self::Revocation(list) => list.as_ref().map(|list| list.len()),
+        }
+    }
+
     /// Returns the keys, if the content is of that kind.
     pub(crate) fn keys(&self) -> Option<Rc<KeySet>> {
         match self {

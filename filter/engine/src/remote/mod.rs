@@ -284,15 +284,25 @@ impl Source {
         self.record.get().good_at().map(|at| now.saturating_sub(at))
     }
 
+    /// Returns the number of keys that can be used, or of entries of the list; `None` while nothing is at hand, or only
+    /// what has gone stale.
+    pub fn entries(&self, now: Duration) -> Option<usize> {
+        if self.is_stale(now) { None } else { self.content.borrow().entries() }
+    }
+
+    fn is_stale(&self, now: Duration) -> bool {
+        let ends =
+            self.record.get().good_at().zip(self.spec.good_for).map(|(at, time)| at.saturating_add(time));
+        ends.is_some_and(|end| end <= now)
+    }
+
     /// Returns the content at hand, unless it has gone stale.
     pub(crate) fn content<T>(
         &self,
         now: Duration,
         pick: impl FnOnce(&Content) -> Option<Rc<T>>,
     ) -> Option<Rc<T>> {
-        let ends =
-            self.record.get().good_at().zip(self.spec.good_for).map(|(at, time)| at.saturating_add(time));
-        if ends.is_some_and(|end| end <= now) { None } else { pick(&self.content.borrow()) }
+        if self.is_stale(now) { None } else { pick(&self.content.borrow()) }
     }
 
     /// Returns the time that is worth waiting for the next document, if any.

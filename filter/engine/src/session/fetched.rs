@@ -23,7 +23,7 @@ impl Session {
 
     /// Says whether a list from `source` may end the session.
     pub fn is_revocable_by(&self, source: &Rc<Source>) -> bool {
-        self.opened && self.ruleset.revocation.as_ref().is_some_and(|own| Rc::ptr_eq(own, source))
+        self.was_opened() && self.ruleset.revocation.as_ref().is_some_and(|own| Rc::ptr_eq(own, source))
     }
 
     /// Looks again at what waited for a document, and at whom a revocation list names.
@@ -52,6 +52,7 @@ impl Session {
     pub(super) fn refuse_held(&mut self, violation: impl Into<Violation>) {
         if let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) {
             let violation = violation.into();
+            handshake.count_refusal();
             if violation.counts_as_refusal() {
                 self.owed = Some(Box::new(handshake.refusals()));
             }

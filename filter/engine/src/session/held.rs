@@ -40,7 +40,7 @@ impl Session {
     pub(super) fn give_back(&mut self, now: Duration) {
         match &mut self.phase {
             Phase::Handshake(_) => self.refuse_held(handshake::no_memory()),
-            Phase::AwaitingResponse(_) => self.refuse(Vec::new(), handshake::no_memory().into()),
+            Phase::AwaitingResponse(_) => self.refuse_response(handshake::no_memory()),
             Phase::Open(_) => self.act(|open| open.give_back(now)),
             // The page of an ordinary request gets no token then.
             _ => self.page = None,

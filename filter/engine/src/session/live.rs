@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{Output, Phase, Session};
 use crate::decision::reason::Reason;
 use crate::decision::{Rule, Violation};
-use crate::rate::Shared;
 use crate::rate::live::LivePlace;
 use crate::rate::live::places::{Places, replaced};
+use crate::rate::{Charged, Outcome, Shared};
 
 /// The time for which a handshake that has made way waits for its response. The connection has to be closed within
 /// a second of that.
@@ -55,7 +55,7 @@ impl Session {
         let Phase::AwaitingResponse(awaiting) = &self.phase else { return };
         if awaiting.replaced_by.is_some_and(|at| at <= now) {
             let violation = Violation::new(Rule::ConnectionsPerUser, Reason::ConnectionLimit);
-            self.refuse(Vec::new(), violation.into());
+            self.refuse_response(violation);
         }
     }
 
@@ -66,10 +66,13 @@ impl Session {
         self.outputs.retain(|output| matches!(output, Output::Tell(_)));
     }
 
-    /// Has nothing pass any more. The places are given back when the stream is over.
+    /// Has nothing pass any more. The places are given back when the stream is over, and nobody takes the last counts
+    /// of an open connection then.
     pub(super) fn cut(&mut self) {
         self.keep_places();
         self.keep_summary();
+        let last = self.take_last_tally();
+        self.ruleset.measures().keep(&last);
         self.phase = Phase::Ended;
     }
 
@@ -82,9 +85,10 @@ impl Session {
 
     /// Charges what the client owes.
     pub(super) fn pay(&mut self, shared: &mut dyn Shared, now: Duration) {
-        for request in self.owed.take().into_iter().flat_map(|owed| *owed) {
+        for (index, request) in self.owed.take().into_iter().flat_map(|owed| *owed) {
             // Whether there was one left makes no difference any more.
-            let _ = shared.charge(&request, now);
+            let is_within = shared.charge(&request, now) == Outcome::Charged(Charged::Taken);
+            self.ruleset.measures().decided(Rule::Rates(index), is_within);
         }
     }
 }

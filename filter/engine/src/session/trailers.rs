@@ -32,9 +32,7 @@ impl Session {
     pub(super) fn on_trailers(&mut self, sender: Peer, now: Duration) {
         match &mut self.phase {
             Phase::Handshake(_) => self.refuse_held(HandshakeFault::Trailers),
-            Phase::AwaitingResponse(_) => {
-                self.refuse(Vec::new(), Violation::from(HandshakeFault::Trailers).into())
-            }
+            Phase::AwaitingResponse(_) => self.refuse_response(HandshakeFault::Trailers),
             Phase::Open(_) => {
                 let fault = FrameFault::Trailers;
                 let violation = Violation::by(sender, Rule::Protocol, fault.reason()).because(fault);

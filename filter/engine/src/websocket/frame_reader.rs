@@ -45,7 +45,8 @@ pub(crate) struct FrameReader {
     lifted: Lifted,
     held: Held,
     payload_left: u64,
-    message: Option<OpenMessage>,
+    /// The last message to begin.
+    message: Message,
     closed: bool,
 }
 
@@ -58,9 +59,11 @@ struct Lifted {
     max_fragments: bool,
 }
 
-/// A message of which not all frames have come.
-#[derive(Clone, Copy, Debug)]
-struct OpenMessage {
+/// A message, as far as its frames have come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Message {
+    /// Says whether not all frames have come.
+    is_open: bool,
     bytes: u64,
     fragments: u32,
     compressed: bool,
@@ -99,8 +102,15 @@ pub(crate) struct Frame {
 
 impl FrameReader {
     pub(crate) fn new(sender: Peer, limits: FrameLimits) -> Self {
-        let (held, lifted) = (Held::default(), Lifted::default());
-        Self { sender, limits, lifted, held, payload_left: 0, message: None, closed: false }
+        Self {
+            sender,
+            limits,
+            lifted: Lifted::default(),
+            held: Held::default(),
+            payload_left: 0,
+            message: Message::default(),
+            closed: false,
+        }
     }
 
     /// Refuses nothing by the limit that `rule` sets any more.
@@ -144,6 +154,11 @@ impl FrameReader {
     /// Returns the number of bytes of the open frame's payload that have not come yet.
     pub(crate) fn payload_left(&self) -> u64 {
         self.payload_left
+    }
+
+    /// Returns the number of payload bytes of the last message to begin, as far as headers have come.
+    pub(crate) fn message_bytes(&self) -> u64 {
+        self.message.bytes
     }
 
     /// Says whether the next `len` bytes are all payload of a judged frame, and do not end it.
@@ -243,7 +258,7 @@ impl FrameReader {
         // RSV1 marks a compressed message at its first frame, and nothing else (RFC 7692 §6).
         let rsv1 = self.limits.compressible && (opcode == OpCode::TEXT || opcode == OpCode::BINARY);
         let reserved_bits = first & if rsv1 { 0x30 } else { 0x70 };
-        match (opcode.is_control(), continues, self.message.is_some()) {
+        match (opcode.is_control(), continues, self.message.is_open) {
             _ if reserved_bits != 0 => return Err(FrameFault::ReservedBit),
             _ if opcode.is_reserved() => return Err(FrameFault::ReservedOpcode),
             (true, ..) if !fin => return Err(FrameFault::FragmentedControl),
@@ -283,7 +298,8 @@ impl FrameReader {
             return Err(exceeds(violation, Measure::FrameBytes, len, most));
         }
         let compressed = header.is_compressed();
-        let so_far = self.message.unwrap_or(OpenMessage { bytes: 0, fragments: 0, compressed });
+        let starts_message = !self.message.is_open;
+        let so_far = if starts_message { Message { compressed, ..Message::default() } } else { self.message };
         let bytes = so_far.bytes.saturating_add(header.payload_len);
         let most = self.limits.max_wire_bytes(so_far.compressed);
         is_beyond |= bytes > most;
@@ -298,8 +314,7 @@ impl FrameReader {
             let violation = Violation::by(sender, Rule::MaxFragments(sender), Reason::TooManyFragments);
             return Err(exceeds(violation, Measure::Fragments, fragments.into(), most.into()));
         }
-        let starts_message = self.message.is_none();
-        self.message = (!header.fin).then_some(OpenMessage { bytes, fragments, ..so_far });
+        self.message = Message { is_open: !header.fin, bytes, fragments, ..so_far };
         Ok(Judged { starts_message, is_beyond })
     }
 

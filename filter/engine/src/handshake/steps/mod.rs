@@ -71,6 +71,12 @@ pub(super) struct Offered {
     pub(super) some_denied: bool,
 }
 
+/// The id of what is asked of a request before all steps.
+pub(crate) const REQUEST: &str = "request";
+
+/// The id of what is asked of the answer to a handshake that went up, and of all that follows.
+pub(crate) const RESPONSE: &str = "response";
+
 /// The number of steps that are taken once, whatever the handshake waits for.
 pub(super) const ONCE: usize = 10;
 

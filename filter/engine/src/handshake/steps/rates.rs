@@ -2,6 +2,7 @@
 //! one is known.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use postern_config::{Counted, Per};
 
@@ -11,7 +12,7 @@ use crate::decision::{Rule, Violation};
 use crate::handshake::waiting::Stop;
 use crate::handshake::{Handshake, Refusal};
 use crate::peer::Peer;
-use crate::rate::{Charged, Outcome};
+use crate::rate::{BucketRequest, Charged, Outcome, Shared};
 use crate::ruleset::HandshakeRate;
 
 /// Charges the rates of handshakes by address.
@@ -63,7 +64,7 @@ pub(in crate::handshake) fn charge_refusal(
     let mut exceeded = None;
     for rate in rates(Per::Ip).chain(of_user) {
         let request = handshake.buckets.of_handshake(rate, turn.found.claims.as_ref());
-        let refusal = refusal(rate, turn.shared.charge(&request, turn.now));
+        let refusal = charged(handshake, rate, &request, turn.shared, turn.now);
         exceeded = exceeded.or(refusal.and_then(|refusal| handshake.enforce(refusal).err()));
     }
     exceeded
@@ -75,12 +76,25 @@ fn charge(handshake: &mut Handshake, per: Per, turn: &mut Turn<'_>) -> Result<()
     let ruleset = Rc::clone(&handshake.limits);
     for rate in ruleset.handshake_rates(Counted::Handshakes, per) {
         let request = handshake.buckets.of_handshake(rate, turn.found.claims.as_ref());
-        let refusal = refusal(rate, turn.shared.charge(&request, turn.now));
+        let refusal = charged(handshake, rate, &request, turn.shared, turn.now);
         if let (Some(refusal), None) = (refusal, &handshake.refusal) {
             handshake.enforce(refusal)?;
         }
     }
     Ok(())
+}
+
+/// Charges a rate, and returns the refusal by it if it has no token left.
+fn charged(
+    handshake: &Handshake,
+    rate: &HandshakeRate,
+    request: &BucketRequest,
+    shared: &mut dyn Shared,
+    now: Duration,
+) -> Option<Refusal> {
+    let refusal = refusal(rate, shared.charge(request, now));
+    handshake.ruleset.measures().decided(Rule::Rates(rate.index), refusal.is_none());
+    refusal
 }
 
 fn look_at_refusals(handshake: &mut Handshake, per: Per, turn: &mut Turn<'_>) -> Result<(), Stop> {

@@ -50,6 +50,7 @@ impl Counts<'_> {
             if let Some(cap) = self.cap(*counted)
                 && let Err(full) = shared.has_room(&cap)
             {
+                self.ruleset.measures().decided(counted.rule(), false);
                 findings.enforce(counted.violation(&cap, full), &self.ruleset.policy)?;
             }
         }
@@ -94,7 +95,10 @@ impl Places {
                 // Who is let in counts, however many there are.
                 cap.limit = u64::MAX;
             }
-            match shared.acquire(&cap, now) {
+            let acquired = shared.acquire(&cap, now);
+            let is_within = matches!(acquired, Acquired::Counted(_));
+            counts.ruleset.measures().decided(counted.rule(), is_within);
+            match acquired {
                 Acquired::Counted(place) => self.0.get_or_insert_default().push((*counted, place)),
                 full => findings.enforce(counted.violation(&cap, full), &counts.ruleset.policy)?,
             }
@@ -136,6 +140,7 @@ impl CountedLive {
         if awaits_first_message { &ALL } else { authenticated }
     }
 
+    /// Returns the rule that sets the cap.
     fn rule(self) -> Rule {
         match self {
             Self::PerIp => Rule::ConnectionsPerIp,

@@ -5,12 +5,13 @@
 //! [`FrameReader::step`], so that refusals, splits and fragments are decided in one place.
 
 use super::{FrameReader, Peer};
+use crate::metrics::Sizes;
 use crate::websocket::mask::Mask;
 use crate::websocket::{Chunk, PAYLOAD_WINDOW, Unreadable};
 use crate::websocket::{FrameHeader, MAX_HEADER_LEN};
 
 /// A run of frames that follow each other and may pass as they are, payload and all. Each is a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Run {
     /// The place in the chunk where the last of them ends.
     pub(crate) end: usize,
@@ -18,6 +19,8 @@ pub(crate) struct Run {
     pub(crate) messages: u64,
     /// The number of bytes of their payloads.
     pub(crate) payload_bytes: u64,
+    /// The sizes of the payloads.
+    pub(crate) sizes: Sizes,
 }
 
 /// The test of frames that are plainly fine.
@@ -50,7 +53,7 @@ const RSV1: u8 = 0x40;
 impl FrameReader {
     /// Says whether neither a message nor a frame is open.
     pub(crate) fn is_between_messages(&self) -> bool {
-        self.message.is_none() && self.payload_left == 0
+        !self.message.is_open && self.payload_left == 0
     }
 
     /// Returns the run of frames from `position` of `chunk` on that are plainly fine, up to the first that is
@@ -62,7 +65,7 @@ impl FrameReader {
         position: usize,
         is_text: Option<impl Fn(&[u8], Mask) -> bool>,
     ) -> Result<Run, Unreadable> {
-        let mut run = Run { end: position, messages: 0, payload_bytes: 0 };
+        let mut run = Run { end: position, ..Run::default() };
         let limits = &self.limits;
         if !self.is_between_messages() || !self.held.is_empty() || self.closed || limits.max_fragments == 0 {
             return Ok(run);
@@ -87,6 +90,7 @@ impl FrameReader {
                         run.end += len;
                         run.messages += 1;
                         run.payload_bytes += payload_len;
+                        run.sizes.count(payload_len);
                     }
                     Look::TooShort { wanted } if bytes.len() < wanted.min(left) => break wanted,
                     Look::TooShort { .. } | Look::Other => return Ok(run),

@@ -1,0 +1,127 @@
+//! What sessions count, added up by policy until the next tick.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use postern_engine::{Heartbeats, Histogram, Measures, Messages, Scale, Tally};
+use proxy_wasm::types::MetricType;
+
+use super::{add, histograms, signed, stopped};
+use crate::gauges;
+
+thread_local! {
+    /// The counts of each policy under which anything happened since the last tick.
+    static POLICIES: RefCell<BTreeMap<String, OfPolicy>> = RefCell::default();
+}
+
+/// The counts of a policy since the last tick.
+struct OfPolicy {
+    tally: Tally,
+    measures: Measures,
+    /// The most bytes that one client had not read.
+    backlogs: Histogram,
+    /// The times that connections were open.
+    durations: Histogram,
+}
+
+impl Default for OfPolicy {
+    fn default() -> Self {
+        let (backlogs, durations) = (Histogram::new(Scale::Bytes), Histogram::new(Scale::Lifetimes));
+        Self { tally: Tally::default(), measures: Measures::default(), backlogs, durations }
+    }
+}
+
+/// Adds what went through a session, which is told at the next tick.
+pub(crate) fn tally(policy: &str, tally: &Tally) {
+    if !tally.is_empty() {
+        of_policy(policy, |counts| {
+            counts.tally.add(tally);
+            if let Some(backlog) = tally.backlog {
+                counts.backlogs.record(backlog);
+            }
+        });
+    }
+}
+
+/// Adds what sessions under a policy have measured, which is told at the next tick.
+pub(crate) fn measures(policy: &str, measures: Option<Box<Measures>>) {
+    if let Some(measures) = measures {
+        tally(policy, &measures.last);
+        of_policy(policy, |counts| counts.measures.add(&measures));
+    }
+}
+
+/// Counts a connection that is over, and was open for so long.
+pub(crate) fn lasted(policy: &str, time: Duration) {
+    of_policy(policy, |counts| counts.durations.record_time(time));
+}
+
+/// Tells the host what has been added up.
+pub(super) fn tell() {
+    for (policy, OfPolicy { tally, measures, backlogs, durations }) in POLICIES.take() {
+        tell_tally(&policy, &tally);
+        tell_measures(&policy, &measures);
+        histograms::add("postern_backlog_bytes", format!(".policy={policy};"), &backlogs);
+        histograms::add("postern_connection_duration_seconds", format!(".policy={policy};"), &durations);
+    }
+}
+
+fn tell_tally(policy: &str, tally: &Tally) {
+    let Heartbeats { to_client, to_upstream, out_of_reach, parked_to_client, parked_to_upstream } =
+        tally.heartbeats;
+    gauges::add(&format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
+    for (direction, messages, pings, parked) in [
+        ("downstream", tally.client, to_client, parked_to_client),
+        ("upstream", tally.upstream, to_upstream, parked_to_upstream),
+    ] {
+        let name = format!("postern_pings.policy={policy};.direction={direction};");
+        add(MetricType::Counter, name, signed(pings));
+        gauges::add(&format!("postern_parked_streams.policy={policy};.direction={direction};"), parked);
+        let Messages { allowed, consumed, dropped, refused, unjudged, bytes } = messages;
+        let results = [
+            ("allowed", allowed),
+            ("consumed", consumed),
+            ("dropped", dropped),
+            ("refused", refused),
+            ("unjudged", unjudged),
+        ];
+        for (result, count) in results {
+            let name = format!("postern_messages.policy={policy};.direction={direction};.result={result};");
+            add(MetricType::Counter, name, signed(count));
+        }
+        let name = format!("postern_bytes.policy={policy};.direction={direction};");
+        add(MetricType::Counter, name, signed(bytes));
+    }
+}
+
+fn tell_measures(policy: &str, measures: &Measures) {
+    let directions = ["downstream", "upstream"];
+    for (direction, (sizes, round_trips)) in
+        directions.into_iter().zip(measures.sizes.iter().zip(&measures.round_trips))
+    {
+        let labels = format!(".policy={policy};.direction={direction};");
+        histograms::add("postern_message_size_bytes", labels.clone(), sizes);
+        histograms::add("postern_ping_round_trip_seconds", labels, round_trips);
+    }
+    for (awaited, waits) in &measures.waits {
+        let labels = format!(".policy={policy};.awaited={};", awaited.name());
+        histograms::add("postern_handshake_wait_seconds", labels, waits);
+    }
+    for ((step, how), times) in &measures.steps {
+        stopped(policy, step, *how, *times);
+    }
+    for (rule, [within, over]) in measures.limits() {
+        for (result, times) in [("within", within), ("over", over)] {
+            let name = format!("postern_limit_decisions.policy={policy};.rule={rule};.result={result};");
+            add(MetricType::Counter, name, signed(times));
+        }
+    }
+}
+
+fn of_policy(policy: &str, change: impl FnOnce(&mut OfPolicy)) {
+    POLICIES.with_borrow_mut(|policies| match policies.get_mut(policy) {
+        Some(counts) => change(counts),
+        None => change(policies.entry(policy.to_owned()).or_default()),
+    });
+}
