@@ -40,6 +40,9 @@ pub enum Behaviour {
     Silent,
     /// Writes each of these pieces after the 101, then goes on as [`Behaviour::Echo`].
     Chatty(Vec<Vec<u8>>),
+    /// Agrees to every upgrade, and to compression where it is offered, and goes on as [`Behaviour::Echo`]: it takes whatever
+    /// nobody ahead of it refuses.
+    Lenient,
     /// Answers every request with this answer, and goes on as [`Behaviour::Echo`] after a 101.
     Answer(Answer),
 }
@@ -197,12 +200,32 @@ impl Socket<'_> {
         let first = offered.split(',').next().unwrap_or_default().trim();
         let answer = match &self.behaviour {
             Behaviour::Answer(answer) => answer.clone(),
+            Behaviour::Lenient => self.lenient_answer(first),
             _ if first.is_empty() => Answer::switching(),
             _ => Answer::switching().header("Sec-WebSocket-Protocol", first),
         };
         let key = self.record.header("sec-websocket-key").unwrap_or_default();
         self.write(&answer.bytes(&key)).await?;
         Ok(answer.status)
+    }
+
+    fn lenient_answer(&self, subprotocol: &str) -> Answer {
+        let asked = self.record.header("upgrade").unwrap_or_default();
+        let mut answer = match asked.as_str() {
+            "websocket" => Answer::switching(),
+            other => Answer::switching()
+                .without("upgrade")
+                .without("sec-websocket-accept")
+                .header("Upgrade", other),
+        };
+        if !subprotocol.is_empty() {
+            answer = answer.header("Sec-WebSocket-Protocol", subprotocol);
+        }
+        let offered = self.record.header("sec-websocket-extensions").unwrap_or_default();
+        if offered.contains("permessage-deflate") {
+            answer = answer.header("Sec-WebSocket-Extensions", "permessage-deflate");
+        }
+        answer
     }
 
     /// Answers a frame. After a Close the server ends the TCP connection (RFC 6455 §7.1.1).

@@ -4,7 +4,9 @@
 //! Envoy configuration or in a Kubernetes manifest. It exits with 0 when all is sound, 1 when there
 //! are problems, and 2 when it is used wrongly.
 //! `postern mint` makes tokens for trying policies out, and exits alike.
+//! `postern audit` tries attacks on an endpoint of one's own; it exits with 0 when none stands open, 1 when one does.
 
+mod audit;
 mod check;
 mod checking;
 mod excerpt;
@@ -24,6 +26,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::audit::Arguments as Audit;
 use crate::checking::Check;
 use crate::mint::Mint;
 use crate::render::Render;
@@ -66,6 +69,12 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         into: Option<PathBuf>,
     },
+    /// Attack a WebSocket endpoint of your own: exit 0 when nothing stands open, 1 when something does, 2 on wrong use, or when
+    /// it is not reached or gives no answer that says either.
+    ///
+    /// First an honest handshake has to be let in: say by --origin, --token and the like what it takes. Then some hundred
+    /// attacks are tried, bounded in number and rate, within a minute or so. docs/audit.md lists them.
+    Audit(Box<Audit>),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +85,7 @@ fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Completions { shell } => manual::completions(Arguments::command(), shell),
         Command::Man { into } => manual::pages(Arguments::command(), into.as_deref()),
+        Command::Audit(audit) => audit::run(&audit),
     };
     // Nobody reads what is written (a closed pipe), so there is nobody to tell.
     done.unwrap_or(ExitCode::from(2))

@@ -5,7 +5,7 @@ mod folder;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(crate) use folder::files_of;
 
@@ -32,6 +32,12 @@ pub(crate) fn read(name: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 #[expect(clippy::disallowed_methods, reason = "a command is where the time comes from")]
 pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Returns the present moment, to measure how long something takes.
+#[expect(clippy::disallowed_methods, reason = "a command is where the time comes from")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
 }
 
 /// Returns the environment variable `name`, if it is set to text.
