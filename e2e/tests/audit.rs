@@ -11,7 +11,8 @@ use postern_e2e::{Behaviour, RunningScene, Scene, Signer, Value, json};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-const PATH: &str = "/ws/audit";
+/// The beginning of the path of every policy.
+const PATH: &str = "/ws/";
 const ORIGIN: &str = "https://app.example.com";
 
 /// What Envoy does by itself: it takes this Upgrade out of the request.
@@ -149,13 +150,14 @@ fn without(keys: &[(&str, &str, &[&str])]) -> (Value, BTreeSet<String>) {
     (policy, open)
 }
 
-fn scene(policy: &Value) -> Scene {
+/// Makes a scene with a policy for each name.
+fn scene(policies: Value) -> Scene {
     let edge = json!({
         "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "clock_skew": "0s",
         "secret": {"env": "POSTERN_EDGE_SECRET"},
     });
     Scene::new()
-        .document(document(json!({ "edge": edge }), json!({ "audit": policy })))
+        .document(document(json!({ "edge": edge }), policies))
         .upstream(PATH, Behaviour::Lenient)
         .change_connection_manager(|hcm| {
             hcm["upgrade_configs"] = json!([{"upgrade_type": "websocket"}, {"upgrade_type": "tcp"}]);
@@ -239,11 +241,11 @@ async fn audit(postern: &PathBuf, url: &str, options: &[&str]) -> Told {
     Told { code: output.status.code(), report }
 }
 
-async fn audit_scene(postern: &PathBuf, scene: Scene) -> Told {
-    let scene: RunningScene = scene.start().await;
+/// Audits the endpoint of one policy.
+async fn audit_policy(postern: &PathBuf, scene: &RunningScene, policy: &str) -> Told {
     let certificate = scene.certificate();
     let trusted = ["--ca", certificate.to_str().expect("a path")];
-    let url = scene.url(PATH);
+    let url = scene.url(&format!("{PATH}{policy}"));
     audit(postern, &url, if url.starts_with("wss:") { &trusted } else { &[] }).await
 }
 
@@ -268,11 +270,17 @@ async fn audits() -> Option<&'static Audits> {
                 hcm.as_object_mut().expect("an object").remove("request_headers_timeout");
             })
         };
+        let (first, second) = (without(FIRST_HALF).0, without(SECOND_HALF).0);
+        let (bare, in_the_clear, secure) = tokio::join!(
+            unlimited(scene(json!({}))).bare().plaintext().start(),
+            unlimited(scene(json!({ "first": first }))).plaintext().start(),
+            scene(json!({"strict": strict(), "second": second})).start(),
+        );
         let (bare, strict, first_half, second_half) = tokio::join!(
-            audit_scene(&postern, unlimited(scene(&strict()).bare().plaintext())),
-            audit_scene(&postern, scene(&strict())),
-            audit_scene(&postern, unlimited(scene(&without(FIRST_HALF).0).plaintext())),
-            audit_scene(&postern, scene(&without(SECOND_HALF).0)),
+            audit_policy(&postern, &bare, "strict"),
+            audit_policy(&postern, &secure, "strict"),
+            audit_policy(&postern, &in_the_clear, "first"),
+            audit_policy(&postern, &secure, "second"),
         );
         Audits { bare, strict, first_half, second_half }
     };
@@ -309,7 +317,7 @@ async fn exactly_what_the_keys_close_that_are_switched_off_is_found() {
 async fn what_envoy_closes_by_itself_is_found_where_there_is_no_envoy() {
     let Some(postern) = command_line() else { return };
     let upstream = postern_e2e::Upstream::start(vec![(PATH.to_owned(), Behaviour::Lenient)]).await;
-    let url = format!("ws://{}{PATH}", upstream.address());
+    let url = format!("ws://{}{PATH}any", upstream.address());
     let told = audit(&postern, &url, &["--only", &CLOSED_BY_ENVOY.join(",")]).await;
     told.assert_open(&CLOSED_BY_ENVOY.map(str::to_owned).into());
 }

@@ -81,4 +81,28 @@ mod tests {
         }
         assert!(names.len() >= 60, "{}", names.len());
     }
+
+    /// Returns the rows of a family as they stand in docs/audit.md.
+    fn rows(family: &Family) -> String {
+        let row = |attack: &Attack| {
+            let Attack { id, title, sends, severity, reference, closed_by, trial } = attack;
+            let open_when = trial.open_when();
+            format!("| `{id}` | {severity} | {title} | {sends} | {open_when} | {reference} | {closed_by} |\n")
+        };
+        family.attacks.iter().map(row).collect()
+    }
+
+    #[test]
+    fn the_page_has_the_catalogue_and_nothing_else_in_its_tables() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/audit.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let mut length = 0;
+        for family in &FAMILIES {
+            let rows = rows(family);
+            assert!(page.contains(&rows), "docs/audit.md has other rows for the family {}:\n{rows}", family.name);
+            length += rows.lines().count();
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 8);
+        assert_eq!(rows.count(), length);
+    }
 }

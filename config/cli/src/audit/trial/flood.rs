@@ -82,7 +82,7 @@ impl Field {
                 other => {
                     let seen = self.seen_of(&other);
                     self.let_go(sockets);
-                    return Verdict::Closed(format!("the {number}th at once: {seen}"));
+                    return Verdict::Closed(format!("number {number} at once: {seen}"));
                 }
             }
         }
@@ -116,14 +116,14 @@ impl Field {
                 Opened::Socket(socket, _) => socket.close(self.client.deadline()),
                 Opened::Silent => {
                     return Verdict::Undetermined(format!(
-                        "the {number}th: {}",
+                        "number {number}: {}",
                         self.seen_of(&Opened::Silent)
                     ));
                 }
                 other if number == 1 => {
                     return Verdict::Undetermined(format!("the first of them: {}", self.seen_of(&other)));
                 }
-                other => return Verdict::Closed(format!("the {number}th: {}", self.seen_of(&other))),
+                other => return Verdict::Closed(format!("number {number}: {}", self.seen_of(&other))),
             }
         }
         Verdict::Open(format!("{} were answered by 101", self.limits.handshakes))

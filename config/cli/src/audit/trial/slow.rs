@@ -1,10 +1,10 @@
 //! Clients that take their time. Each is watched for as long as the audit waits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Field, seconds};
 use crate::audit::attack::{Slow, Verdict};
-use crate::audit::client::{Event, Opened, Socket};
+use crate::audit::client::{Opened, Socket};
 use crate::audit::frame::{Frame, opcode};
 use crate::audit::wire::Wire;
 use crate::world;
@@ -24,13 +24,14 @@ impl Field {
             Err(verdict) => return verdict,
         };
         socket.answers_pings = false;
+        let begun = world::instant();
         let ended = match slow {
             Slow::Frame => self.drip(&mut socket),
             Slow::NoPong => self.leave_pings_unanswered(&mut socket),
             _ => self.watch(&mut socket, self.client.after(self.limits.wait)),
         };
         match ended {
-            Some(end) => Verdict::Closed(end),
+            Some(end) => Verdict::Closed(format!("{end} after {}", since(begun))),
             None if socket.pings == 0 => {
                 Verdict::Open(format!("still open after {}, and no Ping came", seconds(self.limits.wait)))
             }
@@ -50,8 +51,7 @@ impl Field {
         wire.send(head.get(..head.len() / 2).unwrap_or_default());
         let begun = world::instant();
         if wire.await_more(deadline) {
-            let time = world::instant().saturating_duration_since(begun);
-            return Verdict::Closed(format!("answered, or cut, after {}", seconds(time)));
+            return Verdict::Closed(format!("answered, or cut, after {}", since(begun)));
         }
         Verdict::Open(format!("still open after {}", seconds(self.limits.wait)))
     }
@@ -105,31 +105,22 @@ impl Field {
             }
         };
         let deadline = self.client.after(left.saturating_add(self.limits.grace));
+        let begun = world::instant();
         match self.talk(&mut socket, deadline) {
             Some(end) if world::now() < *expires => {
                 Verdict::Undetermined(format!("{end}, before the token had expired"))
             }
-            Some(end) => Verdict::Closed(end),
+            Some(end) => Verdict::Closed(format!("{end} after {}", since(begun))),
             None => Verdict::Open(format!("still open {} after `exp`", seconds(self.limits.grace))),
         }
     }
 
     /// Says something every second until `deadline`; says how the connection ended before.
-    fn talk(&self, socket: &mut Socket, deadline: std::time::Instant) -> Option<String> {
-        let begun = world::instant();
+    fn talk(&self, socket: &mut Socket, deadline: Instant) -> Option<String> {
         loop {
             let next = self.client.after(Duration::from_secs(1)).min(deadline);
-            loop {
-                let end = match socket.next(next) {
-                    Event::Frame(frame) if frame.opcode == opcode::CLOSE => self.seen_close(&frame),
-                    Event::Frame(_) => continue,
-                    Event::End(end) => end.seen().to_owned(),
-                    Event::Nothing => break,
-                };
-                return Some(format!(
-                    "{end} after {}",
-                    seconds(world::instant().saturating_duration_since(begun))
-                ));
+            if let Some(end) = self.watch(socket, next) {
+                return Some(end);
             }
             if next >= deadline {
                 return None;
@@ -139,4 +130,8 @@ impl Field {
             }
         }
     }
+}
+
+fn since(begun: Instant) -> String {
+    seconds(world::instant().saturating_duration_since(begun))
 }
