@@ -268,8 +268,8 @@ fn a_message_that_is_dropped_is_closed_though_the_connection_goes_on() {
     let told = audit_service(serve(everybody, drops), &["--only", "content-ssh,content-json-twice"]);
     assert_eq!(told.verdict("content-ssh").0, "closed");
     assert_eq!(told.verdict("content-json-twice").0, "open");
-    let tells: React = |opcode, _| match opcode {
-        9 => Some(written(10, b"")),
+    let tells: React = |opcode, payload| match opcode {
+        9 => Some(written(10, payload)),
         2 => Some(written(1, br#"{"postern":"message_refused","reason":"schema_violation"}"#)),
         _ => Some(Vec::new()),
     };
@@ -298,6 +298,7 @@ fn an_endpoint_that_has_locked_the_audit_out_is_not_taken_for_one_that_refuses_a
     let (verdict, seen) = told.verdict("origin-foreign");
     assert_eq!(verdict, "undetermined");
     assert!(seen.contains("429 handshake_rate"), "{seen}");
+    assert_eq!(told.verdict("rate-handshakes").0, "closed", "but for how often it was asked for");
 }
 
 #[test]

@@ -99,7 +99,11 @@ mod tests {
         let mut length = 0;
         for family in &FAMILIES {
             let rows = rows(family);
-            assert!(page.contains(&rows), "docs/audit.md has other rows for the family {}:\n{rows}", family.name);
+            assert!(
+                page.contains(&rows),
+                "docs/audit.md has other rows for the family {}:\n{rows}",
+                family.name
+            );
             length += rows.lines().count();
         }
         let rows = page.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 8);

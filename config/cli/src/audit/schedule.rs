@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::attack::{Outcome, Verdict};
+use super::attack::{Outcome, Trial, Verdict};
 use super::catalogue::{Entry, Turn};
 use super::client::Opened;
 use super::trial::Field;
@@ -45,7 +45,12 @@ pub(crate) fn run(field: &Field, entries: &[Entry], at_once: usize) -> Vec<Outco
         }
     });
     for entry in alone {
-        tell(entry, lost.as_deref().map_or_else(|| field.attempt(entry.1), locked_out));
+        let verdict = match lost.as_deref() {
+            // To be locked out may be what it is about.
+            Some(seen) if !matches!(entry.1.trial, Trial::Handshakes) => locked_out(seen),
+            _ => field.attempt(entry.1),
+        };
+        tell(entry, verdict);
     }
     let mut outcomes = outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let place = |outcome: &Outcome| entries.iter().position(|(_, attack)| attack.id == outcome.attack.id);

@@ -11,7 +11,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         sends: "--messages messages at once",
         severity: Severity::Medium,
         reference: RATE,
-        closed_by: "rates, of messages",
+        closed_by: "rates of messages",
         trial: Trial::Flood(Flood::Messages),
     },
     Attack {
@@ -20,7 +20,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         sends: "64 messages of 48 KiB at once",
         severity: Severity::Medium,
         reference: RATE,
-        closed_by: "rates, of bytes",
+        closed_by: "rates of bytes",
         trial: Trial::Flood(Flood::Bytes),
     },
     Attack {
@@ -29,7 +29,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         sends: "--messages Pings at once",
         severity: Severity::Low,
         reference: RATE,
-        closed_by: "rates, of control_frames",
+        closed_by: "rates of control_frames",
         trial: Trial::Flood(Flood::Pings),
     },
     Attack {
@@ -47,7 +47,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         sends: "--handshakes honest handshakes, one behind the other",
         severity: Severity::Medium,
         reference: "ASVS 2.4.1",
-        closed_by: "rates, of handshakes",
+        closed_by: "rates of handshakes",
         trial: Trial::Handshakes,
     },
 ];

@@ -43,7 +43,10 @@ pub(super) fn remedy(outcome: &Outcome) -> String {
     match outcome.attack.closed_by {
         "protocol" => "Postern refuses it under any policy".to_owned(),
         envoy if envoy.ends_with("of Envoy") => format!("set {envoy}"),
-        key => format!("Postern refuses it by `{key}`"),
+        key => match key.split_once(' ') {
+            Some((key, what)) => format!("Postern refuses it by `{key}` {what}"),
+            None => format!("Postern refuses it by `{key}`"),
+        },
     }
 }
 

@@ -9,7 +9,7 @@ use crate::audit::frame::{Frame, Received, opcode};
 use crate::audit::honest::next_number;
 
 /// The time for a Close that follows an answer to a Ping: who answers Pings need not be who judges messages.
-const SETTLES_IN: Duration = Duration::from_millis(300);
+pub(super) const SETTLES_IN: Duration = Duration::from_millis(300);
 
 /// The word by which Postern tells a sender that its message was dropped.
 const DROPPED: &[u8] = br#""postern":"message_refused""#;
@@ -70,8 +70,9 @@ impl Field {
                     return seen;
                 }
                 Event::Frame(frame) if frame.opcode == opcode::PONG => {
-                    if frame.payload == ping && !seen.pong {
-                        seen.pong = true;
+                    seen.pong |= frame.payload == ping;
+                    // Libraries answer Pings ahead of what services are still about.
+                    if seen.pong && self.habits == (Habits { echoes: false, pongs: true }) {
                         deadline = deadline.min(self.client.after(SETTLES_IN));
                     }
                 }
