@@ -265,7 +265,7 @@ fn a_message_that_is_dropped_is_closed_though_the_connection_goes_on() {
         (2, _) => Some(Vec::new()),
         _ => echoes(opcode, payload),
     };
-    let told = audit_service(serve(everybody, drops), &["--only", "content-ssh,content-json-twice"]);
+    let told = audit_within("2s", serve(everybody, drops), &["--only", "content-ssh,content-json-twice"]);
     assert_eq!(told.verdict("content-ssh").0, "closed");
     assert_eq!(told.verdict("content-json-twice").0, "open");
     let tells: React = |opcode, payload| match opcode {
@@ -273,7 +273,7 @@ fn a_message_that_is_dropped_is_closed_though_the_connection_goes_on() {
         2 => Some(written(1, br#"{"postern":"message_refused","reason":"schema_violation"}"#)),
         _ => Some(Vec::new()),
     };
-    let told = audit_service(serve(everybody, tells), &["--only", "content-ssh"]);
+    let told = audit_within("2s", serve(everybody, tells), &["--only", "content-ssh"]);
     let (verdict, seen) = told.verdict("content-ssh");
     assert_eq!((verdict.as_str(), seen.as_str()), ("closed", "the endpoint says that it was dropped"));
 }

@@ -11,6 +11,9 @@ use super::request::Request;
 use super::wire::{End, Tls, Wire};
 use crate::world;
 
+/// The time for the answer to a Close. Who answers none is left.
+const CLOSES_IN: Duration = Duration::from_millis(300);
+
 /// The endpoint that is audited. Nothing else is ever connected to.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -162,13 +165,14 @@ impl Socket {
         }
     }
 
-    /// Ends the connection as a good client does, and waits for its end by `deadline`.
-    pub(crate) fn close(mut self, deadline: Instant) {
+    /// Ends the connection as a good client does, and waits for a moment for the end.
+    pub(crate) fn close(mut self) {
+        let now = world::instant();
+        let deadline = now.checked_add(CLOSES_IN).unwrap_or(now);
         self.send(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).bytes());
-        loop {
-            match self.next(deadline) {
-                Event::Frame(frame) if frame.opcode != opcode::CLOSE => {}
-                _ => return,
+        while let Event::Frame(frame) = self.next(deadline) {
+            if frame.opcode == opcode::CLOSE {
+                return;
             }
         }
     }

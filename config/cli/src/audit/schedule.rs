@@ -89,7 +89,7 @@ fn lockout(field: &Field) -> Option<String> {
         }
         match field.client.open(&field.client.honest.request()) {
             Opened::Socket(socket, _) => {
-                socket.close(field.client.deadline());
+                socket.close();
                 return None;
             }
             other => seen = Some(field.seen_of(&other)),

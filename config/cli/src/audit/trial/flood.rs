@@ -17,9 +17,6 @@ const LONG_MESSAGE: usize = 48 << 10;
 /// The time that a flood has beside that for an answer, where the endpoint answers anything.
 const TRANSFER: Duration = Duration::from_secs(10);
 
-/// The time for the answer to a Close. Who answers none is left.
-const CLOSES_IN: Duration = Duration::from_millis(300);
-
 /// The time between two looks at whether a place is free again.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
@@ -123,12 +120,12 @@ impl Field {
     /// Ends connections, and waits until the endpoint has a place again.
     fn let_go(&self, sockets: Vec<Socket>) {
         for socket in sockets {
-            socket.close(self.client.after(CLOSES_IN));
+            socket.close();
         }
         let deadline = self.client.deadline();
         while world::instant() < deadline {
             if let Opened::Socket(socket, _) = self.client.open(&self.client.honest.request()) {
-                return socket.close(self.client.after(CLOSES_IN));
+                return socket.close();
             }
             std::thread::sleep(BETWEEN_TRIES);
         }
@@ -139,7 +136,7 @@ impl Field {
         for number in 1..=self.limits.handshakes {
             let refused = match self.client.open_at_once(&self.client.honest.request()) {
                 Opened::Socket(socket, _) => {
-                    socket.close(self.client.after(CLOSES_IN));
+                    socket.close();
                     continue;
                 }
                 refused => refused,
