@@ -220,7 +220,7 @@ async fn audit(postern: &PathBuf, url: &str, options: &[&str]) -> Told {
         ("POSTERN_AUDIT_TOKEN", token.clone()),
         ("POSTERN_AUDIT_EXPIRED_TOKEN", claims(json!({"exp": now() - 60}))),
         ("POSTERN_AUDIT_FOREIGN_TOKEN", claims(json!({"aud": "other"}))),
-        ("POSTERN_AUDIT_EXPIRING_TOKEN", claims(json!({"exp": now() + 8}))),
+        ("POSTERN_AUDIT_EXPIRING_TOKEN", claims(json!({"exp": now() + 10}))),
     ];
     let output = Command::new(postern)
         .args(["audit", url, "--i-own-this", "--origin", ORIGIN, "--subprotocol", "chat.v2"])

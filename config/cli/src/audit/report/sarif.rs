@@ -19,7 +19,7 @@ impl Report {
         json!({
             "$schema": SCHEMA,
             "version": "2.1.0",
-            "runs": [{"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints"}],
+            "runs": [{"tool": {"driver": driver}, "results": results, "invocations": [{"executionSuccessful": true}]}],
         })
     }
 
