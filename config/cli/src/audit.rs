@@ -74,7 +74,7 @@ fn prepare(arguments: &Arguments) -> Result<Field, String> {
         let expires = Duration::from_secs(Jwt::parse(token)?.expires()?);
         (expires > now && expires <= now.saturating_add(limits.wait)).then(|| (token.clone(), expires))
     };
-    let expiring = arguments.expiring().find_map(soon);
+    let expiring = client.honest.expiring_token.iter().chain(&client.honest.token).find_map(soon);
     let mut field = Field { client, habits: Habits::default(), limits, expiring };
     field.habits = learn(&field)?;
     Ok(field)

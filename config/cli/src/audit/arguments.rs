@@ -157,16 +157,12 @@ impl Arguments {
             token: self.token.clone(),
             expired_token: self.expired_token.clone(),
             foreign_token: self.foreign_token.clone(),
+            expiring_token: self.expiring_token.clone(),
             places: self.token_in.clone(),
             subprotocols: self.subprotocol.clone(),
             fields: self.headers.clone(),
             message: (!self.message.is_empty()).then(|| self.message.clone()),
         })
-    }
-
-    /// Returns the tokens that may be the one to be outlived, in their order.
-    pub(super) fn expiring(&self) -> impl Iterator<Item = &String> {
-        self.expiring_token.iter().chain(&self.token)
     }
 
     pub(super) fn trust(&self) -> Trust<'_> {

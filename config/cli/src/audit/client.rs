@@ -11,6 +11,10 @@ use super::request::Request;
 use super::wire::{End, Tls, Wire};
 use crate::world;
 
+/// The ports of HTTP and HTTPS (RFC 9110 §4.2).
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
+
 /// The time for the answer to a Close. Who answers none is left.
 const CLOSES_IN: Duration = Duration::from_millis(300);
 
@@ -71,18 +75,25 @@ impl Client {
 
     /// Makes a handshake, whatever the pace is.
     pub(crate) fn open_at_once(&self, request: &Request) -> Opened {
-        self.open_through(request, self.tls.as_ref())
+        self.open_through(self.address, request, self.tls.as_ref())
     }
 
-    /// Makes a handshake without TLS.
+    /// Makes a handshake without TLS; where the endpoint has the port of HTTPS, at that of HTTP too, and returns the outcome
+    /// there if it is a WebSocket.
     pub(crate) fn open_in_the_clear(&self, request: &Request) -> Opened {
         self.pace.step();
-        self.open_through(request, None)
+        if self.address.port() == HTTPS {
+            let opened = self.open_through(SocketAddr::new(self.address.ip(), HTTP), request, None);
+            if matches!(opened, Opened::Socket(..)) {
+                return opened;
+            }
+        }
+        self.open_through(self.address, request, None)
     }
 
-    fn open_through(&self, request: &Request, tls: Option<&Tls>) -> Opened {
+    fn open_through(&self, address: SocketAddr, request: &Request, tls: Option<&Tls>) -> Opened {
         let deadline = self.deadline();
-        let Ok(mut wire) = Wire::connect(self.address, tls, deadline) else { return Opened::Ended };
+        let Ok(mut wire) = Wire::connect(address, tls, deadline) else { return Opened::Ended };
         wire.send(&request.bytes());
         match Answer::read(&mut wire, deadline) {
             Some(answer) if answer.status == 101 => Opened::Socket(Socket::new(wire), answer),

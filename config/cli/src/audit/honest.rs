@@ -69,6 +69,8 @@ pub(crate) struct Honest {
     pub(crate) expired_token: Option<String>,
     /// A token of the same issuer for somebody else.
     pub(crate) foreign_token: Option<String>,
+    /// A token that expires soon.
+    pub(crate) expiring_token: Option<String>,
     /// The places that the endpoint takes a token in. The honest client uses the first.
     pub(crate) places: Vec<Place>,
     pub(crate) subprotocols: Vec<String>,
@@ -126,7 +128,7 @@ impl Honest {
     pub(crate) fn shown(&self, said: &str) -> String {
         const LONGEST: usize = 60;
         const PART: usize = 8;
-        let tokens = [&self.token, &self.expired_token, &self.foreign_token];
+        let tokens = [&self.token, &self.expired_token, &self.foreign_token, &self.expiring_token];
         let parts = tokens.into_iter().flatten().flat_map(|token| token.split('.'));
         for part in parts.filter(|part| part.len() >= PART) {
             let windows = part.as_bytes().windows(PART);
@@ -169,6 +171,7 @@ pub(crate) mod tests {
             ),
             expired_token: Some("expired.token.of-alice".to_owned()),
             foreign_token: Some("foreign.token.of-alice".to_owned()),
+            expiring_token: Some("expiring.token.of-alice".to_owned()),
             places: vec![Place::Header("authorization".to_owned()), Place::Cookie("ws_token".to_owned())],
             subprotocols: vec!["chat.v2".to_owned()],
             fields: vec![("Cookie".to_owned(), "sid=1".to_owned())],
@@ -199,7 +202,7 @@ pub(crate) mod tests {
     fn no_part_of_a_token_is_ever_shown_and_nothing_that_moves_a_terminal() {
         let honest = honest();
         let token = honest.token.clone().unwrap();
-        for said in [token.as_str(), "no: eyJzdWIiOiJhbGlj", "x c2lnbmF0 x", "token.of-alice"] {
+        for said in [token.as_str(), "no: eyJzdWIiOiJhbGlj", "x c2lnbmF0 x", "token.of-alice", "expiring"] {
             assert_eq!(honest.shown(said), "(a part of the token)", "{said}");
         }
         assert_eq!(honest.shown("token_invalid"), "token_invalid");

@@ -11,7 +11,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         id: "handshake-cleartext",
         title: "A WebSocket opens without TLS",
-        sends: "the honest handshake without TLS",
+        sends: "the honest handshake without TLS, at the same port, and at 80 where that is 443",
         severity: Severity::High,
         reference: "ASVS 4.4.1",
         closed_by: "tls",
