@@ -30,6 +30,7 @@ use crate::remote::Source;
 use crate::remote::rate_limit::RateLimits;
 use crate::ruleset::Ruleset;
 use crate::session::{Event, Output, Session};
+pub use choice::Choice;
 pub use response::ResponseFacts;
 
 /// The number of different overrides by route metadata that are kept ready. An Envoy with more pays for
@@ -271,6 +272,17 @@ impl Engine {
     /// Returns the name of the policy that `routes` and `default_policy` give; with `None` the request
     /// passes.
     fn routed(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<String>, Violation> {
+        let line = self.line(head, route)?.and_then(|index| self.config.routes.get(index));
+        match (line, &self.config.default_policy) {
+            (Some(line), _) => Ok(Some(line.policy.clone())),
+            (None, DefaultPolicy::Policy(name)) => Ok(Some(name.clone())),
+            (None, DefaultPolicy::Pass) => Ok(None),
+            (None, DefaultPolicy::Deny) => Err(Violation::new(Rule::DefaultPolicy, Reason::NoPolicy)),
+        }
+    }
+
+    /// Returns the place of the line of `routes` that matches the request, if one does.
+    fn line(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<usize>, Violation> {
         let any = |asks: fn(&RouteMatch) -> bool| self.config.routes.iter().any(|line| asks(&line.matches));
         let on_hosts = any(|line| !matches!(line.host, None | Some(HostPattern::Any)));
         let on_paths = any(|line| line.path_prefix.is_some());
@@ -284,17 +296,9 @@ impl Engine {
             Err(fault) if on_paths => return Err(HandshakeFault::Path(fault).into()),
             Err(_) => None,
         };
-        let found = self
-            .config
-            .routes
-            .iter()
-            .find(|line| line.matches.matches(host.as_ref(), path.as_ref(), route.name.as_deref()));
-        match (found, &self.config.default_policy) {
-            (Some(line), _) => Ok(Some(line.policy.clone())),
-            (None, DefaultPolicy::Policy(name)) => Ok(Some(name.clone())),
-            (None, DefaultPolicy::Pass) => Ok(None),
-            (None, DefaultPolicy::Deny) => Err(Violation::new(Rule::DefaultPolicy, Reason::NoPolicy)),
-        }
+        let name = route.name.as_deref();
+        let lines = &self.config.routes;
+        Ok(lines.iter().position(|line| line.matches.matches(host.as_ref(), path.as_ref(), name)))
     }
 
     /// Says whether a request on `route`, whichever policy it is under, may be under one for upgrades only.
@@ -368,6 +372,7 @@ fn annotation(route: &RouteFacts) -> Result<Option<(&[u8], Map<String, Value>)>,
     }
 }
 
+mod choice;
 mod response;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ pub mod csrf;
 mod decision;
 mod drains;
 mod engine;
+pub mod explain;
 mod handshake;
 pub mod http;
 mod json_order;
@@ -38,7 +39,7 @@ pub use configuration::{UnreadableMetadata, of_route, read_configuration, wanted
 pub use connection::{Passage, Piece, Pieces};
 pub use decision::{Cause, Consequence, Reason, Rule, Violation, cause};
 pub use drains::{Drains, spread};
-pub use engine::{Engine, ResponseFacts, RouteFacts, Selection, fail_without_engine};
+pub use engine::{Choice, Engine, ResponseFacts, RouteFacts, Selection, fail_without_engine};
 pub use handshake::handshake_order;
 pub use http::{ConnectionFacts, Entropy, Protocol, Reply, RequestHead, is_upgrade};
 pub use memory::{Blocks, judge_budget, most_held};

@@ -87,6 +87,13 @@ pub(crate) struct TierRules {
     ruleset: Rc<Ruleset>,
 }
 
+impl TierRules {
+    /// Returns the ruleset of the tier.
+    pub(crate) fn ruleset(&self) -> &Rc<Ruleset> {
+        &self.ruleset
+    }
+}
+
 /// A rule that counts handshakes, or refusals.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HandshakeRate {

@@ -20,7 +20,7 @@ use crate::csrf::Page;
 use crate::decision::cause::{HandshakeFault, HostFault, ResponseFault, Shown};
 use crate::decision::reason::Reason;
 use crate::decision::{Findings, Rule, Violation};
-use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next};
+use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next, Witness};
 use crate::http::headers::{Field, HeaderEdit, Headers, Single};
 use crate::http::reply::{Instance, Reply};
 use crate::http::request::{Protocol, RequestHead};
@@ -406,6 +406,12 @@ impl Session {
     fn on_request(&mut self, head: RequestHead, shared: &mut dyn Shared, now: Duration) {
         let Phase::Fresh(keys) = &self.phase else { return };
         let keys = keys.clone();
+        self.begin(head, keys);
+        self.advance_handshake(shared, now);
+    }
+
+    /// Takes the request, up to the judgement of a handshake that is to be judged.
+    fn begin(&mut self, head: RequestHead, keys: KeySpace) {
         self.instance = Instance::of(&head);
         let kind = Kind::of(head.headers());
         let unjudged = self.passes_unjudged(kind, &head);
@@ -433,12 +439,16 @@ impl Session {
             handshake.forbid_holding();
         }
         self.phase = Phase::Handshake(Box::new(handshake));
-        self.advance_handshake(shared, now);
     }
 
     fn advance_handshake(&mut self, shared: &mut dyn Shared, now: Duration) {
+        self.advance_before(&mut (), shared, now);
+    }
+
+    /// Judges the handshake as far as can be, before a witness.
+    fn advance_before(&mut self, witness: &mut impl Witness, shared: &mut dyn Shared, now: Duration) {
         let Phase::Handshake(handshake) = &mut self.phase else { return };
-        let next = handshake.next(shared, now);
+        let next = handshake.next(shared, now, witness);
         if let Next::Wait = next {
             self.outputs.extend(handshake.take_question().map(Output::Ask));
             if !std::mem::replace(&mut self.held, true) {
@@ -781,5 +791,6 @@ mod token_tests;
 mod trailers;
 #[cfg(test)]
 mod unmasked_tests;
+mod witnessed;
 #[cfg(test)]
 mod worst_case_tests;

@@ -58,6 +58,11 @@ impl Claims {
         Ok(Self { payload, provider, subject, expires_at, accepted_until, remembered_until })
     }
 
+    /// Returns all claims, a JSON object.
+    pub(crate) fn payload(&self) -> &Value {
+        &self.payload
+    }
+
     /// Returns the name of the provider that the token was verified against.
     pub fn provider(&self) -> &str {
         &self.provider

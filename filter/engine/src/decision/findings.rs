@@ -45,6 +45,11 @@ impl Findings {
         self.0.as_ref().is_some_and(|found| !found.untold.is_empty())
     }
 
+    /// Returns what has not been told yet.
+    pub(crate) fn untold(&self) -> &[Violation] {
+        self.0.as_ref().map(|found| found.untold.as_slice()).unwrap_or_default()
+    }
+
     /// Takes what has not been told yet.
     pub(crate) fn take_untold(&mut self) -> Vec<Violation> {
         self.0.as_mut().map(|found| std::mem::take(&mut found.untold)).unwrap_or_default()

@@ -12,6 +12,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod witness;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(crate) use response::Expected;
 pub(crate) use steps::shape::Kind;
 use steps::{Found, Turn, subprotocols};
 pub(crate) use steps::{REQUEST, RESPONSE};
+pub(crate) use waiting::Stop;
+pub(crate) use witness::Witness;
 
 const KEY: &str = "sec-websocket-key";
 const PROTOCOL: &str = "sec-websocket-protocol";
@@ -138,8 +141,13 @@ impl Handshake {
         }
     }
 
-    /// Judges the handshake at `now`, step by step. Must be called again if it waits.
-    pub(crate) fn next(&mut self, shared: &mut dyn Shared, now: Duration) -> Next {
+    /// Judges the handshake at `now`, step by step, before a witness. Must be called again if it waits.
+    pub(crate) fn next(
+        &mut self,
+        shared: &mut dyn Shared,
+        now: Duration,
+        witness: &mut impl Witness,
+    ) -> Next {
         let mut turn =
             Turn { shared, now, places: Places::default(), found: std::mem::take(&mut self.found) };
         let taken = std::mem::replace(&mut self.taken, steps::ONCE);
@@ -147,7 +155,9 @@ impl Handshake {
             if self.refusal.is_some() && !step.is_always_taken {
                 continue;
             }
-            let Err(stop) = (step.judge)(self, &mut turn) else { continue };
+            let judged = (step.judge)(self, &mut turn);
+            witness.see(index, self, turn.found.claims.as_ref(), &judged);
+            let Err(stop) = judged else { continue };
             let (awaited, was_refused) = (stop.awaited(), self.refusal.is_some());
             match self.waiting.judge(stop, now) {
                 Ok(()) if self.may_not_hold => self.refusal = Some(no_memory().into()),
@@ -384,7 +394,7 @@ impl Handshake {
     }
 
     /// Says whether the token comes in the first message.
-    fn awaits_first_message(&self) -> bool {
+    pub(crate) fn awaits_first_message(&self) -> bool {
         let auth = self.ruleset.policy.auth.as_ref();
         matches!(self.credentials.tokens, Tokens::Missing)
             && auth.is_some_and(|auth| auth.first_message().is_some())

@@ -87,7 +87,7 @@ impl Expected {
         if is_offered { Ok(()) } else { Err(ResponseFault::Subprotocol) }
     }
 
-    fn accept(&self) -> String {
+    pub(crate) fn accept(&self) -> String {
         STANDARD.encode(Sha1::new().chain_update(&self.key).chain_update(GUID).finalize())
     }
 }

@@ -14,7 +14,7 @@ use crate::metrics::{self, Stopped};
 
 /// The reason why the judgement goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The handshake is refused.
     Refuse(Refusal),
     /// The handshake is refused unless what it waits for comes within this time.

@@ -69,6 +69,10 @@ impl Shadowed {
         }
     }
 
+    pub(super) fn into_observer(self) -> Session {
+        self.observer
+    }
+
     pub(super) fn observer(&self) -> &Session {
         &self.observer
     }
