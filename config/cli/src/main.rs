@@ -3,6 +3,7 @@
 //! `postern check PATH...` judges policies where they are written: in a file of their own, in an
 //! Envoy configuration or in a Kubernetes manifest. It exits with 0 when all is sound, 1 when there
 //! are problems, and 2 when it is used wrongly.
+//! `postern explain` says what becomes of a request under a policy, and why.
 //! `postern mint` makes tokens for trying policies out, and exits alike.
 //! `postern audit` tries attacks on an endpoint of one's own; it exits with 0 when none stands open, 1 when one does.
 
@@ -10,6 +11,7 @@ mod audit;
 mod check;
 mod checking;
 mod excerpt;
+mod explain;
 mod finding;
 mod manual;
 mod mint;
@@ -47,6 +49,12 @@ enum Command {
     /// Envoy Gateway, or a ConfigMap with any of these). Of a folder every *.yaml, *.yml and *.json is judged that has
     /// something of Postern. Problems go to stderr as `file:line:column: path: what is wrong; what to do [code]`.
     Check(Check),
+    /// Say what becomes of a request and why: exit 0 when it is let in, 1 when it is refused, 2 on wrong use.
+    ///
+    /// The engine itself judges the request, with nothing counted before and nothing fetched. Each step of the handshake is
+    /// told with its verdict, then the answer, what goes up, and what holds of the connection. No token is shown, only its
+    /// claims.
+    Explain(Box<explain::Arguments>),
     /// Make tokens for trying a policy out: exit 0 when one was made, 1 when there are problems, 2 on wrong use.
     #[command(subcommand)]
     Mint(Mint),
@@ -80,6 +88,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check(check) => checking::run(&check),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Mint(mint) => mint::run(&mint),
         Command::Render(render) => render::run(&render),
         Command::Schema => schema::run(),

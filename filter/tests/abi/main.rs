@@ -20,6 +20,7 @@ mod connections;
 mod counting;
 mod csrf;
 mod early_bytes;
+mod explained;
 mod fetching;
 mod fixtures;
 mod frames;

@@ -6,11 +6,12 @@ use crate::pages::{Page, pages, read, root};
 use crate::postern::run;
 
 /// The packages of the workspace, each with its folder.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("postern-cli", "config/cli"),
     ("postern-config", "config"),
     ("postern-e2e", "e2e"),
     ("postern-engine", "filter/engine"),
+    ("postern-explain", "config/cli/explain"),
     ("postern-filter", "filter"),
 ];
 

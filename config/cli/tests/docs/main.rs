@@ -7,6 +7,7 @@
 mod asvs;
 mod blocks;
 mod commands;
+mod explained;
 mod keys;
 mod links;
 mod metrics;

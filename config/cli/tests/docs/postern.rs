@@ -12,8 +12,14 @@ pub(crate) struct Outcome {
 
 /// Runs `postern` with these words in `directory`.
 pub(crate) fn run(directory: &Path, words: &[&str]) -> Outcome {
+    run_with(directory, words, &[])
+}
+
+/// Runs `postern` with these words in `directory`, and these variables.
+pub(crate) fn run_with(directory: &Path, words: &[&str], variables: &[(&str, &str)]) -> Outcome {
     let output = Command::new(env!("CARGO_BIN_EXE_postern"))
         .args(words)
+        .envs(variables.iter().copied())
         .current_dir(directory)
         .stdin(Stdio::null())
         .output()

@@ -16,6 +16,16 @@ use crate::remote::rate_limit::Answer;
 use crate::ruleset::Ruleset;
 use crate::session::{Event, Input, Output, Session};
 
+/// The next thing to do with the connection.
+enum Next {
+    /// The rate limit service answers the question of this number.
+    Answer(u32),
+    /// The message is judged, be it that it comes or that the host held it.
+    Judge,
+    /// Time passes until something is due.
+    Wait,
+}
+
 /// The most things that a first message waits for, one after another.
 pub(super) const MOST_WAITS: usize = 16;
 
@@ -30,29 +40,42 @@ pub(super) fn judge(
     let Some(response) = agreement(session) else { return unsettled() };
     session.handle(Input::Response(response), shared, now);
     let message = frame(&message(ruleset, token));
-    let judged = session.judge(Peer::Client, &mut message.as_slice(), shared, now);
-    if judged.is_err() {
-        return unsettled();
-    }
+    let mut next = Next::Judge;
     for _ in 0..MOST_WAITS {
-        let mut question = None;
-        for output in std::iter::from_fn(|| session.poll_output()) {
-            match output {
-                Output::Tell(Event::Refused { violation, .. } | Event::Closed { violation, .. }) => {
-                    return FirstMessageVerdict::Closed(violation);
-                }
-                Output::Ask(asked) => question = Some(asked.number),
-                _ => {}
+        match next {
+            Next::Answer(number) => {
+                session.handle(Input::RateLimitAnswered(number, Answer::Within), shared, now);
+                // What waited for the answer goes on by the next timer.
+                session.handle(Input::Timer, shared, now);
             }
-        }
-        match question {
-            Some(number) => session.handle(Input::RateLimitAnswered(number, Answer::Within), shared, now),
-            None if session.is_waiting() => {
+            Next::Judge => {
+                let judged = session.judge(Peer::Client, &mut message.as_slice(), shared, now);
+                if judged.is_err() {
+                    return unsettled();
+                }
+            }
+            Next::Wait => {
                 now = session.deadline().unwrap_or(now).max(now);
                 session.handle(Input::Timer, shared, now);
             }
-            None => return FirstMessageVerdict::Accepted,
         }
+        let mut asked = None;
+        while let Some(output) = session.poll_output() {
+            match output {
+                Output::Tell(Event::Refused { violation, .. } | Event::Closed { violation, .. }) => {
+                    session.handle(Input::Ended, shared, now);
+                    return FirstMessageVerdict::Closed(violation);
+                }
+                Output::Ask(question) => asked = Some(Next::Answer(question.number)),
+                Output::ReleaseRequest(_) => asked = Some(Next::Judge),
+                _ => {}
+            }
+        }
+        next = match asked {
+            Some(next) => next,
+            None if session.is_waiting() => Next::Wait,
+            None => return FirstMessageVerdict::Accepted,
+        };
     }
     unsettled()
 }

@@ -105,7 +105,9 @@ impl Witness for Trace {
             };
             self.steps = handshake_order().map(unseen).collect();
         }
-        self.note_rates(handshake, claims);
+        if judged.is_err() || !self.charges.borrow().is_empty() {
+            self.note_rates(handshake, claims);
+        }
         self.claims = claims.cloned();
         self.awaits_first_message = handshake.awaits_first_message();
         handshake.address().clone_into(&mut self.address);
