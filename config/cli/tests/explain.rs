@@ -57,7 +57,7 @@ struct Told {
 
 impl Told {
     fn object(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{}{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout).unwrap()
     }
 }
 

@@ -59,7 +59,7 @@ const BEYOND_A_SCHEMA: &[(&str, &[&str])] = &[
             "upstream_messages_frame_over_message",
         ],
     ),
-    ("count bytes", &["csrf_secret_short", "provider_secret_short"]),
+    ("count bytes", &["csrf_secret_short", "log_subject_key_short", "provider_secret_short"]),
     (
         "compare the names of headers as gateways do",
         &[

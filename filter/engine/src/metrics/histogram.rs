@@ -194,6 +194,11 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole numbers far below 2^63"
+    )]
     fn a_value_lies_in_the_first_bucket_whose_bound_it_does_not_exceed() {
         for scale in SCALES {
             let bounds = bounds(scale);

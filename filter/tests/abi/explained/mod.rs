@@ -193,7 +193,7 @@ fn explain(explainer: &Explainer, asked: &Asked, tables: &mut PlainTables, now: 
         }
     };
     // Whatever is said of it, it is written without failing, and shows no token. To write is dear, so some do.
-    let is_written = now.subsec_millis() % 8 == 0;
+    let is_written = now.subsec_millis().is_multiple_of(8);
     let text = if is_written { report.text(false) + &report.object().to_string() } else { String::new() };
     for token in &asked.tokens {
         assert!(!text.contains(token.as_str()), "{text}");

@@ -280,7 +280,7 @@ impl Asked {
         let mut line = format!("curl '{}' --compressed \\\n", self.url());
         for (name, value) in self.ordinary() {
             let quote = if value.len() % 2 == 0 { "$'" } else { "'" };
-            let _ = write!(line, "  -H {quote}{name}: {value}' \\\n");
+            let _ = writeln!(line, "  -H {quote}{name}: {value}' \\");
         }
         line + "  --http1.1"
     }
