@@ -380,7 +380,7 @@ fn documents_of_one_cluster_are_told_apart_by_provider_and_by_path() {
         }
         worker.pass(2 * SECOND);
         let mut told: Vec<_> = worker.metrics().into_keys().collect();
-        told.retain(|name| name.starts_with("postern_fetches") || name.starts_with("postern_source"));
+        told.retain(|name| name.starts_with("postern_fetches") || name.starts_with("postern_source_age"));
         told.sort();
         assert_eq!(
             told,

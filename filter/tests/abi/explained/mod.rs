@@ -220,6 +220,8 @@ fn perform<'w>(worker: &'w Worker, asked: &Asked) -> (Stream<'w>, Fate) {
         let reason = reason(&stream).unwrap();
         let line = worker.log(LogLevel::Info).pop().unwrap();
         let (_, told) = line.split_once(" rule=").unwrap_or_else(|| panic!("{line}"));
+        // What stands behind is the client, and no part of the verdict.
+        let told = told.split(" address=").next().unwrap_or(told);
         return (stream, Fate::Refused(reply.status, reason, format!("rule={told}")));
     }
     let went_up = stream.request().expect("it goes up or is answered");
