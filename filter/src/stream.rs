@@ -92,16 +92,15 @@ impl Stream {
             return Action::Continue;
         };
         let mut session = live.session.borrow_mut();
-        if session.passes_trailers(sender) {
-            if sender == Peer::Client {
-                edit_trailers(|trailers| session.strip_trailers(trailers));
-            }
-            return Action::Continue;
+        let passes = session.passes_trailers(sender);
+        if passes && sender == Peer::Client {
+            edit_trailers(|trailers| session.strip_trailers(trailers));
         }
+        // Those that pass may be told of.
         let now = host::now();
         tables::handle(&mut session, Input::Trailers(sender), now);
         perform(live, &mut session, now);
-        Action::Pause
+        if passes { Action::Continue } else { Action::Pause }
     }
 }
 

@@ -145,6 +145,11 @@ impl RunningScene {
         self.access_log.text()
     }
 
+    /// Returns every line of the access log so far.
+    pub fn access_lines(&self) -> Vec<Value> {
+        self.access_log.lines()
+    }
+
     /// Pushes a policy like that of [`Scene::policy`](crate::Scene::policy) to the running Envoy, and waits for Envoy's
     /// verdict.
     pub async fn push(&mut self, policy: Value) -> Pushed {

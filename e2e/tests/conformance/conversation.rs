@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use postern_e2e::frames::opcode;
+use postern_e2e::http::Headers;
 use postern_e2e::upstream::accept_of;
 use postern_e2e::wire::End;
 use postern_e2e::{Frame, RawClient, Request, Response, RunningScene};
@@ -150,6 +151,8 @@ pub(crate) struct Conversation {
     client: RawClient,
     limit: Duration,
     pub(crate) opening: Opening,
+    /// The fields of the response.
+    pub(crate) fields: Headers,
     pub(crate) sent: Sent,
     pub(crate) heard: Heard,
 }
@@ -173,16 +176,24 @@ impl Conversation {
         let mut client = scene.connect().await;
         let response = client.ask(&request).await;
         let opening = Opening::of(&response);
-        let mut this = Self { client, limit, opening, sent: Sent::default(), heard: Heard::default() };
-        if response.status == 101 {
+        let is_open = response.status == 101;
+        let accept = response.header("sec-websocket-accept");
+        let (fields, sent) = (response.headers, Sent::default());
+        let mut this = Self { client, limit, opening, fields, sent, heard: Heard::default() };
+        if is_open {
             let key = String::from_utf8_lossy(request.value("sec-websocket-key").unwrap_or_default());
-            if response.header("sec-websocket-accept") != Some(accept_of(&key)) {
+            if accept != Some(accept_of(&key)) {
                 return Err("the accept key is not that of the request".to_owned());
             }
             this.heard.inflater = this.inflater(case)?;
             this.play(case, expect).await;
         }
         Ok(this)
+    }
+
+    /// Returns the id under which the access log knows the connection.
+    pub(crate) fn id(&self) -> &str {
+        self.client.case()
     }
 
     fn inflater(&self, case: &Case) -> Result<Option<Inflater>, String> {

@@ -1,11 +1,13 @@
 //! The cases of `e2e/conformance/`, written from RFC 6455 and RFC 7692, against a strict server that is not
 //! ours, without Postern and with it. A case that the server alone gets right must not become wrong, and a
-//! breach of the protocol must not even reach the server.
+//! breach of the protocol must not even reach the server. Under the same policies in shadow all is as without
+//! Postern, and what would have ended the connection is told.
 
 mod case;
 mod conversation;
 mod deflate;
 mod payload;
+mod shadow;
 mod step;
 mod verdict;
 
@@ -76,6 +78,15 @@ fn policy(differences: &Value) -> Value {
     policy
 }
 
+/// Returns the policies, all in shadow.
+fn in_shadow(policies: &Value) -> Value {
+    let mut policies = policies.clone();
+    for policy in policies.as_object_mut().expect("an object").values_mut() {
+        policy["mode"] = json!("shadow");
+    }
+    policies
+}
+
 /// Returns a document with every policy under the path of its name.
 fn document(policies: &Value) -> Value {
     let names = policies.as_object().expect("an object").keys();
@@ -94,12 +105,33 @@ struct Outcome {
     judged: Result<(), String>,
     /// Says whether the server did the same both times, where nothing else is expected.
     same: Result<(), String>,
+    /// Says whether the client saw in shadow what it saw without Postern.
+    unchanged: Result<(), String>,
+    /// The ids of the connections with Postern and in shadow.
+    ids: Option<[String; 2]>,
 }
 
-async fn play(case: &Case, bare: &RunningScene, guarded: &RunningScene) -> Outcome {
+/// The three Envoys that differ in nothing but Postern.
+struct Scenes {
+    bare: RunningScene,
+    guarded: RunningScene,
+    shadowed: RunningScene,
+}
+
+async fn play(case: &Case, scenes: &Scenes) -> Outcome {
     let expected_alone = case.alone.as_ref().unwrap_or(&case.expect);
-    let alone = Conversation::of(case, expected_alone, bare, PATIENCE_ALONE).await;
-    let with = Conversation::of(case, &case.expect, guarded, PATIENCE).await;
+    let (alone, with, shadowed) = tokio::join!(
+        Conversation::of(case, expected_alone, &scenes.bare, PATIENCE_ALONE),
+        Conversation::of(case, &case.expect, &scenes.guarded, PATIENCE),
+        Conversation::of(case, expected_alone, &scenes.shadowed, PATIENCE_ALONE),
+    );
+    let unchanged = match (&alone, &shadowed) {
+        (Ok(alone), Ok(shadowed)) => shadow::unchanged(alone, shadowed),
+        (alone, shadowed) if alone.as_ref().err() == shadowed.as_ref().err() => Ok(()),
+        (_, shadowed) => Err(shadowed.as_ref().err().cloned().unwrap_or_default()),
+    };
+    let ids = with.as_ref().ok().zip(shadowed.as_ref().ok());
+    let ids = ids.map(|(with, shadowed)| [with, shadowed].map(|talk| talk.id().to_owned()));
     let same = match (&alone, &with) {
         (Ok(alone), Ok(with)) if case.alone.is_none() && case.expect.judge.is_none() => same(alone, with),
         _ => Ok(()),
@@ -109,19 +141,21 @@ async fn play(case: &Case, bare: &RunningScene, guarded: &RunningScene) -> Outco
         guarded: with.as_ref().map_err(String::clone).and_then(|talk| verdict(&case.expect, talk)),
         judged: with.and_then(|talk| judged(case, &talk)),
         same,
+        unchanged,
+        ids,
     }
 }
 
 /// Plays all cases and returns those that fail, each with the reason.
-async fn failures(cases: Vec<Case>, bare: RunningScene, guarded: RunningScene) -> Vec<String> {
-    let (bare, guarded) = (Arc::new(bare), Arc::new(guarded));
+async fn failures(cases: Vec<Case>, scenes: Scenes) -> Vec<String> {
+    let scenes = Arc::new(scenes);
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut playing = JoinSet::new();
     for case in cases {
-        let (bare, guarded, room) = (Arc::clone(&bare), Arc::clone(&guarded), Arc::clone(&room));
+        let (scenes, room) = (Arc::clone(&scenes), Arc::clone(&room));
         playing.spawn(async move {
             let _place = room.acquire_owned().await.expect("an open semaphore");
-            let outcome = play(&case, &bare, &guarded).await;
+            let outcome = play(&case, &scenes).await;
             (case, outcome)
         });
     }
@@ -131,12 +165,33 @@ async fn failures(cases: Vec<Case>, bare: RunningScene, guarded: RunningScene) -
     println!("{} cases, {met_alone} of them met by the server alone, {met} with Postern", outcomes.len());
     let mut failures: Vec<String> =
         outcomes.iter().filter_map(|(case, outcome)| failure(case, outcome)).collect();
+    failures.extend(untold(&outcomes, &scenes).await);
     failures.sort();
     failures
 }
 
+/// Returns the cases of which something else is told in shadow than where the policy is enforced.
+async fn untold(outcomes: &[(Case, Outcome)], scenes: &Scenes) -> Vec<String> {
+    let ids = || outcomes.iter().filter_map(|(case, outcome)| Some((case, outcome.ids.as_ref()?)));
+    let [of_guarded, of_shadowed] =
+        [0, 1].map(|at| ids().map(|(_, ids)| ids[at].as_str()).collect::<Vec<_>>());
+    let (enforced, shadowed) = tokio::join!(
+        shadow::reasons(&scenes.guarded, &of_guarded),
+        shadow::reasons(&scenes.shadowed, &of_shadowed)
+    );
+    let differences = ids().filter_map(|(case, [guarded, observed])| {
+        let expected = enforced[guarded].as_ref().map(|reason| format!("shadow:{reason}"));
+        let told = &shadowed[observed];
+        (*told != expected).then(|| format!("{case}: told in shadow is {told:?}, not {expected:?}"))
+    });
+    differences.collect()
+}
+
 fn failure(case: &Case, outcome: &Outcome) -> Option<String> {
-    let Outcome { bare, guarded, judged, same } = outcome;
+    let Outcome { bare, guarded, judged, same, unchanged, .. } = outcome;
+    if let Err(what) = unchanged {
+        return Some(format!("{case}: shadow changes it: {what}"));
+    }
     match (bare, guarded, judged) {
         (Ok(()), Err(what), _) => Some(format!("{case}: Postern breaks it: {what}")),
         (Err(_), Err(what), _) => Some(format!("{case}: {what}")),
@@ -162,11 +217,12 @@ async fn assert_all_met(files: &[(&str, &str)]) {
     };
     let bare = scene().bare().start().await;
     let guarded = scene().document(document(&policies)).start().await;
-    let failures = failures(cases, bare, guarded).await;
+    let shadowed = scene().document(document(&in_shadow(&policies))).start().await;
+    let failures = failures(cases, Scenes { bare, guarded, shadowed }).await;
     assert!(failures.is_empty(), "{} of {count} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
 
 #[tokio::test]
-async fn with_postern_every_case_is_met_and_violations_do_not_reach_the_server() {
+async fn with_postern_every_case_is_met_violations_do_not_reach_the_server_and_shadow_changes_nothing() {
     assert_all_met(&FILES).await;
 }

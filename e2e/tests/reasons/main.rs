@@ -8,6 +8,7 @@ mod handshakes;
 mod mesh;
 mod provoke;
 mod row;
+mod shadow;
 mod stage;
 mod times;
 mod tokens;

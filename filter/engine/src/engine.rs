@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, Log, LogFormat, NormalisedPath, Path, Problem,
-    ProblemKind, Problems, RouteMatch,
+    Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, Log, LogFormat, Mode, NormalisedPath, Path,
+    Problem, ProblemKind, Problems, RouteMatch,
 };
 use serde_json::{Map, Value};
 
@@ -116,7 +116,10 @@ impl Engine {
         let guards = || config.policies.values().filter_map(|policy| policy.csrf.as_ref());
         let variables = Variables::of(guards().map(|csrf| &csrf.secret), env);
         let auths = || config.policies.values().filter_map(|policy| policy.auth.as_ref());
-        let forwarded = Forwarded::new(auths().flat_map(|auth| auth.forward.keys()).map(String::as_str));
+        // A policy in shadow takes no header from a request, be it under another policy or under none.
+        let enforced = config.policies.values().filter(|policy| policy.mode == Mode::Enforce);
+        let forwarding = enforced.filter_map(|policy| policy.auth.as_ref());
+        let forwarded = Forwarded::new(forwarding.flat_map(|auth| auth.forward.keys()).map(String::as_str));
         let forwarded = Rc::new(forwarded);
         let (mut rulesets, mut problems) = (BTreeMap::new(), Vec::new());
         for (name, policy) in &config.policies {

@@ -776,6 +776,8 @@ mod rate_limit_tests;
 mod rate_limited;
 #[cfg(test)]
 mod shadow_tests;
+#[cfg(test)]
+mod shadow_wait_tests;
 mod shadowed;
 #[cfg(test)]
 mod slow_reader_tests;

@@ -144,3 +144,19 @@ fn the_client_is_told_at_the_next_boundary_where_bytes_are_under_way() {
         assert_eq!(read(&rest[message.len() - 8000..]), [close(false, 1002, "protocol_error")]);
     });
 }
+
+#[test]
+fn trailers_go_on_in_shadow_behind_all_that_came_and_are_told() {
+    let half = &from_client(TEXT, &[b'a'; 500])[..300];
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({"mode": "shadow"}));
+        let stream = websocket(worker);
+        assert_eq!(stream.client_sends(half), half);
+        stream.client_ends_with_trailers();
+        assert_eq!(stream.property(REASON), Some(b"shadow:protocol_error".to_vec()));
+        let found = "postern_violations.policy=chat;.rule=protocol;.reason=protocol_error;.mode=shadow;";
+        assert_eq!(worker.metrics().get(found).copied(), Some(1));
+        stream.worker().pass(Duration::from_secs(5));
+        assert!(!stream.is_reset(), "its end is the peers' business");
+    });
+}

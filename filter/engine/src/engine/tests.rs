@@ -157,6 +157,27 @@ fn ordinary_http_on_a_path_that_cannot_be_matched_passes_without_forged_claims()
 }
 
 #[test]
+fn the_headers_that_only_a_policy_in_shadow_would_forward_stay_in_every_request() {
+    let document = |mode: &str| {
+        json!({
+            "providers": {"edge": {
+                "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+                "secret": {"inline": crate::testing::SECRET},
+            }},
+            "policies": {"chat": {
+                "origins": {"allow": ["*"]}, "mode": mode,
+                "auth": {"providers": ["edge"], "from": [{"query": "token"}], "forward": {"x-user-id": "sub"}},
+            }},
+            "routes": [{"match": {"path_prefix": "/ws"}, "policy": "chat"}],
+        })
+    };
+    let plain = with(&with(&without(&request(), "upgrade"), ":path", b"/api"), "x-user-id", b"alice");
+    for (mode, expected) in [("enforce", r#"pass without [Remove("x-user-id")]"#), ("shadow", "pass")] {
+        assert_eq!(selected(&compile(document(mode)), &plain, &RouteFacts::default()), expected, "{mode}");
+    }
+}
+
+#[test]
 fn a_routes_metadata_name_and_change_the_policy() {
     let routes = json!([{"match": {"path_prefix": "/chat"}, "policy": "chat"}]);
     let engine = two_policies(routes, "deny");

@@ -18,7 +18,7 @@ fn s(seconds: u64) -> Duration {
 }
 
 /// A policy with keys and a list that are both fetched.
-fn engine(changes: Value) -> Engine {
+pub(super) fn engine(changes: Value) -> Engine {
     let mut policy = json!({
         "origins": {"allow": ["https://app.example.com"]},
         "auth": {
@@ -67,7 +67,7 @@ pub(super) fn fetch(
     }
 }
 
-fn claims(changes: Value) -> Value {
+pub(super) fn claims(changes: Value) -> Value {
     let mut claims = json!({
         "iss": ISSUER, "aud": "chat", "sub": "alice", "jti": "t1", "scope": "chat", "exp": START.as_secs() + 600,
     });
@@ -75,10 +75,13 @@ fn claims(changes: Value) -> Value {
     claims
 }
 
-fn bearing(kid: &str, claims: &Value) -> RequestHead {
+pub(super) fn minted(kid: &str, claims: &Value) -> String {
     let header = json!({"alg": "EdDSA", "kid": kid}).to_string();
-    let token = sign(&header, &claims.to_string(), &key(Algorithm::EdDSA), Algorithm::EdDSA);
-    with(&request(), "authorization", format!("Bearer {token}").as_bytes())
+    sign(&header, &claims.to_string(), &key(Algorithm::EdDSA), Algorithm::EdDSA)
+}
+
+pub(super) fn bearing(kid: &str, claims: &Value) -> RequestHead {
+    with(&request(), "authorization", format!("Bearer {}", minted(kid, claims)).as_bytes())
 }
 
 /// The state of a handshake.

@@ -544,3 +544,12 @@ fn a_first_message_is_held_to_its_bounds_whatever_is_in_shadow() {
     });
     assert!(ended, "{:?}", trial.outputs);
 }
+
+#[test]
+fn a_policy_in_shadow_counts_no_pings_and_nobody_as_out_of_its_reach() {
+    let mut trial = Trial::open(in_shadow(json!({"liveness": {"ping_interval": "none"}})));
+    trial.upstream(&from_upstream(TEXT, b"1"));
+    trial.client(&from_client(TEXT, b"1"));
+    assert_eq!(trial.session.take_tally().heartbeats, crate::metrics::tally::Heartbeats::default());
+    assert_eq!(trial.session.take_last_tally().heartbeats, crate::metrics::tally::Heartbeats::default());
+}

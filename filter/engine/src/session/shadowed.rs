@@ -14,7 +14,7 @@ use crate::decision::cause::HostFault;
 use crate::decision::{Reason, Violation};
 use crate::handshake::no_memory;
 use crate::http::headers::{Field, Headers, Single};
-use crate::metrics::tally::Tally;
+use crate::metrics::tally::{Heartbeats, Tally};
 use crate::peer::Peer;
 use crate::rate::Shared;
 use crate::rate::slots::KeySpace;
@@ -156,8 +156,8 @@ impl Shadowed {
             return Vec::new();
         }
         let mut events = Vec::new();
-        let judged = match self.waits() || (peer == Peer::Client && !self.held.is_empty()) {
-            true => self.judge_later(peer, chunk, &mut events, shared, now),
+        let judged = match self.waits() {
+            true => self.queue(peer, chunk, &mut events),
             false => self.judge_now(peer, chunk, shared, now),
         };
         if judged.is_err() {
@@ -168,7 +168,23 @@ impl Shadowed {
         events
     }
 
+    /// Has the session judge a chunk, behind what it had the host hold of the client's.
     fn judge_now(
+        &mut self,
+        peer: Peer,
+        chunk: &mut impl Chunk,
+        shared: &mut dyn Shared,
+        now: Duration,
+    ) -> Result<(), Unreadable> {
+        if peer == Peer::Client && !self.held.is_empty() {
+            let mut held = std::mem::take(&mut self.held);
+            held.extend_from_slice(chunk.window(0..chunk.len())?);
+            return self.judge_whole(peer, &mut held.as_slice(), shared, now);
+        }
+        self.judge_whole(peer, chunk, shared, now)
+    }
+
+    fn judge_whole(
         &mut self,
         peer: Peer,
         chunk: &mut impl Chunk,
@@ -181,29 +197,31 @@ impl Shadowed {
         }
         let passage = self.observer.judge(peer, chunk, shared, now)?;
         if peer == Peer::Client && self.would_hold(&passage) {
-            self.held = chunk.window(0..chunk.len())?.to_vec();
+            // Of a chunk with a first message only what is behind that is held.
+            self.held = passage.bytes(chunk.window(0..chunk.len())?);
         }
         Ok(())
     }
 
-    fn judge_later(
+    /// Keeps a chunk for the session, which waits.
+    fn queue(
         &mut self,
         peer: Peer,
         chunk: &mut impl Chunk,
         events: &mut Vec<Event>,
-        shared: &mut dyn Shared,
-        now: Duration,
     ) -> Result<(), Unreadable> {
-        if self.waits() {
-            if self.has_room(chunk.len(), events) {
-                let bytes = chunk.window(0..chunk.len())?.to_vec();
-                self.queued.push_back(Queued::Bytes(peer, bytes));
-            }
+        let joins = matches!(self.queued.back(), Some(Queued::Bytes(sender, _)) if *sender == peer);
+        // A byte by itself takes far more than a byte.
+        let own = if joins { 0 } else { size_of::<Queued>() };
+        if !self.has_room(chunk.len().saturating_add(own), events) {
             return Ok(());
         }
-        let mut held = std::mem::take(&mut self.held);
-        held.extend_from_slice(chunk.window(0..chunk.len())?);
-        self.judge_now(peer, &mut held.as_slice(), shared, now)
+        let bytes = chunk.window(0..chunk.len())?;
+        match self.queued.back_mut() {
+            Some(Queued::Bytes(sender, last)) if *sender == peer => last.extend_from_slice(bytes),
+            _ => self.queued.push_back(Queued::Bytes(peer, bytes.to_vec())),
+        }
+        Ok(())
     }
 
     /// Says whether the session has the host keep the client's chunk.
@@ -253,9 +271,8 @@ impl Shadowed {
         while let Some(output) = self.observer.poll_output() {
             match output {
                 Output::ReleaseRequest(_) => {
-                    let held = std::mem::take(&mut self.held);
                     // Bytes at hand can be read.
-                    let _ = self.judge_now(Peer::Client, &mut held.as_slice(), shared, now);
+                    let _ = self.judge_now(Peer::Client, &mut &[][..], shared, now);
                 }
                 Output::Tell(
                     Event::Closed { violation, instance } | Event::Refused { violation, instance },
@@ -292,8 +309,10 @@ fn is_switching(fields: &[Field]) -> bool {
     Headers::new(fields).single(":status") == Single::One(b"101")
 }
 
-/// Returns counts of messages that have all passed, whatever became of them in the judgement.
+/// Returns counts of messages that have all passed, whatever became of them in the judgement, and of no own Pings: none is
+/// sent.
 fn in_shadow(mut tally: Tally) -> Tally {
+    tally.heartbeats = Heartbeats::default();
     for messages in [&mut tally.client, &mut tally.upstream] {
         let kept = [&mut messages.consumed, &mut messages.dropped, &mut messages.refused].map(std::mem::take);
         messages.allowed = kept.into_iter().fold(messages.allowed, u64::saturating_add);

@@ -1,0 +1,52 @@
+//! The cases once more under the same policies in shadow: client and server see what they see without Postern, and the
+//! access log says for which reason Postern would have refused or closed.
+
+use std::collections::BTreeMap;
+
+use postern_e2e::RunningScene;
+use postern_e2e::deadline::{PATIENCE, eventually};
+
+use crate::conversation::Conversation;
+
+/// Fields of a response that differ from one request to the next.
+const VOLATILE: [&str; 3] = ["date", "sec-websocket-accept", "x-envoy-upstream-service-time"];
+
+/// Compares all that a client saw with what it saw without Postern. How a stream ended behind its Close is left to the
+/// server, which may be faster once than the other time.
+pub(crate) fn unchanged(alone: &Conversation, shadowed: &Conversation) -> Result<(), String> {
+    let of = |talk: &Conversation| {
+        let heard = &talk.heard;
+        let fields = talk.fields.0.iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
+        format!(
+            "{:?} {:?}, messages {:x?} compressed {:?}, Pongs {:x?}, {:?}, behind it {:?}, illegal {:?}",
+            talk.opening,
+            fields.collect::<Vec<_>>(),
+            heard.messages,
+            heard.compressed,
+            heard.pongs,
+            heard.close,
+            heard.trailing,
+            heard.illegal
+        )
+    };
+    if of(alone) == of(shadowed) {
+        return Ok(());
+    }
+    let brief = |talk: &Conversation| of(talk).chars().take(2000).collect::<String>();
+    Err(format!("{}; without Postern {}", brief(shadowed), brief(alone)))
+}
+
+/// Returns the reason that the access log has of each of these connections, which are over.
+pub(crate) async fn reasons(scene: &RunningScene, ids: &[&str]) -> BTreeMap<String, Option<String>> {
+    let of_lines = || {
+        let lines = scene.access_lines().into_iter();
+        let reasons: BTreeMap<_, _> = lines
+            .filter_map(|line| {
+                let reason = line["reason"].as_str().map(str::to_owned);
+                Some((line["case"].as_str()?.to_owned(), reason))
+            })
+            .collect();
+        ids.iter().all(|id| reasons.contains_key(*id)).then_some(reasons)
+    };
+    eventually(PATIENCE, "a line of the access log for every case", of_lines).await
+}
