@@ -1,6 +1,7 @@
 //! Rules in shadow beside others on one Envoy, a policy that is pushed out of shadow, and clients that try what a policy in
 //! shadow would have held, waited for or cut.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use postern_e2e::client::csrf::CSRF_SECRET;
@@ -22,6 +23,9 @@ const HUGE: usize = 1 << 20;
 
 /// The memory that a connection in shadow may take while such messages pass, in bytes.
 const LITTLE: f64 = 256.0 * 1024.0;
+
+/// The key of the issuers that are asked for theirs.
+static KEY: LazyLock<Signer> = LazyLock::new(|| Signer::es256("a"));
 
 static STAGE: Shared<Stage> = Shared::new(scene);
 
@@ -160,7 +164,7 @@ async fn reason_of(scene: &RunningScene, client: RawClient) -> Value {
 fn token_of(path: &str) -> String {
     let mut claims = edge_claims("alice");
     claims["iss"] = json!(format!("{ISSUER}{path}"));
-    Signer::es256("a").mint(&claims)
+    KEY.mint(&claims)
 }
 
 #[tokio::test]
@@ -264,7 +268,7 @@ async fn nothing_waits_in_shadow_for_keys_that_do_not_come_nor_for_the_end_of_a_
     let scene = &stage.scene;
     let bearing =
         |path: &str, token: &str| Request::upgrade(path).header("Authorization", format!("Bearer {token}"));
-    let held = stage.documents.serve_held("/slow", Served::Document(jwks(&[&Signer::es256("a")])));
+    let held = stage.documents.serve_held("/slow", Served::Document(jwks(&[&KEY])));
     let sound = bearing("/ws/slow", &token_of("slow"));
     let forged = bearing("/ws/slow", &tampered::signature(&token_of("slow")));
     let mut clients = Vec::new();

@@ -192,8 +192,9 @@ impl Row {
             },
             _ => stage.scene.envoy().logged(&part).await,
         };
-        let is_told =
-            lines.len() == 1 && lines.iter().all(|line| line.contains(&format!("{part}{told} address=")));
+        // A token may lack more than one claim that is required.
+        let of_row = lines.iter().filter(|line| line.contains(&format!("{told} address="))).count();
+        let is_told = of_row == 1 && (lines.len() == 1 || *reason == "claims_denied");
         assert!(is_told, "{name}:\n  {lines:?} instead of\n  {part}{told}");
     }
 
@@ -202,6 +203,11 @@ impl Row {
     async fn last_words(&self, client: &mut RawClient, record: &Record, mut sent: Vec<u8>) -> Vec<u8> {
         let farewell = Frame::text(FAREWELL).masked().bytes();
         client.send(&farewell).await;
+        if self.name == "protocol" {
+            // To a service that agrees to another protocol than was asked for Envoy itself lets nothing through.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            return record.bytes();
+        }
         sent.extend(&farewell);
         let all = || Some(record.bytes()).filter(|bytes| bytes.ends_with(&farewell));
         let arrived = eventually(PATIENCE, &format!("{}: the client's last words", self.name), all).await;

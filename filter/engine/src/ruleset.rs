@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Carrier, Compression, Content as ContentPolicy, Counted, Mode, OnFull, Path, Per, Policy, Problem,
-    ProblemKind, Rate, Requirement, Tier,
+    Carrier, Content as ContentPolicy, Counted, Mode, OnFull, Path, Per, Policy, Problem, ProblemKind, Rate,
+    Requirement, Tier,
 };
 
 use crate::auth::claims::Claims;
@@ -63,8 +63,7 @@ pub struct Ruleset {
 const NEVER_IDLE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Returns a policy in shadow, but for what cannot be judged of a stream on which Postern says nothing and changes nothing: the
-/// silence of clients that would be asked, what they have not read, what another service counts, and offers that would have
-/// been taken out.
+/// silence of clients that would be asked, what they have not read, and what another service counts.
 fn observed(mut policy: Policy) -> Policy {
     if policy.liveness.ping_interval.take().is_some() {
         policy.liveness.idle_timeout = NEVER_IDLE;
@@ -72,9 +71,6 @@ fn observed(mut policy: Policy) -> Policy {
     policy.liveness.ping_upstream = false;
     (policy.backpressure, policy.global_rate_limit) = (None, None);
     policy.connections.on_full = OnFull::Deny;
-    if policy.compression == Compression::Strip {
-        policy.compression = Compression::Inspect;
-    }
     policy.tiers =
         policy.tiers.into_iter().map(|tier| Tier { policy: observed(tier.policy), ..tier }).collect();
     policy

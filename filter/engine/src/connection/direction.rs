@@ -99,7 +99,7 @@ impl Direction {
     /// Creates the direction of what `sender` sends. With `lets_tunnels` it may be any protocol.
     pub(super) fn new(sender: Peer, policy: &Policy, deflate: Option<Context>, lets_tunnels: bool) -> Self {
         let (limits, utf8) = rules(sender, policy);
-        let inflater = deflate.filter(|_| policy.compression == Compression::Inspect).map(Inflater::new);
+        let inflater = deflate.filter(|_| policy.compression != Compression::Pass).map(Inflater::new);
         let limits = FrameLimits { compressible: deflate.is_some(), inflated: inflater.is_some(), ..limits };
         let looks_for_tunnels = policy.messages.deny_tunnels && !lets_tunnels;
         let mut proof = Proof::new((sender, looks_for_tunnels), utf8, limits.max_message_bytes, inflater);

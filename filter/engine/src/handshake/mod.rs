@@ -263,7 +263,7 @@ impl Handshake {
 
     /// Says whether the connection will hold what peers send from the start.
     fn would_hold(&self) -> bool {
-        let inspects = self.ruleset.policy.compression == Compression::Inspect;
+        let inspects = self.ruleset.policy.compression != Compression::Pass;
         self.awaits_first_message() || (inspects && !self.extensions.left.is_empty())
     }
 

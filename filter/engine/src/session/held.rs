@@ -32,7 +32,7 @@ impl Session {
     }
 
     fn awaited_at_rest(&self, awaiting: &Awaiting) -> u64 {
-        let inspects = self.ruleset.policy.compression == Compression::Inspect;
+        let inspects = self.ruleset.policy.compression != Compression::Pass;
         if inspects { awaiting.expected.held_at_rest() } else { 0 }
     }
 

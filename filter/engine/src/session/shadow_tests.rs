@@ -553,3 +553,12 @@ fn a_policy_in_shadow_counts_no_pings_and_nobody_as_out_of_its_reach() {
     assert_eq!(trial.session.take_tally().heartbeats, crate::metrics::tally::Heartbeats::default());
     assert_eq!(trial.session.take_last_tally().heartbeats, crate::metrics::tally::Heartbeats::default());
 }
+
+#[test]
+fn the_form_of_offers_that_would_be_taken_out_is_nothing_that_shadow_tells_of() {
+    let head = with(&request(), "sec-websocket-extensions", b"permessage-deflate; =");
+    for (compression, told) in [("strip", &[][..]), ("inspect", &["protocol malformed_handshake"])] {
+        let mut trial = Trial::new(in_shadow(json!({ "compression": compression })), head.clone());
+        assert_eq!(found(&mut trial), told, "{compression}");
+    }
+}

@@ -16,9 +16,15 @@ pub(super) fn judge(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(
         policy.backpressure.is_some_and(|limit| limit.on_exceed == Backlog::Drop)
             || policy.upstream_messages.content.drops()
     });
-    handshake.messages_alone &= policy.compression == Compression::Inspect;
+    handshake.messages_alone &= policy.compression != Compression::Pass;
     // Nothing is taken out of what is only observed, and nothing added.
     let alone = (drops || handshake.messages_alone) && policy.mode == Mode::Enforce;
-    handshake.extensions = Offers::read(policy.compression, alone, handshake.head.headers())?;
+    // In shadow the offers stay that would be taken out, whatever their form, and what is agreed on is inflated.
+    let stays = policy.mode == Mode::Shadow && policy.compression == Compression::Strip;
+    let compression = if stays { Compression::Inspect } else { policy.compression };
+    handshake.extensions = match Offers::read(compression, alone, handshake.head.headers()) {
+        Err(_) if stays => Offers::default(),
+        offers => offers?,
+    };
     Ok(())
 }
