@@ -126,7 +126,8 @@ fn list(
     let Some(list) = source.content(now, Content::revocation) else {
         let awaits = source.patience(now).map(|patience| (Awaited::RevocationList, patience));
         let violation = Violation::new(Rule::AuthRevocation, Reason::RevocationUnavailable);
-        if awaits.is_some() && Rule::AuthRevocation.is_shadowed_by(&ruleset.policy) {
+        let may_come = awaits.is_some() && !source.has_failed();
+        if may_come && Rule::AuthRevocation.is_shadowed_by(&ruleset.policy) {
             return Ok(None);
         }
         let enforced = findings.enforce(violation, &ruleset.policy);

@@ -312,6 +312,11 @@ impl Source {
         comes.then_some(self.spec.timeout)
     }
 
+    /// Says whether the last fetch failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.record.get().failures > 0
+    }
+
     /// Asks for the document out of turn. Returns the time that is worth waiting for it; `None` if it was
     /// fetched only just now.
     pub(crate) fn want(&self, now: Duration) -> Option<Duration> {
