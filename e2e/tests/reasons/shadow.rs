@@ -19,11 +19,16 @@ use crate::stage::{self, REVOKED, Stage};
 use crate::{connections, every_row, frames, handshakes, times, tokens};
 
 /// Rows that tell nothing of a policy in shadow: their policy and reason, and why.
-const NOT_IN_SHADOW: [(&str, &str, &str); 16] = [
+const NOT_IN_SHADOW: [(&str, &str, &str); 17] = [
     (
         "locked",
         "refusal_rate",
         "a claim that is lacking refuses nobody, so that there is no refusal to count",
+    ),
+    (
+        "unlisted",
+        "revocation_unavailable",
+        "nobody waits for a list in shadow, and one whose fetch has not failed yet is not missed",
     ),
     ("none", "no_policy", "there is no policy that could be in shadow"),
     ("none", "policy_invalid", "there is no policy that could be in shadow"),
