@@ -430,6 +430,9 @@ impl Host {
                 Output::Tell(Event::Refused { violation, .. }) => assert_tells(&violation),
                 Output::HoldHandshake(_) | Output::HoldRequest => pauses = true,
                 Output::Ask(question) => panic!("no policy of these asks a rate limit service: {question:?}"),
+                Output::Tell(told @ (Event::Found { .. } | Event::OpenedInShadow(_))) => {
+                    panic!("no policy of these has anything in shadow: {told:?}");
+                }
                 Output::ResumeRequest if self.request == Request::Held => self.request = Request::Sent,
                 Output::ResumeRequest => self.resume(Peer::Client),
                 Output::ReleaseRequest(len) => self.release(len),
