@@ -18,6 +18,8 @@ OTHER ?=
 IDLE_SESSIONS ?= 20000
 SOAK_SECONDS ?= 600
 ATTACK_SECONDS ?= 60
+# How many times faster an hour passes for `make dashboards`.
+DASHBOARDS_FACTOR ?= 60
 # The number of addresses of `make crowd`.
 CROWD_ADDRESSES ?= 20000
 # Where the command is installed: DESTDIR is put before PREFIX, and is no part of what is installed.
@@ -34,6 +36,7 @@ WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
 IMAGE := $(TARGET_DIR)/postern-image.tar
 COMMAND := $(or $(POSTERN_BIN),$(TARGET_DIR)/release/postern)
 INSTALLED := $(DESTDIR)$(PREFIX)
+PICTURES_FETCHED := .tools/pictures/fetched-$(firstword $(shell sha256sum e2e/dashboards/requirements.txt))
 WORST := $(abspath $(TARGET_DIR))/worst
 WORST_SCHEMAS := $(WORST)-schemas
 ENVOY_FETCHED := .envoy/envoy-$(ENVOY_VERSION)
@@ -53,7 +56,7 @@ endef
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
 	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak attack crowd image images e2e-compose \
-	schema-suite install uninstall clean
+	schema-suite install uninstall dashboards dashboards-pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -191,6 +194,17 @@ attack: build envoy ## make Postern hold all it may, each way for ATTACK_SECONDS
 
 crowd: build envoy ## make handshakes from CROWD_ADDRESSES addresses, and expect memory to stay flat and limits exact
 	POSTERN_CROWD_ADDRESSES=$(CROWD_ADDRESSES) cargo test --locked -p postern-e2e --test connections crowd -- --nocapture
+
+dashboards: build envoy ## provoke every alert under a Prometheus for which time passes DASHBOARDS_FACTOR times faster
+	@mkdir -p .run
+	POSTERN_DASHBOARDS_FACTOR=$(DASHBOARDS_FACTOR) POSTERN_DASHBOARDS_RESULTS=$(CURDIR)/.run/dashboards.json \
+		cargo test --locked -p postern-e2e --test dashboards -- --ignored --nocapture
+
+dashboards-pictures: dashboards $(PICTURES_FETCHED) ## draw what the dashboard shows of that run into docs/pictures
+	PYTHONPATH=.tools/pictures python3 e2e/dashboards/pictures.py .run/dashboards.json docs/pictures
+
+$(PICTURES_FETCHED):
+	$(call fetch,--requirement e2e/dashboards/requirements.txt,.tools/pictures)
 
 bench-handshake: build envoy ## measure what a handshake costs Envoy with Postern and with jwt_authn
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \

@@ -61,7 +61,7 @@ pub struct Scene {
     plaintext: bool,
     verify_clients: bool,
     discovered: bool,
-    forbidden: Option<String>,
+    forbidden: Vec<String>,
     configuration_changes: Vec<Change>,
     changes: Vec<Change>,
 }
@@ -118,9 +118,9 @@ impl Scene {
         self
     }
 
-    /// Forbids the module to call this function of the ABI.
+    /// Forbids the module to call this function of the ABI, besides others.
     pub fn forbid(mut self, function: &str) -> Self {
-        self.forbidden = Some(function.to_owned());
+        self.forbidden.push(function.to_owned());
         self
     }
 
@@ -274,8 +274,8 @@ impl Scene {
     fn configure(&mut self, bootstrap: &mut Bootstrap, folder: &TempDir) -> Option<Discovery> {
         let built = || wasm_module().unwrap_or_else(|error| panic!("{error}"));
         bootstrap.wasm(&self.module.take().unwrap_or_else(built));
-        if let Some(function) = &self.forbidden {
-            bootstrap.forbid(function);
+        if !self.forbidden.is_empty() {
+            bootstrap.forbid(&self.forbidden);
         }
         for (name, _) in &self.environment {
             bootstrap.environment(name);

@@ -171,13 +171,13 @@ impl Bootstrap {
         self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"] = json!(path);
     }
 
-    /// Lets the module do all that it does but call this function of the ABI.
-    pub fn forbid(&mut self, function: &str) {
+    /// Lets the module do all that it does but call these functions of the ABI.
+    pub fn forbid(&mut self, functions: &[String]) {
         let code = self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"].clone();
         let module = std::fs::read(code.as_str().expect("a path")).expect("a module that can be read");
         let allowed: serde_json::Map<String, Value> = capabilities::of(&module)
             .into_iter()
-            .filter(|capability| capability != function)
+            .filter(|capability| !functions.contains(capability))
             .map(|capability| (capability, json!({})))
             .collect();
         self.at(&format!("{FILTER}{PLUGIN}"))["capability_restriction_config"] =

@@ -8,39 +8,39 @@ use postern_e2e::Value;
 use postern_e2e::scene::bootstrap::workspace;
 use tokio::process::Command;
 
-use crate::{dashboard, promtool};
+use crate::{dashboard, prometheus};
 
-const RULES: &str = include_str!("../../dashboards/alerts.yaml");
+pub(crate) const RULES: &str = include_str!("../../dashboards/alerts.yaml");
 const TESTS: &str = include_str!("../../dashboards/alerts_test.yaml");
 const PAGE: &str = include_str!("../../../docs/alerts.md");
 const SETUP: &str = include_str!("../../../docs/dashboards.md");
 const METRICS: &str = include_str!("../../../docs/metrics.md");
 
 /// Returns every rule of the shipped file.
-fn rules() -> Vec<Value> {
+pub(crate) fn rules() -> Vec<Value> {
     let rules: Value = serde_saphyr::from_str(RULES).expect("rules in YAML");
     let groups = rules["groups"].as_array().expect("groups").iter();
     groups.flat_map(|group| group["rules"].as_array().expect("rules").clone()).collect()
 }
 
-async fn run(tool: &Path, words: &[&str]) {
+async fn promtool(promtool: &Path, words: &[&str]) {
     let folder = workspace().join("e2e/dashboards");
     let output =
-        Command::new(tool).args(words).current_dir(folder).output().await.expect("promtool to start");
+        Command::new(promtool).args(words).current_dir(folder).output().await.expect("promtool to start");
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "promtool {}: {}", words.join(" "), String::from_utf8_lossy(&said));
 }
 
 #[tokio::test]
 async fn promtool_finds_the_rules_sound_and_their_tests_hold() {
-    let Some(tool) = promtool::find() else { return };
-    run(&tool, &["check", "rules", "alerts.yaml"]).await;
-    run(&tool, &["test", "rules", "alerts_test.yaml"]).await;
+    let Some(binaries) = prometheus::find() else { return };
+    promtool(&binaries.promtool, &["check", "rules", "alerts.yaml"]).await;
+    promtool(&binaries.promtool, &["test", "rules", "alerts_test.yaml"]).await;
 }
 
 #[tokio::test]
 async fn promtool_finds_sound_what_the_page_has_for_prometheus() {
-    let Some(tool) = promtool::find() else { return };
+    let Some(binaries) = prometheus::find() else { return };
     let blocks: Vec<&str> =
         SETUP.split("```yaml prometheus\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() > 1, "{blocks:?}");
@@ -48,7 +48,7 @@ async fn promtool_finds_sound_what_the_page_has_for_prometheus() {
     for (number, block) in blocks.iter().enumerate() {
         let file = folder.path().join(format!("{number}.yml"));
         std::fs::write(&file, block).expect("a writable folder");
-        run(&tool, &["check", "config", "--syntax-only", &file.to_string_lossy()]).await;
+        promtool(&binaries.promtool, &["check", "config", "--syntax-only", &file.to_string_lossy()]).await;
     }
 }
 
