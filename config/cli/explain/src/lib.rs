@@ -1,4 +1,4 @@
-//! What becomes of a request under a policy, and why.
+//! Explanations of what becomes of a request under a policy, and why.
 //!
 //! Owns the forms in which people have a request ([`request`]), the token that is put into it, and the words for what the
 //! engine says of it ([`Report`]). Decides nothing, and performs no I/O: files, the environment and the time are its caller's.

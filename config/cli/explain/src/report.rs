@@ -13,7 +13,7 @@ use crate::steps::{about, rate, rule};
 use crate::token::named;
 use crate::{Circumstances, findings, limits};
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The handshake goes up.

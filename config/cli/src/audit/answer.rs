@@ -85,7 +85,7 @@ impl Answer {
     }
 }
 
-/// What the beginning of received bytes is.
+/// Reads the beginning of received bytes.
 enum Parsed {
     Head(Answer, usize),
     Incomplete,

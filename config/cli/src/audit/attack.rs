@@ -5,7 +5,7 @@ use std::fmt;
 use super::honest::Honest;
 use super::request::Request;
 
-/// How bad it is that an attack stands open.
+/// The severity of an attack that stands open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
     High,
@@ -35,7 +35,7 @@ pub(crate) struct Attack {
     /// The name, which never changes.
     pub(crate) id: &'static str,
     pub(crate) title: &'static str,
-    /// What is sent.
+    /// The thing that is sent.
     pub(crate) sends: &'static str,
     pub(crate) severity: Severity,
     /// The requirement or clause that asks for the refusal.
@@ -93,7 +93,7 @@ pub(crate) enum Slow {
     Expiry,
 }
 
-/// What is sent too much of.
+/// The things that too much is sent of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flood {
     Messages,
@@ -128,7 +128,7 @@ impl Trial {
     }
 }
 
-/// What became of an attack, and what was seen that says so.
+/// The fate of an attack, and what was seen that says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Open(String),

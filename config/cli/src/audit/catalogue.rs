@@ -36,7 +36,7 @@ pub(crate) fn all() -> impl Iterator<Item = Entry> {
     FAMILIES.into_iter().flat_map(|family| family.attacks.iter().map(move |attack| (family.name, attack)))
 }
 
-/// When an attack is tried.
+/// The time at which an attack is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Beside all others, since it waits.

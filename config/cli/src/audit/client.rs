@@ -129,7 +129,7 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Socket {
     wire: Wire,
-    /// Whether Pings are answered.
+    /// Says whether Pings are answered.
     pub(crate) answers_pings: bool,
     /// The number of Pings so far.
     pub(crate) pings: u64,

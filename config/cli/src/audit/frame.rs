@@ -137,7 +137,7 @@ impl Received {
     }
 }
 
-/// What is at the beginning of received bytes.
+/// The thing at the beginning of received bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// A frame that is not whole yet.

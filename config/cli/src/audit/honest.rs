@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::request::Request;
 
-/// What stands for a number in the honest message, by which its echo is told from others'.
+/// The placeholder of a number in the honest message, by which its echo is told from others'.
 const NONCE: &str = "{nonce}";
 
 /// The name of the subprotocols in a handshake.
@@ -76,7 +76,7 @@ pub(crate) struct Honest {
     pub(crate) subprotocols: Vec<String>,
     /// Other fields, such as a cookie.
     pub(crate) fields: Vec<(String, String)>,
-    /// What the client says, with a place for a number; `None` for a client that only listens.
+    /// The words of the client, with a place for a number; `None` for a client that only listens.
     pub(crate) message: Option<String>,
 }
 

@@ -13,7 +13,7 @@ use super::trial::Field;
 /// The number of attacks between two honest handshakes.
 const BATCH: usize = 24;
 
-/// How often the honest handshake is tried before it counts as refused, and the time between.
+/// The number of times that the honest handshake is tried before it counts as refused, and the time between.
 const TRIES: usize = 3;
 const BETWEEN_TRIES: Duration = Duration::from_millis(400);
 

@@ -16,23 +16,23 @@ use super::client::{Client, Opened, Socket};
 pub(crate) use flood::quoted;
 pub(crate) use probe::Habits;
 
-/// What trials need to know.
+/// The facts that trials need.
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) client: Client,
-    /// What the endpoint does on an honest connection.
+    /// The conduct of the endpoint on an honest connection.
     pub(crate) habits: Habits,
     pub(crate) limits: Limits,
     /// A token that expires while the audit waits, and when it does, since the Unix epoch.
     pub(crate) expiring: Option<(String, Duration)>,
 }
 
-/// How long and how many.
+/// The bounds on times and numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How long a client that should be sent away is watched.
+    /// The time for which a client that should be sent away is watched.
     pub(crate) wait: Duration,
-    /// How long a connection may outlive its token.
+    /// The time for which a connection may outlive its token.
     pub(crate) grace: Duration,
     pub(crate) messages: u32,
     pub(crate) connections: u32,

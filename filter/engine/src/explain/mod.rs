@@ -103,7 +103,7 @@ pub struct ChargedRate {
     pub rate: Rate,
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The handshake goes up with these changes.

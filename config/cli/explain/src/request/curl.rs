@@ -67,7 +67,7 @@ const LETTERS: [(char, &str); 17] = [
     ('U', "--proxy-user"),
 ];
 
-/// What a command line says so far.
+/// The part of a command line that has been read.
 #[derive(Default)]
 struct Said {
     url: Option<String>,

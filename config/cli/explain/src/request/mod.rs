@@ -26,7 +26,7 @@ pub struct Request {
     pub is_secure: bool,
     /// The version of HTTP.
     pub protocol: Protocol,
-    /// What was made of the text that is not in it, a sentence each.
+    /// The additions to the text, a sentence each.
     pub notes: Vec<String>,
 }
 

@@ -9,7 +9,7 @@ fn curl(line: &str) -> Request {
     from_curl(line).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
-/// What Chrome copies of a WebSocket by "Copy as cURL (bash)".
+/// The text that Chrome copies of a WebSocket by "Copy as cURL (bash)".
 const OF_CHROME: &str = r"curl 'wss://chat.example.com/ws?room=1' \
   -H 'Upgrade: websocket' \
   -H 'Origin: https://app.example.com' \
@@ -23,7 +23,7 @@ const OF_CHROME: &str = r"curl 'wss://chat.example.com/ws?room=1' \
   -H 'Sec-WebSocket-Version: 13' \
   -H 'Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits'";
 
-/// What Firefox copies of one by "Copy as cURL (POSIX)".
+/// The text that Firefox copies of one by "Copy as cURL (POSIX)".
 const OF_FIREFOX: &str = "curl 'wss://chat.example.com:8443/ws' -H 'User-Agent: Mozilla/5.0' --compressed -H 'Accept: */*' \
     -H 'Sec-WebSocket-Version: 13' -H 'Origin: https://app.example.com' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' \
     -H 'Connection: keep-alive, Upgrade' -H 'Cookie: session=a' -H 'Upgrade: websocket'";

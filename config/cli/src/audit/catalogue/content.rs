@@ -1,4 +1,4 @@
-//! What messages say: other protocols in a tunnel, and JSON that readers take for different things or choke on.
+//! Attacks by what messages say: other protocols in a tunnel, and JSON that readers take for different things or choke on.
 
 use crate::audit::attack::{Attack, Severity, Trial};
 use crate::audit::frame::opcode;

@@ -157,7 +157,7 @@ fn is_rate(answer: &Answer) -> bool {
     matches!(answer.reason().as_deref(), Some("handshake_rate" | "refusal_rate" | "global_rate"))
 }
 
-/// What was seen of a flood.
+/// The observations of a flood.
 #[derive(Default)]
 struct Seen {
     echoes: u32,
