@@ -7,6 +7,7 @@ use postern_e2e::RunningScene;
 use postern_e2e::deadline::{PATIENCE, eventually};
 
 use crate::conversation::Conversation;
+use crate::verdict::NO_CODE;
 
 /// Fields of a response that differ from one request to the next.
 const VOLATILE: [&str; 3] = ["date", "sec-websocket-accept", "x-envoy-upstream-service-time"];
@@ -21,8 +22,16 @@ pub(crate) fn is_told_otherwise(case: &str) -> bool {
 }
 
 /// Compares all that a client saw with what it saw without Postern. How a stream ended behind its Close is left to the
-/// server, which may be faster once than the other time.
+/// server, and so is how much it had answered before it failed a connection: it reads a text some time after it answered
+/// the Ping behind it, or some time before.
 pub(crate) fn unchanged(alone: &Conversation, shadowed: &Conversation) -> Result<(), String> {
+    let both_failed = [alone, shadowed].iter().all(|talk| has_failed(talk));
+    let [answered, pongs] = if both_failed {
+        let fewer = |count: fn(&Conversation) -> usize| count(alone).min(count(shadowed));
+        [fewer(|talk| talk.heard.messages.len()), fewer(|talk| talk.heard.pongs.len())]
+    } else {
+        [usize::MAX; 2]
+    };
     let of = |talk: &Conversation| {
         let heard = &talk.heard;
         let fields = talk.fields.0.iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
@@ -30,9 +39,9 @@ pub(crate) fn unchanged(alone: &Conversation, shadowed: &Conversation) -> Result
             "{:?} {:?}, messages {:x?} compressed {:?}, Pongs {:x?}, {:?}, behind it {:?}, illegal {:?}",
             talk.opening,
             fields.collect::<Vec<_>>(),
-            heard.messages,
-            heard.compressed,
-            heard.pongs,
+            heard.messages.iter().take(answered).collect::<Vec<_>>(),
+            heard.compressed.iter().take(answered).collect::<Vec<_>>(),
+            heard.pongs.iter().take(pongs).collect::<Vec<_>>(),
             heard.close,
             heard.trailing,
             heard.illegal
@@ -43,6 +52,12 @@ pub(crate) fn unchanged(alone: &Conversation, shadowed: &Conversation) -> Result
     }
     let brief = |talk: &Conversation| of(talk).chars().take(2000).collect::<String>();
     Err(format!("{}; without Postern {}", brief(shadowed), brief(alone)))
+}
+
+/// Says whether the server failed the connection (RFC 6455 §7.1.7), rather than to close it in agreement.
+fn has_failed(talk: &Conversation) -> bool {
+    let code = talk.heard.close.as_ref().and_then(|close| close.code());
+    code.is_some_and(|code| code > 1001 && code < 3000 && code != NO_CODE)
 }
 
 /// Returns the reason that the access log has of each of these connections, which are over.

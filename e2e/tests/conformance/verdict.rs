@@ -4,7 +4,7 @@ use crate::case::{Case, Expect, Judge};
 use crate::conversation::{Conversation, Heard, Message, Opening};
 
 /// The code that a Close without one counts as (RFC 6455 §7.1.5).
-const NO_CODE: u16 = 1005;
+pub(crate) const NO_CODE: u16 = 1005;
 
 /// Compares a conversation with an expectation, with Postern or without; `Ok` when it is met, and else the
 /// difference.
