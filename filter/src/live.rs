@@ -21,7 +21,7 @@ const NOTES: &str = "postern.replaced";
 
 /// Says what keeps a connection from a place, if anything does.
 pub(crate) fn has_room(cap: &Cap) -> Result<(), Acquired> {
-    LIVE.with_borrow(|live| live.look(&mut Host, cap))
+    LIVE.with_borrow_mut(|live| live.look(&mut Host, cap))
 }
 
 /// Counts a connection.

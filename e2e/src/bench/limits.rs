@@ -18,6 +18,8 @@ const HANDSHAKE_TARGET: f64 = 15.0;
 /// The number of handshakes of one measurement.
 const HANDSHAKES: usize = 100;
 
+const HANDSHAKE: &str = "handshake, with its connection";
+
 /// The policies that messages go through, the first of which has frame rules alone.
 const POLICIES: [&str; 4] = ["frames", "connection", "shared", "all"];
 
@@ -58,14 +60,22 @@ fn document() -> Value {
     json!({"providers": {"edge": edge}, "policies": policies, "routes": routes})
 }
 
-/// Runs all in turns, and prints the report.
-pub(crate) async fn run(listener: Listener, service: SocketAddr, rounds: usize) -> Result<(), BenchError> {
+/// Runs the workloads whose name contains `only` in turns, and prints the report.
+pub(crate) async fn run(
+    listener: Listener,
+    service: SocketAddr,
+    rounds: usize,
+    only: &str,
+) -> Result<(), BenchError> {
     let envoy = Envoy::start(listener.scene(service).document(document())).await?;
     println!("microseconds of Envoy's CPU, {}; medians of {rounds} rounds", listener.name());
-    for workload in ALL.iter().filter(|workload| workload.name.starts_with("64 B binary")).take(2) {
+    let small = ALL.iter().filter(|workload| workload.name.starts_with("64 B binary")).take(2);
+    for workload in small.filter(|workload| workload.name.contains(only)) {
         messages(&envoy, workload, rounds).await?;
     }
-    handshakes(&envoy, rounds).await?;
+    if HANDSHAKE.contains(only) {
+        handshakes(&envoy, rounds).await?;
+    }
     envoy.assert_nothing_refused().await
 }
 
@@ -116,7 +126,7 @@ async fn handshakes(envoy: &Envoy, rounds: usize) -> Result<(), BenchError> {
             }
         }
     }
-    report("handshake, with its connection", &HANDSHAKE_POLICIES, &figures);
+    report(HANDSHAKE, &HANDSHAKE_POLICIES, &figures);
     let more = figures[3].iter().zip(&figures[0]).map(|(with, without)| with - without);
     let more = at(&ascending(more.collect()), 0.5);
     let verdict = verdict(more <= HANDSHAKE_TARGET);

@@ -157,7 +157,7 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let service = echo::start()?;
     if arguments.limits {
         for listener in listeners {
-            limits::run(listener, service, arguments.rounds).await?;
+            limits::run(listener, service, arguments.rounds, &arguments.only).await?;
         }
         return Ok(());
     }

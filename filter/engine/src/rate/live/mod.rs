@@ -12,6 +12,7 @@
 mod notes;
 pub(crate) mod places;
 mod registry;
+mod seen;
 mod slot;
 #[cfg(test)]
 mod tests;

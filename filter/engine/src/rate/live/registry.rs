@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::seen::Seen;
 use super::slot::{self, LiveSlot, MOST_TIMES, Part};
 use super::{Acquired, Cap, LivePlace, LiveTable, notes};
 use crate::rate::lease::Holder;
@@ -30,6 +31,8 @@ pub struct LiveConnections {
     replaced: Vec<LivePlace>,
     /// The last time of admission that was given where ages are kept.
     last_admitted: u64,
+    /// The slots as looks have read them.
+    seen: Seen,
 }
 
 /// The connections of one key.
@@ -49,12 +52,13 @@ struct Age {
 
 impl LiveConnections {
     /// Says whether a connection that asks for a place under `cap` would be given one, and how many there are.
-    pub fn look(&self, table: &mut impl LiveTable, cap: &Cap) -> Result<(), Acquired> {
+    pub fn look(&mut self, table: &mut impl LiveTable, cap: &Cap) -> Result<(), Acquired> {
         if cap.replaces {
             return Ok(());
         }
-        let (bytes, _) = table.read(cap.key.slot());
+        let (bytes, number) = table.read(cap.key.slot());
         if slot::count(&bytes, cap.key) < cap.limit {
+            self.seen.keep(cap.key.slot(), bytes, number);
             return Ok(());
         }
         let mut slot = LiveSlot::read(&bytes, cap.key);
@@ -66,6 +70,9 @@ impl LiveConnections {
     /// Counts a connection under `cap`, if there is a place, or one can be made.
     pub fn acquire(&mut self, table: &mut impl LiveTable, cap: &Cap, now: Duration) -> Acquired {
         let Some(holder) = table.holder() else { return Acquired::Unavailable };
+        if let Some(place) = self.acquire_at_once(table, cap, holder, now) {
+            return Acquired::Counted(place);
+        }
         for _ in 0..ATTEMPTS {
             let (bytes, number) = table.read(cap.key.slot());
             let mut slot = LiveSlot::read(&bytes, cap.key);
@@ -100,6 +107,29 @@ impl LiveConnections {
             self.restore(cap.key, before);
         }
         Acquired::Unavailable
+    }
+
+    /// Counts a connection where no more than a number of the slot has to change, as it mostly is: there is a place,
+    /// and no age to keep.
+    fn acquire_at_once(
+        &mut self,
+        table: &mut impl LiveTable,
+        cap: &Cap,
+        holder: Holder,
+        now: Duration,
+    ) -> Option<LivePlace> {
+        if cap.has_ages {
+            return None;
+        }
+        let slot = cap.key.slot();
+        let (mut bytes, number) = self.seen.take(slot).unwrap_or_else(|| table.read(slot));
+        let own = self.own.get(&cap.key).map_or(0, |own| own.count);
+        let others = slot::count_of_others(&bytes, cap.key, holder.id);
+        if own.saturating_add(others) >= cap.limit {
+            return None;
+        }
+        slot::set_count(&mut bytes, cap.key, holder, own.saturating_add(1))?;
+        self.swap(table, slot, &bytes, number).then(|| self.add(cap, now))
     }
 
     /// Gives a place back.
@@ -157,7 +187,15 @@ impl LiveConnections {
     fn write_anew(&mut self, table: &mut impl LiveTable, key: EntryKey) {
         if let Some(holder) = table.holder() {
             for _ in 0..ATTEMPTS {
-                let (bytes, number) = table.read(key.slot());
+                let (mut bytes, number) = table.read(key.slot());
+                let count = self.count_without_ages(key);
+                let set = count.and_then(|count| slot::set_count(&mut bytes, key, holder, count));
+                if let Some(is_changed) = set {
+                    if !is_changed || self.swap(table, key.slot(), &bytes, number) {
+                        return;
+                    }
+                    continue;
+                }
                 let slot = LiveSlot::read(&bytes, key);
                 self.note_missing(key, &slot, holder);
                 let part = self.part(key, holder);
@@ -194,11 +232,23 @@ impl LiveConnections {
             }
         };
         let Some(bytes) = slot.write(is_alive) else { return false };
-        let is_written = table.swap(key.slot(), &bytes, number);
+        let is_written = self.swap(table, key.slot(), &bytes, number);
         if is_written {
             self.note_written(key);
         }
         is_written
+    }
+
+    /// Swaps the bytes of a slot, which nobody has seen as it is from then on.
+    fn swap(&mut self, table: &mut impl LiveTable, slot: u32, bytes: &[u8], number: Option<u32>) -> bool {
+        self.seen.forget(slot);
+        table.swap(slot, bytes, number)
+    }
+
+    /// Returns the number of this VM's connections of a key, where it keeps no ages of them.
+    fn count_without_ages(&self, key: EntryKey) -> Option<u64> {
+        let Some(own) = self.own.get(&key) else { return Some(0) };
+        own.ages.is_empty().then_some(own.count)
     }
 
     /// Notes that the part in the table is this VM's as it is now.

@@ -116,15 +116,7 @@ impl LiveSlot {
 
     fn into_bytes(self) -> Vec<u8> {
         let mut bytes = self.others;
-        for part in &self.parts {
-            let times = part.times.get(..MOST_TIMES).unwrap_or(&part.times);
-            bytes.extend_from_slice(&self.tag);
-            bytes.extend_from_slice(&part.holder.id.to_le_bytes());
-            bytes.extend_from_slice(&part.holder.slot.to_le_bytes());
-            bytes.extend_from_slice(&u32::try_from(times.len()).unwrap_or(0).to_le_bytes());
-            bytes.extend_from_slice(&part.count.to_le_bytes());
-            times.iter().for_each(|time| bytes.extend_from_slice(&time.to_le_bytes()));
-        }
+        self.parts.iter().for_each(|part| push(&mut bytes, self.tag, part));
         bytes
     }
 }
@@ -133,6 +125,55 @@ impl LiveSlot {
 pub(super) fn count(bytes: &[u8], key: EntryKey) -> u64 {
     let own = entries(bytes).filter(|entry| entry.tag == key.tag());
     own.fold(0, |sum, entry| sum.saturating_add(entry.count))
+}
+
+/// Returns the number of connections that the parts of a key have in a slot, but for the part of `holder`.
+pub(super) fn count_of_others(bytes: &[u8], key: EntryKey, holder: u64) -> u64 {
+    let others = entries(bytes).filter(|entry| entry.tag == key.tag() && entry.holder.id != holder);
+    others.fold(0, |sum, entry| sum.saturating_add(entry.count))
+}
+
+/// Brings the part of `holder` in a slot to `count` connections, of which it keeps no times, and says whether that
+/// changed anything; `None` for a slot that has to be read and written whole, since it is long, or has in it what is no
+/// entry.
+pub(super) fn set_count(bytes: &mut Vec<u8>, key: EntryKey, holder: Holder, count: u64) -> Option<bool> {
+    let (mut at, mut own) = (0, None);
+    for entry in entries(bytes) {
+        let len = entry.whole.len();
+        if entry.tag == key.tag() && entry.holder.id == holder.id {
+            let is_plain = entry.times.is_empty() && entry.holder == holder;
+            if own.is_some() || !(is_plain || count == 0) {
+                return None;
+            }
+            own = Some((at..at + len, entry.count));
+        }
+        at += len;
+    }
+    if at != bytes.len() || at + FIXED_LEN > LONG {
+        return None;
+    }
+    match own {
+        Some((own, _)) if count == 0 => drop(bytes.drain(own)),
+        // The count is the last field of an entry without times.
+        Some((own, known)) => {
+            *bytes.get_mut(own)?.last_chunk_mut()? = count.to_le_bytes();
+            return Some(known != count);
+        }
+        None if count == 0 => return Some(false),
+        None => push(bytes, key.tag(), &Part { holder, count, times: Vec::new() }),
+    }
+    Some(true)
+}
+
+/// Writes an entry behind the others.
+fn push(bytes: &mut Vec<u8>, tag: Tag, part: &Part) {
+    let times = part.times.get(..MOST_TIMES).unwrap_or(&part.times);
+    bytes.extend_from_slice(&tag);
+    bytes.extend_from_slice(&part.holder.id.to_le_bytes());
+    bytes.extend_from_slice(&part.holder.slot.to_le_bytes());
+    bytes.extend_from_slice(&u32::try_from(times.len()).unwrap_or(0).to_le_bytes());
+    bytes.extend_from_slice(&part.count.to_le_bytes());
+    times.iter().for_each(|time| bytes.extend_from_slice(&time.to_le_bytes()));
 }
 
 /// Returns the entries of a slot, up to bytes that are none.
@@ -192,6 +233,59 @@ mod tests {
         assert_eq!((first.count(), first.part_of(6)), (4, Some(&part(6, &[2, 8]))));
         assert_eq!(LiveSlot::read(&bytes, key(2)).parts, [part(5, &[9])]);
         assert_eq!(LiveSlot::read(&bytes, key(3)).count(), 0);
+    }
+
+    #[test]
+    fn a_count_is_set_in_its_place_as_if_the_slot_had_been_read_and_written() {
+        let plain = |id: u64, count: u64| Part { holder: Holder { id, slot: 7 }, count, times: Vec::new() };
+        let mut bytes = Vec::new();
+        for (byte, part) in [(1, part(5, &[3, 4])), (2, plain(5, 2)), (1, plain(6, 3))] {
+            push(&mut bytes, key(byte).tag(), &part);
+        }
+        for (byte, id, count) in [(2, 5, 9), (1, 6, 0), (1, 5, 0), (3, 5, 1), (1, 8, 1), (2, 5, u64::MAX)] {
+            let mut read = LiveSlot::read(&bytes, key(byte));
+            read.put(plain(id, count));
+            let expected = (byte, read.count(), read.others.len());
+            let before = count_of_others(&bytes, key(byte), id);
+            assert_eq!(
+                set_count(&mut bytes, key(byte), plain(id, 0).holder, count),
+                Some(true),
+                "{byte} {id}"
+            );
+            let slot = LiveSlot::read(&bytes, key(byte));
+            assert_eq!((byte, slot.count(), slot.others.len()), expected);
+            assert_eq!(slot.part_of(id).map_or(0, |part| part.count), count);
+            assert_eq!(count_of_others(&bytes, key(byte), id), before);
+        }
+        let before = bytes.clone();
+        for (byte, id, count) in [(2, 5, u64::MAX), (9, 5, 0), (1, 7, 0)] {
+            assert_eq!(set_count(&mut bytes, key(byte), plain(id, 0).holder, count), Some(false));
+        }
+        assert_eq!(bytes, before);
+    }
+
+    #[test]
+    fn a_count_is_not_set_where_a_slot_has_to_be_read_whole() {
+        let holder = part(5, &[]).holder;
+        let slot = |parts: &[Part]| {
+            let mut bytes = Vec::new();
+            parts.iter().for_each(|part| push(&mut bytes, key(1).tag(), part));
+            bytes
+        };
+        let moved = Part { holder: Holder { id: 5, slot: 8 }, count: 1, times: Vec::new() };
+        let long: Vec<Part> = (6..6 + (LONG / FIXED_LEN) as u64).map(|id| part(id, &[])).collect();
+        let rows: [(&str, Vec<u8>); 5] = [
+            ("ages are kept", slot(&[part(5, &[3])])),
+            ("the holder has another slot now", slot(std::slice::from_ref(&moved))),
+            ("a part twice", slot(&[moved.clone(), moved])),
+            ("bytes that are no entry", [slot(&[part(6, &[])]), vec![1, 2, 3]].concat()),
+            ("long", slot(&long)),
+        ];
+        for (name, bytes) in rows {
+            let mut changed = bytes.clone();
+            assert_eq!(set_count(&mut changed, key(1), holder, 2), None, "{name}");
+            assert_eq!(changed, bytes, "{name}");
+        }
     }
 
     #[test]

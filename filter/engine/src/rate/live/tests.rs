@@ -17,6 +17,8 @@ struct World {
     without_lease: BTreeSet<u64>,
     /// The number of swaps that fail, since somebody else was faster.
     failures: u32,
+    /// The number of times that a slot was read.
+    reads: u32,
 }
 
 /// The table as one VM sees it.
@@ -38,6 +40,7 @@ fn swap(slots: &mut BTreeMap<u32, (Vec<u8>, u32)>, slot: u32, bytes: &[u8], numb
 
 impl LiveTable for Table {
     fn read(&mut self, slot: u32) -> (Vec<u8>, Option<u32>) {
+        self.0.borrow_mut().reads += 1;
         read(&self.0.borrow().slots, slot)
     }
 
@@ -115,6 +118,10 @@ impl Vm {
 
     fn acquire(&mut self, cap: &Cap, now: Duration) -> Acquired {
         self.live.acquire(&mut self.table, cap, now)
+    }
+
+    fn look(&mut self, cap: &Cap) -> Result<(), Acquired> {
+        self.live.look(&mut self.table, cap)
     }
 
     fn place(&mut self, cap: &Cap, now: Duration) -> LivePlace {
@@ -200,7 +207,7 @@ fn what_a_dead_vm_had_is_counted_no_more_once_its_lease_is_gone() {
     }
     assert_eq!(vms[1].acquire(&cap(3), START), Acquired::Full(3));
     world.borrow_mut().dead.insert(1);
-    assert_eq!(vms[1].live.look(&mut vms[1].table.clone(), &cap(3)), Ok(()));
+    assert_eq!(vms[1].look(&cap(3)), Ok(()));
     for _ in 0..3 {
         vms[1].place(&cap(3), START);
     }
@@ -374,26 +381,26 @@ fn whatever_the_vms_do_in_whatever_order_no_more_are_admitted_than_may_and_no_fe
             random % most
         };
         let (world, mut vms) = Vm::all(3);
-        let user = if seed % 2 == 0 { replacing(4) } else { of_user(4) };
+        let cap = [replacing(4), of_user(4), cap(4)][usize::try_from(seed % 3).unwrap()];
         let mut model: Vec<(usize, LivePlace)> = Vec::new();
         for step in 0..200 {
             let vm = usize::try_from(next(3)).unwrap();
             let is_dead = world.borrow().dead.contains(&(vm as u64 + 1));
             world.borrow_mut().failures = u32::try_from(next(3)).unwrap();
-            match next(10) {
+            match next(13) {
                 _ if is_dead => {}
-                0..5 => match vms[vm].acquire(&user, at(step)) {
+                0..5 => match vms[vm].acquire(&cap, at(step)) {
                     Acquired::Counted(place) => {
                         if model.len() == 4 {
                             let oldest = (0..4).min_by_key(|i| model[*i].1.admitted).unwrap();
                             let (whose, gone) = model.remove(oldest);
-                            assert!(user.replaces && vms[whose].tick(at(step)).contains(&gone), "{seed}");
+                            assert!(cap.replaces && vms[whose].tick(at(step)).contains(&gone), "{seed}");
                         }
                         model.push((vm, place));
                     }
                     refused => {
                         assert_eq!((refused, model.len()), (Acquired::Full(4), 4), "{seed}: {step}");
-                        assert!(!user.replaces);
+                        assert!(!cap.replaces);
                     }
                 },
                 5..9 => {
@@ -404,6 +411,10 @@ fn whatever_the_vms_do_in_whatever_order_no_more_are_admitted_than_may_and_no_fe
                         vms[vm].release(place);
                     }
                 }
+                9..12 => {
+                    let has_room = cap.replaces || model.len() < 4;
+                    assert_eq!(vms[vm].look(&cap).is_ok(), has_room, "{seed}: {step}");
+                }
                 _ if next(30) == 0 => {
                     world.borrow_mut().dead.insert(vm as u64 + 1);
                     model.retain(|(whose, _)| *whose != vm);
@@ -412,6 +423,30 @@ fn whatever_the_vms_do_in_whatever_order_no_more_are_admitted_than_may_and_no_fe
             }
         }
     }
+}
+
+#[test]
+fn a_place_that_was_looked_for_is_taken_and_given_back_with_a_read_each() {
+    let (world, mut vms) = Vm::all(1);
+    assert_eq!(vms[0].look(&cap(2)), Ok(()));
+    let place = vms[0].place(&cap(2), at(0));
+    assert_eq!(world.borrow().reads, 1);
+    vms[0].release(place);
+    assert_eq!(world.borrow().reads, 2);
+}
+
+#[test]
+fn a_place_that_another_vm_took_since_the_look_is_not_given_twice() {
+    let (_, mut vms) = Vm::all(2);
+    assert_eq!(vms[0].look(&cap(1)), Ok(()));
+    let place = vms[1].place(&cap(1), at(0));
+    assert_eq!(vms[0].acquire(&cap(1), at(0)), Acquired::Full(1));
+    assert_eq!(vms[0].look(&cap(1)), Err(Acquired::Full(1)));
+    vms[1].release(place);
+    assert!(
+        matches!(vms[0].acquire(&cap(1), at(0)), Acquired::Counted(_)),
+        "what was seen full is read anew"
+    );
 }
 
 #[test]
