@@ -38,6 +38,8 @@ pub(crate) struct Judgement {
     pub(crate) sound: Vec<String>,
     /// The configurations without problems.
     pub(crate) configs: Vec<Config>,
+    /// What routes that have a name lay over policies, by that name.
+    pub(crate) overrides: Vec<(String, Value)>,
     /// Says whether there was something of Postern, or something that cannot be read.
     pub(crate) has_anything: bool,
     /// The places of secrets, which are not shown.
@@ -103,8 +105,11 @@ fn check_any(text: &[u8], is_named: bool) -> Judgement {
     findings.dedup();
     accepted::take_out(text, &mut findings);
     let sound = sound(&found, &judged, overrides_judged, &findings);
+    let named =
+        found.overrides.iter().filter_map(|said| Some((said.route?.to_owned(), said.written.to_json())));
+    let overrides = named.collect();
     let configs = judged.into_iter().filter_map(|judged| judged.config).collect();
-    Judgement { findings, sound, configs, has_anything, hidden }
+    Judgement { findings, sound, configs, overrides, has_anything, hidden }
 }
 
 /// Judges what is around the policies.

@@ -9,9 +9,11 @@ use clap::{ArgGroup, Args, ValueEnum};
 use postern_config::Config;
 use postern_explain::request::{self, NoRequest, Request};
 use postern_explain::{Circumstances, Document, Documents, Explainer, Outcome, Token};
+use serde_json::{Map, Value};
 
+use crate::check::Judgement;
 use crate::finding::Severity;
-use crate::{check, world};
+use crate::{check, world, yaml};
 
 /// The request, and everything around it.
 #[derive(Args, Debug)]
@@ -50,9 +52,12 @@ pub(crate) struct Arguments {
     /// The client shows a certificate that Envoy has verified.
     #[arg(long, conflicts_with = "plaintext")]
     client_certificate: bool,
-    /// The name of Envoy's route, for lines of `routes` that ask for it.
+    /// The name of Envoy's route, for lines of `routes` that ask for it, and for the metadata that the file has of it.
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
+    /// The object that the metadata of Envoy's route have under `postern`, where the policy file has not that route.
+    #[arg(long, value_name = "FILE")]
+    route_metadata: Option<String>,
     /// The time of the judgement, in seconds since the Unix epoch; otherwise now.
     #[arg(long, value_name = "UNIX")]
     at: Option<u64>,
@@ -98,7 +103,9 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<ExitCode> {
 }
 
 fn explain(arguments: &Arguments) -> Result<(String, Outcome), Failure> {
-    let config = arguments.config()?;
+    let judgement = arguments.judgement()?;
+    let route_metadata = arguments.metadata(&judgement)?;
+    let config = arguments.config(judgement)?;
     let request = arguments.request()?;
     let at = arguments.at.map_or_else(world::now, Duration::from_secs);
     let circumstances = Circumstances {
@@ -106,6 +113,7 @@ fn explain(arguments: &Arguments) -> Result<(String, Outcome), Failure> {
         client: Some(arguments.client_address),
         has_client_certificate: arguments.client_certificate,
         route_name: arguments.route.clone(),
+        route_metadata,
         token: arguments.token.clone().map(Token),
     };
     let explainer = arguments.explainer(config)?;
@@ -126,8 +134,8 @@ fn has_colour() -> bool {
 }
 
 impl Arguments {
-    /// Returns the configuration that is meant, which must be sound.
-    fn config(&self) -> Result<Config, Failure> {
+    /// Judges the policy file, which must be sound.
+    fn judgement(&self) -> Result<Judgement, Failure> {
         let name = &self.policy_file;
         let judgement = check::check(&read(name)?);
         let problems = judgement.findings.iter().filter(|finding| finding.severity() == Severity::Problem);
@@ -135,6 +143,34 @@ impl Arguments {
         if !problems.is_empty() {
             return Err(Failure(problems.join("\n")));
         }
+        Ok(judgement)
+    }
+
+    /// Returns what the route's metadata have under `postern`: as it is given, or as the file has it of the route.
+    fn metadata(&self, judgement: &Judgement) -> Result<Option<Map<String, Value>>, Failure> {
+        if let Some(file) = &self.route_metadata {
+            let documents = yaml::load(&read(file)?).documents;
+            let said = documents.first().filter(|_| documents.len() == 1).map(yaml::Node::to_json);
+            let no_object = || {
+                let remedy = "write what the route has in `filter_metadata.postern`, as YAML or JSON";
+                Failure(format!("{file}: is no object: {remedy}"))
+            };
+            return said.as_ref().and_then(Value::as_object).cloned().ok_or_else(no_object).map(Some);
+        }
+        let Some(route) = &self.route else { return Ok(None) };
+        let mut of_route = judgement.overrides.iter().filter(|(name, _)| name == route).map(|(_, said)| said);
+        let said = of_route.next();
+        if of_route.any(|other| Some(other) != said) {
+            let remedy =
+                "write the metadata of the one that is meant into a file, and name it by --route-metadata";
+            return Err(Failure(format!("{}: has several routes `{route}`: {remedy}", self.policy_file)));
+        }
+        Ok(said.and_then(Value::as_object).cloned())
+    }
+
+    /// Returns the configuration that is meant.
+    fn config(&self, judgement: Judgement) -> Result<Config, Failure> {
+        let name = &self.policy_file;
         let configs = judgement.configs;
         let number = match (self.configuration, configs.len()) {
             (None, 0) => return Err(Failure(format!("{name}: has no policies, only what is beside them"))),

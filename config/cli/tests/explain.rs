@@ -315,6 +315,65 @@ fn the_route_and_a_certificate_are_as_they_are_said_to_be() {
     assert_eq!(code(&["--route", "staff", "--client-certificate"]), Some(0));
 }
 
+/// A route of Envoy's that lays limits over a policy, two of one name that do not agree, and the policy.
+const ENVOY: &str = r#"
+route_config:
+  virtual_hosts:
+  - name: all
+    domains: ["*"]
+    routes:
+    - name: room
+      match: {prefix: /chat/}
+      route: {cluster: service}
+      metadata: {filter_metadata: {postern: {policy: chat, messages: {max_message_bytes: 4096}, tls: optional}}}
+    - {name: twice, match: {prefix: /a}, route: {cluster: service}, metadata: {filter_metadata: {postern: {policy: chat}}}}
+    - {name: twice, match: {prefix: /b}, route: {cluster: service}, metadata: {filter_metadata: {postern: {tls: optional}}}}
+http_filters:
+- name: postern
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+    config:
+      root_id: postern
+      fail_open: false
+      configuration:
+        "@type": type.googleapis.com/google.protobuf.StringValue
+        value: '{"policies": {"chat": {"origins": {"allow": ["https://app.example.com"]}, "auth": "none"}}, "default_policy": "chat"}'
+- {name: envoy.filters.http.router}
+"#;
+
+#[test]
+fn the_metadata_of_the_route_that_is_named_lie_over_the_policy() {
+    let scene = Scene::new();
+    scene.write("envoy.yaml", ENVOY);
+    scene.write("room.json", r#"{"messages": {"max_message_bytes": 77}}"#);
+    scene.write("list.yaml", "- messages");
+    let run = |more: &[&str]| {
+        let url = ["--url", "ws://example.com/chat/1", "--header", "Origin: https://app.example.com"];
+        let file = ["--policy-file", "envoy.yaml", "--output", "json"];
+        scene.run(&[&file[..], &url, more].concat(), "")
+    };
+    assert_eq!(run(&[]).object()["violation"]["reason"], "tls_required", "of the policy alone");
+    let room = run(&["--route", "room"]).object();
+    assert_eq!(room["limits"]["messages"]["max_message_bytes"], 4096, "{room}");
+    let why = "the metadata of Envoy's route name the policy; the metadata of Envoy's route lay over it: messages, tls";
+    assert_eq!(room["chosen_by"]["why"], why);
+    let given = run(&["--route", "room", "--route-metadata", "room.json", "--header", "X-Any: 1"]);
+    assert_eq!(given.object()["violation"]["reason"], "tls_required", "in the place of those in the file");
+    let secure =
+        ["--policy-file", "envoy.yaml", "--route-metadata", "room.json", "--output", "json", "--url"];
+    let secure = [&secure[..], &["wss://a/", "--header", "Origin: https://app.example.com"]].concat();
+    assert_eq!(scene.run(&secure, "").object()["limits"]["messages"]["max_message_bytes"], 77);
+    for (more, what) in [
+        (["--route", "twice"], "envoy.yaml: has several routes `twice`"),
+        (["--route-metadata", "list.yaml"], "list.yaml: is no object"),
+        (["--route-metadata", "absent.yaml"], "absent.yaml: cannot be read"),
+    ] {
+        let told = run(&more);
+        assert_eq!(told.code, Some(2), "{more:?}");
+        assert!(told.stderr.contains(what), "{}", told.stderr);
+    }
+}
+
 #[test]
 fn a_wrong_use_exits_with_2_and_says_what_to_do() {
     let scene = Scene::new();

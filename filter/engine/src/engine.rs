@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use postern_config::{
     Carrier, Config, CsrfCarrier, DefaultPolicy, HostPattern, Log, LogFormat, Mode, NormalisedPath, Path,
-    Problem, ProblemKind, Problems, RouteMatch,
+    Policy, Problem, ProblemKind, Problems, RouteMatch,
 };
 use serde_json::{Map, Value};
 
@@ -221,6 +221,11 @@ impl Engine {
     /// Refuses a request that cannot be judged, since the host lacks what that takes.
     pub fn fail(&self, head: &RequestHead, fault: HostFault) -> Vec<Output> {
         self.refuse(head, fault.into())
+    }
+
+    /// Returns the policy that `head` falls under, with what the route's metadata lay over it, if it falls under one.
+    pub fn policy(&self, head: &RequestHead, route: &RouteFacts) -> Option<Policy> {
+        self.ruleset(head, route).ok().flatten().map(|ruleset| ruleset.policy.clone())
     }
 
     fn ruleset(&self, head: &RequestHead, route: &RouteFacts) -> Result<Option<Rc<Ruleset>>, Violation> {

@@ -35,7 +35,9 @@ mod testing;
 pub mod websocket;
 
 pub use auth::subject_key::SubjectHash;
-pub use configuration::{UnreadableMetadata, of_route, read_configuration, wanted_log_format};
+pub use configuration::{
+    UnreadableMetadata, of_route, read_configuration, serialize_route, wanted_log_format,
+};
 pub use connection::{Passage, Piece, Pieces};
 pub use decision::{Cause, Consequence, Reason, Rule, Violation, cause};
 pub use drains::{Drains, spread};

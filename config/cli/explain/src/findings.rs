@@ -2,6 +2,7 @@
 
 use postern_config::{Config, DefaultPolicy, HostPattern, Policy, RouteMatch};
 use postern_engine::Choice;
+use serde_json::{Map, Value};
 
 /// Returns the policy that a choice leads to, if it leads to one.
 pub(crate) fn chosen(config: &Config, choice: Choice) -> Option<&Policy> {
@@ -34,6 +35,12 @@ pub(crate) fn reason(config: &Config, choice: Choice) -> (String, String) {
             told("protocol", "host or path are such that no line of `routes` can be held against them")
         }
     }
+}
+
+/// Returns the words for what the metadata of a route lay over the policy, if that is anything.
+pub(crate) fn overlaid(metadata: &Map<String, Value>) -> Option<String> {
+    let keys: Vec<&str> = metadata.keys().map(String::as_str).filter(|key| *key != "policy").collect();
+    (!keys.is_empty()).then(|| format!("; the metadata of Envoy's route lay over it: {}", keys.join(", ")))
 }
 
 fn demands(matches: &RouteMatch) -> String {

@@ -19,7 +19,9 @@ use std::time::Duration;
 use postern_config::{Config, Problems, Secret};
 use postern_engine::auth::secret::Environment;
 use postern_engine::explain::PlainTables;
+use postern_engine::serialize_route;
 use postern_engine::{ConnectionFacts, Engine, Entropy, RequestHead, RouteFacts};
+use serde_json::{Map, Value};
 
 pub use documents::{Document, Documents, Unfit};
 pub use report::{Outcome, Report};
@@ -46,6 +48,8 @@ pub struct Circumstances {
     pub has_client_certificate: bool,
     /// The name of Envoy's route.
     pub route_name: Option<String>,
+    /// The members that the metadata of Envoy's route have under `postern`.
+    pub route_metadata: Option<Map<String, Value>>,
     /// A token that is put into the request. Its `Debug` is not to be shown.
     pub token: Option<Token>,
 }
@@ -107,7 +111,8 @@ impl Explainer {
         circumstances: &Circumstances,
         tables: &mut PlainTables,
     ) -> Report {
-        let route = RouteFacts { name: circumstances.route_name.clone(), metadata: None };
+        let metadata = circumstances.route_metadata.as_ref().map(serialize_route);
+        let route = RouteFacts { name: circumstances.route_name.clone(), metadata };
         let late_token = self.place_token(&mut request, &route, circumstances);
         let head = head(&request, circumstances);
         let late_token = late_token.as_ref().map(|Token(token)| token.as_bytes());
@@ -123,9 +128,8 @@ impl Explainer {
         circumstances: &Circumstances,
     ) -> Option<Token> {
         let token = circumstances.token.as_ref()?;
-        let choice = self.engine.choice(&head(request, circumstances), route);
-        let policy = findings::chosen(&self.config, choice);
-        token::place(request, policy.and_then(|policy| policy.auth.as_ref()), token)
+        let policy = self.engine.policy(&head(request, circumstances), route);
+        token::place(request, policy.as_ref().and_then(|policy| policy.auth.as_ref()), token)
     }
 }
 

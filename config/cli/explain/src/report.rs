@@ -50,9 +50,10 @@ impl Report {
     ) -> Self {
         let chosen = findings::chosen(config, explanation.choice).map(|policy| policy.name.clone());
         let policy = explanation.policy.as_ref().map(|policy| policy.name.clone()).or(chosen);
-        let chosen_by = findings::reason(config, explanation.choice);
+        let (path, mut why) = findings::reason(config, explanation.choice);
+        why.extend(circumstances.route_metadata.as_ref().and_then(findings::overlaid));
         let Circumstances { at, client, .. } = circumstances;
-        Self { request, at: *at, client: *client, explanation, chosen_by, policy }
+        Self { request, at: *at, client: *client, explanation, chosen_by: (path, why), policy }
     }
 
     /// Says whether the policy is in shadow, so that nothing is refused and nothing is changed.

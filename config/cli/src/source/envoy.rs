@@ -215,7 +215,8 @@ fn note_metadata<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>
     if let Some(postern) = postern("filter_metadata") {
         if owner == Resource::Route {
             let (written, position) = (&postern.value, postern.position);
-            found.overrides.push(Override { written, position, manager: around.chain.manager });
+            let route = around.name.and_then(Node::text);
+            found.overrides.push(Override { written, route, position, manager: around.chain.manager });
         } else {
             found.strays.push(Stray { position: postern.position, owner, is_typed: false });
         }

@@ -66,6 +66,8 @@ pub(crate) enum Written<'a> {
 #[derive(Debug)]
 pub(crate) struct Override<'a> {
     pub(crate) written: &'a Node,
+    /// The name of the route, where it has one.
+    pub(crate) route: Option<&'a str>,
     /// The place of the override's key.
     pub(crate) position: Position,
     /// The connection manager that the override is part of, as in [`Configuration::manager`].

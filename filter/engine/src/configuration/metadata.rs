@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use prost::Message as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::configuration::structure;
 
@@ -28,6 +28,12 @@ pub struct UnreadableMetadata;
 pub fn of_route(serialized: &[u8]) -> Result<Option<Value>, UnreadableMetadata> {
     let mut metadata = Metadata::decode(serialized).map_err(|_| UnreadableMetadata)?;
     Ok(metadata.filter_metadata.remove(NAMESPACE).map(structure::object))
+}
+
+/// Returns the metadata of a route that has `said` under `postern`, serialised.
+pub fn serialize_route(said: &Map<String, Value>) -> Vec<u8> {
+    let filter_metadata = [(NAMESPACE.to_owned(), structure::of_object(said))];
+    Metadata { filter_metadata: filter_metadata.into_iter().collect() }.encode_to_vec()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use postern_config::{Config, LogFormat, Problems};
 use prost::Message as _;
 use serde::Deserialize as _;
 
-pub use metadata::{UnreadableMetadata, of_route};
+pub use metadata::{UnreadableMetadata, of_route, serialize_route};
 
 /// Reads `configuration`, JSON text or a serialised Struct, into a document.
 pub fn read_configuration(configuration: &[u8]) -> Result<Config, Problems> {

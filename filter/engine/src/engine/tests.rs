@@ -1,5 +1,4 @@
 use postern_config::Counted;
-use prost::Message as _;
 use serde_json::json;
 
 use super::*;
@@ -49,34 +48,7 @@ fn two_policies(routes: Value, default_policy: &str) -> Engine {
 }
 
 fn metadata(postern: &Value) -> Option<Vec<u8>> {
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct Metadata {
-        #[prost(map = "string, message", tag = "1")]
-        filter_metadata: HashMap<String, prost_types::Struct>,
-    }
-    let prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(postern)) } = to_proto(postern)
-    else {
-        panic!("metadata are an object");
-    };
-    let filter_metadata = [("postern".to_owned(), postern)].into_iter().collect();
-    Some(Metadata { filter_metadata }.encode_to_vec())
-}
-
-fn to_proto(value: &Value) -> prost_types::Value {
-    use prost_types::value::Kind;
-    let kind = match value {
-        Value::Null => Kind::NullValue(0),
-        Value::Bool(flag) => Kind::BoolValue(*flag),
-        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap()),
-        Value::String(text) => Kind::StringValue(text.clone()),
-        Value::Array(values) => {
-            Kind::ListValue(prost_types::ListValue { values: values.iter().map(to_proto).collect() })
-        }
-        Value::Object(members) => Kind::StructValue(prost_types::Struct {
-            fields: members.iter().map(|(name, value)| (name.clone(), to_proto(value))).collect(),
-        }),
-    };
-    prost_types::Value { kind: Some(kind) }
+    postern.as_object().map(configuration::serialize_route)
 }
 
 /// Returns the policy's name, `pass`, or the reason of the refusal.

@@ -35,8 +35,8 @@ const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 const WITHIN: &[u8] = &[8, 1];
 
 /// The reasons for which a handshake is refused whatever the rest of the world does. Those that are left out need a rate limit
-/// service, a service, a route's metadata, or a worker without memory.
-const REASONS: [&str; 24] = [
+/// service, a service, or a worker without memory.
+const REASONS: [&str; 25] = [
     "claims_denied",
     "connection_limit",
     "csrf_invalid",
@@ -48,6 +48,7 @@ const REASONS: [&str; 24] = [
     "no_policy",
     "origin_denied",
     "origin_missing",
+    "policy_invalid",
     "refusal_rate",
     "revocation_unavailable",
     "subprotocol_denied",
@@ -177,6 +178,7 @@ fn explain(explainer: &Explainer, asked: &Asked, tables: &mut PlainTables, now: 
         client: Some(asked.client),
         has_client_certificate: asked.has_certificate,
         route_name: asked.route.map(str::to_owned),
+        route_metadata: asked.metadata.clone(),
         token: asked.late_token.clone().map(Token),
     };
     let request = asked.request();

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use postern_engine::csrf::CsrfKey;
+use postern_engine::serialize_route;
 use postern_explain::request::{Request, from_curl, from_har, from_head};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Text;
 use super::chance::Chance;
@@ -28,6 +29,8 @@ pub(super) struct Asked {
     pub(super) client: IpAddr,
     pub(super) has_certificate: bool,
     pub(super) route: Option<&'static str>,
+    /// What the route's metadata have under `postern`.
+    pub(super) metadata: Option<Map<String, Value>>,
     /// The token of the first message.
     pub(super) late_token: Option<String>,
     /// The first message.
@@ -41,12 +44,13 @@ pub(super) struct Asked {
 
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fields, client, has_certificate, route, first_message, is_secure, protocol, form, .. } =
-            self;
+        let Self { fields, client, has_certificate, is_secure, protocol, form, .. } = self;
+        let Self { route, metadata, first_message, .. } = self;
         let text = Text(fields);
         write!(
             f,
-            "{text:?} from {client}, {is_secure} {has_certificate} {protocol} {route:?} {form:?} {first_message:?}"
+            "{text:?} from {client}, {is_secure} {has_certificate} {protocol} {route:?} {metadata:?} {form:?} \
+             {first_message:?}"
         )
     }
 }
@@ -60,7 +64,7 @@ impl Asked {
             asked.spoil(chance);
         }
         // The first message is for the policy that the request was meant for.
-        if !rules.leads_to(policy, &asked.fields, asked.route) {
+        if !rules.leads_to(policy, &asked.fields, asked.route) || asked.metadata.is_some() {
             (asked.first_message, asked.late_token) = (None, None);
         }
         if asked.protocol == "HTTP/2" {
@@ -98,6 +102,7 @@ impl Asked {
             client: IpAddr::from([198, 51, 100, u8::try_from(chance.below(12)).unwrap()]),
             has_certificate: chance.hits(60),
             route,
+            metadata: if chance.hits(15) { metadata(chance) } else { None },
             late_token: None,
             first_message: None,
             tokens: Vec::new(),
@@ -239,6 +244,8 @@ impl Asked {
             properties.push(("connection.mtls", vec![1]));
         }
         properties.extend(self.route.map(|route| ("xds.route_name", route.as_bytes().to_vec())));
+        let metadata = self.metadata.as_ref().map(serialize_route);
+        properties.extend(metadata.map(|metadata| ("xds.route_metadata", metadata)));
         properties
     }
 
@@ -292,6 +299,21 @@ impl Asked {
         let request = json!({"method": "GET", "url": self.url(), "httpVersion": version, "headers": headers});
         json!({"log": {"entries": [{"_resourceType": "websocket", "request": request}]}}).to_string()
     }
+}
+
+fn metadata(chance: &mut Chance) -> Option<Map<String, Value>> {
+    let all = [
+        json!({"policy": "feed"}),
+        json!({"policy": "chat", "origins": {"allow": ["https://*.example.org"]}}),
+        json!({"policy": "admin", "auth": "none", "csrf": "none", "tiers": []}),
+        json!({"tls": "mutual"}),
+        json!({"rates": [{"count": "handshakes", "per": "ip", "limit": 2, "window": "1h"}]}),
+        json!({"upgrade_only": true, "messages": {"max_message_bytes": 64}}),
+        json!({"policy": "absent"}),
+        json!({"origins": {"allow": 7}}),
+        json!({}),
+    ];
+    chance.one(&all).as_object().cloned()
 }
 
 /// A token that is good most of the time.
