@@ -9,8 +9,12 @@ use tokio::time::{Instant, sleep, timeout};
 /// tests are busy, and nothing waits this long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The most by which what is due at a moment may come after it. It takes milliseconds, but machines that run tests are
+/// busy.
+pub const LATE: Duration = Duration::from_secs(3);
+
 /// The pause between two looks at a condition that cannot be awaited.
-const POLL: Duration = Duration::from_millis(10);
+pub(crate) const POLL: Duration = Duration::from_millis(10);
 
 /// Awaits `future`, and panics naming `what` when it is not done after `limit`.
 pub async fn within<F: Future>(limit: Duration, what: &str, future: F) -> F::Output {

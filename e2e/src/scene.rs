@@ -5,11 +5,13 @@ pub mod access_log;
 pub mod bootstrap;
 mod capabilities;
 pub mod checked;
+mod common;
 mod discovery;
 pub mod envoy;
 pub mod launcher;
 pub mod order;
 mod policy;
+mod prepared;
 mod process;
 mod running;
 mod shared;
@@ -27,7 +29,10 @@ use crate::client::token::EDGE_SECRET;
 use crate::environment;
 use crate::scene::access_log::AccessLog;
 use crate::scene::bootstrap::{HCM, wasm_module};
+use crate::scene::common::Place;
 use crate::scene::discovery::Discovery;
+use crate::scene::prepared::Prepared;
+use crate::scene::running::Host;
 use crate::tls::{Certificate, LOCAL};
 use crate::upstream::{Behaviour, Upstream};
 
@@ -203,8 +208,27 @@ impl Scene {
         }
     }
 
+    /// Starts it all beside the other such scenes of the process, in one Envoy, which compiles the module once for
+    /// all of them. Such a scene has a listener, a VM, clusters, an upstream and an access log to itself. It shares
+    /// Envoy's log and metrics, cannot change the rest of the bootstrap, and cannot be pushed to.
+    pub async fn start_beside_others(self) -> RunningScene {
+        let workers = self.workers.unwrap_or(1);
+        let prepared = self.prepare().await;
+        let place = Place::take(&prepared.bootstrap, workers, &prepared.environment).await;
+        prepared.in_envoy(Host::Common(place))
+    }
+
     /// Starts it all; the error is what Envoy said.
-    pub async fn try_start(mut self) -> Result<RunningScene, EnvoyError> {
+    pub async fn try_start(self) -> Result<RunningScene, EnvoyError> {
+        let workers = self.workers.unwrap_or(1);
+        let prepared = self.prepare().await;
+        let folder = prepared.folder.path();
+        let envoy = Envoy::start(&prepared.bootstrap, folder, workers, &prepared.environment).await?;
+        Ok(prepared.in_envoy(Host::Own(envoy)))
+    }
+
+    /// Makes all but the Envoy.
+    async fn prepare(mut self) -> Prepared {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let upstream = Upstream::start(std::mem::take(&mut self.behaviours)).await;
         let here = environment::current();
@@ -240,12 +264,12 @@ impl Scene {
 
         let mut environment = std::mem::take(&mut self.environment);
         environment.push(("POSTERN_EDGE_SECRET".to_owned(), EDGE_SECRET.to_owned()));
-        let envoy = Envoy::start(&bootstrap, folder.path(), self.workers.unwrap_or(1), &environment).await?;
         let tls = (!self.plaintext).then_some(certificate);
         let access_log = AccessLog::at(&access_log);
         let providers = self.providers;
-        Ok(RunningScene {
-            envoy,
+        Prepared {
+            bootstrap,
+            environment,
             upstream,
             access_log,
             tls,
@@ -253,7 +277,7 @@ impl Scene {
             discovery,
             providers,
             folder,
-        })
+        }
     }
 
     fn secure(&self, bootstrap: &mut Bootstrap, folder: &TempDir, own: &Certificate, client: &Certificate) {

@@ -24,7 +24,7 @@ async fn start(documents: &Documents) -> RunningScene {
     once["auth"]["single_use"] = json!(true);
     let policies = json!({"revoked": revoked, "once": once, "fetched": auth("main")});
     let scene = Scene::new().document(document(json!({"main": main, "edge": edge}), policies));
-    scene.cluster("auth", documents.address()).workers(4).plaintext().start().await
+    scene.cluster("auth", documents.address()).workers(4).plaintext().start_beside_others().await
 }
 
 fn message(signer: &Signer, changes: Value) -> Vec<u8> {
@@ -80,7 +80,7 @@ async fn a_message_whose_token_is_revoked_lets_nobody_in_and_renews_nothing() {
     documents.serve(LIST, Served::Document(json!({"jti": ["second"]})));
     assert_eq!(client.frame().await, Ok(closing));
     let labels = [("policy", "revoked"), ("reason", "token_revoked")];
-    scene.envoy().stat_becomes("postern_closes", &labels, 3.0).await;
+    scene.common_envoy().stat_becomes("postern_closes", &labels, 3.0).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use postern_e2e::client::browser::Page;
 use postern_e2e::client::token::edge_claims;
-use postern_e2e::{Answer, Behaviour, RunningScene, Scene, Signer, json};
+use postern_e2e::scene::document;
+use postern_e2e::{Answer, Behaviour, RunningScene, Scene, Signer, Value, json};
 
 /// Makes a scene of the shipped example with one more origin for `chat`.
 fn example_with_origin(origin: String) -> Scene {
@@ -43,7 +44,7 @@ async fn a_page_and_the_upstream_understand_each_other_through_a_bare_envoy() {
 #[tokio::test]
 async fn a_page_of_an_allowed_origin_talks_with_its_token_among_the_subprotocols() {
     let Some(page) = Page::at("app.example.com").await else { return };
-    let scene = example_with_origin(page.origin()).start().await;
+    let scene = example_with_origin(page.origin()).start_beside_others().await;
     let (url, token) = (scene.url("/ws/chat"), token());
     let script = format!(
         "report(await visit('{url}', {{protocols: ['chat.v2', 'bearer.{token}'], messages: ['hello'], closeAfter: 1}}))"
@@ -64,7 +65,7 @@ async fn a_page_of_an_allowed_origin_talks_with_its_token_among_the_subprotocols
 #[tokio::test]
 async fn a_page_that_offers_nothing_but_its_token_talks_too() {
     let Some(page) = Page::at("app.example.com").await else { return };
-    let scene = example_with_origin(page.origin()).start().await;
+    let scene = example_with_origin(page.origin()).start_beside_others().await;
     let (url, item) = (scene.url("/ws/chat"), format!("bearer.{}", token()));
     let script = format!(
         "report(await visit('{url}', {{protocols: ['{item}'], messages: ['hello'], closeAfter: 1}}))"
@@ -91,7 +92,7 @@ async fn assert_counted_and_logged(
     reason: &str,
 ) {
     let labels = [&[("policy", "chat"), ("reason", reason)], labels].concat();
-    assert_eq!(scene.envoy().stats().await.sum(metric, &labels), 1.0, "{metric}{labels:?}");
+    assert_eq!(scene.common_envoy().stats().await.sum(metric, &labels), 1.0, "{metric}{labels:?}");
     assert_eq!(scene.access_line(SOCKET).await["reason"], reason);
 }
 
@@ -104,7 +105,7 @@ async fn a_page_of_another_site_is_not_let_in_with_a_good_token_either_but_for_p
         )
     };
     let Some(page) = Page::at("evil.example").await else { return };
-    let scene = logged(Scene::new()).start().await;
+    let scene = logged(Scene::new()).start_beside_others().await;
     let seen = page.run(&script(&scene)).await;
     assert_eq!((&seen["opened"], &seen["code"]), (&json!(false), &json!(1006)), "{seen}");
     assert!(scene.upstream().records().is_empty());
@@ -123,7 +124,7 @@ async fn a_message_over_the_limit_shows_the_page_code_and_reason_and_is_served_b
         format!("report(await visit('{url}', {{messages: ['x'.repeat(65537)], closeAfter: 1}}))")
     };
     let Some(page) = Page::at("app.example.com").await else { return };
-    let scene = logged(example_with_origin(page.origin())).start().await;
+    let scene = logged(example_with_origin(page.origin())).start_beside_others().await;
     let seen = page.run(&script(&scene)).await;
     assert_eq!(
         (&seen["opened"], &seen["code"], &seen["clean"]),
@@ -153,7 +154,7 @@ async fn a_page_that_only_listens_stays_open() {
     let policy = json!({
         "origins": {"allow": [origin]}, "tls": "required", "liveness": liveness, "drain": "none",
     });
-    let scene = Scene::new().policy(policy).start().await;
+    let scene = Scene::new().policy(policy).start_beside_others().await;
     let url = scene.url("/ws/chat");
     // A page that was silent for longer than an idle client may be can still talk.
     let script = format!(
@@ -172,26 +173,32 @@ async fn a_page_that_only_listens_stays_open() {
     assert_eq!(records[0].messages(), [b"still here"]);
 }
 
-/// The policy allows this origin and no other to either kind of page in a file.
+/// Each policy allows one origin and no other to one kind of page in a file.
 #[tokio::test]
 async fn a_page_in_a_file_is_of_the_origin_null_and_one_of_an_app_of_file_and_each_is_let_in_by_that_alone() {
-    let script = |scene: &RunningScene| {
-        format!("report(await visit('{}', {{messages: ['hi'], closeAfter: 1}}))", scene.url("/ws/chat"))
-    };
-    for (app, origin, other) in [(false, "null", "file://"), (true, "file://", "null")] {
-        for (allowed, opened) in [(origin, true), (other, false), ("https://*", false)] {
-            let page = if app { Page::in_file_of_app().await } else { Page::in_file().await };
-            let Some(page) = page else { return };
-            let policy = json!({"origins": {"allow": [allowed], "missing": "deny"}});
-            let scene = Scene::new().policy(policy).start().await;
-            let seen = page.run(&script(&scene)).await;
-            assert_eq!(seen["opened"], opened, "{origin} where {allowed} is allowed: {seen}");
-            let reason = [("reason", if opened { "none" } else { "origin_denied" })];
-            scene.envoy().stat_becomes("postern_handshakes", &reason, 1.0).await;
-            let records = scene.upstream().records();
-            let seen = records.first().and_then(|record| record.header("origin"));
-            assert_eq!(seen.as_deref(), opened.then_some(origin), "where {allowed} is allowed");
-        }
+    let kinds = [(false, "null", "file://"), (true, "file://", "null")];
+    let cases = kinds.into_iter().flat_map(|(app, origin, other)| {
+        let rows = [(origin, true), (other, false), ("https://*", false)];
+        rows.map(|(allowed, opened)| (app, origin, allowed, opened))
+    });
+    let cases: Vec<_> = cases.enumerate().map(|(number, case)| (format!("p{number}"), case)).collect();
+    let policy = |allowed: &str| json!({"origins": {"allow": [allowed], "missing": "deny"}});
+    let policies: serde_json::Map<String, Value> =
+        cases.iter().map(|(name, (_, _, allowed, _))| (name.clone(), policy(allowed))).collect();
+    let scene = Scene::new().document(document(json!({}), policies.into()));
+    let scene = scene.start_beside_others().await;
+    for (name, (app, origin, allowed, opened)) in cases {
+        let page = if app { Page::in_file_of_app().await } else { Page::in_file().await };
+        let Some(page) = page else { return };
+        let (url, before) = (scene.url(&format!("/ws/{name}")), scene.upstream().records().len());
+        let seen =
+            page.run(&format!("report(await visit('{url}', {{messages: ['hi'], closeAfter: 1}}))")).await;
+        assert_eq!(seen["opened"], opened, "{origin} where {allowed} is allowed: {seen}");
+        let labels = [("policy", name.as_str()), ("reason", if opened { "none" } else { "origin_denied" })];
+        scene.common_envoy().stat_becomes("postern_handshakes", &labels, 1.0).await;
+        let records = scene.upstream().records();
+        let seen = records.get(before).and_then(|record| record.header("origin"));
+        assert_eq!(seen.as_deref(), opened.then_some(origin), "where {allowed} is allowed");
     }
 }
 
@@ -203,14 +210,15 @@ async fn over_http2_a_page_of_an_allowed_origin_talks_and_one_of_another_does_no
     {
         let Some(page) = Page::at(host).await else { return };
         let origins = json!({"allow": ["https://app.example.com:*"], "missing": "deny"});
-        let scene = Scene::new().policy(json!({"origins": origins})).change_connection_manager(|hcm| {
+        let policies = json!({"http2": {"origins": origins}});
+        let scene = Scene::new().document(document(json!({}), policies)).change_connection_manager(|hcm| {
             let format = hcm.pointer_mut("/access_log/0/typed_config/log_format/json_format");
             let format = format.expect("the access log of a scene");
             format["case"] = json!("%REQ(:PATH)%");
             format["protocol"] = json!("%PROTOCOL%");
         });
-        let scene = scene.start().await;
-        let (https, url) = (scene.url("/page").replace("wss:", "https:"), scene.url("/ws/chat"));
+        let scene = scene.start_beside_others().await;
+        let (https, url) = (scene.url("/page").replace("wss:", "https:"), scene.url("/ws/http2"));
         let script = format!(
             "await fetch('{https}', {{mode: 'no-cors', credentials: 'include'}});
              report(await visit('{url}', {{messages: ['hi'], closeAfter: 1}}))"
@@ -218,7 +226,7 @@ async fn over_http2_a_page_of_an_allowed_origin_talks_and_one_of_another_does_no
         let seen = page.run(&script).await;
         let messages = if opened { json!(["hi"]) } else { json!([]) };
         assert_eq!((&seen["opened"], &seen["messages"]), (&json!(opened), &messages), "{seen}");
-        let line = scene.access_line("/ws/chat").await;
+        let line = scene.access_line("/ws/http2").await;
         assert_eq!((&line["protocol"], &line["reason"]), (&json!("HTTP/2"), &json!(reason)), "{line}");
     }
 }

@@ -2,11 +2,11 @@
 //! evil Origin where the document is sound, and lets it in where the document is said to let requests past
 //! Postern.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use postern_e2e::deadline::PATIENCE;
 use postern_e2e::environment;
 use postern_e2e::scene::bootstrap::wasm_module;
 use postern_e2e::scene::checked::{Checked, Surroundings, cluster, documents};
@@ -23,7 +23,7 @@ const EVIL: &str = "https://evil.example.com";
 /// The words of the findings on filters that hold bodies.
 const HOLDS: &str = "is never whole";
 
-/// The time to wait for an answer that does not come; one that comes takes some milliseconds.
+/// The time to wait for an answer that is not to come; one that comes takes some milliseconds.
 const HELD: Duration = Duration::from_secs(3);
 
 /// The files that documents name.
@@ -95,25 +95,19 @@ impl Running {
         Self { envoy, upstream, _files: files }
     }
 
-    /// Returns the address of each listener.
-    async fn addresses(&self) -> BTreeMap<String, SocketAddr> {
-        let listeners = self.envoy.ask_admin("/listeners?format=json").await.json();
-        let address = |listener: &Value| {
-            let socket = listener.pointer("/local_address/socket_address")?;
-            let port = u16::try_from(socket.get("port_value")?.as_u64()?).ok()?;
-            let ip = socket.get("address")?.as_str()?.parse().ok()?;
-            Some((listener.get("name")?.as_str()?.to_owned(), SocketAddr::new(ip, port)))
-        };
-        let listeners = listeners.get("listener_statuses").and_then(Value::as_array).expect("listeners");
-        listeners.iter().filter_map(address).collect()
+    /// Makes a handshake from `origin`, sends a message behind it, and asserts the outcome.
+    async fn assert_outcome(&self, name: &str, address: SocketAddr, origin: &str, expected: Outcome) {
+        let wait = if expected == Outcome::Held { HELD } else { PATIENCE };
+        assert_eq!(self.ask(address, origin, wait).await, expected, "{name}: {origin}");
     }
 
-    /// Makes a handshake from `origin`, sends a message behind it, and returns the outcome.
-    async fn ask(&self, address: SocketAddr, origin: &str) -> Outcome {
+    /// Makes a handshake from `origin`, sends a message behind it, and returns the outcome: no answer counts as held after
+    /// so long a wait.
+    async fn ask(&self, address: SocketAddr, origin: &str, wait: Duration) -> Outcome {
         let request = Request::upgrade("/").header("Origin", origin).header("X-Trusted", "yes");
         let mut client = RawClient::connect(address, None, None).await.unwrap();
         client.send(request.bytes()).await;
-        let response = match tokio::time::timeout(HELD, client.try_response()).await {
+        let response = match tokio::time::timeout(wait, client.try_response()).await {
             Ok(Ok(response)) => response,
             Ok(Err(_)) => return Outcome::Cut,
             Err(_) => return Outcome::Held,
@@ -123,7 +117,7 @@ impl Running {
             return Outcome::Refused(response.status);
         }
         client.send(Frame::text("echo").masked().bytes()).await;
-        let echoed = tokio::time::timeout(HELD, client.frame()).await;
+        let echoed = tokio::time::timeout(wait, client.frame()).await;
         if echoed.is_ok_and(|frame| frame.is_ok()) { Outcome::Echoed } else { Outcome::Held }
     }
 }
@@ -159,7 +153,7 @@ async fn where_a_document_is_sound_an_evil_origin_is_refused_and_a_good_one_is_n
         .collect();
     assert!(sound.len() > 35, "{}", sound.len());
     let running = Running::start(&sound).await;
-    let addresses = running.addresses().await;
+    let addresses = running.envoy.listeners().await;
     // The documents are judged at once, since an answer that is held takes its full time.
     futures_util::future::join_all(
         sound.iter().map(|document| judge(document, &running, addresses[&document.name])),
@@ -169,14 +163,14 @@ async fn where_a_document_is_sound_an_evil_origin_is_refused_and_a_good_one_is_n
 
 async fn judge(document: &Checked, running: &Running, address: SocketAddr) {
     let name = &document.name;
-    assert_eq!(running.ask(address, EVIL).await, Outcome::Refused(403), "{name}: an evil Origin");
+    running.assert_outcome(name, address, EVIL, Outcome::Refused(403)).await;
     let expected = match () {
         () if document.prints(HOLDS) => Outcome::Held,
         () if document.prints("unless its discovered route has") => Outcome::Refused(404),
         () if document.prints("upgrade_configs: has no `websocket`") => Outcome::Refused(403),
         () => Outcome::Echoed,
     };
-    assert_eq!(running.ask(address, GOOD).await, expected, "{name}: a good Origin");
+    running.assert_outcome(name, address, GOOD, expected).await;
 }
 
 #[tokio::test]
@@ -199,9 +193,9 @@ async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
         .collect();
     assert!(named.len() > 8, "{}", named.len());
     let running = Running::start(&named).await;
-    let addresses = running.addresses().await;
+    let addresses = running.envoy.listeners().await;
     for Checked { name, .. } in &named {
-        assert_eq!(running.ask(addresses[name], EVIL).await, Outcome::Echoed, "{name}");
+        running.assert_outcome(name, addresses[name], EVIL, Outcome::Echoed).await;
     }
 }
 
@@ -215,10 +209,10 @@ async fn metadata_that_is_told_to_have_no_effect_has_none() {
         .collect();
     assert!(named.len() > 6, "{}", named.len());
     let running = Running::start(&named).await;
-    let addresses = running.addresses().await;
+    let addresses = running.envoy.listeners().await;
     for Checked { name, .. } in &named {
-        assert_eq!(running.ask(addresses[name], EVIL).await, Outcome::Refused(403), "{name}: an evil Origin");
-        assert_eq!(running.ask(addresses[name], GOOD).await, Outcome::Echoed, "{name}: a good Origin");
+        running.assert_outcome(name, addresses[name], EVIL, Outcome::Refused(403)).await;
+        running.assert_outcome(name, addresses[name], GOOD, Outcome::Echoed).await;
     }
 }
 
@@ -244,10 +238,11 @@ async fn run_as_yaml(name: &str) -> Running {
 
 #[tokio::test]
 async fn envoy_ignores_what_is_tagged_so_and_postern_judges_beside_it() {
-    let running = run_as_yaml("ignored_members").await;
+    let name = "ignored_members";
+    let running = run_as_yaml(name).await;
     let address = running.envoy.listener();
-    assert_eq!(running.ask(address, EVIL).await, Outcome::Refused(403));
-    assert_eq!(running.ask(address, GOOD).await, Outcome::Echoed);
+    running.assert_outcome(name, address, EVIL, Outcome::Refused(403)).await;
+    running.assert_outcome(name, address, GOOD, Outcome::Echoed).await;
 }
 
 #[tokio::test]
@@ -258,6 +253,6 @@ async fn envoy_takes_more_words_for_true_than_json_has() {
         "filter_disabled_on_route_in_another_word",
     ] {
         let running = run_as_yaml(name).await;
-        assert_eq!(running.ask(running.envoy.listener(), EVIL).await, Outcome::Echoed, "{name}");
+        running.assert_outcome(name, running.envoy.listener(), EVIL, Outcome::Echoed).await;
     }
 }

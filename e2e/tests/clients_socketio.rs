@@ -58,7 +58,7 @@ fn served(known: Value) -> Value {
 async fn with_its_token_in_a_header_it_is_served_and_without_only_by_a_bare_envoy() {
     let Some(service) = service().await else { return };
     let from = || json!({"header": "authorization"});
-    let guarded = scene(&service, from(), false).start().await;
+    let guarded = scene(&service, from(), false).start_beside_others().await;
     let bare = scene(&service, from(), false).bare().start().await;
     let headers = json!({"headers": {"Authorization": format!("Bearer {}", token())}});
     let Some(seen) = visit(&guarded, headers).await else { return };
@@ -67,14 +67,13 @@ async fn with_its_token_in_a_header_it_is_served_and_without_only_by_a_bare_envo
     assert_eq!(seen, served(json!({"auth": null, "user": null})));
     let Some(seen) = visit(&guarded, json!({})).await else { return };
     assert_eq!((&seen["known"], &seen["error"]), (&Value::Null, &json!("Connection error")), "{seen}");
-    let refused = [("result", "refused"), ("reason", "token_missing")];
-    guarded.envoy().stat_becomes("postern_handshakes", &refused, 1.0).await;
+    assert_eq!(guarded.told("token_missing").await.len(), 1);
 }
 
 #[tokio::test]
 async fn with_its_token_in_the_packet_that_connects_it_is_served_and_outlives_pings_of_the_service() {
     let Some(service) = service().await else { return };
-    let scene = scene(&service, packet(), true).start().await;
+    let scene = scene(&service, packet(), true).start_beside_others().await;
     let auth = json!({"token": token()});
     let Some(seen) = visit(&scene, json!({"auth": auth, "stay": 4})).await else { return };
     assert_eq!(seen, served(json!({"auth": auth, "user": null})));
@@ -83,13 +82,13 @@ async fn with_its_token_in_the_packet_that_connects_it_is_served_and_outlives_pi
 #[tokio::test]
 async fn a_bad_token_in_the_packet_that_connects_never_reaches_the_service_but_through_a_bare_envoy() {
     let Some(service) = service().await else { return };
-    let guarded = scene(&service, packet(), true).start().await;
+    let guarded = scene(&service, packet(), true).start_beside_others().await;
     let bare = scene(&service, packet(), true).bare().start().await;
     let forged = json!({"token": tampered::signature(&token())});
     for (auth, reason) in [(forged, "token_invalid"), (Value::Null, "token_missing")] {
         let Some(seen) = visit(&guarded, json!({"auth": auth})).await else { return };
         assert_eq!((&seen["known"], seen["error"].is_string()), (&Value::Null, true), "{seen}");
-        guarded.envoy().stat_becomes("postern_closes", &[("reason", reason)], 1.0).await;
+        assert_eq!(guarded.told(reason).await.len(), 1);
         let Some(seen) = visit(&bare, json!({"auth": auth})).await else { return };
         assert_eq!(seen, served(json!({"auth": auth, "user": null})));
     }
@@ -111,7 +110,7 @@ async fn without_greeting_prefix_or_keep_token_it_never_gets_that_far() {
         ("prefix", without("prefix"), true, Some("token_missing")),
         ("keep_token", packet(), false, None),
     ] {
-        let scene = scene(&service, from, keep_token).start().await;
+        let scene = scene(&service, from, keep_token).start_beside_others().await;
         let Some(seen) = visit(&scene, auth.clone()).await else { return };
         assert_eq!(
             (&seen["known"], seen["error"].is_string()),
@@ -119,7 +118,7 @@ async fn without_greeting_prefix_or_keep_token_it_never_gets_that_far() {
             "without {missing}: {seen}"
         );
         if let Some(reason) = reason {
-            scene.envoy().stat_becomes("postern_closes", &[("reason", reason)], 1.0).await;
+            assert_eq!(scene.told(reason).await.len(), 1);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use postern_e2e::client::token::{edge_claims, jwks};
-use postern_e2e::deadline::{PATIENCE, eventually};
+use postern_e2e::deadline::{LATE, PATIENCE, eventually};
 use postern_e2e::{
     Behaviour, Documents, Frame, Pushed, Request, RunningScene, Scene, Served, Signer, Value, json,
 };
@@ -15,6 +15,9 @@ const PATH: &str = "/.well-known/jwks.json?tenant=1";
 
 /// The time after which an unknown key may be asked for again.
 const REFETCH: Duration = Duration::from_secs(10);
+
+/// The default time that a handshake waits for a fetch.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn provider(path: &str, remote: Value) -> Value {
     let mut whole = json!({"cluster": "auth", "uri": format!("https://auth.example.com{path}")});
@@ -100,7 +103,7 @@ async fn keys_are_fetched_once_for_all_workers_and_handshakes_wait_for_them() {
 async fn what_a_client_sends_while_its_handshake_waits_is_kept_and_judged_after_it() {
     let (documents, signer) = (Documents::start().await, Signer::es256("a"));
     documents.serve(PATH, Served::Silence);
-    let scene = scene(&documents, json!({"timeout": "4s"})).start().await;
+    let scene = scene(&documents, json!({"timeout": "4s"})).start_beside_others().await;
     let mut held = None;
     let (early, bad) = (Frame::text("early").masked(), Frame::text("early").masked().rsv(0b100));
     for together in [true, false] {
@@ -145,7 +148,7 @@ async fn a_client_that_goes_away_while_its_handshake_waits_is_forgotten() {
     let held = documents.serve_held(PATH, Served::Document(jwks(&[&signer])));
     let mut both = policy("main");
     both["auth"]["from"] = json!([{"header": "authorization"}, {"query": "access_token"}]);
-    let scene = scene(&documents, json!({})).policy(both).start().await;
+    let scene = scene(&documents, json!({})).policy(both).start_beside_others().await;
     let mut claims = edge_claims("alice");
     claims["iss"] = json!(ISSUER);
     let path = format!("/ws/chat?room=1&access_token={}", signer.mint(&claims));
@@ -163,7 +166,7 @@ async fn a_client_that_goes_away_while_its_handshake_waits_is_forgotten() {
     for request in gone {
         assert!(!scene.upstream().has_seen(request.case()));
     }
-    assert_eq!(scene.envoy().stats().await.sum("envoy_wasm_postern_vm_reload_success", &[]), 0.0);
+    assert_eq!(scene.common_envoy().stats().await.sum("envoy_wasm_postern_vm_reload_success", &[]), 0.0);
 }
 
 #[tokio::test]
@@ -222,7 +225,7 @@ async fn without_keys_handshakes_wait_their_time_and_are_answered_503_until_ther
             let response = scene.ask(&request).await;
             let found = (response.status, response.reason());
             assert_eq!(found, refused(503, "keys_unavailable"), "{name}");
-            assert!(start.elapsed() < Duration::from_secs(3), "{name} took {:?}", start.elapsed());
+            assert!(start.elapsed() < Duration::from_secs(1) + LATE, "{name} took {:?}", start.elapsed());
             assert!(!scene.upstream().has_seen(request.case()), "{name}");
             assert_eq!(scene.access_line(request.case()).await["reason"], "keys_unavailable", "{name}");
         }
@@ -262,7 +265,7 @@ async fn without_keys_handshakes_wait_their_time_and_are_answered_503_until_ther
 async fn keys_change_hands_while_sockets_are_open() {
     let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::rs256("new"));
     documents.serve(PATH, Served::Document(jwks(&[&old])));
-    let scene = scene(&documents, json!({"refresh_interval": "1s"})).start().await;
+    let scene = scene(&documents, json!({"refresh_interval": "1s"})).start_beside_others().await;
     assert_eq!(outcome(&scene, &old).await, (101, None));
     assert_eq!(outcome(&scene, &new).await, refused(401, "token_invalid"));
     let mut client = scene.open_with(&bearing(&old)).await;
@@ -290,7 +293,7 @@ async fn rotating(documents: &Documents, old: &Signer) -> RunningScene {
     policy["auth"]["refresh"] = json!("/token");
     let scene = scene(documents, json!({"timeout": "6s"})).policy(policy);
     let welcome = Behaviour::Chatty(vec![Frame::text("welcome").bytes()]);
-    let scene = scene.upstream("/ws/chat/greets", welcome).start().await;
+    let scene = scene.upstream("/ws/chat/greets", welcome).start_beside_others().await;
     assert_eq!(outcome(&scene, old).await, (101, None));
     sleep(REFETCH).await;
     scene
@@ -402,20 +405,20 @@ async fn a_first_message_by_a_key_that_is_not_known_yet_waits_for_it_and_so_does
         assert_eq!((seen.close().await.code(), seen.frames().len()), (Some(3000), 1));
         sleep(REFETCH).await;
     }
-    assert_eq!(scene.envoy().stats().await.sum("envoy_wasm_postern_vm_reload_success", &[]), 0.0);
+    assert_eq!(scene.common_envoy().stats().await.sum("envoy_wasm_postern_vm_reload_success", &[]), 0.0);
 }
 
 #[tokio::test]
 async fn a_storm_of_unknown_keys_costs_one_fetch_and_a_new_key_is_found_by_it() {
     let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::es256("new"));
     documents.serve(PATH, Served::Document(jwks(&[&old])));
-    let scene = scene(&documents, json!({})).start().await;
+    let scene = scene(&documents, json!({})).start_beside_others().await;
     assert_eq!(outcome(&scene, &old).await, (101, None));
     let storm = |part: usize| {
-        let signers: Vec<_> = (0..100).map(|i| Signer::eddsa(&format!("unknown {part} {i}"))).collect();
+        let signers: Vec<_> = (0..60).map(|i| Signer::eddsa(&format!("unknown {part} {i}"))).collect();
         let scene = &scene;
         async move {
-            for some in signers.chunks(25) {
+            for some in signers.chunks(15) {
                 for answer in join_all(some.iter().map(|signer| outcome(scene, signer))).await {
                     assert_eq!(answer, refused(401, "token_invalid"));
                 }
@@ -425,14 +428,14 @@ async fn a_storm_of_unknown_keys_costs_one_fetch_and_a_new_key_is_found_by_it() 
     // Right after a fetch there is no other, and nobody waits for one.
     let start = Instant::now();
     storm(0).await;
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < 4 * TIMEOUT, "{:?}, as if each of four rounds had waited", start.elapsed());
     assert_eq!(documents.hits(PATH), 1);
 
     sleep(REFETCH).await;
     let start = Instant::now();
     storm(1).await;
     storm(2).await;
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < REFETCH, "{:?}", start.elapsed());
     assert_eq!(documents.hits(PATH), 2);
 
     sleep(REFETCH).await;
@@ -449,8 +452,8 @@ async fn a_storm_of_unknown_keys_costs_one_fetch_and_a_new_key_is_found_by_it() 
 async fn keys_serve_on_when_refreshing_fails_until_they_are_too_old() {
     let (documents, signer) = (Documents::start().await, Signer::es256("a"));
     documents.serve(PATH, Served::Document(jwks(&[&signer])));
-    let remote = json!({"refresh_interval": "1s", "timeout": "1500ms", "max_stale": "6s"});
-    let scene = scene(&documents, remote).start().await;
+    let remote = json!({"refresh_interval": "1s", "timeout": "1500ms", "max_stale": "10s"});
+    let scene = scene(&documents, remote).start_beside_others().await;
     assert_eq!(outcome(&scene, &signer).await, (101, None));
     documents.serve(PATH, Served::Answer(500, Vec::new()));
     let hits = documents.hits(PATH);
@@ -460,14 +463,15 @@ async fn keys_serve_on_when_refreshing_fails_until_they_are_too_old() {
         assert_eq!(outcome(&scene, &signer).await, (101, None));
     }
     becomes(&scene, &signer, refused(503, "keys_unavailable")).await;
-    assert!(last_good.elapsed() < Duration::from_secs(6), "{:?}", last_good.elapsed());
+    assert!(last_good.elapsed() < Duration::from_secs(10), "{:?}", last_good.elapsed());
     for _ in 0..4 {
         assert_eq!(outcome(&scene, &signer).await, refused(503, "keys_unavailable"));
     }
     // An hour of retries would be a burden, so there is about one in a second here.
-    let hits = documents.hits(PATH);
+    let (hits, start) = (documents.hits(PATH), Instant::now());
     sleep(Duration::from_secs(3)).await;
-    assert!(documents.hits(PATH) - hits <= 4, "{} fetches in three seconds", documents.hits(PATH) - hits);
+    let (fetches, seconds) = (documents.hits(PATH) - hits, start.elapsed().as_secs());
+    assert!(fetches as u64 <= seconds + 1, "{fetches} fetches in {seconds} seconds");
     documents.serve(PATH, Served::Document(jwks(&[&signer])));
     becomes(&scene, &signer, (101, None)).await;
 }

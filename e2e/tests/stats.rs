@@ -120,7 +120,8 @@ async fn the_access_log_has_the_reason_of_a_refusal_or_a_close_and_none_where_no
             },
         }));
     };
-    let scene = Scene::new().document(configuration()).plaintext().change(add_text_log).start().await;
+    let scene =
+        Scene::new().document(configuration()).plaintext().change(add_text_log).start_beside_others().await;
 
     let mut polite = scene.open("/ws/chat").await;
     polite.send(Frame::closing(1000, "").masked().bytes()).await;
@@ -151,15 +152,16 @@ async fn however_many_are_refused_the_log_has_some_lines_a_second_and_counts_the
     const LIMIT: u32 = 5;
     const REFUSED: u32 = 60;
     let log = |whole: &mut Value| whole["log"] = json!({"refusals_per_second": LIMIT});
-    let scene = Scene::new().document(configuration()).configured(log).plaintext().start().await;
+    let scene =
+        Scene::new().document(configuration()).configured(log).plaintext().start_beside_others().await;
     let start = Instant::now();
     let evil = Request::upgrade("/ws/chat").header("Origin", "https://evil.example");
     for _ in 0..REFUSED {
         assert_eq!(scene.ask(&evil).await.status, 403);
     }
-    let logged = || scene.envoy().log_lines_with("postern: refused policy=chat reason=origin_denied");
+    let logged = || scene.log_lines_with("postern: refused policy=chat reason=origin_denied");
     let counted = || {
-        let lines = scene.envoy().log_lines_with("postern: suppressed policy=chat count=");
+        let lines = scene.log_lines_with("postern: suppressed policy=chat count=");
         let counts = lines.iter().filter_map(|line| line.rsplit('=').next()?.trim().parse::<usize>().ok());
         (lines.len(), counts.sum::<usize>())
     };

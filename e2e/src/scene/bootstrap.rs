@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::scene::capabilities;
 
@@ -61,6 +61,15 @@ impl Name {
 /// An Envoy bootstrap.
 #[derive(Clone, Debug)]
 pub struct Bootstrap(Value);
+
+/// The part of a bootstrap that is one scene's: a listener and the clusters that it leads to.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The name of the listener.
+    pub(crate) name: String,
+    pub(crate) listener: Value,
+    pub(crate) clusters: Vec<Value>,
+}
 
 /// Returns the directory of the workspace, where `envoy.yaml` is.
 pub fn workspace() -> PathBuf {
@@ -175,7 +184,7 @@ impl Bootstrap {
     pub fn forbid(&mut self, functions: &[String]) {
         let code = self.at(&format!("{FILTER}{PLUGIN}/vm_config/code/local"))["filename"].clone();
         let module = std::fs::read(code.as_str().expect("a path")).expect("a module that can be read");
-        let allowed: serde_json::Map<String, Value> = capabilities::of(&module)
+        let allowed: Map<String, Value> = capabilities::of(&module)
             .into_iter()
             .filter(|capability| !functions.contains(capability))
             .map(|capability| (capability, json!({})))
@@ -242,12 +251,79 @@ impl Bootstrap {
         json!({"version_info": version.to_string(), "resources": [resource]})
     }
 
+    /// Puts these variables into the environment of the module's VM, in the place of Envoy's own.
+    pub(crate) fn set_environment(&mut self, variables: &[(String, String)]) {
+        let values: Map<String, Value> =
+            variables.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        self.at(&format!("{FILTER}{PLUGIN}/vm_config"))["environment_variables"] =
+            json!({"key_values": values});
+    }
+
+    /// Has further listeners and clusters come from these files, which Envoy watches (LDS and CDS).
+    pub(crate) fn discover_parts(&mut self, listeners: &Path, clusters: &Path) {
+        let file = |path: &Path| json!({"path_config_source": {"path": path}, "resource_api_version": "V3"});
+        self.0["dynamic_resources"] = json!({"lds_config": file(listeners), "cds_config": file(clusters)});
+    }
+
+    /// Returns the listener and the clusters as they can be discovered beside those of others: the names that differ from
+    /// others' end in `number`. Panics if there is more to this bootstrap, which would be lost.
+    pub(crate) fn part(mut self, number: usize) -> Part {
+        let mut listener = self.at(LISTENER).take();
+        let Value::Array(mut clusters) = self.at("/static_resources/clusters").take() else {
+            panic!("no list of clusters")
+        };
+        self.assert_nothing_else();
+        let name = format!("scene-{number}");
+        let names: Vec<Value> = clusters.iter().map(|cluster| cluster["name"].clone()).collect();
+        rename(&mut listener, "cluster", &names, &name);
+        listener["name"] = json!(name);
+        listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+        let filter = FILTER.strip_prefix(LISTENER).expect("a place in the listener");
+        let vm = listener.pointer_mut(&format!("{filter}{PLUGIN}/vm_config")).expect("the module's VM");
+        vm["vm_id"] = json!(name);
+        for cluster in &mut clusters {
+            rename(cluster, "name", &names, &name);
+            rename(cluster, "cluster_name", &names, &name);
+            cluster["@type"] = json!("type.googleapis.com/envoy.config.cluster.v3.Cluster");
+        }
+        Part { name, listener, clusters }
+    }
+
+    /// Asserts that nothing differs from the shipped file but the addresses, the listener and the clusters.
+    fn assert_nothing_else(mut self) {
+        let mut shipped = Self::shipped().unwrap_or_else(|error| panic!("{error}"));
+        for bootstrap in [&mut self, &mut shipped] {
+            bootstrap.at("/admin/address").take();
+            bootstrap.at("/static_resources/clusters").take();
+            bootstrap.at(LISTENER).take();
+        }
+        assert_eq!(self.0, shipped.0, "what only an Envoy of its own can have");
+    }
+
     fn at(&mut self, pointer: &str) -> &mut Value {
         self.0.pointer_mut(pointer).unwrap_or_else(|| panic!("envoy.yaml has nothing at {pointer}"))
     }
 
-    fn members(&mut self, pointer: &str) -> &mut serde_json::Map<String, Value> {
+    fn members(&mut self, pointer: &str) -> &mut Map<String, Value> {
         self.at(pointer).as_object_mut().unwrap_or_else(|| panic!("envoy.yaml has no object at {pointer}"))
+    }
+}
+
+/// Has every `key` within `value` that is one of `names` end in `-<ending>`.
+fn rename(value: &mut Value, key: &str, names: &[Value], ending: &str) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member.as_str() {
+                    Some(text) if name == key && names.contains(member) => {
+                        *member = json!(format!("{text}-{ending}"))
+                    }
+                    _ => rename(member, key, names, ending),
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| rename(element, key, names, ending)),
+        _ => {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! One Envoy: started, watched, asked and stopped.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,10 @@ use crate::scene::process::Process;
 use crate::scene::stats::Stats;
 
 /// The time in which an Envoy must start; to compile the module on a busy machine takes its time.
-const START: Duration = Duration::from_secs(90);
+pub(crate) const START: Duration = Duration::from_secs(90);
+
+/// The question for all listeners.
+const LISTENERS: &str = "/listeners?format=json";
 
 /// The number of lines of its log that a failed test shows.
 const SHOWN: usize = 200;
@@ -204,6 +208,14 @@ impl Envoy {
         ask(self.admin, path).await.unwrap_or_else(|| panic!("the admin interface does not answer {path}"))
     }
 
+    /// Returns the address of each listener. No answer comes while the module is compiled.
+    pub async fn listeners(&self) -> BTreeMap<String, SocketAddr> {
+        let answer =
+            ask_within(START, self.admin, LISTENERS).await.expect("an admin interface that answers").json();
+        let listeners = answer["listener_statuses"].as_array().expect("a list of listeners");
+        listeners.iter().filter_map(addressed).collect()
+    }
+
     /// Returns all counters and gauges as they are now. Envoy merges them from its workers on asking, so a
     /// count that a client has already seen the effect of is in them.
     pub async fn stats(&self) -> Stats {
@@ -265,11 +277,17 @@ async fn ready(admin_address: &Path) -> Option<(SocketAddr, SocketAddr)> {
     if ask_within(START, admin, "/ready").await?.status != 200 {
         return None;
     }
-    let listeners = ask(admin, "/listeners?format=json").await?.json();
-    let address = listeners.pointer("/listener_statuses/0/local_address/socket_address")?;
+    let listeners = ask(admin, LISTENERS).await?.json();
+    let (_, address) = addressed(listeners.pointer("/listener_statuses/0")?)?;
+    Some((admin, address))
+}
+
+/// Returns the name and the address of a listener.
+fn addressed(status: &Value) -> Option<(String, SocketAddr)> {
+    let address = status.pointer("/local_address/socket_address")?;
     let port = u16::try_from(address.get("port_value")?.as_u64()?).ok()?;
     let ip = address.get("address").and_then(Value::as_str)?.parse().ok()?;
-    Some((admin, SocketAddr::new(ip, port)))
+    Some((status.get("name")?.as_str()?.to_owned(), SocketAddr::new(ip, port)))
 }
 
 /// Has Envoy load a bootstrap without serving it, and keeps its log beside it; the error is Envoy's

@@ -1,6 +1,6 @@
 //! A scene that runs: its Envoy, its upstream, and the clients of both.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,9 +10,11 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 use crate::client::{RawClient, Request, http2};
-use crate::environment::{self, Environment};
+use crate::deadline::{PATIENCE, eventually};
+use crate::environment;
 use crate::http::Response;
 use crate::scene::access_log::AccessLog;
+use crate::scene::common::Place;
 use crate::scene::discovery::{Discovery, Pushed};
 use crate::scene::envoy::Envoy;
 use crate::scene::policy;
@@ -20,10 +22,17 @@ use crate::scene::watchdog::Watchdog;
 use crate::tls::Certificate;
 use crate::upstream::{Record, Upstream, accept_of};
 
+/// The Envoy in which a scene runs.
+#[derive(Debug)]
+pub(super) enum Host {
+    Own(Envoy),
+    Common(Place),
+}
+
 /// A scene that runs until it is dropped.
 #[derive(Debug)]
 pub struct RunningScene {
-    pub(super) envoy: Envoy,
+    pub(super) host: Host,
     pub(super) upstream: Upstream,
     pub(super) access_log: AccessLog,
     pub(super) tls: Option<Certificate>,
@@ -35,9 +44,57 @@ pub struct RunningScene {
 }
 
 impl RunningScene {
-    /// Returns the Envoy process: its stats, its log and its admin interface.
+    /// Returns the Envoy process: its stats, its log and its admin interface. Panics for a scene beside others, whose
+    /// doings are in them too.
     pub fn envoy(&self) -> &Envoy {
-        &self.envoy
+        match &self.host {
+            Host::Own(envoy) => envoy,
+            Host::Common(_) => panic!("this scene has no Envoy of its own: `start` gives it one"),
+        }
+    }
+
+    /// Returns the Envoy process with all that other scenes have done in it: for what none of them can have caused.
+    pub fn common_envoy(&self) -> &Envoy {
+        match &self.host {
+            Host::Own(envoy) => envoy,
+            Host::Common(place) => place.envoy(),
+        }
+    }
+
+    /// Returns the lines of Envoy's log that contain `part`; for a scene beside others, those of its own VM.
+    pub fn log_lines_with(&self, part: &str) -> Vec<String> {
+        match &self.host {
+            Host::Own(envoy) => envoy.log_lines_with(part),
+            Host::Common(place) => place.log_lines_with(part),
+        }
+    }
+
+    /// Returns such lines as [`RunningScene::log_lines_with`] does, once there is one.
+    pub async fn logged(&self, part: &str) -> Vec<String> {
+        let look = || Some(self.log_lines_with(part)).filter(|lines| !lines.is_empty());
+        eventually(PATIENCE, &format!("`{part}` in Envoy's log"), look).await
+    }
+
+    /// Waits until the access log has a line with this reason, and returns all such lines.
+    pub async fn told(&self, reason: &str) -> Vec<Value> {
+        let has_reason = |line: &Value| line["reason"] == reason;
+        let look = || {
+            let lines: Vec<Value> = self.access_lines().into_iter().filter(has_reason).collect();
+            Some(lines).filter(|lines| !lines.is_empty())
+        };
+        eventually(PATIENCE, &format!("`{reason}` in the access log"), look).await
+    }
+
+    fn listener(&self) -> SocketAddr {
+        match &self.host {
+            Host::Own(envoy) => envoy.listener(),
+            Host::Common(place) => place.listener(),
+        }
+    }
+
+    /// Prints the end of Envoy's log, for a test that fails.
+    pub(super) fn show_log(&self) {
+        self.common_envoy().show_log();
     }
 
     /// Returns the service behind Envoy.
@@ -45,21 +102,17 @@ impl RunningScene {
         &self.upstream
     }
 
-    /// Returns the watchdog that ends the Envoy of a scene that is never dropped. `None` in containers: a
-    /// launcher ends the Envoys of a process that is gone, and the folders go with the containers.
+    /// Returns the watchdog that ends the Envoy of a scene that is never dropped.
     pub(super) fn watchdog(&self) -> Option<Watchdog> {
-        match environment::current() {
-            Environment::Native => {
-                let watchdog = Watchdog::start(self.envoy.process_id(), self.folder.path());
-                Some(watchdog.expect("a shell"))
-            }
-            Environment::Containers(_) => None,
+        match &self.host {
+            Host::Own(envoy) => Watchdog::of(envoy, self.folder.path()),
+            Host::Common(_) => None,
         }
     }
 
     /// Returns the port that clients connect to.
     pub fn port(&self) -> u16 {
-        self.envoy.listener().port()
+        self.listener().port()
     }
 
     /// Returns `wss://localhost:<port><path>`, or `ws://` without TLS. An Envoy that runs elsewhere is named
@@ -93,12 +146,12 @@ impl RunningScene {
 
     async fn connection(&self, from: Option<IpAddr>, certificate: Option<&Certificate>) -> RawClient {
         let tls = self.tls.as_ref().map(|tls| tls.client(certificate));
-        RawClient::connect(self.envoy.listener(), from, tls).await.expect("a connection to Envoy")
+        RawClient::connect(self.listener(), from, tls).await.expect("a connection to Envoy")
     }
 
     /// Opens a connection of HTTP/2 on which Envoy allows extended CONNECT.
     pub async fn connect_http2(&self) -> SendRequest<Bytes> {
-        http2::connect(self.envoy.listener(), &self.certificate()).await
+        http2::connect(self.listener(), &self.certificate()).await
     }
 
     /// Sends one request on a connection of its own and returns its response.
@@ -160,6 +213,7 @@ impl RunningScene {
     /// Pushes a whole configuration to the running Envoy, and waits for Envoy's verdict.
     pub async fn push_document(&mut self, document: Value) -> Pushed {
         let discovery = self.discovery.as_mut().expect("a scene that was asked to be `discovered`");
-        discovery.push(document, &self.envoy).await
+        let Host::Own(envoy) = &self.host else { panic!("a scene beside others cannot tell verdicts apart") };
+        discovery.push(document, envoy).await
     }
 }

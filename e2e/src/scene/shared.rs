@@ -121,7 +121,7 @@ where
 {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.scenes().into_iter().for_each(|scene| scene.envoy().show_log());
+            self.0.scenes().into_iter().for_each(RunningScene::show_log);
         }
     }
 }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use postern_e2e::Frame;
+use postern_e2e::deadline::LATE;
 
-use crate::heartbeats::{LATE, LISTENING, answer, assert_closed};
+use crate::heartbeats::{EARLY, LISTENING, answer, assert_closed};
 use crate::stage::{IDLE_TIMEOUT, PLAINTEXT, open};
 
 #[tokio::test]
@@ -66,15 +67,15 @@ async fn a_message_that_is_kept_back_is_to_be_whole_in_time_whoever_sends_it_and
         }
         assert!(start.elapsed() < IDLE_TIMEOUT + LATE, "it is kept");
     };
-    assert!(start.elapsed() + LATE > IDLE_TIMEOUT, "{:?}", start.elapsed());
+    assert!(start.elapsed() + EARLY > IDLE_TIMEOUT, "{:?}", start.elapsed());
     assert_closed(scene, &mut client, &close, "idle_timeout").await;
 
     // The service drips a text, while the client answers every Ping.
     let mut client = open(scene, "/ws/dripped").await;
     let record = scene.record(&client).await;
     let text = Frame::text(&"x".repeat(200)).bytes();
-    record.send(&text[..5]);
     let start = Instant::now();
+    record.send(&text[..5]);
     let mut rest = text[5..].iter();
     let close = loop {
         match tokio::time::timeout(LISTENING, client.frame()).await {
@@ -86,7 +87,7 @@ async fn a_message_that_is_kept_back_is_to_be_whole_in_time_whoever_sends_it_and
         }
         assert!(start.elapsed() < Duration::from_secs(6) + LATE, "it is kept");
     };
-    assert!(start.elapsed() + LATE > Duration::from_secs(6), "{:?}", start.elapsed());
+    assert!(start.elapsed() + EARLY > Duration::from_secs(6), "{:?}", start.elapsed());
     assert_eq!(close, Frame::closing(3008, "idle_timeout"));
     let up = record.close().await;
     assert_eq!((up.code(), up.reason()), (Some(3008), "idle_timeout".to_owned()));
@@ -98,10 +99,10 @@ async fn a_frame_that_drips_behind_a_burst_that_nobody_reads_is_not_held_up() {
     let scene = &pair.guarded;
     let mut client = open(scene, "/ws/bursts").await;
     scene.record(&client).await.stop_reading();
+    let start = Instant::now();
     client.send(Frame::binary(vec![7; 60_000]).masked().bytes().repeat(8)).await;
     let frame = Frame::binary(vec![7; 900]).masked().bytes();
     let mut bytes = frame.iter();
-    let start = Instant::now();
     while scene.envoy().log_lines_with("policy=bursts reason=idle_timeout").is_empty() {
         assert!(start.elapsed() < Duration::from_secs(6) + LATE + LATE, "it is kept");
         if client.try_send([*bytes.next().expect("more of it")]).await.is_err() {
@@ -109,6 +110,6 @@ async fn a_frame_that_drips_behind_a_burst_that_nobody_reads_is_not_held_up() {
         }
         tokio::time::sleep(LISTENING).await;
     }
-    assert!(start.elapsed() + LATE > Duration::from_secs(6), "{:?}", start.elapsed());
+    assert!(start.elapsed() + EARLY > Duration::from_secs(6), "{:?}", start.elapsed());
     assert_eq!(scene.access_line(client.case()).await["reason"], "idle_timeout");
 }

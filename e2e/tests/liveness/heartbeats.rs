@@ -2,22 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use postern_e2e::deadline::LATE;
 use postern_e2e::{Frame, RawClient, RunningScene};
 
-/// The most by which anything may come after its deadline.
-pub(crate) const LATE: Duration = Duration::from_secs(1);
+/// The most by which what is due may come early, since time is told in ticks.
+pub(crate) const EARLY: Duration = Duration::from_millis(20);
 
 /// The time without a frame after which nothing more is taken to come.
 pub(crate) const LISTENING: Duration = Duration::from_millis(300);
 
-/// Waits for the next frame, which must come `after` the moment `since`, and not much later.
+/// Waits for the next frame, which must come `after` a moment that is not before `since`, and not much later.
 pub(crate) async fn next(client: &mut RawClient, since: Instant, after: Duration) -> Frame {
     let frame = client.frame_within(after + LATE + LATE).await.expect("a frame");
     let took = since.elapsed();
-    // A stream without a clock of its own learns at most a tick late that it is due.
-    let early = Duration::from_millis(20);
     assert!(
-        took + early >= after && took < after + LATE,
+        took + EARLY >= after && took < after + LATE,
         "{frame:?} came after {took:?} instead of {after:?}"
     );
     frame

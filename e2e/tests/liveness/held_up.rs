@@ -2,16 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use postern_e2e::deadline::LATE;
 use postern_e2e::{Behaviour, Frame, RawClient, json};
 
-use crate::heartbeats::{LATE, answer, listen};
+use crate::heartbeats::{answer, listen};
 use crate::stage::{CLOSE_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT, open, scene};
 
 #[tokio::test]
 async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arrives() {
     // The time is longer than a client may be silent, asked or not.
     const STOPPED: Duration = Duration::from_secs(9);
-    let scene = scene().plaintext().upstream("/ws/beats/records", Behaviour::Recorder).start().await;
+    let scene =
+        scene().plaintext().upstream("/ws/beats/records", Behaviour::Recorder).start_beside_others().await;
     for size in [1_000, 60_000] {
         let mut client = scene.open("/ws/beats/records").await;
         let record = scene.record(&client).await;
@@ -92,7 +94,7 @@ async fn a_client_that_reads_slowly_stays_and_one_that_reads_nothing_does_not() 
     // The time is longer than a client may be silent.
     const SLOWLY: Duration = Duration::from_secs(10);
     const SPEED: usize = 32 << 10;
-    let scene = scene().plaintext().start().await;
+    let scene = scene().plaintext().start_beside_others().await;
     for (size, path) in [(1_000, "/ws/beats"), (60_000, "/ws/beats"), (60_000, "/ws/beats/silent")] {
         // The data is as much as the sockets on the way and Envoy hold.
         let message = Frame::binary(vec![7; size]).bytes();
@@ -139,7 +141,7 @@ async fn a_burst_into_a_parked_stream_passes_whatever_its_size() {
                         json!(limit);
                 }
             })
-            .start()
+            .start_beside_others()
             .await;
         let burst = Frame::binary(vec![7; 60_000]).bytes().repeat(size / 60_000 + 1);
         let masked = Frame::binary(vec![7; 60_000]).masked().bytes().repeat(size / 60_000 + 1);
