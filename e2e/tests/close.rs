@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use postern_e2e::deadline::LATE;
 use postern_e2e::scene::document;
 use postern_e2e::{Behaviour, ControlPair, Frame, RawClient, RunningScene, Scene, Shared, json};
 use tokio::time::Instant;
 
 /// The policy's `close_timeout`.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The most by which a connection may be cut after `CLOSE_TIMEOUT`.
-const LATE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The time that Envoy leaves a cut connection to the client for bytes still on their way:
 /// `delayed_close_timeout`.
@@ -21,7 +19,7 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// Makes a scene with several equal policies: under some a test counts what no other test may add to.
 fn scene() -> Scene {
-    let policy = json!({"liveness": {"close_timeout": "1s"}});
+    let policy = json!({"liveness": {"close_timeout": format!("{}s", CLOSE_TIMEOUT.as_secs())}});
     Scene::new()
         .document(document(
             json!({}),
@@ -197,7 +195,7 @@ async fn whoever_does_not_answer_a_close_is_cut_in_time_and_not_before() {
     let mut client = bare.open("/ws/silent").await;
     client.send(Frame::closing(1000, "").masked().bytes()).await;
     bare.record(&client).await.close().await;
-    assert!(client.receives_nothing_for(CLOSE_TIMEOUT + LATE).await);
+    assert!(client.receives_nothing_for(CLOSE_TIMEOUT + QUIET).await);
 }
 
 #[tokio::test]

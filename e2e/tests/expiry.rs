@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postern_e2e::client::token::{edge_claims, now};
+use postern_e2e::deadline::LATE;
 use postern_e2e::frames::opcode;
 use postern_e2e::scene::document;
 use postern_e2e::{
@@ -13,8 +14,8 @@ use postern_e2e::{
 const SKEW: u64 = 1;
 const GRACE: u64 = 1;
 
-/// The most by which the Close may come late.
-const LATE: Duration = Duration::from_secs(1);
+/// The time after its end in which a connection that stays hears nothing.
+const QUIET: Duration = Duration::from_secs(1);
 
 fn configuration() -> Value {
     let provider = json!({
@@ -87,7 +88,7 @@ async fn a_busy_connection_is_closed_at_its_next_frame_after_that() {
         echoes += 1;
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    assert!(echoes > 20, "{echoes} echoes in two seconds and more");
+    assert!(echoes > 5, "{echoes} echoes in two seconds and more");
     assert_expired(scene, &mut client, &close, end).await;
 }
 
@@ -96,7 +97,7 @@ async fn a_policy_may_let_a_connection_outlive_its_token_as_envoy_alone_does() {
     let pair = PAIR.shared().await;
     for scene in [&pair.guarded, &pair.bare] {
         let (mut client, end) = open(scene, "/ws/ignore").await;
-        let wait = end.duration_since(SystemTime::now()).unwrap_or_default() + LATE;
+        let wait = end.duration_since(SystemTime::now()).unwrap_or_default() + QUIET;
         assert!(client.receives_nothing_for(wait).await);
         client.send(Frame::text("still here").masked().bytes()).await;
         assert_eq!(client.frame().await, Ok(Frame::text("still here")));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use postern_e2e::client::token::{edge_claims, now};
-use postern_e2e::deadline::{PATIENCE, eventually};
+use postern_e2e::deadline::{LATE, PATIENCE, eventually};
 use postern_e2e::frames::opcode;
 use postern_e2e::{
     Behaviour, Documents, Frame, Pushed, RawClient, Request, RunningScene, Scene, Served, Signer, Value, json,
@@ -13,8 +13,8 @@ use tokio::time::sleep;
 
 const PATH: &str = "/revoked.json";
 
-/// The most by which a socket may outlive the arrival of the list.
-const LATE: Duration = Duration::from_secs(1);
+/// The time that a handshake waits for the first list.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn policy() -> Value {
     json!({
@@ -60,16 +60,16 @@ async fn handshakes_wait_for_the_first_list_and_are_answered_503_when_it_does_no
     documents.serve(PATH, Served::Silence);
     let scene = scene(&documents).start().await;
     let request = bearing("/ws/chat", json!({}));
-    let start = Instant::now();
-    let response = scene.ask(&request).await;
+    let (start, stranger) = (Instant::now(), Request::upgrade("/ws/chat"));
+    let timed = async |request: &Request| (scene.ask(request).await, Instant::now());
+    let ((response, waited), (of_stranger, answered)) = tokio::join!(timed(&request), timed(&stranger));
     assert_eq!((response.status, response.reason().as_deref()), (503, Some("revocation_unavailable")));
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(waited - start < TIMEOUT + LATE, "{:?}", waited - start);
     assert!(!scene.upstream().has_seen(request.case()));
     assert_eq!(scene.access_line(request.case()).await["reason"], "revocation_unavailable");
     // A client without a good token does not wait.
-    let start = Instant::now();
-    assert_eq!(scene.ask(&Request::upgrade("/ws/chat")).await.reason().as_deref(), Some("token_missing"));
-    assert!(start.elapsed() < LATE, "{:?}", start.elapsed());
+    assert_eq!(of_stranger.reason().as_deref(), Some("token_missing"));
+    assert!(answered < waited, "{:?}", answered - waited);
 
     documents.serve(PATH, Served::Document(json!({"jti": ["gone"]})));
     let end = Instant::now() + Duration::from_secs(20);
@@ -125,7 +125,7 @@ async fn close_of(mut client: RawClient, busy: bool, end: Instant) -> (RawClient
 }
 
 #[tokio::test]
-async fn open_sockets_that_a_new_list_names_are_closed_within_a_second_on_every_worker() {
+async fn open_sockets_that_a_new_list_names_are_closed_soon_on_every_worker() {
     let documents = Documents::start().await;
     documents.serve(PATH, Served::Document(json!({})));
     let scene = scene(&documents).start().await;
@@ -162,7 +162,7 @@ async fn open_sockets_that_a_new_list_names_are_closed_within_a_second_on_every_
     // A request from here on gets the new list.
     documents.hits_become(PATH, documents.hits(PATH) + 1).await;
     let start = Instant::now();
-    let end = start + Duration::from_secs(5);
+    let end = start + 2 * LATE;
     let mut closing = JoinSet::new();
     for (client, busy, is_named) in sockets {
         closing.spawn(async move {
