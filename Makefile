@@ -56,7 +56,7 @@ endef
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
 	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak attack crowd image images e2e-compose \
-	schema-suite install uninstall dashboards dashboards-pictures clean
+	schema-suite install uninstall trial dashboards dashboards-pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -107,6 +107,9 @@ run: build envoy ## run Envoy with Postern and a demo service, and say what to t
 # TESTS="frames rates" runs these files alone.
 test: imports envoy python $(SCHEMA_SUITE) ## run all tests; those in a real Envoy too
 	@POSTERN_SCHEMA_SUITE=$(abspath $(SCHEMA_SUITE))/tests/draft2020-12 e2e/test.sh $(TESTS)
+
+trial: ## follow README.md and docs/first-policy.md in a container with an empty Debian, and say how long each step takes
+	@e2e/trial/run.sh
 
 # What is decided by how Envoy pauses and resumes streams, and which signatures it verifies.
 test-versions: build python ## run the tests that lean on Envoy's inner ways on every Envoy that is supported

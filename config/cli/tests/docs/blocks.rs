@@ -1,8 +1,8 @@
 //! The fenced blocks of every page.
 //!
 //! The info string names the kind of a block, such as `yaml policy`, and where it is an excerpt the file, unless that is
-//! `envoy.yaml`. A block of no known kind fails, so that no configuration escapes; `text` and `sh` alone are not parsed, for
-//! they are no configuration.
+//! `envoy.yaml`. A block of no known kind fails, so that no configuration escapes; `text`, `sh` and `python` alone are not
+//! parsed, for they are no configuration.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,9 @@ fn every_block_is_of_a_known_kind_and_every_configuration_is_what_it_is_said_to_
 fn judge(page: &Page, Block { line, kind, text }: &Block) {
     let name = format!("{}:{line}", page.name);
     match kind.as_str() {
-        "sh" | "text" => assert!(!is_a_configuration(text), "{name} is a configuration; say of which kind"),
+        "sh" | "text" | "python" => {
+            assert!(!is_a_configuration(text), "{name} is a configuration; say of which kind")
+        }
         "text check envoy.yaml" => {
             let outcome = check(&root(), &["envoy.yaml"]);
             assert!(outcome.stdout.contains(text), "{name} is reported as\n{}", outcome.stdout);
