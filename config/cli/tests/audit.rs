@@ -2,6 +2,8 @@
 //! for open, closed and neither, and that no token is ever in what it says.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+mod sarif;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -10,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use postern_engine::json_schema::{Budget, Schema};
+use postern_engine::json_schema::Budget;
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
@@ -337,18 +339,6 @@ fn what_takes_a_token_is_not_tried_without_one_and_the_report_says_so() {
     assert_eq!(told.code, Some(1));
 }
 
-/// Returns the schema of OASIS, which is of JSON Schema draft 7, as one of draft 2020-12: the definitions have another name
-/// there.
-fn sarif_schema() -> Schema {
-    let text = include_str!("sarif/sarif-schema-2.1.0.json").replace("#/definitions/", "#/$defs/");
-    let mut document: Value = serde_json::from_str(&text).unwrap();
-    let members = document.as_object_mut().unwrap();
-    members.remove("$schema");
-    let definitions = members.remove("definitions").unwrap();
-    members.insert("$defs".to_owned(), definitions);
-    Schema::compile(&document).unwrap()
-}
-
 #[test]
 fn a_report_in_sarif_is_valid_by_its_schema_with_every_verdict_in_it() {
     let drops: React = |opcode, payload| match (opcode, payload) {
@@ -361,7 +351,7 @@ fn a_report_in_sarif_is_valid_by_its_schema_with_every_verdict_in_it() {
     let told = audit(&[&url, "--only", names, "--timeout", "5s", "--output", "sarif"]);
     assert_eq!(told.code, Some(1), "{}", told.stderr);
     let log: Value = serde_json::from_str(&told.stdout).unwrap();
-    let valid = sarif_schema().validate(&log, Budget::for_bytes(64 << 20));
+    let valid = sarif::schema().validate(&log, Budget::for_bytes(64 << 20));
     valid.unwrap_or_else(|fault| panic!("{fault:?}: {log:#}"));
     let results = log["runs"][0]["results"].as_array().unwrap();
     let kinds: Vec<&str> = results.iter().map(|result| result["kind"].as_str().unwrap()).collect();

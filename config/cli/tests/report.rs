@@ -1,10 +1,12 @@
 //! What `postern check` writes for other programs, and beneath its findings for people.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail anywhere")]
 
+mod sarif;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use postern_engine::json_schema::{Budget, Schema};
+use postern_engine::json_schema::Budget;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -70,17 +72,6 @@ fn json_is_a_list_of_findings_and_nothing_else_is_on_stdout() {
     assert_eq!((output.status.code(), json(&output)), (Some(0), serde_json::json!([])));
 }
 
-/// Returns the schema of OASIS, which is of JSON Schema draft 7, as one of draft 2020-12: the definitions have another name there.
-fn sarif_schema() -> Schema {
-    let text = include_str!("sarif/sarif-schema-2.1.0.json").replace("#/definitions/", "#/$defs/");
-    let mut document: Value = serde_json::from_str(&text).unwrap();
-    let members = document.as_object_mut().unwrap();
-    members.remove("$schema");
-    let definitions = members.remove("definitions").unwrap();
-    members.insert("$defs".to_owned(), definitions);
-    Schema::compile(&document).unwrap()
-}
-
 #[test]
 fn sarif_is_valid_by_its_schema_and_every_result_has_a_rule_a_level_and_a_region() {
     let folder = folder_of(&FILES);
@@ -88,7 +79,7 @@ fn sarif_is_valid_by_its_schema_and_every_result_has_a_rule_a_level_and_a_region
     let output = check(folder.path(), &paths, &[]);
     assert_eq!(output.status.code(), Some(2));
     let log = json(&output);
-    let schema = sarif_schema();
+    let schema = sarif::schema();
     schema.validate(&log, Budget::for_bytes(64 << 20)).unwrap_or_else(|fault| panic!("{fault:?}: {log:#}"));
     let run = &log["runs"][0];
     let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
@@ -114,7 +105,7 @@ fn sarif_is_valid_by_its_schema_and_every_result_has_a_rule_a_level_and_a_region
 #[test]
 fn the_schema_refuses_a_log_that_is_none() {
     let wrong = serde_json::json!({"version": "2.1.0", "runs": [{"tool": {}, "results": [{"message": {}}]}]});
-    assert!(sarif_schema().validate(&wrong, Budget::for_bytes(64 << 20)).is_err());
+    assert!(sarif::schema().validate(&wrong, Budget::for_bytes(64 << 20)).is_err());
 }
 
 #[test]
