@@ -26,7 +26,7 @@ pub(crate) struct Check {
     /// Exit with 1 when there are warnings, too.
     #[arg(long)]
     strict: bool,
-    /// How findings are told: lines on stderr, or JSON or SARIF on stdout and nothing else there.
+    /// The form of the findings: lines on stderr, or JSON or SARIF on stdout and nothing else there.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// A policy, an Envoy configuration or a Kubernetes manifest; `-` is the standard input.
     #[arg(long, value_name = "FILE")]
     policy_file: String,
-    /// Which configuration of the file, counted from 1, where it has several.
+    /// The number of the configuration in the file, counted from 1, where it has several.
     #[arg(long, value_name = "N")]
     configuration: Option<usize>,
     /// A curl command line, as browsers copy it (bash); `-` is the standard input.

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// A token that the endpoint takes. It is never shown.
     #[arg(long, value_name = "TOKEN", env = "POSTERN_AUDIT_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Where the endpoint takes it: header (Authorization: Bearer), header:NAME, query:NAME, cookie:NAME or
+    /// The place where the endpoint takes it: header (Authorization: Bearer), header:NAME, query:NAME, cookie:NAME or
     /// subprotocol:PREFIX. May be repeated; the first is used.
     #[arg(long, value_name = "PLACE", default_value = "header", value_parser = Place::parse)]
     token_in: Vec<Place>,
@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     /// A subprotocol that the endpoint asks for. May be repeated.
     #[arg(long, value_name = "NAME", value_parser = plain)]
     subprotocol: Vec<String>,
-    /// What an honest client says; `{nonce}` in it becomes a number. Empty for a client that only listens.
+    /// The message of an honest client; `{nonce}` in it becomes a number. Empty for a client that only listens.
     #[arg(long, value_name = "TEXT", default_value = r#"{"type":"postern-audit","number":"{nonce}"}"#)]
     message: String,
     /// Take any certificate.
@@ -59,13 +59,13 @@ pub(crate) struct Arguments {
     /// Leave these attacks out.
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = name)]
     except: Vec<String>,
-    /// How long a client that should be sent away is watched; at most 10m.
+    /// The time for which a client is watched that should be sent away; at most 10m.
     #[arg(long, value_name = "DURATION", default_value = "40s", value_parser = up_to_ten_minutes)]
     wait: Duration,
-    /// How long an answer may take; at most 10m.
+    /// The longest that an answer may take; at most 10m.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = up_to_ten_minutes)]
     pub(super) timeout: Duration,
-    /// How long a connection may outlive its token; at most 10m.
+    /// The longest that a connection may outlive its token; at most 10m.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = up_to_ten_minutes)]
     grace: Duration,
     /// The most attempts in a second, but for the flood of handshakes.
@@ -83,7 +83,7 @@ pub(crate) struct Arguments {
     /// The number of handshakes that is too many.
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=2000))]
     handshakes: u32,
-    /// How the report is written.
+    /// The form of the report.
     #[arg(long, value_enum, default_value_t)]
     pub(super) output: Output,
 }

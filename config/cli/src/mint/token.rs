@@ -17,10 +17,10 @@ pub(crate) struct Arguments {
     /// The provider whose token it is.
     #[arg(long, value_name = "NAME")]
     provider: String,
-    /// Who speaks: `sub`, or the claim that the provider's `subject` names.
+    /// The user that speaks: `sub`, or the claim that the provider's `subject` names.
     #[arg(long)]
     sub: String,
-    /// How long it is good for, such as 90s, 5m or 1h.
+    /// The time for which it is good, such as 90s, 5m or 1h.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = ttl)]
     ttl: Duration,
     /// One more claim, or another value for one of those above: JSON, or else a string. May be repeated.
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// One of the provider's algorithms; only needed with a private key where there are several.
     #[arg(long, value_parser = algorithm)]
     alg: Option<Algorithm>,
-    /// Which of the provider's keys it is.
+    /// The name of the key, one of the provider's.
     #[arg(long)]
     kid: Option<String>,
 }

@@ -60,7 +60,7 @@ mod part {
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) source: Source,
-    /// Where clients connect.
+    /// The address to which clients connect.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8443", value_parser = endpoint)]
     listen: Endpoint,
     /// The service behind Envoy, spoken to without TLS.
@@ -75,16 +75,16 @@ pub(crate) struct Arguments {
     /// The private key of the certificate.
     #[arg(long, value_name = "FILE", default_value = "/etc/envoy/tls.key")]
     private_key: String,
-    /// Who signs the certificates of clients; needed where a policy says `tls: mutual`.
+    /// The certificates by which those of clients are signed; needed where a policy says `tls: mutual`.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<String>,
-    /// Who signs the certificates of services that are asked by https.
+    /// The certificates by which those of services are signed that are asked by https.
     #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
     ca: String,
-    /// Where a cluster is that the policy names; may be repeated. Of keys the policy says it.
+    /// The place of a cluster that the policy names; may be repeated. Of keys the policy says it.
     #[arg(long = "cluster", value_name = "NAME=URL", value_parser = cluster)]
     clusters: Vec<(String, Asked)>,
-    /// Where Envoy's admin interface is.
+    /// The address of Envoy's admin interface.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9901", value_parser = endpoint)]
     admin: Endpoint,
 }
