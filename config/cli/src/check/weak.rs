@@ -4,7 +4,7 @@
 mod admission;
 mod traffic;
 
-use postern_config::{Config, DefaultPolicy, Path, Policy};
+use postern_config::{Config, DefaultPolicy, Mode, Path, Policy};
 
 use crate::finding::{Code, Remark};
 
@@ -43,7 +43,15 @@ pub(super) fn warnings(config: &Config) -> Vec<Remark> {
 
 /// Returns the warnings of one policy, which lies at `at`.
 pub(super) fn of_policy(policy: &Policy, at: &Path) -> Vec<Remark> {
-    admission::of_policy(policy, at).into_iter().chain(traffic::of_policy(policy, at)).collect()
+    let of_rules = admission::of_policy(policy, at).into_iter().chain(traffic::of_policy(policy, at));
+    of_rules.chain(shadowed(policy, &at.key("mode"))).collect()
+}
+
+/// Warns of a policy that is not enforced.
+fn shadowed(policy: &Policy, at: &Path) -> Option<Remark> {
+    let what = "lets every WebSocket through, whatever its Origin and whoever opens it";
+    let remedy = "leave it out once the findings in the log have ended, or write under `shadow` what is still tried out";
+    (policy.mode == Mode::Shadow).then(|| against(Source::Asvs("4.4.2"), Code::Shadowed, at, what, remedy))
 }
 
 /// Warns of upgrades that no policy judges.
@@ -118,6 +126,8 @@ mod tests {
             (json!({"rates": [], "global_rate_limit": {"cluster": "r", "domain": "d"}}), &[]),
             (json!({"messages": {"utf8": false, "types": ["binary"]}}), &[]),
             (json!({"messages": {"max_message_bytes": "16MiB"}}), &[]),
+            (json!({"shadow": ["origins"]}), &[]),
+            (json!({"mode": "shadow"}), &["PST0122"]),
             (json!({"liveness": {"ping_interval": "none"}}), &[]),
             (json!({"liveness": {"ping_interval": "none", "idle_timeout": "6m"}}), &["PST0121"]),
         ] {

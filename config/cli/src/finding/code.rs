@@ -132,6 +132,7 @@ codes! {
     OtherUpgrades = "0119" Warning "Other upgrades",
     UnmatchedUpgrades = "0120" Warning "Upgrades without a policy",
     DeadConnections = "0121" Warning "Dead connections stay",
+    Shadowed = "0122" Warning "Policy in shadow",
 }
 
 impl fmt::Display for Code {
