@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use postern_config::{
-    Carrier, Content as ContentPolicy, Counted, Mode, OnFull, Path, Per, Policy, Problem, ProblemKind, Rate,
-    Requirement, Tier,
+    Carrier, Compression, Content as ContentPolicy, Counted, Mode, OnFull, Path, Per, Policy, Problem,
+    ProblemKind, Rate, Requirement, Tier,
 };
 
 use crate::auth::claims::Claims;
@@ -74,6 +74,15 @@ fn observed(mut policy: Policy) -> Policy {
     policy.tiers =
         policy.tiers.into_iter().map(|tier| Tier { policy: observed(tier.policy), ..tier }).collect();
     policy
+}
+
+/// Returns the compression by which messages are judged. In shadow the offers stay that would be taken out, and what is agreed on
+/// is inflated.
+pub(crate) fn judged_compression(policy: &Policy) -> Compression {
+    match policy.compression {
+        Compression::Strip if policy.mode == Mode::Shadow => Compression::Inspect,
+        written => written,
+    }
 }
 
 /// A tier with the ruleset that it makes of the policy, which has no tiers.

@@ -4,6 +4,7 @@ use postern_config::{Auth, Compression, Content, MessageType, Policy, Problem, P
 
 use crate::connection::MAX_WITHHELD_HEADERS;
 use crate::memory::blocks;
+use crate::ruleset::judged_compression;
 use crate::websocket::MAX_HEADER_LEN;
 use crate::websocket::inflate::{self, Inflater};
 
@@ -51,8 +52,8 @@ pub fn most_held(policy: &Policy) -> u64 {
     let waits = |auth: &&Auth| auth.first_message().is_some_and(|first| !first.greeting);
     let unauthenticated = policy.auth.as_ref().filter(waits).map_or(0, |auth| auth.max_unauthenticated_bytes);
     let most = |of: &dyn Fn(&Policy) -> u64| all(policy).map(of).max().unwrap_or(0);
-    let client = most(&|policy| Direction::client(policy).most(policy.compression));
-    let upstream = most(&|policy| Direction::upstream(policy).most(policy.compression));
+    let client = most(&|policy| Direction::client(policy).most(judged_compression(policy)));
+    let upstream = most(&|policy| Direction::upstream(policy).most(judged_compression(policy)));
     // When both sides send more, earlier bytes of the service may still wait to go on, and so may a token
     // whose key has to be fetched.
     let token = most(&|policy| {
@@ -155,6 +156,11 @@ mod tests {
             ("one small text", json!({"messages": {"max_frame_bytes": 1024}}), KIB..=4 * KIB),
             ("what a service says", json!({"upstream_messages": {"utf8": true}}), 1088 * KIB..=1280 * KIB),
             ("what is read", json!({"messages": {"max_json_depth": 8}}), 128 * KIB..=256 * KIB),
+            (
+                "both inflaters, since no offer is stripped in shadow",
+                json!({"mode": "shadow"}),
+                1172 * KIB..=1500 * KIB,
+            ),
             ("both inflaters", json!({"compression": "inspect"}), 1172 * KIB..=1500 * KIB),
         ];
         for (name, changes, expected) in cases {

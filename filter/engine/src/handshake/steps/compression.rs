@@ -6,7 +6,7 @@ use super::Turn;
 use crate::handshake::Handshake;
 use crate::handshake::extensions::Offers;
 use crate::handshake::waiting::Stop;
-use crate::ruleset::Ruleset;
+use crate::ruleset::{Ruleset, judged_compression};
 
 /// Refuses offers that are not well formed, unless all of them are taken out.
 pub(super) fn judge(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(), Stop> {
@@ -19,9 +19,9 @@ pub(super) fn judge(handshake: &mut Handshake, _turn: &mut Turn<'_>) -> Result<(
     handshake.messages_alone &= policy.compression != Compression::Pass;
     // Nothing is taken out of what is only observed, and nothing added.
     let alone = (drops || handshake.messages_alone) && policy.mode == Mode::Enforce;
-    // In shadow the offers stay that would be taken out, whatever their form, and what is agreed on is inflated.
-    let stays = policy.mode == Mode::Shadow && policy.compression == Compression::Strip;
-    let compression = if stays { Compression::Inspect } else { policy.compression };
+    let compression = judged_compression(policy);
+    // Whatever their form.
+    let stays = compression != policy.compression;
     handshake.extensions = match Offers::read(compression, alone, handshake.head.headers()) {
         Err(_) if stays => Offers::default(),
         offers => offers?,
