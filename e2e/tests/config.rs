@@ -196,3 +196,40 @@ async fn a_running_envoy_takes_no_wrong_policy_and_a_good_one_for_new_connection
     assert!(passes(&mut old, 100).await);
     assert!(!passes(&mut old, 101).await);
 }
+
+/// The functions of the host without which a request could not be judged, a stream not cut, or a limit not counted, but for the log.
+const NEEDED: [&str; 19] = [
+    "proxy_get_current_time_nanoseconds",
+    "proxy_set_tick_period_milliseconds",
+    "proxy_set_effective_context",
+    "proxy_get_buffer_bytes",
+    "proxy_set_buffer_bytes",
+    "proxy_get_header_map_pairs",
+    "proxy_get_header_map_value",
+    "proxy_add_header_map_value",
+    "proxy_replace_header_map_value",
+    "proxy_remove_header_map_value",
+    "proxy_get_property",
+    "proxy_get_shared_data",
+    "proxy_set_shared_data",
+    "proxy_define_metric",
+    "proxy_increment_metric",
+    "proxy_record_metric",
+    "proxy_continue_stream",
+    "proxy_close_stream",
+    "proxy_send_local_response",
+];
+
+#[tokio::test]
+async fn where_envoy_forbids_what_the_module_cannot_do_without_it_does_not_start_and_each_function_is_named()
+{
+    let one = &NEEDED[12..13];
+    for functions in [one, &NEEDED] {
+        let scene = functions.iter().fold(Scene::new().plaintext(), |scene, function| scene.forbid(function));
+        let error = scene.try_start().await.expect_err("an Envoy that refuses its configuration");
+        let complaint = error.to_string();
+        let told = format!("capability_restriction_config of Envoy forbids {}; allow", functions.join(", "));
+        assert!(complaint.contains(&told), "{complaint}");
+        assert!(!complaint.contains("panicked") && !complaint.contains("Function: proxy_on"), "{complaint}");
+    }
+}

@@ -6,6 +6,7 @@
 
 mod abi;
 mod access_log;
+mod capabilities;
 mod gauges;
 mod host;
 mod live;

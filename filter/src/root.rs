@@ -11,7 +11,10 @@ use proxy_wasm::types::ContextType;
 use crate::sessions::Plugin;
 use crate::sources::Fetches;
 use crate::stream::Stream;
-use crate::{gauges, host, live, log_lines, memory, metrics, rate_limit, sessions, sources, stream, tables};
+use crate::{
+    capabilities, gauges, host, live, log_lines, memory, metrics, rate_limit, sessions, sources, stream,
+    tables,
+};
 
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
@@ -95,6 +98,11 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, _configuration_size: usize) -> bool {
+        let forbidden = capabilities::forbidden();
+        if !forbidden.is_empty() {
+            tell_forbidden(&forbidden);
+            return false;
+        }
         match Self::compile() {
             Ok(engine) => {
                 let policies: Vec<_> = engine.policies().collect();
@@ -182,6 +190,16 @@ fn tell_policies(policies: &[&str]) {
     let text = format!("postern {version}: policies {}", policies.join(", "));
     let details = [("version", Detail::Text(version)), ("policies", Detail::List(policies))];
     log_lines::write(Level::Info, "configured", &text, &details);
+}
+
+/// Tells what the host forbids, by nothing else that it may forbid.
+fn tell_forbidden(functions: &[&str]) {
+    if !functions.contains(&"proxy_log") {
+        let names = functions.join(", ");
+        log::error!(
+            "postern: configuration refused: the capability_restriction_config of Envoy forbids {names}; allow these, or leave it out"
+        );
+    }
 }
 
 fn tell_draining(policy: &str, connections: usize) {
