@@ -54,7 +54,7 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build imports envoy python node run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
+.PHONY: help build imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
 	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak attack crowd image images e2e-compose \
 	schema-suite install uninstall trial dashboards dashboards-pictures clean
 
@@ -100,7 +100,15 @@ schema-suite: $(SCHEMA_SUITE) ## judge what the JSON Schema Test Suite has as it
 	POSTERN_SCHEMA_SUITE=$(abspath $(SCHEMA_SUITE))/tests/draft2020-12 \
 		cargo test --locked -p postern-engine --test json_schema_suite -- --nocapture
 
-run: build envoy ## run Envoy with Postern and a demo service, and say what to try
+# What is missing is told at once, and before anything is fetched.
+needs:
+	@missing=; \
+	command -v cargo >/dev/null || missing="$$missing cargo (https://rustup.rs, then a new terminal)"; \
+	command -v cc >/dev/null || missing="$$missing cc (Debian, Ubuntu: apt-get install gcc libc6-dev)"; \
+	python3 -m pip --version >/dev/null 2>&1 || missing="$$missing pip (Debian, Ubuntu: apt-get install python3-pip)"; \
+	[ -z "$$missing" ] || { echo "make: missing:$$missing; README.md says what is needed" >&2; exit 1; }
+
+run: needs build envoy ## run Envoy with Postern and a demo service, and say what to try
 	@cargo build --quiet --locked -p postern-e2e --bin demo
 	@exec $(TARGET_DIR)/debug/demo
 

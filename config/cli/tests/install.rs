@@ -1,4 +1,4 @@
-//! `make install` and `make uninstall`, with the built command.
+//! `make install` and `make uninstall`, with the built command; and what `make run` says where it cannot begin.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may fail anywhere")]
 
 use std::path::{Path, PathBuf};
@@ -54,4 +54,23 @@ fn the_command_is_installed_below_its_prefix_with_completions_and_manual_and_tak
     }
     make("uninstall", folder.path());
     assert_eq!(files(folder.path()), [""; 0].map(PathBuf::from), "nothing is left");
+}
+
+#[test]
+fn make_run_tells_at_once_all_that_is_missing_and_begins_nothing() {
+    let bare = tempfile::tempdir().expect("a temporary directory");
+    let found = std::env::var_os("PATH").expect("a path");
+    let make = std::env::split_paths(&found).map(|folder| folder.join("make")).find(|make| make.is_file());
+    let output = Command::new(make.expect("make"))
+        .args(["--no-print-directory", "run"])
+        .env("PATH", bare.path())
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .output()
+        .expect("make");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for missing in ["cargo (https://rustup.rs", "cc (Debian", "pip (Debian"] {
+        assert!(told.contains(missing), "{missing}: {told}");
+    }
+    assert!(output.stdout.is_empty(), "nothing was begun");
 }
