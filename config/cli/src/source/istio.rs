@@ -47,8 +47,8 @@ fn wasm<'a>(written: &'a Member, path: &str, manifest: &'a Node, found: &mut Fou
             remedy,
         });
     }
-    if let Some(bound) = plugin.member("match") {
-        found.narrowed.push(Narrowed { position: bound.position, path: format!("{path}.match") });
+    if let Some(spec) = manifest.get("spec") {
+        found.narrowed.extend(narrowed(spec));
     }
     let (written, position) = match configuration {
         Some(configuration) => (Written::Object(&configuration.value), configuration.position),
@@ -69,6 +69,29 @@ fn wasm<'a>(written: &'a Member, path: &str, manifest: &'a Node, found: &mut Fou
         clusters: None,
         allowed: None,
     });
+}
+
+/// Returns the `match` of a plugin that leaves a part of the traffic to no policy. That of a workload which is no gateway may
+/// be bound to what comes in; on a gateway nothing does so by Istio's words.
+fn narrowed(spec: &Node) -> Option<Narrowed> {
+    let bound = spec.member("match")?;
+    let labels = spec.get("selector").and_then(|selector| selector.get("matchLabels"));
+    let labels = labels.map(Node::members).unwrap_or_default();
+    let is_of_a_workload = !labels.is_empty() && !labels.iter().any(names_a_gateway);
+    let has_all_that_comes_in = |entry: &Node| {
+        let mode = entry.get("mode").and_then(Node::text);
+        matches!(mode, Some("SERVER" | "CLIENT_AND_SERVER")) && entry.get("ports").is_none()
+    };
+    if is_of_a_workload && bound.value.items().iter().any(has_all_that_comes_in) {
+        return None;
+    }
+    Some(Narrowed { position: bound.position, path: "spec.match".to_owned() })
+}
+
+/// Says whether a label is one that gateways have, as far as names tell.
+fn names_a_gateway(label: &Member) -> bool {
+    let words = [Some(label.key.as_str()), label.value.text()];
+    words.into_iter().flatten().any(|word| word.to_ascii_lowercase().contains("gateway"))
 }
 
 /// Looks at the patches of an EnvoyFilter.
