@@ -10,6 +10,7 @@ mod commands;
 mod explained;
 mod keys;
 mod links;
+mod manifests;
 mod metrics;
 mod pages;
 mod postern;

@@ -130,10 +130,15 @@ fn policies(folder: &str) -> Vec<(String, String)> {
     paths.iter().map(|path| (name(path), std::fs::read_to_string(path).expect("text"))).collect()
 }
 
-/// Returns a YAML document as JSON, by the words of YAML 1.2.
+/// Returns the first YAML document as JSON.
 fn document(yaml: &str) -> Value {
+    documents(yaml).into_iter().next().expect("a document")
+}
+
+/// Returns YAML documents as JSON, by the words of YAML 1.2.
+pub(crate) fn documents(yaml: &str) -> Vec<Value> {
     let documents = Yaml::load_from_str(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
-    json_of(documents.first().expect("a document"))
+    documents.iter().map(json_of).collect()
 }
 
 fn json_of(yaml: &Yaml<'_>) -> Value {
