@@ -40,4 +40,4 @@ pub use frames::{Frame, LengthForm};
 pub use http::Response;
 pub use scene::{Bootstrap, Envoy, EnvoyError, Pushed, RunningScene, Scene, Shared};
 pub use serde_json::{Value, json};
-pub use upstream::{Answer, Behaviour, Documents, Manner, RateLimits, Record, Served, Upstream};
+pub use upstream::{Answer, Behaviour, Documents, Manner, Processor, RateLimits, Record, Served, Upstream};

@@ -1,10 +1,11 @@
 //! The service behind Envoy, in this process: it answers as a test has asked for and records what it receives. Beside
-//! it: the servers that Envoy fetches [`documents`] from, a rate limit service ([`rate_limits`]), and the service of the
-//! [`demo`].
+//! it: the servers that Envoy fetches [`documents`] from, a rate limit service ([`rate_limits`]), one of `ext_proc`
+//! ([`processor`]), and the service of the [`demo`].
 
 mod answer;
 pub mod demo;
 pub mod documents;
+pub mod processor;
 pub mod rate_limits;
 pub mod record;
 
@@ -25,6 +26,7 @@ use crate::wire::{End, Wire};
 
 pub use answer::{Answer, accept_of};
 pub use documents::{Documents, Held, Served};
+pub use processor::Processor;
 pub use rate_limits::{Manner, RateLimits};
 pub use record::Record;
 

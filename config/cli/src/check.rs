@@ -7,6 +7,7 @@ mod circuits;
 mod clusters;
 mod content;
 mod failure;
+mod kept;
 mod managers;
 mod memory;
 mod narrowed;
@@ -14,6 +15,7 @@ mod overrides;
 mod schemas;
 pub(crate) mod silence;
 mod strays;
+mod taken;
 mod tiers;
 mod unheard;
 mod unread;
@@ -116,6 +118,8 @@ fn check_any(text: &[u8], is_named: bool) -> Judgement {
 fn judge_surroundings(found: &Found<'_>, judged: &[Judged], findings: &mut Vec<Finding>) {
     bypass::judge(found, findings);
     buffering::judge(found, findings);
+    kept::judge(found, findings);
+    taken::judge(found, judged, findings);
     failure::judge(&found.open_failures, findings);
     narrowed::judge(&found.narrowed, findings);
     strays::judge(&found.strays, findings);

@@ -198,7 +198,8 @@ impl State {
         let mut counts = self.counts.lock().expect("a sound lock");
         let is_over = asked.descriptors.iter().any(|entries| {
             let count = counts.entry(entries.clone()).or_default();
-            *count += asked.hits;
+            // The protocol reads none as one.
+            *count += asked.hits.max(1);
             entries.first().and_then(|first| limits.get(first)).is_some_and(|limit| *count > *limit)
         });
         if is_over { OVER.to_vec() } else { WITHIN.to_vec() }

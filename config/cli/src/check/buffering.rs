@@ -12,12 +12,7 @@ const BODY_MODES: [&str; 2] = ["request_body_mode", "response_body_mode"];
 
 /// Warns of the filters that stand in a list with Postern and that nothing switches off.
 pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
-    let is_off = |neighbour: &Neighbour<'_>| {
-        found.switched_off.iter().any(|switched_off| Some(switched_off.filter) == neighbour.name)
-    };
-    let beside =
-        found.neighbours.iter().filter(|neighbour| found.has_postern(neighbour.chain) && !is_off(neighbour));
-    findings.extend(beside.filter_map(warning));
+    findings.extend(found.beside_postern().filter_map(warning));
     let of_routes = found.of_routes.iter().filter(|_| found.has_postern_anywhere());
     findings.extend(of_routes.filter_map(warning_of_route));
 }

@@ -100,6 +100,8 @@ codes! {
     IdleOverride = "0062" Warning "Override of no policy",
     CircuitBreaker = "0063" Warning "Default circuit breaker",
     UnheardAnswer = "0064" Warning "Module not shown the answers of services",
+    TakenToken = "0065" Warning "Token that another filter takes or misses",
+    KeptFrames = "0066" Warning "Filter that keeps Postern's frames back",
     // What is in a policy, and probably not meant.
     BinaryUnjudged = "0071" Warning "Rules that binary messages pass by",
     CompressedUnjudged = "0072" Warning "Rules that compressed messages pass by",

@@ -251,7 +251,7 @@ fn note_discovery<'a>(fields: &'a Node, has_postern: bool, around: Around<'a>, f
         found.bypasses.push(Bypass::AnotherDefault(default.position));
     }
     found.is_discovered = true;
-    found.see(around.chain);
+    found.see(around.chain, fields.position);
     note_conditions(None, fields, found);
 }
 
@@ -346,7 +346,7 @@ fn plugin<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
         found.configurations.push(Configuration { written, position, manager, clusters: None, allowed });
         found.open_failures.extend(open_failure(config));
         found.bypasses.extend(allowed.and_then(incapable));
-        found.see(around.chain);
+        found.see(around.chain, fields.position);
     }
 }
 

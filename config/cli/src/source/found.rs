@@ -216,8 +216,8 @@ pub(crate) struct Found<'a> {
     pub(crate) unread: Vec<Unread<'a>>,
     /// The resources of a discovery that have no type.
     pub(crate) untyped: Vec<Position>,
-    /// The lists of filters that have Postern.
-    with_postern: BTreeSet<Chain>,
+    /// The lists of filters that have Postern, with the place where it is first.
+    with_postern: BTreeMap<Chain, Position>,
 }
 
 impl Found<'_> {
@@ -231,7 +231,22 @@ impl Found<'_> {
 
     /// Says whether Postern is among the filters of `chain`.
     pub(crate) fn has_postern(&self, chain: Chain) -> bool {
-        self.with_postern.contains(&chain)
+        self.with_postern.contains_key(&chain)
+    }
+
+    /// Returns the place of Postern among the filters of `chain`.
+    pub(crate) fn postern_in(&self, chain: Chain) -> Option<Position> {
+        self.with_postern.get(&chain).copied()
+    }
+
+    /// Returns the filters that stand in a list with Postern and that nothing switches off.
+    pub(crate) fn beside_postern(&self) -> impl Iterator<Item = &Neighbour<'_>> {
+        let is_off = move |neighbour: &Neighbour<'_>| {
+            self.switched_off.iter().any(|switched_off| Some(switched_off.filter) == neighbour.name)
+        };
+        self.neighbours
+            .iter()
+            .filter(move |neighbour| self.has_postern(neighbour.chain) && !is_off(neighbour))
     }
 
     /// Says whether Postern is among the filters of a manager, or of one of its upgrades.
@@ -245,9 +260,9 @@ impl Found<'_> {
         !self.with_postern.is_empty()
     }
 
-    /// Notes Postern among the filters of `chain`.
-    pub(super) fn see(&mut self, chain: Chain) {
+    /// Notes Postern at this place among the filters of `chain`.
+    pub(super) fn see(&mut self, chain: Chain, position: Position) {
         self.times_seen = self.times_seen.saturating_add(1);
-        self.with_postern.insert(chain);
+        self.with_postern.entry(chain).or_insert(position);
     }
 }

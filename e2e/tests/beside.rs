@@ -1,0 +1,482 @@
+//! Postern beside other filters of Envoy's, each before it and behind it: who refuses whom, and that what passes is
+//! judged by both, byte for byte. One Envoy has all of these filters, disabled but on the route of their own row.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::join_all;
+use postern_e2e::client::token::{EDGE_SECRET, edge_claims};
+use postern_e2e::deadline::PATIENCE;
+use postern_e2e::frames::opcode;
+use postern_e2e::scene::bootstrap::workspace;
+use postern_e2e::scene::{Shareable, Shared};
+use postern_e2e::upstream::processor::REFUSED;
+use postern_e2e::wire::End;
+use postern_e2e::{
+    Answer, Behaviour, Frame, Processor, RateLimits, RawClient, Request, Response, RunningScene, Scene,
+    Signer, Upstream, Value, json,
+};
+
+const GOOD: &str = "https://app.example.com";
+const EVIL: &str = "https://evil.example.com";
+
+/// The time to wait for an answer that does not come; one that comes takes some milliseconds.
+const HELD: Duration = Duration::from_secs(3);
+
+/// The longest message of the policies, in bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// The audience that `jwt_authn` demands of a token, and Postern does not.
+const SECOND_AUDIENCE: &str = "beside";
+
+/// The sides of Postern on which a filter may stand.
+const SIDES: [&str; 2] = ["before", "behind"];
+
+/// A filter beside Postern.
+struct Row {
+    /// The words for it in `docs/beside-other-filters.md`, which its routes are named after.
+    name: &'static str,
+    /// The type of the filter, below `envoy.extensions.filters.http`.
+    kind: &'static str,
+    /// The fields of its configuration.
+    fields: Value,
+    /// The kind and fields of its configuration for a route, where it needs one.
+    of_route: Option<(&'static str, Value)>,
+    outcome: Outcome,
+}
+
+/// The outcome beside a filter.
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// Everything passes that Postern lets pass.
+    Passes,
+    /// So it does, but for requests that the filter refuses with this status, and with these words in Envoy's access log.
+    Refuses(u16, &'static str),
+    /// The same by the service of `ext_proc`, which the frames of the service wait for: a Close to the client may get lost when
+    /// the service ends its connection. Behind Postern no frame gets out by a timer either.
+    Waits,
+    /// A handshake or a message gets no answer.
+    Holds,
+}
+
+impl Row {
+    fn new(name: &'static str, kind: &'static str, fields: Value, outcome: Outcome) -> Self {
+        Self { name, kind, fields, of_route: None, outcome }
+    }
+
+    fn of_route(mut self, kind: &'static str, fields: Value) -> Self {
+        self.of_route = Some((kind, fields));
+        self
+    }
+}
+
+/// Every filter, with what becomes of WebSockets beside it.
+fn rows() -> Vec<Row> {
+    use Outcome::{Holds, Passes, Refuses, Waits};
+    vec![
+        Row::new(
+            "jwt_authn",
+            "jwt_authn.v3.JwtAuthentication",
+            jwt_authn(true),
+            Refuses(403, "jwt_authn_access_denied"),
+        ),
+        Row::new("ext_authz", "ext_authz.v3.ExtAuthz", ext_authz(), Refuses(403, "ext_authz_denied")),
+        processor("ext_proc headers", json!({}), Refuses(403, "processor")),
+        processor(
+            "ext_proc STREAMED requests",
+            json!({"request_body_mode": "STREAMED"}),
+            Refuses(403, "processor"),
+        ),
+        processor("ext_proc STREAMED responses", json!({"response_body_mode": "STREAMED"}), Waits),
+        processor("ext_proc FULL_DUPLEX_STREAMED", duplex(), Waits),
+        processor("ext_proc BUFFERED requests", json!({"request_body_mode": "BUFFERED"}), Holds),
+        processor("ext_proc BUFFERED responses", json!({"response_body_mode": "BUFFERED"}), Holds),
+        processor(
+            "ext_proc BUFFERED_PARTIAL requests",
+            json!({"request_body_mode": "BUFFERED_PARTIAL"}),
+            Holds,
+        ),
+        processor(
+            "ext_proc BUFFERED_PARTIAL responses",
+            json!({"response_body_mode": "BUFFERED_PARTIAL"}),
+            Holds,
+        ),
+        Row::new(
+            "lua",
+            "lua.v3.Lua",
+            json!({"default_source_code": {"inline_string": LUA}}),
+            Refuses(403, "lua_response"),
+        ),
+        Row::new("rbac", "rbac.v3.RBAC", rbac(), Refuses(403, "rbac_access_denied")),
+        Row::new("cors", "cors.v3.Cors", json!({}), Passes).of_route("cors.v3.CorsPolicy", cors()),
+        Row::new("compressor", "compressor.v3.Compressor", compressor(), Passes),
+        Row::new("buffer", "buffer.v3.Buffer", json!({"max_request_bytes": 1 << 20}), Holds),
+    ]
+}
+
+const LUA: &str = r#"
+function envoy_on_request(request)
+  if string.sub(request:headers():get(":path"), -4) == "/bad" then
+    request:respond({[":status"] = "403"}, "")
+  end
+end
+function envoy_on_response(response)
+  for chunk in response:bodyChunks() do end
+end
+"#;
+
+/// Returns a `jwt_authn` that leaves the token in the request, or not.
+fn jwt_authn(forward: bool) -> Value {
+    let key = json!({"kty": "oct", "alg": "HS256", "k": URL_SAFE_NO_PAD.encode(EDGE_SECRET)});
+    let provider = json!({
+        "issuer": "edge", "audiences": [SECOND_AUDIENCE], "forward": forward,
+        "local_jwks": {"inline_string": json!({"keys": [key]}).to_string()},
+    });
+    json!({
+        "providers": {"edge": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "edge"}}],
+    })
+}
+
+fn ext_authz() -> Value {
+    json!({"http_service": {
+        "server_uri": {"uri": "http://authz", "cluster": "authz", "timeout": "5s"}, "path_prefix": "/authz",
+    }})
+}
+
+fn processor(name: &'static str, modes: Value, outcome: Outcome) -> Row {
+    let fields = json!({
+        "grpc_service": {"envoy_grpc": {"cluster_name": "processor"}, "timeout": "5s"},
+        "message_timeout": "5s", "processing_mode": modes,
+    });
+    Row::new(name, "ext_proc.v3.ExternalProcessor", fields, outcome)
+}
+
+/// Returns the modes in which the bodies of both directions go to the service and come from it, with the trailers that this
+/// demands.
+fn duplex() -> Value {
+    let mode = "FULL_DUPLEX_STREAMED";
+    json!({
+        "request_body_mode": mode, "response_body_mode": mode,
+        "request_trailer_mode": "SEND", "response_trailer_mode": "SEND",
+    })
+}
+
+fn rbac() -> Value {
+    let bad = json!({"url_path": {"path": {"suffix": REFUSED}}});
+    json!({"rules": {"action": "DENY", "policies": {"bad": {"permissions": [bad], "principals": [{"any": true}]}}}})
+}
+
+fn cors() -> Value {
+    json!({"allow_origin_string_match": [{"exact": GOOD}], "allow_methods": "GET"})
+}
+
+fn compressor() -> Value {
+    let gzip = "type.googleapis.com/envoy.extensions.compression.gzip.compressor.v3.Gzip";
+    json!({"compressor_library": {"name": "gzip", "typed_config": {"@type": gzip}}})
+}
+
+/// Local and global rate limits, of two requests each.
+fn limits() -> Vec<Row> {
+    let local = json!({
+        "stat_prefix": "beside",
+        "token_bucket": {"max_tokens": 2, "tokens_per_fill": 2, "fill_interval": "3600s"},
+        "filter_enabled": {"default_value": {"numerator": 100, "denominator": "HUNDRED"}},
+        "filter_enforced": {"default_value": {"numerator": 100, "denominator": "HUNDRED"}},
+    });
+    let global = json!({
+        "domain": "beside", "failure_mode_deny": true,
+        "rate_limit_service": {
+            "transport_api_version": "V3", "grpc_service": {"envoy_grpc": {"cluster_name": "limits"}},
+        },
+    });
+    let passes = Outcome::Passes;
+    vec![
+        Row::new("local_ratelimit", "local_ratelimit.v3.LocalRateLimit", local, passes),
+        Row::new("ratelimit", "ratelimit.v3.RateLimit", global, passes),
+    ]
+}
+
+/// A filter that takes the token out of the request, and finds none where Postern has done so.
+fn taker() -> Row {
+    Row::new("jwt_authn_takes", "jwt_authn.v3.JwtAuthentication", jwt_authn(false), Outcome::Passes)
+}
+
+fn any(kind: &str, fields: &Value) -> Value {
+    let mut any = fields.clone();
+    any["@type"] = json!(format!("type.googleapis.com/{kind}"));
+    any
+}
+
+fn filter_of(row: &Row, side: &str) -> Value {
+    let kind = format!("envoy.extensions.filters.http.{}", row.kind);
+    json!({"name": format!("{}.{side}", row.name), "disabled": true, "typed_config": any(&kind, &row.fields)})
+}
+
+/// Returns the route on which a filter is enabled.
+fn route_of(row: &Row, side: &str) -> Value {
+    let config = match &row.of_route {
+        Some((kind, fields)) => any(&format!("envoy.extensions.filters.http.{kind}"), fields),
+        None => any("envoy.config.route.v3.FilterConfig", &json!({"config": {}})),
+    };
+    let counted = json!({"generic_key": {"descriptor_key": "count", "descriptor_value": side}});
+    json!({
+        "match": {"prefix": path(row, side)}, "typed_per_filter_config": {format!("{}.{side}", row.name): config},
+        "route": {"cluster": "service", "timeout": "0s", "rate_limits": [{"actions": [counted]}]},
+    })
+}
+
+fn path(row: &Row, side: &str) -> String {
+    format!("/{}/{side}", row.name.replace(' ', "_"))
+}
+
+/// The scene, and the services of the filters beside Postern.
+struct Beside {
+    scene: RunningScene,
+    _authz: Upstream,
+    _processor: Processor,
+    _limits: RateLimits,
+}
+
+impl Shareable for Beside {
+    async fn start(scene: fn() -> Scene) -> Self {
+        let refused = SIDES.map(|side| {
+            (format!("/authz/ext_authz/{side}{REFUSED}"), Behaviour::Answer(Answer::status(403, "")))
+        });
+        let (authz, processor, limits) =
+            (Upstream::start(refused.to_vec()).await, Processor::start().await, RateLimits::start().await);
+        for side in SIDES {
+            limits.limit(side, 2);
+        }
+        let scene = scene()
+            .cluster("authz", authz.address())
+            .cluster_http2("processor", processor.address())
+            .cluster_http2("limits", limits.address())
+            .start()
+            .await;
+        Self { scene, _authz: authz, _processor: processor, _limits: limits }
+    }
+
+    fn scenes(&self) -> Vec<&RunningScene> {
+        vec![&self.scene]
+    }
+}
+
+static BESIDE: Shared<Beside> = Shared::new(|| {
+    let origins = json!({"allow": [GOOD], "missing": "deny"});
+    let liveness = json!({"ping_interval": "500ms"});
+    let sizes = json!({"max_frame_bytes": LONGEST, "max_message_bytes": LONGEST});
+    let plain = json!({"tls": "optional", "origins": origins, "auth": "none", "messages": sizes, "liveness": liveness});
+    let mut idle = plain.clone();
+    idle["liveness"] = json!({"ping_interval": "500ms", "idle_timeout": "1s", "close_timeout": "500ms"});
+    let mut token = plain.clone();
+    token["auth"] = json!({"providers": ["edge"], "from": [{"header": "authorization"}]});
+    let mut kept = token.clone();
+    kept["auth"]["keep_token"] = json!(true);
+    let edge = json!({
+        "issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "POSTERN_EDGE_SECRET"},
+    });
+    Scene::new()
+        .plaintext()
+        .document(json!({
+            "providers": {"edge": edge}, "policies": {"idle": idle, "plain": plain, "token": token, "kept": kept},
+            "routes": [
+                {"match": {"path_prefix": "/ext_proc_FULL_DUPLEX_STREAMED/behind/idle"}, "policy": "idle"},
+                {"match": {"path_prefix": "/jwt_authn_takes"}, "policy": "token"},
+                {"match": {"path_prefix": "/jwt_authn"}, "policy": "kept"},
+            ],
+            "default_policy": "plain",
+        }))
+        .change_connection_manager(|manager| {
+            let rows: Vec<Row> = rows().into_iter().chain(limits()).chain([taker()]).collect();
+            let routes = rows.iter().flat_map(|row| SIDES.map(|side| route_of(row, side)));
+            manager["route_config"]["virtual_hosts"][0]["routes"] = routes.collect();
+            let log = &mut manager["access_log"][0]["typed_config"]["log_format"]["json_format"];
+            log["details"] = json!("%RESPONSE_CODE_DETAILS%");
+            let filters = manager["http_filters"].as_array_mut().expect("filters");
+            let router = filters.pop().expect("a router");
+            filters.splice(0..0, rows.iter().map(|row| filter_of(row, "before")));
+            filters.extend(rows.iter().map(|row| filter_of(row, "behind")));
+            filters.push(router);
+        })
+});
+
+/// Returns a handshake that Postern and the filter let pass.
+fn good(row: &Row, side: &str) -> Request {
+    let request = Request::upgrade(&path(row, side)).header("Origin", GOOD);
+    let mut claims = edge_claims("alice");
+    claims["aud"] = json!(["chat", SECOND_AUDIENCE]);
+    with_token(row, request.header("Accept-Encoding", "gzip"), &claims)
+}
+
+/// Returns a handshake that the filter refuses, and Postern lets pass.
+fn bad(row: &Row, side: &str) -> Request {
+    let request = Request::upgrade(&format!("{}{REFUSED}", path(row, side))).header("Origin", GOOD);
+    with_token(row, request, &edge_claims("alice"))
+}
+
+fn with_token(row: &Row, request: Request, claims: &Value) -> Request {
+    if !row.name.starts_with("jwt_authn") {
+        return request;
+    }
+    request.header("Authorization", format!("Bearer {}", Signer::edge().mint(claims)))
+}
+
+#[test]
+fn the_page_says_of_each_filter_what_is_seen_here() {
+    let page = std::fs::read_to_string(workspace().join("docs/beside-other-filters.md")).expect("the page");
+    let table = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let told: Vec<Vec<String>> = table
+        .map(|line| {
+            line.split('|').take(2).map(|cell| cell.replace(['`', ','], "").trim().to_owned()).collect()
+        })
+        .collect();
+    let seen = rows().into_iter().chain(limits()).map(|row| {
+        let outcome = match row.outcome {
+            Outcome::Passes | Outcome::Refuses(..) => "work",
+            Outcome::Waits => "work but for timers",
+            Outcome::Holds => "nothing passes",
+        };
+        vec![row.name.to_owned(), outcome.to_owned()]
+    });
+    assert_eq!(told, seen.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn beside_other_filters_postern_judges_and_what_they_refuse_is_refused_in_either_order() {
+    let beside = BESIDE.shared().await;
+    let scene = &beside.scene;
+    let rows = rows();
+    let judged = rows.iter().flat_map(|row| SIDES.map(|side| judge(scene, row, side)));
+    join_all(judged).await;
+}
+
+async fn judge(scene: &RunningScene, row: &Row, side: &str) {
+    let name = format!("{} {side}", row.name);
+    if let Outcome::Holds = row.outcome {
+        assert!(is_held(scene, &good(row, side)).await, "{name}: a message got its answer");
+        return;
+    }
+    converse(scene, row, side, &name).await;
+    let evil = good(row, side).set("Origin", EVIL);
+    let response = scene.ask(&evil).await;
+    assert_eq!(refusal(&response), (403, Some("origin_denied".to_owned())), "{name}: an evil Origin");
+    assert!(!scene.upstream().has_seen(evil.case()), "{name}: the service has seen an evil Origin");
+    let refuses = match row.outcome {
+        Outcome::Refuses(status, details) => Some((status, details)),
+        Outcome::Waits => Some((403, "processor")),
+        Outcome::Passes | Outcome::Holds => None,
+    };
+    if let Some((status, details)) = refuses {
+        let bad = bad(row, side);
+        let response = scene.ask(&bad).await;
+        assert_eq!(refusal(&response), (status, None), "{name}: {}", response.text());
+        let line = scene.access_line(bad.case()).await;
+        assert!(line["details"].as_str().is_some_and(|found| found.contains(details)), "{name}: {line}");
+        assert!(!scene.upstream().has_seen(bad.case()), "{name}: the service has seen what is refused");
+    }
+}
+
+fn refusal(response: &Response) -> (u16, Option<String>) {
+    (response.status, response.reason())
+}
+
+/// Says whether a handshake or the message behind it gets no answer.
+async fn is_held(scene: &RunningScene, request: &Request) -> bool {
+    let mut client = scene.connect().await;
+    client.send(request.bytes()).await;
+    let answered = tokio::time::timeout(HELD, client.try_response()).await;
+    if !answered.is_ok_and(|response| response.is_ok_and(|response| response.status == 101)) {
+        return true;
+    }
+    client.send(Frame::text("echo").masked().bytes()).await;
+    tokio::time::timeout(HELD, client.frame()).await.is_err()
+}
+
+/// Sends messages both ways, answers a Ping of Postern's, and sends one message that is too long.
+async fn converse(scene: &RunningScene, row: &Row, side: &str, name: &str) {
+    let mut client = scene.open_with(&good(row, side)).await;
+    client.show_heartbeats();
+    let long: Vec<u8> = (0..LONGEST).map(|i| i.to_le_bytes()[0]).collect();
+    echo(&mut client, &Frame::text("first"), &format!("{name}: the first message")).await;
+    if is_silent(row, side) {
+        assert!(client.receives_nothing_for(HELD).await, "{name}: a frame by a timer");
+    } else {
+        let ping = next(&mut client, &format!("{name}: a Ping")).await;
+        assert!(ping.is_heartbeat(), "{name}: {ping:?}");
+        client.send(Frame::pong(ping.payload).masked().bytes()).await;
+    }
+    echo(&mut client, &Frame::binary(long.clone()), &format!("{name}: a long message")).await;
+    client.send(Frame::binary([&long[..], b"!"].concat()).masked().bytes()).await;
+    let (frames, end) = client.frames_to_close().await;
+    let told = frames.last().filter(|frame| frame.is_close()).and_then(Frame::code);
+    let is_lost = matches!(row.outcome, Outcome::Waits) && told.is_none();
+    assert!(told == Some(1009) || is_lost, "{name}: {frames:?} {end:?}");
+    let record = scene.record(&client).await;
+    assert_eq!(record.close().await.code(), Some(1009), "{name}: the service");
+    assert_eq!(record.messages(), [b"first".to_vec(), long], "{name}");
+}
+
+/// Says whether no frame of Postern's gets out by a timer.
+fn is_silent(row: &Row, side: &str) -> bool {
+    matches!(row.outcome, Outcome::Waits) && side == "behind"
+}
+
+/// Reads the next frame.
+async fn next(client: &mut RawClient, name: &str) -> Frame {
+    let frame = tokio::time::timeout(PATIENCE, client.frame_within(2 * PATIENCE)).await;
+    let frame = frame.unwrap_or_else(|_| panic!("{name}: no frame for {PATIENCE:?}"));
+    frame.unwrap_or_else(|end| panic!("{name}: {end:?} and no frame"))
+}
+
+/// Sends a message, and expects it back, whatever Pings are between.
+async fn echo(client: &mut RawClient, message: &Frame, name: &str) {
+    client.send(message.clone().masked().bytes()).await;
+    loop {
+        let frame = next(client, name).await;
+        if frame.opcode != opcode::PING {
+            assert_eq!(&frame, message, "{name}");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_before_postern_counts_what_postern_refuses_and_one_behind_it_does_not() {
+    let beside = BESIDE.shared().await;
+    let scene = &beside.scene;
+    for row in limits() {
+        for side in SIDES {
+            let mut statuses = Vec::new();
+            for origin in [EVIL, GOOD, GOOD, GOOD] {
+                let response = scene.ask(&good(&row, side).set("Origin", origin)).await;
+                statuses.push(response.status);
+            }
+            let expected = if side == "before" { [403, 101, 429, 429] } else { [403, 101, 101, 429] };
+            assert_eq!(statuses, expected, "{} {side}", row.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_filters_that_look_for_a_token_in_one_place_the_first_leaves_the_second_without() {
+    let beside = BESIDE.shared().await;
+    let row = taker();
+    for (side, reason) in [("before", Some("token_missing".to_owned())), ("behind", None)] {
+        let request = good(&row, side);
+        let response = beside.scene.ask(&request).await;
+        assert_eq!(refusal(&response), (401, reason), "{side}: {}", response.text());
+        assert!(!beside.scene.upstream().has_seen(request.case()), "{side}");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_client_is_cut_without_a_word_where_answers_wait_for_ext_proc_behind_postern() {
+    let beside = BESIDE.shared().await;
+    let request = Request::upgrade("/ext_proc_FULL_DUPLEX_STREAMED/behind/idle").header("Origin", GOOD);
+    let mut client = beside.scene.open_with(&request).await;
+    assert_eq!(client.frames_to_close().await, (Vec::new(), Some(End::Eof)));
+    let line = beside.scene.access_line(request.case()).await;
+    assert_eq!(line["reason"], "idle_timeout", "{line}");
+}
