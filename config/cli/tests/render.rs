@@ -168,13 +168,13 @@ fn rendered_manifests_say_what_the_shipped_ones_say() {
             "istio",
             "e2e/istio/postern.yaml",
             "/spec/pluginConfig",
-            ["postern", "postern-buffers", "postern-idle"],
+            ["postern", "postern-buffers", "postern-idle"].as_slice(),
         ),
         (
             "envoy-gateway",
             "e2e/envoy-gateway/postern.yaml",
             "/spec/wasm/0/config",
-            ["postern", "postern-buffers", "postern-reads"],
+            &["postern", "postern-buffers", "postern-idle", "postern-reads"],
         ),
     ] {
         for name in names {

@@ -20,10 +20,12 @@ mod part {
     pub(super) const ROUTES: &str = "name: default/eg/https";
     pub(super) const READS: &str = "bufferLimit: 1048576";
     pub(super) const BUFFER: &str = "value: 2097152";
+    pub(super) const IDLE_TIMEOUT: &str = "value: 330s";
 
     /// All of them.
     #[cfg(test)]
-    pub(super) const ALL: [&str; 8] = [IMAGE, NAMESPACE, ROUTE, GATEWAY, VARIABLES, ROUTES, READS, BUFFER];
+    pub(super) const ALL: [&str; 9] =
+        [IMAGE, NAMESPACE, ROUTE, GATEWAY, VARIABLES, ROUTES, READS, BUFFER, IDLE_TIMEOUT];
 }
 
 #[derive(Args, Debug)]
@@ -60,7 +62,8 @@ pub(super) fn render(arguments: &Arguments) -> Result<Rendered, Failure> {
         .replace(part::GATEWAY, &format!("kind: Gateway, name: {}}}", quoted(gateway)))
         .replace(part::ROUTES, &format!("name: {}", quoted(&format!("{namespace}/{gateway}/{listener}"))))
         .replace(part::READS, &format!("bufferLimit: {at_once}"))
-        .replace(part::BUFFER, &format!("value: {}", at_once.saturating_mul(2)));
+        .replace(part::BUFFER, &format!("value: {}", at_once.saturating_mul(2)))
+        .replace(part::IDLE_TIMEOUT, &format!("value: {}s", needs::idle_timeout(config).as_secs()));
     let variables = needs::variables(config);
     text = if variables.is_empty() {
         without(&text, part::VARIABLES)

@@ -14,8 +14,8 @@ use crate::postern::run;
 use crate::schema::documents;
 
 /// The kinds of manifests that are shipped and have no schema in the folder.
-const WITHOUT_A_SCHEMA: [&str; 4] =
-    ["BackendTrafficPolicy", "ClientTrafficPolicy", "DestinationRule", "ServiceEntry"];
+const WITHOUT_A_SCHEMA: [&str; 5] =
+    ["BackendTrafficPolicy", "ClientTrafficPolicy", "DestinationRule", "EnvoyProxy", "ServiceEntry"];
 
 /// The folder of the schemas; without one, what is not run is to be seen.
 #[expect(clippy::print_stderr, reason = "what is not run is to be seen")]
