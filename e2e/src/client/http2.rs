@@ -42,12 +42,17 @@ pub async fn connect(listener: SocketAddr, certificate: &Path) -> SendRequest<By
 
 /// Returns a handshake as a browser makes it (RFC 8441 §5).
 pub fn handshake(path: &str, case: &str) -> http::request::Builder {
+    connect_to(path, case)
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-extensions", "permessage-deflate; client_max_window_bits")
+}
+
+/// Returns an extended CONNECT for WebSocket without any field of its handshake.
+pub fn connect_to(path: &str, case: &str) -> http::request::Builder {
     Request::builder()
         .method(Method::CONNECT)
         .uri(format!("https://localhost{path}"))
         .extension(Protocol::from_static("websocket"))
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-extensions", "permessage-deflate; client_max_window_bits")
         .header("x-case", case)
 }
 
