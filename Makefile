@@ -55,7 +55,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
-	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak attack crowd image images e2e-compose \
+	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak pushes attack crowd image images e2e-compose \
 	schema-suite install uninstall trial dashboards dashboards-pictures clean
 
 help: ## list the targets
@@ -199,6 +199,10 @@ bench-schemas: build envoy ## measure messages that are made to cost the most un
 	POSTERN_WORST_SCHEMAS=$(WORST_SCHEMAS) cargo bench --locked -p postern-engine --bench schemas
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
 		--schemas $(WORST_SCHEMAS) --rounds 5
+
+pushes: build envoy ## push policies, routes, clusters and modules once a second for a minute, under 1,000 sockets that chat
+	POSTERN_PUSHES_SOCKETS=1000 POSTERN_PUSHES=60 POSTERN_PUSHES_MILLISECONDS=1000 \
+		cargo test --locked -p postern-e2e --test pushes -- --nocapture
 
 attack: build envoy ## make Postern hold all it may, each way for ATTACK_SECONDS, beside honest clients
 	POSTERN_ATTACK_SECONDS=$(ATTACK_SECONDS) cargo test --locked -p postern-e2e --test memory -- --nocapture

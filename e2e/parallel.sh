@@ -4,7 +4,7 @@
 # failed in `failed`.
 
 # The files that take longest, which begin first.
-LONGEST='audit|compose|global_rate_limit_mesh|jwks|liveness|clients_socketio|trap|memory|http2|backpressure|config|revocation'
+LONGEST='audit|compose|global_rate_limit_mesh|jwks|liveness|clients_socketio|trap|memory|http2|pushes|backpressure|config|revocation'
 
 failed=()
 

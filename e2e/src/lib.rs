@@ -22,6 +22,7 @@
 pub mod assert;
 pub mod client;
 pub mod containers;
+pub mod control_plane;
 pub mod deadline;
 pub mod environment;
 pub mod frames;

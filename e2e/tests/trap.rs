@@ -199,7 +199,8 @@ fn replace_vm(scene: &RunningScene) {
 }
 
 #[tokio::test]
-async fn a_vm_that_another_takes_the_place_of_leaves_nothing_in_the_gauges_once_its_last_socket_has_ended() {
+async fn a_trap_cuts_no_socket_of_the_vm_that_was_there_before_and_its_last_socket_takes_it_out_of_the_gauges()
+ {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let scene = scene(&folder, json!({})).discovered().start().await;
     let mut old = sockets(&scene, "/ws/chat", 2).await;
@@ -211,8 +212,19 @@ async fn a_vm_that_another_takes_the_place_of_leaves_nothing_in_the_gauges_once_
     assert!(echoes(&mut old[0], "old").await);
     let mut new = scene.open("/ws/chat").await;
     scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], 3.0).await;
+    drop(old.pop());
+    scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], 2.0).await;
+    assert!(echoes(&mut new, "new").await);
+
+    // What traps is the new VM of the same worker.
+    let trapped = trap(&scene).await;
+    new.send(Frame::text("unjudged").masked().bytes()).await;
+    assert_eq!(new.rest().await.0, b"");
+    assert!(echoes(&mut old[0], "old still").await);
+    let mut welcome = open_again(&scene, trapped).await;
+    gauges_become(&scene, trapped, 2.0, 3.0).await;
     drop(old);
     scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], 1.0).await;
     scene.envoy().stat_becomes("postern_memory_budget_bytes", &[], budget(2.0)).await;
-    assert!(echoes(&mut new, "new").await);
+    assert!(echoes(&mut welcome, "welcome").await);
 }

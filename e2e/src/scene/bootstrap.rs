@@ -12,10 +12,13 @@ const LISTENER: &str = "/static_resources/listeners/0";
 const CHAIN: &str = "/static_resources/listeners/0/filter_chains/0";
 /// The place of the HTTP connection manager.
 pub(crate) const HCM: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
-const FILTER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
+/// The place of Postern among the HTTP filters.
+pub(crate) const FILTER: &str =
+    "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0";
 const ENDPOINT: &str =
     "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
-const PLUGIN: &str = "/typed_config/config";
+/// The place of the plugin in its filter.
+pub(crate) const PLUGIN: &str = "/typed_config/config";
 
 /// The reason why the shipped file, or the module that it names, cannot be used.
 #[derive(Debug, thiserror::Error)]
