@@ -66,6 +66,7 @@ pub struct Scene {
     plaintext: bool,
     verify_clients: bool,
     discovered: bool,
+    beside_others: bool,
     forbidden: Vec<String>,
     configuration_changes: Vec<Change>,
     changes: Vec<Change>,
@@ -189,6 +190,15 @@ impl Scene {
         self
     }
 
+    /// Has the scene start beside the other such scenes of the process, in one Envoy, which compiles the module once for
+    /// all of them. Such a scene has a listener, a VM, clusters, an upstream and an access log to itself. It shares
+    /// Envoy's log and metrics, cannot change the rest of the bootstrap, and cannot be pushed to. Without Postern it has
+    /// an Envoy of its own, which costs nothing.
+    pub fn beside_others(mut self) -> Self {
+        self.beside_others = true;
+        self
+    }
+
     /// Makes any other change to the bootstrap, last of all.
     pub fn change(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
         self.changes.push(Box::new(change));
@@ -208,20 +218,15 @@ impl Scene {
         }
     }
 
-    /// Starts it all beside the other such scenes of the process, in one Envoy, which compiles the module once for
-    /// all of them. Such a scene has a listener, a VM, clusters, an upstream and an access log to itself. It shares
-    /// Envoy's log and metrics, cannot change the rest of the bootstrap, and cannot be pushed to.
-    pub async fn start_beside_others(self) -> RunningScene {
-        let workers = self.workers.unwrap_or(1);
-        let prepared = self.prepare().await;
-        let place = Place::take(&prepared.bootstrap, workers, &prepared.environment).await;
-        prepared.in_envoy(Host::Common(place))
-    }
-
     /// Starts it all; the error is what Envoy said.
     pub async fn try_start(self) -> Result<RunningScene, EnvoyError> {
         let workers = self.workers.unwrap_or(1);
+        let is_beside_others = self.beside_others && !self.bare;
         let prepared = self.prepare().await;
+        if is_beside_others {
+            let place = Place::take(&prepared.bootstrap, workers, &prepared.environment).await;
+            return Ok(prepared.in_envoy(Host::Common(place)));
+        }
         let folder = prepared.folder.path();
         let envoy = Envoy::start(&prepared.bootstrap, folder, workers, &prepared.environment).await?;
         Ok(prepared.in_envoy(Host::Own(envoy)))

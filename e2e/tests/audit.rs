@@ -273,8 +273,8 @@ async fn audits() -> Option<&'static Audits> {
         let (first, second) = (without(FIRST_HALF).0, without(SECOND_HALF).0);
         let (bare, in_the_clear, secure) = tokio::join!(
             unlimited(scene(json!({}))).bare().plaintext().start(),
-            unlimited(scene(json!({ "first": first }))).plaintext().start_beside_others(),
-            scene(json!({"strict": strict(), "second": second})).start_beside_others(),
+            unlimited(scene(json!({ "first": first }))).plaintext().beside_others().start(),
+            scene(json!({"strict": strict(), "second": second})).beside_others().start(),
         );
         let (bare, strict, first_half, second_half) = tokio::join!(
             audit_policy(&postern, &bare, "strict"),

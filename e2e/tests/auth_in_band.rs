@@ -24,7 +24,7 @@ async fn start(documents: &Documents) -> RunningScene {
     once["auth"]["single_use"] = json!(true);
     let policies = json!({"revoked": revoked, "once": once, "fetched": auth("main")});
     let scene = Scene::new().document(document(json!({"main": main, "edge": edge}), policies));
-    scene.cluster("auth", documents.address()).workers(4).plaintext().start_beside_others().await
+    scene.cluster("auth", documents.address()).workers(4).plaintext().beside_others().start().await
 }
 
 fn message(signer: &Signer, changes: Value) -> Vec<u8> {

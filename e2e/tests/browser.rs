@@ -44,7 +44,7 @@ async fn a_page_and_the_upstream_understand_each_other_through_a_bare_envoy() {
 #[tokio::test]
 async fn a_page_of_an_allowed_origin_talks_with_its_token_among_the_subprotocols() {
     let Some(page) = Page::at("app.example.com").await else { return };
-    let scene = example_with_origin(page.origin()).start_beside_others().await;
+    let scene = example_with_origin(page.origin()).beside_others().start().await;
     let (url, token) = (scene.url("/ws/chat"), token());
     let script = format!(
         "report(await visit('{url}', {{protocols: ['chat.v2', 'bearer.{token}'], messages: ['hello'], closeAfter: 1}}))"
@@ -65,7 +65,7 @@ async fn a_page_of_an_allowed_origin_talks_with_its_token_among_the_subprotocols
 #[tokio::test]
 async fn a_page_that_offers_nothing_but_its_token_talks_too() {
     let Some(page) = Page::at("app.example.com").await else { return };
-    let scene = example_with_origin(page.origin()).start_beside_others().await;
+    let scene = example_with_origin(page.origin()).beside_others().start().await;
     let (url, item) = (scene.url("/ws/chat"), format!("bearer.{}", token()));
     let script = format!(
         "report(await visit('{url}', {{protocols: ['{item}'], messages: ['hello'], closeAfter: 1}}))"
@@ -105,7 +105,7 @@ async fn a_page_of_another_site_is_not_let_in_with_a_good_token_either_but_for_p
         )
     };
     let Some(page) = Page::at("evil.example").await else { return };
-    let scene = logged(Scene::new()).start_beside_others().await;
+    let scene = logged(Scene::new()).beside_others().start().await;
     let seen = page.run(&script(&scene)).await;
     assert_eq!((&seen["opened"], &seen["code"]), (&json!(false), &json!(1006)), "{seen}");
     assert!(scene.upstream().records().is_empty());
@@ -124,7 +124,7 @@ async fn a_message_over_the_limit_shows_the_page_code_and_reason_and_is_served_b
         format!("report(await visit('{url}', {{messages: ['x'.repeat(65537)], closeAfter: 1}}))")
     };
     let Some(page) = Page::at("app.example.com").await else { return };
-    let scene = logged(example_with_origin(page.origin())).start_beside_others().await;
+    let scene = logged(example_with_origin(page.origin())).beside_others().start().await;
     let seen = page.run(&script(&scene)).await;
     assert_eq!(
         (&seen["opened"], &seen["code"], &seen["clean"]),
@@ -154,7 +154,7 @@ async fn a_page_that_only_listens_stays_open() {
     let policy = json!({
         "origins": {"allow": [origin]}, "tls": "required", "liveness": liveness, "drain": "none",
     });
-    let scene = Scene::new().policy(policy).start_beside_others().await;
+    let scene = Scene::new().policy(policy).beside_others().start().await;
     let url = scene.url("/ws/chat");
     // A page that was silent for longer than an idle client may be can still talk.
     let script = format!(
@@ -186,7 +186,7 @@ async fn a_page_in_a_file_is_of_the_origin_null_and_one_of_an_app_of_file_and_ea
     let policies: serde_json::Map<String, Value> =
         cases.iter().map(|(name, (_, _, allowed, _))| (name.clone(), policy(allowed))).collect();
     let scene = Scene::new().document(document(json!({}), policies.into()));
-    let scene = scene.start_beside_others().await;
+    let scene = scene.beside_others().start().await;
     for (name, (app, origin, allowed, opened)) in cases {
         let page = if app { Page::in_file_of_app().await } else { Page::in_file().await };
         let Some(page) = page else { return };
@@ -217,7 +217,7 @@ async fn over_http2_a_page_of_an_allowed_origin_talks_and_one_of_another_does_no
             format["case"] = json!("%REQ(:PATH)%");
             format["protocol"] = json!("%PROTOCOL%");
         });
-        let scene = scene.start_beside_others().await;
+        let scene = scene.beside_others().start().await;
         let (https, url) = (scene.url("/page").replace("wss:", "https:"), scene.url("/ws/http2"));
         let script = format!(
             "await fetch('{https}', {{mode: 'no-cors', credentials: 'include'}});

@@ -73,7 +73,7 @@ fn channels(seen: &Value) -> Value {
 #[tokio::test]
 async fn a_command_runs_to_its_end_and_its_service_does_not_see_the_token() {
     let Some(service) = service().await else { return };
-    let guarded = scene(json!({})).service(service.address()).start_beside_others().await;
+    let guarded = scene(json!({})).service(service.address()).beside_others().start().await;
     let bare = scene(json!({})).bare().service(service.address()).start().await;
     let bearer = bearer(&token());
     for (scene, up) in [(&guarded, &[CHANNELS][..]), (&bare, &[CHANNELS, &bearer])] {
@@ -87,9 +87,9 @@ async fn a_command_runs_to_its_end_and_its_service_does_not_see_the_token() {
 #[tokio::test]
 async fn without_a_good_token_in_base64url_no_command_runs_and_through_a_bare_envoy_it_does() {
     let Some(service) = service().await else { return };
-    let guarded = scene(json!({})).service(service.address()).start_beside_others().await;
+    let guarded = scene(json!({})).service(service.address()).beside_others().start().await;
     let plain = scene(json!({"auth": auth(json!({"subprotocol": BEARER}))}));
-    let plain = plain.service(service.address()).start_beside_others().await;
+    let plain = plain.service(service.address()).beside_others().start().await;
     let bare = scene(json!({})).bare().service(service.address()).start().await;
     let (good, forged) = (bearer(&token()), bearer(&tampered::signature(&token())));
     for (scene, offers, problem) in [
@@ -106,7 +106,7 @@ async fn without_a_good_token_in_base64url_no_command_runs_and_through_a_bare_en
 
 #[tokio::test]
 async fn an_older_version_of_the_channels_is_refused_where_it_is_not_allowed() {
-    let scene = scene(json!({})).start_beside_others().await;
+    let scene = scene(json!({})).beside_others().start().await;
     let offers = format!("v4.channel.k8s.io, {}", bearer(&token()));
     let response = scene.ask(&Request::upgrade("/ws/exec").header("Sec-WebSocket-Protocol", offers)).await;
     assert_eq!((response.status, response.reason().as_deref()), (403, Some("subprotocol_denied")));
@@ -119,7 +119,7 @@ async fn a_port_is_forwarded_only_where_the_policy_says_so_in_full() {
         "default": {}, "other": {"subprotocols": {"allow": [CHANNELS]}},
         "written": {"subprotocols": {"allow": [PORT_FORWARD]}},
     });
-    let scene = Scene::new().document(document(json!({}), policies)).start_beside_others().await;
+    let scene = Scene::new().document(document(json!({}), policies)).beside_others().start().await;
     let request = |policy: &str| {
         Request::upgrade(&format!("/ws/{policy}")).header("Sec-WebSocket-Protocol", PORT_FORWARD)
     };

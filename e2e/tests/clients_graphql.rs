@@ -51,7 +51,7 @@ fn served(token: &str) -> Value {
 #[tokio::test]
 async fn a_query_and_a_subscription_are_served_behind_a_connection_init_with_a_good_token() {
     let Some(service) = service().await else { return };
-    let scene = scene(&service, json!({})).start_beside_others().await;
+    let scene = scene(&service, json!({})).beside_others().start().await;
     let token = token();
     let Some(seen) = visit(&scene, json!({"token": token})).await else { return };
     assert_eq!(seen, served(&token));
@@ -62,7 +62,7 @@ async fn a_query_and_a_subscription_are_served_behind_a_connection_init_with_a_g
 #[tokio::test]
 async fn a_bad_token_ends_in_a_close_that_the_client_understands_and_envoy_alone_serves_it() {
     let Some(service) = service().await else { return };
-    let guarded = scene(&service, json!({})).start_beside_others().await;
+    let guarded = scene(&service, json!({})).beside_others().start().await;
     let bare = scene(&service, json!({})).bare().start().await;
     let forged = tampered::signature(&token());
     for (payload, reason) in [(json!({"token": forged}), "token_invalid"), (json!({}), "token_missing")] {

@@ -58,7 +58,7 @@ fn served(known: Value) -> Value {
 async fn with_its_token_in_a_header_it_is_served_and_without_only_by_a_bare_envoy() {
     let Some(service) = service().await else { return };
     let from = || json!({"header": "authorization"});
-    let guarded = scene(&service, from(), false).start_beside_others().await;
+    let guarded = scene(&service, from(), false).beside_others().start().await;
     let bare = scene(&service, from(), false).bare().start().await;
     let headers = json!({"headers": {"Authorization": format!("Bearer {}", token())}});
     let Some(seen) = visit(&guarded, headers).await else { return };
@@ -73,7 +73,7 @@ async fn with_its_token_in_a_header_it_is_served_and_without_only_by_a_bare_envo
 #[tokio::test]
 async fn with_its_token_in_the_packet_that_connects_it_is_served_and_outlives_pings_of_the_service() {
     let Some(service) = service().await else { return };
-    let scene = scene(&service, packet(), true).start_beside_others().await;
+    let scene = scene(&service, packet(), true).beside_others().start().await;
     let auth = json!({"token": token()});
     let Some(seen) = visit(&scene, json!({"auth": auth, "stay": 4})).await else { return };
     assert_eq!(seen, served(json!({"auth": auth, "user": null})));
@@ -82,7 +82,7 @@ async fn with_its_token_in_the_packet_that_connects_it_is_served_and_outlives_pi
 #[tokio::test]
 async fn a_bad_token_in_the_packet_that_connects_never_reaches_the_service_but_through_a_bare_envoy() {
     let Some(service) = service().await else { return };
-    let guarded = scene(&service, packet(), true).start_beside_others().await;
+    let guarded = scene(&service, packet(), true).beside_others().start().await;
     let bare = scene(&service, packet(), true).bare().start().await;
     let forged = json!({"token": tampered::signature(&token())});
     for (auth, reason) in [(forged, "token_invalid"), (Value::Null, "token_missing")] {
@@ -110,7 +110,7 @@ async fn without_greeting_prefix_or_keep_token_it_never_gets_that_far() {
         ("prefix", without("prefix"), true, Some("token_missing")),
         ("keep_token", packet(), false, None),
     ] {
-        let scene = scene(&service, from, keep_token).start_beside_others().await;
+        let scene = scene(&service, from, keep_token).beside_others().start().await;
         let Some(seen) = visit(&scene, auth.clone()).await else { return };
         assert_eq!(
             (&seen["known"], seen["error"].is_string()),

@@ -237,10 +237,10 @@ async fn explain_says_of_random_requests_what_envoy_does() {
     let document = random_document(&chance);
     let explain = Explain::new(program, &document);
     let (secure, plain) = (
-        Scene::new().document(document.clone()).start_beside_others().await,
+        Scene::new().document(document.clone()).beside_others().start().await,
         Scene::new().document(document.clone()).plaintext(),
     );
-    let plain = plain.start_beside_others().await;
+    let plain = plain.beside_others().start().await;
     let mut seen = Vec::new();
     for number in 0..REQUESTS {
         let (policy, request) = random_request(&chance, &document);

@@ -38,7 +38,7 @@ const LET_IN: (u16, Option<String>) = (101, None);
 async fn a_handshake_beyond_the_limit_of_the_service_is_refused_until_the_service_says() {
     let limits = RateLimits::start().await;
     limits.limit("handshakes", 3);
-    let scene = scene(&limits, &json!({})).workers(2).start_beside_others().await;
+    let scene = scene(&limits, &json!({})).workers(2).beside_others().start().await;
     for _ in 0..3 {
         assert_eq!(outcome(&scene).await, LET_IN);
     }
@@ -60,7 +60,7 @@ async fn without_an_answer_the_policy_says_who_comes_in() {
     let limits = RateLimits::start().await;
     for (failure, expected) in [("allow", LET_IN), ("deny", refused(503, "rate_limit_unavailable"))] {
         let scene =
-            scene(&limits, &json!({"failure": failure, "timeout": "100ms"})).start_beside_others().await;
+            scene(&limits, &json!({"failure": failure, "timeout": "100ms"})).beside_others().start().await;
         for manner in [
             Manner::Silent,
             Manner::Bytes(b"no message".to_vec()),
@@ -87,7 +87,7 @@ async fn eventually_let_in(scene: &RunningScene) {
 #[tokio::test]
 async fn a_service_that_stops_is_not_waited_for_and_counts_again_once_it_is_back() {
     let mut limits = RateLimits::start().await;
-    let scene = scene(&limits, &json!({"failure": "deny"})).start_beside_others().await;
+    let scene = scene(&limits, &json!({"failure": "deny"})).beside_others().start().await;
     assert_eq!(outcome(&scene).await, LET_IN);
     limits.stop().await;
     for _ in 0..20 {
@@ -104,7 +104,7 @@ async fn a_cluster_that_envoy_does_not_know_is_a_service_that_does_not_answer() 
     let limits = RateLimits::start().await;
     for (failure, expected) in [("allow", LET_IN), ("deny", refused(503, "rate_limit_unavailable"))] {
         let scene =
-            scene(&limits, &json!({"failure": failure, "cluster": "nowhere"})).start_beside_others().await;
+            scene(&limits, &json!({"failure": failure, "cluster": "nowhere"})).beside_others().start().await;
         for _ in 0..5 {
             assert_eq!(outcome(&scene).await, expected, "{failure}");
         }
@@ -115,7 +115,7 @@ async fn a_cluster_that_envoy_does_not_know_is_a_service_that_does_not_answer() 
 async fn messages_of_all_connections_of_a_client_count_together_and_end_all_when_they_are_too_many() {
     let limits = RateLimits::start().await;
     limits.limit("messages", 10);
-    let scene = scene(&limits, &json!({})).start_beside_others().await;
+    let scene = scene(&limits, &json!({})).beside_others().start().await;
     let (mut one, mut other) = (scene.open("/ws/chat").await, scene.open("/ws/chat").await);
     for client in [&mut one, &mut other] {
         for _ in 0..5 {
@@ -139,7 +139,7 @@ async fn messages_of_all_connections_of_a_client_count_together_and_end_all_when
 async fn bytes_are_counted_as_they_are_on_the_wire() {
     let limits = RateLimits::start().await;
     limits.limit("bytes", 1000);
-    let scene = scene(&limits, &json!({"counts": ["bytes"]})).start_beside_others().await;
+    let scene = scene(&limits, &json!({"counts": ["bytes"]})).beside_others().start().await;
     let mut client = scene.open("/ws/chat").await;
     for _ in 0..4 {
         client.send(Frame::binary([7; 250]).masked().bytes()).await;
@@ -187,7 +187,7 @@ async fn a_report_that_fails_ends_connections_where_the_policy_says_so() {
 #[tokio::test]
 async fn a_new_connection_too_many_is_refused_and_those_that_are_open_stay() {
     let limits = RateLimits::start().await;
-    let scene = scene(&limits, &json!({"counts": ["connections"]})).start_beside_others().await;
+    let scene = scene(&limits, &json!({"counts": ["connections"]})).beside_others().start().await;
     let (mut one, _other) = (scene.open("/ws/chat").await, scene.open("/ws/chat").await);
     limits.limit("connections", 2);
     assert_eq!(outcome(&scene).await, refused(429, "connection_limit"));
@@ -219,8 +219,8 @@ async fn a_token_of_single_use_opens_one_connection_over_two_envoys() {
     let limits = RateLimits::start().await;
     limits.limit("tickets", 1);
     let (keys, from) = (json!({"counts": ["tickets"]}), json!({"header": "authorization"}));
-    let here = scene_with_tickets(&limits, &from, &keys).start_beside_others().await;
-    let there = scene_with_tickets(&limits, &from, &keys).start_beside_others().await;
+    let here = scene_with_tickets(&limits, &from, &keys).beside_others().start().await;
+    let there = scene_with_tickets(&limits, &from, &keys).beside_others().start().await;
     let request = || Request::upgrade("/ws/chat").header("Authorization", format!("Bearer {}", ticket("t1")));
     limits.answer(Manner::Status(14));
     let response = there.ask(&request()).await;
@@ -242,7 +242,7 @@ async fn a_user_of_a_first_message_is_asked_about_before_anything_passes() {
     let limits = RateLimits::start().await;
     let keys = json!({"counts": ["handshakes", "messages", "tickets"], "descriptors": ["user"]});
     let scene =
-        scene_with_tickets(&limits, &json!({"first_message": "/token"}), &keys).start_beside_others().await;
+        scene_with_tickets(&limits, &json!({"first_message": "/token"}), &keys).beside_others().start().await;
     let first = |id: &str| Frame::text(&json!({"token": ticket(id)}).to_string()).masked().bytes();
     let mut client = scene.open("/ws/chat").await;
     client.send([first("t1"), Frame::text("behind it").masked().bytes()].concat()).await;
@@ -267,7 +267,7 @@ async fn a_user_of_a_first_message_is_asked_about_before_anything_passes() {
 async fn a_module_that_may_make_no_call_asks_nobody_and_stays() {
     let limits = RateLimits::start().await;
     let scene =
-        scene(&limits, &json!({"failure": "deny"})).forbid("proxy_grpc_call").start_beside_others().await;
+        scene(&limits, &json!({"failure": "deny"})).forbid("proxy_grpc_call").beside_others().start().await;
     for _ in 0..5 {
         assert_eq!(outcome(&scene).await, refused(503, "rate_limit_unavailable"));
     }

@@ -307,7 +307,7 @@ async fn fetching(documents: &Documents) -> RunningScene {
     let chat = json!({"tls": "required", "origins": {"allow": [APP], "missing": "deny"},
         "auth": {"providers": ["main"], "from": [{"header": "authorization"}, {"first_message": "/token"}]}});
     let scene = Scene::new().document(document(json!({"main": main}), json!({"chat": chat})));
-    scene.cluster("auth", documents.address()).workers(2).start_beside_others().await
+    scene.cluster("auth", documents.address()).workers(2).beside_others().start().await
 }
 
 fn minted(signer: &Signer) -> String {

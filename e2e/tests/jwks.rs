@@ -103,7 +103,7 @@ async fn keys_are_fetched_once_for_all_workers_and_handshakes_wait_for_them() {
 async fn what_a_client_sends_while_its_handshake_waits_is_kept_and_judged_after_it() {
     let (documents, signer) = (Documents::start().await, Signer::es256("a"));
     documents.serve(PATH, Served::Silence);
-    let scene = scene(&documents, json!({"timeout": "4s"})).start_beside_others().await;
+    let scene = scene(&documents, json!({"timeout": "4s"})).beside_others().start().await;
     let mut held = None;
     let (early, bad) = (Frame::text("early").masked(), Frame::text("early").masked().rsv(0b100));
     for together in [true, false] {
@@ -148,7 +148,7 @@ async fn a_client_that_goes_away_while_its_handshake_waits_is_forgotten() {
     let held = documents.serve_held(PATH, Served::Document(jwks(&[&signer])));
     let mut both = policy("main");
     both["auth"]["from"] = json!([{"header": "authorization"}, {"query": "access_token"}]);
-    let scene = scene(&documents, json!({})).policy(both).start_beside_others().await;
+    let scene = scene(&documents, json!({})).policy(both).beside_others().start().await;
     let mut claims = edge_claims("alice");
     claims["iss"] = json!(ISSUER);
     let path = format!("/ws/chat?room=1&access_token={}", signer.mint(&claims));
@@ -265,7 +265,7 @@ async fn without_keys_handshakes_wait_their_time_and_are_answered_503_until_ther
 async fn keys_change_hands_while_sockets_are_open() {
     let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::rs256("new"));
     documents.serve(PATH, Served::Document(jwks(&[&old])));
-    let scene = scene(&documents, json!({"refresh_interval": "1s"})).start_beside_others().await;
+    let scene = scene(&documents, json!({"refresh_interval": "1s"})).beside_others().start().await;
     assert_eq!(outcome(&scene, &old).await, (101, None));
     assert_eq!(outcome(&scene, &new).await, refused(401, "token_invalid"));
     let mut client = scene.open_with(&bearing(&old)).await;
@@ -293,7 +293,7 @@ async fn rotating(documents: &Documents, old: &Signer) -> RunningScene {
     policy["auth"]["refresh"] = json!("/token");
     let scene = scene(documents, json!({"timeout": "6s"})).policy(policy);
     let welcome = Behaviour::Chatty(vec![Frame::text("welcome").bytes()]);
-    let scene = scene.upstream("/ws/chat/greets", welcome).start_beside_others().await;
+    let scene = scene.upstream("/ws/chat/greets", welcome).beside_others().start().await;
     assert_eq!(outcome(&scene, old).await, (101, None));
     sleep(REFETCH).await;
     scene
@@ -412,7 +412,7 @@ async fn a_first_message_by_a_key_that_is_not_known_yet_waits_for_it_and_so_does
 async fn a_storm_of_unknown_keys_costs_one_fetch_and_a_new_key_is_found_by_it() {
     let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::es256("new"));
     documents.serve(PATH, Served::Document(jwks(&[&old])));
-    let scene = scene(&documents, json!({})).start_beside_others().await;
+    let scene = scene(&documents, json!({})).beside_others().start().await;
     assert_eq!(outcome(&scene, &old).await, (101, None));
     let storm = |part: usize| {
         let signers: Vec<_> = (0..60).map(|i| Signer::eddsa(&format!("unknown {part} {i}"))).collect();
@@ -453,7 +453,7 @@ async fn keys_serve_on_when_refreshing_fails_until_they_are_too_old() {
     let (documents, signer) = (Documents::start().await, Signer::es256("a"));
     documents.serve(PATH, Served::Document(jwks(&[&signer])));
     let remote = json!({"refresh_interval": "1s", "timeout": "1500ms", "max_stale": "10s"});
-    let scene = scene(&documents, remote).start_beside_others().await;
+    let scene = scene(&documents, remote).beside_others().start().await;
     assert_eq!(outcome(&scene, &signer).await, (101, None));
     documents.serve(PATH, Served::Answer(500, Vec::new()));
     let hits = documents.hits(PATH);

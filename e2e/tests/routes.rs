@@ -189,7 +189,7 @@ async fn the_default_policy_may_pass_or_be_a_policy() {
     for (default, expected) in [("pass", 101), ("chat", 403)] {
         let mut whole = document(json!({}), json!({"chat": only(APP)}));
         whole["default_policy"] = json!(default);
-        let scene = Scene::new().document(whole).start_beside_others().await;
+        let scene = Scene::new().document(whole).beside_others().start().await;
         let request = Request::upgrade("/ws/elsewhere").header("Origin", "https://evil.example");
         assert_eq!(scene.ask(&request).await.status, expected, "{default}");
         assert_eq!(scene.upstream().has_seen(request.case()), expected == 101, "{default}");

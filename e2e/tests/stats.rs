@@ -121,7 +121,7 @@ async fn the_access_log_has_the_reason_of_a_refusal_or_a_close_and_none_where_no
         }));
     };
     let scene =
-        Scene::new().document(configuration()).plaintext().change(add_text_log).start_beside_others().await;
+        Scene::new().document(configuration()).plaintext().change(add_text_log).beside_others().start().await;
 
     let mut polite = scene.open("/ws/chat").await;
     polite.send(Frame::closing(1000, "").masked().bytes()).await;
@@ -153,7 +153,7 @@ async fn however_many_are_refused_the_log_has_some_lines_a_second_and_counts_the
     const REFUSED: u32 = 60;
     let log = |whole: &mut Value| whole["log"] = json!({"refusals_per_second": LIMIT});
     let scene =
-        Scene::new().document(configuration()).configured(log).plaintext().start_beside_others().await;
+        Scene::new().document(configuration()).configured(log).plaintext().beside_others().start().await;
     let start = Instant::now();
     let evil = Request::upgrade("/ws/chat").header("Origin", "https://evil.example");
     for _ in 0..REFUSED {

@@ -49,7 +49,7 @@ impl RunningScene {
     pub fn envoy(&self) -> &Envoy {
         match &self.host {
             Host::Own(envoy) => envoy,
-            Host::Common(_) => panic!("this scene has no Envoy of its own: `start` gives it one"),
+            Host::Common(_) => panic!("this scene has no Envoy of its own: it was started `beside_others`"),
         }
     }
 

@@ -223,8 +223,8 @@ async fn assert_all_met(files: &[(&str, &str)]) {
         scene.change_connection_manager(|manager| manager["delayed_close_timeout"] = json!("0.05s"))
     };
     let bare = scene().bare().start().await;
-    let guarded = scene().document(document(&policies)).start_beside_others().await;
-    let shadowed = scene().document(document(&in_shadow(&policies))).start_beside_others().await;
+    let guarded = scene().document(document(&policies)).beside_others().start().await;
+    let shadowed = scene().document(document(&in_shadow(&policies))).beside_others().start().await;
     let failures = failures(cases, Scenes { bare, guarded, shadowed }).await;
     assert!(failures.is_empty(), "{} of {count} cases fail:\n{}", failures.len(), failures.join("\n"));
 }

@@ -66,7 +66,7 @@ fn scene(workers: u32) -> Scene {
 }
 
 static ONE: Shared<RunningScene> = Shared::new(|| scene(1));
-static FOUR: Shared<RunningScene> = Shared::new(|| scene(4));
+static FOUR: Shared<RunningScene> = Shared::new(|| scene(4).beside_others());
 
 /// Returns a handshake that a cap counts.
 fn handshake(cap: &str, path: &str) -> Request {
@@ -170,7 +170,7 @@ async fn a_refusal_says_how_many_there_are_and_when_to_come_back() {
     assert_eq!((response.status, response.reason().as_deref()), (429, Some("connection_limit")));
     assert_eq!(response.header("retry-after").as_deref(), Some("1"));
     let line = "rule=connections.per_user side=client cause=\"the live connections are 3, and 3 may be\"";
-    assert!(!scene.envoy().logged(line).await.is_empty());
+    assert!(!scene.logged(line).await.is_empty());
     assert_eq!(scene.access_line(request.case()).await["reason"], "connection_limit");
     let _other_user = scene.open_with(&of_user(&path, "carol")).await;
     drop(open);

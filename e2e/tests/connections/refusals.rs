@@ -94,7 +94,7 @@ fn scene() -> Scene {
     policies["again"] = json!({
         "auth": header, "rates": [{"count": "refusals", "per": "ip", "limit": 1, "window": "2s"}],
     });
-    Scene::new().document(document(providers(), policies)).workers(4).plaintext()
+    Scene::new().document(document(providers(), policies)).workers(4).plaintext().beside_others()
 }
 
 static SCENE: Shared<RunningScene> = Shared::new(scene);

@@ -11,7 +11,7 @@ use crate::stage::{attempt, auth, of_user, providers, token};
 fn scene() -> Scene {
     let policy = |n: usize| json!({"auth": auth(), "connections": {"per_user": n, "on_full": "replace"}});
     let policies = json!({"three": policy(3), "many": policy(3), "one": policy(1), "first": policy(2)});
-    Scene::new().document(document(providers(), policies)).workers(4).plaintext()
+    Scene::new().document(document(providers(), policies)).workers(4).plaintext().beside_others()
 }
 
 static SCENE: Shared<RunningScene> = Shared::new(scene);
@@ -48,7 +48,7 @@ async fn the_oldest_of_all_workers_makes_way_each_time_and_the_newest_stay() {
     }
     let line = scene.access_line(open[0].case()).await;
     assert_eq!(line["reason"], "connection_replaced");
-    assert!(!scene.envoy().logged("reason=connection_replaced").await.is_empty());
+    assert!(!scene.logged("reason=connection_replaced").await.is_empty());
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn of_many_at_once_exactly_as_many_stay_as_may() {
     let attempts = (0..60).map(|_| async { attempt(&scene, &of_user("/ws/many", "carol")).await });
     let open: Vec<_> = join_all(attempts).await.into_iter().map(|attempt| attempt.expect("let in")).collect();
     let replaced = [("policy", "many"), ("reason", "connection_replaced")];
-    scene.envoy().stat_becomes("postern_closes", &replaced, 57.0).await;
+    scene.common_envoy().stat_becomes("postern_closes", &replaced, 57.0).await;
     let mut staying = 0;
     for mut client in open {
         // Who has been closed has a Close to read first.

@@ -13,7 +13,7 @@ async fn a_client_whose_service_does_not_read_is_not_silent_and_all_it_says_arri
     // The time is longer than a client may be silent, asked or not.
     const STOPPED: Duration = Duration::from_secs(9);
     let scene =
-        scene().plaintext().upstream("/ws/beats/records", Behaviour::Recorder).start_beside_others().await;
+        scene().plaintext().upstream("/ws/beats/records", Behaviour::Recorder).beside_others().start().await;
     for size in [1_000, 60_000] {
         let mut client = scene.open("/ws/beats/records").await;
         let record = scene.record(&client).await;
@@ -94,7 +94,7 @@ async fn a_client_that_reads_slowly_stays_and_one_that_reads_nothing_does_not() 
     // The time is longer than a client may be silent.
     const SLOWLY: Duration = Duration::from_secs(10);
     const SPEED: usize = 32 << 10;
-    let scene = scene().plaintext().start_beside_others().await;
+    let scene = scene().plaintext().beside_others().start().await;
     for (size, path) in [(1_000, "/ws/beats"), (60_000, "/ws/beats"), (60_000, "/ws/beats/silent")] {
         // The data is as much as the sockets on the way and Envoy hold.
         let message = Frame::binary(vec![7; size]).bytes();
@@ -141,7 +141,8 @@ async fn a_burst_into_a_parked_stream_passes_whatever_its_size() {
                         json!(limit);
                 }
             })
-            .start_beside_others()
+            .beside_others()
+            .start()
             .await;
         let burst = Frame::binary(vec![7; 60_000]).bytes().repeat(size / 60_000 + 1);
         let masked = Frame::binary(vec![7; 60_000]).masked().bytes().repeat(size / 60_000 + 1);
