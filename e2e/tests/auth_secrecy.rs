@@ -8,8 +8,10 @@ use std::fmt::Write;
 
 use postern_e2e::client::csrf::{CSRF_SECRET, mint};
 use postern_e2e::client::token::{EDGE_SECRET, edge_claims, now, tampered};
-use postern_e2e::scene::document;
-use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Signer, json};
+use postern_e2e::deadline::{PATIENCE, eventually};
+use postern_e2e::scene::{Lent, document};
+use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Shared, Signer, json};
+use tokio::sync::RwLockWriteGuard;
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 const SID: &str = "sid-of-alice_0123456789";
@@ -56,15 +58,19 @@ fn scene() -> Scene {
         .upstream("/ws/chat/wrong", Behaviour::Answer(Answer::switching().without("Upgrade")))
 }
 
+static SCENE: Shared<RunningScene> = Shared::new(scene);
+
 /// Everything that Envoy, Postern and the upstream's answers say.
 struct Transcript {
-    scene: RunningScene,
+    scene: Lent<RwLockWriteGuard<'static, RunningScene>>,
     said: String,
+    /// The length of Envoy's log when this began, after other tests.
+    log_before: usize,
 }
 
 impl Transcript {
     async fn start() -> Self {
-        let scene = scene().start().await;
+        let scene = SCENE.alone().await;
         let mut admin =
             RawClient::connect(scene.envoy().admin(), None, None).await.expect("the admin interface");
         for levels in ["level=info", "wasm=trace"] {
@@ -72,7 +78,8 @@ impl Transcript {
                 Request::get(&format!("/logging?{levels}")).method("POST").header("Content-Length", "0");
             assert_eq!(admin.ask(&set).await.status, 200, "the module may log whatever it has to say");
         }
-        Self { scene, said: String::new() }
+        let log_before = scene.envoy().log().len();
+        Self { scene, said: String::new(), log_before }
     }
 
     /// Sends a request, and notes the answer and the access log.
@@ -91,7 +98,8 @@ impl Transcript {
         }
         for reason in reasons {
             assert!(self.said.contains(reason), "the cases are not what they seem: no {reason}");
-            self.scene.envoy().logged(reason).await;
+            let is_logged = || self.scene.envoy().log()[self.log_before..].contains(reason).then_some(());
+            eventually(PATIENCE, reason, is_logged).await;
         }
         let log = self.scene.envoy().log();
         assert!(log.contains("[wasm]"), "the module's log is not there: {log}");
