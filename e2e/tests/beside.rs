@@ -186,7 +186,8 @@ fn limits() -> Vec<Row> {
         "filter_enforced": {"default_value": {"numerator": 100, "denominator": "HUNDRED"}},
     });
     let global = json!({
-        "domain": "beside", "failure_mode_deny": true,
+        // By default it waits 20 ms, which is less than a first call on a busy machine takes.
+        "domain": "beside", "failure_mode_deny": true, "timeout": "5s",
         "rate_limit_service": {
             "transport_api_version": "V3", "grpc_service": {"envoy_grpc": {"cluster_name": "limits"}},
         },
