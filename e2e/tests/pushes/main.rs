@@ -85,7 +85,7 @@ async fn chat_under_pushes(stage: &mut Stage) -> Sockets {
     let mut chatters = conversation.end().await;
     let (said, open) = (chatters.iter().map(|chatter| chatter.said).sum::<u64>(), chatters.len());
     println!("{said} messages there and back on {open} sockets, {pushes} pushes in {took:?}");
-    assert!(chatters.iter().all(|chatter| chatter.said > 2), "somebody said nothing");
+    assert!(chatters.iter().all(|chatter| chatter.said > 0), "somebody said nothing");
     let quarter = open / 4;
     [(); 2].map(|()| [(); 2].map(|()| chatters.drain(..quarter).collect()))
 }
