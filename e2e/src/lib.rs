@@ -28,6 +28,7 @@ pub mod environment;
 pub mod frames;
 mod heartbeat;
 pub mod http;
+pub mod mesh;
 pub mod not_run;
 pub mod rate_limit_server;
 pub mod scene;

@@ -46,6 +46,9 @@ pub use shared::{Lent, Shareable, Shared};
 /// A change that only one test needs.
 type Change = Box<dyn FnOnce(&mut Value) + Send>;
 
+/// A change that goes with files of its own in the scene's folder.
+type ChangeWithFiles = Box<dyn FnOnce(&mut Value, &Path) + Send>;
+
 /// A scene as a test asks for it. Without any options: the shipped `envoy.yaml` with TLS, its own policies, one worker,
 /// and an upstream that echoes.
 #[derive(Default)]
@@ -69,7 +72,7 @@ pub struct Scene {
     beside_others: bool,
     forbidden: Vec<String>,
     configuration_changes: Vec<Change>,
-    changes: Vec<Change>,
+    changes: Vec<ChangeWithFiles>,
 }
 
 impl std::fmt::Debug for Scene {
@@ -200,7 +203,12 @@ impl Scene {
     }
 
     /// Makes any other change to the bootstrap, last of all.
-    pub fn change(mut self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+    pub fn change(self, change: impl FnOnce(&mut Value) + Send + 'static) -> Self {
+        self.change_with_files(|bootstrap, _| change(bootstrap))
+    }
+
+    /// Makes any other change to the bootstrap, with files in the folder that it is told; they go with the scene.
+    pub fn change_with_files(mut self, change: impl FnOnce(&mut Value, &Path) + Send + 'static) -> Self {
         self.changes.push(Box::new(change));
         self
     }
@@ -264,7 +272,7 @@ impl Scene {
             self.configure(&mut bootstrap, &folder)
         };
         for change in std::mem::take(&mut self.changes) {
-            change(bootstrap.value_mut());
+            change(bootstrap.value_mut(), folder.path());
         }
 
         let mut environment = std::mem::take(&mut self.environment);

@@ -1,7 +1,7 @@
 //! A scene that runs: its Envoy, its upstream, and the clients of both.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -120,6 +120,11 @@ impl RunningScene {
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         format!("{scheme}://{}:{}{path}", environment::current().host(), self.port())
+    }
+
+    /// Returns the folder of the scene's files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Returns the PEM file of Envoy's certificate, for clients that have to trust it by name.
