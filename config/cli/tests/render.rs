@@ -287,6 +287,17 @@ fn a_mesh_is_told_of_the_hosts_outside_of_it_that_a_policy_asks() {
     assert!(String::from_utf8_lossy(&told.stderr).contains("auth is no cluster of Istio's"));
 }
 
+#[test]
+fn a_sidecar_judges_what_comes_in_and_nothing_that_its_workload_opens() {
+    let rendered = documents(&render("istio", POLICY, &["--sidecar", "--selector", "app=chat"]));
+    assert_eq!(rendered[0]["spec"]["match"], json!([{"mode": "SERVER"}]));
+    let patches =
+        rendered.iter().filter_map(|manifest| manifest["spec"]["configPatches"].as_array()).flatten();
+    let contexts: Vec<&Value> = patches.map(|patch| &patch["match"]["context"]).collect();
+    assert_eq!(contexts, [&json!("SIDECAR_INBOUND"); 2]);
+    assert!(documents(&render("istio", POLICY, &[]))[0]["spec"].get("match").is_none(), "of a gateway");
+}
+
 /// Returns the places where both say something, and not the same.
 fn contradictions(one: &Value, other: &Value, at: &str) -> Vec<String> {
     match (one, other) {

@@ -19,10 +19,12 @@ mod part {
     pub(super) const VARIABLE: &str = "- {name: POSTERN_EDGE_SECRET, valueFrom: HOST}";
     pub(super) const IDLE_TIMEOUT: &str = "stream_idle_timeout: 330s";
     pub(super) const BUFFER: &str = "request_body_buffer_limit: 2097152";
+    pub(super) const MODULE: &str = "  url: ";
 
     /// All of them.
     #[cfg(test)]
-    pub(super) const ALL: [&str; 7] = [IMAGE, NAMESPACE, LABELS, CONTEXT, VARIABLE, IDLE_TIMEOUT, BUFFER];
+    pub(super) const ALL: [&str; 8] =
+        [IMAGE, NAMESPACE, LABELS, CONTEXT, VARIABLE, IDLE_TIMEOUT, BUFFER, MODULE];
 }
 
 /// The manifest that has other limits for one route of a policy, which a policy by itself does not ask for.
@@ -41,7 +43,7 @@ pub(crate) struct Arguments {
     /// A label of the proxies that get Postern; may be repeated.
     #[arg(long = "selector", value_name = "LABEL=VALUE", default_value = "istio=ingressgateway", value_parser = label)]
     selector: Vec<(String, String)>,
-    /// The proxies are sidecars, and no gateways.
+    /// The proxies are sidecars, and no gateways; what comes in to them is judged.
     #[arg(long)]
     sidecar: bool,
 }
@@ -65,8 +67,13 @@ pub(super) fn render(arguments: &Arguments) -> Result<Rendered, Failure> {
         .iter()
         .map(|(name, value)| format!("{}: {}", quoted(name), quoted(value)))
         .collect();
-    let context = if arguments.sidecar { "SIDECAR_INBOUND" } else { "GATEWAY" };
+    // What a workload opens itself is not for its own policies.
+    let (context, bound) = match arguments.sidecar {
+        true => ("SIDECAR_INBOUND", "  match: [{mode: SERVER}]\n"),
+        false => ("GATEWAY", ""),
+    };
     let mut text = text
+        .replace(part::MODULE, &format!("{bound}{}", part::MODULE))
         .replace(part::IMAGE, &quoted_address(&arguments.image))
         .replace(part::NAMESPACE, &format!("namespace: {}", quoted(&arguments.namespace)))
         .replace(part::LABELS, &format!("{{{}}}", labels.join(", ")))
