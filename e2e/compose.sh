@@ -128,7 +128,7 @@ start() {
     die "the containers do not start: $(refusal "$folder/up.log")"
   }
   local deadline=$((SECONDS + 120)) state dead
-  while state=$(states); [ "$(grep -c ' running healthy$' <<<"$state")" -ne 5 ]; do
+  while state=$(states); [ "$(grep -c ' running healthy$' <<<"$state")" -ne 7 ]; do
     dead=$(grep -m 1 -vE ' (running|created) ' <<<"$state" | cut -d ' ' -f 1 || true)
     if [ -n "$dead" ]; then
       compose logs --no-color "$dead" >"$folder/dead.log" 2>&1 || true

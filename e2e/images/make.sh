@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 die() { echo "images: $*" >&2; exit 1; }
 
-envoy_image=$(sed -n 's/^ *image: \(envoyproxy.*\)/\1/p' e2e/docker-compose.yaml)
+envoy_image=$(sed -n 's/^ *image: &envoy //p' e2e/docker-compose.yaml)
 python_image=$(sed -n 's/^FROM //p' e2e/images/Dockerfile)
 command -v docker >/dev/null || die "there is no docker command; install Docker's client and engine"
 timeout --foreground 30 docker version >/dev/null 2>&1 || die "no Docker engine answers at ${DOCKER_HOST:-its usual socket}; start it, or name it in DOCKER_HOST"

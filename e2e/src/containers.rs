@@ -79,7 +79,12 @@ impl Containers {
 
     /// Starts one more Envoy in the container of Envoy, and waits until it is ready.
     pub fn envoy(&self, options: &Options) -> ContainerEnvoy {
-        let container = self.id("envoy");
+        self.envoy_of("envoy", options)
+    }
+
+    /// Starts an Envoy in the container of a service, and waits until it is ready.
+    pub fn envoy_of(&self, service: &str, options: &Options) -> ContainerEnvoy {
+        let container = self.id(service);
         let mut process = exec(&container, &["/postern/launcher", "envoy"]);
         let mut input = process.stdin.take().expect("a pipe");
         writeln!(input, "{}", serde_json::to_string(options).expect("options as JSON")).expect("a pipe");
@@ -260,8 +265,9 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 fn healthy(container: &str) {
     until("a healthy container", || {
-        let health = docker(&["inspect", "--format", "{{.State.Health.Status}}", container]);
-        (health == "healthy").then_some(())
+        const STATE: &str = "{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}";
+        let state = docker(&["inspect", "--format", STATE, container]);
+        matches!(state.as_str(), "healthy" | "running").then_some(())
     });
 }
 

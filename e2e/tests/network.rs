@@ -9,6 +9,8 @@ use postern_e2e::client::token::{edge_claims, jwks};
 use postern_e2e::containers::container_envoy::Options;
 use postern_e2e::containers::remote_client::{Command, Outcome};
 use postern_e2e::containers::{Client, ContainerEnvoy, Containers, until};
+use postern_e2e::mesh::{self, Authority, Credentials, Manifests};
+use postern_e2e::scene::bootstrap::wasm_module;
 use postern_e2e::scene::document;
 use postern_e2e::{Signer, Value, json};
 
@@ -333,4 +335,103 @@ fn a_list_of_an_issuer_that_is_cut_off_serves_on_and_an_envoy_without_one_lets_n
     until("a handshake by the new list", || (bearing(&mut client, PORT, "named") == let_in).then_some(()));
     until("a handshake at the late one", || (bearing(&mut client, port, "late") == let_in).then_some(()));
     assert_eq!(bearing(&mut client, port, "kept"), revoked);
+}
+
+/// The certificates and the manifests of two sidecars, and what each is started with.
+struct Sidecars {
+    authority: Authority,
+    containers: Containers,
+}
+
+impl Sidecars {
+    /// Heartbeats soon tell of a peer that is gone.
+    fn manifests(name: &str) -> Manifests {
+        Manifests::shipped(name).configured(|config| {
+            for policy in config["policies"].as_object_mut().expect("policies").values_mut() {
+                policy["liveness"] =
+                    json!({"ping_interval": "1s", "pong_timeout": "2s", "close_timeout": "1s"});
+            }
+        })
+    }
+
+    /// Starts the sidecar that clients are let out by.
+    fn start_out(&self) -> ContainerEnvoy {
+        let credentials = Credentials::fixed(self.authority.identity("bot"), &self.authority);
+        let name = self.authority.identity("chat").name;
+        let module = wasm_module().expect("a module");
+        let options = Options { port: PORT, admin: ADMIN, ..Options::shipped(&format!("sidecar-in:{PORT}")) };
+        let options = options.changed(|bootstrap| {
+            mesh::outbound(bootstrap, &credentials, &name);
+            Self::manifests("outbound.yaml").apply(
+                bootstrap,
+                "chat.postern-outbound",
+                &module,
+                "SIDECAR_OUTBOUND",
+            );
+        });
+        self.containers.envoy_of("sidecar-out", &options)
+    }
+
+    /// Starts the sidecar in front of the service, with a certificate that was just signed.
+    fn start_in(&self) -> ContainerEnvoy {
+        let credentials = Credentials::fixed(self.authority.identity("chat"), &self.authority);
+        let module = wasm_module().expect("a module");
+        let options = Options { port: PORT, admin: ADMIN, ..Options::shipped("upstream:8080") };
+        let options = options.changed(|bootstrap| {
+            mesh::inbound(bootstrap, &credentials);
+            Self::manifests("sidecar.yaml").apply(bootstrap, "chat.postern", &module, "SIDECAR_INBOUND");
+        });
+        self.containers.envoy_of("sidecar-in", &options)
+    }
+}
+
+/// Makes a handshake as a workload does that has a token for the service.
+fn out_of_a_workload(client: &mut Client, name: &str) -> Outcome {
+    let token = Signer::edge().mint(&edge_claims("alice"));
+    let headers = [("Host", "chat.chat.svc.cluster.local"), ("Authorization", &format!("Bearer {token}"))];
+    client.carry_out(&Command::Open {
+        name: name.to_owned(),
+        to: format!("sidecar-out:{PORT}"),
+        path: "/ws/chat".to_owned(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        trust: None,
+    })
+}
+
+#[test]
+#[ignore = "needs the containers of `make e2e-compose`"]
+fn sidecars_that_are_cut_apart_end_their_sockets_and_one_that_is_started_anew_serves_again() {
+    let sidecars = Sidecars { authority: Authority::new(), containers: Containers::of_environment() };
+    let (inbound, outbound) = (sidecars.start_in(), sidecars.start_out());
+    let mut client = sidecars.containers.client("client-1");
+    assert_eq!(out_of_a_workload(&mut client, "first"), answered(101, None));
+    greeted(&mut client, "first");
+    talk(&mut client, "first");
+    open_connections(&inbound, 1.0);
+
+    let cut = sidecars.containers.cut("sidecar-out", "mesh");
+    // The client answers Pings meanwhile, and ends by what nobody acknowledges beyond its sidecar.
+    assert!(matches!(client.receive("first", 4 * SOON), Outcome::Ended(_)), "a socket that is held for ever");
+    assert_eq!(outbound.stats().sum("postern_closes", &[]), 0.0);
+    open_connections(&inbound, 0.0);
+    assert_eq!(inbound.stats().sum("postern_closes", &[("reason", "pong_timeout")]), 1.0);
+    assert_eq!(out_of_a_workload(&mut client, "meanwhile"), answered(503, None));
+    drop(cut);
+
+    let again = |client: &mut Client, name: &str| {
+        until("an upgrade", || (out_of_a_workload(client, name) == answered(101, None)).then_some(()));
+        greeted(client, name);
+        talk(client, name);
+    };
+    again(&mut client, "joined");
+    let killed = sidecars.containers.kill("sidecar-in");
+    assert!(
+        matches!(client.receive("joined", SOON), Outcome::Ended(_)),
+        "the end of a killed sidecar's socket"
+    );
+    outbound.stat_becomes("postern_connections", &[("policy", "bots")], 0.0);
+    assert_eq!(out_of_a_workload(&mut client, "gone"), answered(503, None));
+    drop((killed, inbound));
+    let _inbound = sidecars.start_in();
+    again(&mut client, "back");
 }

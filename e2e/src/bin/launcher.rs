@@ -37,6 +37,8 @@ enum Arguments {
     },
     /// Runs one more Envoy, as the first line of the standard input says (JSON), until the standard input ends.
     Envoy,
+    /// Runs nothing by itself, in a container for the Envoys that tests start there.
+    Idle,
     /// Prints what the admin interface answers.
     Admin {
         /// The path, such as /stats/prometheus.
@@ -54,6 +56,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse() {
         Arguments::Serve { listen, service, folder } => serve(listen, &service, folder).await,
         Arguments::Envoy => container_envoy::serve().await,
+        Arguments::Idle => std::future::pending().await,
         Arguments::Admin { path, port } => admin(port, &path).await.map(|body| print!("{body}")),
         Arguments::Health => admin(ADMIN, "/ready").await.map(drop),
     };

@@ -31,6 +31,8 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// The number of worker threads.
     pub workers: u32,
+    /// The whole configuration, where that is another than the shipped file with these options.
+    pub whole: Option<Value>,
 }
 
 impl Options {
@@ -45,7 +47,16 @@ impl Options {
             clusters: Vec::new(),
             folder: None,
             workers: 2,
+            whole: None,
         }
+    }
+
+    /// Makes any other change to what the options say so far.
+    #[must_use]
+    pub fn changed(self, change: impl FnOnce(&mut Value)) -> Self {
+        let mut bootstrap = self.bootstrap().expect("the shipped file");
+        change(bootstrap.value_mut());
+        Self { whole: Some(bootstrap.value_mut().take()), ..self }
     }
 
     fn bootstrap(&self) -> io::Result<Bootstrap> {
@@ -79,9 +90,12 @@ pub fn binary() -> PathBuf {
 
 /// Starts an Envoy, which is killed when the child is dropped.
 pub fn start(options: &Options) -> io::Result<Child> {
-    let bootstrap = options.bootstrap()?;
+    let bootstrap = match &options.whole {
+        Some(whole) => whole.to_string(),
+        None => options.bootstrap()?.render(),
+    };
     Command::new(binary())
-        .args(["--config-yaml", &bootstrap.render(), "--disable-hot-restart", "--log-level", "warning"])
+        .args(["--config-yaml", &bootstrap, "--disable-hot-restart", "--log-level", "warning"])
         .args(["--component-log-level", "wasm:info", "--concurrency", &options.workers.to_string()])
         .args(["--drain-time-s", "1"])
         .current_dir(workspace())

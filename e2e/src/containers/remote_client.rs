@@ -30,7 +30,7 @@ pub enum Command {
         to: String,
         /// The target of the handshake.
         path: String,
-        /// The headers beside those of the handshake.
+        /// The headers beside those of the handshake, or in the place of such.
         headers: Vec<(String, String)>,
         /// The PEM file of the certificate that is trusted, for TLS.
         trust: Option<String>,
@@ -141,7 +141,7 @@ async fn open(
     let trust = trust.map(|file| tls::client_trusting(file.as_ref())).transpose()?;
     let mut client = RawClient::connect(address, None, trust).await?;
     let request =
-        headers.iter().fold(Request::upgrade(path), |request, (name, value)| request.header(name, value));
+        headers.iter().fold(Request::upgrade(path), |request, (name, value)| request.set(name, value));
     client.try_send(request.bytes()).await?;
     let response = client.try_response().await.map_err(|end| io::Error::other(format!("{end:?}")))?;
     client.show_heartbeats();

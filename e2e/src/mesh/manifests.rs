@@ -149,6 +149,11 @@ fn lay_over(patch: &Value, bootstrap: &mut Value) {
     assert_eq!(patch["patch"]["operation"], "MERGE", "{patch}");
     let value = &patch["patch"]["value"];
     let host = &patch["match"]["routeConfiguration"]["vhost"];
+    if patch["applyTo"] == "CLUSTER" {
+        let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
+        clusters.expect("a list of clusters").iter_mut().for_each(|cluster| merge(cluster, value));
+        return;
+    }
     let mut matched = 0;
     for listener in listeners(bootstrap) {
         let manager = connection_manager(listener);
