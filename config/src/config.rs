@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::envoy_drain::DrainWithEnvoy;
 use crate::log::Log;
 use crate::memory::Memory;
 use crate::merge::lay_over;
@@ -28,6 +29,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The fate of an upgrade that no route matches.
     pub default_policy: DefaultPolicy,
+    /// The end of all policies with the Envoy that they are in force in.
+    pub drain_with_envoy: Option<DrainWithEnvoy>,
     /// The bounds and the form of what is written to the log.
     pub log: Log,
     /// The memory that the sessions of one worker may hold for their peers.
@@ -98,9 +101,9 @@ impl Config {
         for (name, policy) in &sources {
             raw::contradictions(policy, &Path::root().key("policies").key(name.as_str()), report);
         }
-        let Document { providers, policies, routes, default_policy, log, memory } =
+        let Document { providers, policies, routes, default_policy, drain_with_envoy, log, memory } =
             Document::read(document, &sources, report)?;
-        Some(Self { providers, policies, routes, default_policy, log, memory, sources })
+        Some(Self { providers, policies, routes, default_policy, drain_with_envoy, log, memory, sources })
     }
 }
 
@@ -112,6 +115,7 @@ impl std::fmt::Debug for Config {
             .field("policies", &self.policies)
             .field("routes", &self.routes)
             .field("default_policy", &self.default_policy)
+            .field("drain_with_envoy", &self.drain_with_envoy)
             .field("log", &self.log)
             .field("memory", &self.memory)
             .finish_non_exhaustive()

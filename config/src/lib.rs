@@ -10,6 +10,7 @@
 pub mod auth;
 pub mod config;
 pub mod content;
+pub mod envoy_drain;
 mod grammar;
 pub mod header_name;
 pub mod issuer;
@@ -41,6 +42,7 @@ pub use auth::{
 };
 pub use config::Config;
 pub use content::{Allowance, Content, OnViolation, Schemas};
+pub use envoy_drain::DrainWithEnvoy;
 pub use issuer::Issuer;
 pub use limits::{
     Backlog, Backpressure, Compression, Connections, Counted, GlobalCount, GlobalRateLimit, Liveness,

@@ -13,6 +13,7 @@ mod connections;
 mod content;
 mod csrf;
 mod document;
+mod envoy_drain;
 mod in_band;
 mod issuer;
 mod jwks;

@@ -37,13 +37,14 @@ pub(crate) fn now() -> Duration {
 /// Returns fresh randomness; `None` when the host has none.
 pub(crate) fn entropy() -> Option<Entropy> {
     // One call fetches all of it.
-    let mut bytes = [0; 52];
+    let mut bytes = [0; 56];
     getrandom::fill(&mut bytes).ok()?;
     let (&key, bytes) = bytes.split_first_chunk()?;
     let (&ping, bytes) = bytes.split_first_chunk()?;
     let (&instance, bytes) = bytes.split_first_chunk()?;
-    let (&mask, []) = bytes.split_first_chunk()? else { return None };
-    Some(Entropy { key, mask, ping, instance })
+    let (&mask, bytes) = bytes.split_first_chunk()?;
+    let (&session, []) = bytes.split_first_chunk()? else { return None };
+    Some(Entropy { key, mask, ping, instance, session })
 }
 
 /// Returns sixteen random bytes; `None` when the host has no randomness.

@@ -84,11 +84,20 @@ pub(crate) fn configured<'p>(policies: impl Iterator<Item = &'p str>, now: Durat
     for name in [REJECTED, FALLBACKS] {
         id(MetricType::Counter, name.to_owned());
     }
+    id(MetricType::Gauge, ENVOY_DRAINS.to_owned());
     if let Some(id) = id(MetricType::Gauge, "postern_configuration_timestamp_seconds".to_owned()) {
         host::record_metric(id, now.as_secs());
     }
 }
 
+/// Notes whether connections go with this Envoy, which all workers learn alike.
+pub(crate) fn envoy_drains(drains: bool) {
+    if let Some(id) = id(MetricType::Gauge, ENVOY_DRAINS.to_owned()) {
+        host::record_metric(id, u64::from(drains));
+    }
+}
+
+const ENVOY_DRAINS: &str = "postern_envoy_draining";
 const REJECTED: &str = "postern_configurations_rejected";
 const FALLBACKS: &str = "postern_verification_fallbacks";
 

@@ -8,7 +8,7 @@ use postern_engine::{Detail, Engine, Input, read_configuration, spread, wanted_l
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::sessions::Plugin;
+use crate::sessions::{Live, Plugin};
 use crate::sources::Fetches;
 use crate::stream::Stream;
 use crate::{
@@ -47,11 +47,27 @@ impl Root {
         for (policy, over) in engine.draining() {
             let open = sessions::under(&self.plugin, policy);
             tell_draining(policy, open.len());
-            for (live, at) in open.iter().zip(spread(now, over, open.len())) {
-                let mut session = live.session.borrow_mut();
-                tables::handle(&mut session, Input::Drain(at), now);
-                live.schedule(session.deadline());
+            send_away(&open, over, Input::Drain, now);
+        }
+    }
+
+    /// Sends away, one after the other, all connections that are open when Envoy is about to end.
+    fn follow_envoy(&self, engine: &Engine, now: Duration) {
+        if !sessions::is_in_force(&self.plugin, self.context_id) {
+            return;
+        }
+        match sessions::follow_envoy(&self.plugin, engine, now) {
+            Some(Some(over)) => {
+                let open = sessions::of(&self.plugin);
+                metrics::envoy_drains(true);
+                tell_envoy_drains(open.len());
+                send_away(&open, over, Input::DrainWithEnvoy, now);
             }
+            Some(None) => {
+                metrics::envoy_drains(false);
+                tell_envoy_lives();
+            }
+            None => {}
         }
     }
 
@@ -135,6 +151,7 @@ impl RootContext for Root {
         if let Some(engine) = &self.engine {
             let changed = self.fetches.on_tick(&engine.sources(), now);
             sources::tell(changed, now);
+            self.follow_envoy(engine, now);
         }
         if let Some(by) = sessions::set_back(now) {
             for live in sessions::scheduled() {
@@ -185,6 +202,15 @@ impl RootContext for Root {
     }
 }
 
+/// Has `open` connections end one after the other, within `over`.
+fn send_away(open: &[Rc<Live>], over: Duration, end: fn(Duration) -> Input, now: Duration) {
+    for (live, at) in open.iter().zip(spread(now, over, open.len())) {
+        let mut session = live.session.borrow_mut();
+        tables::handle(&mut session, end(at), now);
+        live.schedule(session.deadline());
+    }
+}
+
 fn tell_policies(policies: &[&str]) {
     let version = env!("CARGO_PKG_VERSION");
     let text = format!("postern {version}: policies {}", policies.join(", "));
@@ -206,6 +232,17 @@ fn tell_draining(policy: &str, connections: usize) {
     let text = format!("postern: policy={policy} goes away, and {connections} connections with it");
     let details = [("policy", Detail::Text(policy)), ("connections", Detail::Number(connections as u64))];
     log_lines::write(Level::Info, "draining", &text, &details);
+}
+
+fn tell_envoy_drains(connections: usize) {
+    let text = format!("postern: this Envoy drains, and {connections} connections of this worker go with it");
+    let details = [("connections", Detail::Number(connections as u64))];
+    log_lines::write(Level::Info, "envoy_drains", &text, &details);
+}
+
+fn tell_envoy_lives() {
+    let text = "postern: this Envoy drains no more, and lets clients in again";
+    log_lines::write(Level::Info, "envoy_lives", text, &[]);
 }
 
 /// Tells every problem of the configuration, in the form that it asks for.

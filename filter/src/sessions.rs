@@ -218,19 +218,30 @@ fn nanoseconds(time: Duration) -> NonZeroU64 {
     NonZeroU64::new(nanoseconds).unwrap_or(NonZeroU64::MIN)
 }
 
-/// Returns every open session of `plugin` under a policy of this name, whatever configuration it was opened
-/// under: each has a deadline.
+/// Returns every open session of `plugin`, whatever configuration it was opened under: each has a deadline.
+pub(crate) fn of(plugin: &Plugin) -> Vec<Rc<Live>> {
+    SCHEDULED
+        .with_borrow(|scheduled| scheduled.values().filter(|live| live.plugin == *plugin).cloned().collect())
+}
+
+/// Returns those of them under a policy of this name.
 pub(crate) fn under(plugin: &Plugin, policy: &str) -> Vec<Rc<Live>> {
-    SCHEDULED.with_borrow(|scheduled| {
-        let of_plugin = scheduled.values().filter(|live| live.plugin == *plugin);
-        of_plugin.filter(|live| live.session.borrow().policy() == policy).cloned().collect()
-    })
+    let mut sessions = of(plugin);
+    sessions.retain(|live| live.session.borrow().policy() == policy);
+    sessions
 }
 
 /// Has the policies of `plugin` go away, from `at` on, of which `engine`, the configuration of `root`, says
 /// so.
 pub(crate) fn set_drains(plugin: &Plugin, root: u32, at: Duration, engine: &Engine) {
     DRAINS.with_borrow_mut(|drains| drains.set(plugin, root, at, engine.draining()));
+}
+
+/// Notes what `engine`, the configuration that is in force for `plugin`, knows of this Envoy. Returns the time over which its
+/// connections go from now on, or that none goes any more, if either is new.
+pub(crate) fn follow_envoy(plugin: &Plugin, engine: &Engine, now: Duration) -> Option<Option<Duration>> {
+    let over = engine.draining_with_envoy();
+    DRAINS.with_borrow_mut(|drains| drains.follow_envoy(plugin, over, now)).then_some(over)
 }
 
 /// Notes that the configuration of `root` is in force for new streams of `plugin`.
@@ -247,6 +258,11 @@ impl Live {
     /// Returns the time by which `session`, which has just opened, ends with its policy, if that goes away.
     pub(crate) fn ends_by(&self, session: &Session) -> Option<Duration> {
         DRAINS.with_borrow(|drains| drains.ends_by(&self.plugin, session.policy(), self.root))
+    }
+
+    /// Returns the time by which a session that has just opened ends with Envoy, if that is about to end.
+    pub(crate) fn ends_with_envoy_by(&self) -> Option<Duration> {
+        DRAINS.with_borrow(|drains| drains.ends_with_envoy_by(&self.plugin))
     }
 }
 

@@ -115,10 +115,9 @@ impl Fetches {
         let (outcome, result) = match judged {
             Ok(outcome) => (outcome, "good"),
             Err(error) => {
-                let (title, error) = (source.title(), error.to_string());
-                let text = format!("postern: fetch failed {title}: {error}");
-                let details = [("source", Detail::Text(&title)), ("message", Detail::Text(&error))];
-                log_lines::write(Level::Warn, "fetch_failed", &text, &details);
+                if source.tells_failure() {
+                    tell_failure(source, &error);
+                }
                 (Outcome::FAILED, "failed")
             }
         };
@@ -170,6 +169,13 @@ pub(crate) fn tell(changed: Vec<Changed>, now: Duration) {
             stream::perform(&live, &mut session, now);
         }
     }
+}
+
+fn tell_failure(source: &Source, error: &FetchError) {
+    let (title, error) = (source.title(), error.to_string());
+    let text = format!("postern: fetch failed {title}: {error}");
+    let details = [("source", Detail::Text(&title)), ("message", Detail::Text(&error))];
+    log_lines::write(Level::Warn, "fetch_failed", &text, &details);
 }
 
 fn take_up(source: &Source) -> bool {

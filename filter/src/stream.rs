@@ -310,6 +310,9 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
                 if let Some(by) = live.ends_by(session) {
                     tables::handle(session, Input::Drain(by), now);
                 }
+                if let Some(by) = live.ends_with_envoy_by() {
+                    tables::handle(session, Input::DrainWithEnvoy(by), now);
+                }
             }
             Output::Deliver(bytes) => {
                 if !host::send_parked(Peer::Client, &bytes) {

@@ -52,6 +52,8 @@ pub(super) struct RawAuth {
     single_use: Option<bool>,
     #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DurationOrNone>"))]
     max_session: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<schema::DurationOrZero>"))]
+    max_session_jitter: Option<Value>,
     revocation: Option<OrNone<RawRevocation>>,
 }
 
@@ -94,6 +96,10 @@ impl RawAuth {
             Some(value) => duration(value, Zero::Allowed, &at.key("expiry_grace"), report),
             None => Some(Duration::from_secs(25)),
         };
+        let max_session_jitter = match &self.max_session_jitter {
+            Some(value) => duration(value, Zero::Allowed, &at.key("max_session_jitter"), report),
+            None => Some(Duration::ZERO),
+        };
         let revocation = match self.revocation.and_then(|written| written.0) {
             Some(written) => written.read(&at.key("revocation"), report).map(Some),
             None => Some(None),
@@ -113,6 +119,7 @@ impl RawAuth {
             keep_token: self.keep_token.unwrap_or(false),
             single_use: self.single_use.unwrap_or(false),
             max_session: max_session?,
+            max_session_jitter: max_session_jitter?,
             revocation: revocation?,
         })
     }
@@ -167,6 +174,18 @@ fn providers(
         seen.push(provider);
     }
     Some(names)
+}
+
+/// Says whether the jitter of `max_session` is a part of it. A tier may have a shorter `max_session`, and cuts the jitter.
+pub(super) fn has_sound_jitter(auth: &Auth, at: &Path, report: &mut Report) -> bool {
+    let longest = auth.max_session.unwrap_or_default();
+    let is_sound = auth.max_session_jitter <= longest;
+    if !is_sound {
+        let what = "is longer than `max_session`, of which it is a part";
+        let remedy = "write at most what `max_session` says, or leave it out";
+        report.push(ProblemKind::Contradiction, &at.key("max_session_jitter"), what, remedy);
+    }
+    is_sound
 }
 
 fn forward(

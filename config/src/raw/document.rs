@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::envoy_drain::DrainWithEnvoy;
 use crate::log::Log;
 use crate::memory::Memory;
 use crate::path::Path;
@@ -12,9 +13,11 @@ use crate::policy::Policy;
 use crate::problem::ProblemKind;
 use crate::provider::Provider;
 use crate::raw::claim_headers;
+use crate::raw::envoy_drain::RawDrainWithEnvoy;
 use crate::raw::list::List;
 use crate::raw::log::RawLog;
 use crate::raw::memory::RawMemory;
+use crate::raw::or_none::OrNone;
 use crate::raw::policy::RawPolicy;
 use crate::raw::provider::RawProvider;
 use crate::raw::reference::{Names, Surroundings};
@@ -37,6 +40,7 @@ pub(crate) struct RawDocument {
     policies: Option<BTreeMap<String, RawPolicy>>,
     routes: Option<List<RawRoute>>,
     default_policy: Option<String>,
+    drain_with_envoy: Option<OrNone<RawDrainWithEnvoy>>,
     log: Option<RawLog>,
     memory: Option<RawMemory>,
 }
@@ -48,6 +52,7 @@ pub(crate) struct Document {
     pub(crate) policies: BTreeMap<String, Policy>,
     pub(crate) routes: Vec<Route>,
     pub(crate) default_policy: DefaultPolicy,
+    pub(crate) drain_with_envoy: Option<DrainWithEnvoy>,
     pub(crate) log: Log,
     pub(crate) memory: Memory,
 }
@@ -84,6 +89,10 @@ impl Document {
         let routes = routes::read(raw.routes, &policy_names, &root.key("routes"), report);
         let default_policy =
             routes::read_default(raw.default_policy, &policy_names, &root.key("default_policy"), report);
+        let drain_with_envoy = match raw.drain_with_envoy.and_then(|written| written.0) {
+            Some(written) => written.read(&root.key("drain_with_envoy"), report).map(Some),
+            None => Some(None),
+        };
         let log = raw.log.unwrap_or_default().read(&root.key("log"), report);
         let memory = raw.memory.unwrap_or_default().read(&root.key("memory"), report);
         Some(Self {
@@ -91,6 +100,7 @@ impl Document {
             policies,
             routes: routes?,
             default_policy: default_policy?,
+            drain_with_envoy: drain_with_envoy?,
             log: log?,
             memory: memory?,
         })

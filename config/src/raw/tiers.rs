@@ -10,6 +10,7 @@ use crate::merge::lay_over;
 use crate::path::{Path, Segment};
 use crate::policy::{Policy, Tier};
 use crate::problem::{Problem, ProblemKind};
+use crate::raw::auth;
 use crate::raw::claims::RawRequirement;
 #[cfg(feature = "schema")]
 use crate::raw::limits::{RawBackpressure, RawMessages, RawUpstreamMessages};
@@ -79,7 +80,9 @@ pub(super) fn read_policy(
 ) -> Option<Policy> {
     let (tiers, has_claims) = (raw.take_tiers(), raw.asks_for_tokens());
     let shadowed = raw.take_shadow();
-    let policy = raw.read(name, around, at, report);
+    let policy = raw.read(name, around, at, report).filter(|policy| {
+        policy.auth.as_ref().is_none_or(|auth| auth::has_sound_jitter(auth, &at.key("auth"), report))
+    });
     let mut written = written.clone();
     if let Some(members) = written.as_object_mut() {
         members.remove("tiers");

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    Audiences, Backlog, Carrier, Compression, Counted, CsrfCarrier, DefaultPolicy, Expiry, GlobalCount,
-    HostPattern, Issuer, KeySource, Log, LogFormat, MessageType, Missing, Mode, OnExceed, OtherUpgrades, Per,
-    Policy, Provider, Secret, Test, Tls,
+    Audiences, Backlog, Carrier, Compression, Counted, CsrfCarrier, DefaultPolicy, DrainWithEnvoy, Expiry,
+    GlobalCount, HostPattern, Issuer, KeySource, Log, LogFormat, MessageType, Missing, Mode, OnExceed,
+    OtherUpgrades, Per, Policy, Provider, Secret, Test, Tls,
 };
 
 fn whole() -> Config {
@@ -31,6 +31,20 @@ fn the_budget_of_memory_is_read_and_a_quarter_of_a_gibibyte_by_default() {
         assert_eq!(Config::from_value(document).unwrap().memory.budget, budget);
     }
     assert_eq!(Config::from_value(document).unwrap().memory.budget, 256 << 20);
+}
+
+#[test]
+fn the_end_with_envoy_is_read_and_half_a_minute_by_default() {
+    let read = |drain: Value| {
+        let mut document = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}});
+        document["drain_with_envoy"] = drain;
+        Config::from_value(document).unwrap().drain_with_envoy
+    };
+    let of =
+        |over| Some(DrainWithEnvoy { cluster: "envoy_admin".to_owned(), over: Duration::from_secs(over) });
+    assert_eq!(whole().drain_with_envoy, of(45));
+    assert_eq!(read(json!({"cluster": "envoy_admin"})), of(30));
+    assert_eq!(read(json!("none")), None);
 }
 
 #[test]
@@ -127,6 +141,7 @@ fn every_key_of_auth_and_csrf_is_read() {
     assert!(!auth.refresh_reply && auth.keep_token && auth.single_use);
     assert_eq!((auth.expiry, auth.expiry_grace), (Expiry::Ignore, Duration::ZERO));
     assert_eq!(auth.max_session, Some(Duration::from_secs(8 * 3600)));
+    assert_eq!(auth.max_session_jitter, Duration::from_secs(1800));
     assert_eq!(auth.revocation.as_ref().unwrap().path, "/revoked.json");
     let csrf = config.policies["chat"].csrf.as_ref().unwrap();
     assert_eq!(csrf.from, CsrfCarrier::Query("csrf_token".to_owned()));

@@ -1,7 +1,7 @@
-//! The policies that go away, and the time that each of their connections has.
+//! The policies that go away, alone or with their Envoy, and the time that each of their connections has.
 //!
-//! Owns what the configurations of a VM have said of that. Sends nobody away:
-//! [`Input::Drain`](crate::Input::Drain) tells a session.
+//! Owns what the configurations of a VM have said of that. Sends nobody away: [`Input::Drain`](crate::Input::Drain) and
+//! [`Input::DrainWithEnvoy`](crate::Input::DrainWithEnvoy) tell a session.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Drains<Plugin> {
     by: BTreeMap<(Plugin, String), Drain>,
+    /// The times by which connections end with their Envoy, for each filter that goes with it, since the Unix epoch.
+    with_envoy: BTreeMap<Plugin, Duration>,
 }
 
 /// The end of a policy.
@@ -24,7 +26,7 @@ struct Drain {
 
 impl<Plugin> Default for Drains<Plugin> {
     fn default() -> Self {
-        Self { by: BTreeMap::new() }
+        Self { by: BTreeMap::new(), with_envoy: BTreeMap::new() }
     }
 }
 
@@ -50,6 +52,27 @@ impl<Plugin: Clone + Ord> Drains<Plugin> {
     pub fn ends_by(&self, plugin: &Plugin, policy: &str, root: u32) -> Option<Duration> {
         let drain = self.by.get(&(plugin.clone(), policy.to_owned()))?;
         (drain.root != root).then_some(drain.by)
+    }
+
+    /// Takes what the configuration that holds for `plugin` knows at `now`: that its connections end with their Envoy, within
+    /// `over`, or that they do not. Says whether that is new.
+    pub fn follow_envoy(&mut self, plugin: &Plugin, over: Option<Duration>, now: Duration) -> bool {
+        let drains = self.with_envoy.contains_key(plugin);
+        match over {
+            Some(over) if !drains => {
+                self.with_envoy.insert(plugin.clone(), now.saturating_add(over));
+            }
+            None => {
+                self.with_envoy.remove(plugin);
+            }
+            Some(_) => {}
+        }
+        drains != over.is_some()
+    }
+
+    /// Returns the time by which a connection must end that opens now, having begun before its Envoy drained.
+    pub fn ends_with_envoy_by(&self, plugin: &Plugin) -> Option<Duration> {
+        self.with_envoy.get(plugin).copied()
     }
 }
 
@@ -86,6 +109,28 @@ mod tests {
         assert_eq!(drains.ends_by(&"edge", "chat", 7), None, "an override of its route keeps it");
         assert_eq!(drains.ends_by(&"edge", "feed", 6), None);
         assert_eq!(drains.ends_by(&"other", "chat", 6), None, "another filter's policy of that name");
+    }
+
+    #[test]
+    fn the_end_with_envoy_is_told_once_and_lasts_until_envoy_lives_again() {
+        let mut drains = Drains::default();
+        assert!(!drains.follow_envoy(&"edge", None, AT));
+        assert!(drains.follow_envoy(&"edge", Some(seconds(30)), AT));
+        assert!(!drains.follow_envoy(&"edge", Some(seconds(30)), AT + seconds(1)));
+        assert_eq!(
+            drains.ends_with_envoy_by(&"edge"),
+            Some(AT + seconds(30)),
+            "by the first time it was told"
+        );
+        assert_eq!(
+            drains.ends_with_envoy_by(&"other"),
+            None,
+            "another filter's configuration does not say so"
+        );
+        assert!(drains.follow_envoy(&"edge", None, AT + seconds(2)));
+        assert_eq!(drains.ends_with_envoy_by(&"edge"), None);
+        assert!(drains.follow_envoy(&"edge", Some(seconds(30)), AT + seconds(9)));
+        assert_eq!(drains.ends_with_envoy_by(&"edge"), Some(AT + seconds(39)));
     }
 
     #[test]

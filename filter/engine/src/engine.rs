@@ -112,6 +112,9 @@ impl Engine {
         seed: [u8; 16],
     ) -> Result<Self, Problems> {
         let keyring = Keyring::compile(&config.providers, env)?;
+        if let Some(drain) = &config.drain_with_envoy {
+            keyring.sources.add_server_info(drain);
+        }
         let subject_key = subject_key(&config.log, env, seed).map_err(|problem| Problems(vec![problem]))?;
         let guards = || config.policies.values().filter_map(|policy| policy.csrf.as_ref());
         let variables = Variables::of(guards().map(|csrf| &csrf.secret), env);
@@ -190,6 +193,12 @@ impl Engine {
     /// Returns the policies that go away, with the time over which their live connections are sent away.
     pub fn draining(&self) -> impl Iterator<Item = (&str, Duration)> {
         self.rulesets.iter().filter_map(|(name, ruleset)| Some((name.as_str(), ruleset.policy.drain?)))
+    }
+
+    /// Returns the time over which all live connections are sent away, if this Envoy drains, and they go with it.
+    pub fn draining_with_envoy(&self) -> Option<Duration> {
+        let drains = self.keyring.sources.server_info().is_some_and(|source| source.drains());
+        self.config.drain_with_envoy.as_ref().filter(|_| drains).map(|drain| drain.over)
     }
 
     /// Selects the policy that `head` falls under.

@@ -35,6 +35,8 @@ pub struct Ruleset {
     pub(crate) subject_key: SubjectKey,
     /// The list of owners whose tokens are no longer good.
     pub(crate) revocation: Option<Rc<Source>>,
+    /// The state of the Envoy that the policy goes away with.
+    pub(crate) server_info: Option<Rc<Source>>,
     /// The service that counts over the mesh.
     pub(crate) rate_limit: Option<Rc<RateLimitService>>,
     /// The carriers of tokens of either kind that are subprotocols.
@@ -184,6 +186,7 @@ impl Ruleset {
             forwarded,
             subject_key: subject_key.clone(),
             revocation,
+            server_info: keyring.sources.server_info(),
             rate_limit,
             secret_offers,
             rates,
@@ -239,6 +242,7 @@ impl Ruleset {
             forwarded: Rc::clone(&self.forwarded),
             subject_key: self.subject_key.clone(),
             revocation: self.revocation.clone(),
+            server_info: self.server_info.clone(),
             rate_limit: self.rate_limit.clone(),
             secret_offers: self.secret_offers.clone(),
             handshake_rates: HandshakeRate::among(&rates),

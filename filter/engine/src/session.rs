@@ -227,6 +227,11 @@ impl Session {
                     open.drain(at);
                 }
             }
+            Input::DrainWithEnvoy(at) => {
+                if let Phase::Open(open) = &mut self.phase {
+                    open.drain_with_envoy(at);
+                }
+            }
             Input::Ended => self.end(shared),
             Input::Fetched => self.on_fetched(shared, now),
             Input::HostFailed(fault) => self.fail(fault),

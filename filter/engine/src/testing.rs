@@ -122,7 +122,13 @@ pub(crate) fn request() -> RequestHead {
             protocol: Protocol::Http11,
             client: Some([198, 51, 100, 7].into()),
         },
-        entropy: Entropy { key: [7; 16], mask: [1, 2, 3, 4], ping: [5; 16], instance: [9; 16] },
+        entropy: Entropy {
+            key: [7; 16],
+            mask: [1, 2, 3, 4],
+            ping: [5; 16],
+            instance: [9; 16],
+            session: [0; 4],
+        },
     }
 }
 

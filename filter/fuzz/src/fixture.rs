@@ -223,7 +223,7 @@ pub(crate) fn head(fields: Vec<Field>, flags: u8) -> RequestHead {
     RequestHead {
         fields,
         connection: ConnectionFacts { tls: flags & 1 != 0, mutual_tls: flags & 2 != 0, protocol, client },
-        entropy: Entropy { key: [7; 16], mask: MASK, ping: [5; 16], instance: [9; 16] },
+        entropy: Entropy { key: [7; 16], mask: MASK, ping: [5; 16], instance: [9; 16], session: [0; 4] },
     }
 }
 

@@ -20,6 +20,7 @@ mod connections;
 mod counting;
 mod csrf;
 mod early_bytes;
+mod envoy_drains;
 mod explained;
 mod fetching;
 mod fixtures;

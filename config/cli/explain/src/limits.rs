@@ -1,5 +1,7 @@
 //! The words for what holds of a connection once it is open.
 
+use std::time::Duration;
+
 use postern_config::{Backlog, Expiry, MessageType, Policy};
 use postern_engine::explain::{Explanation, TermsInForce};
 use serde_json::{Value, json};
@@ -28,7 +30,7 @@ pub(crate) fn lines(explanation: &Explanation) -> Vec<(&'static str, String)> {
 /// Returns the same for programs.
 pub(crate) fn object(explanation: &Explanation) -> Value {
     let Some(terms) = &explanation.terms else { return Value::Null };
-    let seconds = |at: Option<std::time::Duration>| at.map(|at| at.as_secs());
+    let seconds = |at: Option<Duration>| at.map(|at| at.as_secs());
     let policy = &terms.limits;
     let rates = terms.rates.iter().map(|charged| {
         let path = charged.tier.map(|tier| format!("tiers[{tier}].")).unwrap_or_default();
@@ -91,7 +93,11 @@ fn times(explanation: &Explanation, terms: &TermsInForce) -> Vec<(&'static str, 
             format!("a later token may come in a message, at `{}`", pointer.as_str()),
         ));
     }
-    let session = terms.session_ends_at.map(|end| format!("ends at {} at the latest", instant(end)));
+    let jitter = auth.max_session_jitter.min(auth.max_session.unwrap_or_default());
+    let session = terms.session_ends_at.map(|end| match jitter {
+        Duration::ZERO => format!("ends at {} at the latest", instant(end)),
+        jitter => format!("ends at {} at the latest, or up to {} sooner", instant(end), length(jitter)),
+    });
     lines.extend(session.map(|session| ("auth.max_session", session)));
     lines
 }

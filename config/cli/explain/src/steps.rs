@@ -48,6 +48,7 @@ fn said(step: &ExplainedStep, explanation: &Explanation, policy: &Policy) -> Opt
     let auth = policy.auth.as_ref();
     let has_passed = step.verdict == Verdict::Passed;
     match step.id {
+        "drain" if has_passed => Some("this Envoy is taken not to drain".to_owned()),
         "tls" => Some(tls(policy.tls).to_owned()),
         "other_upgrades" => Some(match policy.other_upgrades {
             OtherUpgrades::Deny => "other protocols than WebSocket are refused".to_owned(),

@@ -52,7 +52,12 @@ fn named(config: &Config) -> Vec<Named<'_>> {
         }
         KeySource::Inline(_) | KeySource::Secret(_) => None,
     });
-    providers.chain(config.policies.values().flat_map(named_by_policy)).collect()
+    let admin = config.drain_with_envoy.as_ref().map(|drain| Named {
+        path: Path::root().key("drain_with_envoy").key("cluster"),
+        cluster: drain.cluster.as_str(),
+        speech: Speech::Http1,
+    });
+    providers.chain(config.policies.values().flat_map(named_by_policy)).chain(admin).collect()
 }
 
 fn named_by_policy(policy: &Policy) -> impl Iterator<Item = Named<'_>> {

@@ -15,11 +15,12 @@ pub(super) fn judge(configuration: &Configuration<'_>, config: &Config, findings
     let revokes =
         |policy: &postern_config::Policy| policy.auth.as_ref().is_some_and(|auth| auth.revocation.is_some());
     let fetches = config.providers.values().any(|provider| matches!(provider.keys, KeySource::Remote(_)))
-        || config.policies.values().any(revokes);
+        || config.policies.values().any(revokes)
+        || config.drain_with_envoy.is_some();
     let of_grpc = OF_GRPC.iter().filter(|_| counts);
     let needed = of_grpc.chain(OF_HTTP.iter().filter(|_| fetches));
     findings.extend(needed.filter(|callback| allowed.value.get(callback).is_none()).map(|callback| {
-        let asked = if OF_GRPC.contains(callback) { "rate limit services" } else { "issuers" };
+        let asked = if OF_GRPC.contains(callback) { "rate limit services" } else { "what it fetches from" };
         let what = format!("leaves out `{callback}`, so that Postern hears no answer of {asked}");
         let path = "config.capability_restriction_config.allowed_capabilities";
         let remedy = "add it, or leave `capability_restriction_config` out";

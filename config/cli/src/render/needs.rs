@@ -61,6 +61,9 @@ pub(super) fn clusters(config: &Config) -> BTreeMap<&str, Cluster> {
             cluster.is_grpc = true;
         }
     }
+    if let Some(drain) = &config.drain_with_envoy {
+        clusters.entry(&drain.cluster).or_default().asked_by.insert("drain_with_envoy".to_owned());
+    }
     clusters
 }
 

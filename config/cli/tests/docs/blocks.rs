@@ -6,8 +6,10 @@
 
 use std::collections::BTreeSet;
 
+use postern_config::Config;
 use postern_engine::Reason;
-use serde_json::Value;
+use saphyr::{LoadableYamlNode, Yaml};
+use serde_json::{Value, json};
 
 use crate::pages::{Block, FINDINGS, Page, pages, read, root};
 use crate::postern::{assert_no_problem, check, check_text, check_text_with};
@@ -65,6 +67,7 @@ fn judge(page: &Page, Block { line, kind, text }: &Block) {
         "yaml envoy" | "yaml istio" | "yaml envoy-gateway" => {
             assert_no_problem(&name, &check_text(text));
         }
+        "yaml kubernetes" => assert_leaves_time(&name, text),
         "yaml policy" => {
             let document = format!("{PROVIDERS}{}", indented(text, 4));
             assert_no_problem(&name, &check_text(&document));
@@ -151,6 +154,20 @@ fn every_code_but_that_of_unreadable_files_has_an_example_that_is_judged() {
 fn code_of(page: &Page) -> String {
     let code = page.name.strip_prefix("docs/findings/").and_then(|name| name.strip_suffix(".md"));
     format!("[{}]", code.expect("a page on a finding"))
+}
+
+/// Asserts that a pod is ended later than its hook, and that later than all connections that are sent away by default.
+fn assert_leaves_time(name: &str, text: &str) {
+    let number_after = |word: &str| -> u64 {
+        let (_, behind) = text.split_once(word).unwrap_or_else(|| panic!("{name} says nothing of `{word}`"));
+        let digits: String = behind.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or_else(|_| panic!("{name}: no number behind `{word}`"))
+    };
+    let drain = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}, "drain_with_envoy": {"cluster": "a"}});
+    let drain = Config::from_value(drain).expect("a sound policy").drain_with_envoy.expect("what is written");
+    assert!(Yaml::load_from_str(text).is_ok_and(|documents| !documents.is_empty()), "{name} is no YAML");
+    let (hook, end) = (number_after("sleep "), number_after("terminationGracePeriodSeconds: "));
+    assert!(drain.over.as_secs() + 2 < hook && hook < end, "{name}");
 }
 
 /// Says whether a block of plain text has a line that only configurations have.

@@ -37,6 +37,8 @@ const SURROUNDINGS: &[(&str, &str, &str)] = &[
     ),
     ("policies.*.auth.require[].", "policies.*.auth.require", r#"[{"claim": "scope", "contains": "chat"}]"#),
     ("policies.*.auth.require[].one_of", "policies.*.auth.require", r#"[{"claim": "scope"}]"#),
+    ("policies.*.auth.max_session_jitter", "policies.*.auth.max_session", r#""1h""#),
+    ("drain_with_envoy.", "drain_with_envoy", r#"{"cluster": "envoy_admin"}"#),
     ("policies.*.auth.revocation.", "policies.*.auth.revocation", r#"{"cluster": "a", "path": "/"}"#),
     (
         "policies.*.csrf.",

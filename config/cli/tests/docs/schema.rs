@@ -51,6 +51,8 @@ const BEYOND_A_SCHEMA: &[(&str, &[&str])] = &[
     (
         "know sizes and durations as numbers",
         &[
+            "auth_jitter_alone",
+            "auth_jitter_longer",
             "auth_max_session_too_long",
             "memory_budget_too_large",
             "messages_frame_over_message",

@@ -381,9 +381,18 @@ impl Deadlines {
 
     /// Has the connection end by `at`, since its policy goes away.
     pub(super) fn drain(&mut self, at: Duration) {
-        let at = Moment::from(at);
-        let drain_at = self.timers.get(Timer::Drain).map_or(at, |before| before.min(at));
-        self.timers.set(Timer::Drain, drain_at);
+        self.end_by(Timer::Drain, at.into());
+    }
+
+    /// Has the connection end by `at`, since Envoy is about to end.
+    pub(super) fn drain_with_envoy(&mut self, at: Duration) {
+        self.end_by(Timer::DrainWithEnvoy, at.into());
+    }
+
+    /// Has `timer` go off at `at`, unless it does so sooner.
+    fn end_by(&mut self, timer: Timer, at: Moment) {
+        let sooner = self.timers.get(timer).map_or(at, |before| before.min(at));
+        self.timers.set(timer, sooner);
     }
 
     /// Moves all times that a clock gave which was set back by so much.

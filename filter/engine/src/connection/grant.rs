@@ -40,6 +40,8 @@ pub(crate) struct Grant {
     new_limits: Option<Box<Upcoming>>,
     /// The time when the handshake was admitted.
     admitted_at: Moment,
+    /// The part of the jitter by which the connection ends sooner than it may last, of 2^32.
+    luck: u32,
     buckets: Buckets,
     /// The owner of the token; absent before the first.
     token_owner: Option<TokenOwner>,
@@ -116,15 +118,24 @@ pub(crate) enum Entry {
     Wait,
 }
 
+/// The admission of a handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admitted {
+    /// The time of it, since the Unix epoch.
+    pub(crate) at: Duration,
+    /// A random number.
+    pub(crate) luck: u32,
+}
+
 impl Grant {
-    /// Creates the right of the owner that `claims` name, or of nobody yet, to a connection that was admitted at `now`.
+    /// Creates the right of the owner that `claims` name, or of nobody yet, to a connection that was `admitted`.
     /// `asking` has asked the rate limit service what had to be asked before.
     pub(crate) fn new(
         ruleset: Rc<Ruleset>,
         buckets: Buckets,
         asking: Asking,
         claims: Option<&Claims>,
-        now: Duration,
+        admitted: Admitted,
     ) -> Self {
         let limits = claims.map_or_else(|| Rc::clone(&ruleset), |claims| ruleset.of_claims(claims));
         let service = ruleset.rate_limit.clone().filter(|_| claims.is_none());
@@ -138,7 +149,8 @@ impl Grant {
             ruleset,
             limits,
             new_limits: None,
-            admitted_at: now.into(),
+            admitted_at: admitted.at.into(),
+            luck: admitted.luck,
             buckets,
             token_owner,
             revocation_subject,
@@ -181,9 +193,13 @@ impl Grant {
     }
 
     /// Returns the end of the time that the connection may last, by the limits of the newest token.
-    pub(super) fn session_ends_at(&self) -> Option<Moment> {
-        let longest = self.newest_limits().policy.auth.as_ref()?.max_session?;
-        Some(self.admitted_at.after(longest))
+    pub(crate) fn session_ends_at(&self) -> Option<Moment> {
+        let auth = self.newest_limits().policy.auth.as_ref()?;
+        let longest = auth.max_session?;
+        // A tier may have a shorter time than the jitter is.
+        let jitter = auth.max_session_jitter.min(longest);
+        let sooner = jitter.mul_f64(f64::from(self.luck) / 2_f64.powi(32));
+        Some(self.admitted_at.after(longest.saturating_sub(sooner)))
     }
 
     /// Returns the time that the first message may take, where the token comes in it.

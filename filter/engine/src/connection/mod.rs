@@ -311,6 +311,11 @@ impl Connection {
         self.deadlines.drain(at);
     }
 
+    /// Has the connection end by `at`, since Envoy is about to end.
+    pub(crate) fn drain_with_envoy(&mut self, at: Duration) {
+        self.deadlines.drain_with_envoy(at);
+    }
+
     /// Parks no more, since the host did not let anything be put into a parked stream.
     pub(crate) fn give_up_parking(&mut self, now: Duration) {
         self.parking.give_up();

@@ -40,6 +40,8 @@ timers! {
     Session,
     /// The end of the connection's policy.
     Drain,
+    /// The end of the connection with the Envoy that serves it.
+    DrainWithEnvoy,
     /// The time by which the client must have answered.
     Pong,
     /// The time to tell the client that its token ends soon, by a time that is written in the token.
@@ -69,6 +71,7 @@ impl Timer {
             Self::Expiry => Due::End(Violation::by(client, Rule::AuthExpiry, Reason::TokenExpired)),
             Self::Session => Due::End(Violation::new(Rule::AuthMaxSession, Reason::SessionLimit)),
             Self::Drain => Due::End(Violation::new(Rule::Drain, Reason::Drain)),
+            Self::DrainWithEnvoy => Due::End(Violation::new(Rule::DrainWithEnvoy, Reason::Drain)),
             Self::Pong => Due::End(Violation::by(client, Rule::PongTimeout, Reason::PongTimeout)),
             Self::Notice => Due::GiveNotice,
             Self::UpstreamPong => Due::UpstreamMute,

@@ -43,6 +43,8 @@ pub enum Rule {
     DefaultPolicy,
     /// `drain`: the policy goes away.
     Drain,
+    /// `drain_with_envoy`: Envoy is about to end.
+    DrainWithEnvoy,
     /// `global_rate_limit`: the counts over the mesh.
     GlobalRateLimit,
     /// `liveness.idle_timeout`: a client sends something in time, and the whole of what it began.
@@ -112,6 +114,7 @@ impl fmt::Display for Rule {
             Self::Csrf => "csrf",
             Self::DefaultPolicy => "default_policy",
             Self::Drain => "drain",
+            Self::DrainWithEnvoy => "drain_with_envoy",
             Self::GlobalRateLimit => "global_rate_limit",
             Self::IdleTimeout => "liveness.idle_timeout",
             Self::MaxFragments(sender) => return of_messages(f, sender, "max_fragments"),

@@ -18,7 +18,7 @@ pub(super) fn is_asked(ruleset: &Ruleset, id: &str) -> bool {
         || connections.per_policy.is_some()
         || (awaits && connections.unauthenticated_per_ip.is_some());
     match id {
-        "drain" => policy.drain.is_some(),
+        "drain" => policy.drain.is_some() || ruleset.server_info.is_some(),
         "tls" => policy.tls != Tls::Optional,
         "rates by ip" => has_rate(Counted::Handshakes, Per::Ip),
         "refusals by ip" => has_rate(Counted::Refusals, Per::Ip),

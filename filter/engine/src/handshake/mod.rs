@@ -22,7 +22,7 @@ use postern_config::{Compression, Counted, Mode, OnExceed, Per, Rate};
 use crate::auth::claims::Claims;
 use crate::auth::subject_key::SubjectHash;
 use crate::connection::Terms;
-use crate::connection::grant::Grant;
+use crate::connection::grant::{Admitted, Grant};
 use crate::connection::rates::Rates;
 use crate::connection::sent_pings::PingKey;
 use crate::decision::reason::Reason;
@@ -323,7 +323,8 @@ impl Handshake {
         };
         let grant = policy.auth.as_ref().map(|_| {
             let buckets = self.buckets.clone();
-            Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, self.asking.clone(), claims, now))
+            let admitted = Admitted { at: now, luck: u32::from_be_bytes(self.head.entropy.session) };
+            Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, self.asking.clone(), claims, admitted))
         });
         let account = self.account(claims);
         let limits = Rc::clone(&self.limits);
@@ -331,8 +332,7 @@ impl Handshake {
         let known = |(_, rate): &(usize, &Rate)| rate.per != Per::User || !self.awaits_first_message();
         let key = |rate: &Rate, quota: &Quota| self.buckets.key(rate.count, rate.per, quota, claims);
         let rates = Rates::new(limits.rates().filter(known), key).of_tier(limits.tier_of_rates);
-        let session = limits.policy.auth.as_ref().and_then(|auth| auth.max_session);
-        let session_ends_at = session.map(|longest| now.saturating_add(longest).into());
+        let session_ends_at = grant.as_ref().and_then(|grant| grant.session_ends_at());
         let entropy = &self.head.entropy;
         let terms = Terms {
             session_ends_at,

@@ -111,7 +111,13 @@ mod tests {
         Instance::of(&RequestHead {
             fields: request_id.map(|id| ("x-request-id".to_owned(), id.to_vec())).into_iter().collect(),
             connection: ConnectionFacts::default(),
-            entropy: Entropy { key: [0; 16], mask: [0; 4], ping: [0; 16], instance: [0xff; 16] },
+            entropy: Entropy {
+                key: [0; 16],
+                mask: [0; 4],
+                ping: [0; 16],
+                instance: [0xff; 16],
+                session: [0; 4],
+            },
         })
     }
 

@@ -55,11 +55,14 @@ pub struct Entropy {
     pub ping: [u8; 16],
     /// Bytes for a UUID, if there is no request id.
     pub instance: [u8; 16],
+    /// Bytes for the time by which the connection ends before the longest that it may last.
+    pub session: [u8; 4],
 }
 
 impl Entropy {
     /// No randomness, for a head that no session will judge.
-    pub const NONE: Self = Self { key: [0; 16], mask: [0; 4], ping: [0; 16], instance: [0; 16] };
+    pub const NONE: Self =
+        Self { key: [0; 16], mask: [0; 4], ping: [0; 16], instance: [0; 16], session: [0; 4] };
 }
 
 impl std::fmt::Debug for RequestHead {
@@ -134,7 +137,13 @@ mod tests {
         RequestHead {
             fields: fields.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect(),
             connection: ConnectionFacts::default(),
-            entropy: Entropy { key: [0; 16], mask: [0; 4], ping: [0; 16], instance: [0; 16] },
+            entropy: Entropy {
+                key: [0; 16],
+                mask: [0; 4],
+                ping: [0; 16],
+                instance: [0; 16],
+                session: [0; 4],
+            },
         }
     }
 

@@ -10,6 +10,7 @@ mod content;
 pub mod rate_limit;
 mod record;
 mod registry;
+mod server_info;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use siphasher::sip128::SipHasher13;
 pub(crate) use content::Content;
 use record::Record;
 pub(crate) use registry::Sources;
+use server_info::ServerState;
 pub use spec::{Kind, Spec};
 
 /// The time that a lease lasts longer than its fetch.
@@ -166,7 +168,7 @@ impl Source {
     pub fn labels(&self) -> Vec<(&'static str, String)> {
         match self.spec.kind {
             Kind::Keys => self.providers.borrow().iter().map(|name| ("provider", name.clone())).collect(),
-            Kind::Revocation => vec![("path", self.spec.bare_path().to_owned())],
+            Kind::Revocation | Kind::ServerInfo => vec![("path", self.spec.bare_path().to_owned())],
         }
     }
 
@@ -221,7 +223,9 @@ impl Source {
         self.at_hand.set(self.record.get().number);
         let Some((_, document)) = shared.split_first_chunk::<8>() else { return false };
         let Ok(content) = Content::read(self.spec.kind, document) else { return false };
-        self.content.replace(content);
+        if content.says_something() {
+            self.content.replace(content);
+        }
         self.stirred.set(true);
         true
     }
@@ -239,7 +243,8 @@ impl Source {
             return Err(FetchError::TooLarge);
         }
         Content::read(self.spec.kind, answer.body).map_err(FetchError::Unusable)?;
-        Ok(Outcome(Some(SipHasher13::new().hash(answer.body).as_u128())))
+        let document = self.content.borrow().shared_part(answer.body);
+        Ok(Outcome(Some(SipHasher13::new().hash(&document).as_u128())))
     }
 
     /// Settles the fetch of `holder`, which brought `body`, in the shared record. Must be called again when
@@ -261,7 +266,10 @@ impl Source {
             Some(digest) => record.succeed(digest, now),
             None => record.fail(),
         }
-        let document = (record.number != before).then(|| [&record.number.to_be_bytes()[..], body].concat());
+        let document = (record.number != before).then(|| {
+            let content = self.content.borrow();
+            [&record.number.to_be_bytes()[..], &content.shared_part(body)].concat()
+        });
         Settled::Swap { document, record: record.bytes() }
     }
 
@@ -305,11 +313,21 @@ impl Source {
         if self.is_stale(now) { None } else { pick(&self.content.borrow()) }
     }
 
+    /// Says whether the document at hand is that of an Envoy that drains.
+    pub(crate) fn drains(&self) -> bool {
+        self.content.borrow().server_state() == Some(ServerState::Draining)
+    }
+
     /// Returns the time that is worth waiting for the next document, if any.
     pub(crate) fn patience(&self, now: Duration) -> Option<Duration> {
         let soon = now.saturating_add(self.spec.timeout);
         let comes = self.record.get().is_leased(now) || self.due_at(now).is_none_or(|due| due <= soon);
         comes.then_some(self.spec.timeout)
+    }
+
+    /// Says whether it is told that a fetch has failed: of what is asked every second, once until it succeeds.
+    pub fn tells_failure(&self) -> bool {
+        self.spec.kind != Kind::ServerInfo || !self.has_failed()
     }
 
     /// Says whether the last fetch failed.

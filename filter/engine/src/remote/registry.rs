@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use postern_config::{GlobalRateLimit, RemoteJwks, Revocation};
+use postern_config::{DrainWithEnvoy, GlobalRateLimit, RemoteJwks, Revocation};
 
 use super::rate_limit::{RateLimitService, RateLimits};
-use super::{Source, Spec};
+use super::{Kind, Source, Spec};
 
 /// Every source of a configuration. Overrides by route metadata may add to them.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,17 @@ impl Sources {
     /// Returns the source of the revocation list of a policy.
     pub(crate) fn revocation(&self, revocation: &Revocation) -> Rc<Source> {
         self.get(Spec::revocation(revocation))
+    }
+
+    /// Adds the source of the state of this Envoy.
+    pub(crate) fn add_server_info(&self, drain: &DrainWithEnvoy) {
+        self.get(Spec::server_info(drain));
+    }
+
+    /// Returns the source of the state of this Envoy, if it is asked for.
+    pub(crate) fn server_info(&self) -> Option<Rc<Source>> {
+        let documents = self.documents.borrow();
+        documents.values().find(|source| source.spec().kind == Kind::ServerInfo).map(Rc::clone)
     }
 
     /// Returns the rate limit service that `rule` asks.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use postern_config::{RemoteJwks, Revocation};
+use postern_config::{DrainWithEnvoy, RemoteJwks, Revocation};
 
 /// The longest that a fetch of a revocation list may take.
 const REVOCATION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The time between two questions to an admin interface, and the longest that one may take.
+const SERVER_INFO_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The kind of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +17,8 @@ pub enum Kind {
     Keys,
     /// A revocation list.
     Revocation,
+    /// The answer of an Envoy's admin interface to `/server_info`.
+    ServerInfo,
 }
 
 /// A document behind an Envoy cluster.
@@ -43,6 +48,7 @@ impl Kind {
         match self {
             Self::Keys => "jwks",
             Self::Revocation => "revocation",
+            Self::ServerInfo => "server_info",
         }
     }
 
@@ -50,7 +56,7 @@ impl Kind {
     pub fn max_bytes(self) -> usize {
         match self {
             Self::Keys => 256 * 1024,
-            Self::Revocation => 1024 * 1024,
+            Self::Revocation | Self::ServerInfo => 1024 * 1024,
         }
     }
 }
@@ -80,16 +86,28 @@ impl Spec {
     /// Describes the revocation list of a policy.
     pub(crate) fn revocation(revocation: &Revocation) -> Self {
         let Revocation { cluster, path, interval } = revocation;
-        // Istio's names of clusters end in the host: outbound|443||auth.example.com.
-        let host = cluster.rsplit('|').next().filter(|host| !host.is_empty());
         Self {
             kind: Kind::Revocation,
             cluster: cluster.clone(),
             scheme: "http".to_owned(),
-            authority: host.unwrap_or(cluster).to_owned(),
+            authority: host_in(cluster).to_owned(),
             path: path.clone(),
             timeout: REVOCATION_TIMEOUT,
             interval: *interval,
+            good_for: None,
+        }
+    }
+
+    /// Describes the state of the Envoy that the policies are in force in.
+    pub(crate) fn server_info(drain: &DrainWithEnvoy) -> Self {
+        Self {
+            kind: Kind::ServerInfo,
+            cluster: drain.cluster.clone(),
+            scheme: "http".to_owned(),
+            authority: host_in(&drain.cluster).to_owned(),
+            path: "/server_info".to_owned(),
+            timeout: SERVER_INFO_INTERVAL,
+            interval: SERVER_INFO_INTERVAL,
             good_for: None,
         }
     }
@@ -113,4 +131,10 @@ impl Spec {
         let Self { kind, cluster, scheme, authority, path, .. } = self;
         format!("{} {cluster} {scheme}://{authority}{path}", kind.name())
     }
+}
+
+/// Returns the host in the name of a cluster, or the whole name: Istio's end in the host,
+/// `outbound|443||auth.example.com`.
+fn host_in(cluster: &str) -> &str {
+    cluster.rsplit('|').next().filter(|host| !host.is_empty()).unwrap_or(cluster)
 }

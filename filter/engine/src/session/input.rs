@@ -30,6 +30,8 @@ pub enum Input {
     HostFailed(HostFault),
     /// The policy goes away: the connection must end by this time, since the Unix epoch.
     Drain(Duration),
+    /// Envoy is about to end: the connection must end by this time, since the Unix epoch.
+    DrainWithEnvoy(Duration),
     /// The stream is over. The last counts are taken before. Only [`Output::Tell`] is left of what was still
     /// to be done.
     Ended,
@@ -71,6 +73,7 @@ impl fmt::Debug for Input {
             Self::Ended => f.write_str("Ended"),
             Self::Fetched => f.write_str("Fetched"),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
+            Self::DrainWithEnvoy(at) => f.debug_tuple("DrainWithEnvoy").field(at).finish(),
             Self::MemoryExceeded => f.write_str("MemoryExceeded"),
             Self::MemoryFull => f.write_str("MemoryFull"),
             Self::MemoryRests => f.write_str("MemoryRests"),

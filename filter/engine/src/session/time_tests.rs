@@ -131,6 +131,23 @@ fn a_policy_that_goes_away_ends_its_connections_when_their_turn_comes() {
 }
 
 #[test]
+fn of_a_policy_and_an_envoy_that_go_away_the_sooner_ends_a_connection_by_its_own_rule() {
+    for (policy, envoy, end, rule) in [(7, 9, 7, Rule::Drain), (9, 7, 7, Rule::DrainWithEnvoy)] {
+        let mut trial = parked(json!({}));
+        trial.input(Input::Drain(START + policy * SECOND), START);
+        trial.input(Input::DrainWithEnvoy(START + envoy * SECOND), START);
+        trial.input(Input::DrainWithEnvoy(START + 20 * SECOND), START);
+        assert_eq!(at(&mut trial, START + end * SECOND - Duration::from_nanos(1)), (vec![], None));
+        trial.input(Input::Timer, START + end * SECOND);
+        let told = trial.outputs.drain(..).find_map(|output| match output {
+            Output::Tell(Event::Closed { violation, .. }) => Some((violation.rule, violation.reason)),
+            _ => None,
+        });
+        assert_eq!(told, Some((rule, Reason::Drain)));
+    }
+}
+
+#[test]
 fn what_fills_a_parked_stream_is_followed_by_the_close_once_it_has_gone() {
     let mut trial = parked(json!({}));
     let fills = from_client(0x82, &[7; 10_000]);

@@ -89,7 +89,7 @@ pub(crate) fn admitted(engine: &Engine, client: IpAddr, more: &[(&str, &str)]) -
             protocol: Protocol::Http11,
             client: Some(client),
         },
-        entropy: Entropy { key: [7; 16], mask: MASK, ping: [5; 16], instance: [9; 16] },
+        entropy: Entropy { key: [7; 16], mask: MASK, ping: [5; 16], instance: [9; 16], session: [0; 4] },
     };
     let Selection::Judge(mut session) = engine.select(&head, &RouteFacts::default()) else {
         panic!("the policy judges every request");

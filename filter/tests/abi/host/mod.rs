@@ -15,6 +15,6 @@ mod worker;
 
 pub(crate) use envoy::Envoy;
 pub(crate) use foreign::Verification;
-pub(crate) use state::{Fields, GrpcCall, LocalReply, value_of};
+pub(crate) use state::{Call, Fields, GrpcCall, LocalReply, value_of};
 pub(crate) use stream::Stream;
 pub(crate) use worker::Worker;

@@ -59,7 +59,7 @@ impl Fetcher {
     fn fetched(&mut self, kind: Kind, document: Option<&Value>, now: Duration) {
         let shared = match kind {
             Kind::Keys => &mut self.keys,
-            Kind::Revocation => &mut self.list,
+            _ => &mut self.list,
         };
         fetch(&self.engine, shared, kind, document, now);
     }

@@ -311,6 +311,34 @@ fn a_session_lasts_as_its_tier_says_from_the_handshake_on() {
 }
 
 #[test]
+fn a_connection_ends_by_its_part_of_the_jitter_sooner_and_a_tier_cuts_that() {
+    let of = |name, longest: &str| tier(name, json!({ "max_session": longest }));
+    let changes = json!({"liveness": {"ping_interval": "none", "idle_timeout": "1h"},
+        "tiers": [of("short", "10s"), of("endless", "none")]});
+    let auth = json!({"max_session": "100s", "max_session_jitter": "40s", "refresh_reply": false});
+    const ALL: u32 = u32::MAX;
+    // The randomness, the tier that a refresh brings, and when the session ends, in milliseconds.
+    for (luck, tier, end) in [
+        (0, "other", 100_000),
+        (1 << 30, "other", 90_000),
+        (1 << 31, "other", 80_000),
+        (ALL, "other", 60_001),
+        (0, "short", 10_000),
+        (1 << 31, "short", 5_000),
+        (ALL, "short", 1),
+    ] {
+        let claims = json!({"plan": tier, "exp": START.as_secs() + 3000});
+        let mut head = with(&request(), "authorization", format!("Bearer {}", token(claims)).as_bytes());
+        head.entropy.session = luck.to_be_bytes();
+        let mut line = Line::new(auth.clone(), changes.clone(), head, &[]);
+        line.time(START + Duration::from_millis(end - 1));
+        assert_eq!(line.reason(), None, "{luck} {tier}");
+        line.time(START + Duration::from_millis(end));
+        assert_eq!(line.reason(), Some(Reason::SessionLimit), "{luck} {tier}");
+    }
+}
+
+#[test]
 fn rules_on_content_come_and_go_with_the_tier_in_both_directions() {
     let strict = json!({"max_json_depth": 1});
     let strict = json!({"messages": strict, "upstream_messages": strict});
