@@ -22,6 +22,8 @@ ATTACK_SECONDS ?= 60
 DASHBOARDS_FACTOR ?= 60
 # The number of addresses of `make crowd`.
 CROWD_ADDRESSES ?= 20000
+# The number of clients of `make rolling-restart`.
+RESTART_CLIENTS ?= 500
 # Where the command is installed: DESTDIR is put before PREFIX, and is no part of what is installed.
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -55,8 +57,8 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
-	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak pushes attack crowd image images e2e-compose \
-	schema-suite install uninstall trial dashboards dashboards-pictures clean
+	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak pushes attack crowd rolling-restart image images \
+	e2e-compose schema-suite install uninstall trial dashboards dashboards-pictures clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -200,6 +202,9 @@ attack: build envoy ## make Postern hold all it may, each way for ATTACK_SECONDS
 
 crowd: build envoy ## make handshakes from CROWD_ADDRESSES addresses, and expect memory to stay flat and limits exact
 	POSTERN_CROWD_ADDRESSES=$(CROWD_ADDRESSES) cargo test --locked -p postern-e2e --test connections crowd -- --nocapture
+
+rolling-restart: build envoy ## restart Envoys under RESTART_CLIENTS clients that chat, and expect no cut and no lost message
+	POSTERN_RESTART_CLIENTS=$(RESTART_CLIENTS) cargo test --locked -p postern-e2e --test rolling_restart -- --nocapture
 
 dashboards: build envoy ## provoke every alert under a Prometheus for which time passes DASHBOARDS_FACTOR times faster
 	@mkdir -p .run

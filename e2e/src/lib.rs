@@ -40,6 +40,9 @@ pub use assert::{Attack, ControlPair};
 pub use client::{RawClient, Request, Signer};
 pub use frames::{Frame, LengthForm};
 pub use http::Response;
-pub use scene::{Bootstrap, Envoy, EnvoyError, Pushed, RunningScene, Scene, Shared};
+pub use scene::{Bootstrap, Envoy, EnvoyError, HotRestart, Pushed, RunningScene, Scene, Shared};
 pub use serde_json::{Value, json};
-pub use upstream::{Answer, Behaviour, Documents, Manner, Processor, RateLimits, Record, Served, Upstream};
+pub use upstream::{
+    Answer, Behaviour, Destination, Documents, Forwarder, Manner, Processor, RateLimits, Record, Served,
+    Upstream,
+};

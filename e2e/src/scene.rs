@@ -38,8 +38,9 @@ use crate::upstream::{Behaviour, Upstream};
 
 pub use bootstrap::Bootstrap;
 pub use discovery::Pushed;
-pub use envoy::{Envoy, EnvoyError};
+pub use envoy::{Envoy, EnvoyError, HotRestart};
 pub use policy::document;
+use running::Row;
 pub use running::RunningScene;
 pub use shared::{Lent, Shareable, Shared};
 
@@ -238,6 +239,18 @@ impl Scene {
         let folder = prepared.folder.path();
         let envoy = Envoy::start(&prepared.bootstrap, folder, workers, &prepared.environment).await?;
         Ok(prepared.in_envoy(Host::Own(envoy)))
+    }
+
+    /// Starts it all, with the first of a row of Envoys: [`RunningScene::hot_restart`] starts the next.
+    pub async fn start_row(self, times: HotRestart) -> RunningScene {
+        let workers = self.workers.unwrap_or(1);
+        let prepared = self.prepare().await;
+        let row = Row { bootstrap: prepared.bootstrap.clone(), times, workers, epoch: 0 };
+        let first = row.start(prepared.folder.path(), &prepared.environment).await;
+        let envoy = first.unwrap_or_else(|error| panic!("{error}"));
+        let mut scene = prepared.in_envoy(Host::Own(envoy));
+        scene.row = Some(row);
+        scene
     }
 
     /// Makes all but the Envoy.

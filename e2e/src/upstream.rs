@@ -5,6 +5,7 @@
 mod answer;
 pub mod demo;
 pub mod documents;
+pub mod forwarder;
 pub mod processor;
 pub mod rate_limits;
 pub mod record;
@@ -26,6 +27,7 @@ use crate::wire::{End, Wire};
 
 pub use answer::{Answer, accept_of};
 pub use documents::{Documents, Held, Served};
+pub use forwarder::{Destination, Forwarder};
 pub use processor::Processor;
 pub use rate_limits::{Manner, RateLimits};
 pub use record::Record;

@@ -23,9 +23,14 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
 
 async fn pass_on(mut near: TcpStream) -> io::Result<()> {
     near.set_nodelay(true)?;
-    let mut far = TcpStream::connect(destination(&mut near).await?).await?;
+    let far = TcpStream::connect(destination(&mut near).await?).await?;
+    join(near, far).await
+}
+
+/// Passes on all that comes on either of two connections, and the end of each direction.
+pub(crate) async fn join(mut near: TcpStream, mut far: TcpStream) -> io::Result<()> {
     far.set_nodelay(true)?;
-    let (mut near_in, mut near_out) = near.into_split();
+    let (mut near_in, mut near_out) = near.split();
     let (mut far_in, mut far_out) = far.split();
     tokio::try_join!(
         async {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,18 +28,50 @@ const LISTENERS: &str = "/listeners?format=json";
 /// The number of lines of its log that a failed test shows.
 const SHOWN: usize = 200;
 
-/// The options by which several Envoys on one machine share nothing, and what they have to say comes soon.
-const SETTINGS: [&str; 9] = [
-    "--disable-hot-restart",
+/// The options by which several Envoys on one machine share nothing, and end soon.
+const ALONE: [&str; 3] = ["--disable-hot-restart", "--drain-time-s", "1"];
+
+/// The options by which what an Envoy has to say comes soon.
+const SETTINGS: [&str; 6] = [
     "--log-level",
     "warning",
     "--component-log-level",
     "wasm:info,config:info",
     "--file-flush-interval-msec",
     "20",
-    "--drain-time-s",
-    "1",
 ];
+
+/// The times of a hot restart, by which another Envoy takes over the sockets of one that runs.
+#[derive(Clone, Copy, Debug)]
+pub struct HotRestart {
+    /// The time in which the listeners of the one before drain.
+    pub drain_time: Duration,
+    /// The time after which the one before ends.
+    pub parent_shutdown_time: Duration,
+}
+
+impl HotRestart {
+    /// Returns the options of the first of a row of Envoys, or of the next; `folder` has the row's number.
+    fn options(self, folder: &Path, epoch: u32) -> Vec<String> {
+        let number = folder.join("base-id");
+        let row = match std::fs::read_to_string(&number) {
+            Ok(number) if epoch > 0 => vec!["--base-id".to_owned(), number.trim().to_owned()],
+            _ => vec![
+                "--use-dynamic-base-id".to_owned(),
+                "--base-id-path".to_owned(),
+                number.display().to_string(),
+            ],
+        };
+        let numbers = [
+            ("--restart-epoch", u64::from(epoch)),
+            ("--drain-time-s", self.drain_time.as_secs()),
+            ("--parent-shutdown-time-s", self.parent_shutdown_time.as_secs()),
+        ];
+        let numbers =
+            numbers.into_iter().flat_map(|(option, number)| [option.to_owned(), number.to_string()]);
+        row.into_iter().chain(numbers).collect()
+    }
+}
 
 /// The reason why there is no Envoy.
 #[derive(Debug, thiserror::Error)]
@@ -98,15 +131,37 @@ impl Envoy {
         workers: u32,
         environment: &[(String, String)],
     ) -> Result<Self, EnvoyError> {
-        let config = folder.join("envoy.json");
-        std::fs::write(&config, bootstrap.render())
-            .map_err(|error| EnvoyError::Unwritable(config.clone(), error))?;
+        let config = write(bootstrap, folder)?;
         Self::start_file(&config, folder, workers, environment).await
+    }
+
+    /// Starts the first of a row of Envoys, or the next, which takes over from the one before; else as [`Envoy::start`] does.
+    pub async fn start_epoch(
+        bootstrap: &Bootstrap,
+        folder: &Path,
+        workers: u32,
+        environment: &[(String, String)],
+        (restart, epoch): (HotRestart, u32),
+    ) -> Result<Self, EnvoyError> {
+        let own = folder.join(format!("epoch-{epoch}"));
+        std::fs::create_dir(&own).map_err(|error| EnvoyError::Unwritable(own.clone(), error))?;
+        let config = write(bootstrap, &own)?;
+        Self::start_with(restart.options(folder, epoch), &config, &own, workers, environment).await
     }
 
     /// Starts a bootstrap that is written already, in YAML or JSON, and has an admin interface; else as
     /// [`Envoy::start`] does.
     pub async fn start_file(
+        config: &Path,
+        folder: &Path,
+        workers: u32,
+        environment: &[(String, String)],
+    ) -> Result<Self, EnvoyError> {
+        Self::start_with(ALONE.map(str::to_owned).to_vec(), config, folder, workers, environment).await
+    }
+
+    async fn start_with(
+        mut arguments: Vec<String>,
         config: &Path,
         folder: &Path,
         workers: u32,
@@ -118,7 +173,6 @@ impl Envoy {
         let _ = std::fs::remove_file(&admin_address);
         // Envoy appends, and complaints of an earlier run are not this one's.
         std::fs::write(&log, "").map_err(|error| EnvoyError::Unwritable(log.clone(), error))?;
-        let mut arguments = vec![];
         for (option, file) in [("-c", config), ("--log-path", &log), ("--admin-address-path", &admin_address)]
         {
             arguments.extend([option.to_owned(), file.display().to_string()]);
@@ -214,6 +268,25 @@ impl Envoy {
             ask_within(START, self.admin, LISTENERS).await.expect("an admin interface that answers").json();
         let listeners = answer["listener_statuses"].as_array().expect("a list of listeners");
         listeners.iter().filter_map(addressed).collect()
+    }
+
+    /// Tells the admin interface to do something.
+    pub async fn tell_admin(&self, path: &str) {
+        let request = Request::get(path).method("POST").header("Content-Length", "0");
+        let answer = tell(PATIENCE, self.admin, request).await.map(|answer| answer.status);
+        assert_eq!(answer, Some(200), "{path}");
+    }
+
+    /// Ends it as a supervisor does, by SIGTERM, and waits until it has ended.
+    pub async fn terminate(&mut self) {
+        let signal = Command::new("kill").args(["-TERM", &self.process_id().to_string()]).status();
+        assert!(signal.expect("kill").success());
+        self.ends().await;
+    }
+
+    /// Waits until it has ended.
+    pub async fn ends(&mut self) {
+        eventually(START, "the end of an Envoy", || self.has_ended().then_some(())).await;
     }
 
     /// Returns all counters and gauges as they are now. Envoy merges them from its workers on asking, so a
@@ -317,9 +390,22 @@ pub async fn ask(admin: SocketAddr, path: &str) -> Option<Response> {
 
 /// Asks an Envoy that may accept the connection, and then compile the module before it answers.
 async fn ask_within(limit: Duration, admin: SocketAddr, path: &str) -> Option<Response> {
+    tell(limit, admin, Request::get(path)).await
+}
+
+async fn tell(limit: Duration, admin: SocketAddr, request: Request) -> Option<Response> {
     let mut client = RawClient::connect(admin, None, None).await.ok()?;
-    client.try_send(Request::get(path).header("Connection", "close").bytes()).await.ok()?;
+    client.try_send(request.header("Connection", "close").bytes()).await.ok()?;
     client.response_within(limit).await.ok()
+}
+
+/// Writes the configuration of an Envoy into its folder.
+fn write(bootstrap: &Bootstrap, folder: &Path) -> Result<PathBuf, EnvoyError> {
+    let config = folder.join("envoy.json");
+    match std::fs::write(&config, bootstrap.render()) {
+        Ok(()) => Ok(config),
+        Err(error) => Err(EnvoyError::Unwritable(config, error)),
+    }
 }
 
 /// Returns the complaints of the module, or else the first one of Envoy: all others are consequences.

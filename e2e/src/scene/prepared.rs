@@ -35,6 +35,7 @@ impl Prepared {
             client_certificate: self.client_certificate,
             discovery: self.discovery,
             providers: self.providers,
+            row: None,
             folder: self.folder,
         }
     }

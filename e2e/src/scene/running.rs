@@ -14,9 +14,10 @@ use crate::deadline::{PATIENCE, eventually};
 use crate::environment;
 use crate::http::Response;
 use crate::scene::access_log::AccessLog;
+use crate::scene::bootstrap::Bootstrap;
 use crate::scene::common::Place;
 use crate::scene::discovery::{Discovery, Pushed};
-use crate::scene::envoy::Envoy;
+use crate::scene::envoy::{Envoy, EnvoyError, HotRestart};
 use crate::scene::policy;
 use crate::scene::watchdog::Watchdog;
 use crate::tls::Certificate;
@@ -39,8 +40,31 @@ pub struct RunningScene {
     pub(super) client_certificate: Certificate,
     pub(super) discovery: Option<Discovery>,
     pub(super) providers: Map<String, Value>,
+    pub(super) row: Option<Row>,
     // Dropped last: Envoy's files are in it.
     pub(super) folder: TempDir,
+}
+
+/// A row of Envoys, of which each takes over from the one before.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) bootstrap: Bootstrap,
+    pub(super) times: HotRestart,
+    pub(super) workers: u32,
+    /// The number of hot restarts so far.
+    pub(super) epoch: u32,
+}
+
+impl Row {
+    /// Starts the Envoy whose turn it is; the files of the row are in `folder`.
+    pub(super) async fn start(
+        &self,
+        folder: &Path,
+        environment: &[(String, String)],
+    ) -> Result<Envoy, EnvoyError> {
+        let at = (self.times, self.epoch);
+        Envoy::start_epoch(&self.bootstrap, folder, self.workers, environment, at).await
+    }
 }
 
 impl RunningScene {
@@ -95,6 +119,27 @@ impl RunningScene {
     /// Prints the end of Envoy's log, for a test that fails.
     pub(super) fn show_log(&self) {
         self.common_envoy().show_log();
+    }
+
+    /// Starts an Envoy that takes over the listener and the admin interface of the scene's, waits until it is ready, and
+    /// returns the one before, which will end by itself.
+    pub async fn hot_restart(&mut self) -> Envoy {
+        let (Some(row), Host::Own(envoy)) = (&mut self.row, &mut self.host) else {
+            panic!("this scene has no row of Envoys: `start_row` gives it one");
+        };
+        row.bootstrap.listen(envoy.listener());
+        row.bootstrap.admin(envoy.admin());
+        row.epoch += 1;
+        let next = row.start(self.folder.path(), &[]).await;
+        std::mem::replace(envoy, next.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Ends the Envoy as a supervisor does, and waits until it has ended.
+    pub async fn terminate(&mut self) {
+        match &mut self.host {
+            Host::Own(envoy) => envoy.terminate().await,
+            Host::Common(_) => panic!("this scene has no Envoy of its own"),
+        }
     }
 
     /// Returns the service behind Envoy.

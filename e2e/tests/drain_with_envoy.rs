@@ -1,0 +1,146 @@
+//! An Envoy that drains takes its connections with it, spread over a time, and asks new ones to come elsewhere.
+
+use std::time::{Duration, Instant};
+
+use postern_e2e::deadline::{PATIENCE, eventually};
+use postern_e2e::scene::document;
+use postern_e2e::{Destination, Forwarder, Frame, RawClient, Request, RunningScene, Scene, json};
+use tokio::task::JoinSet;
+
+const OVER: Duration = Duration::from_secs(4);
+const WORKERS: u32 = 2;
+/// The VMs that learn it: that of each worker, and that of Envoy's main thread, which has no connections.
+const VMS: usize = WORKERS as usize + 1;
+const CLIENTS: usize = 8;
+
+/// The answers that say nothing, by their bodies.
+const NONE: [(&str, &str); 4] = [
+    ("garbage", "STATE"),
+    ("another status", r#"{"state":"STATE"}"#),
+    ("another document", r#"{"keys":["STATE"]}"#),
+    ("no answer", ""),
+];
+
+async fn start(admin: &Forwarder) -> RunningScene {
+    // Nobody reads, and so answers, while the admin interface is tried.
+    let liveness = json!({"ping_interval": "none", "idle_timeout": "10m"});
+    let mut whole = document(json!({}), json!({"chat": {"rates": [], "liveness": liveness}}));
+    whole["default_policy"] = json!("chat");
+    let over = format!("{}s", OVER.as_secs());
+    whole["drain_with_envoy"] = json!({"cluster": "envoy_admin", "over": over});
+    let scene = Scene::new().document(whole).cluster("envoy_admin", admin.address());
+    scene.workers(WORKERS).plaintext().start().await
+}
+
+/// Opens a connection on which something was said.
+async fn open(scene: &RunningScene) -> RawClient {
+    let mut client = scene.open("/ws/chat").await;
+    talk(&mut client).await;
+    client
+}
+
+async fn talk(client: &mut RawClient) {
+    client.send(Frame::text("hello").masked().bytes()).await;
+    assert_eq!(client.frame().await, Ok(Frame::text("hello")));
+}
+
+/// Waits until every VM has told `part` so many times.
+async fn all_tell(scene: &RunningScene, part: &str, times: usize) {
+    let told = || (scene.envoy().log_lines_with(part).len() == times * VMS).then_some(());
+    eventually(PATIENCE, part, told).await;
+}
+
+/// Has the admin interface asked twice more with this result, so that what was answered first is known to all.
+async fn asked_twice(scene: &RunningScene, result: &str) {
+    let labels = [("source", "server_info"), ("result", result)];
+    let fetches = scene.envoy().growth("postern_fetches", &labels).await;
+    let start = Instant::now();
+    while fetches.so_far().await < 2.0 {
+        assert!(start.elapsed() < PATIENCE, "nobody asks any more");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn is_refused(scene: &RunningScene) -> bool {
+    let request = Request::upgrade("/ws/chat");
+    let response = scene.ask(&request).await;
+    let is_refused = (response.status, response.reason().as_deref()) == (503, Some("draining"));
+    assert!(is_refused || response.status == 101, "{}", response.status);
+    is_refused
+}
+
+/// Has answers come that are none, though they name this state, and expects no change, and one line about them.
+async fn assert_changes_nothing(scene: &RunningScene, admin: &Forwarder, state: &str) {
+    let told = || scene.envoy().log_lines_with("fetch failed source=server_info").len();
+    let (refuses, told_before) = (is_refused(scene).await, told());
+    for (what, body) in NONE {
+        let body = body.replace("STATE", state);
+        let status = if what == "another status" { "503 Unavailable" } else { "200 OK" };
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let is_none = what == "no answer";
+        admin.move_all(if is_none { Destination::Nowhere } else { Destination::Answer(answer) });
+        asked_twice(scene, "failed").await;
+        assert_eq!(is_refused(scene).await, refuses, "{what}");
+    }
+    assert_eq!(told() - told_before, 1, "a row of failures is told once");
+}
+
+/// Expects a Close on each connection, one after the other, and returns the times that they took.
+async fn sent_away(clients: Vec<RawClient>, start: Instant) -> Vec<Duration> {
+    let mut closing = JoinSet::new();
+    for mut client in clients {
+        closing.spawn(async move {
+            let close = client.frame().await;
+            let took = start.elapsed();
+            assert_eq!(close, Ok(Frame::closing(1001, "drain")));
+            client.send(Frame::closing(1001, "").masked().bytes()).await;
+            took
+        });
+    }
+    let mut times = closing.join_all().await;
+    times.sort();
+    times
+}
+
+#[tokio::test]
+async fn an_envoy_whose_health_check_fails_sends_its_connections_away_over_a_time_until_it_is_well_again() {
+    let admin = Forwarder::start().await;
+    let scene = start(&admin).await;
+    let envoy = scene.envoy();
+    // Nobody has answered yet.
+    let mut clients = vec![open(&scene).await];
+    admin.move_all(Destination::To(envoy.admin()));
+    envoy.stat_becomes("postern_source_usable", &[("source", "server_info")], 1.0).await;
+    while clients.len() < CLIENTS {
+        clients.push(open(&scene).await);
+    }
+    let first = scene.record(&clients[0]).await;
+
+    envoy.tell_admin("/healthcheck/fail").await;
+    let start = Instant::now();
+    all_tell(&scene, "this Envoy drains, and", 1).await;
+    assert!(is_refused(&scene).await);
+    let times = sent_away(clients, start).await;
+    // One worker has at least half of them, the first of which goes after a quarter of the time at the latest.
+    let (soonest, latest) = (times[0], times[CLIENTS - 1]);
+    assert!(latest >= OVER && latest - soonest >= OVER / 4, "they go all at once: {times:?}");
+    assert_eq!((first.close().await.code(), first.close().await.reason()), (Some(1001), "drain".to_owned()));
+    envoy.stat_becomes("postern_envoy_draining", &[], 1.0).await;
+    let rule = [("rule", "drain_with_envoy"), ("reason", "drain")];
+    assert_eq!(envoy.stats().await.sum("postern_violations", &rule), CLIENTS as f64);
+
+    assert_changes_nothing(&scene, &admin, "LIVE").await;
+    envoy.tell_admin("/healthcheck/ok").await;
+    admin.move_all(Destination::To(envoy.admin()));
+    all_tell(&scene, "this Envoy drains no more", 1).await;
+    let mut client = open(&scene).await;
+    assert_changes_nothing(&scene, &admin, "DRAINING").await;
+
+    // Listeners that drain do not show in what the admin interface says: operate.md says so.
+    admin.move_all(Destination::To(envoy.admin()));
+    asked_twice(&scene, "good").await;
+    envoy.tell_admin("/drain_listeners?graceful").await;
+    asked_twice(&scene, "good").await;
+    all_tell(&scene, "this Envoy drains, and", 1).await;
+    talk(&mut client).await;
+}
