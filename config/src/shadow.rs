@@ -112,7 +112,7 @@ pub(crate) fn ids() -> Vec<&'static str> {
 /// Judges an id of `shadow` by what `policy`, or one of its tiers, has.
 pub(crate) fn judge(id: &str, policy: &Policy) -> Result<(), NotShadowable> {
     let (name, line) = match id.strip_suffix(']').and_then(|id| id.rsplit_once('[')) {
-        Some((name, line)) => (name, Some(line.parse::<usize>().map_err(|_| NotShadowable::Unknown)?)),
+        Some((name, line)) => (name, Some(number(line).ok_or(NotShadowable::Unknown)?)),
         None => (id, None),
     };
     let named = |rule: &&Shadowable| match line {
@@ -129,6 +129,11 @@ pub(crate) fn judge(id: &str, policy: &Policy) -> Result<(), NotShadowable> {
             if found.any(is_set) { Ok(()) } else { Err(NotShadowable::NotSet) }
         }
     }
+}
+
+/// Returns the number of a line, written as in the ids of rules: `00` and `+0` are none.
+fn number(line: &str) -> Option<usize> {
+    line.parse().ok().filter(|number: &usize| number.to_string() == line)
 }
 
 /// Returns the most rules of this id that the policy or one of its tiers has.
