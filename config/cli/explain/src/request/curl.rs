@@ -9,62 +9,164 @@ use super::words::words;
 use super::{NoRequest, Request, field, read_url};
 
 /// The options that take a value and say nothing of the request's head, or nothing that is judged.
-const WITH_VALUE: [&str; 34] = [
+const WITH_VALUE: [&str; 124] = [
+    "--abstract-unix-socket",
+    "--alt-svc",
+    "--aws-sigv4",
     "--cacert",
     "--capath",
     "--cert",
+    "--cert-type",
     "--ciphers",
     "--connect-timeout",
     "--connect-to",
+    "--continue-at",
     "--cookie-jar",
+    "--create-file-mode",
+    "--crlfile",
+    "--curves",
+    "--delegation",
+    "--dns-interface",
+    "--dns-ipv4-addr",
+    "--dns-ipv6-addr",
     "--dns-servers",
+    "--doh-url",
+    "--dump-header",
+    "--ech",
+    "--egd-file",
+    "--engine",
+    "--etag-compare",
+    "--etag-save",
+    "--expect100-timeout",
+    "--ftp-account",
+    "--ftp-alternative-to-user",
+    "--ftp-method",
+    "--ftp-port",
+    "--ftp-ssl-ccc-mode",
+    "--happy-eyeballs-timeout-ms",
+    "--haproxy-clientip",
+    "--hostpubmd5",
+    "--hostpubsha256",
+    "--hsts",
     "--interface",
+    "--ip-tos",
+    "--ipfs-gateway",
+    "--keepalive-cnt",
     "--keepalive-time",
     "--key",
+    "--key-type",
+    "--knownhosts",
+    "--krb",
+    "--libcurl",
     "--limit-rate",
+    "--local-port",
+    "--login-options",
+    "--mail-auth",
+    "--mail-from",
+    "--mail-rcpt",
+    "--max-filesize",
     "--max-redirs",
     "--max-time",
+    "--netrc-file",
+    "--noproxy",
     "--output",
+    "--output-dir",
+    "--parallel-max",
+    "--parallel-max-host",
+    "--pass",
     "--pinnedpubkey",
+    "--preproxy",
+    "--proto",
+    "--proto-default",
+    "--proto-redir",
     "--proxy",
+    "--proxy-cacert",
+    "--proxy-capath",
+    "--proxy-cert",
+    "--proxy-cert-type",
+    "--proxy-ciphers",
+    "--proxy-crlfile",
     "--proxy-header",
+    "--proxy-key",
+    "--proxy-key-type",
+    "--proxy-pass",
+    "--proxy-pinnedpubkey",
+    "--proxy-service-name",
+    "--proxy-tls13-ciphers",
+    "--proxy-tlsauthtype",
+    "--proxy-tlspassword",
+    "--proxy-tlsuser",
     "--proxy-user",
+    "--proxy1.0",
+    "--pubkey",
+    "--quote",
+    "--random-file",
+    "--range",
+    "--rate",
     "--resolve",
     "--retry",
     "--retry-delay",
+    "--retry-max-time",
+    "--sasl-authzid",
+    "--service-name",
+    "--sigalgs",
+    "--socks4",
+    "--socks4a",
+    "--socks5",
+    "--socks5-gssapi-service",
+    "--socks5-hostname",
+    "--speed-limit",
+    "--speed-time",
     "--stderr",
+    "--telnet-option",
+    "--tftp-blksize",
+    "--time-cond",
     "--tls-max",
-    "--tlsv1.3-ciphers",
+    "--tls13-ciphers",
+    "--tlsauthtype",
+    "--tlspassword",
+    "--tlsuser",
     "--trace",
     "--trace-ascii",
+    "--trace-config",
     "--unix-socket",
+    "--upload-flags",
+    "--variable",
+    "--vlan-priority",
     "--write-out",
-    "--range",
-    "--noproxy",
-    "--cert-type",
-    "--key-type",
-    "--curves",
 ];
 
+/// The options that change what is asked for in a way that is not read.
+const UNREAD: [&str; 3] = ["--config", "--request-target", "--url-query"];
+
 /// The letters of options that take a value, each with its long name.
-const LETTERS: [(char, &str); 17] = [
+const LETTERS: [(char, &str); 26] = [
     ('A', "--user-agent"),
     ('b', "--cookie"),
     ('c', "--cookie-jar"),
+    ('C', "--continue-at"),
     ('d', "--data"),
+    ('D', "--dump-header"),
     ('e', "--referer"),
     ('E', "--cert"),
     ('F', "--form"),
     ('H', "--header"),
+    ('K', "--config"),
     ('m', "--max-time"),
     ('o', "--output"),
+    ('P', "--ftp-port"),
+    ('Q', "--quote"),
     ('r', "--range"),
+    ('t', "--telnet-option"),
     ('T', "--upload-file"),
     ('u', "--user"),
+    ('U', "--proxy-user"),
     ('w', "--write-out"),
     ('x', "--proxy"),
     ('X', "--request"),
-    ('U', "--proxy-user"),
+    ('y', "--speed-time"),
+    ('Y', "--speed-limit"),
+    ('z', "--time-cond"),
 ];
 
 /// The part of a command line that has been read.
@@ -78,6 +180,8 @@ struct Said {
     has_body: bool,
     is_http10: bool,
     is_head: bool,
+    /// Says whether the body goes into the query.
+    is_get: bool,
 }
 
 /// Reads the request that a curl command line makes, in the shell quoting of `Copy as cURL`.
@@ -114,6 +218,11 @@ fn is_curl(word: &str) -> bool {
     matches!(word.rsplit(['/', '\\']).next(), Some("curl" | "curl.exe"))
 }
 
+/// Returns the refusal of an option that says elsewhere what can be said in the line.
+fn in_the_url(option: &str) -> NoRequest {
+    NoRequest(format!("the option {option} of curl is not read; write the URL out as it is sent"))
+}
+
 impl Said {
     fn take_letters(
         &mut self,
@@ -129,6 +238,7 @@ impl Said {
             match letter {
                 '0' => self.is_http10 = true,
                 'I' => self.is_head = true,
+                'G' => self.is_get = true,
                 _ => {}
             }
         }
@@ -164,7 +274,8 @@ impl Said {
             }
             "--http1.0" => self.is_http10 = true,
             "--head" => self.is_head = true,
-            "--form" | "--upload-file" | "--json" => {
+            "--get" => self.is_get = true,
+            "--form" | "--form-string" | "--upload-file" | "--json" => {
                 value()?;
                 self.has_body = true;
             }
@@ -172,6 +283,7 @@ impl Said {
                 value()?;
                 self.has_body = true;
             }
+            unread if UNREAD.contains(&unread) => return Err(in_the_url(unread)),
             other if WITH_VALUE.contains(&other) => {
                 value()?;
             }
@@ -207,6 +319,9 @@ impl Said {
     fn request(self) -> Result<Request, NoRequest> {
         let url = self.url.ok_or_else(|| NoRequest("the command line has no URL".to_owned()))?;
         let (url, is_secure) = read_url(&url)?;
+        if self.is_get && self.has_body {
+            return Err(in_the_url("--get"));
+        }
         let own = if self.has_body { "POST" } else { "GET" };
         let own = if self.is_head { "HEAD" } else { own };
         let method = self.method.as_deref().unwrap_or(own);

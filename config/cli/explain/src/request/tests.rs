@@ -66,6 +66,9 @@ fn options_of_curl_say_what_they_say_to_curl() {
         ("curl -H 'X-Empty;' wss://a/", "x-empty", ""),
         ("curl --header=Origin:https://a wss://a/", "origin", "https://a"),
         ("curl --max-time 3 -o file -x proxy:1 wss://a/b", ":path", "/b"),
+        ("curl -sS -D - -o /dev/null wss://a/b", ":path", "/b"),
+        ("curl --dump-header head --tls13-ciphers X --proto =https wss://a/b", ":path", "/b"),
+        ("curl -G https://a/b", ":method", "GET"),
         ("curl -X POST https://a/", ":method", "POST"),
         ("curl -d x=1 https://a/", ":method", "POST"),
         ("curl -I https://a/", ":method", "HEAD"),
@@ -100,6 +103,10 @@ fn a_command_line_that_is_none_is_said_to_be_so() {
         ("curl ftp://a/", "`ftp` is no scheme of a WebSocket"),
         ("curl nonsense", "is no URL"),
         ("curl -b cookies.txt wss://a/", "are in a file"),
+        ("curl -K file wss://a/", "--config of curl is not read"),
+        ("curl --url-query a=b wss://a/", "--url-query of curl is not read"),
+        ("curl --request-target /c wss://a/", "--request-target of curl is not read"),
+        ("curl -G -d a=b wss://a/", "--get of curl is not read"),
         ("curl -H @fields wss://a/", "are in a file"),
         ("curl -H novalue wss://a/", "has no colon"),
         ("curl -H 'a b: c' wss://a/", "is no name of a header field"),
@@ -126,6 +133,41 @@ fn a_url_has_what_a_browser_adds_unless_it_is_given() {
     assert_eq!(named(&request, "sec-websocket-version"), ["8"]);
     assert_eq!(named(&request, "upgrade"), ["websocket"]);
     assert_eq!(request.notes, ["added, as a browser sends them: connection, upgrade, sec-websocket-key"]);
+}
+
+#[test]
+fn a_field_over_several_lines_is_one_as_it_is_to_envoy() {
+    let read = |head: &[u8]| from_head(head, true).map(|request| named(&request, "x-a"));
+    for (fields, value) in [
+        (&b"X-A: 1\r\n   2\r\n"[..], "1   2"),
+        (b"X-A: 1\n\t2\n 3\n", "1\t2 3"),
+        (b"X-A:\r\n 2\r\n \r\n", "2"),
+        (b"X-A: 1\r\n  : 2\r\n", "1  : 2"),
+    ] {
+        let head = [b"\r\nGET / HTTP/1.1\r\n", fields, b"\r\n the body"].concat();
+        assert_eq!(read(&head), Ok(vec![value.to_owned()]), "{}", fields.escape_ascii());
+    }
+    read(b"GET / HTTP/1.1\r\n X-A: 1\r\n\r\n").expect_err("there is no field that goes on");
+}
+
+#[test]
+fn a_head_that_names_the_whole_url_is_read_as_envoy_reads_it() {
+    for (target, authority, path) in [
+        ("https://a/ws?x=1", "a", "/ws?x=1"),
+        ("HTTP://a:8080/ws", "a:8080", "/ws"),
+        ("https://a", "a", "/"),
+        ("https://user:password@a/ws", "a", "/ws"),
+        ("https://a?x=1", "a", "?x=1"),
+        ("/https://a/ws", "b", "/https://a/ws"),
+        ("wss://a/ws", "b", "wss://a/ws"),
+        ("https:///ws", "b", "https:///ws"),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: b\r\n\r\n");
+        let request = from_head(head.as_bytes(), true).unwrap();
+        assert_eq!(named(&request, ":authority"), [authority], "{target}");
+        assert_eq!(named(&request, ":path"), [path], "{target}");
+        assert!(named(&request, "host").is_empty(), "{target}");
+    }
 }
 
 #[test]
