@@ -105,7 +105,9 @@ impl<'t> Lines<'t> {
         let mut shown: Vec<Shown> = Vec::new();
         for (column, (character, is_hidden)) in (first.saturating_add(1)..).zip(part.chars().zip(is_hidden)) {
             if !is_hidden {
-                let character = if character.is_control() { '\u{fffd}' } else { character };
+                // A tab is shown as the blanks that the renderer makes of it.
+                let is_unshown = character.is_control() && character != '\t';
+                let character = if is_unshown { '\u{fffd}' } else { character };
                 shown.push(Shown { character, column, is_masked: false });
             } else if shown.last().is_none_or(|last| !last.is_masked) {
                 shown.extend(MASK.chars().map(|character| Shown { character, column, is_masked: true }));

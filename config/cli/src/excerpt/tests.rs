@@ -51,3 +51,11 @@ fn lines_are_counted_as_the_parser_counts_them() {
 fn a_place_beyond_the_line_is_shown_at_its_end() {
     assert!(excerpt("abc", 1, 99).contains("1 | abc"));
 }
+
+#[test]
+fn the_place_behind_a_tab_is_marked_where_a_terminal_shows_it() {
+    let shown = excerpt("\t\ta: b", 1, 3);
+    let mut lines = shown.lines().rev();
+    let (marked, line) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    assert_eq!((line.find("a: b"), line.contains(['\t', '\u{fffd}'])), (marked.find('^'), false), "{shown}");
+}

@@ -60,8 +60,8 @@ pub(crate) struct Ignored {
 /// Reads every document of a file.
 pub(crate) fn load(text: &[u8]) -> Loaded {
     let Ok(text) = std::str::from_utf8(text) else {
-        let finding =
-            Finding::new(Position::START, Code::Syntax, "", "is not UTF-8 text", "write YAML or JSON");
+        let at = end_of_text(text);
+        let finding = Finding::new(at, Code::Syntax, "", "is not UTF-8 text", "write YAML or JSON in UTF-8");
         return Loaded { findings: vec![finding], ..Loaded::default() };
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -69,6 +69,16 @@ pub(crate) fn load(text: &[u8]) -> Loaded {
     let read = loader.read(text);
     loader.loaded.findings.extend(read.err());
     loader.loaded
+}
+
+/// Returns the place where bytes cease to be UTF-8.
+fn end_of_text(bytes: &[u8]) -> Position {
+    let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.replace("\r\n", "\n");
+    let mut lines = text.split(['\n', '\r']);
+    let last = lines.next_back().unwrap_or_default();
+    Position { line: lines.count().saturating_add(1), column: last.chars().count().saturating_add(1) }
 }
 
 #[derive(Default)]

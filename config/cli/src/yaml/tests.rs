@@ -176,3 +176,17 @@ fn an_object_of_very_many_members_takes_no_time_that_grows_with_their_square() {
     assert_eq!(load(text.as_bytes()).documents.len(), 1);
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn bytes_that_are_not_utf8_are_told_where_they_are() {
+    for (bytes, line, column) in [
+        (&b"\xff"[..], 1, 1),
+        (b"a: b\nc: \xe4\n", 2, 4),
+        (b"a: b\r\n\xc3\xa4: \xe4", 2, 4),
+        (b"\xef\xbb\xbfa\rb\xc3", 2, 2),
+    ] {
+        let findings = load(bytes).findings;
+        let places: Vec<Position> = findings.iter().map(|finding| finding.position).collect();
+        assert_eq!(places, [Position { line, column }], "{}", bytes.escape_ascii());
+    }
+}
