@@ -111,7 +111,7 @@ fn learn(field: &Field) -> Result<Habits, String> {
     let seen = field.seen_of(&opened);
     let Opened::Socket(mut socket, answer) = opened else {
         let remedy = "give what it asks for: --origin, --token with --token-in, --subprotocol, --header";
-        return Err(format!("the honest handshake is {seen}; {remedy}"));
+        return Err(format!("the honest handshake: {seen}; {remedy}"));
     };
     if !request.value("sec-websocket-key").is_some_and(|key| answer.accepts(key)) {
         return Err("it is no WebSocket: its 101 does not answer the key of the handshake".to_owned());

@@ -60,7 +60,7 @@ pub(crate) enum Opened {
     Socket(Socket, Answer),
     /// It was answered by something else.
     Refused(Answer),
-    /// The connection ended without an answer.
+    /// The connection ended without an answer, or what came is none.
     Ended,
     /// There was no answer in time.
     Silent,

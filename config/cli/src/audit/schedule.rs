@@ -99,7 +99,7 @@ fn lockout(field: &Field) -> Option<String> {
 }
 
 fn locked_out(seen: &str) -> Verdict {
-    Verdict::Undetermined(format!("not tried any more, since the honest handshake is by now {seen}"))
+    Verdict::Undetermined(format!("not tried any more, since the honest handshake is let in no more: {seen}"))
 }
 
 /// Takes back that an attack was refused, where the honest handshake is by now refused in the same way.

@@ -76,7 +76,7 @@ impl Field {
         match opened {
             Opened::Socket(..) => "answered by 101".to_owned(),
             Opened::Refused(answer) => self.seen_in(answer),
-            Opened::Ended => "the connection ended without an answer".to_owned(),
+            Opened::Ended => "an end, or what is no HTTP, in the place of an answer".to_owned(),
             Opened::Silent => format!("no answer within {}", seconds(self.client.timeout)),
         }
     }
