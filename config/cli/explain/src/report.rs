@@ -224,5 +224,32 @@ fn change_object(edit: &HeaderEdit) -> Value {
 /// Returns the value of a field that goes up, unless it may have a secret that is not Postern's.
 pub(crate) fn shown(name: &str, value: &[u8]) -> Option<String> {
     let is_secret = SECRET_FIELDS.contains(&name);
-    (!is_secret).then(|| String::from_utf8_lossy(value).escape_debug().to_string())
+    let text = String::from_utf8_lossy(value);
+    let text = if name == ":path" { without_values(&text) } else { text.into_owned() };
+    (!is_secret).then(|| text.escape_debug().to_string())
+}
+
+/// Returns a path with the names alone of what its query has.
+fn without_values(path: &str) -> String {
+    let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
+    let named = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) => format!("{name}=***"),
+        None => "***".to_owned(),
+    };
+    format!("{path}?{}", query.split('&').map(named).collect::<Vec<_>>().join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_goes_up_shows_no_value_of_its_query_since_one_may_be_a_secret() {
+        for (path, expected) in
+            [("/ws", "/ws"), ("/ws?session=a&b=c=d", "/ws?session=***&b=***"), ("/ws?ticket", "/ws?***")]
+        {
+            assert_eq!(shown(":path", path.as_bytes()).as_deref(), Some(expected));
+        }
+        assert_eq!(shown("x-user", b"a?b=c").as_deref(), Some("a?b=c"), "only a path has a query");
+    }
 }
