@@ -37,7 +37,8 @@ fn is_websocket(entry: &Value) -> bool {
     let url = entry.pointer("/request/url").and_then(Value::as_str).unwrap_or_default();
     let header = |field: &Value| {
         let text = |name: &str| field.get(name).and_then(Value::as_str).unwrap_or_default();
-        text("name").eq_ignore_ascii_case("upgrade") && text("value").eq_ignore_ascii_case("websocket")
+        let is_named = ["upgrade", ":protocol"].iter().any(|name| text("name").eq_ignore_ascii_case(name));
+        is_named && text("value").eq_ignore_ascii_case("websocket")
     };
     let headers = entry.pointer("/request/headers").and_then(Value::as_array);
     url.starts_with("ws://")

@@ -223,3 +223,15 @@ fn the_first_websocket_of_an_archive_is_meant_or_the_entry_that_is_named() {
         assert!(from_har(wrong.as_bytes(), entry).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn an_extended_connect_of_a_har_is_a_websocket_whatever_the_scheme_of_its_url() {
+    let har = br#"{"log": {"entries": [{"request": {"method": "CONNECT", "url": "https://a/ws", "httpVersion": "h2",
+        "headers": [{"name": ":protocol", "value": "websocket"}, {"name": "sec-websocket-version", "value": "13"}]}}]}}"#;
+    let request = from_har(har, None).unwrap();
+    assert_eq!(
+        (named(&request, ":method"), request.protocol),
+        (vec!["GET".to_owned()], Protocol::Multiplexed)
+    );
+    assert_eq!(named(&request, "upgrade"), ["websocket"]);
+}
