@@ -205,13 +205,7 @@ fn request(token: &str) -> RequestHead {
             protocol: Protocol::Http11,
             client: Some(Ipv4Addr::new(198, 51, 100, 7).into()),
         },
-        entropy: Entropy {
-            key: [7; 16],
-            mask: [1, 2, 3, 4],
-            ping: [5; 16],
-            instance: [9; 16],
-            session: [0; 4],
-        },
+        entropy: Entropy::NONE,
     }
 }
 
