@@ -47,11 +47,12 @@ impl Root {
         for (policy, over) in engine.draining() {
             let open = sessions::under(&self.plugin, policy);
             tell_draining(policy, open.len());
-            send_away(&open, over, Input::Drain, now);
+            tell_each(&open, spread(now, over, open.len()).map(Input::Drain), now);
         }
     }
 
-    /// Sends away, one after the other, all connections that are open when Envoy is about to end.
+    /// Sends away, one after the other, all connections that are open when Envoy is about to end, and keeps those that are
+    /// left once it is not any more.
     fn follow_envoy(&self, engine: &Engine, now: Duration) {
         if !sessions::is_in_force(&self.plugin, self.context_id) {
             return;
@@ -61,11 +62,12 @@ impl Root {
                 let open = sessions::of(&self.plugin);
                 metrics::envoy_drains(true);
                 tell_envoy_drains(open.len());
-                send_away(&open, over, Input::DrainWithEnvoy, now);
+                tell_each(&open, spread(now, over, open.len()).map(Input::DrainWithEnvoy), now);
             }
             Some(None) => {
                 metrics::envoy_drains(false);
                 tell_envoy_lives();
+                tell_each(&sessions::of(&self.plugin), std::iter::repeat_with(|| Input::StayWithEnvoy), now);
             }
             None => {}
         }
@@ -202,11 +204,11 @@ impl RootContext for Root {
     }
 }
 
-/// Has `open` connections end one after the other, within `over`.
-fn send_away(open: &[Rc<Live>], over: Duration, end: fn(Duration) -> Input, now: Duration) {
-    for (live, at) in open.iter().zip(spread(now, over, open.len())) {
+/// Gives each of these connections one of the inputs.
+fn tell_each(open: &[Rc<Live>], inputs: impl Iterator<Item = Input>, now: Duration) {
+    for (live, input) in open.iter().zip(inputs) {
         let mut session = live.session.borrow_mut();
-        tables::handle(&mut session, end(at), now);
+        tables::handle(&mut session, input, now);
         live.schedule(session.deadline());
     }
 }

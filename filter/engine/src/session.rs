@@ -232,6 +232,11 @@ impl Session {
                     open.drain_with_envoy(at);
                 }
             }
+            Input::StayWithEnvoy => {
+                if let Phase::Open(open) = &mut self.phase {
+                    open.stay_with_envoy();
+                }
+            }
             Input::Ended => self.end(shared),
             Input::Fetched => self.on_fetched(shared, now),
             Input::HostFailed(fault) => self.fail(fault),

@@ -389,6 +389,11 @@ impl Deadlines {
         self.end_by(Timer::DrainWithEnvoy, at.into());
     }
 
+    /// Has the connection stay, since Envoy is not about to end any more.
+    pub(super) fn stay_with_envoy(&mut self) {
+        self.timers.unset(Timer::DrainWithEnvoy);
+    }
+
     /// Has `timer` go off at `at`, unless it does so sooner.
     fn end_by(&mut self, timer: Timer, at: Moment) {
         let sooner = self.timers.get(timer).map_or(at, |before| before.min(at));

@@ -316,6 +316,11 @@ impl Connection {
         self.deadlines.drain_with_envoy(at);
     }
 
+    /// Has the connection stay, since Envoy is not about to end any more.
+    pub(crate) fn stay_with_envoy(&mut self) {
+        self.deadlines.stay_with_envoy();
+    }
+
     /// Parks no more, since the host did not let anything be put into a parked stream.
     pub(crate) fn give_up_parking(&mut self, now: Duration) {
         self.parking.give_up();

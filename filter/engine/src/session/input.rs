@@ -32,6 +32,8 @@ pub enum Input {
     Drain(Duration),
     /// Envoy is about to end: the connection must end by this time, since the Unix epoch.
     DrainWithEnvoy(Duration),
+    /// Envoy is not about to end any more: the connection stays, unless its Close was sent.
+    StayWithEnvoy,
     /// The stream is over. The last counts are taken before. Only [`Output::Tell`] is left of what was still
     /// to be done.
     Ended,
@@ -73,6 +75,7 @@ impl fmt::Debug for Input {
             Self::Ended => f.write_str("Ended"),
             Self::Fetched => f.write_str("Fetched"),
             Self::Drain(at) => f.debug_tuple("Drain").field(at).finish(),
+            Self::StayWithEnvoy => f.write_str("StayWithEnvoy"),
             Self::DrainWithEnvoy(at) => f.debug_tuple("DrainWithEnvoy").field(at).finish(),
             Self::MemoryExceeded => f.write_str("MemoryExceeded"),
             Self::MemoryFull => f.write_str("MemoryFull"),

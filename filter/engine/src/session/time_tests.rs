@@ -131,6 +131,17 @@ fn a_policy_that_goes_away_ends_its_connections_when_their_turn_comes() {
 }
 
 #[test]
+fn a_connection_stays_with_an_envoy_that_lives_again_but_not_under_a_policy_that_goes() {
+    let mut trial = parked(json!({}));
+    trial.input(Input::DrainWithEnvoy(START + 7 * SECOND), START);
+    trial.input(Input::StayWithEnvoy, START + SECOND);
+    assert_eq!(at(&mut trial, START + 8 * SECOND), (vec![], None));
+    trial.input(Input::Drain(START + 9 * SECOND), START + 8 * SECOND);
+    trial.input(Input::StayWithEnvoy, START + 8 * SECOND);
+    assert_eq!(at(&mut trial, START + 9 * SECOND).1, Some(Reason::Drain));
+}
+
+#[test]
 fn of_a_policy_and_an_envoy_that_go_away_the_sooner_ends_a_connection_by_its_own_rule() {
     for (policy, envoy, end, rule) in [(7, 9, 7, Rule::Drain), (9, 7, 7, Rule::DrainWithEnvoy)] {
         let mut trial = parked(json!({}));
