@@ -32,7 +32,7 @@ const CLUSTER: &str = "control_plane";
 pub enum Verdict {
     /// It is in force (ACK).
     Taken,
-    /// What was in force before stays so (NACK), for the reason that Envoy tells.
+    /// Envoy has refused it (NACK), for this reason, and what was in force before stays so.
     Refused(String),
 }
 

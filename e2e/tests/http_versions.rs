@@ -205,7 +205,7 @@ fn response_of(seen: &Value) -> Response {
     Response { status, headers: Headers(headers), body: bytes_of(&text(&seen["bytes"])) }
 }
 
-/// What is told of the end of a request, but for what differs from one request to the next.
+/// Everything that is told of the end of a request, but for what differs from one request to the next.
 #[derive(Clone, Debug, PartialEq)]
 struct Told {
     /// The problem document without its instance, or what the client heard on the socket.

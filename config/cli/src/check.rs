@@ -40,7 +40,7 @@ pub(crate) struct Judgement {
     pub(crate) sound: Vec<String>,
     /// The configurations without problems.
     pub(crate) configs: Vec<Config>,
-    /// What routes that have a name lay over policies, by that name.
+    /// The overrides of policies by routes that have a name, by that name.
     pub(crate) overrides: Vec<(String, Value)>,
     /// Says whether there was something of Postern, or something that cannot be read.
     pub(crate) has_anything: bool,

@@ -29,7 +29,7 @@ pub(super) struct Asked {
     pub(super) client: IpAddr,
     pub(super) has_certificate: bool,
     pub(super) route: Option<&'static str>,
-    /// What the route's metadata have under `postern`.
+    /// The members that the route's metadata have under `postern`.
     pub(super) metadata: Option<Map<String, Value>>,
     /// The token of the first message.
     pub(super) late_token: Option<String>,
