@@ -262,6 +262,9 @@ fn an_answer_of_the_envoy_that_takes_over_by_a_hot_restart_says_that_this_one_en
         configure(worker, json!({}));
         answered(worker, "200", &of_epoch(3));
         assert!(!is_let_in(worker));
+        // On a connection that was open before, this Envoy itself still answers.
+        answered(worker, "200", &of_epoch(2));
+        assert!(!is_let_in(worker));
         worker.pass(9 * SECOND);
         assert_eq!(gone(&streams), 1);
     });

@@ -21,6 +21,8 @@ pub(crate) struct ServerInfo {
     pub(crate) state: ServerState,
     /// The number of hot restarts before this Envoy.
     epoch: u32,
+    /// Says whether another Envoy has taken over from this one.
+    is_superseded: bool,
 }
 
 /// The part of an answer that is read.
@@ -29,6 +31,9 @@ struct WrittenServerInfo {
     state: String,
     #[serde(default)]
     command_line_options: WrittenOptions,
+    /// Stands in what the workers share alone.
+    #[serde(default)]
+    is_superseded: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -53,15 +58,17 @@ impl ServerInfo {
             "PRE_INITIALIZING" | "INITIALIZING" => ServerState::Starting,
             _ => return Err(fault()),
         };
-        Ok(Self { state, epoch: written.command_line_options.restart_epoch })
+        let (epoch, is_superseded) = (written.command_line_options.restart_epoch, written.is_superseded);
+        Ok(Self { state, epoch, is_superseded })
     }
 
     /// Returns what the answer says of the Envoy that gave the one `before`. By a hot restart the next Envoy takes over the
-    /// address of the admin interface, and answers in the place of one that is about to end.
+    /// address of the admin interface, and answers in the place of one that is about to end; which may go on to answer itself, and
+    /// that it lives, on connections that were open before.
     pub(super) fn after(self, before: Option<Self>) -> Self {
         match before {
-            Some(before) if self.epoch > before.epoch => {
-                Self { state: ServerState::Draining, epoch: before.epoch }
+            Some(before) if before.is_superseded || self.epoch > before.epoch => {
+                Self { state: ServerState::Draining, epoch: before.epoch, is_superseded: true }
             }
             _ => self,
         }
@@ -74,8 +81,10 @@ impl ServerInfo {
             ServerState::Draining => "DRAINING",
             ServerState::Starting => "INITIALIZING",
         };
-        let epoch = self.epoch;
-        format!(r#"{{"state":"{state}","command_line_options":{{"restart_epoch":{epoch}}}}}"#).into_bytes()
+        let Self { epoch, is_superseded, .. } = self;
+        let options = format!(r#"{{"restart_epoch":{epoch}}}"#);
+        format!(r#"{{"state":"{state}","command_line_options":{options},"is_superseded":{is_superseded}}}"#)
+            .into_bytes()
     }
 }
 
@@ -84,7 +93,7 @@ mod tests {
     use super::*;
 
     fn info(state: ServerState, epoch: u32) -> ServerInfo {
-        ServerInfo { state, epoch }
+        ServerInfo { state, epoch, is_superseded: false }
     }
 
     #[test]
@@ -105,11 +114,14 @@ mod tests {
     #[test]
     fn an_answer_of_the_next_epoch_says_that_this_envoy_ends() {
         let (own, next) = (info(ServerState::Live, 4), info(ServerState::Live, 5));
-        let ends = info(ServerState::Draining, 4);
+        let ends = ServerInfo { is_superseded: true, ..info(ServerState::Draining, 4) };
         assert_eq!(next.after(Some(own)), ends);
         assert_eq!(next.after(Some(ends)), ends, "as often as it is asked");
         assert_eq!(info(ServerState::Starting, 5).after(Some(own)), ends);
-        assert_eq!(own.after(Some(ends)), own, "its own answer counts");
+        assert_eq!(own.after(Some(ends)), ends, "it answers on connections that were open before");
+        assert_eq!(ServerInfo::read(&ends.document()), Ok(ends), "what is shared says the same");
+        let well = info(ServerState::Live, 4);
+        assert_eq!(well.after(Some(info(ServerState::Draining, 4))), well, "of itself it may come back");
         assert_eq!(next.after(None), next, "whose answer the first is nobody can tell");
     }
 
