@@ -330,6 +330,19 @@ impl Growth<'_> {
         self.envoy.stats().await.sum(self.name, self.labels) - self.before
     }
 
+    /// Waits until the growth is `value` or more.
+    pub async fn reaches(&self, value: f64) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let grown = self.so_far().await;
+            if grown >= value {
+                return;
+            }
+            assert!(Instant::now() < end, "{}{:?} has grown by {grown}, not {value}", self.name, self.labels);
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until the growth is `value`.
     pub async fn becomes(&self, value: f64) {
         self.envoy.stat_becomes(self.name, self.labels, self.before + value).await;

@@ -70,7 +70,7 @@ impl Shareable for Pair {
         let shadowed = Stage::start(scene).await;
         // Nobody waits for the list in shadow. When it is fetched the second time, all workers have it from the first.
         let list = [("source", "revocation"), ("path", REVOKED), ("result", "good")];
-        shadowed.scene.envoy().stat_becomes("postern_fetches", &list, 2.0).await;
+        shadowed.scene.envoy().growth("postern_fetches", &list).await.reaches(2.0).await;
         let bare = scene().cluster("auth", shadowed.documents.address()).bare().start().await;
         Self { shadowed, bare }
     }
