@@ -41,7 +41,7 @@ pub(crate) struct Grant {
     /// The time when the handshake was admitted.
     admitted_at: Moment,
     /// The part of the jitter by which the connection ends sooner than it may last, of 2^32.
-    luck: u32,
+    jitter_part: u32,
     buckets: Buckets,
     /// The owner of the token; absent before the first.
     token_owner: Option<TokenOwner>,
@@ -124,7 +124,7 @@ pub(crate) struct Admitted {
     /// The time of it, since the Unix epoch.
     pub(crate) at: Duration,
     /// A random number.
-    pub(crate) luck: u32,
+    pub(crate) jitter_part: u32,
 }
 
 impl Grant {
@@ -150,7 +150,7 @@ impl Grant {
             limits,
             new_limits: None,
             admitted_at: admitted.at.into(),
-            luck: admitted.luck,
+            jitter_part: admitted.jitter_part,
             buckets,
             token_owner,
             revocation_subject,
@@ -198,7 +198,7 @@ impl Grant {
         let longest = auth.max_session?;
         // A tier may have a shorter time than the jitter is.
         let jitter = auth.max_session_jitter.min(longest);
-        let sooner = jitter.mul_f64(f64::from(self.luck) / 2_f64.powi(32));
+        let sooner = jitter.mul_f64(f64::from(self.jitter_part) / 2_f64.powi(32));
         Some(self.admitted_at.after(longest.saturating_sub(sooner)))
     }
 

@@ -323,7 +323,7 @@ impl Handshake {
         };
         let grant = policy.auth.as_ref().map(|_| {
             let buckets = self.buckets.clone();
-            let admitted = Admitted { at: now, luck: u32::from_be_bytes(self.head.entropy.session) };
+            let admitted = Admitted { at: now, jitter_part: u32::from_be_bytes(self.head.entropy.session) };
             Box::new(Grant::new(Rc::clone(&self.ruleset), buckets, self.asking.clone(), claims, admitted))
         });
         let account = self.account(claims);

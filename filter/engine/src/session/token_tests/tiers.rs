@@ -318,7 +318,7 @@ fn a_connection_ends_by_its_part_of_the_jitter_sooner_and_a_tier_cuts_that() {
     let auth = json!({"max_session": "100s", "max_session_jitter": "40s", "refresh_reply": false});
     const ALL: u32 = u32::MAX;
     // The randomness, the tier that a refresh brings, and when the session ends, in milliseconds.
-    for (luck, tier, end) in [
+    for (jitter_part, tier, end) in [
         (0, "other", 100_000),
         (1 << 30, "other", 90_000),
         (1 << 31, "other", 80_000),
@@ -329,12 +329,12 @@ fn a_connection_ends_by_its_part_of_the_jitter_sooner_and_a_tier_cuts_that() {
     ] {
         let claims = json!({"plan": tier, "exp": START.as_secs() + 3000});
         let mut head = with(&request(), "authorization", format!("Bearer {}", token(claims)).as_bytes());
-        head.entropy.session = luck.to_be_bytes();
+        head.entropy.session = jitter_part.to_be_bytes();
         let mut line = Line::new(auth.clone(), changes.clone(), head, &[]);
         line.time(START + Duration::from_millis(end - 1));
-        assert_eq!(line.reason(), None, "{luck} {tier}");
+        assert_eq!(line.reason(), None, "{jitter_part} {tier}");
         line.time(START + Duration::from_millis(end));
-        assert_eq!(line.reason(), Some(Reason::SessionLimit), "{luck} {tier}");
+        assert_eq!(line.reason(), Some(Reason::SessionLimit), "{jitter_part} {tier}");
     }
 }
 
