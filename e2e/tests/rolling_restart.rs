@@ -12,7 +12,9 @@ use postern_e2e::environment::{self, Environment};
 use postern_e2e::not_run::not_run;
 use postern_e2e::scene::document;
 use postern_e2e::wire::End;
-use postern_e2e::{Destination, Forwarder, Frame, HotRestart, RawClient, Request, RunningScene, Scene, json};
+use postern_e2e::{
+    Destination, Forwarder, Frame, HotRestart, RawClient, Request, RunningScene, Scene, Value, json,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -150,13 +152,26 @@ impl Account {
     }
 }
 
+/// Has Postern ask the admin interface by a connection of its own each time, as operate.md says: on one that stays open the
+/// Envoy that ends would answer until its end.
+fn ask_by_new_connections(bootstrap: &mut Value) {
+    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let options = json!({
+        "@type": format!("type.googleapis.com/{OPTIONS}"), "explicit_http_config": {"http_protocol_options": {}},
+        "common_http_protocol_options": {"max_requests_per_connection": 1},
+    });
+    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
+    let admin = clusters.iter_mut().find(|cluster| cluster["name"] == "envoy_admin").expect("the admin's");
+    admin["typed_extension_protocol_options"] = json!({OPTIONS: options});
+}
+
 async fn start(admin: &Forwarder, service: Option<SocketAddr>, restart: Option<HotRestart>) -> RunningScene {
     let mut whole = document(json!({}), json!({"chat": {"rates": []}}));
     whole["default_policy"] = json!("chat");
     let over = format!("{}s", OVER.as_secs());
     whole["drain_with_envoy"] = json!({"cluster": "envoy_admin", "over": over});
     let mut scene = Scene::new().document(whole).cluster("envoy_admin", admin.address());
-    scene = scene.plaintext().workers(2);
+    scene = scene.plaintext().workers(2).change(ask_by_new_connections);
     if let Some(service) = service {
         scene = scene.service(service);
     }
