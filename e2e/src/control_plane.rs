@@ -1,7 +1,7 @@
 //! A control plane in this process: it governs one Envoy by one gRPC stream (ADS, state of the world), pushes filter,
 //! routes and clusters to it, and tells the verdict of that Envoy on each push.
 //!
-//! It is no example of how to write one: what has been pushed is neither kept anywhere nor sent to a second Envoy.
+//! Keeps nothing of what it has pushed, and sends nothing to a second Envoy: other control planes are written otherwise.
 
 mod published;
 mod resources;
@@ -30,7 +30,7 @@ const CLUSTER: &str = "control_plane";
 /// Envoy's verdict on a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is in force (ACK).
+    /// Envoy has taken it, and it is in force (ACK).
     Taken,
     /// Envoy has refused it (NACK), for this reason, and what was in force before stays so.
     Refused(String),

@@ -51,10 +51,10 @@ struct Row {
 enum Outcome {
     /// Everything passes that Postern lets pass.
     Passes,
-    /// So it does, but for requests that the filter refuses with this status, and with these words in Envoy's access log.
+    /// Everything passes but requests that the filter refuses with this status, and with these words in Envoy's access log.
     Refuses(u16, &'static str),
-    /// The same by the service of `ext_proc`, which the frames of the service wait for: a Close to the client may get lost when
-    /// the service ends its connection. Behind Postern no frame gets out by a timer either.
+    /// Everything passes by the service of `ext_proc`, which the frames of the service wait for: a Close to the client may
+    /// get lost when the service ends its connection. Behind Postern no frame gets out by a timer either.
     Waits,
     /// A handshake or a message gets no answer.
     Holds,

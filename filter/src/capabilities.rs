@@ -2,7 +2,7 @@
 //!
 //! Envoy answers a function that `capability_restriction_config` leaves out with an internal failure, whatever it is asked. The
 //! SDK panics on that, which costs the VM with every stream on it; and where it does not, a stream could not be judged or cut.
-//! So every function is called once, before a configuration is taken, with what no host can do anything with: a number that
+//! Every function is called once for that, before a configuration is taken, with what no host can do anything with: a number that
 //! names nothing, or an address outside of memory.
 
 /// Returns the names of the functions that the host forbids.

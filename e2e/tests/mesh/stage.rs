@@ -20,7 +20,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// The name by which workloads ask for the service.
 pub(crate) const SERVICE: &str = "chat.chat.svc.cluster.local";
 
-/// The same by the second port of the service, whose route has limits of its own.
+/// The name of the second port of the service, whose route has limits of its own.
 pub(crate) const UPLOADS: &str = "uploads.chat.svc.cluster.local";
 
 /// The limit of the policy `counted`.
