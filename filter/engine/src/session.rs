@@ -10,29 +10,24 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use postern_config::{Mode, OtherUpgrades};
+use postern_config::Mode;
 
-use crate::auth::admit::revoked;
 use crate::auth::subject_key::SubjectHash;
-use crate::connection::Passage;
-use crate::connection::{Connection, Early, Terms};
+use crate::connection::{Connection, Terms};
 use crate::csrf::Page;
-use crate::decision::cause::{HandshakeFault, HostFault, ResponseFault, Shown};
+use crate::decision::Violation;
 use crate::decision::reason::Reason;
-use crate::decision::{Findings, Rule, Violation};
-use crate::handshake::{self, Admission, Agreement, Expected, Handshake, Kind, Next, Witness};
-use crate::http::headers::{Field, HeaderEdit, Headers, Single};
-use crate::http::reply::{Instance, Reply};
-use crate::http::request::{Protocol, RequestHead};
+use crate::handshake::{Expected, Handshake};
+use crate::http::reply::Instance;
+use crate::http::request::Protocol;
+use crate::metrics::Measures;
 use crate::metrics::tally::Tally;
-use crate::metrics::{Measures, Stopped};
 use crate::moment::Moment;
 use crate::peer::Peer;
 use crate::rate::live::places::Places;
 use crate::rate::slots::KeySpace;
 use crate::rate::{BucketRequest, Shared};
 use crate::ruleset::Ruleset;
-use crate::websocket::{Chunk, Unreadable};
 pub use chunk::Judgement;
 pub use input::Input;
 pub use output::{Event, Output};
@@ -110,22 +105,6 @@ struct Awaiting {
     /// this one; absent as long as none has.
     replaced_by: Option<Duration>,
 }
-
-fn is_to_websocket(headers: Headers<'_>) -> bool {
-    headers.list_has("upgrade", b"websocket") || headers.has("sec-websocket-accept")
-}
-
-fn upgrade_required() -> Violation {
-    Violation::by(Peer::Client, Rule::UpgradeOnly, Reason::UpgradeRequired)
-}
-
-fn is_success(headers: Headers<'_>) -> bool {
-    matches!(headers.single(":status"), Single::One([b'2', ..]))
-}
-
-/// The most bytes that a client may send ahead of the 101. It should send none (RFC 6455 §4.1), but some
-/// clients do not wait; an upstream that declines must not take them for a request.
-const MAX_EARLY_BYTES: usize = 16 * 1024;
 
 impl Session {
     /// Creates a session under `ruleset`, whose buckets are named in `keys`.
@@ -287,93 +266,6 @@ impl Session {
         !self.outputs.is_empty()
     }
 
-    /// Judges a chunk that `peer` sent on the upgraded stream, and says what goes on of it.
-    ///
-    /// # Errors
-    /// Returns [`Unreadable`] when bytes that must be judged cannot be read: the host must cut the stream.
-    pub fn judge(
-        &mut self,
-        peer: Peer,
-        chunk: &mut impl Chunk,
-        shared: &mut dyn Shared,
-        now: Duration,
-    ) -> Result<Passage, Unreadable> {
-        let passage = match &mut self.phase {
-            Phase::Open(open) => {
-                let was_ended = open.violation().is_some();
-                let passage = open.on_bytes(peer, chunk, shared, now);
-                // Bytes that cannot be read end the stream, but may come behind others that have ended the
-                // connection.
-                self.tell_violation(was_ended);
-                self.pay(shared, now);
-                self.send();
-                return passage;
-            }
-            Phase::Shadowed(shadowed) => {
-                let events = shadowed.judge(peer, chunk, shared, now);
-                self.tell(events, now);
-                Passage::whole(chunk.len())
-            }
-            Phase::Unjudged { .. } => Passage::whole(chunk.len()),
-            Phase::Refused | Phase::Declined if peer == Peer::Upstream => Passage::whole(chunk.len()),
-            // A chunk that went on would take the request with it.
-            Phase::Handshake(_) if peer == Peer::Client && chunk.is_empty() => {
-                Passage { park: true, ..Passage::default() }
-            }
-            // Bytes ahead of the request's judgement would go on with the request, unjudged.
-            Phase::Handshake(_) if peer == Peer::Client => {
-                self.refuse_held(HandshakeFault::EarlyBytes);
-                self.pay(shared, now);
-                Passage { park: true, ..Passage::default() }
-            }
-            Phase::AwaitingResponse(awaiting) if peer == Peer::Client && chunk.is_empty() => {
-                awaiting.parked = true;
-                Passage { park: true, ..Passage::default() }
-            }
-            Phase::AwaitingResponse(awaiting) if peer == Peer::Client => {
-                if chunk.len() > MAX_EARLY_BYTES {
-                    self.refuse_response(HandshakeFault::EarlyBytes);
-                    self.pay(shared, now);
-                    return Ok(Passage::default());
-                }
-                (awaiting.held_bytes, awaiting.parked) = (chunk.len(), false);
-                self.outputs.push_back(Output::HoldRequest);
-                Passage::whole(chunk.len())
-            }
-            Phase::Fresh(_)
-            | Phase::Handshake(_)
-            | Phase::AwaitingResponse(_)
-            | Phase::Declined
-            | Phase::Refused
-            | Phase::Ended => Passage::default(),
-        };
-        Ok(passage)
-    }
-
-    /// Says whether the next `len` bytes from `peer` pass as they are, so that nobody need read them. If so,
-    /// they count as passed.
-    pub fn pass_unread(&mut self, peer: Peer, len: usize) -> bool {
-        match &mut self.phase {
-            Phase::Open(open) => open.pass_unread(peer, len),
-            Phase::Shadowed(shadowed) => shadowed.is_done(),
-            Phase::Unjudged { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// Says whether all of a chunk from `peer` goes on as it came, with its stream resumed and paused again,
-    /// and nothing else to do, whatever the time. If so, the chunk counts as passed. If not, it must be
-    /// judged.
-    ///
-    /// # Errors
-    /// Returns [`Unreadable`] as [`Session::judge`] does.
-    pub fn pass_plain(&mut self, peer: Peer, chunk: &mut impl Chunk) -> Result<bool, Unreadable> {
-        match &mut self.phase {
-            Phase::Open(open) => open.pass_plain(peer, chunk),
-            _ => Ok(false),
-        }
-    }
-
     /// Notes that what has passed unread or plain did so by `now`. Must be called at least once a second
     /// while anything passes.
     pub fn note_time(&mut self, now: Duration) {
@@ -413,182 +305,6 @@ impl Session {
         }
     }
 
-    fn on_request(&mut self, head: RequestHead, shared: &mut dyn Shared, now: Duration) {
-        let Phase::Fresh(keys) = &self.phase else { return };
-        let keys = keys.clone();
-        self.begin(head, keys);
-        self.advance_handshake(shared, now);
-    }
-
-    /// Takes the request, up to the judgement of a handshake that is to be judged.
-    fn begin(&mut self, head: RequestHead, keys: KeySpace) {
-        self.instance = Instance::of(&head);
-        let kind = Kind::of(head.headers());
-        let unjudged = self.passes_unjudged(kind, &head);
-        if unjudged && !head.has_host() {
-            let removals = handshake::removals(&self.ruleset, head.headers());
-            self.refuse_at(handshake::REQUEST, removals, HandshakeFault::Host);
-            return;
-        }
-        if (kind == Kind::Plain && self.takes_plain()) || unjudged {
-            self.outputs.push_back(Output::Admit(self.ruleset.forwarded.strip(head.headers())));
-            self.phase = Phase::Unjudged { upgrade: unjudged };
-            if kind == Kind::Plain {
-                self.page =
-                    self.ruleset.csrf.as_ref().and_then(|guard| guard.page(head.headers())).map(Box::new);
-            }
-            return;
-        }
-        if kind == Kind::Plain {
-            let removals = handshake::removals(&self.ruleset, head.headers());
-            self.refuse_at(handshake::REQUEST, removals, upgrade_required());
-            return;
-        }
-        let mut handshake = Handshake::new(Rc::clone(&self.ruleset), head, keys, self.memory_rests);
-        if self.memory_is_full {
-            handshake.forbid_holding();
-        }
-        self.phase = Phase::Handshake(Box::new(handshake));
-    }
-
-    fn advance_handshake(&mut self, shared: &mut dyn Shared, now: Duration) {
-        self.advance_before(&mut (), shared, now);
-    }
-
-    /// Judges the handshake as far as can be, before a witness.
-    fn advance_before(&mut self, witness: &mut impl Witness, shared: &mut dyn Shared, now: Duration) {
-        let Phase::Handshake(handshake) = &mut self.phase else { return };
-        let next = handshake.next(shared, now, witness);
-        if let Next::Wait = next {
-            self.outputs.extend(handshake.take_question().map(Output::Ask));
-            if !std::mem::replace(&mut self.held, true) {
-                let removals = handshake.removals().to_vec();
-                self.outputs.push_back(Output::HoldHandshake(removals));
-            }
-            return;
-        }
-        let Phase::Handshake(handshake) = std::mem::replace(&mut self.phase, Phase::Refused) else {
-            return;
-        };
-        self.let_go_unheld();
-        let mut handshake = handshake;
-        let mut findings = handshake.take_findings();
-        self.subject = handshake.refused_subject();
-        let (head, removals) = handshake.into_parts();
-        let found = self.tell_found(&mut findings);
-        match next {
-            Next::Wait => {}
-            Next::Refuse(refusal) => self.refuse(removals, refusal),
-            Next::Admit(admission) => {
-                let Admission { edits, expected, limits, mut terms } = *admission;
-                terms.findings = findings;
-                self.places = std::mem::take(&mut terms.places);
-                self.subject = terms.grant.as_ref().and_then(|grant| grant.subject());
-                self.outputs.push_back(Output::Admit(edits));
-                if self.held {
-                    self.outputs.push_back(Output::ResumeRequest);
-                }
-                self.phase = Phase::AwaitingResponse(Box::new(Awaiting {
-                    expected,
-                    limits,
-                    terms,
-                    protocol: head.connection.protocol,
-                    found,
-                    held_bytes: 0,
-                    parked: false,
-                    replaced_by: None,
-                }));
-            }
-        }
-    }
-
-    fn on_response(&mut self, fields: &[Field], now: Duration) {
-        let headers = Headers::new(fields);
-        let switching = headers.single(":status") == Single::One(b"101");
-        match std::mem::replace(&mut self.phase, Phase::Refused) {
-            Phase::Refused => {}
-            Phase::AwaitingResponse(mut awaiting) if switching => {
-                let Agreement { deflate, edit } = match awaiting.expected.agreement(headers) {
-                    Ok(agreement) => agreement,
-                    Err(fault) => return self.refuse_response(fault),
-                };
-                let subject = awaiting.terms.grant.as_ref().and_then(|grant| grant.revocation_subject());
-                if subject.is_some_and(|subject| self.ruleset.has_revoked(subject, now))
-                    && let Err(violation) = awaiting.terms.findings.enforce(revoked(), &self.ruleset.policy)
-                {
-                    self.owed = Some(Box::new(awaiting.terms.rates.refusals()));
-                    self.refuse_response(violation);
-                    return;
-                }
-                let mut edits = Vec::from_iter(edit);
-                edits.extend(awaiting.expected.choice(headers));
-                if awaiting.protocol == Protocol::Multiplexed {
-                    // The key was Postern's, so the client has nothing to hold its hash against.
-                    edits.push(HeaderEdit::Remove("sec-websocket-accept".to_owned()));
-                }
-                self.outputs.push_back(Output::AdmitResponse(edits));
-                let found = self.tell_found(&mut awaiting.terms.findings);
-                let opened = awaiting.found.or(found).map_or(Event::Opened, Event::OpenedInShadow);
-                self.outputs.push_back(Output::Tell(opened));
-                let early = match (awaiting.held_bytes, awaiting.parked) {
-                    (1.., _) => Early::Held,
-                    (0, true) => Early::Parked,
-                    (0, false) => Early::Flowing,
-                };
-                let lets_tunnels = awaiting.expected.chooses_tunnel(headers);
-                let places = std::mem::take(&mut self.places);
-                let terms = Terms { lets_tunnels, places, ..awaiting.terms };
-                let open = Connection::new(&awaiting.limits, terms, deflate, early, now);
-                self.phase = Phase::Open(Box::new(open));
-                self.opened_at = Some(now.into());
-                if awaiting.replaced_by.is_some() {
-                    self.make_way(now);
-                }
-                if awaiting.held_bytes > 0 {
-                    self.outputs.push_back(Output::ReleaseRequest(awaiting.held_bytes));
-                }
-            }
-            // An HTTP/2 client takes any success for an open tunnel (RFC 8441 §5), which nobody would judge.
-            Phase::AwaitingResponse(awaiting)
-                if awaiting.protocol == Protocol::Multiplexed && is_success(headers) =>
-            {
-                self.refuse_response(ResponseFault::Tunnel);
-            }
-            Phase::AwaitingResponse(awaiting) => {
-                if awaiting.parked {
-                    self.outputs.push_back(Output::ResumeRequest);
-                }
-                self.outputs.push_back(Output::AdmitResponse(Vec::new()));
-                self.phase = Phase::Declined;
-            }
-            // A service that answers so takes any upgrade for one to WebSocket, which nobody would judge.
-            Phase::Unjudged { upgrade: true } if switching && is_to_websocket(headers) => {
-                self.refuse_response(ResponseFault::WebSocket);
-            }
-            Phase::Unjudged { upgrade } if upgrade || !switching => {
-                let guard = self.ruleset.csrf.as_ref().zip(self.page.take());
-                let edit = guard.and_then(|(guard, page)| guard.issue(&page, headers, now));
-                self.pass_response(upgrade, edit);
-            }
-            // The upstream answers 101 though nobody asked for another protocol.
-            Phase::Unjudged { .. } => self.refuse_response(ResponseFault::Unasked),
-            phase @ (Phase::Ended
-            | Phase::Open(_)
-            | Phase::Handshake(_)
-            | Phase::Fresh(_)
-            | Phase::Declined
-            | Phase::Shadowed(_)) => {
-                self.phase = phase;
-                self.fail(HostFault::Response);
-            }
-        }
-    }
-
-    fn pass_response(&mut self, upgrade: bool, edit: Option<HeaderEdit>) {
-        self.outputs.push_back(Output::AdmitResponse(Vec::from_iter(edit)));
-        self.phase = Phase::Unjudged { upgrade };
-    }
-
     fn on_time(&mut self, shared: &mut dyn Shared, now: Duration) {
         if self.is_waiting() {
             self.advance_handshake(shared, now);
@@ -604,89 +320,12 @@ impl Session {
         self.send();
     }
 
-    /// Says whether an upgrade to another protocol passes unjudged, be it that this is only told.
-    fn passes_unjudged(&mut self, kind: Kind, head: &RequestHead) -> bool {
-        if kind != Kind::OtherUpgrade || self.ruleset.policy.other_upgrades == OtherUpgrades::Pass {
-            return kind == Kind::OtherUpgrade;
-        }
-        let protocol = Shown::of(head.headers().all("upgrade"));
-        self.tells_only(HandshakeFault::OtherProtocol(protocol).into())
-    }
-
-    /// Says whether an ordinary request passes, be it that this is only told.
-    fn takes_plain(&mut self) -> bool {
-        !self.ruleset.policy.upgrade_only || self.tells_only(upgrade_required())
-    }
-
-    /// Takes the violation of a request that passes unjudged where its rule is shadowed, and says whether that is so.
-    fn tells_only(&mut self, violation: Violation) -> bool {
-        let mut findings = Findings::default();
-        let is_shadowed = findings.enforce(violation, &self.ruleset.policy).is_ok();
-        self.tell_found(&mut findings);
-        is_shadowed
-    }
-
-    /// Tells the violations that are not enforced, and returns the reason of the first.
-    fn tell_found(&mut self, findings: &mut Findings) -> Option<Reason> {
-        let untold = findings.take_untold();
-        let first = untold.first().map(|violation| violation.reason);
-        for violation in untold {
-            let is_first = !std::mem::replace(&mut self.found, true);
-            let instance = self.instance.to_string();
-            self.outputs.push_back(Output::Tell(Event::Found { violation, instance, is_first }));
-        }
-        first
-    }
-
     /// Has something done to the open connection, if it is one.
     fn act(&mut self, act: impl FnOnce(&mut Connection)) {
         let Phase::Open(open) = &mut self.phase else { return };
         let was_ended = open.violation().is_some();
         act(open);
         self.tell_violation(was_ended);
-    }
-
-    /// Tells what was found on the open connection, and which violation has just ended it, if one has.
-    fn tell_violation(&mut self, was_ended: bool) {
-        let Phase::Open(open) = &mut self.phase else { return };
-        if open.findings.has_untold() {
-            let mut findings = std::mem::take(&mut open.findings);
-            self.tell_found(&mut findings);
-            let Phase::Open(open) = &mut self.phase else { return };
-            open.findings = findings;
-        }
-        let Phase::Open(open) = &self.phase else { return };
-        let Some(violation) = open.violation().filter(|_| !was_ended) else { return };
-        if violation.counts_as_refusal() {
-            self.owed = Some(Box::new(open.refusals()));
-        }
-        let (violation, instance) = (violation.clone(), self.instance.to_string());
-        self.outputs.push_back(Output::Tell(Event::Closed { violation, instance }));
-    }
-
-    /// Cuts the stream, since the host has not done what it must. That is told, unless the stream had an end
-    /// before.
-    fn fail(&mut self, fault: HostFault) {
-        let has_ended = match &self.phase {
-            Phase::Open(open) => open.violation().is_some(),
-            Phase::Refused | Phase::Ended => true,
-            _ => false,
-        };
-        if !has_ended {
-            let (violation, instance) = (Violation::from(fault), self.instance.to_string());
-            match &self.phase {
-                Phase::Handshake(handshake) => handshake.count_refusal(),
-                _ if self.was_opened() => {}
-                _ => self.ruleset.measures().stopped(handshake::RESPONSE, Stopped::Refused),
-            }
-            let event = match self.was_opened() {
-                true => Event::Closed { violation, instance },
-                false => Event::Refused { violation, instance },
-            };
-            self.outputs.push_back(Output::Tell(event));
-        }
-        self.outputs.push_back(Output::Reset);
-        self.cut();
     }
 
     /// Sends what Postern itself has to say on the open connection.
@@ -718,32 +357,6 @@ impl Session {
         if let Some(len) = open.take_release() {
             self.outputs.push_back(Output::ReleaseRequest(len));
         }
-    }
-
-    /// Refuses a handshake that went up, and whatever else is answered by the service.
-    fn refuse_response(&mut self, violation: impl Into<Violation>) {
-        self.refuse_at(handshake::RESPONSE, Vec::new(), violation);
-    }
-
-    /// Refuses a request outside the steps of the handshake, at the place of this id.
-    fn refuse_at(&mut self, step: &'static str, edits: Vec<HeaderEdit>, violation: impl Into<Violation>) {
-        self.ruleset.measures().stopped(step, Stopped::Refused);
-        self.refuse(edits, violation.into().into());
-    }
-
-    fn refuse(&mut self, edits: Vec<HeaderEdit>, refusal: handshake::Refusal) {
-        let handshake::Refusal { violation, wait } = refusal;
-        if let Phase::AwaitingResponse(awaiting) = &self.phase
-            && violation.counts_as_refusal()
-        {
-            self.owed = Some(Box::new(awaiting.terms.rates.refusals()));
-        }
-        let instance = self.instance.to_string();
-        let reply = Reply::refusal(violation.reason, &self.instance, wait);
-        self.outputs.push_back(Output::Tell(Event::Refused { violation, instance }));
-        self.outputs.push_back(Output::Reply(edits, reply));
-        self.keep_places();
-        self.phase = Phase::Refused;
     }
 }
 
@@ -784,6 +397,9 @@ mod plain_tests;
 #[cfg(test)]
 mod rate_limit_tests;
 mod rate_limited;
+mod refusal;
+mod request;
+mod response;
 #[cfg(test)]
 mod shadow_tests;
 #[cfg(test)]

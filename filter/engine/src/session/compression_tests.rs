@@ -1,5 +1,6 @@
 //! Compressed messages (RFC 7692) on an open connection.
 
+use crate::http::headers::HeaderEdit;
 use flate2::{Compress, Compression, FlushCompress};
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
 //! What messages say: JSON, its depth, claims by message, and openings of other protocols.
 
+use crate::http::headers::HeaderEdit;
 use serde_json::{Value, json};
 
 use super::compression_tests::{self, Deflater};

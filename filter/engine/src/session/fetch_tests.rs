@@ -1,5 +1,6 @@
 //! Sessions that wait for a fetched document, and sessions that one ends.
 
+use crate::connection::Passage;
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,5 +1,7 @@
 //! Payloads that must prove something, and the amounts that a client may send.
 
+use crate::websocket::Chunk;
+use crate::websocket::Unreadable;
 use serde_json::json;
 
 use super::tests::{START, Trial, close, masked_close};

@@ -1,6 +1,7 @@
 //! Hosts that do not do what they must. A failure is told once, and only if nothing had ended the stream
 //! before.
 
+use crate::decision::cause::HostFault;
 use serde_json::json;
 
 use super::tests::{START, Trial};

@@ -1,5 +1,8 @@
 //! The places of a session: which it takes, when it makes way, and that they come back.
 
+use crate::decision::Rule;
+use crate::decision::cause::HostFault;
+use crate::http::request::RequestHead;
 use serde_json::{Value, json};
 
 use super::tests::{START, Trial, close};

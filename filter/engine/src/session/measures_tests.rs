@@ -1,5 +1,8 @@
 //! The measures of sessions: sizes, where handshakes stop, what rates decide, and the last counts of one that is cut.
 
+use crate::decision::Rule;
+use crate::decision::cause::HostFault;
+use crate::metrics::Stopped;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 
 mod lockstep;
 
+use crate::connection::Passage;
 use serde_json::{Value, json};
 
 use super::tests::{START, Trial};

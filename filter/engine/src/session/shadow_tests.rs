@@ -1,5 +1,6 @@
 //! Rules in shadow: each is judged and told like any other, and nothing comes of it.
 
+use crate::http::request::RequestHead;
 use serde_json::{Value, json};
 
 use super::compression_tests::{self, Deflater};

@@ -1,5 +1,6 @@
 //! Streams in shadow that pass while their session waits for keys, and what is found once these have come.
 
+use crate::http::request::RequestHead;
 use serde_json::{Value, json};
 
 use super::fetch_tests::{bearing, claims, engine, fetch, minted};

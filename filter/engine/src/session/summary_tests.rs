@@ -1,5 +1,7 @@
 //! Summaries: what the access log is told of a stream.
 
+use crate::decision::cause::HostFault;
+use crate::http::request::RequestHead;
 use serde_json::{Value, json};
 
 use super::tests::{START, Trial};

@@ -1,3 +1,6 @@
+use crate::http::headers::HeaderEdit;
+use crate::http::request::RequestHead;
+use crate::session::chunk::MAX_EARLY_BYTES;
 use serde_json::{Value, json};
 
 use super::*;

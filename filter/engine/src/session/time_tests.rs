@@ -1,5 +1,6 @@
 //! Events that time brings about, and frames that Postern sends by itself.
 
+use crate::decision::Rule;
 use serde_json::{Value, json};
 
 use super::tests::{START, Trial};

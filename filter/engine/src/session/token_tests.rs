@@ -1,5 +1,7 @@
 //! Tokens inside the connection.
 
+use crate::http::headers::Field;
+use crate::http::request::RequestHead;
 use serde_json::{Value, json};
 
 use super::tests::{START, Trial};

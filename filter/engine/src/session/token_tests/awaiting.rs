@@ -1,5 +1,7 @@
 //! Tokens in messages that name a key which has to be fetched first.
 
+use crate::connection::Passage;
+use crate::http::request::RequestHead;
 use jsonwebtoken::Algorithm;
 
 use super::*;

@@ -1,6 +1,7 @@
 //! Tokens in the first message, and the fate of both directions before it.
 
 use super::*;
+use crate::connection::Passage;
 use crate::rate::Charged;
 use crate::rate::Outcome;
 use crate::testing::Tables;

@@ -1,5 +1,6 @@
 //! Tokens that renew a connection, and notices that Postern gives about them.
 
+use crate::http::headers::HeaderEdit;
 use flate2::{Compress, Compression, FlushCompress};
 
 use super::*;
