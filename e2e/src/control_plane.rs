@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::deadline::{PATIENCE, eventually};
+use crate::deadline::{START, eventually};
 use crate::environment;
 use crate::scene::Scene;
 use crate::scene::bootstrap::{FILTER, HCM, PLUGIN};
@@ -120,7 +120,7 @@ impl ControlPlane {
     async fn push(&self, of_type: &'static str, resources: Vec<Any>, desired: Desired) -> Verdict {
         let version = self.published.publish(of_type, resources);
         let look = || self.published.verdict(of_type, version);
-        let verdict = eventually(PATIENCE, "Envoy's verdict on a push", look).await;
+        let verdict = eventually(START, "Envoy's verdict on a push", look).await;
         if verdict == Verdict::Taken {
             *self.desired() = desired;
         }

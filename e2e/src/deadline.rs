@@ -9,6 +9,10 @@ use tokio::time::{Instant, sleep, timeout};
 /// tests are busy, and nothing waits this long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The time in which an Envoy must start, or have a module that it is given ready; to compile it on a busy machine takes its
+/// time.
+pub const START: Duration = Duration::from_secs(90);
+
 /// The most by which what is due at a moment may come after it. It takes milliseconds, but machines that run tests are
 /// busy.
 pub const LATE: Duration = Duration::from_secs(3);

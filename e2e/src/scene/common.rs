@@ -14,10 +14,10 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
-use crate::deadline::POLL;
+use crate::deadline::{POLL, START};
 use crate::environment;
 use crate::scene::bootstrap::{Bootstrap, Part};
-use crate::scene::envoy::{Envoy, START};
+use crate::scene::envoy::Envoy;
 use crate::scene::watchdog::Watchdog;
 
 /// The files from which Envoy takes what it serves.

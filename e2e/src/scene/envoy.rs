@@ -12,15 +12,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::raw_client::RawClient;
 use crate::client::request::Request;
-use crate::deadline::{PATIENCE, eventually};
+use crate::deadline::{PATIENCE, START, eventually};
 use crate::http::Response;
 use crate::scene::bootstrap::{Bootstrap, workspace};
 use crate::scene::order::Usage;
 use crate::scene::process::Process;
 use crate::scene::stats::Stats;
-
-/// The time in which an Envoy must start; to compile the module on a busy machine takes its time.
-pub(crate) const START: Duration = Duration::from_secs(90);
 
 /// The question for all listeners.
 const LISTENERS: &str = "/listeners?format=json";

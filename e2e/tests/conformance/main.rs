@@ -28,7 +28,7 @@ use verdict::{judged, same, verdict};
 const AT_ONCE: usize = 32;
 
 /// The time that a case may take with Postern, on a machine busy with all the others.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The time that a case may take against the server alone. The server need not see a mistake before a message
 /// ends, so that some cases wait in vain.

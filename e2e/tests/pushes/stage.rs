@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postern_e2e::client::token::{edge_claims, jwks};
 use postern_e2e::control_plane::{ControlPlane, Verdict};
-use postern_e2e::deadline::{PATIENCE, within};
+use postern_e2e::deadline::{START, within};
 use postern_e2e::scene::bootstrap::wasm_module;
 use postern_e2e::scene::{Shareable, document};
 use postern_e2e::{Documents, Frame, RawClient, Request, RunningScene, Scene, Served, Signer, Value, json};
@@ -125,7 +125,7 @@ impl Stage {
     async fn push_policies(&self, other: usize) {
         let verdict = self.plane.push_document(configuration(LENGTHS[other], &json!({}))).await;
         assert_eq!(verdict, Verdict::Taken);
-        within(PATIENCE, "a pushed policy to be in force", async {
+        within(START, "a pushed policy to be in force", async {
             while self.probe().await != (other == 1) {
                 sleep(Duration::from_millis(10)).await;
             }
@@ -196,7 +196,7 @@ impl Stage {
     /// Waits until such a handshake is answered so.
     pub(crate) async fn becomes(&self, request: &Request, status: u16, reason: Option<&str>) {
         let expected = (status, reason.map(str::to_owned));
-        within(PATIENCE, &format!("{expected:?}"), async {
+        within(START, &format!("{expected:?}"), async {
             while self.refusal(request).await != expected {
                 sleep(Duration::from_millis(10)).await;
             }
