@@ -36,7 +36,8 @@ pub struct Auth {
     pub single_use: bool,
     /// The longest time that a session may last.
     pub max_session: Option<Duration>,
-    /// The longest time by which a connection ends sooner than that, at random.
+    /// The longest time by which a connection ends sooner than that, at random. No more than `max_session` counts, which a tier or an
+    /// override may have shorter.
     pub max_session_jitter: Duration,
     /// The polled revocation list.
     pub revocation: Option<Revocation>,

@@ -86,7 +86,7 @@ impl Config {
                 raw::contradictions(overrides, &at, &mut report);
                 let mut merged = source.clone();
                 lay_over(&mut merged, overrides);
-                raw::read_policy(name, merged, &self.providers, &mut report)
+                raw::read_policy(name, merged, overrides, &self.providers, &mut report)
             }
         };
         report.finish(policy)

@@ -176,7 +176,8 @@ fn providers(
     Some(names)
 }
 
-/// Says whether the jitter of `max_session` is a part of it. A tier may have a shorter `max_session`, and cuts the jitter.
+/// Says whether the jitter of `max_session` is a part of it. A tier may have a shorter `max_session`, and so may an override; both
+/// cut the jitter.
 pub(super) fn has_sound_jitter(auth: &Auth, at: &Path, report: &mut Report) -> bool {
     let longest = auth.max_session.unwrap_or_default();
     let is_sound = auth.max_session_jitter <= longest;

@@ -82,7 +82,7 @@ impl Document {
         let written = written.unwrap_or_default();
         let policy_names = Names::new("policy", written.keys().cloned());
         let policies = each(written, &at, |name, raw, at| {
-            tiers::read_policy(raw, sources.get(name)?, name, &around, at, report)
+            tiers::read_policy(raw, (sources.get(name)?, false), name, &around, at, report)
         });
         claim_headers::check(&policies, &at, report);
 
@@ -107,10 +107,11 @@ impl Document {
     }
 }
 
-/// Reads one policy, as written, beside `providers` that are sound.
+/// Reads one policy, as written with `overrides` laid over it, beside `providers` that are sound.
 pub(crate) fn read_policy(
     name: &str,
     mut written: Value,
+    overrides: &Value,
     providers: &BTreeMap<String, Provider>,
     report: &mut Report,
 ) -> Option<Policy> {
@@ -119,7 +120,9 @@ pub(crate) fn read_policy(
     shape::refuse_nulls(&mut written, &at, report);
     let raw: RawPolicy = shape::read(&mut written, &at, report)?;
     let names = Names::new("provider", providers.keys().cloned());
-    tiers::read_policy(raw, &source, name, &Surroundings { names, providers }, &at, report)
+    // Who lays a jitter over the policy is held to it.
+    let is_jitter_cut = overrides.pointer("/auth/max_session_jitter").is_none();
+    tiers::read_policy(raw, (&source, is_jitter_cut), name, &Surroundings { names, providers }, &at, report)
 }
 
 /// Reads every member of an object, and leaves out those that are not sound.

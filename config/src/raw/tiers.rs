@@ -69,10 +69,11 @@ struct Beneath<'a> {
     around: &'a Surroundings<'a>,
 }
 
-/// Returns the policy called `name` with its tiers. `written` is the policy as written.
+/// Returns the policy called `name` with its tiers. `written` is the policy as written; what an override has laid over it is in it,
+/// and `is_jitter_cut` says whether a `max_session` that is laid over the policy cuts the jitter beneath, as that of a tier does.
 pub(super) fn read_policy(
     mut raw: RawPolicy,
-    written: &Value,
+    (written, is_jitter_cut): (&Value, bool),
     name: &str,
     around: &Surroundings<'_>,
     at: &Path,
@@ -81,7 +82,8 @@ pub(super) fn read_policy(
     let (tiers, has_claims) = (raw.take_tiers(), raw.asks_for_tokens());
     let shadowed = raw.take_shadow();
     let policy = raw.read(name, around, at, report).filter(|policy| {
-        policy.auth.as_ref().is_none_or(|auth| auth::has_sound_jitter(auth, &at.key("auth"), report))
+        let auth = policy.auth.as_ref().filter(|_| !is_jitter_cut);
+        auth.is_none_or(|auth| auth::has_sound_jitter(auth, &at.key("auth"), report))
     });
     let mut written = written.clone();
     if let Some(members) = written.as_object_mut() {

@@ -82,6 +82,39 @@ fn an_override_lies_below_the_tiers_and_replaces_their_list() {
 }
 
 #[test]
+fn a_shorter_session_of_an_override_cuts_the_jitter_beneath_and_a_jitter_of_its_own_has_to_fit() {
+    let edge = json!({"audiences": ["chat"], "algorithms": ["HS256"], "secret": {"env": "S"}});
+    let auth = json!({"providers": ["edge"], "from": [{"header": "authorization"}],
+        "max_session": "8h", "max_session_jitter": "30m"});
+    let chat = json!({"origins": {"allow": ["https://app.example.com"]}, "auth": auth});
+    let config = json!({"providers": {"edge": edge}, "policies": {"chat": chat}});
+    let config = Config::from_value(config).unwrap();
+    let longest = |auth: Value| {
+        let policy =
+            config.overlay("chat", &json!({"auth": auth})).map_err(|problems| problems.to_string())?;
+        Ok::<_, String>(policy.auth.and_then(|auth| auth.max_session))
+    };
+    let minutes = |minutes: u64| Some(std::time::Duration::from_secs(60 * minutes));
+    for (auth, expected) in [
+        (json!({"max_session": "5m"}), minutes(5)),
+        (json!({"max_session": "none"}), None),
+        (json!({"max_session": "5m", "max_session_jitter": "5m"}), minutes(5)),
+        (json!({"max_session": "5m", "max_session_jitter": "0s"}), minutes(5)),
+    ] {
+        assert_eq!(longest(auth.clone()), Ok(expected), "{auth}");
+    }
+    for auth in [
+        json!({"max_session_jitter": "9h"}),
+        json!({"max_session": "5m", "max_session_jitter": "6m"}),
+        json!({"max_session": "none", "max_session_jitter": "30m"}),
+    ] {
+        let problems = longest(auth).unwrap_err();
+        let expected = "policies.chat.auth.max_session_jitter: is longer than `max_session`";
+        assert!(problems.starts_with(expected) && problems.lines().count() == 1, "{problems}");
+    }
+}
+
+#[test]
 fn a_bad_override_is_told_at_the_policys_path() {
     for (name, overrides, expected) in [
         (

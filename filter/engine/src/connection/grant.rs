@@ -196,7 +196,7 @@ impl Grant {
     pub(crate) fn session_ends_at(&self) -> Option<Moment> {
         let auth = self.newest_limits().policy.auth.as_ref()?;
         let longest = auth.max_session?;
-        // A tier may have a shorter time than the jitter is.
+        // A tier, or an override, may have a shorter time than the jitter is.
         let jitter = auth.max_session_jitter.min(longest);
         let sooner = jitter.mul_f64(f64::from(self.jitter_part) / 2_f64.powi(32));
         Some(self.admitted_at.after(longest.saturating_sub(sooner)))

@@ -177,6 +177,27 @@ fn a_routes_metadata_name_and_change_the_policy() {
     assert_eq!(selected(&engine, &request(), &garbage), "policy_invalid");
 }
 
+#[test]
+fn a_session_of_a_routes_metadata_that_is_shorter_than_the_jitter_beneath_makes_a_valid_policy() {
+    let engine = compile(json!({
+        "providers": {"edge": {"issuer": "edge", "audiences": ["chat"], "algorithms": ["HS256"],
+            "secret": {"inline": crate::testing::SECRET}}},
+        "policies": {"chat": {
+            "origins": {"allow": ["*"]},
+            "auth": {"providers": ["edge"], "from": [{"query": "token"}], "max_session": "8h", "max_session_jitter": "30m"},
+        }},
+        "default_policy": "chat",
+    }));
+    for (auth, expected) in [
+        (json!({"max_session": "5m"}), "chat"),
+        (json!({"max_session": "none"}), "chat"),
+        (json!({"max_session": "5m", "max_session_jitter": "6m"}), "policy_invalid"),
+    ] {
+        let route = RouteFacts { name: None, metadata: metadata(&json!({ "auth": auth })) };
+        assert_eq!(selected(&engine, &request(), &route), expected, "{auth}");
+    }
+}
+
 /// Returns what the log says of a refusal beside its reason.
 fn told(engine: &Engine, route: &RouteFacts) -> Option<String> {
     match engine.select(&request(), route) {
