@@ -6,7 +6,7 @@
 mod by_policy;
 mod histograms;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub(crate) use by_policy::{lasted, measures, tally};
 thread_local! {
     /// The numbers of the metrics, by their whole names. The VM is one thread, and all its root contexts share them.
     static IDS: RefCell<HashMap<String, u32>> = RefCell::default();
+    /// Says whether it was last told that connections go with this Envoy.
+    static TOLD_THAT_ENVOY_DRAINS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Counts a handshake that went up and was agreed on.
@@ -90,9 +92,13 @@ pub(crate) fn configured<'p>(policies: impl Iterator<Item = &'p str>, now: Durat
     }
 }
 
-/// Notes whether connections go with this Envoy, which all workers learn alike.
+/// Notes whether connections of any filter go with this Envoy. All VMs write the same gauge: one that has some says so again and
+/// again, and one that has none any more says so once.
 pub(crate) fn envoy_drains(drains: bool) {
-    if let Some(id) = id(MetricType::Gauge, ENVOY_DRAINS.to_owned()) {
+    let was_told = TOLD_THAT_ENVOY_DRAINS.replace(drains);
+    if (drains || was_told)
+        && let Some(id) = id(MetricType::Gauge, ENVOY_DRAINS.to_owned())
+    {
         host::record_metric(id, u64::from(drains));
     }
 }

@@ -35,10 +35,12 @@ impl Root {
 
     /// Puts the configuration in force for the whole VM.
     fn put_in_force(&self, engine: &Engine) {
-        sessions::put_in_force(&self.plugin, self.context_id);
+        sessions::put_in_force(&self.plugin, self.context_id, engine);
         log_lines::put_in_force(engine);
         memory::set_budget(engine.memory_budget());
-        sessions::set_drains(&self.plugin, self.context_id, self.configured_at, engine);
+        // The clock may have been set back since.
+        let at = self.configured_at.min(host::now());
+        sessions::set_drains(&self.plugin, self.context_id, at, engine);
     }
 
     /// Sends away, one after the other, the connections that are open under policies that go away.
@@ -52,7 +54,7 @@ impl Root {
     }
 
     /// Sends away, one after the other, all connections that are open when Envoy is about to end, and keeps those that are
-    /// left once it is not any more.
+    /// left once it is not any more, or nobody asks any more.
     fn follow_envoy(&self, engine: &Engine, now: Duration) {
         if !sessions::is_in_force(&self.plugin, self.context_id) {
             return;
@@ -60,13 +62,14 @@ impl Root {
         match sessions::follow_envoy(&self.plugin, engine, now) {
             Some(Some(over)) => {
                 let open = sessions::of(&self.plugin);
-                metrics::envoy_drains(true);
                 tell_envoy_drains(open.len());
                 tell_each(&open, spread(now, over, open.len()).map(Input::DrainWithEnvoy), now);
             }
             Some(None) => {
-                metrics::envoy_drains(false);
-                tell_envoy_lives();
+                match engine.server_info() {
+                    Some(_) => tell_envoy_lives(),
+                    None => tell_envoy_unasked(),
+                }
                 tell_each(&sessions::of(&self.plugin), std::iter::repeat_with(|| Input::StayWithEnvoy), now);
             }
             None => {}
@@ -110,6 +113,8 @@ impl Context for Root {
         self.fetches.give_up(host::now());
         tables::tick(host::now());
         gauges::end(self.context_id);
+        sessions::forget(&self.plugin, self.context_id);
+        metrics::envoy_drains(sessions::is_any_with_envoy());
         true
     }
 }
@@ -126,6 +131,7 @@ impl RootContext for Root {
                 let policies: Vec<_> = engine.policies().collect();
                 self.plugin = host::plugin().into();
                 self.configured_at = host::now();
+                follow_clock(self.configured_at);
                 metrics::configured(engine.policies(), self.configured_at);
                 self.put_in_force(&engine);
                 tell_policies(&policies);
@@ -150,19 +156,18 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let now = host::now();
+        // What is set from now on is by the clock as it is.
+        follow_clock(now);
         if let Some(engine) = &self.engine {
+            if !sessions::is_any_in_force(&self.plugin) {
+                // The configuration after this one is gone, and this one has streams, or was pushed again.
+                self.put_in_force(engine);
+            }
             let changed = self.fetches.on_tick(&engine.sources(), now);
             sources::tell(changed, now);
             self.follow_envoy(engine, now);
         }
-        if let Some(by) = sessions::set_back(now) {
-            for live in sessions::scheduled() {
-                live.set_back(by);
-                let mut session = live.session.borrow_mut();
-                tables::handle(&mut session, Input::SetBack(by), now);
-                live.schedule(session.deadline());
-            }
-        }
+        metrics::envoy_drains(sessions::is_any_with_envoy());
         for live in sessions::busy() {
             let mut session = live.session.borrow_mut();
             session.note_time(now);
@@ -201,6 +206,17 @@ impl RootContext for Root {
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
+    }
+}
+
+/// Moves the times of all sessions with a clock that was set back.
+fn follow_clock(now: Duration) {
+    let Some(by) = sessions::set_back(now) else { return };
+    for live in sessions::scheduled() {
+        live.set_back(by);
+        let mut session = live.session.borrow_mut();
+        tables::handle(&mut session, Input::SetBack(by), now);
+        live.schedule(session.deadline());
     }
 }
 
@@ -245,6 +261,11 @@ fn tell_envoy_drains(connections: usize) {
 fn tell_envoy_lives() {
     let text = "postern: this Envoy drains no more, and lets clients in again";
     log_lines::write(Level::Info, "envoy_lives", text, &[]);
+}
+
+fn tell_envoy_unasked() {
+    let text = "postern: drain_with_envoy is not set any more: nobody asks whether this Envoy drains, and clients are let in again";
+    log_lines::write(Level::Info, "envoy_unasked", text, &[]);
 }
 
 /// Tells every problem of the configuration, in the form that it asks for.

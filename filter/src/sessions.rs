@@ -31,8 +31,8 @@ thread_local! {
     static BUSY: RefCell<Vec<Rc<Live>>> = RefCell::default();
     /// The policies that go away.
     static DRAINS: RefCell<Drains<Plugin>> = RefCell::default();
-    /// The root of each plugin whose configuration is in force.
-    static IN_FORCE: RefCell<BTreeMap<Plugin, u32>> = RefCell::default();
+    /// The root of each plugin whose configuration is in force, and what that asks for the state of this Envoy.
+    static IN_FORCE: RefCell<BTreeMap<Plugin, (u32, Option<Rc<Source>>)>> = RefCell::default();
 }
 
 /// The longest time by which a deadline may be met late.
@@ -167,12 +167,14 @@ impl Live {
 }
 
 /// Returns the time by which the clock was set back since the last call, if that is more than a deadline may
-/// be late.
+/// be late. The ends of policies have moved with it then.
 pub(crate) fn set_back(now: Duration) -> Option<Duration> {
-    LAST.replace(now).checked_sub(now).filter(|by| *by > LATEST)
+    let by = LAST.replace(now).checked_sub(now).filter(|by| *by > LATEST)?;
+    DRAINS.with_borrow_mut(|drains| drains.set_back(by));
+    Some(by)
 }
 
-/// Returns the time when the tick last looked at the clock.
+/// Returns the time when the clock was last looked at.
 pub(crate) fn last_tick() -> Duration {
     LAST.get()
 }
@@ -244,14 +246,37 @@ pub(crate) fn follow_envoy(plugin: &Plugin, engine: &Engine, now: Duration) -> O
     DRAINS.with_borrow_mut(|drains| drains.follow_envoy(plugin, over, now)).then_some(over)
 }
 
-/// Notes that the configuration of `root` is in force for new streams of `plugin`.
-pub(crate) fn put_in_force(plugin: &Plugin, root: u32) {
-    IN_FORCE.with_borrow_mut(|in_force| in_force.insert(Rc::clone(plugin), root));
+/// Says whether the connections of any filter go with this Envoy.
+pub(crate) fn is_any_with_envoy() -> bool {
+    DRAINS.with_borrow(Drains::is_any_with_envoy)
+}
+
+/// Notes that `engine`, the configuration of `root`, is in force for new streams of `plugin`.
+pub(crate) fn put_in_force(plugin: &Plugin, root: u32, engine: &Engine) {
+    let own = engine.server_info();
+    let entry = (root, own.clone());
+    let before = IN_FORCE.with_borrow_mut(|in_force| in_force.insert(Rc::clone(plugin), entry));
+    if let (Some(own), Some((_, Some(before)))) = (own, before) {
+        own.inherit(&before);
+    }
+}
+
+/// Says whether any configuration is in force for new streams of `plugin`.
+pub(crate) fn is_any_in_force(plugin: &Plugin) -> bool {
+    IN_FORCE.with_borrow(|in_force| in_force.contains_key(plugin))
+}
+
+/// Forgets `plugin`, of which `root` was the last in force.
+pub(crate) fn forget(plugin: &Plugin, root: u32) {
+    if is_in_force(plugin, root) {
+        IN_FORCE.with_borrow_mut(|in_force| in_force.remove(plugin));
+        DRAINS.with_borrow_mut(|drains| drains.forget(plugin));
+    }
 }
 
 /// Says whether the configuration of `root` is in force for new streams of `plugin`.
 pub(crate) fn is_in_force(plugin: &Plugin, root: u32) -> bool {
-    IN_FORCE.with_borrow(|in_force| in_force.get(plugin) == Some(&root))
+    IN_FORCE.with_borrow(|in_force| in_force.get(plugin).is_some_and(|(in_force, _)| *in_force == root))
 }
 
 impl Live {

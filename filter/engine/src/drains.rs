@@ -70,6 +70,25 @@ impl<Plugin: Clone + Ord> Drains<Plugin> {
         drains != over.is_some()
     }
 
+    /// Says whether the connections of any filter end with their Envoy.
+    pub fn is_any_with_envoy(&self) -> bool {
+        !self.with_envoy.is_empty()
+    }
+
+    /// Forgets what the configurations of `plugin` have said, which is gone.
+    pub fn forget(&mut self, plugin: &Plugin) {
+        self.by.retain(|(of, _), _| of != plugin);
+        self.with_envoy.remove(plugin);
+    }
+
+    /// Moves all times with a clock that was set back by so much.
+    pub fn set_back(&mut self, by: Duration) {
+        let times = self.by.values_mut().map(|drain| &mut drain.by).chain(self.with_envoy.values_mut());
+        for time in times {
+            *time = time.saturating_sub(by);
+        }
+    }
+
     /// Returns the time by which a connection must end that opens now, having begun before its Envoy drained.
     pub fn ends_with_envoy_by(&self, plugin: &Plugin) -> Option<Duration> {
         self.with_envoy.get(plugin).copied()
@@ -131,6 +150,30 @@ mod tests {
         assert_eq!(drains.ends_with_envoy_by(&"edge"), None);
         assert!(drains.follow_envoy(&"edge", Some(seconds(30)), AT + seconds(9)));
         assert_eq!(drains.ends_with_envoy_by(&"edge"), Some(AT + seconds(39)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_takes_every_end_with_it() {
+        let mut drains = Drains::default();
+        drains.set(&"edge", 7, AT, [("chat", seconds(10))].into_iter());
+        drains.follow_envoy(&"edge", Some(seconds(30)), AT);
+        drains.set_back(seconds(3600));
+        let at = AT - seconds(3600);
+        assert_eq!(drains.ends_by(&"edge", "chat", 6), Some(at + seconds(10)));
+        assert_eq!(drains.ends_with_envoy_by(&"edge"), Some(at + seconds(30)));
+    }
+
+    #[test]
+    fn of_several_filters_one_is_enough_to_drain_and_one_that_is_gone_is_none() {
+        let mut drains = Drains::default();
+        drains.set(&"edge", 7, AT, [("chat", seconds(10))].into_iter());
+        drains.follow_envoy(&"edge", Some(seconds(30)), AT);
+        drains.follow_envoy(&"other", Some(seconds(30)), AT);
+        drains.follow_envoy(&"other", None, AT);
+        assert!(drains.is_any_with_envoy());
+        drains.forget(&"edge");
+        assert!(!drains.is_any_with_envoy());
+        assert_eq!(drains.ends_by(&"edge", "chat", 6), None);
     }
 
     #[test]

@@ -195,9 +195,14 @@ impl Engine {
         self.rulesets.iter().filter_map(|(name, ruleset)| Some((name.as_str(), ruleset.policy.drain?)))
     }
 
+    /// Returns the source of the state of this Envoy, if connections go with it.
+    pub fn server_info(&self) -> Option<Rc<Source>> {
+        self.keyring.sources.server_info()
+    }
+
     /// Returns the time over which all live connections are sent away, if this Envoy drains, and they go with it.
     pub fn draining_with_envoy(&self) -> Option<Duration> {
-        let drains = self.keyring.sources.server_info().is_some_and(|source| source.drains());
+        let drains = self.server_info().is_some_and(|source| source.drains());
         self.config.drain_with_envoy.as_ref().filter(|_| drains).map(|drain| drain.over)
     }
 

@@ -16,8 +16,13 @@ const DRAINING: &str = r#"{"state":"DRAINING","uptime_current_epoch":"5s"}"#;
 const LIVE: &str = r#"{"state":"LIVE","uptime_current_epoch":"5s"}"#;
 
 fn configuration(policy: Value) -> Vec<u8> {
+    asking("auth", "8s", policy)
+}
+
+/// Returns a document that asks this cluster, and sends clients away over this time.
+fn asking(cluster: &str, over: &str, policy: Value) -> Vec<u8> {
     let mut document = quiet(policy);
-    document["drain_with_envoy"] = json!({"cluster": "auth", "over": "8s"});
+    document["drain_with_envoy"] = json!({"cluster": cluster, "over": over});
     document.to_string().into_bytes()
 }
 
@@ -48,6 +53,11 @@ fn question(worker: &Worker) -> Call {
 fn answered(worker: &Worker, status: &str, body: &str) {
     worker.answer(&question(worker), status, body.as_bytes());
     worker.pass(TICK);
+}
+
+/// Returns the lines of the log at level `info` that have this part.
+fn told(worker: &Worker, part: &str) -> usize {
+    worker.log(LogLevel::Info).iter().filter(|line| line.contains(part)).count()
 }
 
 fn is_let_in(worker: &Worker) -> bool {
@@ -92,9 +102,7 @@ fn connections_end_one_after_the_other_when_envoy_drains_and_nobody_is_let_in() 
         assert_eq!(metrics.get("postern_envoy_draining"), Some(&1));
         let rule = "postern_violations.policy=chat;.rule=drain_with_envoy;.reason=drain;.mode=enforced;";
         assert_eq!(metrics.get(rule), Some(&5));
-        let told = worker.log(LogLevel::Info);
-        let told: Vec<_> = told.iter().filter(|line| line.contains("this Envoy drains")).collect();
-        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told(worker, "this Envoy drains"), 1);
     });
 }
 
@@ -194,6 +202,8 @@ fn a_configuration_without_the_key_sends_nobody_away_and_one_with_it_does_so_at_
         let stays = websocket(worker);
         worker.pass(8 * SECOND);
         assert_eq!((waits.to_client(), stays.to_client()), (Vec::new(), Vec::new()));
+        assert_eq!(told(worker, "drains no more"), 0, "nobody has said so");
+        assert_eq!(told(worker, "drain_with_envoy is not set any more"), 1);
         configure(worker, json!({}));
         assert!(!is_let_in(worker), "what the workers share says so");
         worker.pass(TICK);
@@ -247,10 +257,14 @@ fn a_worker_that_has_not_asked_learns_with_its_next_tick_that_envoy_drains() {
     Envoy::default().workers([&asks as &(dyn Fn(&Worker) + Sync), &learns]);
 }
 
+/// Returns the answer of an Envoy after so many hot restarts.
+fn of_epoch(state: &str, epoch: u32) -> String {
+    json!({"state": state, "command_line_options": {"restart_epoch": epoch}}).to_string()
+}
+
 #[test]
 fn an_answer_of_the_envoy_that_takes_over_by_a_hot_restart_says_that_this_one_ends() {
-    let of_epoch =
-        |epoch| format!(r#"{{"state":"LIVE","command_line_options":{{"restart_epoch":{epoch}}}}}"#);
+    let of_epoch = |epoch| of_epoch("LIVE", epoch);
     Envoy::default().worker(|worker| {
         configure(worker, json!({}));
         answered(worker, "200", &of_epoch(2));
@@ -267,5 +281,176 @@ fn an_answer_of_the_envoy_that_takes_over_by_a_hot_restart_says_that_this_one_en
         assert!(!is_let_in(worker));
         worker.pass(9 * SECOND);
         assert_eq!(gone(&streams), 1);
+    });
+}
+
+#[test]
+fn the_next_envoy_of_a_hot_restart_that_only_starts_or_answers_once_does_not_end_this_one() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({}));
+        answered(worker, "200", &of_epoch("LIVE", 2));
+        let streams = [websocket(worker)];
+        for state in ["PRE_INITIALIZING", "INITIALIZING", "INITIALIZING"] {
+            answered(worker, "200", &of_epoch(state, 3));
+            assert!(is_let_in(worker), "{state}");
+        }
+        // A configuration that comes meanwhile knows what was known before.
+        configure(worker, json!({}));
+        answered(worker, "200", &of_epoch("INITIALIZING", 3));
+        assert!(is_let_in(worker));
+        // The next Envoy has died, and this one answers again.
+        answered(worker, "200", &of_epoch("LIVE", 2));
+        assert!(is_let_in(worker));
+        answered(worker, "200", &of_epoch("LIVE", 3));
+        assert!(!is_let_in(worker));
+        answered(worker, "200", &of_epoch("LIVE", 2));
+        assert!(is_let_in(worker), "it was a stray answer");
+        worker.pass(9 * SECOND);
+        assert_eq!(gone(&streams), 0);
+    });
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({}));
+        answered(worker, "200", &of_epoch("DRAINING", 2));
+        answered(worker, "200", &of_epoch("INITIALIZING", 3));
+        configure(worker, json!({}));
+        assert!(!is_let_in(worker), "an Envoy that drains goes on to drain while the next one starts");
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_back_as_a_drain_begins_ends_nobody_sooner_and_nobody_later() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({}));
+        let streams: Vec<_> = (0..4).map(|_| websocket(worker)).collect();
+        let late = request(worker, &handshake());
+        worker.answer(&question(worker), "200", DRAINING.as_bytes());
+        worker.set_back(3600 * SECOND);
+        worker.pass(TICK);
+        assert_eq!(gone(&streams), 0);
+        worker.pass(2 * SECOND);
+        assert_eq!(gone(&streams), 1);
+        worker.set_back(3600 * SECOND);
+        worker.pass(TICK);
+        late.answered(&agreement(&handshake()));
+        late.upstream_sends(b"");
+        worker.pass(2 * SECOND);
+        assert_eq!((gone(&streams), late.to_client()), (2, Vec::new()));
+        worker.pass(4 * SECOND);
+        assert_eq!((gone(&streams), gone(&[late])), (4, 1));
+    });
+}
+
+#[test]
+fn a_policy_that_is_told_to_go_as_the_clock_is_set_back_ends_nobody_at_once() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({}));
+        let streams = [websocket(worker), websocket(worker)];
+        worker.pass(TICK);
+        worker.set_back(3600 * SECOND);
+        configure(worker, json!({"drain": "8s"}));
+        worker.pass(TICK);
+        assert_eq!(gone(&streams), 0);
+        worker.pass(8 * SECOND);
+        assert_eq!(gone(&streams), 2);
+    });
+}
+
+#[test]
+fn another_cluster_or_time_in_a_pushed_configuration_leaves_every_end_that_was_told_as_it_is() {
+    for pushed in [("other", "8s"), ("auth", "100s"), ("other", "100s")] {
+        Envoy::default().worker(|worker| {
+            configure(worker, json!({}));
+            let streams = [websocket(worker), websocket(worker)];
+            let late = request(worker, &handshake());
+            answered(worker, "200", DRAINING);
+            worker.pass(3 * SECOND);
+            assert!(worker.configure(&asking(pushed.0, pushed.1, json!({}))));
+            assert!(!is_let_in(worker), "{pushed:?}: nobody has said otherwise");
+            worker.pass(TICK);
+            assert!(!is_let_in(worker), "{pushed:?}");
+            assert_eq!(worker.metrics().get("postern_envoy_draining"), Some(&1));
+            late.answered(&agreement(&handshake()));
+            late.upstream_sends(b"");
+            worker.pass(SECOND);
+            assert_eq!(gone(&streams), 1, "{pushed:?}");
+            worker.pass(4 * SECOND);
+            assert_eq!((gone(&streams), gone(&[late])), (2, 1), "{pushed:?}");
+            assert_eq!((told(worker, "this Envoy drains, and"), told(worker, "drains no more")), (1, 0));
+            worker.retire();
+            worker.pass(SECOND + TICK);
+            for call in worker.calls() {
+                assert_eq!(value_of(&call.fields, ":authority"), Some(pushed.0.as_bytes()));
+                worker.answer(&call, "200", LIVE.as_bytes());
+            }
+            worker.pass(TICK);
+            assert!(is_let_in(worker), "{pushed:?}: the answer is what counts");
+            assert_eq!(told(worker, "drains no more"), 1);
+        });
+    }
+}
+
+#[test]
+fn the_gauge_is_one_as_long_as_any_filter_drains() {
+    const GAUGE: &str = "postern_envoy_draining";
+    Envoy::default().worker(|worker| {
+        let draining = || worker.metrics().get(GAUGE).copied().unwrap_or_default();
+        assert!(worker.configure_filter("edge", &configuration(json!({}))));
+        assert!(worker.configure_filter("inner", &configuration(json!({}))));
+        answered(worker, "200", DRAINING);
+        assert_eq!(draining(), 1);
+        assert!(worker.configure_filter("inner", &without_the_key()));
+        worker.pass(TICK);
+        assert_eq!(draining(), 1, "the other one still drains");
+        assert!(worker.configure_filter("edge", &without_the_key()));
+        worker.pass(TICK);
+        assert_eq!(draining(), 0);
+        assert!(worker.configure_filter("edge", &configuration(json!({}))));
+        worker.pass(TICK);
+        assert_eq!(draining(), 1);
+        worker.retire_all();
+        assert_eq!(draining(), 0, "a filter that is gone drains no more");
+    });
+    // Two workers here are two VMs, as filters with a `vm_id` each have them.
+    let (drains, ended, looked) = (Barrier::new(2), Barrier::new(2), Barrier::new(2));
+    let goes_on = |worker: &Worker| {
+        configure(worker, json!({}));
+        answered(worker, "200", DRAINING);
+        drains.wait();
+        ended.wait();
+        worker.pass(TICK);
+        assert_eq!(worker.metrics().get(GAUGE), Some(&1));
+        looked.wait();
+    };
+    let ends = |worker: &Worker| {
+        drains.wait();
+        configure(worker, json!({}));
+        worker.pass(TICK);
+        assert!(worker.configure(&without_the_key()));
+        worker.pass(TICK);
+        ended.wait();
+        looked.wait();
+    };
+    Envoy::default().workers([&goes_on as &(dyn Fn(&Worker) + Sync), &ends]);
+}
+
+#[test]
+fn a_configuration_that_is_pushed_again_sends_its_connections_away_before_a_new_one_comes() {
+    Envoy::default().worker(|worker| {
+        configure(worker, json!({}));
+        let streams = [websocket(worker)];
+        configure(worker, json!({}));
+        worker.pass(TICK);
+        worker.retire_last();
+        for call in worker.calls() {
+            worker.cut(&call);
+        }
+        worker.pass(SECOND + TICK);
+        for call in worker.calls() {
+            worker.answer(&call, "200", DRAINING.as_bytes());
+        }
+        worker.pass(TICK);
+        worker.pass(8 * SECOND);
+        assert_eq!(gone(&streams), 1);
+        assert_eq!(worker.metrics().get("postern_envoy_draining"), Some(&1));
     });
 }

@@ -38,6 +38,13 @@ impl Content {
         })
     }
 
+    /// Takes over what other content says of an Envoy, if it says nothing of one itself.
+    pub(super) fn inherit(&mut self, other: &Self) {
+        if let (Self::ServerInfo(own @ None), Self::ServerInfo(Some(other))) = (self, other) {
+            *own = Some(other.inherited());
+        }
+    }
+
     /// Returns the part of a newer document that the workers share.
     pub(super) fn shared_part<'d>(&self, document: &'d [u8]) -> Cow<'d, [u8]> {
         let Self::ServerInfo(before) = self else { return document.into() };
@@ -57,7 +64,7 @@ impl Content {
         match self {
             Self::Keys(keys) => keys.as_ref().map(|keys| keys.len()),
             Self::Revocation(list) => list.as_ref().map(|list| list.len()),
-            Self::ServerInfo(info) => info.map(|_| 1),
+            Self::ServerInfo(info) => info.filter(|info| !info.is_inherited).map(|_| 1),
         }
     }
 

@@ -313,6 +313,13 @@ impl Source {
         if self.is_stale(now) { None } else { pick(&self.content.borrow()) }
     }
 
+    /// Takes over what `other`, of a configuration before, has learnt of the state of this Envoy, until there is an answer. Without
+    /// that, asking another cluster would look like an Envoy that lives again.
+    pub fn inherit(&self, other: &Self) {
+        let other = other.content.borrow().clone();
+        self.content.borrow_mut().inherit(&other);
+    }
+
     /// Says whether the document at hand is that of an Envoy that drains.
     pub(crate) fn drains(&self) -> bool {
         self.content.borrow().server_state() == Some(ServerState::Draining)

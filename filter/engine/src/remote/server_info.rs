@@ -21,9 +21,14 @@ pub(crate) struct ServerInfo {
     pub(crate) state: ServerState,
     /// The number of hot restarts before this Envoy.
     epoch: u32,
-    /// Says whether another Envoy has taken over from this one.
-    is_superseded: bool,
+    /// The number of answers in a row that the next Envoy gave in the place of this one, up to [`CERTAIN`].
+    by_next: u8,
+    /// Says whether another source has had the answer, and this one none yet.
+    pub(super) is_inherited: bool,
 }
+
+/// The number of answers in a row of the next Envoy after which this one is over: it ends, and its listeners are closed.
+const CERTAIN: u8 = 2;
 
 /// The part of an answer that is read.
 #[derive(Deserialize)]
@@ -33,7 +38,7 @@ struct WrittenServerInfo {
     command_line_options: WrittenOptions,
     /// Stands in what the workers share alone.
     #[serde(default)]
-    is_superseded: bool,
+    by_next: u8,
 }
 
 #[derive(Default, Deserialize)]
@@ -58,17 +63,28 @@ impl ServerInfo {
             "PRE_INITIALIZING" | "INITIALIZING" => ServerState::Starting,
             _ => return Err(fault()),
         };
-        let (epoch, is_superseded) = (written.command_line_options.restart_epoch, written.is_superseded);
-        Ok(Self { state, epoch, is_superseded })
+        let (epoch, by_next) = (written.command_line_options.restart_epoch, written.by_next);
+        Ok(Self { state, epoch, by_next, is_inherited: false })
     }
 
-    /// Returns what the answer says of the Envoy that gave the one `before`. By a hot restart the next Envoy takes over the
-    /// address of the admin interface, and answers in the place of one that is about to end; which may go on to answer itself, and
-    /// that it lives, on connections that were open before.
+    /// Returns what a source knows of this Envoy that another one was asked for before, and that has no answer yet. That the Envoy
+    /// ends has to be found anew: the other source may have asked elsewhere.
+    pub(super) fn inherited(self) -> Self {
+        Self { by_next: self.by_next.min(CERTAIN - 1), is_inherited: true, ..self }
+    }
+
+    /// Returns what is known of this Envoy by the answer, and by what was known `before`.
+    ///
+    /// By a hot restart the next Envoy takes over the address of the admin interface before it has read its configuration, and has
+    /// this one close its listeners once it serves. So one that starts says nothing: it may never come to serve. One that serves
+    /// says that this one drains, and by its second answer in a row that it ends. Then this one may still answer itself, and that
+    /// it lives, on connections that were open before.
     pub(super) fn after(self, before: Option<Self>) -> Self {
         match before {
-            Some(before) if before.is_superseded || self.epoch > before.epoch => {
-                Self { state: ServerState::Draining, epoch: before.epoch, is_superseded: true }
+            Some(before) if self.state == ServerState::Starting || before.by_next >= CERTAIN => before,
+            Some(before) if self.epoch > before.epoch => {
+                let by_next = before.by_next.saturating_add(1);
+                Self { state: ServerState::Draining, epoch: before.epoch, by_next, is_inherited: false }
             }
             _ => self,
         }
@@ -81,10 +97,9 @@ impl ServerInfo {
             ServerState::Draining => "DRAINING",
             ServerState::Starting => "INITIALIZING",
         };
-        let Self { epoch, is_superseded, .. } = self;
+        let Self { epoch, by_next, .. } = self;
         let options = format!(r#"{{"restart_epoch":{epoch}}}"#);
-        format!(r#"{{"state":"{state}","command_line_options":{options},"is_superseded":{is_superseded}}}"#)
-            .into_bytes()
+        format!(r#"{{"state":"{state}","command_line_options":{options},"by_next":{by_next}}}"#).into_bytes()
     }
 }
 
@@ -93,7 +108,7 @@ mod tests {
     use super::*;
 
     fn info(state: ServerState, epoch: u32) -> ServerInfo {
-        ServerInfo { state, epoch, is_superseded: false }
+        ServerInfo { state, epoch, by_next: 0, is_inherited: false }
     }
 
     #[test]
@@ -112,17 +127,51 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_the_next_epoch_says_that_this_envoy_ends() {
-        let (own, next) = (info(ServerState::Live, 4), info(ServerState::Live, 5));
-        let ends = ServerInfo { is_superseded: true, ..info(ServerState::Draining, 4) };
-        assert_eq!(next.after(Some(own)), ends);
-        assert_eq!(next.after(Some(ends)), ends, "as often as it is asked");
-        assert_eq!(info(ServerState::Starting, 5).after(Some(own)), ends);
-        assert_eq!(own.after(Some(ends)), ends, "it answers on connections that were open before");
-        assert_eq!(ServerInfo::read(&ends.document()), Ok(ends), "what is shared says the same");
-        let well = info(ServerState::Live, 4);
-        assert_eq!(well.after(Some(info(ServerState::Draining, 4))), well, "of itself it may come back");
+    fn an_answer_of_the_next_epoch_says_that_this_envoy_drains_and_the_second_in_a_row_that_it_ends() {
+        let own = info(ServerState::Live, 4);
+        for next in [info(ServerState::Live, 5), info(ServerState::Draining, 5)] {
+            let drains = ServerInfo { by_next: 1, ..info(ServerState::Draining, 4) };
+            let ends = ServerInfo { by_next: 2, ..drains };
+            assert_eq!(next.after(Some(own)), drains);
+            assert_eq!(next.after(Some(drains)), ends);
+            assert_eq!(next.after(Some(ends)), ends, "as often as it is asked");
+            assert_eq!(own.after(Some(ends)), ends, "it answers on connections that were open before");
+            assert_eq!(own.after(Some(drains)), own, "one stray answer is taken back by the next");
+            for known in [drains, ends] {
+                assert_eq!(ServerInfo::read(&known.document()), Ok(known), "what is shared says the same");
+            }
+        }
+        assert_eq!(own.after(Some(info(ServerState::Draining, 4))), own, "of itself it may come back");
+        let next = info(ServerState::Live, 5);
         assert_eq!(next.after(None), next, "whose answer the first is nobody can tell");
+    }
+
+    #[test]
+    fn an_envoy_that_starts_changes_nothing_whatever_its_epoch() {
+        let ends = ServerInfo { by_next: 2, ..info(ServerState::Draining, 4) };
+        let drains = ServerInfo { by_next: 1, ..ends };
+        for before in [info(ServerState::Live, 4), info(ServerState::Draining, 4), drains, ends] {
+            for epoch in [3, 4, 5] {
+                assert_eq!(info(ServerState::Starting, epoch).after(Some(before)), before, "{epoch}");
+            }
+        }
+        let starts = info(ServerState::Starting, 5);
+        assert_eq!(starts.after(None), starts);
+    }
+
+    #[test]
+    fn what_another_source_knew_holds_until_there_is_an_answer() {
+        let own = info(ServerState::Live, 4);
+        let ends = ServerInfo { by_next: 2, ..info(ServerState::Draining, 4) };
+        let inherited = ends.inherited();
+        assert_eq!((inherited.state, inherited.is_inherited), (ServerState::Draining, true));
+        assert_eq!(own.after(Some(inherited)), own, "the other source may have asked elsewhere");
+        assert_eq!(info(ServerState::Live, 5).after(Some(inherited)), ends);
+        assert_eq!(info(ServerState::Starting, 5).after(Some(inherited)), inherited);
+        assert!(
+            !ServerInfo::read(&inherited.document()).unwrap().is_inherited,
+            "what is shared was answered"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::slice;
 
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
 
-use super::state::{CLUSTER, Call, Fields, GrpcCall, Host, LocalReply};
+use super::state::{CLUSTER, Call, Fields, GrpcCall, Host, LocalReply, OTHER_CLUSTER};
 
 /// The bytes that the filter points to.
 ///
@@ -217,6 +217,9 @@ extern "C" fn proxy_get_property(
 ) -> Status {
     let path = text(unsafe { read(path, path_size) }).replace('\0', ".");
     let value = Host::with(|host| {
+        if let Some(filter) = host.filters.get(&host.effective).filter(|_| path == "plugin_name") {
+            return Ok(filter.clone().into_bytes());
+        }
         let stream = host.current().ok_or(Status::NotFound)?;
         stream.properties.get(&path).cloned().ok_or(Status::NotFound)
     });
@@ -367,7 +370,7 @@ extern "C" fn proxy_http_call(
     }
     Host::with(|host| {
         assert!(host.roots.contains(&host.effective), "a call is to be a root's");
-        if cluster != CLUSTER {
+        if ![CLUSTER, OTHER_CLUSTER].contains(&cluster.as_str()) {
             return Status::BadArgument;
         }
         let timeout = std::time::Duration::from_millis(timeout.into());

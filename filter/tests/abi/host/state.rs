@@ -29,6 +29,9 @@ pub(crate) struct LocalReply {
 /// The cluster that this Envoy knows.
 pub(crate) const CLUSTER: &str = "auth";
 
+/// Another one, for HTTP alone.
+pub(crate) const OTHER_CLUSTER: &str = "other";
+
 /// A call to a cluster that has no answer yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
@@ -69,6 +72,8 @@ pub(super) struct Host {
     pub(super) effective: u32,
     pub(super) last_id: u32,
     pub(super) roots: BTreeSet<u32>,
+    /// The names of the filters, by their roots.
+    pub(super) filters: BTreeMap<u32, String>,
     pub(super) streams: BTreeMap<u32, StreamState>,
     pub(super) calls: Vec<Call>,
     /// During the callback with it.
@@ -137,6 +142,7 @@ impl Host {
             effective: 0,
             last_id: 0,
             roots: BTreeSet::new(),
+            filters: BTreeMap::new(),
             streams: BTreeMap::new(),
             calls: Vec::new(),
             answer: None,

@@ -32,10 +32,16 @@ impl Worker {
     /// Hands a plugin's configuration to a new root context, as every push of a configuration
     /// does. Streams are opened under the last root that took its configuration.
     pub(crate) fn configure(&self, configuration: &[u8]) -> bool {
+        self.configure_filter("", configuration)
+    }
+
+    /// Does so with one of several filters, which are told apart by their names.
+    pub(crate) fn configure_filter(&self, name: &str, configuration: &[u8]) -> bool {
         let id = Host::with(|host| {
             configuration.clone_into(&mut host.configuration);
             let id = host.next_id();
             host.roots.insert(id);
+            host.filters.insert(id, name.to_owned());
             host.effective = id;
             id
         });
@@ -148,6 +154,11 @@ impl Worker {
         let mut roots = Host::with(|host| host.roots.clone());
         roots.pop_last();
         Self::remove(roots);
+    }
+
+    /// Takes away the last root, as Envoy does when a configuration before it is pushed again.
+    pub(crate) fn retire_last(&self) {
+        Self::remove(Host::with(|host| host.roots.last().copied().into_iter().collect()));
     }
 
     /// Takes away all roots, as Envoy does before it takes away the VM.
