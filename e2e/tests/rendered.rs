@@ -126,7 +126,7 @@ async fn envoy_loads_every_example_as_it_is_rendered_and_the_clusters_that_polic
         entries.map(|entry| (entry.unwrap().path(), [].as_slice())).collect();
     let whole = files.path("whole.yaml");
     let more = POLICY.replace("from:", "revocation: {cluster: lists, path: /revoked.json}, from:")
-        + "log: {refusals_per_second: 5}\n";
+        + "log: {refusals_per_second: 5}\ndrain_with_envoy: {cluster: envoy_admin}\n";
     let more = more.replace(
         "    auth:",
         "    tls: mutual\n    backpressure: {max_backlog_bytes: 2MiB}\n    global_rate_limit: {cluster: ratelimit, domain: \
@@ -135,7 +135,14 @@ async fn envoy_loads_every_example_as_it_is_rendered_and_the_clusters_that_polic
     std::fs::write(&whole, more).unwrap();
     policies.push((
         whole,
-        &["--cluster", "lists=https://lists.example.com", "--cluster", "ratelimit=http://127.0.0.1:8081"],
+        &[
+            "--cluster",
+            "lists=https://lists.example.com",
+            "--cluster",
+            "ratelimit=http://127.0.0.1:8081",
+            "--cluster",
+            "envoy_admin=http://127.0.0.1:9901",
+        ],
     ));
     assert!(policies.len() > 5);
     for (policy, more) in policies {

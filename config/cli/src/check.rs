@@ -1,6 +1,7 @@
 //! The judgement of everything of Postern in a file.
 
 mod accepted;
+mod admin;
 mod buffering;
 mod bypass;
 mod circuits;
@@ -119,6 +120,7 @@ fn judge_surroundings(found: &Found<'_>, judged: &[Judged], findings: &mut Vec<F
     bypass::judge(found, findings);
     buffering::judge(found, findings);
     kept::judge(found, findings);
+    admin::judge(found, judged, findings);
     taken::judge(found, judged, findings);
     failure::judge(&found.open_failures, findings);
     narrowed::judge(&found.narrowed, findings);

@@ -12,8 +12,8 @@ mod unfold;
 use std::rc::Rc;
 
 pub(crate) use found::{
-    Bypass, Chain, Cluster, Configuration, Found, Manager, Narrowed, Neighbour, OfRoute, OpenFailure,
-    Override, Speech, Stray, SwitchedOff, Unread, Upgrade, Written,
+    Bypass, Chain, Cluster, Configuration, Found, Lead, Manager, NamedCluster, Narrowed, Neighbour, OfRoute,
+    OpenFailure, Override, Speech, Stray, SwitchedOff, Unread, Upgrade, Written,
 };
 pub(crate) use unfold::{Document, Unfolded, unfold};
 

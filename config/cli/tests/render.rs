@@ -224,6 +224,29 @@ fn what_is_missing_for_a_whole_envoy_is_asked_for() {
 }
 
 #[test]
+fn the_admin_interface_that_a_policy_asks_is_asked_on_a_connection_of_its_own_each_time() {
+    let policy = format!("{}drain_with_envoy: {{cluster: envoy_admin}}\n", POLICY.trim_end_matches("...\n"));
+    let whole = render("envoy", &policy, &["--cluster", "envoy_admin=http://127.0.0.1:9901"]);
+    let rendered = documents(&whole).remove(0);
+    let options = &rendered["static_resources"]["clusters"][1]["typed_extension_protocol_options"];
+    let options = &options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+    assert_eq!(options["common_http_protocol_options"], json!({"max_requests_per_connection": 1}), "{whole}");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), &whole).expect("a writable file");
+    let told = postern(&["check", file.path().to_str().expect("text")]);
+    let complaint = String::from_utf8_lossy(&told.stderr);
+    assert!(!complaint.contains("[PST0067]") && !complaint.contains("[PST0068]"), "{complaint}");
+    for (platform, words) in [("istio", "patch the cluster in"), ("envoy-gateway", "patch the cluster in")] {
+        let told = output(platform, &policy, &[]);
+        let told = String::from_utf8_lossy(&told.stderr);
+        assert!(
+            told.contains(words) && told.contains("max_requests_per_connection: 1"),
+            "{platform}: {told}"
+        );
+    }
+}
+
+#[test]
 fn no_text_of_a_policy_or_of_an_option_breaks_out_of_its_place() {
     let evil = "x\u{2028}admin: {}\u{85}k: v";
     let line_ends =

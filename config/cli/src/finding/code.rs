@@ -102,6 +102,8 @@ codes! {
     UnheardAnswer = "0064" Warning "Module not shown the answers of services",
     TakenToken = "0065" Warning "Token that another filter takes or misses",
     KeptFrames = "0066" Warning "Filter that keeps Postern's frames back",
+    AdminConnections = "0067" Warning "Admin interface asked on connections that stay",
+    ExposedAdmin = "0068" Warning "Way to the admin interface",
     // What is in a policy, and probably not meant.
     BinaryUnjudged = "0071" Warning "Rules that binary messages pass by",
     CompressedUnjudged = "0072" Warning "Rules that compressed messages pass by",

@@ -181,13 +181,23 @@ fn written(name: &str, cluster: &Cluster, asked: &Asked, ca: &str) -> String {
     lines.push(format!("    - name: {name}"));
     lines.push(format!("      type: {}", asked.endpoint.discovery()));
     lines.push("      connect_timeout: 2s".to_owned());
-    if cluster.is_grpc {
+    if cluster.is_grpc || cluster.is_admin {
         let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-        lines.push("      # gRPC is spoken over HTTP/2.".to_owned());
+        let (why, version) = match cluster.is_grpc {
+            true => ("gRPC is spoken over HTTP/2.", "http2_protocol_options"),
+            false => (
+                "On a connection that stays an Envoy would ask itself after a hot restart.",
+                "http_protocol_options",
+            ),
+        };
+        lines.push(format!("      # {why}"));
         lines.push("      typed_extension_protocol_options:".to_owned());
         lines.push(format!("        {options}:"));
         lines.push(format!("          \"@type\": type.googleapis.com/{options}"));
-        lines.push("          explicit_http_config: {http2_protocol_options: {}}".to_owned());
+        lines.push(format!("          explicit_http_config: {{{version}: {{}}}}"));
+        if cluster.is_admin {
+            lines.push("          common_http_protocol_options: {max_requests_per_connection: 1}".to_owned());
+        }
     }
     if asked.is_tls {
         let context = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";

@@ -73,8 +73,13 @@ pub(super) fn render(arguments: &Arguments) -> Result<Rendered, Failure> {
     let mut rendered = policy.put(&text, "config:")?;
     rendered.warnings.extend(needs::clusters(config).iter().map(|(name, cluster)| {
         let by: Vec<&str> = cluster.asked_by.iter().map(String::as_str).collect();
+        let remedy = match cluster.is_admin {
+            // No route may lead to an admin interface.
+            true => "patch the cluster in, with `max_requests_per_connection: 1`",
+            false => "bind a route to the service, or patch the cluster in",
+        };
         format!(
-            "1:1: warning: {}: Envoy Gateway makes no cluster {} by itself; bind a route to the service, or patch the cluster in",
+            "1:1: warning: {}: Envoy Gateway makes no cluster {} by itself; {remedy}",
             by.join(", "),
             quoted(name)
         )

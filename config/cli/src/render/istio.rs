@@ -117,6 +117,14 @@ fn services(arguments: &Arguments, config: &postern_config::Config, warnings: &m
         let parts: Vec<&str> = name.split('|').collect();
         let (port, host) = match parts.as_slice() {
             ["outbound", port, _, host] if port.parse::<u16>().is_ok() && !host.is_empty() => (*port, *host),
+            _ if cluster.is_admin => {
+                warnings.push(format!(
+                    "1:1: warning: drain_with_envoy: {} is to be the proxy's own admin interface; patch the cluster in, with \
+                     `max_requests_per_connection: 1`",
+                    quoted(name)
+                ));
+                continue;
+            }
             _ => {
                 let by: Vec<&str> = cluster.asked_by.iter().map(String::as_str).collect();
                 warnings.push(format!(

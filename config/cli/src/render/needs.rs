@@ -20,6 +20,8 @@ pub(super) struct Cluster {
     pub(super) asked: Vec<Asked>,
     /// Says whether it is spoken to by gRPC.
     pub(super) is_grpc: bool,
+    /// Says whether it is Envoy's own admin interface.
+    pub(super) is_admin: bool,
 }
 
 /// Returns the environment variables that hold secrets.
@@ -62,7 +64,9 @@ pub(super) fn clusters(config: &Config) -> BTreeMap<&str, Cluster> {
         }
     }
     if let Some(drain) = &config.drain_with_envoy {
-        clusters.entry(&drain.cluster).or_default().asked_by.insert("drain_with_envoy".to_owned());
+        let cluster = clusters.entry(&drain.cluster).or_default();
+        cluster.asked_by.insert("drain_with_envoy".to_owned());
+        cluster.is_admin = true;
     }
     clusters
 }

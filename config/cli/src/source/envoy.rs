@@ -9,8 +9,8 @@ use postern_config::{Problem, ProblemKind};
 
 use super::resource::Resource;
 use super::{
-    Bypass, Chain, Cluster, Configuration, Found, Manager, Neighbour, OfRoute, OpenFailure, Override, Speech,
-    Stray, SwitchedOff, Upgrade, Written, speaks_of_postern,
+    Bypass, Chain, Cluster, Configuration, Found, Lead, Manager, NamedCluster, Neighbour, OfRoute,
+    OpenFailure, Override, Speech, Stray, SwitchedOff, Upgrade, Written, speaks_of_postern,
 };
 use crate::yaml::{Kind, Member, Node};
 
@@ -18,6 +18,7 @@ const EXECUTE_FILTER: &str = "envoy.extensions.filters.http.composite.v3.Execute
 const EXTENSION_WITH_MATCHER: &str = "envoy.extensions.common.matching.v3.ExtensionWithMatcher";
 const STRING_VALUE: &str = "google.protobuf.StringValue";
 const STRUCT: &str = "google.protobuf.Struct";
+const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 
@@ -172,6 +173,7 @@ fn visit<'a>(node: &'a Node, mut around: Around<'a>, found: &mut Found<'a>) {
     note_other_loader(name, fields, around, found);
     around.resource = name.and_then(Resource::of_type).unwrap_or(around.resource);
     note_chain(fields, &mut around, found);
+    note_cluster(name, fields, around, found);
     note_metadata(fields, around, found);
     note_switched_off(fields, around, found);
     let before = found.times_seen;
@@ -207,6 +209,40 @@ fn note_chain<'a>(fields: &'a Node, around: &mut Around<'a>, found: &mut Found<'
         }
         _ => {}
     }
+}
+
+/// Notes a cluster that has a name, and what leads to clusters.
+fn note_cluster<'a>(name: Option<&str>, fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
+    if around.is_metadata {
+        return;
+    }
+    if around.resource == Resource::Cluster {
+        let name = field(fields, "name").and_then(Node::text);
+        found.named_clusters.extend(name.map(|name| NamedCluster { name, fields }));
+    }
+    let of_route = field(fields, "route").filter(|_| around.resource == Resource::Route);
+    let of_proxy = Some(fields).filter(|_| name == Some(TCP_PROXY));
+    for action in of_route.into_iter().chain(of_proxy) {
+        leads(action, found);
+    }
+}
+
+/// Notes each cluster that the action of a route, or a proxy of bytes, has its traffic go to.
+fn leads<'a>(action: &'a Node, found: &mut Found<'a>) {
+    let weighted = field(action, "weighted_clusters").and_then(|weighted| weighted.get("clusters"));
+    let weighted = weighted.map(Node::items).unwrap_or_default().iter();
+    let mirrors = field(action, "request_mirror_policies").map(Node::items).unwrap_or_default().iter();
+    let named = [("cluster", action, "cluster")].into_iter();
+    let named = named.chain(weighted.clone().map(|share| ("weighted_clusters", share, "name")));
+    let named = named.chain(mirrors.clone().map(|mirror| ("request_mirror_policies", mirror, "cluster")));
+    found.leads.extend(named.filter_map(|(key, part, name)| {
+        let Member { position, value, .. } = part.member(name)?;
+        Some(Lead { cluster: Some(value.text()?), key, position: *position })
+    }));
+    let chosen = [action].into_iter().chain(weighted).chain(mirrors);
+    let chosen = chosen.filter_map(|part| member(part, "cluster_header"));
+    let key = "cluster_header";
+    found.leads.extend(chosen.map(|member| Lead { cluster: None, key, position: member.position }));
 }
 
 fn note_metadata<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {

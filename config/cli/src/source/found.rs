@@ -32,6 +32,23 @@ pub(crate) struct Cluster {
     pub(crate) bounds: BTreeSet<String>,
 }
 
+/// A cluster as it is written, in a configuration of any kind or in a patch.
+#[derive(Debug)]
+pub(crate) struct NamedCluster<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) fields: &'a Node,
+}
+
+/// A way on which what reaches a listener goes on to a cluster.
+#[derive(Debug)]
+pub(crate) struct Lead<'a> {
+    /// The name of the cluster; `None` where the request chooses it.
+    pub(crate) cluster: Option<&'a str>,
+    /// The key that leads there.
+    pub(crate) key: &'static str,
+    pub(crate) position: Position,
+}
+
 /// The way in which Envoy speaks to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speech {
@@ -203,7 +220,9 @@ pub(crate) struct Found<'a> {
     pub(crate) is_discovered: bool,
     /// The places of documents that Envoy does not read, since they are not the first one of their file.
     pub(crate) later_documents: Vec<Position>,
+    pub(crate) leads: Vec<Lead<'a>>,
     pub(crate) managers: Vec<Manager<'a>>,
+    pub(crate) named_clusters: Vec<NamedCluster<'a>>,
     pub(crate) neighbours: Vec<Neighbour<'a>>,
     pub(crate) of_routes: Vec<OfRoute<'a>>,
     pub(crate) open_failures: Vec<OpenFailure>,
