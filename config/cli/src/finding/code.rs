@@ -104,6 +104,7 @@ codes! {
     KeptFrames = "0066" Warning "Filter that keeps Postern's frames back",
     AdminConnections = "0067" Warning "Admin interface asked on connections that stay",
     ExposedAdmin = "0068" Warning "Way to the admin interface",
+    LostClose = "0069" Warning "Filter that may lose a Close",
     // What is in a policy, and probably not meant.
     BinaryUnjudged = "0071" Warning "Rules that binary messages pass by",
     CompressedUnjudged = "0072" Warning "Rules that compressed messages pass by",
