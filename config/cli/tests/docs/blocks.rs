@@ -8,12 +8,11 @@ use std::collections::BTreeSet;
 
 use postern_config::Config;
 use postern_engine::Reason;
-use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::{Value, json};
 
 use crate::pages::{Block, FINDINGS, Page, pages, read, root};
 use crate::postern::{assert_no_problem, check, check_text, check_text_with};
-use crate::schema::fault;
+use crate::schema::{documents, fault};
 
 /// The document under which a bare policy is judged.
 const PROVIDERS: &str = "
@@ -156,18 +155,58 @@ fn code_of(page: &Page) -> String {
     format!("[{}]", code.expect("a page on a finding"))
 }
 
-/// Asserts that a pod is ended later than its hook, and that later than all connections that are sent away by default.
+/// The time until all workers know that Envoy drains, and some more, in seconds.
+const MARGIN: u64 = 2;
+
+/// Asserts of each pod that all connections are sent away and have answered before Envoy ends, and that Envoy ends before
+/// Kubernetes kills it, with the times that policies have by default; that a call that fails shows; and that a probe fails by
+/// more than one late answer.
 fn assert_leaves_time(name: &str, text: &str) {
-    let number_after = |word: &str| -> u64 {
-        let (_, behind) = text.split_once(word).unwrap_or_else(|| panic!("{name} says nothing of `{word}`"));
-        let digits: String = behind.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().unwrap_or_else(|_| panic!("{name}: no number behind `{word}`"))
-    };
-    let drain = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}, "drain_with_envoy": {"cluster": "a"}});
-    let drain = Config::from_value(drain).expect("a sound policy").drain_with_envoy.expect("what is written");
-    assert!(Yaml::load_from_str(text).is_ok_and(|documents| !documents.is_empty()), "{name} is no YAML");
-    let (hook, end) = (number_after("sleep "), number_after("terminationGracePeriodSeconds: "));
-    assert!(drain.over.as_secs() + 2 < hook && hook < end, "{name}");
+    let policy = json!({"policies": {"chat": {"origins": {"allow": ["*"]}, "auth": "none"}}, "drain_with_envoy": {"cluster": "a"}});
+    let policy = Config::from_value(policy).expect("a sound policy");
+    let over = policy.drain_with_envoy.expect("what is written").over;
+    let close = policy.policies["chat"].liveness.close_timeout;
+    let needed = (over + close).as_secs() + MARGIN;
+    let mut pods = 0;
+    for document in documents(text) {
+        let pod = document.pointer("/spec/template").unwrap_or(&document);
+        let Some(containers) = pod["spec"]["containers"].as_array() else { continue };
+        let hooks =
+            containers.iter().filter_map(|container| container.pointer("/lifecycle/preStop/exec/command"));
+        let hooks: Vec<String> = hooks.map(|command| words(command).join(" ")).collect();
+        assert!(hooks.iter().any(|hook| hook.contains("healthcheck/fail")), "{name}: no health check fails");
+        assert!(
+            !hooks.iter().any(|hook| hook.contains(';')),
+            "{name}: a call that fails does not show: {hooks:?}"
+        );
+        let waits = hooks.iter().filter_map(|hook| number_after(hook, "sleep "));
+        let waits: u64 = waits.chain(drain_duration(pod)).sum();
+        let end = pod["spec"]["terminationGracePeriodSeconds"].as_u64().expect("a grace period");
+        assert!(needed < waits && waits < end, "{name}: {needed} s, {waits} s, {end} s");
+        for probe in containers.iter().filter_map(|container| container.get("readinessProbe")) {
+            let number = |key: &str| probe[key].as_u64().unwrap_or_else(|| panic!("{name}: no {key}"));
+            assert!((2..=3).contains(&number("failureThreshold")), "{name}: {probe}");
+            assert!((1..=number("periodSeconds")).contains(&number("timeoutSeconds")), "{name}: {probe}");
+        }
+        pods += 1;
+    }
+    assert!(pods > 0, "{name} has no pod");
+}
+
+fn words(command: &Value) -> Vec<&str> {
+    command.as_array().expect("a command").iter().map(|word| word.as_str().expect("text")).collect()
+}
+
+/// Returns for how long istio-agent lets Envoy be after SIGTERM, in seconds.
+fn drain_duration(pod: &Value) -> Option<u64> {
+    let proxy = pod["metadata"]["annotations"]["proxy.istio.io/config"].as_str()?;
+    number_after(proxy, "terminationDrainDuration: ")
+}
+
+fn number_after(text: &str, word: &str) -> Option<u64> {
+    let (_, behind) = text.split_once(word)?;
+    let digits: String = behind.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
 }
 
 /// Says whether a block of plain text has a line that only configurations have.
