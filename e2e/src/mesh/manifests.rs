@@ -150,8 +150,9 @@ fn lay_over(patch: &Value, bootstrap: &mut Value) {
     let value = &patch["patch"]["value"];
     let host = &patch["match"]["routeConfiguration"]["vhost"];
     if patch["applyTo"] == "CLUSTER" {
-        let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
-        clusters.expect("a list of clusters").iter_mut().for_each(|cluster| merge(cluster, value));
+        // Patches are for one service, whose cluster is the first.
+        assert!(patch["match"]["cluster"]["service"].is_string(), "{patch}");
+        merge(bootstrap.pointer_mut("/static_resources/clusters/0").expect("a cluster"), value);
         return;
     }
     let mut matched = 0;

@@ -14,7 +14,7 @@ use postern_e2e::{
     Documents, Frame, RawClient, Request, Response, RunningScene, Scene, Served, Signer, Value, json,
 };
 use sha2::{Digest, Sha256};
-use translation::{Gateway, Module, Shape};
+use translation::{Gateway, Module, OWN_METADATA, Shape};
 
 const APP: &str = "https://app.example.com";
 const WWW: &str = "https://www.example.com";
@@ -46,12 +46,45 @@ fn with_policy_of_its_own(module: &Module) -> Gateway {
 
 /// Returns a Gateway with a policy for each of two routes, one of which is bound to a third route too, and a route without any.
 fn with_policies_of_routes(module: &Module) -> Gateway {
-    let mut manifests = manifests("routes.yaml");
+    let is_of_gateway = |manifest: &Value| {
+        let spec = &manifest["spec"];
+        [&spec["targetRef"], &spec["targetRefs"][0]].iter().any(|target| target["kind"] == "Gateway")
+    };
+    let of_gateway = manifests("postern.yaml").into_iter().filter(is_of_gateway);
+    let mut manifests: Vec<Value> = manifests("routes.yaml").into_iter().chain(of_gateway).collect();
     let more = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "news"});
-    let feed = manifests.iter_mut().find(|manifest| manifest["metadata"]["name"] == "postern-feed");
-    feed.expect("the policy")["spec"]["targetRefs"].as_array_mut().expect("targets").push(more);
+    let targets =
+        manifests.iter_mut().filter_map(|manifest| manifest["spec"].get_mut("targetRefs")?.as_array_mut());
+    for targets in targets.filter(|targets| targets.iter().any(|target| target["name"] == "feed")) {
+        targets.push(more.clone());
+    }
     let routes = vec![("chat", "/chat"), ("feed", "/feed"), ("news", "/news"), ("free", "/free")];
     Gateway { shape: Shape::Filters, manifests, routes, module: module.clone() }
+}
+
+/// Reads the manifests of a page.
+fn manifests_of_page(name: &str) -> Vec<Value> {
+    let text =
+        std::fs::read_to_string(workspace().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let blocks = text.split("\n```").filter_map(|block| block.strip_prefix("yaml envoy-gateway\n"));
+    let of_block = |block: &str| -> Vec<Value> {
+        serde_saphyr::from_multiple(block).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    blocks.flat_map(of_block).collect()
+}
+
+/// Returns every route of a Gateway by the name of its HTTPRoute, with its virtual host.
+fn routes_of(configuration: &Value) -> Vec<(&Value, &str, &Value)> {
+    let hosts = configuration["virtual_hosts"].as_array().expect("virtual hosts");
+    assert!(hosts.len() > 1, "{configuration}");
+    let mut found = Vec::new();
+    for host in hosts {
+        for route in host["routes"].as_array().expect("routes") {
+            let name = route["name"].as_str().and_then(|name| name.split('/').nth(2));
+            found.push((host, name.expect("a name"), route));
+        }
+    }
+    found
 }
 
 /// Has the Envoy of a scene be the one of these Gateways, with a listener for each.
@@ -194,6 +227,44 @@ async fn a_route_without_a_policy_is_not_judged() {
     for path in ["/chat", "/feed", "/news"] {
         let refused = gateways.ask("routes", &with_token(upgrade(path, EVIL))).await;
         assert_eq!(refused.reason().as_deref(), Some("origin_denied"), "{path}");
+    }
+}
+
+#[test]
+fn every_route_with_a_policy_has_no_timeout_but_an_idle_one_and_its_host_a_limit_of_the_buffer() {
+    let module = Module { path: MODULE.to_owned(), sha256: String::new() };
+    for gateway in [with_policy_of_its_own(&module), with_policies_of_routes(&module)] {
+        let configuration = gateway.routes();
+        let mut judged = 0;
+        for (host, name, route) in routes_of(&configuration) {
+            assert_eq!(host["request_body_buffer_limit"], 2_097_152, "{host}");
+            if !gateway.is_judged(name) {
+                continue;
+            }
+            let (timeout, idle) = (&route["route"]["timeout"], &route["route"]["idle_timeout"]);
+            assert_eq!(timeout, "0s", "{name} is cut by it: {route}");
+            let is_set = idle.as_str().is_some_and(|idle| idle != "0s");
+            assert!(is_set, "{name} has none for sockets of a worker that has trapped: {route}");
+            judged += 1;
+        }
+        assert!(judged >= 4, "{judged}");
+    }
+}
+
+#[test]
+fn limits_of_the_page_lie_over_one_rule_on_every_hostname_beside_the_metadata_that_are_there() {
+    let module = Module { path: MODULE.to_owned(), sha256: String::new() };
+    let manifests = manifests_of_page("docs/envoy-gateway.md");
+    let routes = vec![("chat", "/chat"), ("chat", "/chat/uploads"), ("pages", "/pages")];
+    let gateway = Gateway { shape: Shape::Chains, manifests, routes, module };
+    let configuration = gateway.routes();
+    for (host, name, route) in routes_of(&configuration) {
+        assert_eq!(host["request_body_buffer_limit"], 2_097_152, "{host}");
+        let metadata = &route["metadata"]["filter_metadata"];
+        assert!(metadata[OWN_METADATA]["resources"].is_array(), "{name}: {metadata}");
+        let has_limits = metadata["postern"]["messages"]["max_message_bytes"] == "1MiB";
+        let is_for_uploads = route["match"]["path_separated_prefix"] == "/chat/uploads";
+        assert_eq!(has_limits, is_for_uploads, "{name}: {metadata}");
     }
 }
 

@@ -5,8 +5,17 @@
 
 use postern_e2e::{Value, json};
 
+/// The name of the Gateway.
+const NAME: &str = "eg";
+
 /// The name of the listener, and of its route configuration.
 const LISTENER: &str = "default/eg/https";
+
+/// The name under which Envoy Gateway says in a route's metadata what the route is made of.
+pub(crate) const OWN_METADATA: &str = "envoy-gateway";
+
+/// The hostnames of the Gateway's routes, each of which becomes a virtual host.
+const HOSTNAMES: [&str; 2] = ["*", "www.example.com"];
 
 const FILTERS: &str = "envoy.extensions.filters.http";
 const WASM_FILTER: &str = "envoy.filters.http.wasm";
@@ -33,7 +42,7 @@ pub(crate) struct Module {
 pub(crate) struct Gateway {
     pub(crate) shape: Shape,
     pub(crate) manifests: Vec<Value>,
-    /// The HTTPRoutes, each with the prefix of its paths.
+    /// The rules of HTTPRoutes, each with the name of its HTTPRoute and the prefix of its paths.
     pub(crate) routes: Vec<(&'static str, &'static str)>,
     pub(crate) module: Module,
 }
@@ -41,8 +50,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Returns the listener that clients connect to, on any free port of an address.
     pub(crate) fn listener(&self, address: &Value) -> Value {
-        let mut routes = self.route_configuration();
-        self.of_kind("EnvoyPatchPolicy").for_each(|policy| patch(policy, &mut routes));
+        let routes = self.routes();
         let manager = any(
             "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             json!({
@@ -58,6 +66,20 @@ impl Gateway {
             "perConnectionBufferLimitBytes": self.buffer_limit(),
             "filterChains": [{"filters": [{"name": "manager", "typedConfig": manager}]}],
         })
+    }
+
+    /// Returns the route configuration of the listener, with all patches.
+    pub(crate) fn routes(&self) -> Value {
+        let mut routes = self.route_configuration();
+        self.of_kind("EnvoyPatchPolicy").for_each(|policy| patch(policy, &mut routes));
+        routes
+    }
+
+    /// Says whether a policy of Postern is bound to an HTTPRoute, or to its Gateway.
+    pub(crate) fn is_judged(&self, route: &str) -> bool {
+        [("HTTPRoute", route), ("Gateway", NAME)]
+            .iter()
+            .any(|(kind, name)| !self.wasm_of(kind, name).is_empty())
     }
 
     /// Returns the bounds of the cluster of the service, which is one for all routes here.
@@ -81,16 +103,13 @@ impl Gateway {
 
     /// Returns the Wasm filters of all policies that are bound to a resource, with their names.
     fn wasm_of(&self, kind: &str, name: &str) -> Vec<(String, Value)> {
-        let bound = self.of_kind("EnvoyExtensionPolicy").filter(|policy| {
-            let targets = policy["spec"]["targetRefs"].as_array().expect("targets");
-            targets.iter().any(|target| target["kind"] == kind && target["name"] == name)
-        });
+        let bound = self.of_kind("EnvoyExtensionPolicy").filter(|policy| is_bound_to(policy, kind, name));
         let filters = bound.flat_map(|policy| {
             let wasm = policy["spec"]["wasm"].as_array().expect("plugins").iter().enumerate();
             wasm.map(move |(index, wasm)| {
                 let metadata = &policy["metadata"];
                 let (namespace, name) = (metadata["namespace"].as_str(), metadata["name"].as_str());
-                let id = [namespace.expect("a namespace"), name.expect("a name")].join("/");
+                let id = [namespace.unwrap_or("default"), name.expect("a name")].join("/");
                 let id = format!("envoyextensionpolicy/{id}/wasm/{index}");
                 let filter = self.wasm(&id, wasm);
                 (id, filter)
@@ -161,16 +180,42 @@ impl Gateway {
     }
 
     fn route_configuration(&self) -> Value {
-        let routes: Vec<Value> = self.routes.iter().map(|(name, prefix)| self.route(name, prefix)).collect();
-        let mut host = json!({"name": format!("{LISTENER}/*"), "domains": ["*"], "routes": routes});
-        let of_gateway = self.wasm_of("Gateway", "eg");
+        let hosts = HOSTNAMES.map(|hostname| self.virtual_host(hostname));
+        json!({"name": LISTENER, "ignore_port_in_host_matching": true, "virtual_hosts": hosts})
+    }
+
+    fn virtual_host(&self, hostname: &str) -> Value {
+        let suffix = hostname.replace('.', "_");
+        let routes: Vec<Value> = self
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(index, (name, prefix))| {
+                let rule = self.routes.iter().take(index).filter(|(other, _)| other == name).count();
+                let mut route = self.route(name, prefix);
+                route["name"] = json!(format!("httproute/default/{name}/rule/{rule}/match/0/{suffix}"));
+                route
+            })
+            .collect();
+        let mut host =
+            json!({"name": format!("{LISTENER}/{suffix}"), "domains": [hostname], "routes": routes});
+        let of_gateway = self.wasm_of("Gateway", NAME);
         if self.shape == Shape::Chains && !of_gateway.is_empty() {
             host["typed_per_filter_config"] =
                 json!({CHAIN_OF_LISTENER: Self::chain(&of_gateway, "listener/")});
         }
-        json!({"name": LISTENER, "ignore_port_in_host_matching": true, "virtual_hosts": [host]})
+        host
     }
 
+    /// Returns the policy that says how long the requests of an HTTPRoute may take: its own, or that of its Gateway.
+    fn traffic_policy(&self, route: &str) -> Option<&Value> {
+        let of = |kind: &str, name: &str| {
+            self.of_kind("BackendTrafficPolicy").find(|policy| is_bound_to(policy, kind, name))
+        };
+        of("HTTPRoute", route).or_else(|| of("Gateway", NAME))
+    }
+
+    /// Returns the route of a rule, without its name.
     fn route(&self, name: &str, prefix: &str) -> Value {
         let wasm = self.wasm_of("HTTPRoute", name);
         let mut filters = json!({});
@@ -188,17 +233,23 @@ impl Gateway {
             }
         }
         let mut action = json!({"cluster": "service", "upgrade_configs": [{"upgrade_type": "websocket"}]});
-        let is_of_route = |policy: &&Value| policy["spec"]["targetRefs"][0]["name"] == name;
-        let policy = self.of_kind("BackendTrafficPolicy").find(is_of_route);
+        let policy = self.traffic_policy(name);
         if let Some(timeout) = policy.and_then(|policy| policy.pointer("/spec/timeout/http/requestTimeout")) {
             action["timeout"] = timeout.clone();
             action["idle_timeout"] = if timeout == "0s" { json!("0s") } else { json!("3600s") };
         }
+        let resource = json!({"kind": "HTTPRoute", "name": name, "namespace": "default"});
         json!({
-            "name": format!("httproute/default/{name}/rule/0/match/0/*"),
             "match": {"path_separated_prefix": prefix}, "route": action, "typed_per_filter_config": filters,
+            "metadata": {"filter_metadata": {OWN_METADATA: {"resources": [resource]}}},
         })
     }
+}
+
+/// Says whether a policy is bound to a resource.
+fn is_bound_to(policy: &Value, kind: &str, name: &str) -> bool {
+    let targets = policy["spec"]["targetRefs"].as_array().expect("targets");
+    targets.iter().any(|target| target["kind"] == kind && target["name"] == name)
 }
 
 fn any(kind: &str, mut fields: Value) -> Value {
@@ -210,32 +261,61 @@ fn filter_config(fields: Value) -> Value {
     any("envoy.config.route.v3.FilterConfig", fields)
 }
 
-/// Carries out the patches of a policy, which add one member each.
+/// Carries out the patches of a policy, which add one member each. What is missing above the member is made, and a patch that
+/// finds nothing is a fault.
 fn patch(policy: &Value, routes: &mut Value) {
     for patch in policy["spec"]["jsonPatches"].as_array().expect("patches") {
         let operation = &patch["operation"];
         assert_eq!((&patch["name"], &operation["op"]), (&json!(LISTENER), &json!("add")));
         let path = operation["path"].as_str().expect("a path").trim_start_matches('/');
-        let (owner, member) = path.rsplit_once('/').unwrap_or(("", path));
-        let owner = if owner.is_empty() { String::new() } else { format!("/{owner}") };
-        let chosen = operation["jsonPath"].as_str().unwrap_or("$");
-        for place in places(routes, chosen.split('.').skip(1)) {
-            let owner = routes.pointer_mut(&format!("{place}{owner}"));
-            owner.unwrap_or_else(|| panic!("nothing at {place}"))[member] = operation["value"].clone();
+        let (chosen, places) = match operation["jsonPath"].as_str() {
+            Some(chosen) => (chosen, places(routes, chosen)),
+            None => ("", vec![String::new()]),
+        };
+        assert!(!places.is_empty(), "nothing at {chosen}");
+        for place in places {
+            add(routes, &format!("{place}/{path}"), &operation["value"]);
         }
     }
 }
 
-/// Returns the JSON pointers of what a JSONPath chooses, whose steps are a name or a name with `[*]`.
-fn places<'a>(value: &Value, steps: impl Iterator<Item = &'a str>) -> Vec<String> {
-    steps.fold(vec![String::new()], |places, step| {
-        let (name, is_list) = step.strip_suffix("[*]").map_or((step, false), |name| (name, true));
-        let inside = places.into_iter().map(|place| format!("{place}/{name}"));
-        inside
-            .flat_map(|place| match value.pointer(&place).and_then(Value::as_array) {
-                Some(items) if is_list => (0..items.len()).map(|index| format!("{place}/{index}")).collect(),
-                _ => vec![place],
-            })
-            .collect()
-    })
+/// Adds a member, and the objects above it.
+fn add(document: &mut Value, path: &str, value: &Value) {
+    let place = path.split('/').skip(1).fold(document, |node, key| match node {
+        Value::Array(items) => &mut items[key.parse::<usize>().expect("an index")],
+        node => &mut node[key],
+    });
+    *place = value.clone();
+}
+
+/// Returns the JSON pointers of what a JSONPath chooses. Its steps are names, which may have `[*]` behind them, or
+/// `[?(@.name =~ '^beginning')]`.
+fn places(document: &Value, path: &str) -> Vec<String> {
+    let mut places = vec![String::new()];
+    let mut rest = path.trim_start_matches('$');
+    while let Some(begun) = rest.strip_prefix('.') {
+        let (name, after) = begun.split_at(begun.find(['.', '[']).unwrap_or(begun.len()));
+        places = places.into_iter().map(|place| format!("{place}/{name}")).collect();
+        places.retain(|place| document.pointer(place).is_some());
+        rest = after;
+        if let Some(selector) = after.strip_prefix('[') {
+            let (selector, after) = selector.split_once(']').expect("the end of a selector");
+            places = places.iter().flat_map(|place| items(document, place, selector)).collect();
+            rest = after;
+        }
+    }
+    assert_eq!(rest, "", "{path}");
+    places
+}
+
+/// Returns the JSON pointers of the items of a list that a selector chooses.
+fn items(document: &Value, list: &str, selector: &str) -> Vec<String> {
+    let beginning = selector.strip_prefix("?(@.name =~ '^").and_then(|rest| rest.strip_suffix("')"));
+    assert!(selector == "*" || beginning.is_some(), "{selector}");
+    let is_chosen = |item: &Value| {
+        beginning
+            .is_none_or(|beginning| item["name"].as_str().is_some_and(|name| name.starts_with(beginning)))
+    };
+    let items = document.pointer(list).and_then(Value::as_array).into_iter().flatten().enumerate();
+    items.filter(|(_, item)| is_chosen(item)).map(|(index, _)| format!("{list}/{index}")).collect()
 }

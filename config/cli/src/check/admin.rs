@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use postern_config::Path;
 use serde_json::Value;
 
 use super::Judged;
@@ -53,6 +54,6 @@ fn exposed(lead: &Lead<'_>, asked: &BTreeSet<&str>) -> Option<Finding> {
     };
     let what = format!("{what}, the admin interface: whoever gets there can end Envoy and read its secrets");
     let remedy = "let it lead elsewhere, or name a cluster in `drain_with_envoy` to which nothing else leads";
-    let path = postern_config::Path::root().key(lead.key);
+    let path = Path::root().key(lead.key);
     Some(Remark::new(Code::ExposedAdmin, &path, what, remedy).at(lead.position))
 }

@@ -3,7 +3,7 @@
 //! `POSTERN_CRDS` names a folder of CustomResourceDefinitions, which are not ours. What a cluster would drop without a word,
 //! since the schema does not know it, is a fault here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use postern_engine::json_schema::{Budget, Schema};
@@ -13,9 +13,38 @@ use crate::pages::{pages, read, root};
 use crate::postern::run;
 use crate::schema::documents;
 
-/// The kinds of manifests that are shipped and have no schema in the folder.
-const WITHOUT_A_SCHEMA: [&str; 5] =
-    ["BackendTrafficPolicy", "ClientTrafficPolicy", "DestinationRule", "EnvoyProxy", "ServiceEntry"];
+/// The kinds of manifests that have a schema in the folder, with the page that says so.
+const WITH_A_SCHEMA: [(&str, &str); 6] = [
+    ("EnvoyExtensionPolicy", "docs/envoy-gateway.md"),
+    ("EnvoyFilter", "docs/istio.md"),
+    ("EnvoyPatchPolicy", "docs/envoy-gateway.md"),
+    ("PeerAuthentication", "docs/istio.md"),
+    ("TrafficExtension", "docs/istio.md"),
+    ("WasmPlugin", "docs/istio.md"),
+];
+
+/// The kinds of manifests that have none, with the page that says so.
+const WITHOUT_A_SCHEMA: [(&str, &str); 6] = [
+    ("BackendTrafficPolicy", "docs/envoy-gateway.md"),
+    ("ClientTrafficPolicy", "docs/envoy-gateway.md"),
+    ("DestinationRule", "docs/istio.md"),
+    ("EnvoyProxy", "docs/envoy-gateway.md"),
+    ("Gateway", "docs/envoy-gateway.md"),
+    ("ServiceEntry", "docs/istio.md"),
+];
+
+/// A policy that asks a service outside of a mesh.
+const OUTSIDE: &str = "
+providers:
+  edge:
+    issuer: https://auth.example.com/
+    audiences: [chat]
+    algorithms: [RS256]
+    jwks: {remote: {cluster: \"outbound|443||auth.example.com\", uri: https://auth.example.com/jwks}}
+policies:
+  chat: {origins: {allow: [\"https://app.example.com\"]}, auth: {providers: [edge], from: [{header: authorization}]}}
+default_policy: chat
+";
 
 /// The folder of the schemas; without one, what is not run is to be seen.
 #[expect(clippy::print_stderr, reason = "what is not run is to be seen")]
@@ -51,7 +80,7 @@ impl Schemas {
                 .validate(manifest, Budget::for_bytes(1 << 20))
                 .err()
                 .map(|fault| format!("{kind}: {fault:?}")),
-            None if WITHOUT_A_SCHEMA.iter().any(|name| kind.starts_with(name)) => None,
+            None if WITHOUT_A_SCHEMA.iter().any(|(name, _)| manifest["kind"] == *name) => None,
             None => Some(format!("{kind} has no schema")),
         }
     }
@@ -122,7 +151,10 @@ fn manifests() -> Vec<(String, Value)> {
         texts
             .extend(of_kubernetes.map(|block| (format!("{}:{}", page.name, block.line), block.text.clone())));
     }
-    for name in files_in("config/examples") {
+    let asking = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(asking.path(), OUTSIDE).expect("a writable file");
+    let asking = asking.path().to_str().expect("text");
+    for name in files_in("config/examples").chain([asking.to_owned()]) {
         for platform in
             [["istio"].as_slice(), &["istio", "--sidecar", "--selector", "app=chat"], &["envoy-gateway"]]
         {
@@ -135,6 +167,77 @@ fn manifests() -> Vec<(String, Value)> {
         documents(&text).into_iter().map(move |manifest| (name.clone(), manifest))
     };
     texts.into_iter().flat_map(of_text).collect()
+}
+
+/// Returns the name of the EnvoyProxy that a manifest names.
+fn named_proxy(manifest: &Value) -> Option<&Value> {
+    let place = match manifest["kind"].as_str()? {
+        "Gateway" => "/spec/infrastructure/parametersRef",
+        "GatewayClass" => "/spec/parametersRef",
+        _ => return None,
+    };
+    let named = manifest.pointer(place)?;
+    let is_proxy = named["group"] == "gateway.envoyproxy.io" && named["kind"] == "EnvoyProxy";
+    is_proxy.then(|| &named["name"])
+}
+
+#[test]
+fn every_envoy_proxy_is_named_by_a_gateway_or_its_class_in_the_same_place() {
+    let manifests = manifests();
+    let proxies = manifests.iter().filter(|(_, manifest)| manifest["kind"] == "EnvoyProxy");
+    let mut found = 0;
+    for (place, proxy) in proxies {
+        let here = manifests.iter().filter(|(other, _)| other == place).map(|(_, manifest)| manifest);
+        let mut named = here.filter_map(named_proxy);
+        assert!(named.any(|name| *name == proxy["metadata"]["name"]), "{place}: nothing names {proxy}");
+        found += 1;
+    }
+    assert!(found > 0, "no EnvoyProxy");
+}
+
+#[test]
+fn the_pages_say_which_kinds_are_judged_by_a_schema_and_which_are_not() {
+    let manifests = manifests();
+    let used: BTreeSet<&str> =
+        manifests.iter().map(|(_, manifest)| manifest["kind"].as_str().expect("a kind")).collect();
+    let told: BTreeSet<&str> = WITH_A_SCHEMA.iter().chain(&WITHOUT_A_SCHEMA).map(|(kind, _)| *kind).collect();
+    assert_eq!(used, told);
+    for page in ["docs/envoy-gateway.md", "docs/istio.md"] {
+        let text = read(page).replace('\n', " ");
+        // The sentences on what is judged, and on what is not.
+        let (judged, other) = text.split_once(" are judged by none here").map_or_else(
+            || panic!("{page} says nothing of kinds that are judged by none"),
+            |(before, _)| before.rsplit_once([';', '.']).expect("a sentence before"),
+        );
+        for (kind, of) in WITH_A_SCHEMA.iter().filter(|(_, of)| *of == page) {
+            assert!(judged.contains(kind) && !other.contains(kind), "{of}: {kind} is judged");
+        }
+        for (kind, of) in WITHOUT_A_SCHEMA.iter().filter(|(_, of)| *of == page) {
+            assert!(other.contains(kind), "{of}: {kind} is not judged");
+        }
+    }
+    let Some(folder) = folder() else { return };
+    let schemas = Schemas::read(&folder);
+    let has_one = |kind: &str| schemas.0.keys().any(|name| name.split(' ').next() == Some(kind));
+    assert!(WITH_A_SCHEMA.iter().all(|(kind, _)| has_one(kind)), "{:?}", schemas.0.keys());
+    assert!(!WITHOUT_A_SCHEMA.iter().any(|(kind, _)| has_one(kind)), "{:?}", schemas.0.keys());
+}
+
+#[test]
+fn a_patch_of_clusters_is_for_one_service_and_binds_to_no_family_of_addresses() {
+    let mut found = 0;
+    for (place, manifest) in manifests() {
+        let patches = manifest["spec"]["configPatches"].as_array().into_iter().flatten();
+        for patch in
+            patches.filter(|patch| patch["applyTo"] == "CLUSTER" && patch["patch"]["operation"] == "MERGE")
+        {
+            assert!(patch["match"]["cluster"]["service"].is_string(), "{place}: {patch}");
+            let bound = &patch["patch"]["value"]["upstream_bind_config"];
+            assert!(bound.get("source_address").is_none(), "{place}: {patch}");
+            found += 1;
+        }
+    }
+    assert!(found > 0, "no patch of a cluster");
 }
 
 /// Returns the YAML files of a folder, from the root of the repository.
