@@ -120,6 +120,7 @@ impl ControlPlane {
     async fn push(&self, of_type: &'static str, resources: Vec<Any>, desired: Desired) -> Verdict {
         let version = self.published.publish(of_type, resources);
         let look = || self.published.verdict(of_type, version);
+        // A module is compiled before Envoy says anything.
         let verdict = eventually(START, "Envoy's verdict on a push", look).await;
         if verdict == Verdict::Taken {
             *self.desired() = desired;

@@ -30,6 +30,7 @@ mod heartbeat;
 pub mod http;
 pub mod mesh;
 pub mod not_run;
+pub mod pages;
 pub mod rate_limit_server;
 pub mod scene;
 pub mod tls;

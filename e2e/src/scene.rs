@@ -2,6 +2,7 @@
 //! for, a [`RunningScene`] what it gets, alone or [`Shared`] with the other tests of its file.
 
 pub mod access_log;
+mod admin_pipe;
 pub mod bootstrap;
 mod capabilities;
 pub mod checked;

@@ -12,10 +12,12 @@ pub mod record;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
+use tokio::time::{Interval, interval};
 
 use crate::client::request::CASE;
 use crate::deadline::{PATIENCE, eventually};
@@ -44,11 +46,18 @@ pub enum Behaviour {
     Silent,
     /// Writes each of these pieces after the 101, then goes on as [`Behaviour::Echo`].
     Chatty(Vec<Vec<u8>>),
+    /// Goes on as [`Behaviour::Echo`], and besides sends its next number every so often, from 0 on, as [`numbered`] has it.
+    Numbering(Duration),
     /// Agrees to every upgrade, and to compression where it is offered, and goes on as [`Behaviour::Echo`]: it takes whatever
     /// nobody ahead of it refuses.
     Lenient,
     /// Answers every request with this answer, and goes on as [`Behaviour::Echo`] after a 101.
     Answer(Answer),
+}
+
+/// Returns a message of a service that numbers what it says by itself.
+pub fn numbered(number: u64) -> Frame {
+    Frame::text(&format!("number {number}"))
 }
 
 /// A running upstream; it ends when it is dropped.
@@ -153,6 +162,14 @@ async fn answer_page(wire: &mut Wire, record: &Record) -> Result<(), End> {
     wire.write(page.as_bytes()).await.map_err(|_| End::Cut)
 }
 
+/// Waits until something is due, or forever.
+async fn next(due: &mut Option<Interval>) {
+    match due {
+        Some(due) => drop(due.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
 /// One upgraded connection, or one that asked for an upgrade.
 struct Socket<'a> {
     wire: &'a mut Wire,
@@ -173,6 +190,11 @@ impl Socket<'_> {
                 self.write(&piece).await?;
             }
         }
+        let mut due = match self.behaviour {
+            Behaviour::Numbering(every) => Some(interval(every)),
+            _ => None,
+        };
+        let mut number = 0;
         let mut incomplete = Vec::new();
         let mut reads = true;
         loop {
@@ -182,6 +204,10 @@ impl Socket<'_> {
                     Some(Instruction::Read(on)) => reads = on,
                     Some(Instruction::HangUp) | None => return Err(End::Eof),
                 },
+                () = next(&mut due) => {
+                    self.write(&numbered(number).bytes()).await?;
+                    number += 1;
+                }
                 filled = self.wire.fill(), if reads => {
                     let unread = self.wire.unread().len();
                     let bytes = self.wire.take(unread);

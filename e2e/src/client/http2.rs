@@ -9,6 +9,7 @@ use h2::client::SendRequest;
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::{Method, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -27,7 +28,19 @@ pub async fn connect(listener: SocketAddr, certificate: &Path) -> SendRequest<By
     let tcp = TcpStream::connect(listener).await.expect("Envoy's listener");
     let name = ServerName::try_from("localhost").expect("a name");
     let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("TLS");
-    let (client, connection) = h2::client::handshake(tls).await.expect("HTTP/2");
+    begin(tls).await
+}
+
+/// Connects to `listener` without TLS; Envoy allows extended CONNECT there.
+pub async fn connect_plain(listener: SocketAddr) -> SendRequest<Bytes> {
+    begin(TcpStream::connect(listener).await.expect("Envoy's listener")).await
+}
+
+async fn begin<S>(stream: S) -> SendRequest<Bytes>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
     tokio::spawn(connection);
     let ready = within(PATIENCE, "an HTTP/2 connection", client.ready()).await.expect("a connection");
     // Envoy's SETTINGS come with its first bytes, yet after the client's own.

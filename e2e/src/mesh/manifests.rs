@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::pages;
 use crate::scene::bootstrap::{HCM, workspace};
 
 /// Manifests of one file.
@@ -28,11 +29,7 @@ impl Manifests {
 
     /// Reads the blocks of a page that are manifests.
     pub fn of_page(name: &str) -> Vec<Self> {
-        let path = workspace().join(name);
-        let text =
-            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let blocks = text.split("\n```").filter_map(|block| block.strip_prefix("yaml istio\n"));
-        blocks.map(Self::of).collect()
+        pages::blocks(name, "yaml istio").iter().map(|block| Self::of(block)).collect()
     }
 
     /// Returns the name of each plugin by which Envoy knows it, and the context in which it is.
@@ -144,17 +141,24 @@ pub(super) fn connection_manager(listener: &mut Value) -> &mut Value {
     listener.pointer_mut(within).expect("an HTTP connection manager")
 }
 
-/// Lays the value of a patch over all that it matches, in every listener.
+/// Lays the value of a patch over all that it matches, in every listener, or adds it as a cluster.
 fn lay_over(patch: &Value, bootstrap: &mut Value) {
-    assert_eq!(patch["patch"]["operation"], "MERGE", "{patch}");
     let value = &patch["patch"]["value"];
-    let host = &patch["match"]["routeConfiguration"]["vhost"];
+    let adds = patch["patch"]["operation"] == "ADD";
+    assert!(adds || patch["patch"]["operation"] == "MERGE", "{patch}");
     if patch["applyTo"] == "CLUSTER" {
+        let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("a list of clusters");
+        if adds {
+            clusters.push(value.clone());
+            return;
+        }
         // Patches are for one service, whose cluster is the first.
         assert!(patch["match"]["cluster"]["service"].is_string(), "{patch}");
-        merge(bootstrap.pointer_mut("/static_resources/clusters/0").expect("a cluster"), value);
+        merge(&mut clusters[0], value);
         return;
     }
+    assert!(!adds, "nothing but a cluster can be added here: {patch}");
+    let host = &patch["match"]["routeConfiguration"]["vhost"];
     let mut matched = 0;
     for listener in listeners(bootstrap) {
         let manager = connection_manager(listener);

@@ -14,6 +14,7 @@ use crate::client::raw_client::RawClient;
 use crate::client::request::Request;
 use crate::deadline::{PATIENCE, START, eventually};
 use crate::http::Response;
+use crate::scene::admin_pipe::AdminPipe;
 use crate::scene::bootstrap::{Bootstrap, workspace};
 use crate::scene::order::Usage;
 use crate::scene::process::Process;
@@ -43,6 +44,8 @@ const SETTINGS: [&str; 6] = [
 pub struct HotRestart {
     /// The time in which the listeners of the one before drain.
     pub drain_time: Duration,
+    /// The way in which they do: `gradual`, or `immediate`.
+    pub drain_strategy: &'static str,
     /// The time after which the one before ends.
     pub parent_shutdown_time: Duration,
 }
@@ -66,7 +69,8 @@ impl HotRestart {
         ];
         let numbers =
             numbers.into_iter().flat_map(|(option, number)| [option.to_owned(), number.to_string()]);
-        row.into_iter().chain(numbers).collect()
+        let strategy = ["--drain-strategy", self.drain_strategy].map(str::to_owned);
+        row.into_iter().chain(numbers).chain(strategy).collect()
     }
 }
 
@@ -117,6 +121,8 @@ pub struct Envoy {
     log: PathBuf,
     admin: SocketAddr,
     listener: SocketAddr,
+    /// The way to an admin interface that has no address of TCP.
+    _admin_pipe: Option<AdminPipe>,
 }
 
 impl Envoy {
@@ -179,19 +185,22 @@ impl Envoy {
         let mut process = Process::start(find_binary, arguments, environment)?;
 
         let end = Instant::now() + START;
+        let mut admin_pipe = None;
         let (admin, listener) = loop {
             if let Some(status) = process.ended() {
                 return Err(EnvoyError::Ended { status, complaint: complaint(&log) });
             }
-            if let Some(found) = ready(&admin_address).await {
-                break found;
+            if let Some(admin) = admin(&admin_address, &mut admin_pipe).await
+                && let Some(listener) = ready(admin).await
+            {
+                break (admin, listener);
             }
             if Instant::now() > end {
                 return Err(EnvoyError::NotReady { log });
             }
             sleep(Duration::from_millis(20)).await;
         };
-        Ok(Self { process, log, admin, listener })
+        Ok(Self { process, log, admin, listener, _admin_pipe: admin_pipe })
     }
 
     /// Returns the process, where it runs.
@@ -212,6 +221,18 @@ impl Envoy {
     /// Returns the address of the admin interface.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Returns the major and the minor number of its version.
+    pub async fn version(&self) -> (u32, u32) {
+        let info = self.ask_admin("/server_info").await.json();
+        // A commit, the version, and how it was built, with slashes between.
+        let version = info["version"].as_str().and_then(|version| version.split('/').nth(1));
+        let mut numbers = version.unwrap_or_default().split('.').map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+            _ => panic!("no version: {info}"),
+        }
     }
 
     /// Says whether the process has ended.
@@ -354,15 +375,28 @@ impl Drop for Envoy {
     }
 }
 
-/// Returns the admin and the listener address of an Envoy that is ready.
-async fn ready(admin_address: &Path) -> Option<(SocketAddr, SocketAddr)> {
-    let admin: SocketAddr = std::fs::read_to_string(admin_address).ok()?.trim().parse().ok()?;
+/// Returns the address of the admin interface that an Envoy has written down, by a pipe where that is a path.
+async fn admin(written: &Path, pipe: &mut Option<AdminPipe>) -> Option<SocketAddr> {
+    let written = std::fs::read_to_string(written).ok()?;
+    match written.trim() {
+        path if path.starts_with('/') => {
+            if pipe.is_none() {
+                *pipe = Some(AdminPipe::open(Path::new(path)).await);
+            }
+            pipe.as_ref().map(AdminPipe::address)
+        }
+        address => address.parse().ok(),
+    }
+}
+
+/// Returns the address of the listener of an Envoy that is ready.
+async fn ready(admin: SocketAddr) -> Option<SocketAddr> {
     if ask_within(START, admin, "/ready").await?.status != 200 {
         return None;
     }
     let listeners = ask(admin, LISTENERS).await?.json();
     let (_, address) = addressed(listeners.pointer("/listener_statuses/0")?)?;
-    Some((admin, address))
+    Some(address)
 }
 
 /// Returns the name and the address of a listener.

@@ -1,8 +1,10 @@
 //! A service of `ext_proc`, in this process: it lets everything go on as it came, in whatever mode Envoy asks, but for
-//! requests on a path that ends in [`REFUSED`].
+//! requests on a path that ends in [`REFUSED`]. It keeps what it was sent.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use envoy_types::pb::envoy::extensions::filters::http::ext_proc::v3::processing_mode::BodySendMode;
 use envoy_types::pb::envoy::service::ext_proc::v3::body_mutation::Mutation;
@@ -22,15 +24,29 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::client::request::CASE;
 use crate::environment;
 
 /// The end of the paths that the service refuses, with 403.
 pub const REFUSED: &str = "/bad";
 
+/// All that the service was sent of one request and its response; of the request it was sent the headers at least.
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    /// The bytes of the request behind its headers.
+    pub request_body: Vec<u8>,
+    /// Whether the headers of the response were among it.
+    pub has_response_headers: bool,
+}
+
+/// The exchanges by the case ids of their requests.
+type Exchanges = Arc<Mutex<HashMap<String, Exchange>>>;
+
 /// A running service; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Processor {
     address: SocketAddr,
+    exchanges: Exchanges,
     serving: JoinHandle<()>,
 }
 
@@ -40,12 +56,18 @@ impl Processor {
         let listener = environment::listener().await;
         let address = listener.local_addr().expect("the port just bound");
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let exchanges = Exchanges::default();
+        let service = ExternalProcessorServer::new(Service { exchanges: Arc::clone(&exchanges) });
         let serving = tokio::spawn(async move {
-            let server =
-                Server::builder().serve_with_incoming(ExternalProcessorServer::new(Service), incoming);
+            let server = Server::builder().serve_with_incoming(service, incoming);
             server.await.expect("a service that listens");
         });
-        Self { address, serving }
+        Self { address, exchanges, serving }
+    }
+
+    /// Returns what the service was sent so far of the request with this case id, if anything.
+    pub fn exchange(&self, case: &str) -> Option<Exchange> {
+        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).get(case).cloned()
     }
 
     /// Returns the address at which the service listens.
@@ -60,7 +82,9 @@ impl Drop for Processor {
     }
 }
 
-struct Service;
+struct Service {
+    exchanges: Exchanges,
+}
 
 #[tonic::async_trait]
 impl ExternalProcessor for Service {
@@ -72,10 +96,12 @@ impl ExternalProcessor for Service {
     ) -> Result<Response<Self::ProcessStream>, Status> {
         // Envoy says with the first part in which modes it sends the bodies.
         let mut modes = ProtocolConfiguration::default();
+        let (mut case, exchanges) = (String::new(), Arc::clone(&self.exchanges));
         let answers = request.into_inner().map(move |request| {
             let request = request?;
             modes = request.protocol_config.unwrap_or(modes);
             let part = request.request.ok_or_else(|| Status::invalid_argument("no part"))?;
+            keep(&part, &mut case, &exchanges);
             Ok(ProcessingResponse { response: Some(answer(part, &modes)), ..ProcessingResponse::default() })
         });
         Ok(Response::new(Box::pin(answers)))
@@ -100,11 +126,27 @@ fn answer(part: Part, modes: &ProtocolConfiguration) -> Answer {
     }
 }
 
+/// Keeps a part under the case id that the headers of its request have.
+fn keep(part: &Part, case: &mut String, exchanges: &Exchanges) {
+    if let Part::RequestHeaders(headers) = part {
+        *case = String::from_utf8_lossy(value(headers, CASE).unwrap_or_default()).into_owned();
+    }
+    let mut exchanges = exchanges.lock().unwrap_or_else(PoisonError::into_inner);
+    let exchange = exchanges.entry(case.clone()).or_default();
+    match part {
+        Part::ResponseHeaders(_) => exchange.has_response_headers = true,
+        Part::RequestBody(body) => exchange.request_body.extend_from_slice(&body.body),
+        _ => {}
+    }
+}
+
 fn is_refused(headers: &HttpHeaders) -> bool {
-    let headers = headers.headers.iter().flat_map(|headers| &headers.headers);
-    headers
-        .filter(|header| header.key == ":path")
-        .any(|header| header.raw_value.ends_with(REFUSED.as_bytes()))
+    value(headers, ":path").is_some_and(|path| path.ends_with(REFUSED.as_bytes()))
+}
+
+fn value<'a>(headers: &'a HttpHeaders, name: &str) -> Option<&'a [u8]> {
+    let mut headers = headers.headers.iter().flat_map(|headers| &headers.headers);
+    headers.find(|header| header.key == name).map(|header| header.raw_value.as_slice())
 }
 
 /// Lets a piece of a body go on; in full duplex Envoy has kept none of it, and wants it back.
