@@ -1,8 +1,9 @@
 //! Pushes from a control plane (ADS) under open sockets on which something is said all the time: policies, routes, the
-//! cluster of keys and lists, and two builds of the module in turns. `POSTERN_PUSHES_SOCKETS` sockets see
+//! cluster of keys and lists, and two builds of the module in turns; and of a listener, which cuts what is open. `POSTERN_PUSHES_SOCKETS` sockets see
 //! `POSTERN_PUSHES` pushes, one every `POSTERN_PUSHES_MILLISECONDS`.
 
 mod chat;
+mod listener;
 mod stage;
 
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use chat::{Chatter, Conversation};
 use stage::{Limits, REVOKED, Stage, bearing, configuration, scene};
+
+/// The variable that says how many milliseconds after one push the next is due, and then is made.
+const EVERY: &str = "POSTERN_PUSHES_MILLISECONDS";
 
 /// The number of sockets of an ordinary run.
 const SOCKETS: u64 = 96;
@@ -66,7 +70,7 @@ type Sockets = [[Vec<Chatter>; 2]; 2];
 async fn chat_under_pushes(stage: &mut Stage) -> Sockets {
     let sockets = variable("POSTERN_PUSHES_SOCKETS", SOCKETS);
     let pushes = variable("POSTERN_PUSHES", PUSHES);
-    let every = Duration::from_millis(variable("POSTERN_PUSHES_MILLISECONDS", MILLISECONDS));
+    let every = Duration::from_millis(variable(EVERY, MILLISECONDS));
     // All of them say some hundred messages a second together, so that a busy machine keeps up.
     let mut conversation = Conversation::new(Duration::from_millis(sockets.max(200)));
     for module in 0..2 {
@@ -84,6 +88,12 @@ async fn chat_under_pushes(stage: &mut Stage) -> Sockets {
     let took = begun.elapsed();
     let mut chatters = conversation.end().await;
     let (said, open) = (chatters.iter().map(|chatter| chatter.said).sum::<u64>(), chatters.len());
+    // An ordinary run goes as fast as the machine does.
+    let bound = every * u32::try_from(pushes).expect("a number of pushes") * 11 / 10;
+    assert!(
+        std::env::var_os(EVERY).is_none() || took <= bound,
+        "{pushes} pushes took {took:?}, not {bound:?}"
+    );
     println!("{said} messages there and back on {open} sockets, {pushes} pushes in {took:?}");
     assert!(chatters.iter().all(|chatter| chatter.said > 0), "somebody said nothing");
     let quarter = open / 4;
