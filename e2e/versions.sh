@@ -5,9 +5,10 @@ set -euo pipefail
 cd -P "$(dirname "$0")/.."
 
 # What is decided by how Envoy pauses and resumes streams, what it hands to the module, and which signatures it verifies.
-core=(auth_first_message auth_greeting auth_issuers close compression config connections csrf drain frames frames_upstream
-  global_rate_limit handshake handshake_upgrades headers http2 http2_trailers jwks liveness logs memory metrics passthrough rates
-  response revocation routes shadow tiers tls trap)
+# `envoy_gateway` is not among it: its manifests become envoy.filters.http.composite in a filter chain, which 1.36.4 lacks.
+core=(auth_first_message auth_greeting auth_issuers beside close compression config connections csrf drain drain_with_envoy frames
+  frames_upstream global_rate_limit handshake handshake_upgrades headers http2 http2_trailers http_versions jwks liveness logs
+  memory mesh metrics passthrough pushes rates response revocation rolling_restart routes shadow tiers tls trap)
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

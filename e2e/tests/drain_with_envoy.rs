@@ -1,10 +1,18 @@
 //! An Envoy that drains takes its connections with it, spread over a time, and asks new ones to come elsewhere.
 
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use postern_e2e::deadline::{PATIENCE, eventually};
+use postern_e2e::environment::{self, Environment};
+use postern_e2e::not_run::not_run;
+use postern_e2e::scene::bootstrap::wasm_module;
 use postern_e2e::scene::document;
-use postern_e2e::{Destination, Forwarder, Frame, RawClient, Request, RunningScene, Scene, json};
+use postern_e2e::tls::{Certificate, LOCAL};
+use postern_e2e::{
+    Destination, Envoy, Forwarder, Frame, RawClient, Request, RunningScene, Scene, Upstream, json, pages,
+};
 use tokio::task::JoinSet;
 
 const OVER: Duration = Duration::from_secs(4);
@@ -138,4 +146,57 @@ async fn an_envoy_whose_health_check_fails_sends_its_connections_away_over_a_tim
     asked_twice(&scene, "good").await;
     all_tell(&scene, "this Envoy drains, and", 1).await;
     talk(&mut client).await;
+}
+
+/// Returns the configuration of operate.md that has its admin interface in a socket, with files, service and times of this test.
+fn of_page(folder: &Path, service: &Upstream) -> String {
+    let block = pages::blocks("docs/operate.md", "yaml envoy")
+        .into_iter()
+        .find(|block| block.contains("drain_with_envoy"))
+        .expect("a configuration");
+    let module = wasm_module().unwrap_or_else(|error| panic!("{error}"));
+    let (module, folder, at) = (module.display(), folder.display(), service.address());
+    let changes = [
+        ("/etc/envoy/postern.wasm", module.to_string()),
+        ("/etc/envoy", folder.to_string()),
+        ("/run/envoy", folder.to_string()),
+        ("address: 0.0.0.0, port_value: 8443", "address: 127.0.0.1, port_value: 0".to_owned()),
+        (
+            "address: chat.internal, port_value: 8080",
+            format!("address: {}, port_value: {}", at.ip(), at.port()),
+        ),
+        ("over: 30s", "over: 1s".to_owned()),
+    ];
+    changes.iter().fold(block, |text, (from, to)| {
+        assert!(text.contains(from), "no {from} in {text}");
+        text.replace(from, to)
+    })
+}
+
+#[tokio::test]
+async fn the_configuration_of_the_page_drains_by_an_admin_interface_that_nobody_but_its_user_can_open() {
+    if matches!(environment::current(), Environment::Containers(_)) {
+        not_run("the socket of an Envoy in a container cannot be opened from here");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let service = Upstream::start(Vec::new()).await;
+    let certificate = Certificate::self_signed(&LOCAL);
+    certificate.write(folder.path()).expect("a writable folder");
+    let file = folder.path().join("envoy.yaml");
+    std::fs::write(&file, of_page(folder.path(), &service)).expect("a writable folder");
+    let envoy =
+        Envoy::start_file(&file, folder.path(), 1, &[]).await.unwrap_or_else(|error| panic!("{error}"));
+    let socket = std::fs::metadata(folder.path().join("admin.sock")).expect("a socket");
+    assert!(socket.file_type().is_socket());
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+
+    let request = Request::upgrade("/").header("Origin", "https://app.example.com");
+    let mut client = RawClient::connect(envoy.listener(), None, Some(certificate.client(None)))
+        .await
+        .expect("a connection to Envoy");
+    assert_eq!(client.ask(&request).await.status, 101);
+    talk(&mut client).await;
+    envoy.tell_admin("/healthcheck/fail").await;
+    assert_eq!(client.frame().await, Ok(Frame::closing(1001, "drain")));
 }
