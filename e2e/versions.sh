@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the core of the suite on every version of Envoy that is named, and prints what became of each as the table of
-# docs/envoy.md: ./versions.sh <version> ... `make test-versions` calls it with all that is needed in place.
+# Runs the core of the suite on every version of Envoy that is named, and prints what became of each as a table:
+# ./versions.sh <version> ... `make test-versions` calls it with all that is needed in place.
 set -euo pipefail
 cd -P "$(dirname "$0")/.."
 

@@ -8,8 +8,8 @@ use log::Level;
 use postern_engine::Detail;
 use postern_engine::metrics::gauges::{Gauges, SharedSums, Ticked};
 use postern_engine::rate::lease::Holder;
-use proxy_wasm::types::MetricType;
 
+use crate::host::MetricKind;
 use crate::{host, log_lines, metrics};
 
 thread_local! {
@@ -85,7 +85,7 @@ impl SharedSums for Host {
     }
 
     fn add(&mut self, name: &str, by: i64) {
-        metrics::add(MetricType::Gauge, name.to_owned(), by);
+        metrics::add(MetricKind::Gauge, name.to_owned(), by);
     }
 }
 

@@ -4,9 +4,7 @@
 //! call, and `host` is the only module that makes one. A host that does not do what it is told costs the
 //! stream, never the policy: a stream that cannot be changed as decided is cut.
 
-mod abi;
 mod access_log;
-mod capabilities;
 mod gauges;
 mod host;
 mod live;
@@ -19,19 +17,3 @@ mod sessions;
 mod sources;
 mod stream;
 mod tables;
-mod verification;
-
-use proxy_wasm::types::LogLevel;
-
-use crate::root::Root;
-
-#[allow(missing_docs, reason = "the SDK's macro writes the entry point")]
-mod entry {
-    use super::{LogLevel, Root, verification};
-
-    proxy_wasm::main! {{
-        proxy_wasm::set_log_level(LogLevel::Debug);
-        verification::install();
-        proxy_wasm::set_root_context(|context_id| Box::new(Root::new(context_id)));
-    }}
-}

@@ -13,8 +13,8 @@ use std::time::Duration;
 use postern_engine::remote::Source;
 use postern_engine::remote::rate_limit::{Answer, RateLimitService};
 use postern_engine::{Histogram, Mode, Reason, Scale, Stopped, Violation};
-use proxy_wasm::types::MetricType;
 
+use crate::host::MetricKind;
 use crate::{gauges, host, live, memory};
 pub(crate) use by_policy::{lasted, measures, tally};
 
@@ -27,36 +27,36 @@ thread_local! {
 
 /// Counts a handshake that went up and was agreed on.
 pub(crate) fn handshake_allowed(policy: &str) {
-    add(MetricType::Counter, handshake_name(policy, "allowed", "none"), 1);
+    add(MetricKind::Counter, handshake_name(policy, "allowed", "none"), 1);
 }
 
 /// Counts a handshake that was refused; no policy has an empty name.
 pub(crate) fn handshake_refused(policy: &str, reason: Reason) {
-    add(MetricType::Counter, handshake_name(policy, "refused", reason.id()), 1);
+    add(MetricKind::Counter, handshake_name(policy, "refused", reason.id()), 1);
 }
 
 /// Counts a handshake that was agreed on, though it would have been refused if shadowed rules were enforced.
 pub(crate) fn handshake_shadowed(policy: &str, reason: Reason) {
-    add(MetricType::Counter, handshake_name(policy, "shadow", reason.id()), 1);
+    add(MetricKind::Counter, handshake_name(policy, "shadow", reason.id()), 1);
 }
 
 /// Counts an open connection that was ended.
 pub(crate) fn closed(policy: &str, reason: Reason) {
-    add(MetricType::Counter, format!("postern_closes.policy={policy};.reason={};", reason.id()), 1);
+    add(MetricKind::Counter, format!("postern_closes.policy={policy};.reason={};", reason.id()), 1);
 }
 
 /// Counts what a rule that does not hold has led to.
 pub(crate) fn violation(policy: &str, violation: &Violation, mode: Mode) {
     let (rule, reason, mode) = (violation.rule, violation.reason.id(), mode.name());
     let name = format!("postern_violations.policy={policy};.rule={rule};.reason={reason};.mode={mode};");
-    add(MetricType::Counter, name, 1);
+    add(MetricKind::Counter, name, 1);
 }
 
 /// Counts handshakes that the step of this id has stopped.
 pub(crate) fn stopped(policy: &str, step: &str, stopped: Stopped, times: u64) {
     let (step, result) = (step.replace(' ', "_"), stopped.name());
     let name = format!("postern_handshake_steps.policy={policy};.step={step};.result={result};");
-    add(MetricType::Counter, name, signed(times));
+    add(MetricKind::Counter, name, signed(times));
 }
 
 /// Counts a stream that has begun to wait for something that is fetched or answered (+1), or does so no more (-1).
@@ -67,7 +67,7 @@ pub(crate) fn waiting(policy: &str, change: i64) {
 /// Counts a configuration that was not valid. The VM that has taken it may be gone at once, and with it what it
 /// counts, but for metrics that other VMs have defined as well.
 pub(crate) fn configuration_rejected() {
-    add(MetricType::Counter, REJECTED.to_owned(), 1);
+    add(MetricKind::Counter, REJECTED.to_owned(), 1);
 }
 
 /// Notes that a configuration with these policies is in force from `now` on. What should never move, or may stand still
@@ -77,17 +77,17 @@ pub(crate) fn configured<'p>(policies: impl Iterator<Item = &'p str>, now: Durat
         for name in
             ["postern_rate_table_full", "postern_connection_table_full", "postern_single_use_table_full"]
         {
-            id(MetricType::Counter, format!("{name}.policy={policy};"));
+            id(MetricKind::Counter, format!("{name}.policy={policy};"));
         }
         for name in ["postern_connections", "postern_connections_out_of_reach", "postern_waiting"] {
-            id(MetricType::Gauge, format!("{name}.policy={policy};"));
+            id(MetricKind::Gauge, format!("{name}.policy={policy};"));
         }
     }
     for name in [REJECTED, FALLBACKS] {
-        id(MetricType::Counter, name.to_owned());
+        id(MetricKind::Counter, name.to_owned());
     }
-    id(MetricType::Gauge, ENVOY_DRAINS.to_owned());
-    if let Some(id) = id(MetricType::Gauge, "postern_configuration_timestamp_seconds".to_owned()) {
+    id(MetricKind::Gauge, ENVOY_DRAINS.to_owned());
+    if let Some(id) = id(MetricKind::Gauge, "postern_configuration_timestamp_seconds".to_owned()) {
         host::record_metric(id, now.as_secs());
     }
 }
@@ -97,7 +97,7 @@ pub(crate) fn configured<'p>(policies: impl Iterator<Item = &'p str>, now: Durat
 pub(crate) fn envoy_drains(drains: bool) {
     let was_told = TOLD_THAT_ENVOY_DRAINS.replace(drains);
     if (drains || was_told)
-        && let Some(id) = id(MetricType::Gauge, ENVOY_DRAINS.to_owned())
+        && let Some(id) = id(MetricKind::Gauge, ENVOY_DRAINS.to_owned())
     {
         host::record_metric(id, u64::from(drains));
     }
@@ -114,28 +114,28 @@ pub(crate) fn connections(policy: &str, change: i64) {
 
 /// Counts a shared bucket for which there was no room.
 pub(crate) fn bucket_table_full(policy: &str, times: i64) {
-    add(MetricType::Counter, format!("postern_rate_table_full.policy={policy};"), times);
+    add(MetricKind::Counter, format!("postern_rate_table_full.policy={policy};"), times);
 }
 
 /// Counts a signature that the module verified, since the host did not.
 pub(crate) fn verification_fallback() {
-    add(MetricType::Counter, FALLBACKS.to_owned(), 1);
+    add(MetricKind::Counter, FALLBACKS.to_owned(), 1);
 }
 
 /// Counts a token that opens one connection only, and that there was no room to remember.
 pub(crate) fn single_use_table_full(policy: &str, times: i64) {
-    add(MetricType::Counter, format!("postern_single_use_table_full.policy={policy};"), times);
+    add(MetricKind::Counter, format!("postern_single_use_table_full.policy={policy};"), times);
 }
 
 /// Counts a connection that could not be counted against a cap.
 pub(crate) fn connection_table_full(policy: &str, times: i64) {
-    add(MetricType::Counter, format!("postern_connection_table_full.policy={policy};"), times);
+    add(MetricKind::Counter, format!("postern_connection_table_full.policy={policy};"), times);
 }
 
 /// Counts a fetch of a document from a cluster, with its result and the time that it took, if it was made.
 pub(crate) fn fetched(source: &Source, result: &str, took: Option<Duration>) {
     for labels in labels_of(source) {
-        add(MetricType::Counter, format!("postern_fetches{labels}.result={result};"), 1);
+        add(MetricKind::Counter, format!("postern_fetches{labels}.result={result};"), 1);
         if let Some(took) = took {
             histograms::add("postern_fetch_duration_seconds", labels, &one(took));
         }
@@ -156,7 +156,7 @@ pub(crate) fn rate_limit_call(
     };
     let cluster = label(service.cluster());
     let name = format!("postern_rate_limit_calls.cluster={cluster};.count={counted};.result={result};");
-    add(MetricType::Counter, name, 1);
+    add(MetricKind::Counter, name, 1);
     if let Some(took) = took {
         let labels = format!(".cluster={cluster};.count={counted};");
         histograms::add("postern_rate_limit_call_duration_seconds", labels, &one(took));
@@ -166,7 +166,7 @@ pub(crate) fn rate_limit_call(
 /// Counts calls to a rate limit service that were wanted and not made.
 pub(crate) fn rate_limit_unasked(cluster: &str, times: u64) {
     let name = format!("postern_rate_limit_unasked.cluster={};", label(cluster));
-    add(MetricType::Counter, name, signed(times));
+    add(MetricKind::Counter, name, signed(times));
 }
 
 /// Returns the sets of labels that a source is counted under, each once.
@@ -189,7 +189,7 @@ fn label(value: &str) -> String {
 /// used, and how much it has.
 pub(crate) fn source(source: &Source, now: Duration) {
     let set = |name: String, value| {
-        if let Some(id) = id(MetricType::Gauge, name) {
+        if let Some(id) = id(MetricKind::Gauge, name) {
             host::record_metric(id, value);
         }
     };
@@ -231,7 +231,7 @@ fn handshake_name(policy: &str, result: &str, reason: &str) -> String {
 }
 
 /// Adds to a metric.
-pub(crate) fn add(kind: MetricType, name: String, by: i64) {
+pub(crate) fn add(kind: MetricKind, name: String, by: i64) {
     if by == 0 {
         return;
     }
@@ -240,7 +240,7 @@ pub(crate) fn add(kind: MetricType, name: String, by: i64) {
     }
 }
 
-fn id(kind: MetricType, name: String) -> Option<u32> {
+fn id(kind: MetricKind, name: String) -> Option<u32> {
     let known = IDS.with_borrow(|ids| ids.get(&name).copied());
     known.or_else(|| {
         let id = host::define_metric(kind, &name)?;

@@ -5,16 +5,11 @@ use std::time::Duration;
 
 use log::Level;
 use postern_engine::{Detail, Engine, Input, read_configuration, spread, wanted_log_format};
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 
 use crate::sessions::{Live, Plugin};
 use crate::sources::Fetches;
 use crate::stream::Stream;
-use crate::{
-    capabilities, gauges, host, live, log_lines, memory, metrics, rate_limit, sessions, sources, stream,
-    tables,
-};
+use crate::{gauges, host, live, log_lines, memory, metrics, rate_limit, sessions, sources, stream, tables};
 
 /// One configuration of the filter on one worker.
 pub(crate) struct Root {
@@ -85,16 +80,17 @@ impl Root {
         }
     }
 
-    fn compile() -> Result<Engine, String> {
-        let config = read_configuration(&host::configuration()).map_err(|problems| problems.to_string())?;
+    fn compile(configuration: &[u8]) -> Result<Engine, String> {
+        let config = read_configuration(configuration).map_err(|problems| problems.to_string())?;
         let seed = tables::seed().ok_or("the host has no randomness or no shared data")?;
         let env = |name: &str| std::env::var(name).ok();
         Engine::compile(config, &env, seed).map_err(|problems| problems.to_string())
     }
 }
 
-impl Context for Root {
-    fn on_http_call_response(&mut self, call: u32, fields: usize, body_len: usize, _trailers: usize) {
+impl Root {
+    /// Takes the answer to a fetch, with this number of header fields and bytes.
+    pub(crate) fn on_fetched(&mut self, call: u32, fields: usize, body_len: usize) {
         let now = host::now();
         let changed = self.fetches.on_answer(call, fields, body_len, now);
         sources::tell(changed, now);
@@ -103,30 +99,25 @@ impl Context for Root {
         self.set_tick_period(now, false);
     }
 
-    fn on_grpc_call_response(&mut self, call: u32, status: u32, len: usize) {
+    /// Takes the answer of a rate limit service, of this gRPC status and length.
+    pub(crate) fn on_rate_limit_answered(&mut self, call: u32, status: u32, len: usize) {
         rate_limit::on_answer(call, status, len);
         host::enter(self.context_id);
         self.set_tick_period(host::now(), false);
     }
 
-    fn on_done(&mut self) -> bool {
+    /// Gives back what others share, since nothing comes any more.
+    pub(crate) fn on_done(&mut self) {
         self.fetches.give_up(host::now());
         tables::tick(host::now());
         gauges::end(self.context_id);
         sessions::forget(&self.plugin, self.context_id);
         metrics::envoy_drains(sessions::is_any_with_envoy());
-        true
     }
-}
 
-impl RootContext for Root {
-    fn on_configure(&mut self, _configuration_size: usize) -> bool {
-        let forbidden = capabilities::forbidden();
-        if !forbidden.is_empty() {
-            tell_forbidden(&forbidden);
-            return false;
-        }
-        match Self::compile() {
+    /// Takes the configuration, once, and says whether it is valid.
+    pub(crate) fn on_configure(&mut self, configuration: &[u8]) -> bool {
+        match Self::compile(configuration) {
             Ok(engine) => {
                 let policies: Vec<_> = engine.policies().collect();
                 self.plugin = host::plugin().into();
@@ -148,13 +139,14 @@ impl RootContext for Root {
             }
             Err(problems) => {
                 metrics::configuration_rejected();
-                tell_problems(&problems);
+                tell_problems(configuration, &problems);
                 false
             }
         }
     }
 
-    fn on_tick(&mut self) {
+    /// Does what is due; at the interval that [`host::set_tick_period`] was given.
+    pub(crate) fn on_tick(&mut self) {
         let now = host::now();
         // What is set from now on is by the clock as it is.
         follow_clock(now);
@@ -194,18 +186,15 @@ impl RootContext for Root {
         self.set_tick_period(now, more_are_replaced);
     }
 
-    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+    /// Opens a stream under the configuration.
+    pub(crate) fn open(&self, context_id: u32) -> Stream {
         let (plugin, engine) = (Rc::clone(&self.plugin), self.engine.clone());
         // A configuration that is pushed again while streams that began under it are open is not configured
         // again.
         if let Some(engine) = engine.as_ref().filter(|_| !sessions::is_in_force(&plugin, self.context_id)) {
             self.put_in_force(engine);
         }
-        Some(Box::new(Stream::new(context_id, plugin, self.context_id, engine)))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+        Stream::new(context_id, plugin, self.context_id, engine)
     }
 }
 
@@ -236,16 +225,6 @@ fn tell_policies(policies: &[&str]) {
     log_lines::write(Level::Info, "configured", &text, &details);
 }
 
-/// Tells what the host forbids, by nothing else that it may forbid.
-fn tell_forbidden(functions: &[&str]) {
-    if !functions.contains(&"proxy_log") {
-        let names = functions.join(", ");
-        log::error!(
-            "postern: configuration refused: the capability_restriction_config of Envoy forbids {names}; allow these, or leave it out"
-        );
-    }
-}
-
 fn tell_draining(policy: &str, connections: usize) {
     let text = format!("postern: policy={policy} goes away, and {connections} connections with it");
     let details = [("policy", Detail::Text(policy)), ("connections", Detail::Number(connections as u64))];
@@ -269,8 +248,8 @@ fn tell_envoy_unasked() {
 }
 
 /// Tells every problem of the configuration, in the form that it asks for.
-fn tell_problems(problems: &str) {
-    let before = log_lines::set_format(wanted_log_format(&host::configuration()));
+fn tell_problems(configuration: &[u8], problems: &str) {
+    let before = log_lines::set_format(wanted_log_format(configuration));
     for problem in problems.lines() {
         let text = format!("postern: configuration refused: {problem}");
         log_lines::write(Level::Error, "configuration_refused", &text, &[("message", Detail::Text(problem))]);

@@ -8,14 +8,11 @@ use postern_engine::cause::{HostFault, Shown};
 use postern_engine::http::headers::{Field, HeaderEdit};
 use postern_engine::remote::rate_limit::Answer;
 use postern_engine::{
-    ConnectionFacts, Engine, Entropy, Event, Input, Judgement, Mode, Output, Passage, Peer, Reply,
-    RequestHead, ResponseFacts, RouteFacts, Selection, Session, Stopped, Unreadable, fail_without_engine,
-    is_upgrade,
+    ConnectionFacts, Engine, Entropy, Event, Input, Judgement, Mode, Output, Peer, Reply, RequestHead,
+    ResponseFacts, RouteFacts, Selection, Session, Stopped, Unreadable, fail_without_engine, is_upgrade,
 };
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 
-use crate::host::{self, HostChunk, Message};
+use crate::host::{self, Flow, HostChunk, Message};
 use crate::log_lines::Whence;
 use crate::sessions::{Live, Plugin};
 use crate::tables::Tables;
@@ -42,24 +39,24 @@ impl Stream {
     }
 
     /// Takes the response to a request that passed unjudged, if it was changed.
-    fn on_unjudged_response(&mut self) -> Action {
-        let (Some(engine), Some(before)) = (&self.engine, self.route.take()) else { return Action::Continue };
-        let mut action = Action::Continue;
+    fn on_unjudged_response(&mut self) -> Flow {
+        let (Some(engine), Some(before)) = (&self.engine, self.route.take()) else { return Flow::Continue };
+        let mut action = Flow::Continue;
         for output in engine.on_unjudged_response(&before, &HostResponse) {
             action = perform_one(UNJUDGED, output).unwrap_or(action);
         }
         action
     }
 
-    fn on_body(&mut self, sender: Peer, len: usize) -> Action {
-        let Some(live) = &self.live else { return Action::Continue };
+    fn on_body(&mut self, sender: Peer, len: usize) -> Flow {
+        let Some(live) = &self.live else { return Flow::Continue };
         let mut session = live.session.borrow_mut();
         let mut chunk = HostChunk::new(sender, len);
         let mut tables = Tables::default();
         let judgement = session.on_chunk(sender, &mut chunk, &mut tables, host::now);
         let unjudged = match judgement {
-            Ok(Judgement::Unread) => Some(Action::Continue),
-            Ok(Judgement::Plain) if host::resume(sender) => Some(Action::Pause),
+            Ok(Judgement::Unread) => Some(Flow::Continue),
+            Ok(Judgement::Plain) => chunk.let_go_parked(),
             _ => None,
         };
         if let Some(action) = unjudged {
@@ -69,27 +66,27 @@ impl Stream {
         }
         tables.count(session.policy());
         let (let_go, now) = match judgement {
-            Ok(Judgement::Judged(passage, now)) => (let_go(sender, &mut chunk, &passage), now),
+            Ok(Judgement::Judged(passage, now)) => (chunk.let_go(&passage), now),
             Ok(Judgement::Unread | Judgement::Plain) => (Err(HostFault::NotResumed), host::now()),
             Err(Unreadable) => (Err(HostFault::Chunk), host::now()),
         };
-        let pauses = let_go.unwrap_or_else(|fault| {
+        let flow = let_go.unwrap_or_else(|fault| {
             tables::handle(&mut session, Input::HostFailed(fault), now);
-            true
+            Flow::Pause
         });
         let action = perform(live, &mut session, now);
         drop(session);
         memory::touch(live, now);
         memory::keep_within_budget(now);
-        if pauses { Action::Pause } else { action }
+        if flow == Flow::Pause { flow } else { action }
     }
 
-    fn on_trailers(&self, sender: Peer) -> Action {
+    fn on_trailers(&self, sender: Peer) -> Flow {
         let Some(live) = &self.live else {
             if let (Peer::Client, Some(engine)) = (sender, &self.engine) {
                 edit_trailers(|trailers| engine.strip_trailers(trailers));
             }
-            return Action::Continue;
+            return Flow::Continue;
         };
         let mut session = live.session.borrow_mut();
         let passes = session.passes_trailers(sender);
@@ -100,16 +97,11 @@ impl Stream {
         let now = host::now();
         tables::handle(&mut session, Input::Trailers(sender), now);
         perform(live, &mut session, now);
-        if passes { Action::Continue } else { Action::Pause }
-    }
-}
-
-impl Context for Stream {
-    fn on_grpc_call_response(&mut self, call: u32, status: u32, len: usize) {
-        rate_limit::on_answer(call, status, len);
+        if passes { Flow::Continue } else { Flow::Pause }
     }
 
-    fn on_done(&mut self) -> bool {
+    /// Takes the end of the stream.
+    pub(crate) fn on_done(&mut self) {
         if let Some(live) = self.live.take() {
             live.schedule(None);
             live.set_may_make_way(false);
@@ -131,12 +123,10 @@ impl Context for Stream {
                 metrics::connections(session.policy(), -1);
             }
         }
-        true
     }
-}
 
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+    /// Takes the fields of the request.
+    pub(crate) fn on_request_headers(&mut self) -> Flow {
         let fields = host::fields(Message::Request);
         let connection = if is_upgrade(&fields) { host::connection() } else { ConnectionFacts::default() };
         let entropy = host::entropy();
@@ -153,7 +143,7 @@ impl HttpContext for Stream {
                     self.route = None;
                 }
                 host::edit(Message::Request, &edits);
-                Action::Continue
+                Flow::Continue
             }
             Selection::Refuse(outputs) => refuse(&head, outputs),
             Selection::Judge(mut session) => {
@@ -174,17 +164,20 @@ impl HttpContext for Stream {
         }
     }
 
-    fn on_http_request_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
+    /// Takes this many bytes from the client.
+    pub(crate) fn on_request_body(&mut self, len: usize) -> Flow {
         self.on_body(Peer::Client, len)
     }
 
-    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+    /// Takes the trailers of the client's.
+    pub(crate) fn on_request_trailers(&mut self) -> Flow {
         self.on_trailers(Peer::Client)
     }
 
-    fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+    /// Takes the fields of the response.
+    pub(crate) fn on_response_headers(&mut self) -> Flow {
         let Some(live) = &self.live else { return self.on_unjudged_response() };
-        let Some(engine) = &self.engine else { return Action::Pause };
+        let Some(engine) = &self.engine else { return Flow::Pause };
         let mut session = live.session.borrow_mut();
         let now = host::now();
         // Nobody asks for the route again, and there are many sessions.
@@ -194,15 +187,18 @@ impl HttpContext for Stream {
         perform(live, &mut session, now)
     }
 
-    fn on_http_response_body(&mut self, len: usize, _end_of_stream: bool) -> Action {
+    /// Takes this many bytes from the upstream.
+    pub(crate) fn on_response_body(&mut self, len: usize) -> Flow {
         self.on_body(Peer::Upstream, len)
     }
 
-    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+    /// Takes the trailers of the upstream's.
+    pub(crate) fn on_response_trailers(&mut self) -> Flow {
         self.on_trailers(Peer::Upstream)
     }
 
-    fn on_log(&mut self) {
+    /// Sets what the access log says at the end; ahead of [`Stream::on_done`], right before the line is written.
+    pub(crate) fn on_log(&self) {
         if let Some(live) = &self.live {
             access_log::end(live, host::now());
         }
@@ -236,31 +232,17 @@ fn release(session: &mut Session, len: usize, now: Duration) -> Result<(), HostF
     let judged = session.judge(Peer::Client, &mut chunk, &mut tables, now);
     tables.count(session.policy());
     let passage = judged.map_err(|Unreadable| HostFault::Chunk)?;
-    let_go(Peer::Client, &mut chunk, &passage).map(|_| ())
-}
-
-/// Leaves of a chunk what goes on, and says whether its stream is paused, with that or empty.
-///
-/// # Errors
-/// Returns the fault of a host that did not let that be done.
-fn let_go(sender: Peer, chunk: &mut HostChunk, passage: &Passage) -> Result<bool, HostFault> {
-    if passage.resume && !host::resume(sender) {
-        return Err(HostFault::NotResumed);
-    }
-    if !chunk.pass(passage) {
-        return Err(HostFault::Chunk);
-    }
-    Ok(passage.park || passage.hold)
+    chunk.let_go(&passage).map(|_| ())
 }
 
 /// Answers a request that no session judges.
-fn refuse(head: &RequestHead, outputs: Vec<Output>) -> Action {
+fn refuse(head: &RequestHead, outputs: Vec<Output>) -> Flow {
     metrics::stopped(UNJUDGED.policy, "policy", Stopped::Refused, 1);
     let origin = shown_origin(head);
     for output in outputs {
         perform_one(Whence { origin: origin.as_ref(), ..UNJUDGED }, output);
     }
-    Action::Pause
+    Flow::Pause
 }
 
 /// Returns what lines of the log may have of the Origin of an upgrade.
@@ -275,8 +257,8 @@ fn edit_trailers(edits: impl FnOnce(&[Field]) -> Vec<HeaderEdit>) {
 }
 
 /// Performs all outputs of a session, and returns the action of its callback.
-pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> Action {
-    let mut action = Action::Continue;
+pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> Flow {
+    let mut action = Flow::Continue;
     while let Some(output) = session.poll_output() {
         match output {
             Output::ReleaseRequest(len) => {
@@ -317,12 +299,12 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
             Output::Deliver(bytes) => {
                 if !host::send_parked(Peer::Client, &bytes) {
                     tables::handle(session, Input::HostFailed(HostFault::Delivery), now);
-                    action = Action::Pause;
+                    action = Flow::Pause;
                 }
             }
             output => {
-                if let Some(Action::Pause) = perform_one(live.whence(session), output) {
-                    action = Action::Pause;
+                if let Some(Flow::Pause) = perform_one(live.whence(session), output) {
+                    action = Flow::Pause;
                 }
             }
         }
@@ -341,7 +323,7 @@ pub(crate) fn perform(live: &Rc<Live>, session: &mut Session, now: Duration) -> 
 }
 
 /// Performs one output; returns the action of the callback that was made for it, if one was.
-fn perform_one(whence: Whence<'_>, output: Output) -> Option<Action> {
+fn perform_one(whence: Whence<'_>, output: Output) -> Option<Flow> {
     match output {
         Output::Admit(edits) => host::edit(Message::Request, &edits),
         Output::AdmitResponse(edits) => host::edit(Message::Response, &edits),
@@ -353,14 +335,14 @@ fn perform_one(whence: Whence<'_>, output: Output) -> Option<Action> {
         | Output::Send(..) => {}
         Output::HoldHandshake(edits) => {
             host::edit(Message::Request, &edits);
-            return Some(Action::Pause);
+            return Some(Flow::Pause);
         }
-        Output::HoldRequest => return Some(Action::Pause),
+        Output::HoldRequest => return Some(Flow::Pause),
         Output::Reply(edits, reply) => {
             host::edit(Message::Request, &edits);
             let Reply { reason, headers, body } = reply;
             host::reply(reason.consequence().status, &headers, &body);
-            return Some(Action::Pause);
+            return Some(Flow::Pause);
         }
         Output::Reset => host::reset(),
         Output::Tell(event) => tell(whence, event),

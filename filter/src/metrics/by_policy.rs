@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postern_engine::{Heartbeats, Histogram, Measures, Messages, Scale, Tally};
-use proxy_wasm::types::MetricType;
 
 use super::{add, histograms, signed, stopped};
 use crate::gauges;
+use crate::host::MetricKind;
 
 thread_local! {
     /// The counts of each policy under which anything happened since the last tick.
@@ -76,7 +76,7 @@ fn tell_tally(policy: &str, tally: &Tally) {
         ("upstream", tally.upstream, to_upstream, parked_to_upstream),
     ] {
         let name = format!("postern_pings.policy={policy};.direction={direction};");
-        add(MetricType::Counter, name, signed(pings));
+        add(MetricKind::Counter, name, signed(pings));
         gauges::add(&format!("postern_parked_streams.policy={policy};.direction={direction};"), parked);
         let Messages { allowed, consumed, dropped, refused, unjudged, bytes } = messages;
         let results = [
@@ -88,10 +88,10 @@ fn tell_tally(policy: &str, tally: &Tally) {
         ];
         for (result, count) in results {
             let name = format!("postern_messages.policy={policy};.direction={direction};.result={result};");
-            add(MetricType::Counter, name, signed(count));
+            add(MetricKind::Counter, name, signed(count));
         }
         let name = format!("postern_bytes.policy={policy};.direction={direction};");
-        add(MetricType::Counter, name, signed(bytes));
+        add(MetricKind::Counter, name, signed(bytes));
     }
 }
 
@@ -114,7 +114,7 @@ fn tell_measures(policy: &str, measures: &Measures) {
     for (rule, [within, over]) in measures.limits() {
         for (result, times) in [("within", within), ("over", over)] {
             let name = format!("postern_limit_decisions.policy={policy};.rule={rule};.result={result};");
-            add(MetricType::Counter, name, signed(times));
+            add(MetricKind::Counter, name, signed(times));
         }
     }
 }

@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use postern_engine::Histogram;
-use proxy_wasm::types::MetricType;
 
 use crate::host;
+use crate::host::MetricKind;
 
 thread_local! {
     /// The counters of every histogram, by its name and labels.
@@ -50,7 +50,7 @@ pub(super) fn add(name: &'static str, labels: String, values: &Histogram) {
 
 /// Defines all counters at once, so that none is missing however few values there are.
 fn define(name: &str, labels: &str, values: &Histogram) -> Counters {
-    let counter = |name: String| host::define_metric(MetricType::Counter, &name);
+    let counter = |name: String| host::define_metric(MetricKind::Counter, &name);
     let bucket = |bound| counter(format!("{name}_bucket{labels}.le={bound};"));
     Counters {
         buckets: values.scale().bounds().map(bucket).collect(),

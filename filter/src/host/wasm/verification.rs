@@ -19,7 +19,8 @@ use spki::der::asn1::{AnyRef, BitStringRef};
 use spki::der::{self, Encode as _};
 use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
 
-use crate::{host, log_lines, metrics};
+use super::call;
+use crate::{log_lines, metrics};
 
 /// The name of Envoy's function.
 const FUNCTION: &str = "verify_signature";
@@ -146,7 +147,7 @@ impl ByHost {
             signature,
             text: message.to_vec(),
         };
-        let answer = host::call(FUNCTION, &question.encode_to_vec())?;
+        let answer = call(FUNCTION, &question.encode_to_vec())?;
         Answer::decode(answer.as_slice()).ok().map(|answer| answer.result)
     }
 }

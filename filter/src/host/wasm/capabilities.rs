@@ -5,12 +5,31 @@
 //! Every function is called once for that, before a configuration is taken, with what no host can do anything with: a number that
 //! names nothing, or an address outside of memory.
 
+/// Says whether the host forbids nothing that is needed, and tells what it forbids.
+pub(super) fn are_there() -> bool {
+    let forbidden = forbidden();
+    if !forbidden.is_empty() {
+        tell_forbidden(&forbidden);
+    }
+    forbidden.is_empty()
+}
+
 /// Returns the names of the functions that the host forbids.
-pub(crate) fn forbidden() -> Vec<&'static str> {
+fn forbidden() -> Vec<&'static str> {
     /// The status of the ABI that Envoy answers for what it forbids, `WasmResult::InternalFailure`.
     const INTERNAL_FAILURE: u32 = 10;
     let answers = answers();
     answers.into_iter().filter(|(_, status)| *status == INTERNAL_FAILURE).map(|(name, _)| name).collect()
+}
+
+/// Tells what the host forbids, by nothing else that it may forbid.
+fn tell_forbidden(functions: &[&str]) {
+    if !functions.contains(&"proxy_log") {
+        let names = functions.join(", ");
+        log::error!(
+            "postern: configuration refused: the capability_restriction_config of Envoy forbids {names}; allow these, or leave it out"
+        );
+    }
 }
 
 /// Calls each function, and returns the status of each by its name.
