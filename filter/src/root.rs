@@ -75,8 +75,7 @@ impl Root {
     fn set_tick_period(&mut self, now: Duration, is_more_due: bool) {
         let is_soon = is_more_due || sessions::is_any_due(now);
         let period = if is_soon { sessions::SOON } else { sessions::LATEST };
-        // A host may forget that the next tick is to come soon once it has come.
-        if std::mem::replace(&mut self.tick_period, period) != period || is_soon {
+        if std::mem::replace(&mut self.tick_period, period) != period {
             host::set_tick_period(period);
         }
     }
@@ -105,18 +104,6 @@ impl Root {
         rate_limit::on_answer(call, status, len);
         host::enter(self.context_id);
         self.set_tick_period(host::now(), false);
-    }
-
-    /// Takes no part in what all workers look after, until [`Root::wake`]: no tick comes until then.
-    #[cfg(feature = "dynamic-module")]
-    pub(crate) fn rest(&mut self) {
-        gauges::end(self.context_id);
-    }
-
-    /// Takes part again.
-    #[cfg(feature = "dynamic-module")]
-    pub(crate) fn wake(&mut self) {
-        gauges::begin(self.context_id);
     }
 
     /// Gives back what others share, since nothing comes any more.

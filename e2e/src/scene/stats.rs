@@ -45,8 +45,6 @@ impl Sample {
             let (label, value) = pair.split_once("=\"")?;
             Some((label.to_owned(), value.trim_end_matches('"').to_owned()))
         });
-        // Envoy takes the namespace of WebAssembly out of a name, and puts its own before that of a dynamic module.
-        let name = name.strip_prefix("envoy_").filter(|name| name.starts_with("postern_")).unwrap_or(name);
         Some(Self { name: name.to_owned(), labels: labels.collect(), value: value.parse().ok()? })
     }
 }
