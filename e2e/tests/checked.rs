@@ -64,6 +64,20 @@ async fn envoy_loads_every_document_that_is_its_own() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
+/// Has every plugin in a VM of its own, with what that counts: the documents have the same policies, and one client.
+fn set_vm(value: &mut Value, id: &str) {
+    match value {
+        Value::Object(members) => {
+            if let Some(vm) = members.get_mut("vm_config").and_then(Value::as_object_mut) {
+                vm.insert("vm_id".to_owned(), json!(id));
+            }
+            members.values_mut().for_each(|member| set_vm(member, id));
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| set_vm(element, id)),
+        _ => {}
+    }
+}
+
 /// The documents as listeners of one Envoy.
 struct Running {
     envoy: Envoy,
@@ -83,6 +97,7 @@ impl Running {
                 let mut listener = document.listener(&surroundings);
                 listener["name"] = json!(document.name);
                 listener["address"] = anywhere();
+                set_vm(&mut listener, &document.name);
                 listener
             })
             .collect();
