@@ -35,7 +35,7 @@ pub const REFUSED: &str = "/bad";
 pub struct Exchange {
     /// The bytes of the request behind its headers.
     pub request_body: Vec<u8>,
-    /// Whether the headers of the response were among it.
+    /// Says whether the headers of the response were among it.
     pub has_response_headers: bool,
 }
 

@@ -21,9 +21,9 @@ pub(crate) enum Message {
 /// The answer to a callback: what becomes of that which it brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
-    /// It goes on.
+    /// Lets it go on.
     Continue,
-    /// It stays with the host.
+    /// Has it stay with the host.
     Pause,
 }
 
