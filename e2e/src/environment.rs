@@ -18,6 +18,10 @@ pub const LAUNCHER: &str = "POSTERN_LAUNCHER";
 /// The variable that names the [relay](crate::containers::relay) of another client, as `<host>:<port>`.
 pub const NEIGHBOUR: &str = "POSTERN_NEIGHBOUR";
 
+/// The variable that is there if every scene is to have an Envoy of its own. Envoy 1.36.4 and 1.37.0 die of a segmentation fault
+/// where clusters come and go by CDS while a module calls one.
+const OWN_ENVOYS: &str = "POSTERN_OWN_ENVOYS";
+
 /// The client that is meant when none in particular is.
 const FIRST_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -49,6 +53,11 @@ static ENVIRONMENT: LazyLock<Environment> =
 /// Returns the environment that the variables name.
 pub fn current() -> &'static Environment {
     &ENVIRONMENT
+}
+
+/// Says whether scenes that need nothing special may share an Envoy.
+pub fn shares_envoys() -> bool {
+    std::env::var_os(OWN_ENVOYS).is_none()
 }
 
 /// Opens a listener on a free port, at the address where Envoy reaches it.

@@ -231,7 +231,7 @@ impl Scene {
     /// Starts it all; the error is what Envoy said.
     pub async fn try_start(self) -> Result<RunningScene, EnvoyError> {
         let workers = self.workers.unwrap_or(1);
-        let is_beside_others = self.beside_others && !self.bare;
+        let is_beside_others = self.beside_others && !self.bare && environment::shares_envoys();
         let prepared = self.prepare().await;
         if is_beside_others {
             let place = Place::take(&prepared.bootstrap, workers, &prepared.environment).await;
