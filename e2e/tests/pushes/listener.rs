@@ -16,6 +16,9 @@ const DOCUMENT: &str =
 /// The time in which the listeners of an Envoy that a test starts drain.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// The time by which Envoy's timers may be early: they begin when its loop has last looked at the clock.
+const EARLY: Duration = Duration::from_millis(500);
+
 fn file(folder: &Path) -> PathBuf {
     folder.join("listeners.json")
 }
@@ -70,7 +73,7 @@ async fn a_listener_that_is_changed_cuts_what_is_open_after_its_drain_time_and_n
     for chatter in &mut chatters {
         let (frames, end) = chatter.client.frames_to_close().await;
         assert_eq!(frames, [], "{end:?}");
-        assert!(begun.elapsed() >= DRAIN, "{end:?} after {:?}", begun.elapsed());
+        assert!(begun.elapsed() >= DRAIN - EARLY, "{end:?} after {:?}", begun.elapsed());
         assert_eq!(scene.access_line(chatter.client.case()).await["reason"], Value::Null);
     }
     new.say_at_once().await;
