@@ -10,6 +10,7 @@ mod common;
 mod discovery;
 pub mod envoy;
 pub mod launcher;
+pub mod module;
 pub mod order;
 mod policy;
 mod prepared;
@@ -29,7 +30,7 @@ use tempfile::TempDir;
 use crate::client::token::EDGE_SECRET;
 use crate::environment;
 use crate::scene::access_log::AccessLog;
-use crate::scene::bootstrap::{HCM, wasm_module};
+use crate::scene::bootstrap::HCM;
 use crate::scene::common::Place;
 use crate::scene::discovery::Discovery;
 use crate::scene::prepared::Prepared;
@@ -231,7 +232,9 @@ impl Scene {
     /// Starts it all; the error is what Envoy said.
     pub async fn try_start(self) -> Result<RunningScene, EnvoyError> {
         let workers = self.workers.unwrap_or(1);
-        let is_beside_others = self.beside_others && !self.bare && environment::shares_envoys();
+        // The dynamic module has the environment of its Envoy, and starts at once.
+        let may_share = environment::shares_envoys() && !module::is_native();
+        let is_beside_others = self.beside_others && !self.bare && may_share;
         let prepared = self.prepare().await;
         if is_beside_others {
             let place = Place::take(&prepared.bootstrap, workers, &prepared.environment).await;
@@ -323,7 +326,7 @@ impl Scene {
     }
 
     fn configure(&mut self, bootstrap: &mut Bootstrap, folder: &TempDir) -> Option<Discovery> {
-        let built = || wasm_module().unwrap_or_else(|error| panic!("{error}"));
+        let built = || module::path().unwrap_or_else(|error| panic!("{error}"));
         bootstrap.wasm(&self.module.take().unwrap_or_else(built));
         if !self.forbidden.is_empty() {
             bootstrap.forbid(&self.forbidden);

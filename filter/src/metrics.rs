@@ -118,6 +118,7 @@ pub(crate) fn bucket_table_full(policy: &str, times: i64) {
 }
 
 /// Counts a signature that the module verified, since the host did not.
+#[cfg(not(feature = "dynamic-module"))]
 pub(crate) fn verification_fallback() {
     add(MetricKind::Counter, FALLBACKS.to_owned(), 1);
 }

@@ -75,7 +75,8 @@ impl Root {
     fn set_tick_period(&mut self, now: Duration, is_more_due: bool) {
         let is_soon = is_more_due || sessions::is_any_due(now);
         let period = if is_soon { sessions::SOON } else { sessions::LATEST };
-        if std::mem::replace(&mut self.tick_period, period) != period {
+        // A host may forget that the next tick is to come soon once it has come.
+        if std::mem::replace(&mut self.tick_period, period) != period || is_soon {
             host::set_tick_period(period);
         }
     }
@@ -99,11 +100,31 @@ impl Root {
         self.set_tick_period(now, false);
     }
 
+    /// Takes that a fetch came to nothing, since there is no such cluster.
+    #[cfg(feature = "dynamic-module")]
+    pub(crate) fn on_not_called(&mut self, call: u32) {
+        let now = host::now();
+        sources::tell(self.fetches.on_not_called(call, now), now);
+        host::enter(self.context_id);
+    }
+
     /// Takes the answer of a rate limit service, of this gRPC status and length.
     pub(crate) fn on_rate_limit_answered(&mut self, call: u32, status: u32, len: usize) {
         rate_limit::on_answer(call, status, len);
         host::enter(self.context_id);
         self.set_tick_period(host::now(), false);
+    }
+
+    /// Takes no part in what all workers look after, until [`Root::wake`]: no tick comes until then.
+    #[cfg(feature = "dynamic-module")]
+    pub(crate) fn rest(&mut self) {
+        gauges::end(self.context_id);
+    }
+
+    /// Takes part again.
+    #[cfg(feature = "dynamic-module")]
+    pub(crate) fn wake(&mut self) {
+        gauges::begin(self.context_id);
     }
 
     /// Gives back what others share, since nothing comes any more.

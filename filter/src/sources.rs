@@ -68,6 +68,14 @@ impl Fetches {
         self.look_after(&source, now).into_iter().collect()
     }
 
+    /// Takes that one of the calls was not made.
+    #[cfg(feature = "dynamic-module")]
+    pub(crate) fn on_not_called(&mut self, call: u32, now: Duration) -> Vec<Changed> {
+        let Some((source, _)) = self.under_way.remove(&call) else { return Vec::new() };
+        self.settle(&source, Err(FetchError::NotCalled), &[], (None, now));
+        self.look_after(&source, now).into_iter().collect()
+    }
+
     /// Leaves the fetches that are under way to other workers.
     pub(crate) fn give_up(&mut self, now: Duration) {
         for (source, _) in std::mem::take(&mut self.under_way).into_values() {

@@ -125,6 +125,22 @@ impl Stream {
         }
     }
 
+    /// Takes a panic in a callback of the stream: what was judged of it may be half done, so that nothing more passes.
+    #[cfg(feature = "dynamic-module")]
+    pub(crate) fn on_panic(&mut self) {
+        let Some(live) = &self.live else {
+            let (fields, connection) = (host::fields(Message::Request), ConnectionFacts::default());
+            let head = RequestHead { fields, connection, entropy: Entropy::NONE };
+            let failed = |engine: &Rc<Engine>| engine.fail(&head, HostFault::Panicked);
+            let outputs = self.engine.as_ref().map_or_else(|| fail_without_engine(&head), failed);
+            refuse(&head, outputs);
+            return;
+        };
+        let (mut session, now) = (live.session.borrow_mut(), host::now());
+        tables::handle(&mut session, Input::HostFailed(HostFault::Panicked), now);
+        perform(live, &mut session, now);
+    }
+
     /// Takes the fields of the request.
     pub(crate) fn on_request_headers(&mut self) -> Flow {
         let fields = host::fields(Message::Request);

@@ -11,7 +11,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::scene::bootstrap::{Bootstrap, Name, wasm_module, workspace};
+use crate::scene::bootstrap::{Bootstrap, Name, workspace};
+use crate::scene::module;
 use crate::tls::{Certificate, LOCAL};
 
 /// The options of such an Envoy.
@@ -64,7 +65,7 @@ impl Options {
         bootstrap.listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, self.port)));
         bootstrap.admin(SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin)));
         bootstrap.named_upstream(&Name::of(&self.service)?);
-        bootstrap.wasm(&wasm_module().map_err(io::Error::other)?);
+        bootstrap.wasm(&module::path().map_err(io::Error::other)?);
         if let Some(document) = &self.document {
             *bootstrap.configuration() = document.clone();
         }
@@ -96,7 +97,7 @@ pub fn start(options: &Options) -> io::Result<Child> {
     };
     Command::new(binary())
         .args(["--config-yaml", &bootstrap, "--disable-hot-restart", "--log-level", "warning"])
-        .args(["--component-log-level", "wasm:info", "--concurrency", &options.workers.to_string()])
+        .args(["--component-log-level", module::log_levels(), "--concurrency", &options.workers.to_string()])
         .args(["--drain-time-s", "1"])
         .current_dir(workspace())
         .stdin(Stdio::null())

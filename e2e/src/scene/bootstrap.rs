@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::scene::capabilities;
+use crate::scene::{capabilities, module};
 
 const LISTENER: &str = "/static_resources/listeners/0";
 const CHAIN: &str = "/static_resources/listeners/0/filter_chains/0";
@@ -32,6 +32,9 @@ pub enum BootstrapError {
     /// There is no module.
     #[error("the module {0} is not built: `make build` builds it")]
     NoModule(PathBuf),
+    /// There is no dynamic module.
+    #[error("the dynamic module {0} is not built: `make native` builds it")]
+    NoDynamicModule(PathBuf),
 }
 
 /// A host by its name, and a port.
@@ -109,7 +112,10 @@ impl Bootstrap {
 
     /// Returns the text that Envoy reads: JSON.
     pub fn render(&self) -> String {
-        format!("{:#}", self.0)
+        let mut value = self.0.clone();
+        module::exchange(&mut value);
+        module::name_metrics_alike(&mut value);
+        format!("{value:#}")
     }
 
     /// Has clients connect to this address; port 0 takes a free one.
@@ -251,6 +257,7 @@ impl Bootstrap {
     pub fn discovery_response(&self, version: u64) -> Value {
         let mut resource = self.0.pointer(FILTER).cloned().unwrap_or_default();
         resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
+        module::exchange(&mut resource);
         json!({"version_info": version.to_string(), "resources": [resource]})
     }
 

@@ -16,6 +16,7 @@ use crate::deadline::{PATIENCE, START, eventually};
 use crate::http::Response;
 use crate::scene::admin_pipe::AdminPipe;
 use crate::scene::bootstrap::{Bootstrap, workspace};
+use crate::scene::module;
 use crate::scene::order::Usage;
 use crate::scene::process::Process;
 use crate::scene::stats::Stats;
@@ -30,14 +31,7 @@ const SHOWN: usize = 200;
 const ALONE: [&str; 3] = ["--disable-hot-restart", "--drain-time-s", "1"];
 
 /// The options by which what an Envoy has to say comes soon.
-const SETTINGS: [&str; 6] = [
-    "--log-level",
-    "warning",
-    "--component-log-level",
-    "wasm:info,config:info",
-    "--file-flush-interval-msec",
-    "20",
-];
+const SETTINGS: [&str; 4] = ["--log-level", "warning", "--file-flush-interval-msec", "20"];
 
 /// The times of a hot restart, by which another Envoy takes over the sockets of one that runs.
 #[derive(Clone, Copy, Debug)]
@@ -181,6 +175,7 @@ impl Envoy {
             arguments.extend([option.to_owned(), file.display().to_string()]);
         }
         arguments.extend(SETTINGS.map(str::to_owned));
+        arguments.extend(["--component-log-level", module::log_levels()].map(str::to_owned));
         arguments.extend(["--concurrency".to_owned(), workers.to_string()]);
         let mut process = Process::start(find_binary, arguments, environment)?;
 
@@ -461,7 +456,7 @@ fn complaint(log: &Path) -> String {
         .map(message)
         .collect();
     let of_the_module: Vec<&str> =
-        complaints.iter().copied().filter(|line| line.starts_with("wasm log")).collect();
+        complaints.iter().copied().filter(|line| line.contains("postern: ")).collect();
     match (of_the_module.is_empty(), complaints.first()) {
         (false, _) => of_the_module.join("; "),
         (true, Some(first)) => (*first).to_owned(),

@@ -1,12 +1,18 @@
-//! The host calls. No other module makes one, or knows what kind of host there is.
+//! The host calls. No other module makes one, or knows which host there is.
 //!
-//! Owns the words in which the shell speaks to its host. [`wasm`] carries them out, by proxy-wasm, and has the entry points by
-//! which the host calls.
+//! [`wasm`] speaks to a host of proxy-wasm, as whose guest Postern is one of many VMs, and `native` to an Envoy that has loaded
+//! Postern into its own process. Each of them has the same functions, and the entry points by which its host calls.
 
+#[cfg(feature = "dynamic-module")]
+mod native;
+#[cfg(not(feature = "dynamic-module"))]
 mod wasm;
 
 use postern_engine::Entropy;
 
+#[cfg(feature = "dynamic-module")]
+pub(crate) use native::*;
+#[cfg(not(feature = "dynamic-module"))]
 pub(crate) use wasm::*;
 
 /// The message whose header fields a call is about.

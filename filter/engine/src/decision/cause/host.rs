@@ -21,6 +21,9 @@ pub enum HostFault {
     /// The host did not let a stream go on.
     #[error("the host did not let a stream go on")]
     NotResumed,
+    /// A callback of the host's has panicked, which the host has survived.
+    #[error("a callback has panicked")]
+    Panicked,
     /// The host brought a response, or a second one, where there can be none.
     #[error("a response came where none can")]
     Response,
@@ -28,12 +31,13 @@ pub enum HostFault {
 
 impl HostFault {
     /// Every failure.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Chunk,
         Self::Delivery,
         Self::NoConfiguration,
         Self::NoRandomness,
         Self::NotResumed,
+        Self::Panicked,
         Self::Response,
     ];
 }

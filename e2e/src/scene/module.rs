@@ -1,0 +1,154 @@
+//! The module under test: the one of WebAssembly, or with `MODULE=native` the dynamic module.
+//!
+//! Scenes are made for the first. For the other, whatever Envoy is given is exchanged on its way there, so that every test runs
+//! with either.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::scene::bootstrap::{BootstrapError, wasm_module, workspace};
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const DYNAMIC: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+
+/// The runtime key by which Envoy takes the namespace of a dynamic module out of its metrics' names.
+const STRIP: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
+
+/// Says whether the dynamic module is under test.
+pub fn is_native() -> bool {
+    match std::env::var("MODULE").as_deref() {
+        Ok("native") => true,
+        Ok("wasm") | Err(_) => false,
+        Ok(other) => panic!("MODULE={other}: there are only wasm and native"),
+    }
+}
+
+/// Returns the file of the module under test; `$POSTERN_NATIVE`, or where `make native` leaves it, if it is the dynamic one.
+pub fn path() -> Result<PathBuf, BootstrapError> {
+    if !is_native() {
+        return wasm_module();
+    }
+    let target = || std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let built = || workspace().join(target()).join("native/libpostern.so");
+    let path = std::env::var_os("POSTERN_NATIVE").map_or_else(built, PathBuf::from);
+    if path.is_file() { Ok(path) } else { Err(BootstrapError::NoDynamicModule(path)) }
+}
+
+/// Returns the loggers of Envoy that have what the module under test says.
+pub(crate) fn log_levels() -> &'static str {
+    if is_native() { "dynamic_modules:info,config:info" } else { "wasm:info,config:info" }
+}
+
+/// Puts the dynamic module into a configuration of Envoy's wherever the other is, if it is under test.
+pub(crate) fn exchange(configuration: &mut Value) {
+    if is_native() {
+        exchange_all(configuration);
+    }
+}
+
+/// Has Envoy name the metrics of the dynamic module as those of the other, if it is under test: without a namespace before them.
+pub(crate) fn name_metrics_alike(bootstrap: &mut Value) {
+    if !is_native() {
+        return;
+    }
+    let layer = json!({"name": "postern", "static_layer": {STRIP: true}});
+    let layers = &mut bootstrap["layered_runtime"]["layers"];
+    match layers.as_array_mut() {
+        Some(layers) => layers.push(layer),
+        None => *layers = json!([layer]),
+    }
+}
+
+fn exchange_all(value: &mut Value) {
+    match value {
+        Value::Object(members) if members.get("@type").is_some_and(|name| name == WASM) => {
+            *value = dynamic(&value["config"]);
+        }
+        Value::Object(members) => {
+            if let Some(Value::Array(filters)) = members.get_mut("http_filters") {
+                put_senders(filters);
+            }
+            members.values_mut().for_each(exchange_all);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(exchange_all),
+        Value::String(text) if text == WASM => DYNAMIC.clone_into(text),
+        _ => {}
+    }
+}
+
+/// Puts the filter that sends to clients before the first that has a module, wherever it has it from.
+fn put_senders(filters: &mut Vec<Value>) {
+    let Some(first) = filters.iter().position(names_a_module) else { return };
+    let of_the_filter = filters[first].pointer("/typed_config/config/vm_config/code/local").cloned();
+    let local = of_the_filter.unwrap_or_else(|| {
+        let path = path().unwrap_or_else(|error| panic!("{error}"));
+        json!({"filename": path})
+    });
+    filters.insert(first, sender(&local));
+}
+
+fn names_a_module(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.values().any(names_a_module),
+        Value::Array(elements) => elements.iter().any(names_a_module),
+        Value::String(text) => text == WASM,
+        _ => false,
+    }
+}
+
+/// Returns the filter that sends to clients.
+fn sender(local: &Value) -> Value {
+    json!({"name": "postern-sender", "typed_config": {
+        "@type": DYNAMIC,
+        "dynamic_module_config": {
+            "module": {"local": local},
+            "do_not_close": true,
+            "metrics_namespace": "postern",
+        },
+        "filter_name": "postern-sender",
+    }})
+}
+
+/// Returns the filter with the dynamic module in the place of a plugin: its file is where the other's would be.
+fn dynamic(plugin: &Value) -> Value {
+    json!({
+        "@type": DYNAMIC,
+        "dynamic_module_config": {
+            "module": {"local": plugin["vm_config"]["code"]["local"]},
+            "do_not_close": true,
+            "metrics_namespace": "postern",
+        },
+        "filter_name": plugin["name"],
+        "filter_config": plugin["configuration"],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_becomes_a_filter_of_the_same_name_and_policies_and_a_type_that_is_named_too() {
+        let plugin = json!({
+            "name": "postern",
+            "vm_config": {"code": {"local": {"filename": "/libpostern.so"}}},
+            "configuration": {"@type": "struct", "value": {"policies": {}}},
+        });
+        let mut configuration = json!({
+            "http_filters": [{"name": "postern", "typed_config": {"@type": WASM, "config": plugin}}],
+            "type_urls": [WASM],
+        });
+        exchange_all(&mut configuration);
+        assert_eq!(configuration["http_filters"][0]["typed_config"]["filter_name"], "postern-sender");
+        let filter = &configuration["http_filters"][1];
+        assert_eq!(filter["name"], "postern");
+        assert_eq!(filter["typed_config"]["@type"], DYNAMIC);
+        assert_eq!(filter["typed_config"]["filter_name"], "postern");
+        assert_eq!(filter["typed_config"]["filter_config"], plugin["configuration"]);
+        let module = &filter["typed_config"]["dynamic_module_config"]["module"];
+        assert_eq!(module["local"]["filename"], "/libpostern.so");
+        assert_eq!(configuration["type_urls"], json!([DYNAMIC]));
+    }
+}

@@ -1,0 +1,753 @@
+//! The calls into Envoy.
+//!
+//! A [`Filter`] is good until its stream is destroyed, and on the thread of its worker; a [`FilterConfig`] until it is destroyed,
+//! and on the main thread. [`worker`](crate::host::native::worker) forgets either when Envoy says so.
+
+use std::ffi::{c_char, c_void};
+use std::ptr::{self, NonNull};
+use std::time::Duration;
+
+use super::{Buffer, HeaderField};
+
+/// A stream of Envoy's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Filter(NonNull<c_void>);
+
+/// A configuration of the filter, as Envoy has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct FilterConfig(NonNull<c_void>);
+
+/// The messages of a stream that have fields, by Envoy's numbers.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(in super::super) enum Fields {
+    Request = 0,
+    RequestTrailers = 1,
+    Response = 2,
+}
+
+/// The bodies of a stream, by Envoy's numbers: what the callback at hand has brought, and what was kept before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(in super::super) enum Body {
+    ReceivedRequest = 0,
+    KeptRequest = 1,
+    ReceivedResponse = 2,
+    KeptResponse = 3,
+}
+
+/// The attributes of a stream, by Envoy's numbers.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(in super::super) enum Attribute {
+    Protocol = 10,
+    SourceAddress = 24,
+    Mtls = 29,
+    TlsVersion = 31,
+    RouteName = 61,
+}
+
+/// The kind of a metric, and its number among those of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Metric {
+    Counter(usize),
+    Gauge(usize),
+}
+
+/// The places where metrics are counted: by a stream on its worker, or by a configuration on the main thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Counting {
+    Filter(Filter),
+    Config(FilterConfig),
+}
+
+/// The source of metadata that is the route.
+const ROUTE: u32 = 1;
+
+unsafe extern "C" {
+    fn envoy_dynamic_module_callback_log(level: u32, message: Buffer);
+    fn envoy_dynamic_module_callback_http_get_headers_size(filter: *mut c_void, kind: u32) -> usize;
+    fn envoy_dynamic_module_callback_http_get_headers(
+        filter: *mut c_void,
+        kind: u32,
+        fields: *mut HeaderField,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_get_header(
+        filter: *mut c_void,
+        kind: u32,
+        name: Buffer,
+        value: *mut Buffer,
+        index: usize,
+        count: *mut usize,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_set_header(
+        filter: *mut c_void,
+        kind: u32,
+        name: Buffer,
+        value: Buffer,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_add_header(
+        filter: *mut c_void,
+        kind: u32,
+        name: Buffer,
+        value: Buffer,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_send_response(
+        filter: *mut c_void,
+        status: u32,
+        fields: *const HeaderField,
+        count: usize,
+        body: Buffer,
+        details: Buffer,
+    );
+    fn envoy_dynamic_module_callback_http_send_response_data(
+        filter: *mut c_void,
+        bytes: Buffer,
+        end_of_stream: bool,
+    );
+    fn envoy_dynamic_module_callback_http_get_body_size(filter: *mut c_void, body: u32) -> usize;
+    fn envoy_dynamic_module_callback_http_get_body_chunks_size(filter: *mut c_void, body: u32) -> usize;
+    fn envoy_dynamic_module_callback_http_get_body_chunks(
+        filter: *mut c_void,
+        body: u32,
+        slices: *mut Buffer,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_append_body(filter: *mut c_void, body: u32, bytes: Buffer) -> bool;
+    fn envoy_dynamic_module_callback_http_drain_body(filter: *mut c_void, body: u32, count: usize) -> bool;
+    fn envoy_dynamic_module_callback_http_filter_continue_decoding(filter: *mut c_void);
+    fn envoy_dynamic_module_callback_http_filter_reset_stream(
+        filter: *mut c_void,
+        reason: u32,
+        details: Buffer,
+    );
+    fn envoy_dynamic_module_callback_http_filter_scheduler_new(filter: *mut c_void) -> *mut c_void;
+    fn envoy_dynamic_module_callback_http_filter_scheduler_commit(scheduler: *mut c_void, event: u64);
+    fn envoy_dynamic_module_callback_http_filter_scheduler_delete(scheduler: *mut c_void);
+    fn envoy_dynamic_module_callback_http_filter_config_scheduler_new(config: *mut c_void) -> *mut c_void;
+    fn envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler: *mut c_void, event: u64);
+    fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler: *mut c_void);
+    fn envoy_dynamic_module_callback_http_filter_get_attribute_string(
+        filter: *mut c_void,
+        attribute: u32,
+        value: *mut Buffer,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_filter_get_attribute_bool(
+        filter: *mut c_void,
+        attribute: u32,
+        value: *mut bool,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_set_filter_state_bytes(
+        filter: *mut c_void,
+        key: Buffer,
+        value: Buffer,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_get_filter_state_bytes(
+        filter: *mut c_void,
+        key: Buffer,
+        value: *mut Buffer,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_get_metadata_keys_count(
+        filter: *mut c_void,
+        source: u32,
+        namespace: Buffer,
+    ) -> usize;
+    fn envoy_dynamic_module_callback_http_filter_config_define_counter(
+        config: *mut c_void,
+        name: Buffer,
+        labels: *const Buffer,
+        count: usize,
+        id: *mut usize,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
+        config: *mut c_void,
+        name: Buffer,
+        labels: *const Buffer,
+        count: usize,
+        id: *mut usize,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_increment_counter(
+        filter: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        by: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_increment_gauge(
+        filter: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        by: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_decrement_gauge(
+        filter: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        by: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_set_gauge(
+        filter: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        value: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_increment_counter(
+        config: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        by: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_increment_gauge(
+        config: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        by: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_decrement_gauge(
+        config: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        by: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_set_gauge(
+        config: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        value: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_http_callout(
+        config: *mut c_void,
+        id: *mut u64,
+        cluster: Buffer,
+        fields: *const HeaderField,
+        count: usize,
+        body: Buffer,
+        milliseconds: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_start_http_stream(
+        config: *mut c_void,
+        id: *mut u64,
+        cluster: Buffer,
+        fields: *const HeaderField,
+        count: usize,
+        body: Buffer,
+        end_of_stream: bool,
+        milliseconds: u64,
+    ) -> u32;
+    /// POSIX's own, for functions that only newer versions of Envoy have.
+    fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
+}
+
+/// Writes a line to Envoy's log.
+pub(in super::super) fn log(level: log::Level, text: &str) {
+    let level = match level {
+        log::Level::Trace => 0,
+        log::Level::Debug => 1,
+        log::Level::Info => 2,
+        log::Level::Warn => 3,
+        log::Level::Error => 4,
+    };
+    // SAFETY: Envoy copies the text within the call.
+    unsafe { envoy_dynamic_module_callback_log(level, Buffer::of(text.as_bytes())) }
+}
+
+impl Filter {
+    /// Takes the pointer that a hook was given.
+    pub(super) fn new(filter: *mut c_void) -> Option<Self> {
+        NonNull::new(filter).map(Self)
+    }
+
+    fn raw(self) -> *mut c_void {
+        self.0.as_ptr()
+    }
+
+    /// Returns all fields of a message, in its hook or later.
+    pub(in super::super) fn fields(self, of: Fields) -> Vec<(String, Vec<u8>)> {
+        // SAFETY: the filter is good, as the module says.
+        let count = unsafe { envoy_dynamic_module_callback_http_get_headers_size(self.raw(), of as u32) };
+        let mut fields = vec![HeaderField { name: Buffer::NONE, value: Buffer::NONE }; count];
+        // SAFETY: there is room for as many fields as Envoy has just said there are.
+        let are_there = unsafe {
+            envoy_dynamic_module_callback_http_get_headers(self.raw(), of as u32, fields.as_mut_ptr())
+        };
+        if !are_there {
+            return Vec::new();
+        }
+        let copied = fields.iter().map(|field| {
+            // SAFETY: Envoy's fields are as they are until a call changes them, and here they are copied.
+            let (name, value) = unsafe { (field.name.bytes(), field.value.bytes()) };
+            (String::from_utf8_lossy(name).into_owned(), value.to_vec())
+        });
+        copied.collect()
+    }
+
+    /// Returns the first field of this name.
+    pub(in super::super) fn field(self, of: Fields, name: &str) -> Option<Vec<u8>> {
+        let (mut value, mut count) = (Buffer::NONE, 0);
+        // SAFETY: Envoy reads the name within the call, and writes to both places.
+        let is_there = unsafe {
+            envoy_dynamic_module_callback_http_get_header(
+                self.raw(),
+                of as u32,
+                Buffer::of(name.as_bytes()),
+                &raw mut value,
+                0,
+                &raw mut count,
+            )
+        };
+        // SAFETY: the value is as it is until a call changes it, and here it is copied.
+        is_there.then(|| unsafe { value.bytes() }.to_vec())
+    }
+
+    /// Sets a field, or takes it out.
+    pub(in super::super) fn set_field(self, of: Fields, name: &str, value: Option<&[u8]>) {
+        // Envoy takes a field out whose value has no address, and an empty slice has one.
+        let value = value.map_or(Buffer::NONE, Buffer::of);
+        // SAFETY: Envoy copies name and value within the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_set_header(
+                self.raw(),
+                of as u32,
+                Buffer::of(name.as_bytes()),
+                value,
+            );
+        }
+    }
+
+    /// Adds a field.
+    pub(in super::super) fn add_field(self, of: Fields, name: &str, value: &[u8]) {
+        // SAFETY: Envoy copies name and value within the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_add_header(
+                self.raw(),
+                of as u32,
+                Buffer::of(name.as_bytes()),
+                Buffer::of(value),
+            );
+        }
+    }
+
+    /// Answers in the upstream's place.
+    pub(in super::super) fn send_response(self, status: u16, fields: &[(&str, String)], body: &[u8]) {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| field(name, value)).collect();
+        // SAFETY: Envoy copies fields, body and details within the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_send_response(
+                self.raw(),
+                u32::from(status),
+                fields.as_ptr(),
+                fields.len(),
+                Buffer::of(body),
+                Buffer::of(b"postern"),
+            );
+        }
+    }
+
+    /// Sends bytes to the client, behind all that was sent before. They pass the hooks of all other filters, and from then on
+    /// Envoy calls none of this filter's for the response.
+    pub(in super::super) fn send_to_client(self, bytes: &[u8]) {
+        // SAFETY: Envoy copies the bytes within the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_send_response_data(self.raw(), Buffer::of(bytes), false);
+        }
+    }
+
+    /// Returns the number of bytes of a body.
+    pub(in super::super) fn body_len(self, body: Body) -> usize {
+        // SAFETY: the filter is good, as the module says.
+        unsafe { envoy_dynamic_module_callback_http_get_body_size(self.raw(), body as u32) }
+    }
+
+    /// Returns the bytes of a body where they lie.
+    pub(in super::super) fn body(self, body: Body) -> Slices {
+        // SAFETY: the filter is good, as the module says.
+        let count =
+            unsafe { envoy_dynamic_module_callback_http_get_body_chunks_size(self.raw(), body as u32) };
+        let mut slices = vec![Buffer::NONE; count];
+        // SAFETY: there is room for as many slices as Envoy has just said there are.
+        let are_there = unsafe {
+            envoy_dynamic_module_callback_http_get_body_chunks(self.raw(), body as u32, slices.as_mut_ptr())
+        };
+        if !are_there {
+            slices.clear();
+        }
+        Slices(slices)
+    }
+
+    /// Puts bytes behind a body, and says whether Envoy did.
+    pub(in super::super) fn append(self, body: Body, bytes: &[u8]) -> bool {
+        // SAFETY: Envoy copies the bytes within the call.
+        unsafe { envoy_dynamic_module_callback_http_append_body(self.raw(), body as u32, Buffer::of(bytes)) }
+    }
+
+    /// Takes the first bytes out of a body, and says whether Envoy did.
+    pub(in super::super) fn drain(self, body: Body, count: usize) -> bool {
+        // SAFETY: the filter is good, as the module says.
+        unsafe { envoy_dynamic_module_callback_http_drain_body(self.raw(), body as u32, count) }
+    }
+
+    /// Lets the request go on, with what is kept of it.
+    pub(in super::super) fn continue_request(self) {
+        // SAFETY: the filter is good, as the module says.
+        unsafe { envoy_dynamic_module_callback_http_filter_continue_decoding(self.raw()) }
+    }
+
+    /// Cuts the stream, both ways.
+    pub(in super::super) fn reset(self) {
+        /// The reason `LocalReset`.
+        const LOCAL: u32 = 0;
+        // SAFETY: Envoy copies the details within the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_filter_reset_stream(self.raw(), LOCAL, Buffer::of(b"postern"));
+        }
+    }
+
+    /// Returns an attribute that is text.
+    pub(in super::super) fn text(self, attribute: Attribute) -> Option<Vec<u8>> {
+        let mut value = Buffer::NONE;
+        // SAFETY: Envoy writes to the place.
+        let is_there = unsafe {
+            envoy_dynamic_module_callback_http_filter_get_attribute_string(
+                self.raw(),
+                attribute as u32,
+                &raw mut value,
+            )
+        };
+        // SAFETY: the value is as it is until the next call, and here it is copied.
+        is_there.then(|| unsafe { value.bytes() }.to_vec())
+    }
+
+    /// Says whether an attribute is there and true.
+    pub(in super::super) fn is_true(self, attribute: Attribute) -> bool {
+        let mut value = false;
+        // SAFETY: Envoy writes to the place.
+        let is_there = unsafe {
+            envoy_dynamic_module_callback_http_filter_get_attribute_bool(
+                self.raw(),
+                attribute as u32,
+                &raw mut value,
+            )
+        };
+        is_there && value
+    }
+
+    /// Keeps a value for the access log.
+    pub(in super::super) fn set_state(self, key: &str, value: &[u8]) {
+        // SAFETY: Envoy copies both within the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_set_filter_state_bytes(
+                self.raw(),
+                Buffer::of(key.as_bytes()),
+                Buffer::of(value),
+            );
+        }
+    }
+
+    /// Returns a value that a filter of the stream keeps for others.
+    pub(in super::super) fn state(self, key: &str) -> Option<Vec<u8>> {
+        let mut value = Buffer::NONE;
+        // SAFETY: Envoy reads the key within the call, and writes to the place.
+        let is_there = unsafe {
+            envoy_dynamic_module_callback_http_get_filter_state_bytes(
+                self.raw(),
+                Buffer::of(key.as_bytes()),
+                &raw mut value,
+            )
+        };
+        // SAFETY: the value is as it is until somebody sets another, and here it is copied.
+        is_there.then(|| unsafe { value.bytes() }.to_vec())
+    }
+
+    /// Returns the number of keys that the route's plain metadata has under a name.
+    pub(in super::super) fn plain_route_metadata(self, name: &str) -> usize {
+        // SAFETY: Envoy reads the name within the call.
+        unsafe {
+            envoy_dynamic_module_callback_http_get_metadata_keys_count(
+                self.raw(),
+                ROUTE,
+                Buffer::of(name.as_bytes()),
+            )
+        }
+    }
+
+    /// Returns the route's typed metadata under a name: its type and its bytes. Envoys before 1.40 have no such function.
+    pub(in super::super) fn typed_route_metadata(self, name: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+        type Get = unsafe extern "C" fn(*mut c_void, u32, Buffer, *mut Buffer, *mut Buffer) -> bool;
+        // SAFETY: the name ends with a zero, and no handle means all that is loaded.
+        let get = unsafe {
+            dlsym(ptr::null_mut(), c"envoy_dynamic_module_callback_http_get_typed_metadata".as_ptr())
+        };
+        if get.is_null() {
+            return None;
+        }
+        // SAFETY: the function of this name takes these.
+        let get: Get = unsafe { std::mem::transmute(get) };
+        let (mut url, mut value) = (Buffer::NONE, Buffer::NONE);
+        // SAFETY: Envoy reads the name within the call, and writes to both places.
+        let is_there =
+            unsafe { get(self.raw(), ROUTE, Buffer::of(name.as_bytes()), &raw mut url, &raw mut value) };
+        // SAFETY: both are the route's, which is as it is for as long as the stream, and here they are copied.
+        is_there.then(|| unsafe { (url.bytes().to_vec(), value.bytes().to_vec()) })
+    }
+
+    /// Returns a scheduler, whose events come to this stream's hook.
+    pub(in super::super) fn scheduler(self) -> Option<Scheduler> {
+        // SAFETY: the filter is good, as the module says.
+        let scheduler = unsafe { envoy_dynamic_module_callback_http_filter_scheduler_new(self.raw()) };
+        NonNull::new(scheduler).map(|scheduler| Scheduler { scheduler, of_config: false })
+    }
+}
+
+impl FilterConfig {
+    /// Takes the pointer that a hook was given.
+    pub(super) fn new(config: *mut c_void) -> Option<Self> {
+        NonNull::new(config).map(Self)
+    }
+
+    /// Returns a scheduler, whose events come to this configuration's hook on the main thread.
+    pub(in super::super) fn scheduler(self) -> Option<Scheduler> {
+        // SAFETY: the configuration is good, as the module says.
+        let scheduler =
+            unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_new(self.0.as_ptr()) };
+        NonNull::new(scheduler).map(|scheduler| Scheduler { scheduler, of_config: true })
+    }
+
+    /// Defines a counter with these labels; only in the hook of a new configuration.
+    pub(in super::super) fn define_counter(self, name: &str, labels: &[&str]) -> Option<Metric> {
+        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label.as_bytes())).collect();
+        let mut id = 0;
+        // SAFETY: Envoy copies name and labels within the call, and writes to the place.
+        let status = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_define_counter(
+                self.0.as_ptr(),
+                Buffer::of(name.as_bytes()),
+                labels.as_ptr(),
+                labels.len(),
+                &raw mut id,
+            )
+        };
+        (status == 0).then_some(Metric::Counter(id))
+    }
+
+    /// Defines a gauge with these labels; only in the hook of a new configuration.
+    pub(in super::super) fn define_gauge(self, name: &str, labels: &[&str]) -> Option<Metric> {
+        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label.as_bytes())).collect();
+        let mut id = 0;
+        // SAFETY: Envoy copies name and labels within the call, and writes to the place.
+        let status = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_define_gauge(
+                self.0.as_ptr(),
+                Buffer::of(name.as_bytes()),
+                labels.as_ptr(),
+                labels.len(),
+                &raw mut id,
+            )
+        };
+        (status == 0).then_some(Metric::Gauge(id))
+    }
+
+    /// Asks a cluster, and returns the number that names the call when its answer comes; `None` when none will.
+    pub(in super::super) fn call(
+        self,
+        cluster: &str,
+        fields: &[(&str, &str)],
+        timeout: Duration,
+    ) -> Option<u64> {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| field(name, value)).collect();
+        let mut id = 0;
+        // SAFETY: Envoy copies all that it is given within the call, and writes to the place.
+        let status = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_http_callout(
+                self.0.as_ptr(),
+                &raw mut id,
+                Buffer::of(cluster.as_bytes()),
+                fields.as_ptr(),
+                fields.len(),
+                Buffer::NONE,
+                milliseconds(timeout),
+            )
+        };
+        (status == 0).then_some(id)
+    }
+
+    /// Begins a stream to a cluster with all that it sends, and returns the number that names it; `None` when there is none.
+    pub(in super::super) fn stream(
+        self,
+        cluster: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+        timeout: Duration,
+    ) -> Option<u64> {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| field(name, value)).collect();
+        let mut id = 0;
+        // SAFETY: Envoy copies all that it is given within the call, and writes to the place.
+        let status = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_start_http_stream(
+                self.0.as_ptr(),
+                &raw mut id,
+                Buffer::of(cluster.as_bytes()),
+                fields.as_ptr(),
+                fields.len(),
+                Buffer::of(body),
+                true,
+                milliseconds(timeout),
+            )
+        };
+        (status == 0).then_some(id)
+    }
+}
+
+fn field(name: &str, value: &str) -> HeaderField {
+    HeaderField { name: Buffer::of(name.as_bytes()), value: Buffer::of(value.as_bytes()) }
+}
+
+fn milliseconds(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Counting {
+    /// Adds to a metric; a gauge can also be taken from.
+    pub(in super::super) fn add(self, metric: Metric, labels: &[Vec<u8>], by: i64) {
+        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label)).collect();
+        let (labels, count, size) = (labels.as_ptr(), labels.len(), by.unsigned_abs());
+        // SAFETY: filter or configuration are good, as the module says, and Envoy copies the labels within the call.
+        unsafe {
+            match (self, metric) {
+                (Self::Filter(of), Metric::Counter(id)) => {
+                    envoy_dynamic_module_callback_http_filter_increment_counter(
+                        of.raw(),
+                        id,
+                        labels,
+                        count,
+                        size,
+                    )
+                }
+                (Self::Filter(of), Metric::Gauge(id)) if by < 0 => {
+                    envoy_dynamic_module_callback_http_filter_decrement_gauge(
+                        of.raw(),
+                        id,
+                        labels,
+                        count,
+                        size,
+                    )
+                }
+                (Self::Filter(of), Metric::Gauge(id)) => {
+                    envoy_dynamic_module_callback_http_filter_increment_gauge(
+                        of.raw(),
+                        id,
+                        labels,
+                        count,
+                        size,
+                    )
+                }
+                (Self::Config(of), Metric::Counter(id)) => {
+                    envoy_dynamic_module_callback_http_filter_config_increment_counter(
+                        of.0.as_ptr(),
+                        id,
+                        labels,
+                        count,
+                        size,
+                    )
+                }
+                (Self::Config(of), Metric::Gauge(id)) if by < 0 => {
+                    envoy_dynamic_module_callback_http_filter_config_decrement_gauge(
+                        of.0.as_ptr(),
+                        id,
+                        labels,
+                        count,
+                        size,
+                    )
+                }
+                (Self::Config(of), Metric::Gauge(id)) => {
+                    envoy_dynamic_module_callback_http_filter_config_increment_gauge(
+                        of.0.as_ptr(),
+                        id,
+                        labels,
+                        count,
+                        size,
+                    )
+                }
+            };
+        }
+    }
+
+    /// Sets a gauge.
+    pub(in super::super) fn set(self, metric: Metric, labels: &[Vec<u8>], value: u64) {
+        let Metric::Gauge(id) = metric else { return };
+        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label)).collect();
+        // SAFETY: filter or configuration are good, as the module says, and Envoy copies the labels within the call.
+        unsafe {
+            match self {
+                Self::Filter(of) => envoy_dynamic_module_callback_http_filter_set_gauge(
+                    of.raw(),
+                    id,
+                    labels.as_ptr(),
+                    labels.len(),
+                    value,
+                ),
+                Self::Config(of) => envoy_dynamic_module_callback_http_filter_config_set_gauge(
+                    of.0.as_ptr(),
+                    id,
+                    labels.as_ptr(),
+                    labels.len(),
+                    value,
+                ),
+            };
+        }
+    }
+}
+
+/// The bytes of a body where Envoy has them: good until the body is changed or the hook ends, whichever comes first.
+#[derive(Debug)]
+pub(in super::super) struct Slices(Vec<Buffer>);
+
+impl Slices {
+    /// Returns the slices in order.
+    pub(in super::super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        // SAFETY: whoever has them changes the body only when it has let go of them.
+        self.0.iter().map(|slice| unsafe { slice.bytes() })
+    }
+}
+
+/// The means to have an event come to a hook, from any thread. What it was made for may be gone: then no event comes.
+#[derive(Debug)]
+pub(in super::super) struct Scheduler {
+    scheduler: NonNull<c_void>,
+    of_config: bool,
+}
+
+// SAFETY: Envoy lets any thread use and delete a scheduler.
+unsafe impl Send for Scheduler {}
+
+impl Scheduler {
+    /// Has an event come.
+    pub(in super::super) fn commit(&self, event: u64) {
+        let scheduler = self.scheduler.as_ptr();
+        // SAFETY: the scheduler is there until it is dropped.
+        unsafe {
+            match self.of_config {
+                true => envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler, event),
+                false => envoy_dynamic_module_callback_http_filter_scheduler_commit(scheduler, event),
+            }
+        }
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        let scheduler = self.scheduler.as_ptr();
+        // SAFETY: nobody has the scheduler any more.
+        unsafe {
+            match self.of_config {
+                true => envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler),
+                false => envoy_dynamic_module_callback_http_filter_scheduler_delete(scheduler),
+            }
+        }
+    }
+}

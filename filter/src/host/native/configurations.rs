@@ -1,0 +1,75 @@
+//! The configurations of the process, which its threads make ready each for itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::abi::calls::{FilterConfig, Scheduler};
+use super::callouts::Request;
+use super::metrics;
+use super::worker::CALLS;
+
+/// The configurations that Envoy has not destroyed, by their numbers, and the number that was given out last.
+static CONFIGURATIONS: Mutex<(BTreeMap<u64, Arc<Configuration>>, u64)> = Mutex::new((BTreeMap::new(), 0));
+
+/// A configuration as Envoy has handed it over.
+#[derive(Debug)]
+pub(super) struct Configuration {
+    pub(super) number: u64,
+    /// The filter's name, which is the same over all its configurations.
+    pub(super) name: Vec<u8>,
+    /// The policies, as JSON.
+    pub(super) text: Vec<u8>,
+    /// The calls that the main thread is to make.
+    requests: Mutex<Vec<Request>>,
+    scheduler: Mutex<Option<Scheduler>>,
+}
+
+/// Adds a configuration, and defines its metrics: Envoy lets that be done only when it hands one over.
+pub(super) fn add(config: FilterConfig, name: Vec<u8>, text: Vec<u8>) -> Arc<Configuration> {
+    metrics::define_all(config);
+    let mut all = lock(&CONFIGURATIONS);
+    let number = all.1.wrapping_add(1).max(1);
+    let (requests, scheduler) = (Mutex::default(), Mutex::default());
+    let configuration = Arc::new(Configuration { number, name, text, requests, scheduler });
+    all.0.insert(number, Arc::clone(&configuration));
+    all.1 = number;
+    configuration
+}
+
+/// Returns the configuration of this number, unless it is gone.
+pub(super) fn get(number: u64) -> Option<Arc<Configuration>> {
+    lock(&CONFIGURATIONS).0.get(&number).cloned()
+}
+
+/// Forgets a configuration.
+pub(super) fn remove(number: u64) {
+    let removed = lock(&CONFIGURATIONS).0.remove(&number);
+    if let Some(removed) = removed {
+        removed.set_scheduler(None);
+    }
+}
+
+impl Configuration {
+    /// Sets what has the main thread look after the calls.
+    pub(super) fn set_scheduler(&self, scheduler: Option<Scheduler>) {
+        *lock(&self.scheduler) = scheduler;
+    }
+
+    /// Has the main thread make a call.
+    pub(super) fn request(&self, request: Request) {
+        lock(&self.requests).push(request);
+        if let Some(scheduler) = lock(&self.scheduler).as_ref() {
+            scheduler.commit(CALLS);
+        }
+    }
+
+    /// Takes the calls that are to be made.
+    pub(super) fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut *lock(&self.requests))
+    }
+}
+
+/// Locks what no panic can leave half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,170 @@
+//! The host calls of a dynamic module: a library that Envoy has loaded into its own process.
+//!
+//! Here nothing is between Postern and Envoy: what the host must never see, a panic, ends in [`abi`], and what workers share is
+//! memory of the process.
+
+mod abi;
+mod callouts;
+mod chunk;
+mod configurations;
+mod metrics;
+mod shared_data;
+mod ticker;
+mod worker;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use postern_engine::http::headers::{Field, HeaderEdit};
+use postern_engine::{ConnectionFacts, Peer, Protocol, RouteFacts};
+use prost::Message as _;
+
+use super::{Message, parse_address};
+use abi::calls::{Attribute, Fields, Filter};
+pub(crate) use callouts::{answer_body, answer_status, ask_rate_limit, get, grpc_answer};
+pub(crate) use chunk::{HostChunk, send_parked};
+pub(crate) use metrics::{define_metric, increment_metric, record_metric};
+pub(crate) use shared_data::{set_shared, shared, swap_shared};
+use worker::Effect;
+pub(crate) use worker::{enter, set_tick_period};
+
+/// Returns the time since the Unix epoch.
+pub(crate) fn now() -> Duration {
+    // Every token has expired if there is no clock.
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX)
+}
+
+/// Returns 0: the process has one memory, and tells what it takes in metrics of its own.
+pub(crate) fn memory() -> u64 {
+    0
+}
+
+/// Returns every field of a message.
+pub(crate) fn fields(message: Message) -> Vec<Field> {
+    filter().map(|filter| filter.fields(message.into())).unwrap_or_default()
+}
+
+/// Returns one field of a message.
+pub(crate) fn field(message: Message, name: &str) -> Option<Vec<u8>> {
+    filter()?.field(message.into(), name)
+}
+
+/// Changes fields of a message.
+pub(crate) fn edit(message: Message, edits: &[HeaderEdit]) {
+    let Some(filter) = filter() else { return };
+    let message = message.into();
+    for edit in edits {
+        match edit {
+            HeaderEdit::Add(name, value) => filter.add_field(message, name, value),
+            HeaderEdit::Remove(name) => filter.set_field(message, name, None),
+            HeaderEdit::Set(name, value) => filter.set_field(message, name, Some(value)),
+        }
+    }
+}
+
+/// Answers in the upstream's place; for header callbacks, which must pause then.
+pub(crate) fn reply(status: u16, headers: &[(&'static str, String)], body: &[u8]) {
+    worker::put_off(Effect::Reply { status, fields: headers.to_vec(), body: body.to_vec() });
+}
+
+/// Cuts the stream.
+pub(crate) fn reset() {
+    worker::put_off(Effect::Reset);
+}
+
+/// Lets the bytes of `sender` go on. Returns false when the host does not: what is the upstream's is never kept.
+#[must_use]
+pub(crate) fn resume(sender: Peer) -> bool {
+    sender == Peer::Client && worker::put_off(Effect::ContinueRequest)
+}
+
+/// Keeps a field for the access log: `%FILTER_STATE(wasm.postern.<name>:PLAIN)%`, as the module of WebAssembly names it.
+pub(crate) fn set_field(name: &str, value: &str) {
+    if let Some(filter) = filter() {
+        filter.set_state(&format!("wasm.postern.{name}"), value.as_bytes());
+    }
+}
+
+/// Returns what Envoy knows of the downstream connection.
+pub(crate) fn connection() -> ConnectionFacts {
+    let Some(filter) = filter() else { return ConnectionFacts::default() };
+    let tls = filter.text(Attribute::TlsVersion).is_some_and(|version| !version.is_empty());
+    ConnectionFacts {
+        tls,
+        mutual_tls: tls && filter.is_true(Attribute::Mtls),
+        protocol: match filter.text(Attribute::Protocol).as_deref() {
+            Some(b"HTTP/1.0") => Protocol::Http10,
+            Some(b"HTTP/2" | b"HTTP/3") => Protocol::Multiplexed,
+            _ => Protocol::Http11,
+        },
+        client: client_address(),
+    }
+}
+
+/// Returns the client's address, as far as it has one.
+pub(crate) fn client_address() -> Option<std::net::IpAddr> {
+    filter()?.text(Attribute::SourceAddress).and_then(|address| parse_address(&address))
+}
+
+/// Returns what tells this filter from others of the same Envoy: its name.
+pub(crate) fn plugin() -> Vec<u8> {
+    let configuration = worker::current().and_then(|current| configurations::get(current.configuration));
+    configuration.map(|configuration| configuration.name.clone()).unwrap_or_default()
+}
+
+/// Returns what Envoy knows of the route.
+pub(crate) fn route() -> RouteFacts {
+    let Some(filter) = filter() else { return RouteFacts::default() };
+    let name = filter.text(Attribute::RouteName).and_then(|name| String::from_utf8(name).ok());
+    RouteFacts { name, metadata: route_metadata(filter) }
+}
+
+/// Returns the route's metadata under `postern`, serialised. What stands there and cannot be read makes them unreadable.
+fn route_metadata(filter: Filter) -> Option<Vec<u8>> {
+    /// The namespace of Postern's metadata.
+    const NAMESPACE: &str = "postern";
+    /// The type of metadata that are a Struct.
+    const STRUCT: &[u8] = b"type.googleapis.com/google.protobuf.Struct";
+    /// No serialised message.
+    const UNREADABLE: [u8; 1] = [0xff];
+
+    let (url, value) = match filter.typed_route_metadata(NAMESPACE) {
+        _ if filter.plain_route_metadata(NAMESPACE) > 0 => return Some(UNREADABLE.to_vec()),
+        Some(typed) => typed,
+        None => return None,
+    };
+    if url != STRUCT {
+        return Some(UNREADABLE.to_vec());
+    }
+    let entry = Entry { key: NAMESPACE.to_owned(), value };
+    Some(Metadata { filter_metadata: vec![entry] }.encode_to_vec())
+}
+
+/// The message `envoy.config.core.v3.Metadata`, as far as it is written here.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Metadata {
+    #[prost(message, repeated, tag = "1")]
+    filter_metadata: Vec<Entry>,
+}
+
+/// An entry of its map, whose value is a serialised Struct.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Entry {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+fn filter() -> Option<Filter> {
+    worker::current()?.stream.map(|(_, filter)| filter)
+}
+
+impl From<Message> for Fields {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Request => Self::Request,
+            Message::RequestTrailers => Self::RequestTrailers,
+            Message::Response => Self::Response,
+        }
+    }
+}
