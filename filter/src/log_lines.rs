@@ -67,6 +67,8 @@ pub(crate) fn violation(event: &str, whence: Whence<'_>, violation: &Violation, 
 
 /// Tells once a second how many lines were only counted.
 pub(crate) fn on_tick(now: Duration) {
+    #[cfg(feature = "dynamic-module")]
+    owed::take();
     for (policy, count) in BUDGET.with_borrow_mut(|budget| budget.take_held_back(now)) {
         let text = format!("postern: suppressed policy={policy} count={count}");
         let details = [("policy", Detail::Text(&policy)), ("count", Detail::Number(count))];
@@ -76,4 +78,37 @@ pub(crate) fn on_tick(now: Duration) {
 
 fn is_admitted(policy: &str, now: Duration) -> bool {
     BUDGET.with_borrow_mut(|budget| budget.admits(policy, now))
+}
+
+#[cfg(feature = "dynamic-module")]
+pub(crate) use owed::hand_over;
+
+/// The counts of threads that write no more lines until they have another stream, for whichever ticks next.
+#[cfg(feature = "dynamic-module")]
+mod owed {
+    use std::collections::BTreeMap;
+    use std::sync::{Mutex, PoisonError};
+
+    use super::BUDGET;
+
+    static OWED: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+    /// Leaves the lines that this thread has only counted to another.
+    pub(crate) fn hand_over() {
+        let mut owed = OWED.lock().unwrap_or_else(PoisonError::into_inner);
+        for (policy, lines) in BUDGET.with_borrow_mut(postern_engine::LogBudget::hand_over) {
+            let count = owed.entry(policy).or_default();
+            *count = count.saturating_add(lines);
+        }
+    }
+
+    /// Takes what others have left.
+    pub(super) fn take() {
+        let owed = std::mem::take(&mut *OWED.lock().unwrap_or_else(PoisonError::into_inner));
+        BUDGET.with_borrow_mut(|budget| {
+            for (policy, lines) in owed {
+                budget.hold_back(&policy, lines);
+            }
+        });
+    }
 }

@@ -118,6 +118,8 @@ impl Root {
     /// Takes no part in what all workers look after, until [`Root::wake`]: no tick comes until then.
     #[cfg(feature = "dynamic-module")]
     pub(crate) fn rest(&mut self) {
+        self.fetches.give_up(host::now());
+        log_lines::hand_over();
         gauges::end(self.context_id);
     }
 

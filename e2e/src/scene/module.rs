@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::scene::bootstrap::{BootstrapError, wasm_module, workspace};
 
@@ -23,6 +23,15 @@ pub fn is_native() -> bool {
         Ok("wasm") | Err(_) => false,
         Ok(other) => panic!("MODULE={other}: there are only wasm and native"),
     }
+}
+
+/// Says whether the dynamic module is under test, which has nothing of `subject`, and tells so: the test ends there.
+#[must_use]
+pub fn lacks(subject: &str) -> bool {
+    if is_native() {
+        eprintln!("not with the dynamic module: {subject}");
+    }
+    is_native()
 }
 
 /// Returns the file of the module under test; `$POSTERN_NATIVE`, or where `make native` leaves it, if it is the dynamic one.
@@ -70,12 +79,21 @@ fn exchange_all(value: &mut Value) {
             if let Some(Value::Array(filters)) = members.get_mut("http_filters") {
                 put_senders(filters);
             }
+            type_metadata(members);
             members.values_mut().for_each(exchange_all);
         }
         Value::Array(elements) => elements.iter_mut().for_each(exchange_all),
         Value::String(text) if text == WASM => DYNAMIC.clone_into(text),
         _ => {}
     }
+}
+
+/// Gives the metadata of a route that are Postern's a type, without which a dynamic module cannot read them.
+fn type_metadata(members: &mut Map<String, Value>) {
+    let Some(Value::Object(namespaces)) = members.get_mut("filter_metadata") else { return };
+    let Some(said) = namespaces.remove("postern") else { return };
+    let typed = json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": said});
+    members.entry("typed_filter_metadata").or_insert_with(|| json!({}))["postern"] = typed;
 }
 
 /// Puts the filter that sends to clients before the first that has a module, wherever it has it from.

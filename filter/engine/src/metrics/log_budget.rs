@@ -40,13 +40,23 @@ impl LogBudget {
         if self.bucket.take(self.quota, 1, now) == Charged::Taken {
             return true;
         }
+        self.hold_back(policy, 1);
+        false
+    }
+
+    /// Counts `lines` under `policy` that were held back, here or by a worker that tells no more.
+    pub fn hold_back(&mut self, policy: &str, lines: u64) {
         match self.held_back.get_mut(policy) {
-            Some(count) => *count = count.saturating_add(1),
+            Some(count) => *count = count.saturating_add(lines),
             None => {
-                self.held_back.insert(policy.to_owned(), 1);
+                self.held_back.insert(policy.to_owned(), lines);
             }
         }
-        false
+    }
+
+    /// Takes the numbers of lines that were held back and not told, for another worker to tell.
+    pub fn hand_over(&mut self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.held_back)
     }
 
     /// Takes the number of lines that were held back under each policy since the last time; empty if that is
@@ -74,6 +84,18 @@ mod tests {
 
     fn held_back(budget: &mut LogBudget, now: Duration) -> Vec<(String, u64)> {
         budget.take_held_back(now).into_iter().collect()
+    }
+
+    #[test]
+    fn lines_that_one_worker_held_back_are_told_by_another() {
+        let (mut resting, mut told) = (LogBudget::new(1), LogBudget::new(1));
+        assert_eq!(written(&mut resting, 4, START), 1);
+        assert!(!told.admits("chat", START) || !told.admits("chat", START), "one line a second");
+        for (policy, lines) in resting.hand_over() {
+            told.hold_back(&policy, lines);
+        }
+        assert_eq!(held_back(&mut resting, START), []);
+        assert_eq!(held_back(&mut told, START), [("chat".to_owned(), 4)]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod callouts;
 mod chunk;
 mod configurations;
 mod metrics;
+mod route_configurations;
 mod shared_data;
 mod ticker;
 mod worker;
@@ -58,6 +59,10 @@ pub(crate) fn edit(message: Message, edits: &[HeaderEdit]) {
             HeaderEdit::Remove(name) => filter.set_field(message, name, None),
             HeaderEdit::Set(name, value) => filter.set_field(message, name, Some(value)),
         }
+    }
+    // As after an edit by a guest of proxy-wasm: routes may be chosen by what Postern sets or takes out.
+    if matches!(message, Fields::Request) && !edits.is_empty() {
+        filter.clear_route_cache();
     }
 }
 
@@ -118,7 +123,8 @@ pub(crate) fn route() -> RouteFacts {
     RouteFacts { name, metadata: route_metadata(filter) }
 }
 
-/// Returns the route's metadata under `postern`, serialised. What stands there and cannot be read makes them unreadable.
+/// Returns what is laid over the policy of a route, as metadata under `postern`, serialised: its configuration for this filter, or
+/// its typed metadata. What stands there and cannot be read makes them unreadable, and so does whatever is said in both places.
 fn route_metadata(filter: Filter) -> Option<Vec<u8>> {
     /// The namespace of Postern's metadata.
     const NAMESPACE: &str = "postern";
@@ -127,16 +133,19 @@ fn route_metadata(filter: Filter) -> Option<Vec<u8>> {
     /// No serialised message.
     const UNREADABLE: [u8; 1] = [0xff];
 
-    let (url, value) = match filter.typed_route_metadata(NAMESPACE) {
-        _ if filter.plain_route_metadata(NAMESPACE) > 0 => return Some(UNREADABLE.to_vec()),
-        Some(typed) => typed,
-        None => return None,
-    };
-    if url != STRUCT {
-        return Some(UNREADABLE.to_vec());
+    let unreadable = || Some(UNREADABLE.to_vec());
+    if filter.plain_route_metadata(NAMESPACE) > 0 {
+        return unreadable();
     }
-    let entry = Entry { key: NAMESPACE.to_owned(), value };
-    Some(Metadata { filter_metadata: vec![entry] }.encode_to_vec())
+    match (filter.route_configuration(), filter.typed_route_metadata(NAMESPACE)) {
+        (None, None) => None,
+        (Some(number), None) => route_configurations::get(number).or_else(unreadable),
+        (None, Some((url, value))) if url == STRUCT => {
+            let entry = Entry { key: NAMESPACE.to_owned(), value };
+            Some(Metadata { filter_metadata: vec![entry] }.encode_to_vec())
+        }
+        (_, Some(_)) => unreadable(),
+    }
 }
 
 /// The message `envoy.config.core.v3.Metadata`, as far as it is written here.

@@ -63,6 +63,7 @@ struct Worker {
 /// A stream and what Envoy keeps of it.
 #[derive(Clone)]
 struct Entry {
+    id: u32,
     filter: Filter,
     configuration: u64,
     stream: Rc<RefCell<Stream>>,
@@ -204,7 +205,7 @@ pub(super) fn open(number: u64, filter: Filter) -> Option<u32> {
         let stream = root.borrow().open(id);
         Some(Rc::new(RefCell::new(stream)))
     })?;
-    let entry = Entry { filter, configuration: number, stream, kept: Rc::default(), sender: None };
+    let entry = Entry { id, filter, configuration: number, stream, kept: Rc::default(), sender: None };
     WORKER.with_borrow_mut(|worker| worker.streams.insert(id, entry));
     Some(id)
 }
@@ -286,7 +287,9 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
     if OWN.get() == Some(id) {
         return DataStatus::Continue;
     }
-    let Some(Entry { filter, kept, .. }) = entry(id) else { return DataStatus::StopAndBuffer };
+    let Some(entry) = entry(id) else { return DataStatus::StopAndBuffer };
+    let Entry { filter, kept, .. } = &entry;
+    let filter = *filter;
     let (received, kept_body, keeps) = match sender {
         Peer::Client => (Body::ReceivedRequest, Body::KeptRequest, &kept.with_envoy[0]),
         Peer::Upstream => (Body::ReceivedResponse, Body::KeptResponse, &kept.with_envoy[1]),
@@ -301,10 +304,9 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
         Peer::Client => stream.on_request_body(len),
         Peer::Upstream => stream.on_response_body(len),
     };
-    let flow = in_stream(id, Some((sender, body)), chunk).unwrap_or(Flow::Pause);
-    let own = if sender == Peer::Client { kept.to_upstream.take() } else { Vec::new() };
-    if !own.is_empty() {
-        put_before(filter, body, &own);
+    let flow = in_entry(&entry, Some((sender, body)), chunk).unwrap_or(Flow::Pause);
+    if sender == Peer::Client && !kept.to_upstream.borrow().is_empty() {
+        put_before(filter, body, &kept.to_upstream.take());
     }
     let status = match flow {
         Flow::Continue => DataStatus::Continue,
@@ -423,8 +425,16 @@ fn entry(id: u32) -> Option<Entry> {
 
 /// Calls a stream, unless it is being called.
 fn in_stream<T>(id: u32, body: Option<(Peer, Body)>, call: impl FnOnce(&mut Stream) -> T) -> Option<T> {
-    let Entry { filter, configuration, stream, .. } = entry(id)?;
-    let current = Current { body, ..Current::of_stream(id, filter, configuration) };
+    in_entry(&entry(id)?, body, call)
+}
+
+fn in_entry<T>(
+    entry: &Entry,
+    body: Option<(Peer, Body)>,
+    call: impl FnOnce(&mut Stream) -> T,
+) -> Option<T> {
+    let Entry { id, filter, configuration, stream, .. } = entry;
+    let current = Current { body, ..Current::of_stream(*id, *filter, *configuration) };
     at(current, || stream.try_borrow_mut().ok().map(|mut stream| call(&mut stream)))
 }
 

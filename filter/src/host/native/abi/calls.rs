@@ -7,7 +7,7 @@ use std::ffi::{c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
-use super::{Buffer, HeaderField};
+use super::{Buffer, HeaderField, guard};
 
 /// A stream of Envoy's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,8 @@ unsafe extern "C" {
         source: u32,
         namespace: Buffer,
     ) -> usize;
+    fn envoy_dynamic_module_callback_http_clear_route_cache(filter: *mut c_void);
+    fn envoy_dynamic_module_callback_get_most_specific_route_config(filter: *mut c_void) -> *const c_void;
     fn envoy_dynamic_module_callback_http_filter_config_define_counter(
         config: *mut c_void,
         name: Buffer,
@@ -331,6 +333,20 @@ impl Filter {
                 Buffer::of(value),
             );
         }
+    }
+
+    /// Has Envoy choose the route anew, by the fields that there are now.
+    pub(in super::super) fn clear_route_cache(self) {
+        // SAFETY: the filter is good, as the module says.
+        unsafe { envoy_dynamic_module_callback_http_clear_route_cache(self.raw()) }
+    }
+
+    /// Returns the number of the configuration that the route has for this filter.
+    pub(in super::super) fn route_configuration(self) -> Option<u64> {
+        // SAFETY: the filter is good, as the module says; nobody follows what Envoy was given as a number.
+        let number =
+            guard::number(unsafe { envoy_dynamic_module_callback_get_most_specific_route_config(self.raw()) });
+        (number != 0).then_some(number)
     }
 
     /// Answers in the upstream's place.

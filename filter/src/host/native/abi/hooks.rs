@@ -11,8 +11,8 @@ use super::calls::{self, Filter, FilterConfig};
 use super::guard::{OF_SENDER, SENDER, SENDERS, guarded, number, of_stream, pointer, sender};
 use super::{Buffer, HeaderField};
 use crate::host::Flow;
-use crate::host::native::callouts;
 use crate::host::native::worker::{self, DataStatus, INTERNAL_SERVER_ERROR};
+use crate::host::native::{callouts, route_configurations};
 
 /// The version of the interface. Envoys of another warn, and load the module.
 const VERSION: &std::ffi::CStr = c"v0.2.0";
@@ -78,6 +78,21 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: *const 
     if number(config) != SENDERS {
         let _ = guarded("config_destroy", || worker::forget_configuration(number(config)));
     }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
+    _: Buffer,
+    text: Buffer,
+) -> *const c_void {
+    // SAFETY: Envoy's text is there for as long as the hook.
+    let text = unsafe { text.bytes() };
+    pointer(guarded("per_route_config_new", || route_configurations::add(text)).flatten().unwrap_or(0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(configuration: *const c_void) {
+    let _ = guarded("per_route_config_destroy", || route_configurations::remove(number(configuration)));
 }
 
 #[unsafe(no_mangle)]
