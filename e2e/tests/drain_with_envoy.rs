@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use postern_e2e::deadline::{PATIENCE, eventually};
 use postern_e2e::environment::{self, Environment};
 use postern_e2e::not_run::not_run;
-use postern_e2e::scene::bootstrap::wasm_module;
+use postern_e2e::scene::module;
 use postern_e2e::scene::document;
 use postern_e2e::tls::{Certificate, LOCAL};
 use postern_e2e::{
@@ -154,7 +154,7 @@ fn of_page(folder: &Path, service: &Upstream) -> String {
         .into_iter()
         .find(|block| block.contains("drain_with_envoy"))
         .expect("a configuration");
-    let module = wasm_module().unwrap_or_else(|error| panic!("{error}"));
+    let module = module::path().unwrap_or_else(|error| panic!("{error}"));
     let (module, folder, at) = (module.display(), folder.display(), service.address());
     let changes = [
         ("/etc/envoy/postern.wasm", module.to_string()),

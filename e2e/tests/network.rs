@@ -10,7 +10,7 @@ use postern_e2e::containers::container_envoy::Options;
 use postern_e2e::containers::remote_client::{Command, Outcome};
 use postern_e2e::containers::{Client, ContainerEnvoy, Containers, until};
 use postern_e2e::mesh::{self, Authority, Credentials, Manifests};
-use postern_e2e::scene::bootstrap::wasm_module;
+use postern_e2e::scene::module;
 use postern_e2e::scene::document;
 use postern_e2e::{Signer, Value, json};
 
@@ -359,7 +359,7 @@ impl Sidecars {
     fn start_out(&self) -> ContainerEnvoy {
         let credentials = Credentials::fixed(self.authority.identity("bot"), &self.authority);
         let name = self.authority.identity("chat").name;
-        let module = wasm_module().expect("a module");
+        let module = module::path().expect("a module");
         let options = Options { port: PORT, admin: ADMIN, ..Options::shipped(&format!("sidecar-in:{PORT}")) };
         let options = options.changed(|bootstrap| {
             mesh::outbound(bootstrap, &credentials, &name);
@@ -376,7 +376,7 @@ impl Sidecars {
     /// Starts the sidecar in front of the service, with a certificate that was just signed.
     fn start_in(&self) -> ContainerEnvoy {
         let credentials = Credentials::fixed(self.authority.identity("chat"), &self.authority);
-        let module = wasm_module().expect("a module");
+        let module = module::path().expect("a module");
         let options = Options { port: PORT, admin: ADMIN, ..Options::shipped("upstream:8080") };
         let options = options.changed(|bootstrap| {
             mesh::inbound(bootstrap, &credentials);

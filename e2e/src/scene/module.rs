@@ -12,6 +12,8 @@ use crate::scene::bootstrap::{BootstrapError, wasm_module, workspace};
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const DYNAMIC: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+const PER_ROUTE: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
 
 /// The runtime key by which Envoy takes the namespace of a dynamic module out of its metrics' names.
 const STRIP: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
@@ -39,10 +41,21 @@ pub fn path() -> Result<PathBuf, BootstrapError> {
     if !is_native() {
         return wasm_module();
     }
-    let target = || std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     let built = || workspace().join(target()).join("native/libpostern.so");
     let path = std::env::var_os("POSTERN_NATIVE").map_or_else(built, PathBuf::from);
     if path.is_file() { Ok(path) } else { Err(BootstrapError::NoDynamicModule(path)) }
+}
+
+/// Returns the file of the dynamic module that panics on demand; `$POSTERN_NATIVE_PANICS`, or where `make native-panics` leaves it.
+pub fn panicking() -> PathBuf {
+    let path = std::env::var_os("POSTERN_NATIVE_PANICS")
+        .map_or_else(|| workspace().join(target()).join("native/libpostern-panics.so"), PathBuf::from);
+    assert!(path.is_file(), "{} is not there; `make native-panics` builds it", path.display());
+    path
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from)
 }
 
 /// Returns the loggers of Envoy that have what the module under test says.
@@ -50,9 +63,10 @@ pub(crate) fn log_levels() -> &'static str {
     if is_native() { "dynamic_modules:info,config:info" } else { "wasm:info,config:info" }
 }
 
-/// Puts the dynamic module into a configuration of Envoy's wherever the other is, if it is under test.
+/// Puts the dynamic module into a configuration of Envoy's wherever the other is, if it is under test. What has the other
+/// nowhere is left alone.
 pub(crate) fn exchange(configuration: &mut Value) {
-    if is_native() {
+    if is_native() && names_a_module(configuration) {
         exchange_all(configuration);
     }
 }
@@ -116,8 +130,19 @@ fn names_a_module(value: &Value) -> bool {
     }
 }
 
+/// Returns what a route has for the filter alone: `said`, to be laid over its policy.
+pub fn per_route(said: &Value) -> Value {
+    let path = path().unwrap_or_else(|error| panic!("{error}"));
+    json!({
+        "@type": PER_ROUTE,
+        "dynamic_module_config": {"module": {"local": {"filename": path}}, "do_not_close": true},
+        "per_route_config_name": "postern",
+        "filter_config": {"@type": "type.googleapis.com/google.protobuf.Struct", "value": said},
+    })
+}
+
 /// Returns the filter that sends to clients.
-fn sender(local: &Value) -> Value {
+pub fn sender(local: &Value) -> Value {
     json!({"name": "postern-sender", "typed_config": {
         "@type": DYNAMIC,
         "dynamic_module_config": {
@@ -130,7 +155,7 @@ fn sender(local: &Value) -> Value {
 }
 
 /// Returns the filter with the dynamic module in the place of a plugin: its file is where the other's would be.
-fn dynamic(plugin: &Value) -> Value {
+pub fn dynamic(plugin: &Value) -> Value {
     json!({
         "@type": DYNAMIC,
         "dynamic_module_config": {

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::scene::module;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 /// The callback for the trailers of a request; no other request causes it.
@@ -14,8 +15,12 @@ const UNREACHABLE: u8 = 0x00;
 const NO_OPERATION: u8 = 0x01;
 const END: u8 = 0x0b;
 
-/// Writes into `folder` a copy of `module` whose VM traps on the trailers of any request.
+/// Writes into `folder` a copy of `module` whose VM traps on the trailers of any request. The dynamic module has no VM, and
+/// stays what it is.
 pub fn on_trailers(module: &Path, folder: &Path) -> PathBuf {
+    if module::is_native() {
+        return module.to_owned();
+    }
     let mut bytes = std::fs::read(module).expect("a module");
     let body = body_of(&bytes, REQUEST_TRAILERS);
     let [locals, first, rest @ .., last] = &mut bytes[body] else { panic!("the function is too short") };

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use postern_e2e::scene::bootstrap::wasm_module;
+use postern_e2e::scene::module;
 use postern_e2e::scene::{document, trapping_module};
 use postern_e2e::{Behaviour, Frame, RawClient, RunningScene, Scene, json};
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ const TRAP: &[u8] =
     b"POST /none HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-a: b\r\n\r\n";
 
 async fn scene(folder: &TempDir) -> RunningScene {
-    let module = wasm_module().expect("a module");
+    let module = module::path().expect("a module");
     let policies = json!({"user": {"auth": auth(), "connections": {"per_user": N}}});
     Scene::new()
         .document(document(providers(), policies))

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use postern_e2e::client::token::{edge_claims, jwks};
-use postern_e2e::scene::bootstrap::wasm_module;
+use postern_e2e::scene::module;
 use postern_e2e::scene::{document, trapping_module};
 use postern_e2e::{
     Answer, Behaviour, Documents, RateLimits, Request, RunningScene, Scene, Served, Signer, Value, json,
@@ -110,7 +110,7 @@ pub(crate) fn configuration(list: Option<&str>) -> Value {
 }
 
 fn edge(folder: &TempDir, documents: &Documents, limits: &RateLimits) -> Scene {
-    let module = wasm_module().expect("a module");
+    let module = module::path().expect("a module");
     Scene::new()
         .document(configuration(None))
         .module(&trapping_module::on_trailers(&module, folder.path()))

@@ -9,7 +9,7 @@ use postern_e2e::client::token::edge_claims;
 use postern_e2e::deadline::within;
 use postern_e2e::mesh::{self, Authority, Credentials, Manifests, Watched};
 use postern_e2e::scene::Shareable;
-use postern_e2e::scene::bootstrap::wasm_module;
+use postern_e2e::scene::module;
 use postern_e2e::{
     Frame, RawClient, Request, Response, RunningScene, Scene, Shared, Signer, Upstream, Value, json,
 };
@@ -62,7 +62,7 @@ fn watched(folder: &Path, account: &str, authority: &Authority) -> Credentials {
 }
 
 fn module() -> PathBuf {
-    wasm_module().unwrap_or_else(|error| panic!("{error}"))
+    module::path().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Returns the sidecar in front of the service, with policies beside that of the manifest whose limits are soon reached.

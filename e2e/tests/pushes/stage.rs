@@ -7,7 +7,7 @@ use std::time::Duration;
 use postern_e2e::client::token::{edge_claims, jwks};
 use postern_e2e::control_plane::{ControlPlane, Verdict};
 use postern_e2e::deadline::{START, within};
-use postern_e2e::scene::bootstrap::wasm_module;
+use postern_e2e::scene::module;
 use postern_e2e::scene::{Shareable, document};
 use postern_e2e::{Documents, Frame, RawClient, Request, RunningScene, Scene, Served, Signer, Value, json};
 use tokio::time::sleep;
@@ -43,7 +43,7 @@ impl Shareable for Stage {
         let documents = [serving(&SIGNER).await, serving(&SIGNER).await];
         let plane = ControlPlane::start(&[("auth", documents[0].address())]).await;
         let scene = plane.governing(scene()).start().await;
-        let module = wasm_module().expect("a module");
+        let module = module::path().expect("a module");
         let bytes = std::fs::read(&module).expect("a module");
         let beside = |name: &str, bytes: &[u8]| write(&scene.certificate().with_file_name(name), bytes);
         let another = beside("another.wasm", &[&bytes, &ANOTHER[..]].concat());

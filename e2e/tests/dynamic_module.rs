@@ -1,0 +1,277 @@
+//! What only the dynamic module has: the filter that sends for it, configurations of single routes, metadata with a type, and
+//! panics that end in their hooks.
+
+use std::time::Duration;
+
+use postern_e2e::http::Response;
+use postern_e2e::not_run::not_run;
+use postern_e2e::scene::module;
+use postern_e2e::{Frame, RawClient, Request, RunningScene, Scene, Value, json};
+
+/// Says that there is no dynamic module to be tested.
+fn is_absent() -> bool {
+    if !module::is_native() {
+        not_run("MODULE=native is not set");
+    }
+    !module::is_native()
+}
+
+fn routed(filter: Option<Value>, metadata: &Value) -> Scene {
+    let metadata = metadata.clone();
+    Scene::new().plaintext().policy(json!({})).change_connection_manager(move |manager| {
+        for route in manager["route_config"]["virtual_hosts"][0]["routes"].as_array_mut().expect("routes") {
+            if let Some(filter) = &filter {
+                route["typed_per_filter_config"]["postern"] = filter.clone();
+            }
+            route["metadata"] = metadata.clone();
+        }
+    })
+}
+
+fn typed(said: &Value) -> Value {
+    let message = json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": said});
+    json!({"typed_filter_metadata": {"postern": message}})
+}
+
+async fn echoes(client: &mut RawClient, text: &str) -> bool {
+    let frame = Frame::text(text);
+    client.try_send(frame.clone().masked().bytes()).await.is_ok()
+        && client.frame().await.is_ok_and(|answer| answer == frame)
+}
+
+/// Holds a scene to a limit of four bytes, which its route lays over the policy.
+async fn assert_limited(scene: Scene) {
+    let scene = scene.start().await;
+    let mut client = scene.open("/ws/chat").await;
+    assert!(echoes(&mut client, "1234").await);
+    client.send(Frame::text("12345").masked().bytes()).await;
+    assert_eq!(client.close().await.reason(), "frame_too_big");
+}
+
+fn limit() -> Value {
+    json!({"messages": {"max_message_bytes": 4, "max_frame_bytes": 4}})
+}
+
+#[tokio::test]
+async fn the_configuration_of_a_route_for_the_filter_is_laid_over_its_policy() {
+    if is_absent() {
+        return;
+    }
+    assert_limited(routed(Some(module::per_route(&limit())), &json!({}))).await;
+    let text = limit().to_string();
+    let mut as_text = module::per_route(&limit());
+    as_text["filter_config"] =
+        json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text});
+    assert_limited(routed(Some(as_text), &json!({}))).await;
+}
+
+#[tokio::test]
+async fn metadata_with_a_type_are_laid_over_the_policy_of_their_route() {
+    if is_absent() {
+        return;
+    }
+    assert_limited(routed(None, &typed(&limit()))).await;
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_route_in_two_places_or_in_a_form_that_cannot_be_read_refuses_its_upgrades() {
+    if is_absent() {
+        return;
+    }
+    let per_route = || Some(module::per_route(&json!({})));
+    let other_type = json!({"typed_filter_metadata": {"postern":
+        {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "{}"}}});
+    let scenes = [
+        ("in both places", routed(per_route(), &typed(&json!({})))),
+        ("metadata of another type", routed(None, &other_type)),
+        ("a key that is none", routed(Some(module::per_route(&json!({"mesages": {}}))), &json!({}))),
+    ];
+    for (name, scene) in scenes {
+        let answer = scene.start().await.ask(&Request::upgrade("/ws/chat")).await;
+        assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("policy_invalid")), "{name}");
+    }
+}
+
+/// Puts the dynamic module in, without what the suite would add to it, and the filter that sends at a place of its own.
+fn unaided(sender_at: Option<usize>) -> Scene {
+    Scene::new().plaintext().policy(json!({})).change_connection_manager(move |manager| {
+        let filters = manager["http_filters"].as_array_mut().expect("filters");
+        let plugin = filters[0]["typed_config"]["config"].clone();
+        filters[0]["typed_config"] = module::dynamic(&plugin);
+        if let Some(place) = sender_at {
+            filters.insert(place, module::sender(&plugin["vm_config"]["code"]["local"]));
+        }
+    })
+}
+
+#[tokio::test]
+async fn plain_metadata_refuse_the_upgrades_of_their_route_which_a_dynamic_module_cannot_read() {
+    if is_absent() {
+        return;
+    }
+    let scene = unaided(Some(0)).change_connection_manager(|manager| {
+        for route in manager["route_config"]["virtual_hosts"][0]["routes"].as_array_mut().expect("routes") {
+            route["metadata"] = json!({"filter_metadata": {"postern": limit()}});
+        }
+    });
+    let answer = scene.start().await.ask(&Request::upgrade("/ws/chat")).await;
+    assert_eq!((answer.status, answer.reason().as_deref()), (503, Some("policy_invalid")));
+}
+
+#[tokio::test]
+async fn envoy_does_not_start_with_the_configuration_of_a_route_that_is_no_object_and_the_log_says_why() {
+    if is_absent() {
+        return;
+    }
+    let mut filter = module::per_route(&json!({}));
+    filter["filter_config"] = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "[]"});
+    let error = routed(Some(filter), &json!({})).try_start().await.expect_err("an Envoy that does not start");
+    let said = error.to_string();
+    assert!(said.contains("the configuration of a route cannot be read: it is no object"), "{said}");
+}
+
+#[tokio::test]
+async fn without_the_filter_that_sends_every_request_is_answered_500_and_the_log_says_why() {
+    if is_absent() {
+        return;
+    }
+    let scenes = [("none", unaided(None)), ("behind", unaided(Some(1)))];
+    for (name, scene) in scenes {
+        let scene = scene.start().await;
+        for request in [Request::upgrade("/ws/chat"), Request::get("/page")] {
+            assert_eq!(scene.ask(&request).await.status, 500, "{name}");
+            assert!(!scene.upstream().has_seen(request.case()), "{name}");
+        }
+        let lines = scene.envoy().logged("no filter named postern-sender stands before this one").await;
+        assert!(!lines.is_empty(), "{name}");
+    }
+}
+
+fn panics(environment: Option<&str>) -> Scene {
+    let policy = json!({"liveness": {"ping_interval": "1s"}});
+    let scene = Scene::new().plaintext().module(&module::panicking()).policy(policy);
+    let scene = scene.change_connection_manager(|manager| {
+        manager["http_protocol_options"] = json!({"enable_trailers": true});
+    });
+    match environment {
+        Some(hook) => scene.env("POSTERN_PANIC", hook),
+        None => scene,
+    }
+}
+
+/// Waits for the line of the log that names the hook.
+async fn told(scene: &RunningScene, hook: &str) {
+    let line = format!("the hook {hook} has panicked");
+    assert!(!scene.envoy().logged(&line).await.is_empty(), "{hook}");
+}
+
+fn request(hook: &str) -> Request {
+    Request::upgrade("/ws/chat").header("x-postern-panic", hook)
+}
+
+/// Makes a request whose hook panics, and returns the answer that there is, if it is one.
+async fn answer(scene: &RunningScene, request: &Request) -> Option<Response> {
+    let mut client = scene.connect().await;
+    client.send(request.bytes()).await;
+    client.try_response().await.ok()
+}
+
+#[tokio::test]
+async fn a_panic_in_a_hook_of_a_handshake_costs_that_stream_alone() {
+    if is_absent() {
+        return;
+    }
+    let scene = panics(None).start().await;
+    let mut witness = scene.open("/ws/chat").await;
+    for hook in ["request_headers", "response_headers"] {
+        let request = request(hook);
+        let answer = answer(&scene, &request).await;
+        assert!(answer.is_none_or(|answer| answer.status == 500), "{hook}");
+        told(&scene, hook).await;
+        assert!(echoes(&mut witness, hook).await, "{hook}");
+    }
+    scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], 1.0).await;
+    assert_eq!(scene.ask(&Request::upgrade("/ws/chat")).await.status, 101);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_hook_of_an_open_connection_cuts_it_and_no_byte_of_it_passes_unjudged() {
+    if is_absent() {
+        return;
+    }
+    let scene = panics(None).start().await;
+    let mut witness = scene.open("/ws/chat").await;
+    for hook in ["request_body", "response_body"] {
+        let mut client = scene.open_with(&request(hook)).await;
+        client.send(Frame::text("lost").masked().bytes()).await;
+        let (rest, _) = client.rest().await;
+        assert_eq!(rest, b"", "{hook}");
+        let passed: &[&[u8]] = if hook == "request_body" { &[] } else { &[b"lost"] };
+        assert_eq!(scene.record(&client).await.messages(), passed, "{hook}");
+        told(&scene, hook).await;
+        assert!(echoes(&mut witness, hook).await, "{hook}");
+    }
+    scene.envoy().stat_becomes("postern_connections", &[("policy", "chat")], 1.0).await;
+    let internal = [("policy", "chat"), ("reason", "internal")];
+    assert!(scene.envoy().stats().await.sum("postern_closes_total", &internal) >= 2.0);
+}
+
+/// Envoy has no stream any more that could be cut.
+#[tokio::test]
+async fn a_panic_in_a_hook_at_the_end_of_a_stream_costs_nobody_anything() {
+    if is_absent() {
+        return;
+    }
+    let scene = panics(None).start().await;
+    let mut witness = scene.open("/ws/chat").await;
+    for hook in ["stream_complete", "destroy"] {
+        let mut client = scene.open_with(&request(hook)).await;
+        assert!(echoes(&mut client, "hello").await, "{hook}");
+        drop(client);
+        told(&scene, hook).await;
+        assert!(echoes(&mut witness, hook).await, "{hook}");
+    }
+    assert_eq!(scene.ask(&Request::upgrade("/ws/chat")).await.status, 101);
+}
+
+#[tokio::test]
+async fn a_panic_in_the_event_of_a_stream_cuts_it_and_another_brings_the_ticks() {
+    if is_absent() {
+        return;
+    }
+    let scene = panics(None).start().await;
+    // The first stream of a worker brings its ticks.
+    let mut first = scene.open_with(&request("scheduled")).await;
+    let (rest, _) = first.rest().await;
+    assert_eq!(rest, b"");
+    told(&scene, "scheduled").await;
+    let mut next = scene.open("/ws/silent").await;
+    next.show_heartbeats();
+    let ping = next.frame_within(Duration::from_secs(20)).await.expect("a Ping");
+    assert_eq!(ping.opcode, Frame::ping("").opcode);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_hook_of_the_main_thread_leaves_envoy_and_its_streams_alone() {
+    if is_absent() {
+        return;
+    }
+    for hook in ["config_scheduled", "new"] {
+        let scene = panics(Some(hook)).start().await;
+        if hook == "new" {
+            assert!(answer(&scene, &Request::upgrade("/ws/chat")).await.is_none_or(|answer| answer.status == 500));
+        }
+        told(&scene, hook).await;
+        let mut client = scene.open("/ws/chat").await;
+        assert!(echoes(&mut client, "hello").await, "{hook}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_whose_hook_panics_is_refused() {
+    if is_absent() {
+        return;
+    }
+    let error = panics(Some("config_new")).try_start().await.expect_err("an Envoy that does not start");
+    assert!(error.to_string().contains("the hook config_new has panicked"), "{error}");
+}
