@@ -26,11 +26,11 @@ PYTHON
 }
 
 # Lists the test files in a real Envoy in `suite`, name and executable a line, those that take longest first; or only
-# those that are named.
+# those that are named. What only the dynamic module has is tested with that alone.
 list_suite() {
   local name
-  awk -F '\t' -v OFS='\t' -v longest="^($LONGEST)\$" -v wanted=" $* " '
-    $1 ~ /\/e2e$/ && $2 == "test" && (wanted ~ /^ *$/ || index(wanted, " " $3 " ")) {
+  awk -F '\t' -v OFS='\t' -v longest="^($LONGEST)\$" -v wanted=" $* " -v module="${MODULE:-wasm}" '
+    $1 ~ /\/e2e$/ && $2 == "test" && ($3 != "dynamic_module" || module == "native") && (wanted ~ /^ *$/ || index(wanted, " " $3 " ")) {
       print ($3 ~ longest ? 0 : 1), $3, $4
     }' "$folder/tests" | sort -s -k 1,1 | cut -f 2- >"$folder/suite"
   for name in "$@"; do
