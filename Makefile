@@ -35,6 +35,7 @@ WORST_SECONDS ?= 20
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
+NATIVE := $(TARGET_DIR)/native/libpostern.so
 IMAGE := $(TARGET_DIR)/postern-image.tar
 COMMAND := $(or $(POSTERN_BIN),$(TARGET_DIR)/release/postern)
 INSTALLED := $(DESTDIR)$(PREFIX)
@@ -57,7 +58,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help build native test-native imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
-	bench-floor bench-idle bench-handshake bench-limits bench-content bench-worst bench-schemas soak pushes attack crowd rolling-restart image images \
+	bench-floor bench-idle bench-handshake bench-native bench-limits bench-content bench-worst bench-schemas soak pushes attack crowd rolling-restart image images \
 	e2e-compose schema-suite install uninstall trial dashboards dashboards-pictures clean
 
 help: ## list the targets
@@ -231,6 +232,12 @@ $(PICTURES_FETCHED):
 bench-handshake: build envoy ## measure what a handshake costs Envoy with Postern and with jwt_authn
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
 		--handshakes --rounds $(BENCH_ROUNDS)
+
+bench-native: build native envoy ## measure what messages, handshakes and idle sessions cost with the dynamic module, beside the other and without
+	set -e; for what in "" --handshakes "--idle $(IDLE_SESSIONS)"; do \
+		CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \
+			--native $(abspath $(NATIVE)) --rounds $(BENCH_ROUNDS) $$what; \
+	done
 
 bench-limits: build envoy ## measure what caps and rates cost a message and a handshake
 	CARGO_PROFILE_RELEASE_PANIC=unwind cargo run --quiet --release --locked -p postern-e2e --bin bench -- \

@@ -178,6 +178,11 @@ impl Scene {
         self
     }
 
+    /// Puts this dynamic module in Postern's place, whichever module is under test. What is changed behind that finds it there.
+    pub fn dynamic_module(self, path: &Path) -> Self {
+        self.module(path).change(module::put)
+    }
+
     /// Leaves TLS out.
     pub fn plaintext(mut self) -> Self {
         self.plaintext = true;

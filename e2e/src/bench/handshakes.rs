@@ -5,6 +5,7 @@
 //! by Envoy's own means (`capability_restriction_config`), so that the very same module verifies by itself.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use postern_e2e::client::token::{jwks, now};
 use postern_e2e::{Request, Scene, Signer, Value, json};
@@ -19,6 +20,9 @@ const HANDSHAKES: usize = 40;
 const WARM_UP: usize = 10;
 /// The bound on the cost of a handshake, in times the CPU of an Envoy with jwt_authn.
 const TARGET: f64 = 1.25;
+/// The same bound for the dynamic module, and that of a handshake without a token, in times the CPU of an Envoy without Postern.
+const NATIVE_TARGET: f64 = 1.0;
+const NATIVE_WITHOUT_TARGET: f64 = 1.12;
 /// The factor by which verification by the host must be cheaper.
 const VERIFICATION_TARGET: f64 = 20.0;
 
@@ -32,6 +36,8 @@ enum Judge {
     JwtAuthn,
     Postern,
     PosternAlone,
+    Native,
+    NativeWithoutTokens,
 }
 
 /// One line of the report.
@@ -42,17 +48,33 @@ struct Row {
     known: bool,
 }
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 9] = [
     Row { name: "no token looked at", judge: Judge::Nobody, known: false },
     Row { name: "jwt_authn", judge: Judge::JwtAuthn, known: false },
     Row { name: "Postern", judge: Judge::Postern, known: false },
     Row { name: "Postern, a known token", judge: Judge::Postern, known: true },
     Row { name: "Postern, verifying itself", judge: Judge::PosternAlone, known: false },
     Row { name: "the same, a known token", judge: Judge::PosternAlone, known: true },
+    Row { name: "native", judge: Judge::Native, known: false },
+    Row { name: "native, a known token", judge: Judge::Native, known: true },
+    Row { name: "native, no token looked at", judge: Judge::NativeWithoutTokens, known: false },
 ];
 
 impl Judge {
-    fn scene(self, scene: Scene, keys: &Value) -> Scene {
+    /// Returns those that there are without and with a dynamic module.
+    fn all(has_native: bool) -> &'static [Self] {
+        const ALL: [Judge; 6] = [
+            Judge::Nobody,
+            Judge::JwtAuthn,
+            Judge::Postern,
+            Judge::PosternAlone,
+            Judge::Native,
+            Judge::NativeWithoutTokens,
+        ];
+        if has_native { &ALL } else { ALL.split_at(4).0 }
+    }
+
+    fn scene(self, scene: Scene, keys: &Value, native: &Path) -> Scene {
         match self {
             Self::Nobody => scene.bare(),
             Self::JwtAuthn => {
@@ -64,6 +86,12 @@ impl Judge {
             }
             Self::Postern => scene.document(document(keys)),
             Self::PosternAlone => scene.document(document(keys)).forbid("proxy_call_foreign_function"),
+            Self::Native => scene.document(document(keys)).dynamic_module(native),
+            Self::NativeWithoutTokens => {
+                let mut document = document(keys);
+                document["policies"]["chat"]["auth"] = json!("none");
+                scene.document(document).dynamic_module(native)
+            }
         }
     }
 }
@@ -116,13 +144,19 @@ impl Mint {
     }
 }
 
-/// Runs all rows in turns, on Envoys with this listener, and prints the report.
-pub(crate) async fn run(listener: Listener, service: SocketAddr, rounds: usize) -> Result<(), BenchError> {
+/// Runs all rows in turns, on Envoys with this listener, those of a dynamic module if there is one, and prints the report.
+pub(crate) async fn run(
+    listener: Listener,
+    service: SocketAddr,
+    rounds: usize,
+    native: Option<&Path>,
+) -> Result<(), BenchError> {
     let mut mint = Mint { signer: Signer::rs256("main"), minted: 0 };
     let keys = jwks(&[&mint.signer]);
     let mut envoys = Vec::new();
-    for judge in [Judge::Nobody, Judge::JwtAuthn, Judge::Postern, Judge::PosternAlone] {
-        envoys.push((judge, Envoy::start(judge.scene(listener.scene(service), &keys)).await?));
+    for judge in Judge::all(native.is_some()) {
+        let scene = judge.scene(listener.scene(service), &keys, native.unwrap_or(Path::new("")));
+        envoys.push((*judge, Envoy::start(scene).await?));
     }
     let known =
         vec![mint.signer.mint(&json!({"iss": ISSUER, "aud": "chat", "exp": now() + 36_000})); HANDSHAKES];
@@ -159,28 +193,24 @@ async fn measure(envoy: &Envoy, tokens: &[String]) -> Result<f64, BenchError> {
     Ok(after.saturating_sub(before).as_secs_f64() * 1e6 / requests.len() as f64)
 }
 
-fn report(listener: Listener, figures: &[Vec<f64>; 6], rounds: usize) {
+fn report(listener: Listener, figures: &[Vec<f64>; 9], rounds: usize) {
     println!(
         "microseconds of Envoy's CPU per handshake, {} and connection included; medians of {rounds} rounds of \
          {HANDSHAKES}",
         listener.name()
     );
     println!("{:<28}{:>9}{:>9}  quartiles", "judged by", "median", "calm");
-    for (row, figures) in ROWS.iter().zip(figures) {
+    for (row, figures) in ROWS.iter().zip(figures).filter(|(_, figures)| !figures.is_empty()) {
         let sorted = ascending(figures.clone());
         let [median, calm, low, high] = [0.5, 0.1, 0.25, 0.75].map(|quantile| at(&sorted, quantile));
         println!("{:<28}{median:>9.1}{calm:>9.1}  {low:.1}-{high:.1}", row.name);
     }
-    let [_, jwt_authn, postern, postern_known, alone, alone_known] = figures;
-    // Neighbours in one round: what slows the machine down for a while slows both.
-    let ratios = ascending(postern.iter().zip(jwt_authn).map(|(ours, theirs)| ours / theirs).collect());
-    let ratio = at(&ratios, 0.5);
-    println!(
-        "Postern / jwt_authn: {ratio:.3} ({:.3}-{:.3}), target {TARGET}: {}",
-        at(&ratios, 0.25),
-        at(&ratios, 0.75),
-        verdict(ratio <= TARGET),
-    );
+    let [nobody, jwt_authn, postern, postern_known, alone, alone_known, native, _, native_without] = figures;
+    compare("Postern / jwt_authn", postern, jwt_authn, TARGET);
+    if !native.is_empty() {
+        compare("native / jwt_authn", native, jwt_authn, NATIVE_TARGET);
+        compare("native without token / nobody", native_without, nobody, NATIVE_WITHOUT_TARGET);
+    }
     let difference = |new: &[f64], known: &[f64]| {
         at(&ascending(new.iter().zip(known).map(|(new, known)| new - known).collect()), 0.5)
     };
@@ -190,6 +220,18 @@ fn report(listener: Listener, figures: &[Vec<f64>; 6], rounds: usize) {
          {VERIFICATION_TARGET}: {}",
         module / host,
         verdict(module >= VERIFICATION_TARGET * host),
+    );
+}
+
+/// Prints the ratio of two rows. Neighbours in one round are compared: what slows the machine down for a while slows both.
+fn compare(title: &str, ours: &[f64], theirs: &[f64], target: f64) {
+    let ratios = ascending(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect());
+    let ratio = at(&ratios, 0.5);
+    println!(
+        "{title}: {ratio:.3} ({:.3}-{:.3}), target {target}: {}",
+        at(&ratios, 0.25),
+        at(&ratios, 0.75),
+        verdict(ratio <= target),
     );
 }
 

@@ -2,6 +2,7 @@
 //! round trips through an Envoy without Postern, and the module's memory for each session.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -42,43 +43,61 @@ struct Round {
     per_beat: f64,
     /// The bytes of the module's memory for one session.
     memory: f64,
+    /// The bytes of the process's memory for one session.
+    resident: f64,
+}
+
+/// The filter whose sessions are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guard<'a> {
+    Nobody,
+    Postern,
+    Native(&'a Path),
 }
 
 /// Measures `rounds` times and prints the figures.
-pub(crate) async fn run(sessions: usize, rounds: usize) -> Result<(), BenchError> {
+pub(crate) async fn run(sessions: usize, rounds: usize, native: Option<&Path>) -> Result<(), BenchError> {
     let limit = descriptors()?;
     // Envoy has two for each session, and so has this process.
     let possible = usize::try_from(limit.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(usize::MAX);
     let sessions = sessions.min(possible);
     println!("{sessions} sessions ({limit} descriptors a process), plaintext, a beat every {INTERVAL:?}");
-    println!(
-        "| round | echo without Postern, µs | Ping by Postern, µs | ratio | module memory, B a session |"
-    );
-    println!("| --- | --- | --- | --- | --- |");
+    println!("| round | filter | a beat, µs | ratio | module memory, B a session | process memory, B a session |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    let guards = [Some(Guard::Nobody), Some(Guard::Postern), native.map(Guard::Native)];
     for round in 1..=rounds {
-        let bare = measure(sessions, true).await?;
-        let guarded = measure(sessions, false).await?;
-        println!(
-            "| {round} | {:.1} | {:.1} | {:.2} | {:.0} |",
-            bare.per_beat,
-            guarded.per_beat,
-            guarded.per_beat / bare.per_beat,
-            guarded.memory
-        );
+        let mut echo = None;
+        for guard in guards.into_iter().flatten() {
+            let Round { per_beat, memory, resident } = measure(sessions, guard).await?;
+            let ratio = per_beat / *echo.get_or_insert(per_beat);
+            let name = guard.name();
+            println!("| {round} | {name} | {per_beat:.1} | {ratio:.2} | {memory:.0} | {resident:.0} |");
+        }
     }
     Ok(())
 }
 
-async fn measure(sessions: usize, bare: bool) -> Result<Round, BenchError> {
+impl Guard<'_> {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nobody => "none, echo",
+            Self::Postern => "Postern, Ping",
+            Self::Native(_) => "native, Ping",
+        }
+    }
+}
+
+async fn measure(sessions: usize, guard: Guard<'_>) -> Result<Round, BenchError> {
     let service = serve().await?;
-    let scene = scene(service, bare).try_start().await?;
+    let bare = guard == Guard::Nobody;
+    let scene = scene(service, guard).try_start().await?;
     place(scene.envoy().process_id(), ENVOYS);
     let beats = Arc::new(AtomicU64::new(0));
     // The first tick tells what the module has taken for itself.
-    while !bare && memory(&scene).await == 0.0 {
+    while guard == Guard::Postern && memory(&scene).await == 0.0 {
         sleep(Duration::from_millis(50)).await;
     }
-    let before = memory(&scene).await;
+    let (before, resident) = (memory(&scene).await, scene.envoy().usage().memory);
     let mut clients = connect(&scene, sessions, bare, &beats).await?;
     // The work of the handshakes is over by then, and every session is half-way between two beats.
     sleep(INTERVAL * 3 / 2).await;
@@ -90,11 +109,13 @@ async fn measure(sessions: usize, bare: bool) -> Result<Round, BenchError> {
     if beaten < expected * 9 / 10 || clients.try_join_next().is_some() {
         return Err(BenchError::Silent { beaten, expected });
     }
-    let memory = memory(&scene).await - before;
-    Ok(Round { per_beat: used.as_secs_f64() * 1e6 / beaten as f64, memory: memory / sessions as f64 })
+    let of_session = |bytes: f64| bytes / sessions as f64;
+    let memory = of_session(memory(&scene).await - before);
+    let resident = of_session(scene.envoy().usage().memory.saturating_sub(resident) as f64);
+    Ok(Round { per_beat: used.as_secs_f64() * 1e6 / beaten as f64, memory, resident })
 }
 
-fn scene(service: SocketAddr, bare: bool) -> Scene {
+fn scene(service: SocketAddr, guard: Guard<'_>) -> Scene {
     let liveness = json!({"ping_interval": format!("{}s", INTERVAL.as_secs()), "idle_timeout": "60s"});
     let policy = json!({"rates": [], "liveness": liveness});
     let scene = Scene::new().service(service).plaintext().policy(policy).change(|bootstrap| {
@@ -106,7 +127,11 @@ fn scene(service: SocketAddr, bare: bool) -> Scene {
             cluster.insert("circuit_breakers".to_owned(), json!({"thresholds": [most]}));
         }
     });
-    if bare { scene.bare() } else { scene }
+    match guard {
+        Guard::Nobody => scene.bare(),
+        Guard::Postern => scene,
+        Guard::Native(module) => scene.dynamic_module(module),
+    }
 }
 
 async fn memory(scene: &RunningScene) -> f64 {

@@ -53,6 +53,9 @@ struct Arguments {
     /// Measure another build of the module as well, in the same run.
     #[arg(long)]
     other: Option<PathBuf>,
+    /// Measure this dynamic module as well, and Envoy without Postern once more, which shows the noise, in the same run.
+    #[arg(long)]
+    native: Option<PathBuf>,
     /// Measures instead what the messages of this folder cost beyond binary ones, as the benchmark of the engine that
     /// looks for the worst ones wrote them, and then what forged tokens cost.
     #[arg(long)]
@@ -136,7 +139,7 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     }
     place(std::process::id(), OTHERS);
     if let Some(sessions) = arguments.idle {
-        return idle::run(sessions, arguments.rounds).await;
+        return idle::run(sessions, arguments.rounds, arguments.native.as_deref()).await;
     }
     if let Some(folder) = &arguments.schemas {
         return schemas::run(folder, arguments.rounds).await;
@@ -163,7 +166,7 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     }
     if arguments.handshakes {
         for listener in listeners {
-            handshakes::run(listener, service, arguments.rounds).await?;
+            handshakes::run(listener, service, arguments.rounds, arguments.native.as_deref()).await?;
         }
         return Ok(());
     }
@@ -180,6 +183,11 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         if let Some(other) = &arguments.other {
             let scene = listener.scene(service).document(document()).module(other);
             guarded.push(("another build", Envoy::start(scene).await?));
+        }
+        if let Some(native) = &arguments.native {
+            let scene = listener.scene(service).document(document()).dynamic_module(native);
+            guarded.push(("native", Envoy::start(scene).await?));
+            guarded.push(("nothing", Envoy::start(listener.scene(service).bare()).await?));
         }
         for (name, module) in &floor {
             guarded.push((name, Envoy::start(listener.scene(service).module(module.path())).await?));

@@ -71,11 +71,21 @@ pub(crate) fn exchange(configuration: &mut Value) {
     }
 }
 
-/// Has Envoy name the metrics of the dynamic module as those of the other, if it is under test: without a namespace before them.
+/// Has Envoy name the metrics of the dynamic module as those of the other, if it is under test.
 pub(crate) fn name_metrics_alike(bootstrap: &mut Value) {
-    if !is_native() {
-        return;
+    if is_native() {
+        strip_namespace(bootstrap);
     }
+}
+
+/// Puts the dynamic module into a bootstrap wherever the other is, whichever is under test.
+pub(crate) fn put(bootstrap: &mut Value) {
+    exchange_all(bootstrap);
+    strip_namespace(bootstrap);
+}
+
+/// Has Envoy put no namespace before the names of metrics.
+fn strip_namespace(bootstrap: &mut Value) {
     let layer = json!({"name": "postern", "static_layer": {STRIP: true}});
     let layers = &mut bootstrap["layered_runtime"]["layers"];
     match layers.as_array_mut() {
