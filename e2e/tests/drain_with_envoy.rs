@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use postern_e2e::deadline::{PATIENCE, eventually};
 use postern_e2e::environment::{self, Environment};
 use postern_e2e::not_run::not_run;
-use postern_e2e::scene::module;
 use postern_e2e::scene::document;
+use postern_e2e::scene::module;
 use postern_e2e::tls::{Certificate, LOCAL};
 use postern_e2e::{
     Destination, Envoy, Forwarder, Frame, RawClient, Request, RunningScene, Scene, Upstream, json, pages,

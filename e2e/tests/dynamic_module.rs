@@ -124,7 +124,8 @@ async fn envoy_does_not_start_with_the_configuration_of_a_route_that_is_no_objec
         return;
     }
     let mut filter = module::per_route(&json!({}));
-    filter["filter_config"] = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "[]"});
+    filter["filter_config"] =
+        json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "[]"});
     let error = routed(Some(filter), &json!({})).try_start().await.expect_err("an Envoy that does not start");
     let said = error.to_string();
     assert!(said.contains("the configuration of a route cannot be read: it is no object"), "{said}");
@@ -259,7 +260,9 @@ async fn a_panic_in_a_hook_of_the_main_thread_leaves_envoy_and_its_streams_alone
     for hook in ["config_scheduled", "new"] {
         let scene = panics(Some(hook)).start().await;
         if hook == "new" {
-            assert!(answer(&scene, &Request::upgrade("/ws/chat")).await.is_none_or(|answer| answer.status == 500));
+            assert!(
+                answer(&scene, &Request::upgrade("/ws/chat")).await.is_none_or(|answer| answer.status == 500)
+            );
         }
         told(&scene, hook).await;
         let mut client = scene.open("/ws/chat").await;

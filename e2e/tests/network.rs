@@ -10,8 +10,8 @@ use postern_e2e::containers::container_envoy::Options;
 use postern_e2e::containers::remote_client::{Command, Outcome};
 use postern_e2e::containers::{Client, ContainerEnvoy, Containers, until};
 use postern_e2e::mesh::{self, Authority, Credentials, Manifests};
-use postern_e2e::scene::module;
 use postern_e2e::scene::document;
+use postern_e2e::scene::module;
 use postern_e2e::{Signer, Value, json};
 
 /// Ports apart from those of the shipped file, which the container's own Envoy has.

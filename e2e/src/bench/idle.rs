@@ -62,7 +62,9 @@ pub(crate) async fn run(sessions: usize, rounds: usize, native: Option<&Path>) -
     let possible = usize::try_from(limit.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(usize::MAX);
     let sessions = sessions.min(possible);
     println!("{sessions} sessions ({limit} descriptors a process), plaintext, a beat every {INTERVAL:?}");
-    println!("| round | filter | a beat, µs | ratio | module memory, B a session | process memory, B a session |");
+    println!(
+        "| round | filter | a beat, µs | ratio | module memory, B a session | process memory, B a session |"
+    );
     println!("| --- | --- | --- | --- | --- | --- |");
     let guards = [Some(Guard::Nobody), Some(Guard::Postern), native.map(Guard::Native)];
     for round in 1..=rounds {

@@ -109,9 +109,7 @@ impl Chunk for HostChunk {
             }
             start = end;
         }
-        self.copied.clear();
-        let bytes = slices.iter().flatten().skip(range.start).take(range.len());
-        self.copied.extend(bytes);
+        slices.copy(&range, &mut self.copied);
         (self.copied.len() == range.len()).then_some(self.copied.as_slice()).ok_or(Unreadable)
     }
 }

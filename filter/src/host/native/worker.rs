@@ -325,7 +325,7 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
 
 /// Moves what a callback has brought behind what Envoy keeps.
 fn keep_all(filter: Filter, received: Body, kept: Body) {
-    let bytes: Vec<u8> = filter.body(received).iter().flatten().copied().collect();
+    let bytes = filter.body(received).to_vec();
     if !bytes.is_empty() {
         filter.append(kept, &bytes);
         filter.drain(received, bytes.len());
@@ -334,7 +334,7 @@ fn keep_all(filter: Filter, received: Body, kept: Body) {
 
 /// Puts frames of our own before a body.
 fn put_before(filter: Filter, body: Body, own: &[u8]) {
-    let bytes: Vec<u8> = filter.body(body).iter().flatten().copied().collect();
+    let bytes = filter.body(body).to_vec();
     filter.drain(body, bytes.len());
     filter.append(body, own);
     filter.append(body, &bytes);
@@ -428,11 +428,7 @@ fn in_stream<T>(id: u32, body: Option<(Peer, Body)>, call: impl FnOnce(&mut Stre
     in_entry(&entry(id)?, body, call)
 }
 
-fn in_entry<T>(
-    entry: &Entry,
-    body: Option<(Peer, Body)>,
-    call: impl FnOnce(&mut Stream) -> T,
-) -> Option<T> {
+fn in_entry<T>(entry: &Entry, body: Option<(Peer, Body)>, call: impl FnOnce(&mut Stream) -> T) -> Option<T> {
     let Entry { id, filter, configuration, stream, .. } = entry;
     let current = Current { body, ..Current::of_stream(*id, *filter, *configuration) };
     at(current, || stream.try_borrow_mut().ok().map(|mut stream| call(&mut stream)))

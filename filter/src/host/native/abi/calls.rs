@@ -4,6 +4,7 @@
 //! and on the main thread. [`worker`](crate::host::native::worker) forgets either when Envoy says so.
 
 use std::ffi::{c_char, c_void};
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
@@ -344,8 +345,9 @@ impl Filter {
     /// Returns the number of the configuration that the route has for this filter.
     pub(in super::super) fn route_configuration(self) -> Option<u64> {
         // SAFETY: the filter is good, as the module says; nobody follows what Envoy was given as a number.
-        let number =
-            guard::number(unsafe { envoy_dynamic_module_callback_get_most_specific_route_config(self.raw()) });
+        let number = guard::number(unsafe {
+            envoy_dynamic_module_callback_get_most_specific_route_config(self.raw())
+        });
         (number != 0).then_some(number)
     }
 
@@ -385,15 +387,16 @@ impl Filter {
         // SAFETY: the filter is good, as the module says.
         let count =
             unsafe { envoy_dynamic_module_callback_http_get_body_chunks_size(self.raw(), body as u32) };
-        let mut slices = vec![Buffer::NONE; count];
+        let mut slices = Slices::with_room_for(count);
         // SAFETY: there is room for as many slices as Envoy has just said there are.
         let are_there = unsafe {
-            envoy_dynamic_module_callback_http_get_body_chunks(self.raw(), body as u32, slices.as_mut_ptr())
+            envoy_dynamic_module_callback_http_get_body_chunks(
+                self.raw(),
+                body as u32,
+                slices.room().as_mut_ptr(),
+            )
         };
-        if !are_there {
-            slices.clear();
-        }
-        Slices(slices)
+        if are_there { slices } else { Slices::with_room_for(0) }
     }
 
     /// Puts bytes behind a body, and says whether Envoy did.
@@ -721,13 +724,50 @@ impl Counting {
 
 /// The bytes of a body where Envoy has them: good until the body is changed or the hook ends, whichever comes first.
 #[derive(Debug)]
-pub(in super::super) struct Slices(Vec<Buffer>);
+pub(in super::super) struct Slices {
+    count: usize,
+    /// The place of the slices of most bodies, which costs nothing.
+    few: [Buffer; FEW],
+    /// The place of more.
+    many: Vec<Buffer>,
+}
+
+/// The number of slices that most bodies have at most: one for a small read, two where that crosses a block of Envoy's.
+const FEW: usize = 4;
 
 impl Slices {
+    fn with_room_for(count: usize) -> Self {
+        let many = if count > FEW { vec![Buffer::NONE; count] } else { Vec::new() };
+        Self { count, few: [Buffer::NONE; FEW], many }
+    }
+
+    fn room(&mut self) -> &mut [Buffer] {
+        if self.many.is_empty() { &mut self.few } else { &mut self.many }
+    }
+
     /// Returns the slices in order.
     pub(in super::super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let slices = if self.many.is_empty() { &self.few[..] } else { &self.many };
         // SAFETY: whoever has them changes the body only when it has let go of them.
-        self.0.iter().map(|slice| unsafe { slice.bytes() })
+        slices.iter().take(self.count).map(|slice| unsafe { slice.bytes() })
+    }
+
+    /// Puts the bytes of a range into `copied`, in the place of what it has; fewer if there are not as many.
+    pub(in super::super) fn copy(&self, range: &Range<usize>, copied: &mut Vec<u8>) {
+        copied.clear();
+        let mut start = 0_usize;
+        for slice in self.iter() {
+            let within = |at: usize| at.saturating_sub(start).min(slice.len());
+            copied.extend_from_slice(slice.get(within(range.start)..within(range.end)).unwrap_or_default());
+            start = start.saturating_add(slice.len());
+        }
+    }
+
+    /// Returns all of the bytes.
+    pub(in super::super) fn to_vec(&self) -> Vec<u8> {
+        let mut copied = Vec::new();
+        self.copy(&(0..usize::MAX), &mut copied);
+        copied
     }
 }
 
