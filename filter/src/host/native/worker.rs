@@ -40,6 +40,8 @@ thread_local! {
     /// The stream whose own frame passes its hook.
     static OWN: Cell<Option<u32>> = const { Cell::new(None) };
     static EFFECTS: RefCell<VecDeque<(u32, Effect)>> = RefCell::default();
+    /// The number of handshakes that wait, so that most chunks cost nothing at the filter that sends.
+    static WAITING: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The state of a thread.
@@ -48,7 +50,7 @@ struct Worker {
     roots: BTreeMap<u64, Rc<RefCell<Root>>>,
     streams: HashMap<u32, Entry>,
     /// The filters that send to the clients of streams, by their numbers.
-    senders: HashMap<u32, Filter>,
+    senders: HashMap<u32, Sender>,
     /// The configurations by whose events ticks can come, which the main thread has.
     configurations: BTreeMap<u64, FilterConfig>,
     /// The number that was given out last, to a root or to a stream.
@@ -58,6 +60,14 @@ struct Worker {
     ticked: Option<u32>,
     /// Says whether the thread rests: no stream is there to bring ticks, so that it takes no part in what others look after.
     rests: bool,
+}
+
+/// A filter that sends to a client.
+#[derive(Clone, Copy)]
+struct Sender {
+    filter: Filter,
+    /// The stream for which it sends.
+    stream: Option<u32>,
 }
 
 /// A stream and what Envoy keeps of it.
@@ -81,6 +91,11 @@ struct Kept {
     is_parked: Cell<bool>,
     /// Says whether Envoy is continuing the client's stream, in which it calls the hook with what it has kept.
     is_continuing: Cell<bool>,
+    /// Says whether the handshake waits for somebody.
+    waits: Cell<bool>,
+    /// Says whether the filter that sends has kept what the client sent meanwhile, and lets go of it now.
+    sender_keeps: Cell<bool>,
+    sender_lets_go: Cell<bool>,
     /// Says whether what the hook at hand was given is to go on with it.
     goes_on: Cell<bool>,
     /// Says whether a hook of the stream has panicked.
@@ -122,6 +137,7 @@ pub(super) enum Effect {
 pub(super) enum DataStatus {
     Continue = 0,
     StopAndBuffer = 1,
+    StopAndWatermark = 2,
     StopNoBuffer = 3,
 }
 
@@ -213,16 +229,30 @@ pub(super) fn open(number: u64, filter: Filter) -> Option<u32> {
 /// Adds a filter that sends to the client of its stream, and returns its number.
 pub(super) fn open_sender(filter: Filter) -> u32 {
     let id = next_number();
-    WORKER.with_borrow_mut(|worker| worker.senders.insert(id, filter));
+    WORKER.with_borrow_mut(|worker| worker.senders.insert(id, Sender { filter, stream: None }));
     id
 }
 
 /// Lets the filter that judges the same stream find the one that sends, which is called first.
 pub(super) fn announce_sender(id: u32) {
     let sender = WORKER.with_borrow(|worker| worker.senders.get(&id).copied());
-    if let Some(sender) = sender {
-        sender.set_state(SENDER, &id.to_be_bytes());
+    if let Some(Sender { filter, .. }) = sender {
+        filter.set_state(SENDER, &id.to_be_bytes());
     }
+}
+
+/// Keeps what a client sends while its handshake waits, before the filter that judges: a stream that is continued with bytes in
+/// that filter's own keeping could not be parked behind them.
+pub(super) fn on_sender_body(id: u32) -> DataStatus {
+    if WAITING.get() == 0 {
+        return DataStatus::Continue;
+    }
+    let stream = WORKER.with_borrow(|worker| worker.senders.get(&id).and_then(|sender| sender.stream));
+    let Some(Entry { kept, .. }) = stream.and_then(entry).filter(|entry| entry.kept.waits.get()) else {
+        return DataStatus::Continue;
+    };
+    kept.sender_keeps.set(true);
+    DataStatus::StopAndWatermark
 }
 
 /// Takes the end of a filter that sends.
@@ -235,11 +265,12 @@ fn find_sender(id: u32) -> bool {
     let Some(Entry { filter, .. }) = entry(id) else { return false };
     let number = filter.state(SENDER).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
     WORKER.with_borrow_mut(|worker| {
-        let sender = number.filter(|number| worker.senders.contains_key(number));
-        if let Some(entry) = worker.streams.get_mut(&id) {
-            entry.sender = sender;
-        }
-        sender.is_some()
+        let Worker { senders, streams, .. } = worker;
+        let (Some(number), Some(entry)) = (number, streams.get_mut(&id)) else { return false };
+        let Some(sender) = senders.get_mut(&number) else { return false };
+        sender.stream = Some(id);
+        entry.sender = Some(number);
+        true
     })
 }
 
@@ -256,7 +287,11 @@ pub(super) fn on_request_headers(id: u32) -> Flow {
     }
     begin_ticks_of(id);
     catch_up(id);
-    in_stream(id, None, Stream::on_request_headers).unwrap_or(Flow::Pause)
+    let flow = in_stream(id, None, Stream::on_request_headers).unwrap_or(Flow::Pause);
+    if let (Flow::Pause, Some(Entry { kept, .. })) = (flow, entry(id)) {
+        kept.set_waits(true);
+    }
+    flow
 }
 
 /// Answers a request that no filter would send frames for: the configuration of Envoy is wrong.
@@ -295,11 +330,19 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
         Peer::Upstream => (Body::ReceivedResponse, Body::KeptResponse, &kept.with_envoy[1]),
     };
     let mut body = received;
-    if keeps.replace(false) {
+    if sender == Peer::Client && kept.sender_lets_go.get() {
+        // Envoy hands over the very bytes that it keeps.
+        body = kept_body;
+    } else if keeps.replace(false) {
         keep_all(filter, received, kept_body);
         body = kept_body;
     }
     let len = filter.body_len(body);
+    if sender == Peer::Client && kept.is_continuing.get() && len == 0 {
+        // Nothing is lost, and Envoy can continue the stream once more.
+        kept.is_parked.set(true);
+        return DataStatus::StopNoBuffer;
+    }
     let chunk = |stream: &mut Stream| match sender {
         Peer::Client => stream.on_request_body(len),
         Peer::Upstream => stream.on_response_body(len),
@@ -368,6 +411,9 @@ pub(super) fn on_complete(id: u32) {
 /// Takes the end of all that Envoy has of a stream.
 pub(super) fn forget(id: u32) {
     let entry = WORKER.with_borrow_mut(|worker| worker.streams.remove(&id));
+    if let Some(Entry { kept, .. }) = &entry {
+        kept.set_waits(false);
+    }
     drop(entry);
     let (was_ticked, next) = WORKER.with_borrow_mut(|worker| {
         let was_ticked = worker.ticked == Some(id);
@@ -457,7 +503,7 @@ fn perform(id: u32, effect: Effect) {
                 scheduler.commit(TO_UPSTREAM);
             }
         }
-        Effect::ContinueRequest => kept.continue_request(filter),
+        Effect::ContinueRequest => continue_with_early_bytes(id, filter, &kept),
         Effect::PassParked(body) => pass_parked(filter, &kept, body),
         Effect::Reply { status, fields, body } => filter.send_response(status, &fields, &body),
         Effect::Reset => filter.reset(),
@@ -467,11 +513,33 @@ fn perform(id: u32, effect: Effect) {
 /// Sends bytes to the client, by the filter that does nothing else: Envoy calls no hook of a filter's for a response to which
 /// that filter itself has added.
 fn send_to_client(id: u32, sender: Option<u32>, bytes: &[u8]) {
-    let sender = WORKER.with_borrow(|worker| sender.and_then(|sender| worker.senders.get(&sender).copied()));
-    let Some(sender) = sender else { return };
+    let Some(sender) = sender.and_then(filter_that_sends) else { return };
     let before = OWN.replace(Some(id));
     sender.send_to_client(bytes);
     OWN.set(before);
+}
+
+fn filter_that_sends(number: u32) -> Option<Filter> {
+    WORKER.with_borrow(|worker| worker.senders.get(&number).map(|sender| sender.filter))
+}
+
+/// Has a handshake that waited go on, and behind it, as a chunk of its own, what the client has sent meanwhile.
+fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
+    kept.set_waits(false);
+    if !kept.sender_keeps.take() {
+        kept.continue_request(filter);
+        return;
+    }
+    let early = filter.body(Body::KeptRequest).to_vec();
+    filter.drain(Body::KeptRequest, early.len());
+    kept.continue_request(filter);
+    // Meanwhile the stream may have ended.
+    if let Some(sender) = entry(id).and_then(|entry| entry.sender).and_then(filter_that_sends) {
+        sender.append(Body::KeptRequest, &early);
+        kept.sender_lets_go.set(true);
+        sender.continue_request();
+        kept.sender_lets_go.set(false);
+    }
 }
 
 /// Sends the frames that are on their way to the upstream, outside of all callbacks of the stream; if that is not parked they go
@@ -500,6 +568,12 @@ fn pass_parked(filter: Filter, kept: &Kept, body: Body) {
 }
 
 impl Kept {
+    fn set_waits(&self, waits: bool) {
+        if self.waits.replace(waits) != waits {
+            WAITING.set(if waits { WAITING.get() + 1 } else { WAITING.get().saturating_sub(1) });
+        }
+    }
+
     /// Has Envoy continue the client's stream, with all that it keeps of it.
     fn continue_request(&self, filter: Filter) {
         self.is_parked.set(false);

@@ -141,6 +141,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
     stream: *mut c_void,
     _: bool,
 ) -> u32 {
+    if let Some(id) = sender(stream) {
+        let status = guarded("request_body", || worker::on_sender_body(id));
+        return status.unwrap_or(DataStatus::StopAndBuffer) as u32;
+    }
     of_stream("request_body", filter, stream, DataStatus::StopAndBuffer, DataStatus::Continue, |id| {
         worker::on_body(id, Peer::Client)
     }) as u32
