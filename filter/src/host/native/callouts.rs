@@ -10,7 +10,7 @@ use postern_engine::remote::rate_limit::RateLimitService;
 
 use super::abi::calls::FilterConfig;
 use super::ticker::Ticker;
-use super::{configurations, worker};
+use super::{callback, configurations, worker};
 
 /// The most bytes that are kept of the answer of a rate limit service.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -139,7 +139,7 @@ fn request(
     timeout: Duration,
     message: Option<Vec<u8>>,
 ) -> Option<u32> {
-    let configuration = configurations::get(worker::current()?.configuration)?;
+    let configuration = configurations::get(callback::current()?.configuration)?;
     let call = worker::next_number();
     let caller = Caller { thread: worker::ticker(), call };
     let timeout = timeout.clamp(Duration::from_millis(1), Duration::from_secs(24 * 3600));

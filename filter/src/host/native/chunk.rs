@@ -6,7 +6,7 @@ use postern_engine::cause::HostFault;
 use postern_engine::{Blocks, Chunk, Passage, Peer, Unreadable};
 
 use super::abi::calls::{Body, Filter, Slices};
-use super::worker::{self, Current, Effect};
+use super::callback::{self, Current, Effect};
 use crate::host::Flow;
 
 /// The bytes of a body where Envoy has them. Only a range that lies in several pieces is copied.
@@ -24,7 +24,7 @@ pub(crate) struct HostChunk {
 impl HostChunk {
     /// Creates the view of a chunk of `len` bytes from `sender`.
     pub(crate) fn new(sender: Peer, len: usize) -> Self {
-        let current = worker::current();
+        let current = callback::current();
         let brought = current.and_then(|current| current.body).filter(|(of, _)| *of == sender);
         let kept = match sender {
             Peer::Client => Body::KeptRequest,
@@ -51,7 +51,7 @@ impl HostChunk {
         match (parks, passage.is_empty()) {
             (true, true) => Ok(Flow::Pause),
             (true, false) => self.let_go_parked().ok_or(HostFault::NotResumed),
-            (false, _) if !self.is_at_hand && !worker::put_off(Effect::ContinueRequest) => {
+            (false, _) if !self.is_at_hand && !callback::put_off(Effect::ContinueRequest) => {
                 Err(HostFault::NotResumed)
             }
             (false, _) => Ok(Flow::Continue),
@@ -62,7 +62,7 @@ impl HostChunk {
     pub(crate) fn let_go_parked(&self) -> Option<Flow> {
         let (_, body) = self.place?;
         match self.sender {
-            Peer::Client => worker::put_off(Effect::PassParked(body)).then_some(Flow::Pause),
+            Peer::Client => callback::put_off(Effect::PassParked(body)).then_some(Flow::Pause),
             Peer::Upstream => Some(Flow::Continue),
         }
     }
@@ -118,7 +118,7 @@ impl Chunk for HostChunk {
 #[must_use]
 pub(crate) fn send_parked(receiver: Peer, frames: &Blocks) -> bool {
     let bytes = frames.to_vec(0);
-    worker::put_off(match receiver {
+    callback::put_off(match receiver {
         Peer::Client => Effect::ToClient(bytes),
         Peer::Upstream => Effect::ToUpstream(bytes),
     })

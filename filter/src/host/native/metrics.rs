@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use super::abi::calls::{FilterConfig, Metric};
-use super::worker;
+use super::callback;
 use crate::host::MetricKind;
 
 /// The beginning of all names. Envoy puts the namespace of the module before it, and takes that out again if
@@ -146,7 +146,7 @@ pub(crate) fn record_metric(id: u32, value: u64) {
 }
 
 fn with_series(id: u32, change: impl FnOnce(super::abi::calls::Counting, Metric, &[Vec<u8>])) {
-    let Some(current) = worker::current() else { return };
+    let Some(current) = callback::current() else { return };
     SERIES.with_borrow(|series| {
         let found = usize::try_from(id).ok().and_then(|id| series.get(id));
         if let Some((metric, labels)) = found {

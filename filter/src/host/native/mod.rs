@@ -4,12 +4,16 @@
 //! memory of the process.
 
 mod abi;
+mod callback;
 mod callouts;
 mod chunk;
 mod configurations;
+mod kept;
 mod metrics;
 mod route_configurations;
+mod senders;
 mod shared_data;
+mod streams;
 mod ticker;
 mod worker;
 
@@ -21,12 +25,13 @@ use prost::Message as _;
 
 use super::{Message, parse_address};
 use abi::calls::{Attribute, Fields, Filter};
+use callback::Effect;
+pub(crate) use callback::enter;
 pub(crate) use callouts::{answer_body, answer_status, ask_rate_limit, get, grpc_answer};
 pub(crate) use chunk::{HostChunk, send_parked};
 pub(crate) use metrics::{define_metric, increment_metric, record_metric};
 pub(crate) use shared_data::{set_shared, shared, swap_shared};
-use worker::Effect;
-pub(crate) use worker::{enter, set_tick_period};
+pub(crate) use worker::set_tick_period;
 
 /// Returns the time since the Unix epoch.
 pub(crate) fn now() -> Duration {
@@ -68,18 +73,18 @@ pub(crate) fn edit(message: Message, edits: &[HeaderEdit]) {
 
 /// Answers in the upstream's place; for header callbacks, which must pause then.
 pub(crate) fn reply(status: u16, headers: &[(&'static str, String)], body: &[u8]) {
-    worker::put_off(Effect::Reply { status, fields: headers.to_vec(), body: body.to_vec() });
+    callback::put_off(Effect::Reply { status, fields: headers.to_vec(), body: body.to_vec() });
 }
 
 /// Cuts the stream.
 pub(crate) fn reset() {
-    worker::put_off(Effect::Reset);
+    callback::put_off(Effect::Reset);
 }
 
 /// Lets the bytes of `sender` go on. Returns false when the host does not: what is the upstream's is never kept.
 #[must_use]
 pub(crate) fn resume(sender: Peer) -> bool {
-    sender == Peer::Client && worker::put_off(Effect::ContinueRequest)
+    sender == Peer::Client && callback::put_off(Effect::ContinueRequest)
 }
 
 /// Keeps a field for the access log: `%FILTER_STATE(wasm.postern.<name>:PLAIN)%`, as the module of WebAssembly names it.
@@ -112,7 +117,7 @@ pub(crate) fn client_address() -> Option<std::net::IpAddr> {
 
 /// Returns what tells this filter from others of the same Envoy: its name.
 pub(crate) fn plugin() -> Vec<u8> {
-    let configuration = worker::current().and_then(|current| configurations::get(current.configuration));
+    let configuration = callback::current().and_then(|current| configurations::get(current.configuration));
     configuration.map(|configuration| configuration.name.clone()).unwrap_or_default()
 }
 
@@ -165,7 +170,7 @@ struct Entry {
 }
 
 fn filter() -> Option<Filter> {
-    worker::current()?.stream.map(|(_, filter)| filter)
+    callback::current()?.stream.map(|(_, filter)| filter)
 }
 
 impl From<Message> for Fields {

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::calls::{self, Filter};
-use crate::host::native::worker;
+use crate::host::native::streams;
 
 /// The name of the filter that sends Postern's own frames to clients.
 pub(super) const SENDER: &[u8] = b"postern-sender";
@@ -32,7 +32,7 @@ pub(super) fn of_stream<T>(
     });
     ran.unwrap_or_else(|| {
         log(hook);
-        let is_cut = catch(|| worker::on_panic(id)).unwrap_or(false);
+        let is_cut = catch(|| streams::on_panic(id)).unwrap_or(false);
         if let (false, Some(filter)) = (is_cut, Filter::new(filter)) {
             filter.reset();
         }
@@ -48,7 +48,7 @@ pub(super) fn guarded<T>(hook: &'static str, run: impl FnOnce() -> T) -> Option<
     });
     if ran.is_none() {
         log(hook);
-        let _ = catch(worker::on_panic_elsewhere);
+        let _ = catch(streams::on_panic_elsewhere);
     }
     ran
 }

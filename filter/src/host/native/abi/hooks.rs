@@ -11,8 +11,9 @@ use super::calls::{self, Filter, FilterConfig};
 use super::guard::{OF_SENDER, SENDER, SENDERS, guarded, number, of_stream, pointer, sender};
 use super::{Buffer, HeaderField};
 use crate::host::Flow;
-use crate::host::native::worker::{self, DataStatus, INTERNAL_SERVER_ERROR};
-use crate::host::native::{callouts, route_configurations};
+use crate::host::native::streams::{self, DataStatus};
+use crate::host::native::worker::{self, INTERNAL_SERVER_ERROR};
+use crate::host::native::{callouts, route_configurations, senders};
 
 /// The version of the interface. Envoys of another warn, and load the module.
 const VERSION: &std::ffi::CStr = c"v0.2.0";
@@ -101,7 +102,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
     filter: *mut c_void,
 ) -> *const c_void {
     if number(config) == SENDERS {
-        let opened = guarded("new", || Filter::new(filter).map(worker::open_sender)).flatten();
+        let opened = guarded("new", || Filter::new(filter).map(senders::open)).flatten();
         return pointer(opened.map_or(OF_SENDER, |id| OF_SENDER | u64::from(id)));
     }
     let opened = guarded("new", || worker::open(number(config), Filter::new(filter)?));
@@ -112,7 +113,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: *mut c_void) {
     if let Some(id) = sender(stream) {
-        let _ = guarded("destroy", || worker::forget_sender(id));
+        let _ = guarded("destroy", || senders::forget(id));
     }
     of_stream("destroy", std::ptr::null_mut(), stream, (), (), worker::forget);
 }
@@ -124,14 +125,14 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     _: bool,
 ) -> u32 {
     if let Some(id) = sender(stream) {
-        let _ = guarded("request_headers", || worker::announce_sender(id));
+        let _ = guarded("request_headers", || senders::announce(id));
     }
     of_stream("request_headers", filter, stream, STOP_ALL, CONTINUE, |id| {
         if let (false, Some(filter)) = (worker::knows(id), Filter::new(filter)) {
             filter.send_response(INTERNAL_SERVER_ERROR, &[], &[]);
             return STOP_ALL;
         }
-        status(worker::on_request_headers(id), STOP_ALL)
+        status(streams::on_request_headers(id), STOP_ALL)
     })
 }
 
@@ -142,11 +143,11 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
     _: bool,
 ) -> u32 {
     if let Some(id) = sender(stream) {
-        let status = guarded("request_body", || worker::on_sender_body(id));
+        let status = guarded("request_body", || senders::on_body(id));
         return status.unwrap_or(DataStatus::StopAndBuffer) as u32;
     }
     of_stream("request_body", filter, stream, DataStatus::StopAndBuffer, DataStatus::Continue, |id| {
-        worker::on_body(id, Peer::Client)
+        streams::on_body(id, Peer::Client)
     }) as u32
 }
 
@@ -156,7 +157,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
     stream: *mut c_void,
 ) -> u32 {
     of_stream("request_trailers", filter, stream, STOP, CONTINUE, |id| {
-        status(worker::on_trailers(id, Peer::Client), STOP)
+        status(streams::on_trailers(id, Peer::Client), STOP)
     })
 }
 
@@ -167,7 +168,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     _: bool,
 ) -> u32 {
     of_stream("response_headers", filter, stream, STOP_ALL, CONTINUE, |id| {
-        status(worker::on_response_headers(id), STOP_ALL)
+        status(streams::on_response_headers(id), STOP_ALL)
     })
 }
 
@@ -178,7 +179,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
     _: bool,
 ) -> u32 {
     of_stream("response_body", filter, stream, DataStatus::StopAndBuffer, DataStatus::Continue, |id| {
-        worker::on_body(id, Peer::Upstream)
+        streams::on_body(id, Peer::Upstream)
     }) as u32
 }
 
@@ -188,13 +189,13 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
     stream: *mut c_void,
 ) -> u32 {
     of_stream("response_trailers", filter, stream, STOP, CONTINUE, |id| {
-        status(worker::on_trailers(id, Peer::Upstream), STOP)
+        status(streams::on_trailers(id, Peer::Upstream), STOP)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(filter: *mut c_void, stream: *mut c_void) {
-    of_stream("stream_complete", filter, stream, (), (), worker::on_complete);
+    of_stream("stream_complete", filter, stream, (), (), streams::on_complete);
 }
 
 #[unsafe(no_mangle)]
@@ -203,7 +204,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
     stream: *mut c_void,
     event: u64,
 ) {
-    of_stream("scheduled", filter, stream, (), (), |id| worker::on_event(id, event));
+    of_stream("scheduled", filter, stream, (), (), |id| streams::on_event(id, event));
 }
 
 #[unsafe(no_mangle)]

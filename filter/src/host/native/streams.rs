@@ -1,0 +1,151 @@
+//! The hooks of a stream, each as what the shell is called with and what it answers.
+
+use postern_engine::Peer;
+
+use super::abi::calls::{Body, Filter};
+use super::callback::{self, Current, Effect, at, in_entry, in_stream, put_off};
+use super::kept::{Kept, TO_UPSTREAM, inject, keep_all, put_before};
+use super::senders;
+use super::worker::{self, Entry, INTERNAL_SERVER_ERROR, TICK, entry};
+use crate::host::Flow;
+use crate::stream::Stream;
+
+/// The answer of a body hook, by Envoy's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum DataStatus {
+    Continue = 0,
+    StopAndBuffer = 1,
+    StopAndWatermark = 2,
+    StopNoBuffer = 3,
+}
+
+/// Takes the fields of a request, and says whether it goes on. Without a filter that sends, no request is judged or goes on.
+pub(super) fn on_request_headers(id: u32) -> Flow {
+    if !worker::find_sender(id) {
+        refuse_without_sender(id);
+        return Flow::Pause;
+    }
+    worker::begin_ticks_of(id);
+    worker::catch_up(id);
+    let flow = in_stream(id, None, Stream::on_request_headers).unwrap_or(Flow::Pause);
+    if let (Flow::Pause, Some(Entry { kept, .. })) = (flow, entry(id)) {
+        kept.set_waits(true);
+    }
+    flow
+}
+
+/// Answers a request that no filter would send frames for: the configuration of Envoy is wrong.
+fn refuse_without_sender(id: u32) {
+    let Some(Entry { filter, configuration, .. }) = entry(id) else { return };
+    log::error!("postern: no filter named postern-sender stands before this one; every request is refused");
+    at(Current::of_stream(id, filter, configuration), || {
+        put_off(Effect::Reply { status: INTERNAL_SERVER_ERROR, fields: Vec::new(), body: Vec::new() });
+    });
+}
+
+/// Takes the fields of a response, and says whether it goes on.
+pub(super) fn on_response_headers(id: u32) -> Flow {
+    in_stream(id, None, Stream::on_response_headers).unwrap_or(Flow::Pause)
+}
+
+/// Takes the trailers of a peer, and says whether they go on.
+pub(super) fn on_trailers(id: u32, sender: Peer) -> Flow {
+    let trailers = match sender {
+        Peer::Client => Stream::on_request_trailers,
+        Peer::Upstream => Stream::on_response_trailers,
+    };
+    in_stream(id, None, trailers).unwrap_or(Flow::Pause)
+}
+
+/// Takes a chunk of a peer's, and says what becomes of it.
+pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
+    if senders::is_own(id) {
+        return DataStatus::Continue;
+    }
+    let Some(entry) = entry(id) else { return DataStatus::StopAndBuffer };
+    let (filter, kept) = (entry.filter, &entry.kept);
+    let body = body_at_hand(filter, kept, sender);
+    let len = filter.body_len(body);
+    if sender == Peer::Client && kept.is_continuing.get() && len == 0 {
+        // Nothing is lost, and Envoy can continue the stream once more.
+        kept.is_parked.set(true);
+        return DataStatus::StopNoBuffer;
+    }
+    let chunk = |stream: &mut Stream| match sender {
+        Peer::Client => stream.on_request_body(len),
+        Peer::Upstream => stream.on_response_body(len),
+    };
+    let flow = in_entry(&entry, Some((sender, body)), chunk).unwrap_or(Flow::Pause);
+    if sender == Peer::Client && !kept.to_upstream.borrow().is_empty() {
+        put_before(filter, body, &kept.to_upstream.take());
+    }
+    let status = match flow {
+        Flow::Continue => DataStatus::Continue,
+        Flow::Pause if kept.goes_on.take() => DataStatus::Continue,
+        Flow::Pause if filter.body_len(body) == 0 => DataStatus::StopNoBuffer,
+        Flow::Pause => DataStatus::StopAndBuffer,
+    };
+    kept.with_envoy(sender).set(status == DataStatus::StopAndBuffer);
+    if sender == Peer::Client {
+        kept.is_parked.set(status == DataStatus::StopNoBuffer);
+    }
+    status
+}
+
+/// Returns the body that has all that a peer's stream is to be called with: what Envoy keeps of it comes first.
+fn body_at_hand(filter: Filter, kept: &Kept, sender: Peer) -> Body {
+    let (received, kept_body) = match sender {
+        Peer::Client => (Body::ReceivedRequest, Body::KeptRequest),
+        Peer::Upstream => (Body::ReceivedResponse, Body::KeptResponse),
+    };
+    // Envoy hands over the very bytes that it keeps.
+    if sender == Peer::Client && kept.is_let_go() {
+        return kept_body;
+    }
+    if !kept.with_envoy(sender).get() {
+        return received;
+    }
+    keep_all(filter, received, kept_body);
+    kept_body
+}
+
+/// Takes an event of a stream.
+pub(super) fn on_event(id: u32, event: u64) {
+    let Some(Entry { filter, configuration, kept, .. }) = entry(id) else { return };
+    at(Current::of_stream(id, filter, configuration), || match event {
+        TICK => {
+            worker::take_answers();
+            worker::tick();
+        }
+        TO_UPSTREAM => inject(filter, &kept),
+        _ => worker::take_answers(),
+    });
+}
+
+/// Takes the end of a stream, whose access log is written next.
+pub(super) fn on_complete(id: u32) {
+    in_stream(id, None, |stream| {
+        stream.on_log();
+        stream.on_done();
+    });
+    worker::rest_behind(id);
+}
+
+/// Takes a panic in the hook of a stream, and says whether the stream that was at hand is cut: in a tick it is another.
+pub(super) fn on_panic(id: u32) -> bool {
+    let at_hand = callback::current().and_then(|current| current.stream).map_or(id, |(id, _)| id);
+    callback::forget(Some(at_hand));
+    let Some(entry) = entry(at_hand) else { return false };
+    let fails_first = !entry.kept.has_panicked.replace(true);
+    if fails_first && in_stream(at_hand, None, Stream::on_panic).is_some() {
+        return true;
+    }
+    entry.filter.reset();
+    true
+}
+
+/// Takes a panic in a hook that is no stream's.
+pub(super) fn on_panic_elsewhere() {
+    callback::forget(None);
+}
