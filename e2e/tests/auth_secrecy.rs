@@ -9,7 +9,7 @@ use std::fmt::Write;
 use postern_e2e::client::csrf::{CSRF_SECRET, mint};
 use postern_e2e::client::token::{EDGE_SECRET, edge_claims, now, tampered};
 use postern_e2e::deadline::{PATIENCE, eventually};
-use postern_e2e::scene::{Lent, document};
+use postern_e2e::scene::{Lent, document, module};
 use postern_e2e::{Answer, Behaviour, Frame, RawClient, Request, RunningScene, Scene, Shared, Signer, json};
 use tokio::sync::RwLockWriteGuard;
 
@@ -73,7 +73,7 @@ impl Transcript {
         let scene = SCENE.alone().await;
         let mut admin =
             RawClient::connect(scene.envoy().admin(), None, None).await.expect("the admin interface");
-        for levels in ["level=info", "wasm=trace"] {
+        for levels in ["level=info", &format!("{}=trace", module::logger())] {
             let set =
                 Request::get(&format!("/logging?{levels}")).method("POST").header("Content-Length", "0");
             assert_eq!(admin.ask(&set).await.status, 200, "the module may log whatever it has to say");
@@ -102,7 +102,7 @@ impl Transcript {
             eventually(PATIENCE, reason, is_logged).await;
         }
         let log = self.scene.envoy().log();
-        assert!(log.contains("[wasm]"), "the module's log is not there: {log}");
+        assert!(log.contains(&format!("[{}]", module::logger())), "the module's log is not there: {log}");
         self.said + &log
     }
 }

@@ -97,7 +97,7 @@ pub fn start(options: &Options) -> io::Result<Child> {
     };
     Command::new(binary())
         .args(["--config-yaml", &bootstrap, "--disable-hot-restart", "--log-level", "warning"])
-        .args(["--component-log-level", module::log_levels(), "--concurrency", &options.workers.to_string()])
+        .args(["--component-log-level", &module::log_levels(), "--concurrency", &options.workers.to_string()])
         .args(["--drain-time-s", "1"])
         .current_dir(workspace())
         .stdin(Stdio::null())

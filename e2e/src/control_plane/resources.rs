@@ -26,6 +26,8 @@ use envoy_types::util::pack_any;
 use prost::Message;
 use serde_json::{Map, Value};
 
+use crate::scene::module;
+
 /// The type of what [`filter`] makes.
 pub(super) const FILTERS: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
 /// The type of what [`routes`] makes.
@@ -47,6 +49,8 @@ struct TypedStruct {
 
 /// Returns an HTTP filter as an ECDS resource.
 pub(super) fn filter(filter: &Value) -> Any {
+    let mut filter = filter.clone();
+    module::exchange(&mut filter);
     let mut config = object(&filter["typed_config"]).clone();
     let type_url = text(&config.remove("@type").expect("a type"));
     let typed = TypedStruct { type_url, value: Some(structure(&config)) };
@@ -91,13 +95,7 @@ fn route(route: &Value) -> Route {
         idle_timeout: duration(&route["route"]["idle_timeout"]),
         ..RouteAction::default()
     };
-    let metadata = route.pointer("/metadata/filter_metadata").map(|metadata| Metadata {
-        filter_metadata: object(metadata)
-            .iter()
-            .map(|(key, value)| (key.clone(), structure(object(value))))
-            .collect(),
-        ..Metadata::default()
-    });
+    let metadata = route.pointer("/metadata/filter_metadata").map(metadata);
     Route {
         name: route["name"].as_str().unwrap_or_default().to_owned(),
         r#match: Some(RouteMatch {
@@ -108,6 +106,19 @@ fn route(route: &Value) -> Route {
         metadata,
         ..Route::default()
     }
+}
+
+/// Returns metadata of a form that the module under test reads.
+fn metadata(of_filters: &Value) -> Metadata {
+    let plain = object(of_filters).iter().map(|(key, value)| (key.clone(), structure(object(value))));
+    if !module::is_native() {
+        return Metadata { filter_metadata: plain.collect(), ..Metadata::default() };
+    }
+    let typed = plain.map(|(key, value)| {
+        let type_url = "type.googleapis.com/google.protobuf.Struct".to_owned();
+        (key, Any { type_url, value: value.encode_to_vec() })
+    });
+    Metadata { typed_filter_metadata: typed.collect(), ..Metadata::default() }
 }
 
 /// Returns clusters of one host each.

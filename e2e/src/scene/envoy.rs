@@ -175,7 +175,7 @@ impl Envoy {
             arguments.extend([option.to_owned(), file.display().to_string()]);
         }
         arguments.extend(SETTINGS.map(str::to_owned));
-        arguments.extend(["--component-log-level", module::log_levels()].map(str::to_owned));
+        arguments.extend(["--component-log-level".to_owned(), module::log_levels()]);
         arguments.extend(["--concurrency".to_owned(), workers.to_string()]);
         let mut process = Process::start(find_binary, arguments, environment)?;
 

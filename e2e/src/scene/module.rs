@@ -58,9 +58,14 @@ fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from)
 }
 
-/// Returns the loggers of Envoy that have what the module under test says.
-pub(crate) fn log_levels() -> &'static str {
-    if is_native() { "dynamic_modules:info,config:info" } else { "wasm:info,config:info" }
+/// Returns the logger of Envoy that has what the module under test says.
+pub fn logger() -> &'static str {
+    if is_native() { "dynamic_modules" } else { "wasm" }
+}
+
+/// Returns the levels of the loggers in which tests read.
+pub(crate) fn log_levels() -> String {
+    format!("{}:info,config:info", logger())
 }
 
 /// Puts the dynamic module into a configuration of Envoy's wherever the other is, if it is under test. What has the other

@@ -122,7 +122,11 @@ pub(super) fn at<T>(current: Current, callback: impl FnOnce() -> T) -> T {
 fn perform(id: u32, effect: Effect) {
     let Some(Entry { filter, kept, sender, .. }) = entry(id) else { return };
     match effect {
-        Effect::ToClient(bytes) => senders::send_to_client(id, sender, &bytes),
+        Effect::ToClient(bytes) => {
+            if let Some(sender) = sender {
+                senders::send_to_client(id, sender, &bytes);
+            }
+        }
         Effect::ToUpstream(bytes) => {
             let is_first = kept.to_upstream.borrow().is_empty();
             kept.to_upstream.borrow_mut().extend_from_slice(&bytes);

@@ -83,7 +83,7 @@ pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
     filter.drain(Body::KeptRequest, early.len());
     kept.continue_request(filter);
     // Meanwhile the stream may have ended.
-    if let Some(sender) = worker::entry(id).and_then(|entry| entry.sender).and_then(senders::filter_of) {
+    if let Some(sender) = worker::entry(id).and_then(|entry| entry.sender) {
         sender.append(Body::KeptRequest, &early);
         kept.sender_lets_go.set(true);
         sender.continue_request();

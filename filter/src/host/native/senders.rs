@@ -8,7 +8,7 @@ use super::abi::calls::Filter;
 use super::streams::DataStatus;
 use super::worker;
 
-/// The key in a stream's filter state under which its sender's number is.
+/// The key in a stream's filter state under which its sender announces itself.
 const STATE: &str = "postern.sender";
 
 thread_local! {
@@ -36,18 +36,22 @@ pub(super) fn open(filter: Filter) -> u32 {
 
 /// Lets the filter that judges the same stream find the one that sends, which is called first.
 pub(super) fn announce(id: u32) {
-    if let Some(filter) = filter_of(id) {
-        filter.set_state(STATE, &id.to_be_bytes());
+    let filter = SENDERS.with_borrow(|senders| senders.get(&id).map(|sender| sender.filter));
+    if let Some((filter, announcement)) = filter.and_then(|filter| Some((filter, filter.announcement(id)?))) {
+        filter.set_state(STATE, &announcement);
     }
 }
 
-/// Has the filter that has announced itself send for a stream, and returns its number.
-pub(super) fn pair(stream: u32, filter: Filter) -> Option<u32> {
-    let number = filter.state(STATE).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)?;
+/// Has the filter that has announced itself send for a stream, and returns it. It may be of another build of the module, which
+/// is pushed by itself; only one of this build keeps what comes early.
+pub(super) fn pair(stream: u32, filter: Filter) -> Option<Filter> {
+    let (announced, number) = Filter::announced(&filter.state(STATE)?)?;
     SENDERS.with_borrow_mut(|senders| {
-        senders.get_mut(&number)?.stream = Some(stream);
-        Some(number)
-    })
+        if let Some(own) = senders.get_mut(&number).filter(|sender| sender.filter == announced) {
+            own.stream = Some(stream);
+        }
+    });
+    Some(announced)
 }
 
 /// Keeps what a client sends while its handshake waits, before the filter that judges: a stream that is continued with bytes in
@@ -67,8 +71,7 @@ pub(super) fn count_waiting(waits: bool) {
 }
 
 /// Sends bytes to the client of a stream.
-pub(super) fn send_to_client(stream: u32, sender: Option<u32>, bytes: &[u8]) {
-    let Some(sender) = sender.and_then(filter_of) else { return };
+pub(super) fn send_to_client(stream: u32, sender: Filter, bytes: &[u8]) {
     let before = OWN.replace(Some(stream));
     sender.send_to_client(bytes);
     OWN.set(before);
@@ -82,11 +85,6 @@ pub(super) fn is_own(stream: u32) -> bool {
 /// Forgets the frame that was on its way as a hook panicked.
 pub(super) fn forget_own() {
     OWN.set(None);
-}
-
-/// Returns the filter of this number.
-pub(super) fn filter_of(id: u32) -> Option<Filter> {
-    SENDERS.with_borrow(|senders| senders.get(&id).map(|sender| sender.filter))
 }
 
 /// Takes the end of a filter that sends.

@@ -55,8 +55,8 @@ pub(super) struct Entry {
     pub(super) configuration: u64,
     pub(super) stream: Rc<RefCell<Stream>>,
     pub(super) kept: Rc<Kept>,
-    /// The number of the filter that sends to the client.
-    pub(super) sender: Option<u32>,
+    /// The filter that sends to the client.
+    pub(super) sender: Option<Filter>,
 }
 
 /// Takes a new configuration, on the main thread; returns its number if it is valid.

@@ -12,7 +12,7 @@ use super::{Buffer, HeaderField, guard};
 
 /// A stream of Envoy's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Filter(NonNull<c_void>);
+pub(in super::super) struct Filter(pub(super) NonNull<c_void>);
 
 /// A configuration of the filter, as Envoy has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,7 +266,7 @@ impl Filter {
         NonNull::new(filter).map(Self)
     }
 
-    fn raw(self) -> *mut c_void {
+    pub(super) fn raw(self) -> *mut c_void {
         self.0.as_ptr()
     }
 

@@ -4,6 +4,7 @@
 //! function does; one binary serves the versions whose functions here are alike.
 #![allow(unsafe_code, reason = "functions of C, by which Envoy and its modules speak to each other")]
 
+mod announcement;
 pub(super) mod calls;
 mod guard;
 mod hooks;
