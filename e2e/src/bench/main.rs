@@ -20,6 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use postern_e2e::{EnvoyError, RawClient, RunningScene, Scene, Value, json};
@@ -192,6 +193,13 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         for (name, module) in &floor {
             guarded.push((name, Envoy::start(listener.scene(service).module(module.path())).await?));
         }
+        if arguments.native.is_some() {
+            let name = listener.name();
+            println!("{name}: takes connections after {:.2} s without Postern", bare.start.as_secs_f64());
+            for (filter, envoy) in &guarded {
+                println!("{name}: takes connections after {:.2} s, {filter}", envoy.start.as_secs_f64());
+            }
+        }
         for workload in ALL.iter().filter(|workload| workload.name.contains(&arguments.only)) {
             let figures = compare(workload, &bare, &guarded, arguments.rounds).await?;
             for ((filter, _), figures) in guarded.iter().zip(figures) {
@@ -236,15 +244,19 @@ fn document() -> Value {
 struct Envoy {
     scene: RunningScene,
     cpu: Cpu,
+    /// The time until it took connections.
+    start: Duration,
 }
 
 impl Envoy {
     async fn start(scene: Scene) -> Result<Self, BenchError> {
+        let began = Instant::now();
         let scene = scene.try_start().await?;
+        let start = began.elapsed();
         let process = scene.envoy().process_id();
         place(process, ENVOYS);
         let cpu = Cpu::of(process);
-        Ok(Self { scene, cpu })
+        Ok(Self { scene, cpu, start })
     }
 
     /// Opens as many clients as the workload wants, each with an open WebSocket.
