@@ -129,7 +129,7 @@ pub(super) fn on_complete(id: u32) {
         stream.on_log();
         stream.on_done();
     });
-    worker::rest_behind(id);
+    worker::end(id);
 }
 
 /// Takes a panic in the hook of a stream, and says whether the stream that was at hand is cut: in a tick it is another.

@@ -55,6 +55,8 @@ pub(super) struct Entry {
     pub(super) configuration: u64,
     pub(super) stream: Rc<RefCell<Stream>>,
     pub(super) kept: Rc<Kept>,
+    /// Says whether the stream is over, and only its end is left.
+    has_ended: bool,
     /// The filter that sends to the client.
     pub(super) sender: Option<Filter>,
 }
@@ -108,7 +110,15 @@ pub(super) fn open(number: u64, filter: Filter) -> Option<u32> {
         let stream = root.borrow().open(id);
         Some(Rc::new(RefCell::new(stream)))
     })?;
-    let entry = Entry { id, filter, configuration: number, stream, kept: Rc::default(), sender: None };
+    let entry = Entry {
+        id,
+        filter,
+        configuration: number,
+        stream,
+        kept: Rc::default(),
+        has_ended: false,
+        sender: None,
+    };
     WORKER.with_borrow_mut(|worker| worker.streams.insert(id, entry));
     Some(id)
 }
@@ -136,16 +146,7 @@ pub(super) fn forget(id: u32) {
         kept.set_waits(false);
     }
     drop(entry);
-    let (was_ticked, next) = WORKER.with_borrow_mut(|worker| {
-        let was_ticked = worker.ticked == Some(id);
-        if was_ticked {
-            worker.ticked = None;
-        }
-        (was_ticked, worker.streams.keys().next().copied())
-    });
-    if let (true, Some(next)) = (was_ticked, next) {
-        begin_ticks_of(next);
-    }
+    hand_ticks_over(id);
 }
 
 /// Returns the number of a call to another service, which names it on this thread.
@@ -245,11 +246,28 @@ pub(super) fn catch_up(id: u32) {
     });
 }
 
-/// Has the thread rest if this is its last stream, which ends.
-pub(super) fn rest_behind(id: u32) {
-    let is_last = WORKER.with_borrow(|worker| worker.streams.len() <= 1 && worker.ticked == Some(id));
+/// Takes the end of a stream that Envoy has not destroyed yet. Without another the thread rests.
+pub(super) fn end(id: u32) {
+    let is_last = WORKER.with_borrow_mut(|worker| {
+        if let Some(entry) = worker.streams.get_mut(&id) {
+            entry.has_ended = true;
+        }
+        worker.streams.values().all(|entry| entry.has_ended)
+    });
     if is_last {
         rest(id);
+    }
+    hand_ticks_over(id);
+}
+
+/// Has another stream that has not ended bring the ticks that this one brought.
+fn hand_ticks_over(id: u32) {
+    let next = WORKER.with_borrow_mut(|worker| {
+        worker.ticked = worker.ticked.filter(|ticked| *ticked != id);
+        worker.streams.values().find(|entry| !entry.has_ended).map(|entry| entry.id)
+    });
+    if let Some(next) = next {
+        begin_ticks_of(next);
     }
 }
 
