@@ -68,6 +68,11 @@ pub(crate) fn violation(event: &str, whence: Whence<'_>, violation: &Violation, 
 /// Tells once a second how many lines were only counted.
 pub(crate) fn on_tick(now: Duration) {
     #[cfg(feature = "dynamic-module")]
+    if !host::is_on_main_thread() {
+        hand_over();
+        return;
+    }
+    #[cfg(feature = "dynamic-module")]
     owed::take();
     for (policy, count) in BUDGET.with_borrow_mut(|budget| budget.take_held_back(now)) {
         let text = format!("postern: suppressed policy={policy} count={count}");
@@ -83,7 +88,7 @@ fn is_admitted(policy: &str, now: Duration) -> bool {
 #[cfg(feature = "dynamic-module")]
 pub(crate) use owed::hand_over;
 
-/// The counts of threads that write no more lines until they have another stream, for whichever ticks next.
+/// The counts of lines that workers have held back, for the main thread, which ticks whatever they do.
 #[cfg(feature = "dynamic-module")]
 mod owed {
     use std::collections::BTreeMap;
@@ -93,7 +98,7 @@ mod owed {
 
     static OWED: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
-    /// Leaves the lines that this thread has only counted to another.
+    /// Leaves the counts of this thread to the main one.
     pub(crate) fn hand_over() {
         let mut owed = OWED.lock().unwrap_or_else(PoisonError::into_inner);
         for (policy, lines) in BUDGET.with_borrow_mut(postern_engine::LogBudget::hand_over) {
@@ -102,7 +107,7 @@ mod owed {
         }
     }
 
-    /// Takes what others have left.
+    /// Takes what workers have left.
     pub(super) fn take() {
         let owed = std::mem::take(&mut *OWED.lock().unwrap_or_else(PoisonError::into_inner));
         BUDGET.with_borrow_mut(|budget| {

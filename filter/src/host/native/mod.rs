@@ -44,6 +44,11 @@ pub(crate) fn memory() -> u64 {
     0
 }
 
+/// Says whether it is Envoy's main thread that calls, which has all configurations and no stream.
+pub(crate) fn is_on_main_thread() -> bool {
+    callback::current().is_some_and(|current| current.stream.is_none())
+}
+
 /// Returns every field of a message.
 pub(crate) fn fields(message: Message) -> Vec<Field> {
     filter().map(|filter| filter.fields(message.into())).unwrap_or_default()
