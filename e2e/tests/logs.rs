@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use postern_e2e::client::http2::{handshake, open, read};
 use postern_e2e::client::token::edge_claims;
-use postern_e2e::scene::document;
+use postern_e2e::scene::{document, module};
 use postern_e2e::{Frame, Request, RunningScene, Scene, Signer, Value, json};
 
 const APP: &str = "https://app.example.com";
@@ -148,7 +148,7 @@ async fn assert_access_log(scene: &RunningScene, cases: &Cases) -> [String; 3] {
 async fn line_about(scene: &RunningScene, request_id: &str) -> String {
     let lines = scene.envoy().logged(request_id).await;
     assert_eq!(lines.len(), 1, "{lines:?}");
-    let (_, line) = lines[0].split_once(" postern postern: ").expect("Envoy's mark before it");
+    let line = module::said(&lines[0]).expect("Envoy's mark before it");
     assert!(line.bytes().all(|byte| matches!(byte, 0x20..=0x7e)), "{line}");
     line.to_owned()
 }

@@ -63,6 +63,12 @@ pub fn logger() -> &'static str {
     if is_native() { "dynamic_modules" } else { "wasm" }
 }
 
+/// Returns what the module itself has written of a line of Envoy's log, behind Envoy's own mark.
+pub fn said(line: &str) -> Option<&str> {
+    let mark = if is_native() { "[dynamic_modules] [:] " } else { " postern postern: " };
+    line.split_once(mark).map(|(_, said)| said)
+}
+
 /// Returns the levels of the loggers in which tests read.
 pub(crate) fn log_levels() -> String {
     format!("{}:info,config:info", logger())

@@ -16,13 +16,15 @@ mod on_demand {
 
     use super::super::calls::{Fields, Filter};
 
-    /// The field of a request that names the hook in which its stream is to panic.
+    /// The field of a request that names the hook in which its stream is to panic, and behind a blank the call of it, if it is
+    /// not the first.
     const FIELD: &str = "x-postern-panic";
     /// The variable that names a hook, which panics once.
     const VARIABLE: &str = "POSTERN_PANIC";
 
     thread_local! {
-        static HOOKS: RefCell<HashMap<u32, Vec<u8>>> = RefCell::default();
+        /// The hooks that are to panic, and after how many calls, by their streams.
+        static HOOKS: RefCell<HashMap<u32, (String, u32)>> = RefCell::default();
     }
 
     static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
@@ -40,12 +42,22 @@ mod on_demand {
         if hook == "request_headers"
             && let Some(named) = Filter::new(filter).and_then(|filter| filter.field(Fields::Request, FIELD))
         {
-            HOOKS.with_borrow_mut(|hooks| hooks.insert(id, named));
+            let named = String::from_utf8_lossy(&named).into_owned();
+            let (name, call) = named.split_once(' ').unwrap_or((&named, "1"));
+            let wanted = (name.to_owned(), call.parse().unwrap_or(1));
+            HOOKS.with_borrow_mut(|hooks| hooks.insert(id, wanted));
         }
-        let is_named = HOOKS.with_borrow(|hooks| hooks.get(&id).is_some_and(|name| name == hook.as_bytes()));
-        if is_named || hook == "destroy" {
-            HOOKS.with_borrow_mut(|hooks| hooks.remove(&id));
-        }
-        assert!(!is_named, "as the request asks in {hook}");
+        let is_due = HOOKS.with_borrow_mut(|hooks| {
+            let Some((name, calls)) = hooks.get_mut(&id) else { return false };
+            if name == hook {
+                *calls = calls.saturating_sub(1);
+            }
+            let is_due = name == hook && *calls == 0;
+            if is_due || hook == "destroy" {
+                hooks.remove(&id);
+            }
+            is_due
+        });
+        assert!(!is_due, "as the request asks in {hook}");
     }
 }
