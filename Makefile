@@ -125,7 +125,7 @@ test: imports envoy python $(SCHEMA_SUITE) ## run all tests; those in a real Env
 	@POSTERN_SCHEMA_SUITE=$(abspath $(SCHEMA_SUITE))/tests/draft2020-12 e2e/test.sh $(TESTS)
 
 # The dynamic module has to show here that it does what the other does: of each kind of test a file.
-NATIVE_TESTS ?= frames handshake close liveness auth jwks rates connections metrics logs
+NATIVE_TESTS ?= frames handshake close liveness auth jwks rates connections metrics logs rendered
 test-native: native envoy python ## run tests with the dynamic module, NATIVE_TESTS of them
 	@MODULE=native e2e/test.sh $(NATIVE_TESTS)
 

@@ -7,8 +7,8 @@ use std::process::Command;
 use postern_e2e::client::token::{EDGE_SECRET, edge_claims};
 use postern_e2e::environment;
 use postern_e2e::not_run::not_run;
-use postern_e2e::scene::bootstrap::{wasm_module, workspace};
-use postern_e2e::scene::envoy;
+use postern_e2e::scene::bootstrap::workspace;
+use postern_e2e::scene::{envoy, module};
 use postern_e2e::tls::{Certificate, LOCAL};
 use postern_e2e::{Envoy, Frame, RawClient, Request, Signer, Upstream};
 use tempfile::TempDir;
@@ -45,15 +45,22 @@ impl Files {
         self.folder.path().join(name)
     }
 
-    /// Renders a policy for an Envoy with this module and this service, and returns where the configuration is.
-    fn render(&self, policy: &Path, module: &Path, service: SocketAddr, more: &[&str]) -> Option<PathBuf> {
+    /// Renders a policy for an Envoy with this module, named by its option, and this service, and returns where the
+    /// configuration is.
+    fn render(
+        &self,
+        policy: &Path,
+        module: [&Path; 2],
+        service: SocketAddr,
+        more: &[&str],
+    ) -> Option<PathBuf> {
         let Some(postern) = postern() else {
             not_run("the command is not built: `cargo build -p postern-cli` builds it");
             return None;
         };
         let anywhere = SocketAddr::from((environment::current().envoy(), 0)).to_string();
         let mut command = Command::new(postern);
-        command.args(["render", "envoy", "--policy-file"]).arg(policy).arg("--module").arg(module);
+        command.args(["render", "envoy", "--policy-file"]).arg(policy).args(module);
         command.args(["--listen", &anywhere, "--admin", &anywhere, "--upstream", &service.to_string()]);
         command
             .arg("--certificate")
@@ -85,10 +92,12 @@ fn postern() -> Option<PathBuf> {
 #[tokio::test]
 async fn a_rendered_policy_lets_in_by_token_and_origin_and_refuses_without() {
     let (files, upstream) = (Files::new(), Upstream::start(Vec::new()).await);
-    let module = wasm_module().unwrap_or_else(|error| panic!("{error}"));
+    let module = module::path().unwrap_or_else(|error| panic!("{error}"));
     let policy = files.path("policy.yaml");
     std::fs::write(&policy, POLICY).unwrap();
-    let Some(rendered) = files.render(&policy, &module, upstream.address(), &[]) else { return };
+    let option = if module::is_native() { "--dynamic-module" } else { "--module" };
+    let module = [Path::new(option), &module];
+    let Some(rendered) = files.render(&policy, module, upstream.address(), &[]) else { return };
     let environment = [("POSTERN_EDGE_SECRET".to_owned(), EDGE_SECRET.to_owned())];
     let started = Envoy::start_file(&rendered, files.folder.path(), 1, &environment).await;
     let envoy = started.unwrap_or_else(|error| panic!("{error}"));
@@ -146,7 +155,9 @@ async fn envoy_loads_every_example_as_it_is_rendered_and_the_clusters_that_polic
     ));
     assert!(policies.len() > 5);
     for (policy, more) in policies {
-        let Some(rendered) = files.render(&policy, &module, service, more) else { return };
+        let Some(rendered) = files.render(&policy, [Path::new("--module"), &module], service, more) else {
+            return;
+        };
         envoy::validate(&rendered).await.unwrap_or_else(|error| panic!("{}: {error}", policy.display()));
     }
 }

@@ -7,6 +7,7 @@ mod bypass;
 mod circuits;
 mod clusters;
 mod content;
+mod dynamic_module;
 mod failure;
 mod kept;
 mod managers;
@@ -29,7 +30,7 @@ use postern_engine::judge_schemas;
 use serde_json::Value;
 
 use crate::finding::{Code, Finding, Remark, Severity};
-use crate::source::{self, Configuration, Found, Unfolded, Written};
+use crate::source::{self, Configuration, Found, Module, Unfolded, Written};
 use crate::yaml::{self, Hidden, Node, Position};
 
 /// The judgement of a file.
@@ -55,6 +56,7 @@ struct Judged {
     /// The configuration; `None` when it has problems, which are told.
     config: Option<Config>,
     manager: Option<usize>,
+    module: Option<Module>,
 }
 
 /// Finds everything wrong with a configuration as written, or returns the configuration if nothing is. The
@@ -108,8 +110,10 @@ fn check_any(text: &[u8], is_named: bool) -> Judgement {
     findings.dedup();
     accepted::take_out(text, &mut findings);
     let sound = sound(&found, &judged, overrides_judged, &findings);
-    let named =
-        found.overrides.iter().filter_map(|said| Some((said.route?.to_owned(), said.written.to_json())));
+    let named = found
+        .overrides
+        .iter()
+        .filter_map(|said| Some((said.route?.to_owned(), overrides::document(&said.written).ok()?)));
     let overrides = named.collect();
     let configs = judged.into_iter().filter_map(|judged| judged.config).collect();
     Judgement { findings, sound, configs, overrides, has_anything, hidden }
@@ -118,13 +122,14 @@ fn check_any(text: &[u8], is_named: bool) -> Judgement {
 /// Judges what is around the policies.
 fn judge_surroundings(found: &Found<'_>, judged: &[Judged], findings: &mut Vec<Finding>) {
     bypass::judge(found, findings);
+    dynamic_module::judge(found, findings);
     buffering::judge(found, findings);
     kept::judge(found, findings);
     admin::judge(found, judged, findings);
     taken::judge(found, judged, findings);
     failure::judge(&found.open_failures, findings);
     narrowed::judge(&found.narrowed, findings);
-    strays::judge(&found.strays, findings);
+    strays::judge(found, findings);
     unread::judge(found, findings);
     for (index, manager) in found.managers.iter().enumerate() {
         websockets::judge(manager, found, findings);
@@ -149,6 +154,10 @@ fn sound(found: &Found<'_>, judged: &[Judged], overrides_judged: usize, findings
     }
     if overrides_judged > 0 {
         sound.push(format!("sound: {}", counted(overrides_judged, "route override", "route overrides")));
+    }
+    let is_alone = found.configurations.is_empty() && found.overrides.is_empty() && !found.is_discovered;
+    if is_alone && !found.libraries.is_empty() {
+        sound.push("no policies are beside the dynamic module: check those as well".to_owned());
     }
     if found.is_discovered {
         sound.push("Postern is configured by discovery: check that file as well".to_owned());
@@ -181,7 +190,7 @@ fn judge(configuration: &Configuration<'_>, findings: &mut Vec<Finding>) -> Judg
             None
         }
     };
-    Judged { config, manager: configuration.manager }
+    Judged { config, manager: configuration.manager, module: configuration.module }
 }
 
 /// Finds problems as [`problems_of`] does, in JSON text. Problems that its syntax hides are found once that

@@ -3,6 +3,7 @@
 //! What is rendered are the shipped configurations, with the policy in the place of theirs. So nothing is said here that
 //! they do not say.
 
+mod dynamic_module;
 mod endpoint;
 mod envoy;
 mod gateway;

@@ -1,5 +1,7 @@
 //! The places of Postern's configurations in a file, and everything else that concerns them.
 
+mod any;
+mod dynamic_module;
 pub(crate) mod envoy;
 mod found;
 mod gateway;
@@ -12,8 +14,8 @@ mod unfold;
 use std::rc::Rc;
 
 pub(crate) use found::{
-    Bypass, Chain, Cluster, Configuration, Found, Lead, Manager, NamedCluster, Narrowed, Neighbour, OfRoute,
-    OpenFailure, Override, Speech, Stray, SwitchedOff, Unread, Upgrade, Written,
+    Bypass, Carrier, Chain, Cluster, Configuration, Found, Lead, Manager, Module, NamedCluster, Narrowed,
+    Neighbour, OfRoute, OpenFailure, Override, Speech, Stray, SwitchedOff, Unread, Upgrade, Written,
 };
 pub(crate) use unfold::{Document, Unfolded, unfold};
 
@@ -34,6 +36,7 @@ pub(crate) fn find(documents: &[Document]) -> Found<'_> {
                 manager: None,
                 clusters: None,
                 allowed: None,
+                module: None,
             }),
             Shape::Discovery => {
                 found.untyped.extend(untyped(node));

@@ -118,6 +118,54 @@ fn every_example_is_rendered_for_every_platform_and_check_finds_nothing_wrong() 
     }
 }
 
+/// Returns what is rendered for an Envoy, without the filters and the names of metrics, and with these.
+fn parted(rendered: &str) -> (Value, Vec<Value>, [Value; 2]) {
+    let mut whole = documents(rendered).remove(0);
+    let filters = whole.pointer_mut(&format!("{HCM}/http_filters")).expect("filters").take();
+    let names = ["layered_runtime", "stats_config"]
+        .map(|key| whole.as_object_mut().and_then(|whole| whole.remove(key)).unwrap_or_default());
+    (whole, filters.as_array().cloned().expect("a list"), names)
+}
+
+#[test]
+fn the_dynamic_module_is_rendered_behind_its_sender_in_the_place_of_the_other_and_check_finds_nothing_wrong()
+{
+    let shipped = documents(&read("e2e/dynamic-module/filters.yaml")).remove(0);
+    let entries = std::fs::read_dir(root().join("config/examples")).expect("examples");
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        let policy = std::fs::read_to_string(&path).expect("text");
+        let ca = ["--client-ca", "/etc/envoy/clients.crt"];
+        let library = ["--dynamic-module", "/etc/envoy/libpostern.so"];
+        let rendered = render("envoy", &policy, &[ca, library].concat());
+        let (of_wasm, wasm, _) = parted(&render("envoy", &policy, &ca));
+        let (whole, mut filters, [runtime, labels]) = parted(&rendered);
+        assert_eq!(
+            (whole, filters.pop(), labels),
+            (of_wasm, wasm.last().cloned(), Value::Null),
+            "{rendered}"
+        );
+        let own = filters[1].pointer_mut("/typed_config/filter_config/value").expect("a policy");
+        assert_eq!(std::mem::replace(own, json!({"policies": {}})), documents(&policy)[0], "{rendered}");
+        assert_eq!(json!(filters), shipped, "{rendered}");
+        let strips = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
+        assert_eq!(runtime["layers"][0]["static_layer"], json!({strips: true}), "{rendered}");
+        assert!(!rendered.contains("VM") && !rendered.contains("wasmcustom"), "{rendered}");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), &rendered).expect("a writable file");
+        let told = postern(&["check", file.path().to_str().expect("text")]);
+        let complaint = String::from_utf8_lossy(&told.stderr);
+        assert_eq!((told.status.code(), &*complaint), (Some(0), ""), "{}\n{rendered}", path.display());
+        assert!(String::from_utf8_lossy(&told.stdout).contains("sound: polic"), "{}", path.display());
+    }
+}
+
+#[test]
+fn both_modules_at_once_are_wrong_use() {
+    let both = output("envoy", POLICY, &["--module", "a.wasm", "--dynamic-module", "a.so"]);
+    let told = String::from_utf8_lossy(&both.stderr);
+    assert_eq!((both.status.code(), both.stdout.as_slice()), (Some(2), b"".as_slice()), "{told}");
+}
+
 #[test]
 fn the_policy_keeps_its_comments_and_its_order() {
     for platform in PLATFORMS {
@@ -273,6 +321,11 @@ fn no_text_of_a_policy_or_of_an_option_breaks_out_of_its_place() {
     let rendered = documents(&render("envoy", POLICY, &["--module", "a}\n# b: c"])).remove(0);
     let config = rendered.pointer(&format!("{HCM}/http_filters/0/typed_config/config")).expect("the filter");
     assert_eq!(config["vm_config"]["code"]["local"], json!({"filename": "a}\n# b: c"}));
+    let (_, filters, _) = parted(&render("envoy", POLICY, &["--dynamic-module", "a}\n# b: c"]));
+    for filter in &filters[..2] {
+        let local = &filter["typed_config"]["dynamic_module_config"]["module"]["local"];
+        assert_eq!(local, &json!({"filename": "a}\n# b: c"}));
+    }
     let rendered = documents(&render(
         "istio",
         POLICY,

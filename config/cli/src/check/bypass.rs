@@ -54,7 +54,7 @@ fn bypass(bypass: &Bypass) -> Finding {
             *position,
             Code::OptionalFilter,
             "is_optional",
-            "is true, so that an Envoy without Wasm goes on without Postern",
+            "is true, so that an Envoy that does not know the filter goes on without Postern",
             "leave it out",
         ),
         Bypass::Removed(position) => Finding::new(
@@ -74,21 +74,27 @@ fn bypass(bypass: &Bypass) -> Finding {
     }
 }
 
-/// Returns the problem of Postern being disabled by `typed_per_filter_config`.
+/// Returns the problem of Postern, or of what sends for it, being disabled by `typed_per_filter_config`.
 fn disabled_for(found: &Found<'_>, switched_off: &SwitchedOff<'_>) -> Option<Finding> {
     let SwitchedOff { filter, position, on } = *switched_off;
     // Istio and Envoy Gateway put the namespace before the name.
     let is_called = |name: &str| {
         filter.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with(['.', '/']))
     };
-    let is_postern = found.filter_names.iter().any(|name| is_called(name))
-        || filter.to_ascii_lowercase().contains("postern");
+    let filter_name = filter.to_ascii_lowercase();
+    let is_sender =
+        filter_name.contains("postern-sender") || found.sender_names.iter().any(|name| is_called(name));
+    let is_postern = filter_name.contains("postern") || found.filter_names.iter().any(|name| is_called(name));
     let of = on.named().unwrap_or("what it stands on");
+    let path = Path::root().key("typed_per_filter_config").key(filter).key("disabled").to_string();
+    if is_sender {
+        let what = format!("is true, so that Postern answers every request of {of} with 500");
+        return Some(Finding::new(position, Code::NoSender, path, what, "leave it out"));
+    }
     let remedy =
         "leave it out; to let a route pass unjudged, name no policy for it and write `default_policy: pass`";
     is_postern.then(|| {
         let what = format!("is true, so that Postern judges nothing of {of}");
-        let path = Path::root().key("typed_per_filter_config").key(filter).key("disabled").to_string();
         Finding::new(position, Code::DisabledFilter, path, what, remedy)
     })
 }

@@ -6,40 +6,80 @@ use serde_json::Value;
 
 use super::{Judged, unclear_words, weak};
 use crate::finding::{Code, Finding, Remark};
-use crate::source::Override;
+use crate::source::{Carrier, Override, Written};
 use crate::yaml::Position;
-
-/// Returns the path of an override, as told.
-fn root() -> Path {
-    Path::root().key("filter_metadata").key("postern")
-}
 
 /// Judges one override against the configurations beside it: those of its own connection manager if there are
 /// any, else those of the whole file. Says whether there was anything to judge it by.
 pub(super) fn judge(written: &Override<'_>, judged: &[Judged], findings: &mut Vec<Finding>) -> bool {
     let is_beside = |judged: &Judged| written.manager.is_some() && judged.manager == written.manager;
     let any_beside = judged.iter().any(is_beside);
-    let configurations = || judged.iter().filter(|judged| !any_beside || is_beside(judged));
-    let warning = |code, what, remedy| Finding::new(written.position, code, root().to_string(), what, remedy);
+    let told =
+        |code, what, remedy| Finding::new(written.position, code, written.path.to_string(), what, remedy);
     if judged.is_empty() {
         let what = "is not judged: no configuration of Postern is in this file";
-        findings.push(warning(Code::UnjudgedOverride, what, "check it together with the policies it names"));
+        findings.push(told(Code::UnjudgedOverride, what, "check it together with the policies it names"));
         return false;
     }
-    unclear_words(written.written, &root(), findings);
-    let document = written.written.to_json();
+    let configurations = judged.iter().filter(|judged| !any_beside || is_beside(judged));
+    let reading: Vec<&Judged> =
+        configurations.filter(|judged| written.carrier.is_read_by(judged.module)).collect();
+    if reading.is_empty() {
+        let (what, remedy) = unread(written.carrier);
+        findings.push(told(Code::StrayMetadata, what, remedy));
+        return false;
+    }
+    if written.is_one_of_two {
+        let what = "is not alone: `typed_per_filter_config` and `typed_filter_metadata` both have something for the route, and \
+             every upgrade is refused with `policy_invalid`";
+        findings.push(told(Code::Contradiction, what, "write one of them"));
+        return false;
+    }
+    let configs: Vec<&Config> = reading.iter().filter_map(|judged| judged.config.as_ref()).collect();
+    let is_judged = lay(written, &configs, findings);
+    if !is_judged && !configs.is_empty() {
+        let what = "lies over no policy: it names none, and no route and no default picks one";
+        findings.push(told(Code::IdleOverride, what, "write `policy:` and the name of a policy"));
+    }
+    is_judged
+}
+
+/// Returns what is wrong with an override of which no module in the file knows, and what to do.
+fn unread(carrier: Carrier) -> (&'static str, &'static str) {
+    let on_each = "write `metadata: {filter_metadata: {postern: …}}` on each route that it is for";
+    match carrier {
+        Carrier::Metadata => (
+            "cannot be read by the dynamic module, which refuses every upgrade of the route with `policy_invalid`",
+            "write it under `typed_filter_metadata`, as a google.protobuf.Struct",
+        ),
+        Carrier::RouteConfig => ("is for the dynamic module, and Postern here is of WebAssembly", on_each),
+        Carrier::TypedMetadata => ("has a type, and Postern does not read it", on_each),
+    }
+}
+
+/// Tells whatever is wrong or weak where an override lies over each of `configs`. Says whether it lies over any policy, or was
+/// found wrong by itself.
+fn lay(written: &Override<'_>, configs: &[&Config], findings: &mut Vec<Finding>) -> bool {
+    let document = match document(&written.written) {
+        Ok(document) => document,
+        Err(problem) => {
+            let path =
+                if problem.path.is_empty() { written.root().to_string() } else { problem.path.clone() };
+            findings.push(Finding::problem(written.position, Problem { path, ..problem }));
+            return true;
+        }
+    };
+    if let Written::Object(node) = &written.written {
+        unclear_words(node, &written.root(), findings);
+    }
+    let (policy, overrides) = split(&document);
     let mut is_judged = false;
-    for config in configurations().filter_map(|judged| judged.config.as_ref()) {
-        let (policy, overrides) = split(&document);
+    for config in configs {
         let policies = match &policy {
             Some(Value::String(name)) => vec![name.as_str()],
             Some(_) => {
-                let problem = Problem::new(
-                    ProblemKind::WrongType,
-                    "policy",
-                    "is not a string",
-                    "write the name of a policy",
-                );
+                let remedy = "write the name of a policy";
+                let problem = Problem::new(ProblemKind::WrongType, "policy", "is not a string", remedy);
                 tell(problem, written, findings);
                 return true;
             }
@@ -51,32 +91,43 @@ pub(super) fn judge(written: &Override<'_>, judged: &[Judged], findings: &mut Ve
         }
         for remark in weak_settings(&policies, &overrides, config) {
             let position = locate(&remark.path, written);
-            findings.push(Remark { path: below_root(&remark.path), ..remark }.at(position));
+            findings.push(Remark { path: below_root(&remark.path, written), ..remark }.at(position));
         }
     }
-    if !is_judged && configurations().any(|judged| judged.config.is_some()) {
-        let what = "lies over no policy: it names none, and no route and no default picks one";
-        findings.push(warning(Code::IdleOverride, what, "write `policy:` and the name of a policy"));
-    }
     is_judged
+}
+
+/// Returns an override as JSON, or the problem that keeps it from being read; its path is empty where it begins inside.
+pub(super) fn document(written: &Written<'_>) -> Result<Value, Problem> {
+    match written {
+        Written::Object(node) => Ok(node.to_json()),
+        Written::Text(text) => serde_json::from_str(text).map_err(|error| {
+            let what = format!("is not JSON: {error}");
+            Problem::new(ProblemKind::Syntax, "", what, "write one JSON value")
+        }),
+        Written::Wrong(problem) => Err(problem.clone()),
+    }
 }
 
 /// Notes a problem whose path begins inside the override.
 fn tell(problem: Problem, written: &Override<'_>, findings: &mut Vec<Finding>) {
     let position = locate(&problem.path, written);
-    let path = below_root(&problem.path);
+    let path = below_root(&problem.path, written);
     findings.push(Finding::problem(position, Problem { path, ..problem }));
 }
 
 /// Returns the place of a path that begins inside the override.
 fn locate(path: &str, written: &Override<'_>) -> Position {
-    written.written.locate(&Path::parse(path).unwrap_or_default(), written.position)
+    match &written.written {
+        Written::Object(node) => node.locate(&Path::parse(path).unwrap_or_default(), written.position),
+        Written::Text(_) | Written::Wrong(_) => written.position,
+    }
 }
 
 /// Returns a path that begins inside the override, as told.
-fn below_root(path: &str) -> String {
-    let path = Path::parse(path).unwrap_or_default();
-    root().segments().iter().chain(path.segments()).cloned().collect::<Path>().to_string()
+fn below_root(path: &str, written: &Override<'_>) -> String {
+    let (root, path) = (written.root(), Path::parse(path).unwrap_or_default());
+    root.segments().iter().chain(path.segments()).cloned().collect::<Path>().to_string()
 }
 
 /// Returns the weak settings that an override of `policies` brings; paths begin inside it.

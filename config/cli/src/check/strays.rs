@@ -1,23 +1,25 @@
 //! Metadata that is meant for Postern and stands where Postern does not read it.
 
 use crate::finding::{Code, Finding};
-use crate::source::Stray;
+use crate::source::{Found, Module};
 
 /// Tells a problem for each: whoever wrote it expects it to hold.
-pub(super) fn judge(strays: &[Stray], findings: &mut Vec<Finding>) {
-    findings.extend(strays.iter().map(|stray| {
-        let (path, what) = match (stray.is_typed, stray.owner.named()) {
-            (true, _) => {
-                ("typed_filter_metadata.postern", "has a type, and Postern does not read it".to_owned())
-            }
-            (false, Some(owner)) => {
-                ("filter_metadata.postern", format!("is metadata of {owner}, which has no effect"))
-            }
-            (false, None) => {
-                ("filter_metadata.postern", "is metadata of no route, which has no effect".to_owned())
-            }
+pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
+    let modules = || found.configurations.iter().map(|configuration| configuration.module);
+    let is_dynamic =
+        !found.configurations.is_empty() && modules().all(|module| module == Some(Module::Dynamic));
+    let remedy = if is_dynamic {
+        "write `metadata: {typed_filter_metadata: {postern: …}}` on each route that it is for"
+    } else {
+        "write `metadata: {filter_metadata: {postern: …}}` on each route that it is for"
+    };
+    findings.extend(found.strays.iter().map(|stray| {
+        let path = if stray.is_typed { "typed_filter_metadata.postern" } else { "filter_metadata.postern" };
+        let what = match stray.owner.named() {
+            _ if stray.is_typed && !is_dynamic => "has a type, and Postern does not read it".to_owned(),
+            Some(owner) => format!("is metadata of {owner}, which has no effect"),
+            None => "is metadata of no route, which has no effect".to_owned(),
         };
-        let remedy = "write `metadata: {filter_metadata: {postern: …}}` on each route that it is for";
         Finding::new(stray.position, Code::StrayMetadata, path, what, remedy)
     }));
 }

@@ -85,6 +85,9 @@ codes! {
     LaterDocument = "0040" Problem "Document that Envoy does not read",
     UntypedResource = "0041" Problem "Discovered resource without a type",
     UnknownCluster = "0042" Problem "Unknown cluster",
+    NoSender = "0043" Problem "No sender before the dynamic module",
+    FetchedModule = "0044" Problem "Dynamic module that Envoy fetches",
+    UnloadedModule = "0045" Problem "Dynamic module that Envoy may unload",
     // What is around Postern, and probably not meant.
     NoWebSocket = "0051" Warning "WebSockets are not enabled",
     UnguardedManager = "0052" Warning "WebSockets without Postern",

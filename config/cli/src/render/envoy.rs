@@ -9,7 +9,7 @@ use super::endpoint::{Asked, Endpoint, cluster, endpoint};
 use super::needs::{self, Cluster};
 use super::policy::Rendered;
 use super::template::{listed, quoted, without};
-use super::{Failure, Source};
+use super::{Failure, Source, dynamic_module};
 
 /// The shipped configuration.
 const SHIPPED: &str = include_str!("../../../../envoy.yaml");
@@ -69,6 +69,9 @@ pub(crate) struct Arguments {
     /// The module, as Envoy finds it.
     #[arg(long, value_name = "FILE", default_value = "/etc/envoy/postern.wasm")]
     module: String,
+    /// The dynamic module (libpostern.so), as Envoy finds it, in the place of the one of WebAssembly.
+    #[arg(long, value_name = "FILE", conflicts_with = "module")]
+    dynamic_module: Option<String>,
     /// The certificate of Envoy, and what it is signed by.
     #[arg(long, value_name = "FILE", default_value = "/etc/envoy/tls.crt")]
     certificate: String,
@@ -116,6 +119,9 @@ pub(super) fn render(arguments: &Arguments) -> Result<Rendered, Failure> {
     }
     let clusters = clusters(arguments, config)?;
     text = text.replacen(part::BEHIND_CLUSTERS, &format!("{clusters}{}", part::BEHIND_CLUSTERS), 1);
+    if arguments.dynamic_module.is_some() {
+        text = dynamic_module::name_metrics(&text);
+    }
     policy.put(&text, "value:")
 }
 
@@ -124,6 +130,9 @@ fn with_places(arguments: &Arguments, config: &Config) -> String {
     let body = SHIPPED.split_once("\n\n").map_or(SHIPPED, |(_, body)| body);
     let at_once = needs::read_at_once(config);
     let mut text = format!("{HEAD}\n{body}");
+    if let Some(library) = &arguments.dynamic_module {
+        text = dynamic_module::put(&text, library);
+    }
     let mut exchange = |part: &str, with: &str| text = text.replacen(part, with, 1);
     exchange(part::MODULE, &format!("{}}}", quoted(&arguments.module)));
     exchange(part::LISTEN, &arguments.listen.socket_address());

@@ -5,19 +5,19 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use postern_config::{Problem, ProblemKind};
+use postern_config::Path;
 
+use super::dynamic_module::Laid;
 use super::resource::Resource;
 use super::{
-    Bypass, Chain, Cluster, Configuration, Found, Lead, Manager, NamedCluster, Neighbour, OfRoute,
-    OpenFailure, Override, Speech, Stray, SwitchedOff, Upgrade, Written, speaks_of_postern,
+    Bypass, Carrier, Chain, Cluster, Configuration, Found, Lead, Manager, Module, NamedCluster, Neighbour,
+    OfRoute, OpenFailure, Override, Speech, Stray, SwitchedOff, Upgrade, Written, any, dynamic_module,
+    speaks_of_postern,
 };
 use crate::yaml::{Kind, Member, Node};
 
 const EXECUTE_FILTER: &str = "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction";
 const EXTENSION_WITH_MATCHER: &str = "envoy.extensions.common.matching.v3.ExtensionWithMatcher";
-const STRING_VALUE: &str = "google.protobuf.StringValue";
-const STRUCT: &str = "google.protobuf.Struct";
 const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 const TYPED_STRUCTS: [&str; 2] = ["udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct"];
 const WASM: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -34,9 +34,8 @@ const CALLBACKS: [&str; 6] = [
 ];
 
 /// The places where a module may be loaded and judges no WebSocket.
-const OTHER_LOADERS: [(&str, &str); 5] = [
+const OTHER_LOADERS: [(&str, &str); 4] = [
     ("envoy.extensions.access_loggers.wasm.v3.WasmAccessLog", "as an access logger"),
-    ("envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter", "as a dynamic module"),
     ("envoy.extensions.filters.network.wasm.v3.Wasm", "as a network filter"),
     ("envoy.extensions.stat_sinks.wasm.v3.Wasm", "as a stats sink"),
     ("envoy.extensions.wasm.v3.WasmService", "as a service"),
@@ -45,7 +44,8 @@ const OTHER_LOADERS: [(&str, &str); 5] = [
 /// Looks at `node`, which is a `resource` of the document of this number, and at everything inside it.
 pub(super) fn search<'a>(node: &'a Node, resource: Resource, document: usize, found: &mut Found<'a>) {
     let chain = Chain { document, manager: None, upgrade: None };
-    visit(node, Around { resource, is_metadata: false, chain, name: None }, found);
+    let laid = Laid::default();
+    visit(node, Around { resource, is_metadata: false, chain, outer: None, is_listed: false, laid }, found);
 }
 
 /// Returns the clusters of a bootstrap that has no others, by their names: none come by discovery.
@@ -125,7 +125,7 @@ pub(crate) fn field<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
 }
 
 /// Returns the type of an `Any`, and the node that has its fields.
-fn typed(node: &Node) -> Option<(&str, &Node)> {
+pub(super) fn typed(node: &Node) -> Option<(&str, &Node)> {
     let name = type_name(node.get("@type")?.text()?);
     if !TYPED_STRUCTS.contains(&name) {
         return Some((name, node));
@@ -140,45 +140,67 @@ pub(super) fn type_name(url: &str) -> &str {
 
 /// The surroundings of a value.
 #[derive(Clone, Copy)]
-struct Around<'a> {
+pub(super) struct Around<'a> {
     /// The resource that the value is, or is a part of.
-    resource: Resource,
+    pub(super) resource: Resource,
     /// Says whether the value is that resource's metadata.
-    is_metadata: bool,
-    chain: Chain,
-    /// The name beside the value, which is that of the extension it configures.
-    name: Option<&'a Node>,
+    pub(super) is_metadata: bool,
+    pub(super) chain: Chain,
+    /// The object that the value is a member of.
+    outer: Option<&'a Node>,
+    /// Says whether the value is a filter of a whole list, or in one.
+    pub(super) is_listed: bool,
+    pub(super) laid: Laid,
 }
 
 impl<'a> Around<'a> {
-    /// Returns the surroundings of the value of `member`, which stands beside `name`.
-    fn inside(self, member: &Member, name: Option<&'a Node>) -> Self {
+    /// Returns the surroundings of the value of `member`, which `outer` has.
+    fn inside(self, member: &Member, outer: &'a Node) -> Self {
         let key = original_name(&member.key);
         let is_metadata = key == "metadata";
         let resource = if is_metadata { self.resource } else { self.resource.inside(&key) };
-        Self { resource, is_metadata, chain: self.chain, name }
+        Self { resource, is_metadata, outer: Some(outer), ..self }
+    }
+
+    /// Returns the surroundings of the elements of a list of this length. A list of one filter is an excerpt or a patch: after
+    /// those of any other stands a router.
+    fn of_element(self, length: usize) -> Self {
+        let is_listed = self.is_listed || (self.resource == Resource::HttpFilter && length > 1);
+        Self { outer: None, is_listed, ..self }
+    }
+
+    /// Returns the name beside the value, which is that of the extension it configures.
+    pub(super) fn name(&self) -> Option<&'a Node> {
+        self.outer?.get("name")
+    }
+
+    /// Says whether the extension that the value configures is switched off where it is listed.
+    pub(super) fn is_switched_off(&self) -> bool {
+        self.outer.and_then(|filter| filter.get("disabled")).is_some_and(Node::is_true)
     }
 }
 
 fn visit<'a>(node: &'a Node, mut around: Around<'a>, found: &mut Found<'a>) {
     if let Kind::List(items) = &node.kind {
-        items.iter().for_each(|item| visit(item, Around { name: None, ..around }, found));
+        items.iter().for_each(|item| visit(item, around.of_element(items.len()), found));
         return;
     }
     let (name, fields) = typed(node).map_or((None, node), |(name, fields)| (Some(name), fields));
-    if name == Some(WASM) {
-        plugin(fields, around, found);
-        return;
+    match name {
+        Some(WASM) => return plugin(fields, around, found),
+        Some(dynamic_module::FILTER) => return dynamic_module::filter(fields, around, found),
+        _ => {}
     }
     note_other_loader(name, fields, around, found);
     around.resource = name.and_then(Resource::of_type).unwrap_or(around.resource);
     note_chain(fields, &mut around, found);
     note_cluster(name, fields, around, found);
+    dynamic_module::note_routes(fields, &mut around, found);
     note_metadata(fields, around, found);
     note_switched_off(fields, around, found);
     let before = found.times_seen;
     for member in fields.members() {
-        visit(&member.value, around.inside(member, fields.get("name")), found);
+        visit(&member.value, around.inside(member, fields), found);
     }
     let has_postern = found.times_seen > before;
     note_discovery(fields, has_postern, around, found);
@@ -195,6 +217,7 @@ fn note_chain<'a>(fields: &'a Node, around: &mut Around<'a>, found: &mut Found<'
         _ if around.is_metadata => {}
         (Resource::Manager, _) => {
             around.chain = Chain { manager: Some(found.managers.len()), upgrade: None, ..around.chain };
+            around.is_listed = false;
             found.managers.push(Manager { written: fields, chain: around.chain, upgrades: Vec::new() });
         }
         (Resource::Upgrade, Some(index)) => {
@@ -246,19 +269,26 @@ fn leads<'a>(action: &'a Node, found: &mut Found<'a>) {
 }
 
 fn note_metadata<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
-    let postern = |key: &str| field(fields, key).and_then(|filters| filters.member("postern"));
     let owner = Some(around.resource).filter(|_| around.is_metadata).unwrap_or(Resource::Other);
-    if let Some(postern) = postern("filter_metadata") {
-        if owner == Resource::Route {
-            let (written, position) = (&postern.value, postern.position);
-            let route = around.name.and_then(Node::text);
-            found.overrides.push(Override { written, route, position, manager: around.chain.manager });
-        } else {
-            found.strays.push(Stray { position: postern.position, owner, is_typed: false });
+    for (key, carrier) in
+        [("filter_metadata", Carrier::Metadata), ("typed_filter_metadata", Carrier::TypedMetadata)]
+    {
+        let Some(postern) = field(fields, key).and_then(|filters| filters.member("postern")) else {
+            continue;
+        };
+        let (is_typed, position) = (carrier == Carrier::TypedMetadata, postern.position);
+        if owner != Resource::Route {
+            found.strays.push(Stray { position, owner, is_typed });
+            continue;
         }
-    }
-    if let Some(postern) = postern("typed_filter_metadata") {
-        found.strays.push(Stray { position: postern.position, owner, is_typed: true });
+        let path = Path::root().key(key).key("postern");
+        let written = match is_typed {
+            true => any::object(postern, &path.to_string(), "what is laid over the policy"),
+            false => Written::Object(&postern.value),
+        };
+        let (route, manager) = (around.name().and_then(Node::text), around.chain.manager);
+        let is_one_of_two = is_typed && around.laid.by_config;
+        found.overrides.push(Override { written, carrier, path, is_one_of_two, route, position, manager });
     }
 }
 
@@ -280,8 +310,15 @@ fn note_switched_off<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found
 /// Notes Postern by discovery, and the filter that stands in for it until it is discovered.
 fn note_discovery<'a>(fields: &'a Node, has_postern: bool, around: Around<'a>, found: &mut Found<'a>) {
     let Some(discovery) = field(fields, "config_discovery") else { return };
+    if !has_postern && dynamic_module::is_sender(fields.get("name")) {
+        found.with_sender.insert(around.chain);
+        return;
+    }
     if !has_postern && !speaks_of_postern(fields.get("name")) {
         return;
+    }
+    if !has_postern && dynamic_module::is_discovered(discovery) {
+        dynamic_module::note_senderless(fields.position, around, found);
     }
     if let Some(default) = member(discovery, "default_config").filter(|_| !has_postern) {
         found.bypasses.push(Bypass::AnotherDefault(default.position));
@@ -335,10 +372,8 @@ fn note_neighbour<'a>(filter: &'a Node, around: Around<'a>, found: &mut Found<'a
 /// Notes Postern's module if it judges no WebSocket there.
 fn note_other_loader<'a>(name: Option<&str>, fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     let Some((_, role)) = OTHER_LOADERS.iter().find(|(loader, _)| Some(*loader) == name) else { return };
-    let module = field(fields, "dynamic_module_config").and_then(|module| module.get("name"));
-    let filter = field(fields, "filter_name");
     let config = field(fields, "config");
-    let is_postern = [around.name, module, filter].into_iter().any(speaks_of_postern)
+    let is_postern = speaks_of_postern(around.name())
         || config.is_some_and(|config| names(config).into_iter().any(speaks_of_postern));
     if is_postern {
         let remedy = "write `\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm` in `http_filters`";
@@ -361,25 +396,20 @@ fn names(config: &Node) -> [Option<&Node>; 4] {
 fn plugin<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     let Some(config) = field(fields, "config") else { return };
     let configuration = member(config, "configuration");
-    let written = match configuration {
-        Some(configuration) => written(&configuration.value),
-        None => wrong(
-            ProblemKind::MissingKey,
-            "is missing",
-            "write a google.protobuf.Struct with the policies under `value`",
-        ),
-    };
-    let has_policies = match &written {
-        Written::Object(node) => node.get("policies").is_some(),
-        // JSON is judged later; a text that is none is still meant for Postern.
-        Written::Text(text) => text.contains("\"policies\""),
-        Written::Wrong(..) => false,
-    };
-    if has_policies || names(config).into_iter().chain([around.name]).any(speaks_of_postern) {
+    let written = any::content(configuration, "config.configuration", "the policies");
+    if written.has_policies() || names(config).into_iter().chain([around.name()]).any(speaks_of_postern) {
         let position = configuration.map_or(config.position, |configuration| configuration.position);
         let manager = around.chain.manager;
         let allowed = allowed(config);
-        found.configurations.push(Configuration { written, position, manager, clusters: None, allowed });
+        let module = Some(Module::Wasm);
+        found.configurations.push(Configuration {
+            written,
+            position,
+            manager,
+            clusters: None,
+            allowed,
+            module,
+        });
         found.open_failures.extend(open_failure(config));
         found.bypasses.extend(allowed.and_then(incapable));
         found.see(around.chain, fields.position);
@@ -412,26 +442,6 @@ fn open_failure(config: &Node) -> Option<OpenFailure> {
     let member = by_policy.or_else(by_flag)?;
     let remedy = "write `failure_policy: FAIL_RELOAD` in its place";
     Some(OpenFailure { position: member.position, path: format!("config.{}", member.key), remedy })
-}
-
-fn written(any: &Node) -> Written<'_> {
-    let value = any.get("value");
-    match (any.get("@type").and_then(Node::text).map(type_name), value, value.and_then(Node::text)) {
-        (Some(STRUCT), Some(value), _) => Written::Object(value),
-        (Some(STRING_VALUE), _, Some(text)) => Written::Text(text),
-        (Some(STRUCT | STRING_VALUE), _, _) => {
-            wrong(ProblemKind::MissingKey, "has no `value`", "write the policies under `value`")
-        }
-        _ => wrong(
-            ProblemKind::WrongType,
-            "is neither a google.protobuf.Struct nor a google.protobuf.StringValue",
-            "write `\"@type\": type.googleapis.com/google.protobuf.Struct` and the policies under `value`",
-        ),
-    }
-}
-
-fn wrong<'a>(kind: ProblemKind, what: &str, remedy: &str) -> Written<'a> {
-    Written::Wrong(Problem::new(kind, "config.configuration", what, remedy))
 }
 
 #[cfg(test)]

@@ -21,6 +21,16 @@ pub(crate) struct Configuration<'a> {
     pub(crate) clusters: Option<Rc<BTreeMap<String, Cluster>>>,
     /// The callbacks and functions that the module may have, if it may not have all.
     pub(crate) allowed: Option<&'a Member>,
+    /// The module that the configuration is for; `None` where policies stand alone.
+    pub(crate) module: Option<Module>,
+}
+
+/// A form in which Postern is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Module {
+    /// A library that Envoy loads: a dynamic module.
+    Dynamic,
+    Wasm,
 }
 
 /// A cluster of Envoy's.
@@ -79,16 +89,61 @@ pub(crate) enum Written<'a> {
     Wrong(Problem),
 }
 
+impl Written<'_> {
+    /// Says whether there are policies, by a look at the keys.
+    pub(super) fn has_policies(&self) -> bool {
+        match self {
+            Self::Object(node) => node.get("policies").is_some(),
+            // JSON is judged later; a text that is none is still meant for Postern.
+            Self::Text(text) => text.contains("\"policies\""),
+            Self::Wrong(..) => false,
+        }
+    }
+}
+
 /// The override that a route lays over a policy.
 #[derive(Debug)]
 pub(crate) struct Override<'a> {
-    pub(crate) written: &'a Node,
+    pub(crate) written: Written<'a>,
+    pub(crate) carrier: Carrier,
+    /// The path of what has the override.
+    pub(crate) path: Path,
+    /// Says whether the route has another override, by another carrier.
+    pub(crate) is_one_of_two: bool,
     /// The name of the route, where it has one.
     pub(crate) route: Option<&'a str>,
     /// The place of the override's key.
     pub(crate) position: Position,
     /// The connection manager that the override is part of, as in [`Configuration::manager`].
     pub(crate) manager: Option<usize>,
+}
+
+/// The part of a route that an override stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// The route's `filter_metadata`.
+    Metadata,
+    /// The `typed_per_filter_config` of the route, or of what it is part of.
+    RouteConfig,
+    /// The route's `typed_filter_metadata`.
+    TypedMetadata,
+}
+
+impl Carrier {
+    /// Says whether Postern reads an override here; policies that stand alone may be those of any module.
+    pub(crate) fn is_read_by(self, module: Option<Module>) -> bool {
+        module.is_none_or(|module| (self == Self::Metadata) == (module == Module::Wasm))
+    }
+}
+
+impl Override<'_> {
+    /// Returns the path of the override itself.
+    pub(crate) fn root(&self) -> Path {
+        match self.carrier {
+            Carrier::Metadata => self.path.clone(),
+            Carrier::RouteConfig | Carrier::TypedMetadata => self.path.key("value"),
+        }
+    }
 }
 
 /// A list of HTTP filters that requests go through, by its place.
@@ -154,7 +209,7 @@ pub(crate) enum Bypass {
     LoadedElsewhere { position: Position, role: &'static str, remedy: &'static str },
     /// Postern judges only what a matcher chooses.
     OnlyWhereMatched(Position),
-    /// An Envoy without Wasm would go on without Postern.
+    /// An Envoy that does not know such filters would go on without Postern.
     Optional(Position),
     /// A patch takes Postern out.
     Removed(Position),
@@ -221,6 +276,8 @@ pub(crate) struct Found<'a> {
     /// The places of documents that Envoy does not read, since they are not the first one of their file.
     pub(crate) later_documents: Vec<Position>,
     pub(crate) leads: Vec<Lead<'a>>,
+    /// The settings by which Envoy loads Postern's dynamic module (`dynamic_module_config`).
+    pub(crate) libraries: Vec<&'a Member>,
     pub(crate) managers: Vec<Manager<'a>>,
     pub(crate) named_clusters: Vec<NamedCluster<'a>>,
     pub(crate) neighbours: Vec<Neighbour<'a>>,
@@ -228,6 +285,10 @@ pub(crate) struct Found<'a> {
     pub(crate) open_failures: Vec<OpenFailure>,
     pub(crate) narrowed: Vec<Narrowed>,
     pub(crate) overrides: Vec<Override<'a>>,
+    /// The names of the filters that send for the dynamic module.
+    pub(crate) sender_names: BTreeSet<&'a str>,
+    /// The places of dynamic modules in lists of filters in which no sender stands before them.
+    pub(crate) senderless: Vec<Position>,
     pub(crate) strays: Vec<Stray>,
     pub(crate) switched_off: Vec<SwitchedOff<'a>>,
     /// The number of times that Postern was seen among filters.
@@ -235,6 +296,8 @@ pub(crate) struct Found<'a> {
     pub(crate) unread: Vec<Unread<'a>>,
     /// The resources of a discovery that have no type.
     pub(crate) untyped: Vec<Position>,
+    /// The lists of filters in which a sender of the dynamic module was seen.
+    pub(super) with_sender: BTreeSet<Chain>,
     /// The lists of filters that have Postern, with the place where it is first.
     with_postern: BTreeMap<Chain, Position>,
 }
@@ -244,8 +307,9 @@ impl Found<'_> {
     pub(crate) fn is_empty(&self) -> bool {
         let has_postern = !self.configurations.is_empty() || !self.overrides.is_empty() || self.is_discovered;
         let has_traces = !self.bypasses.is_empty() || !self.strays.is_empty() || !self.unread.is_empty();
+        let has_sender = !self.libraries.is_empty() || !self.with_sender.is_empty();
         let is_switched_off = self.switched_off.iter().any(|switched_off| says_postern(switched_off.filter));
-        !has_postern && !has_traces && !is_switched_off
+        !has_postern && !has_traces && !has_sender && !is_switched_off
     }
 
     /// Says whether Postern is among the filters of `chain`.

@@ -5,7 +5,7 @@ use postern_config::{Path, Problem, ProblemKind};
 use super::resource::Resource;
 use super::shape::Shape;
 use super::unfold::Document;
-use super::{Bypass, Configuration, Found, OpenFailure, Written, says_postern, speaks_of_postern};
+use super::{Bypass, Configuration, Found, Module, OpenFailure, Written, says_postern, speaks_of_postern};
 use crate::finding::{Code, Finding};
 use crate::yaml::{Kind, Member, Node};
 
@@ -25,7 +25,7 @@ pub(super) fn extension<'a>(manifest: &'a Node, found: &mut Found<'a>) {
         |module: &&Node| ["name", "filterName"].iter().any(|key| speaks_of_postern(module.get(key)));
     found.bypasses.extend(modules.iter().filter(is_postern).map(|module| Bypass::LoadedElsewhere {
         position: module.position,
-        role: "as a dynamic module",
+        role: "as a dynamic module of Envoy Gateway's",
         remedy: "write it under `wasm`",
     }));
 }
@@ -66,6 +66,7 @@ fn wasm_plugin<'a>(plugin: &'a Node, path: &Path, found: &mut Found<'a>) {
         manager: None,
         clusters: None,
         allowed: None,
+        module: Some(Module::Wasm),
     });
 }
 

@@ -4,7 +4,8 @@ use postern_config::{Problem, ProblemKind};
 
 use super::resource::Resource;
 use super::{
-    Bypass, Configuration, Found, Narrowed, OpenFailure, Written, envoy, says_postern, speaks_of_postern,
+    Bypass, Configuration, Found, Module, Narrowed, OpenFailure, Written, envoy, says_postern,
+    speaks_of_postern,
 };
 use crate::yaml::{Member, Node};
 
@@ -68,6 +69,7 @@ fn wasm<'a>(written: &'a Member, path: &str, manifest: &'a Node, found: &mut Fou
         manager: None,
         clusters: None,
         allowed: None,
+        module: Some(Module::Wasm),
     });
 }
 

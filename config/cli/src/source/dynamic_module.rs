@@ -1,0 +1,133 @@
+//! Postern in Envoy as a dynamic module: the filter, the one that sends for it, and what routes lay over its policies.
+
+use postern_config::Path;
+
+use super::envoy::{Around, field, member, type_name, typed};
+use super::resource::Resource;
+use super::{Carrier, Configuration, Found, Module, Override, any, says_postern, speaks_of_postern};
+use crate::yaml::{Member, Node, Position};
+
+pub(super) const FILTER: &str = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
+const PER_ROUTE: &str = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
+
+/// The name by which the library makes the filter that sends to clients, in the place of one that judges.
+const SENDER: &str = "postern-sender";
+
+/// The ways in which a route lays something over policies, as far as is known where a value stands.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Laid {
+    /// Says whether the route, or what it is part of, does so in `typed_per_filter_config`.
+    pub(super) by_config: bool,
+    /// Says whether the route does so in `typed_filter_metadata`.
+    by_metadata: bool,
+}
+
+/// Notes a dynamic module if it is Postern by its name, by the path of its library, or by its configuration.
+pub(super) fn filter<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
+    let name = field(fields, "filter_name");
+    if name.and_then(Node::text) == Some(SENDER) {
+        return sender(fields, around, found);
+    }
+    let configuration = member(fields, "filter_config");
+    let written = any::content(configuration, "filter_config", "the policies");
+    let mut names = names(fields).into_iter().chain([name, around.name()]);
+    if !written.has_policies() && !names.any(speaks_of_postern) {
+        return;
+    }
+    found.configurations.push(Configuration {
+        written,
+        position: configuration.map_or(fields.position, |configuration| configuration.position),
+        manager: around.chain.manager,
+        clusters: None,
+        allowed: None,
+        module: Some(Module::Dynamic),
+    });
+    found.libraries.extend(member(fields, "dynamic_module_config"));
+    note_senderless(around.name().map_or(fields.position, |name| name.position), around, found);
+    found.see(around.chain, fields.position);
+}
+
+/// Notes the filter that sends for the dynamic module, unless it is switched off.
+fn sender<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
+    found.libraries.extend(member(fields, "dynamic_module_config"));
+    found.sender_names.extend(around.name().and_then(Node::text));
+    if !around.is_switched_off() {
+        found.with_sender.insert(around.chain);
+    }
+}
+
+/// Says whether a filter of this name is the one that sends, as far as a name tells.
+pub(super) fn is_sender(name: Option<&Node>) -> bool {
+    name.and_then(Node::text).is_some_and(|name| name.to_ascii_lowercase().contains(SENDER))
+}
+
+/// Says whether nothing but dynamic modules is discovered.
+pub(super) fn is_discovered(discovery: &Node) -> bool {
+    let types = field(discovery, "type_urls").map(Node::items).unwrap_or_default();
+    let is_dynamic = |name: &Node| name.text().is_some_and(|name| type_name(name) == FILTER);
+    !types.is_empty() && types.iter().all(is_dynamic)
+}
+
+/// Notes a dynamic module at this place, if it stands in a whole list of filters and no sender has come before.
+pub(super) fn note_senderless(position: Position, around: Around<'_>, found: &mut Found<'_>) {
+    if around.is_listed && !found.with_sender.contains(&around.chain) {
+        found.senderless.push(position);
+    }
+}
+
+/// Returns the names of a library, and the addresses that it comes from.
+fn names(fields: &Node) -> [Option<&Node>; 3] {
+    let config = field(fields, "dynamic_module_config");
+    let source = |kind: &str| field(field(config?, "module")?, kind);
+    let path = source("local").and_then(|local| field(local, "filename"));
+    let address = source("remote").and_then(|remote| field(field(remote, "http_uri")?, "uri"));
+    [config.and_then(|config| field(config, "name")), path, address]
+}
+
+/// Notes what a route, or what has routes, lays over policies by settings of the filter, and that it does so.
+pub(super) fn note_routes<'a>(fields: &'a Node, around: &mut Around<'a>, found: &mut Found<'a>) {
+    if around.is_metadata {
+        return;
+    }
+    let is_route = around.resource == Resource::Route;
+    if is_route {
+        let typed = field(fields, "metadata").and_then(|metadata| field(metadata, "typed_filter_metadata"));
+        around.laid.by_metadata = typed.is_some_and(|filters| filters.get("postern").is_some());
+    }
+    let mut by_config = false;
+    for setting in field(fields, "typed_per_filter_config").map(Node::members).unwrap_or_default() {
+        let Some((path, own)) = settings(setting, found) else { continue };
+        let configuration = member(own, "filter_config");
+        let path = path.key("filter_config");
+        by_config = true;
+        found.libraries.extend(member(own, "dynamic_module_config"));
+        found.overrides.push(Override {
+            written: any::content(configuration, &path.to_string(), "what is laid over the policy"),
+            carrier: Carrier::RouteConfig,
+            path,
+            // Of both on the route itself, the metadata tell.
+            is_one_of_two: around.laid.by_metadata && !is_route,
+            route: fields.get("name").and_then(Node::text).filter(|_| is_route),
+            position: configuration.map_or(setting.position, |configuration| configuration.position),
+            manager: around.chain.manager,
+        });
+    }
+    around.laid.by_config |= by_config;
+}
+
+/// Returns the settings of a route if they are those of the dynamic module and switched on, and their path.
+fn settings<'a>(setting: &'a Member, found: &Found<'_>) -> Option<(Path, &'a Node)> {
+    let mut path = Path::root().key("typed_per_filter_config").key(setting.key.as_str());
+    let is_on = |fields: &Node| !field(fields, "disabled").is_some_and(Node::is_true);
+    let (mut kind, mut fields) = typed(&setting.value)?;
+    if kind == FILTER_CONFIG && is_on(fields) {
+        path = path.key("config");
+        (kind, fields) = typed(field(fields, "config")?)?;
+    }
+    let mut names = names(fields).into_iter().chain([field(fields, "per_route_config_name")]);
+    let is_postern = says_postern(&setting.key)
+        || found.filter_names.contains(setting.key.as_str())
+        || names.any(speaks_of_postern);
+    (kind == PER_ROUTE && is_on(fields) && is_postern).then_some((path, fields))
+}
