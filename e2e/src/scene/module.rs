@@ -76,7 +76,7 @@ pub(crate) fn log_levels() -> String {
 
 /// Puts the dynamic module into a configuration of Envoy's wherever the other is, if it is under test. What has the other
 /// nowhere is left alone.
-pub(crate) fn exchange(configuration: &mut Value) {
+pub fn exchange(configuration: &mut Value) {
     if is_native() && names_a_module(configuration) {
         exchange_all(configuration);
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use postern_e2e::deadline::{PATIENCE, within};
+use postern_e2e::scene::module;
 use postern_e2e::{Request, Scene, Value, json};
 use tokio::time::sleep;
 
@@ -19,12 +20,17 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// The time by which Envoy's timers may be early: they begin when its loop has last looked at the clock.
 const EARLY: Duration = Duration::from_millis(500);
 
+/// The file of the first listener, before a module is put into it.
+const FIRST: &str = "first.json";
+
 fn file(folder: &Path) -> PathBuf {
     folder.join("listeners.json")
 }
 
 /// Writes the file by moving it into place, for which Envoy watches.
 fn write(folder: &Path, listener: &Value, version: &str) {
+    let mut listener = listener.clone();
+    module::exchange(&mut listener);
     let response = json!({"version_info": version, "resources": [listener]});
     let draft = folder.join("listeners.draft");
     std::fs::write(&draft, response.to_string())
@@ -36,6 +42,7 @@ fn write(folder: &Path, listener: &Value, version: &str) {
 fn take_listener(bootstrap: &mut Value, folder: &Path) {
     let mut listener = bootstrap["static_resources"]["listeners"][0].take();
     listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    std::fs::write(folder.join(FIRST), listener.to_string()).expect("a writable folder");
     write(folder, &listener, "1");
     bootstrap["static_resources"]["listeners"] = json!([]);
     let source = json!({"path_config_source": {"path": file(folder)}, "resource_api_version": "V3"});
@@ -52,10 +59,8 @@ async fn a_listener_that_is_changed_cuts_what_is_open_after_its_drain_time_and_n
         chatter.say_at_once().await;
         chatters.push(chatter);
     }
-    let pushed: Value =
-        serde_json::from_str(&std::fs::read_to_string(file(scene.folder())).expect("the file"))
-            .expect("JSON");
-    let mut listener = pushed["resources"][0].clone();
+    let first = std::fs::read_to_string(scene.folder().join(FIRST)).expect("the file");
+    let mut listener: Value = serde_json::from_str(&first).expect("JSON");
     let document = listener.pointer_mut(DOCUMENT).expect("a document");
     document["policies"]["chat"]["origins"] =
         json!({"allow": ["https://app.example.com"], "missing": "deny"});

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use postern_e2e::control_plane::Verdict;
+use postern_e2e::scene::module;
 use postern_e2e::{Frame, Request, Served, Shared, json};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -182,13 +183,14 @@ async fn a_bad_push_is_refused_with_its_reason_and_counted_and_what_was_in_force
     let mut chatter = Chatter::new(stage.scene.open_with(&bearing("/ws/chat")).await);
     let before = refused(&stage).await;
 
+    let complaint = if module::is_native() { "dynamic module" } else { "Unable to create Wasm plugin postern" };
     let mut wrong = configuration(100, &json!({}));
     wrong["policies"]["chat"]["orgins"] = json!({});
     let verdict = stage.plane.push_document(wrong).await;
-    assert_refused("a key that nobody knows", &verdict, "Unable to create Wasm plugin postern");
+    assert_refused("a key that nobody knows", &verdict, complaint);
     stage.scene.envoy().logged("configuration refused: policies.chat.orgins: ").await;
     let verdict = stage.plane.push_module(&stage.broken).await;
-    assert_refused("half a module", &verdict, "Unable to create Wasm plugin postern");
+    assert_refused("half a module", &verdict, complaint);
     let verdict = stage.plane.push_routes(|host| host["domains"] = json!(["*", "*"])).await;
     assert_refused("a domain twice", &verdict, "domain");
     let auth = ("auth", stage.documents[0].address());
