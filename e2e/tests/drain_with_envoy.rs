@@ -52,9 +52,11 @@ async fn talk(client: &mut RawClient) {
     assert_eq!(client.frame().await, Ok(Frame::text("hello")));
 }
 
-/// Waits until every VM has told `part` so many times.
+/// Waits until every VM has told `part` so many times. A thread with the dynamic module rests while it has no connections, but for
+/// the main one.
 async fn all_tell(scene: &RunningScene, part: &str, times: usize) {
-    let told = || (scene.envoy().log_lines_with(part).len() == times * VMS).then_some(());
+    let all = if module::is_native() { times..=times * VMS } else { times * VMS..=times * VMS };
+    let told = || all.contains(&scene.envoy().log_lines_with(part).len()).then_some(());
     eventually(PATIENCE, part, told).await;
 }
 
@@ -175,6 +177,9 @@ fn of_page(folder: &Path, service: &Upstream) -> String {
 
 #[tokio::test]
 async fn the_configuration_of_the_page_drains_by_an_admin_interface_that_nobody_but_its_user_can_open() {
+    if module::lacks("a page with another filter") {
+        return;
+    }
     if matches!(environment::current(), Environment::Containers(_)) {
         not_run("the socket of an Envoy in a container cannot be opened from here");
         return;

@@ -183,7 +183,8 @@ async fn a_bad_push_is_refused_with_its_reason_and_counted_and_what_was_in_force
     let mut chatter = Chatter::new(stage.scene.open_with(&bearing("/ws/chat")).await);
     let before = refused(&stage).await;
 
-    let complaint = if module::is_native() { "dynamic module" } else { "Unable to create Wasm plugin postern" };
+    let complaint =
+        if module::is_native() { "dynamic module" } else { "Unable to create Wasm plugin postern" };
     let mut wrong = configuration(100, &json!({}));
     wrong["policies"]["chat"]["orgins"] = json!({});
     let verdict = stage.plane.push_document(wrong).await;
