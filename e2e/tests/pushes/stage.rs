@@ -87,7 +87,7 @@ pub(crate) fn configuration(longest: usize, feed: &Value) -> Value {
     };
     let revocation = json!({"cluster": "auth", "path": REVOKED, "interval": "1s"});
     let seldom = json!([{"count": "handshakes", "per": "ip", "limit": 2, "window": "1h"}]);
-    let policies = json!({
+    let mut policies = json!({
         "chat": auth(json!({"revocation": revocation})),
         "feed": feed,
         "few": {"connections": {"per_ip": 2}},
@@ -97,6 +97,11 @@ pub(crate) fn configuration(longest: usize, feed: &Value) -> Value {
         "seldom": {"rates": seldom},
         "shut": {"origins": {"allow": ["https://app.example.com"], "missing": "deny"}},
     });
+    // A push of a module may take longer on a busy machine than clients that only wait may leave a Ping unanswered.
+    let patient = json!({"pong_timeout": "5m", "idle_timeout": "10m"});
+    for policy in policies.as_object_mut().expect("policies").values_mut() {
+        policy["liveness"] = patient.clone();
+    }
     document(json!({"main": main}), policies)
 }
 
