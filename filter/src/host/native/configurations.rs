@@ -21,7 +21,8 @@ pub(super) struct Configuration {
     pub(super) text: Vec<u8>,
     /// The calls that the main thread is to make.
     requests: Mutex<Vec<Request>>,
-    scheduler: Mutex<Option<Scheduler>>,
+    /// The means by which the main thread is called, for as long as the configuration is there.
+    scheduler: Mutex<Option<Arc<Scheduler>>>,
 }
 
 /// Adds a configuration, and defines its metrics: Envoy lets that be done only when it hands one over.
@@ -41,6 +42,20 @@ pub(super) fn get(number: u64) -> Option<Arc<Configuration>> {
     lock(&CONFIGURATIONS).0.get(&number).cloned()
 }
 
+/// Returns the configurations that came after all of `known`, of the same filters.
+pub(super) fn successors(known: &[Arc<Configuration>]) -> Vec<Arc<Configuration>> {
+    let Some(last) = known.iter().map(|known| known.number).max() else { return Vec::new() };
+    let is_of_one = |new: &Arc<Configuration>| known.iter().any(|known| known.name == new.name);
+    let all = lock(&CONFIGURATIONS);
+    all.0.range(last.saturating_add(1)..).map(|(_, new)| new).filter(|new| is_of_one(new)).cloned().collect()
+}
+
+/// Returns what calls the main thread for some configuration that is there.
+pub(super) fn scheduler() -> Option<Arc<Scheduler>> {
+    let all = lock(&CONFIGURATIONS);
+    all.0.values().rev().find_map(|configuration| lock(&configuration.scheduler).clone())
+}
+
 /// Forgets a configuration.
 pub(super) fn remove(number: u64) {
     let removed = lock(&CONFIGURATIONS).0.remove(&number);
@@ -50,9 +65,9 @@ pub(super) fn remove(number: u64) {
 }
 
 impl Configuration {
-    /// Sets what has the main thread look after the calls.
+    /// Sets what calls the main thread.
     pub(super) fn set_scheduler(&self, scheduler: Option<Scheduler>) {
-        *lock(&self.scheduler) = scheduler;
+        *lock(&self.scheduler) = scheduler.map(Arc::new);
     }
 
     /// Has the main thread make a call.

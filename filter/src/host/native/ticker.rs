@@ -15,11 +15,13 @@ const PERIOD: u64 = 250;
 static TICKERS: Mutex<Vec<Weak<Ticker>>> = Mutex::new(Vec::new());
 static CHANGED: Condvar = Condvar::new();
 static STARTED: Once = Once::new();
+/// The ticker of the main thread, which has ticks by whichever configuration is there.
+static MAIN: Mutex<Option<Arc<Ticker>>> = Mutex::new(None);
 
 /// The ticks of one thread of Envoy's, and the answers that wait for it.
 #[derive(Debug)]
 pub(super) struct Ticker {
-    scheduler: Mutex<Option<Scheduler>>,
+    scheduler: Mutex<Option<Arc<Scheduler>>>,
     answers: Mutex<Vec<Answered>>,
     period: AtomicU64,
     /// Says whether a tick is on its way.
@@ -37,6 +39,16 @@ pub(super) fn new() -> Arc<Ticker> {
         is_due: AtomicBool::new(false),
         last: Mutex::new(Instant::now()),
     })
+}
+
+/// Makes `ticker` that of the main thread.
+pub(super) fn set_main(ticker: &Arc<Ticker>) {
+    *lock(&MAIN) = Some(Arc::clone(ticker));
+}
+
+/// Returns the ticker of the main thread.
+pub(super) fn main() -> Option<Arc<Ticker>> {
+    lock(&MAIN).clone()
 }
 
 /// Has the ticks of `ticker` come from now on.
@@ -69,7 +81,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Ticker {
     /// Sets what brings the ticks.
-    pub(super) fn set_scheduler(&self, scheduler: Option<Scheduler>) {
+    pub(super) fn set_scheduler(&self, scheduler: Option<Arc<Scheduler>>) {
         *lock(&self.scheduler) = scheduler;
         self.is_due.store(false, Ordering::Release);
     }

@@ -34,10 +34,9 @@ thread_local! {
 /// The state of a thread.
 #[derive(Default)]
 struct Worker {
-    roots: BTreeMap<u64, Rc<RefCell<Root>>>,
+    /// The roots with their configurations, by the numbers of these.
+    roots: BTreeMap<u64, (Arc<Configuration>, Rc<RefCell<Root>>)>,
     streams: HashMap<u32, Entry>,
-    /// The configurations by whose events ticks can come, which the main thread has.
-    configurations: BTreeMap<u64, FilterConfig>,
     /// The number that was given out last, to a root or to a stream.
     last: u32,
     ticker: Option<Arc<Ticker>>,
@@ -67,26 +66,21 @@ pub(super) fn configure(config: FilterConfig, name: Vec<u8>, text: Vec<u8>) -> O
     let number = configuration.number;
     let taken = at(Current::of_main(config, number), || add_root(&configuration)).is_some();
     if taken {
-        WORKER.with_borrow_mut(|worker| worker.configurations.insert(number, config));
-        begin_ticks(config.scheduler());
         configuration.set_scheduler(config.scheduler());
+        ticker::set_main(&ticker());
+        begin_ticks(configurations::scheduler());
     } else {
         configurations::remove(number);
     }
     taken.then_some(number)
 }
 
-/// Takes the end of a configuration, on the main thread. The roots of workers follow at their next ticks.
+/// Takes the end of a configuration, on whichever thread has let go of it last. Its roots end with the next tick of their threads.
 pub(super) fn forget_configuration(number: u64) {
     configurations::remove(number);
-    let (gone, left) = WORKER.with_borrow_mut(|worker| {
-        let gone = worker.configurations.remove(&number);
-        (gone, worker.configurations.values().next_back().copied())
-    });
-    if let Some(config) = gone {
-        at(Current::of_main(config, number), || end_roots(|ended| ended == number));
+    if let Some(main) = ticker::main() {
+        main.set_scheduler(configurations::scheduler());
     }
-    begin_ticks(left.and_then(FilterConfig::scheduler));
 }
 
 /// Takes an event of a configuration, on the main thread.
@@ -105,7 +99,7 @@ pub(super) fn open(number: u64, filter: Filter) -> Option<u32> {
     let configuration = configurations::get(number)?;
     let id = next_number();
     let stream = at(Current::of_stream(id, filter, number), || {
-        let known = WORKER.with_borrow(|worker| worker.roots.get(&number).cloned());
+        let known = WORKER.with_borrow(|worker| worker.roots.get(&number).map(|(_, root)| Rc::clone(root)));
         let root = known.or_else(|| add_root(&configuration))?;
         let stream = root.borrow().open(id);
         Some(Rc::new(RefCell::new(stream)))
@@ -168,14 +162,26 @@ pub(super) fn entry(id: u32) -> Option<Entry> {
 }
 
 /// Adds the root of a configuration to this thread, if it is valid.
-fn add_root(configuration: &Configuration) -> Option<Rc<RefCell<Root>>> {
+fn add_root(configuration: &Arc<Configuration>) -> Option<Rc<RefCell<Root>>> {
     let mut root = Root::new(next_number());
     if !root.on_configure(&configuration.text) {
         return None;
     }
     let root = Rc::new(RefCell::new(root));
-    WORKER.with_borrow_mut(|worker| worker.roots.insert(configuration.number, Rc::clone(&root)));
+    let entry = (Arc::clone(configuration), Rc::clone(&root));
+    WORKER.with_borrow_mut(|worker| worker.roots.insert(configuration.number, entry));
     Some(root)
+}
+
+/// Adds the roots of configurations that have come in the place of those that this thread has: its streams are to learn of them,
+/// though no other stream begins.
+fn take_up_configurations() {
+    let known: Vec<_> =
+        WORKER.with_borrow(|worker| worker.roots.values().map(|(known, _)| Arc::clone(known)).collect());
+    for configuration in configurations::successors(&known) {
+        callback::enter_configuration(configuration.number);
+        add_root(&configuration);
+    }
 }
 
 /// Ends the roots of these configurations.
@@ -184,7 +190,7 @@ fn end_roots(is_ended: impl Fn(u64) -> bool) {
         let numbers: Vec<_> = worker.roots.keys().copied().filter(|number| is_ended(*number)).collect();
         numbers.into_iter().filter_map(|number| worker.roots.remove(&number)).collect()
     });
-    for root in ended {
+    for (_, root) in ended {
         root.borrow_mut().on_done();
     }
 }
@@ -192,9 +198,10 @@ fn end_roots(is_ended: impl Fn(u64) -> bool) {
 /// Has all roots of this thread do what is due.
 pub(super) fn tick() {
     ticker().begin();
+    take_up_configurations();
     end_roots(|number| configurations::get(number).is_none());
     let roots: Vec<_> = WORKER.with_borrow(|worker| worker.roots.clone().into_iter().collect());
-    for (number, root) in roots {
+    for (number, (_, root)) in roots {
         callback::enter_configuration(number);
         root.borrow_mut().on_tick();
     }
@@ -203,7 +210,7 @@ pub(super) fn tick() {
 /// Hands the answers that have come to the roots of this thread.
 pub(super) fn take_answers() {
     for answer in ticker().take_answers() {
-        let roots: Vec<_> = WORKER.with_borrow(|worker| worker.roots.values().cloned().collect());
+        let roots = all_roots();
         match callouts::at_hand(answer) {
             Answer::Fetch { call, fields, len } => {
                 for root in roots {
@@ -229,7 +236,7 @@ pub(super) fn begin_ticks_of(id: u32) {
     let is_ticked = WORKER.with_borrow(|worker| worker.ticked.is_some());
     let Some(Entry { filter, .. }) = entry(id).filter(|_| !is_ticked) else { return };
     WORKER.with_borrow_mut(|worker| worker.ticked = Some(id));
-    begin_ticks(filter.scheduler());
+    begin_ticks(filter.scheduler().map(Arc::new));
 }
 
 /// Has a thread that rested take part again, and does what has become due meanwhile.
@@ -280,12 +287,16 @@ fn rest(id: u32) {
     WORKER.with_borrow_mut(|worker| worker.rests = true);
 }
 
+fn all_roots() -> Vec<Rc<RefCell<Root>>> {
+    WORKER.with_borrow(|worker| worker.roots.values().map(|(_, root)| Rc::clone(root)).collect())
+}
+
 fn each_root(call: impl Fn(&mut Root)) {
-    let roots: Vec<_> = WORKER.with_borrow(|worker| worker.roots.values().cloned().collect());
+    let roots = all_roots();
     roots.iter().for_each(|root| call(&mut root.borrow_mut()));
 }
 
-fn begin_ticks(scheduler: Option<Scheduler>) {
+fn begin_ticks(scheduler: Option<Arc<Scheduler>>) {
     let ticker = ticker();
     ticker.set_scheduler(scheduler);
     ticker::watch(&ticker);

@@ -780,6 +780,8 @@ pub(in super::super) struct Scheduler {
 
 // SAFETY: Envoy lets any thread use and delete a scheduler.
 unsafe impl Send for Scheduler {}
+// SAFETY: as above.
+unsafe impl Sync for Scheduler {}
 
 impl Scheduler {
     /// Has an event come.
