@@ -35,8 +35,10 @@ WORST_SECONDS ?= 20
 TARGET := wasm32-wasip1
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := $(TARGET_DIR)/$(TARGET)/release/postern.wasm
-NATIVE := $(TARGET_DIR)/native/libpostern.so
 IMAGE := $(TARGET_DIR)/postern-image.tar
+NATIVE := $(TARGET_DIR)/native/libpostern.so
+NATIVE_PANICS := $(TARGET_DIR)/native/libpostern-panics.so
+NATIVE_LINK := $(abspath $(TARGET_DIR))/native-link
 COMMAND := $(or $(POSTERN_BIN),$(TARGET_DIR)/release/postern)
 INSTALLED := $(DESTDIR)$(PREFIX)
 PICTURES_FETCHED := .tools/pictures/fetched-$(firstword $(shell sha256sum e2e/dashboards/requirements.txt))
@@ -57,7 +59,7 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build native test-native imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
+.PHONY: help build native native-panics native-memcheck native-asan test-native imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
 	bench-floor bench-idle bench-handshake bench-native bench-limits bench-content bench-worst bench-schemas soak pushes attack crowd rolling-restart image images \
 	e2e-compose schema-suite install uninstall trial dashboards dashboards-pictures clean
 
@@ -72,9 +74,43 @@ build: ## build the wasm module, postern.wasm
 		--config 'target.$(TARGET).rustflags=["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo"]'
 
 # Unwinding, so that a panic ends in the hook. What Envoy has is bound when it is called first: not every version has all of it.
-native: ## build the dynamic module, libpostern.so
-	cargo build --profile native --locked -p postern-filter --lib --features dynamic-module \
-		--config 'target."cfg(not(target_arch = \"wasm32\"))".rustflags=["-Crelro-level=partial", "-Clink-arg=-Wl,-z,lazy", "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo"]'
+# The unwinder is linked in, since an image of Envoy need not have libgcc_s.so.1.
+NATIVE_FLAGS = ["-Crelro-level=partial", "-Clink-arg=-Wl,-z,lazy", "-Clink-arg=-L$(NATIVE_LINK)", \
+	"--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo"]
+BUILD_NATIVE = cargo build --profile native --locked -p postern-filter --lib \
+	--config 'target."cfg(not(target_arch = \"wasm32\"))".rustflags=$(NATIVE_FLAGS)'
+
+native: $(NATIVE_LINK)/libgcc_s.so ## build the dynamic module, libpostern.so, and check what it asks for
+	$(BUILD_NATIVE) --features dynamic-module
+	cargo run --quiet --locked -p postern-e2e --bin imports -- $(NATIVE)
+
+# Built elsewhere, so that the module that is shipped stays as it is.
+native-panics: $(NATIVE_LINK)/libgcc_s.so ## build the dynamic module that panics where a test asks it to, libpostern-panics.so
+	$(BUILD_NATIVE) --features panics --target-dir $(TARGET_DIR)/native-panics
+	install -D $(TARGET_DIR)/native-panics/native/libpostern.so $(NATIVE_PANICS)
+
+# The program that stands for Envoy has no dependencies, and is built as what it loads. A request takes Valgrind some 4 ms.
+native-memcheck: REQUESTS ?= 20000
+native-memcheck: native native-panics ## play REQUESTS requests to the dynamic module under Valgrind, and panic in each of its hooks
+	cargo build --profile native --locked -p postern-stub-host
+	e2e/memcheck.sh valgrind $(TARGET_DIR)/native/postern-stub-host $(NATIVE) $(NATIVE_PANICS) $(REQUESTS)
+
+# A sanitizer is no part of stable Rust; the compiler is the same. With a target named, no build script has it.
+ASAN_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+ASAN_OUT = $(TARGET_DIR)/native-asan/$(ASAN_HOST)/native
+BUILD_ASAN = RUSTC_BOOTSTRAP=1 CARGO_PROFILE_NATIVE_STRIP=false cargo build --profile native --locked \
+	--target $(ASAN_HOST) --target-dir $(TARGET_DIR)/native-asan --config 'target.$(ASAN_HOST).rustflags=["-Zsanitizer=address"]'
+
+native-asan: REQUESTS ?= 1000000
+native-asan: ## do the same with AddressSanitizer, which is some twenty times faster than Valgrind
+	$(BUILD_ASAN) -p postern-filter --lib --features panics
+	$(BUILD_ASAN) -p postern-stub-host
+	e2e/memcheck.sh asan $(ASAN_OUT)/postern-stub-host $(ASAN_OUT)/libpostern.so $(ASAN_OUT)/libpostern.so $(REQUESTS)
+
+# The linker finds this where rustc asks for the library.
+$(NATIVE_LINK)/libgcc_s.so:
+	mkdir -p $(@D)
+	echo 'GROUP ( -lgcc_eh -lgcc )' >$@
 
 imports: build ## check that the module asks its host for nothing unexpected, and names no folder
 	cargo run --quiet --locked -p postern-e2e --bin imports -- $(WASM)

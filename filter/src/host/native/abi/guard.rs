@@ -40,6 +40,23 @@ pub(super) fn of_stream<T>(
     })
 }
 
+/// Runs a hook at the end of a stream, of which nothing may stay here: once more if it panics. Envoy is asked for nothing then.
+pub(super) fn at_end(hook: &'static str, stream: *mut c_void, run: impl Fn(u32)) {
+    if sender(stream).is_some() {
+        return;
+    }
+    let id = u32::try_from(stream.addr()).unwrap_or(0);
+    let ran = catch(|| {
+        super::panics::provoke(hook, Some(id), std::ptr::null_mut());
+        run(id);
+    });
+    if ran.is_none() {
+        log(hook);
+        let _ = catch(streams::on_panic_elsewhere);
+        let _ = catch(|| run(id));
+    }
+}
+
 /// Runs a hook that is no stream's, and returns `None` if it panics.
 pub(super) fn guarded<T>(hook: &'static str, run: impl FnOnce() -> T) -> Option<T> {
     let ran = catch(|| {

@@ -8,7 +8,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use postern_engine::Peer;
 
 use super::calls::{self, Filter, FilterConfig};
-use super::guard::{OF_SENDER, SENDER, SENDERS, guarded, number, of_stream, pointer, sender};
+use super::guard::{OF_SENDER, SENDER, SENDERS, at_end, guarded, number, of_stream, pointer, sender};
 use super::{Buffer, HeaderField};
 use crate::host::Flow;
 use crate::host::native::streams::{self, DataStatus};
@@ -76,8 +76,16 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: *const c_void) {
-    if number(config) != SENDERS {
-        let _ = guarded("config_destroy", || worker::forget_configuration(number(config)));
+    let number = number(config);
+    if number == SENDERS {
+        return;
+    }
+    let end = || {
+        callouts::forget(number);
+        worker::forget_configuration(number);
+    };
+    if guarded("config_destroy", end).is_none() {
+        let _ = guarded("config_destroy", end);
     }
 }
 
@@ -112,10 +120,12 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: *mut c_void) {
-    if let Some(id) = sender(stream) {
+    if let Some(id) = sender(stream)
+        && guarded("destroy", || senders::forget(id)).is_none()
+    {
         let _ = guarded("destroy", || senders::forget(id));
     }
-    of_stream("destroy", std::ptr::null_mut(), stream, (), (), worker::forget);
+    at_end("destroy", stream, worker::forget);
 }
 
 #[unsafe(no_mangle)]
@@ -194,8 +204,8 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(filter: *mut c_void, stream: *mut c_void) {
-    of_stream("stream_complete", filter, stream, (), (), streams::on_complete);
+extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(_: *mut c_void, stream: *mut c_void) {
+    at_end("stream_complete", stream, streams::on_complete);
 }
 
 #[unsafe(no_mangle)]
