@@ -3,6 +3,8 @@
 ENVOY_VERSION := 1.40.0
 # Of each minor version the last that is packaged with V8, which 1.38.3 is not.
 ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
+# The dynamic module needs functions that 1.37 has not, and no V8.
+NATIVE_ENVOY_VERSIONS ?= 1.38.3 1.39.3 1.40.0
 PYTHON_LIBRARIES := e2e/python-requirements.txt
 # The package of Python that carries the JSON Schema Test Suite with its source.
 SCHEMA_SUITE_PACKAGE := jsonschema-4.26.0
@@ -59,7 +61,7 @@ define fetch
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help build native native-panics native-memcheck native-asan test-native imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
+.PHONY: help build native native-panics native-memcheck native-asan test-native test-native-unoptimised test-native-versions imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
 	bench-floor bench-idle bench-handshake bench-native bench-limits bench-content bench-worst bench-schemas soak pushes attack crowd rolling-restart image images \
 	e2e-compose schema-suite install uninstall trial dashboards dashboards-pictures clean
 
@@ -160,10 +162,22 @@ run: needs build envoy ## run Envoy with Postern and a demo service, and say wha
 test: imports envoy python $(SCHEMA_SUITE) ## run all tests; those in a real Envoy too
 	@POSTERN_SCHEMA_SUITE=$(abspath $(SCHEMA_SUITE))/tests/draft2020-12 e2e/test.sh $(TESTS)
 
-# The dynamic module has to show here that it does what the other does: of each kind of test a file.
-NATIVE_TESTS ?= frames handshake close liveness auth jwks rates connections metrics logs rendered
-test-native: native envoy python ## run tests with the dynamic module, NATIVE_TESTS of them
+# The dynamic module has to show that it does what the other does: of each kind of test a file, or all with NATIVE_TESTS=.
+NATIVE_TESTS ?= dynamic_module frames handshake close auth_tokens connections global_rate_limit metrics logs drain rendered
+test-native: native native-panics envoy python ## run tests with the dynamic module, NATIVE_TESTS of them
 	@MODULE=native e2e/test.sh $(NATIVE_TESTS)
+
+# The same as it is built for tests, which takes a minute and not some: what .ci/run does.
+UNOPTIMISED = $(abspath $(TARGET_DIR))/debug
+test-native-unoptimised: envoy python
+	cargo build --locked --workspace --lib --features postern-filter/panics
+	cp $(UNOPTIMISED)/libpostern.so $(UNOPTIMISED)/libpostern-panics.so
+	cargo build --locked --workspace --lib --features postern-filter/dynamic-module
+	@MODULE=native POSTERN_NATIVE=$(UNOPTIMISED)/libpostern.so POSTERN_NATIVE_PANICS=$(UNOPTIMISED)/libpostern-panics.so \
+		e2e/test.sh $(NATIVE_TESTS)
+
+test-native-versions: native native-panics python ## do what test-versions does with the dynamic module, on the versions that have its functions
+	@MODULE=native e2e/versions.sh $(NATIVE_ENVOY_VERSIONS)
 
 trial: ## follow README.md and docs/first-policy.md in a container with an empty Debian, and say how long each step takes
 	@e2e/trial/run.sh

@@ -11,12 +11,10 @@ type Sections<'file> = SectionTable<'file, Header>;
 const CALLBACK: &str = "envoy_dynamic_module_callback_";
 
 /// The functions of Envoy 1.40 that the module calls.
-const CALLBACKS: [&str; 42] = [
-    "get_most_specific_route_config",
+const CALLBACKS: [&str; 40] = [
     "get_most_specific_route_config",
     "http_add_header",
     "http_append_body",
-    "http_clear_route_cache",
     "http_clear_route_cache",
     "http_drain_body",
     "http_filter_config_decrement_gauge",
