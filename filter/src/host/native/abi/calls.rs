@@ -247,6 +247,16 @@ unsafe extern "C" {
     fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
 }
 
+/// Says whether this Envoy has the functions by which a configuration counts, which 1.38 has not: a call to what is not there would
+/// end it.
+pub(super) fn is_of_this_interface() -> bool {
+    // SAFETY: the name ends with a zero, and no handle means all that is loaded.
+    let found = unsafe {
+        dlsym(ptr::null_mut(), c"envoy_dynamic_module_callback_http_filter_config_increment_counter".as_ptr())
+    };
+    !found.is_null()
+}
+
 /// Writes a line to Envoy's log.
 pub(in super::super) fn log(level: log::Level, text: &str) {
     let level = match level {
