@@ -1,4 +1,4 @@
-//! What only the dynamic module has: the filter that sends for it, configurations of single routes, metadata with a type, and
+//! Tests of what the dynamic module alone has: the filter that sends for it, configurations of single routes, metadata with a type, and
 //! panics that end in their hooks.
 
 use std::time::Duration;

@@ -207,10 +207,12 @@ fn message(bytes: &[u8]) -> Option<&[u8]> {
     (flag == 0 && message.len() == len).then_some(message)
 }
 
-/// Forgets the calls of a configuration that Envoy has destroyed, and with it what would have told how they ended.
-pub(super) fn forget(number: u64) {
-    FETCHES.with_borrow_mut(|fetches| fetches.retain(|(of, _), _| *of != number));
-    STREAMS.with_borrow_mut(|streams| streams.retain(|(of, _), _| *of != number));
+/// Forgets the calls of configurations that Envoy has destroyed, and with them what would have told how they ended; on the main
+/// thread.
+pub(super) fn forget_ended() {
+    let is_there = |number: u64| configurations::get(number).is_some();
+    FETCHES.with_borrow_mut(|fetches| fetches.retain(|(of, _), _| is_there(*of)));
+    STREAMS.with_borrow_mut(|streams| streams.retain(|(of, _), _| is_there(*of)));
 }
 
 fn change(number: u64, id: u64, change: impl FnOnce(&mut GrpcCall)) {

@@ -1,5 +1,5 @@
-//! What a client sends and what does not go on with the callback that brought it: kept by Envoy, parked, or before the filter that
-//! sends; and the frames of ours that go to the upstream between.
+//! The bytes of a client's that do not go on with the callback that brought them: kept by Envoy, parked, or before the filter that
+//! judges; and the frames of ours that go to the upstream between.
 
 use std::cell::{Cell, RefCell};
 
@@ -57,9 +57,24 @@ impl Kept {
         keeps
     }
 
+    /// Says whether the filter that sends has kept something.
+    pub(super) fn has_early_bytes(&self) -> bool {
+        self.sender_keeps.get()
+    }
+
     /// Says whether it is what was kept that the client's hook is called with.
     pub(super) fn is_let_go(&self) -> bool {
         self.sender_lets_go.get()
+    }
+
+    /// Has the frames that are on their way to the upstream go there in an event of their own, if the stream is parked.
+    pub(super) fn inject_soon(&self, filter: Filter) {
+        if !self.is_parked.get() || self.to_upstream.borrow().is_empty() {
+            return;
+        }
+        if let Some(scheduler) = filter.scheduler() {
+            scheduler.commit(TO_UPSTREAM);
+        }
     }
 
     /// Has Envoy continue the client's stream, with all that it keeps of it.
@@ -80,11 +95,17 @@ pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
         return;
     }
     let early = filter.body(Body::KeptRequest).to_vec();
-    filter.drain(Body::KeptRequest, early.len());
+    if !filter.drain(Body::KeptRequest, early.len()) {
+        filter.reset();
+        return;
+    }
     kept.continue_request(filter);
     // Meanwhile the stream may have ended.
     if let Some(sender) = worker::entry(id).and_then(|entry| entry.sender) {
-        sender.append(Body::KeptRequest, &early);
+        if !sender.append(Body::KeptRequest, &early) {
+            filter.reset();
+            return;
+        }
         kept.sender_lets_go.set(true);
         sender.continue_request();
         kept.sender_lets_go.set(false);
@@ -94,9 +115,20 @@ pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
 /// Sends the frames that are on their way to the upstream, outside of all callbacks of the stream; if that is not parked they go
 /// with the next chunk.
 pub(super) fn inject(filter: Filter, kept: &Kept) {
-    if kept.is_parked.get() && filter.append(Body::KeptRequest, &kept.to_upstream.take()) {
-        kept.continue_request(filter);
+    if !kept.is_parked.get() {
+        return;
     }
+    if is_clear(filter) && filter.append(Body::KeptRequest, &kept.to_upstream.take()) {
+        kept.continue_request(filter);
+    } else {
+        filter.reset();
+    }
+}
+
+/// Says whether Envoy keeps nothing of the client's, as it does of a stream that is parked. Whatever is there has not been judged, or
+/// has gone on before: a router that may try again keeps what it has sent.
+fn is_clear(filter: Filter) -> bool {
+    filter.body_len(Body::KeptRequest) == 0
 }
 
 /// Has a chunk of the client's go on, behind the frames that were on their way, whose stream is parked and stays so: its hook
@@ -107,28 +139,31 @@ pub(super) fn pass_parked(filter: Filter, kept: &Kept, body: Body) {
         return;
     }
     let own = kept.to_upstream.take();
-    if body == Body::ReceivedRequest {
-        filter.append(Body::KeptRequest, &own);
-        keep_all(filter, body, Body::KeptRequest);
-    } else if !own.is_empty() {
-        put_before(filter, body, &own);
+    let is_kept = match body {
+        Body::ReceivedRequest => {
+            is_clear(filter)
+                && (own.is_empty() || filter.append(Body::KeptRequest, &own))
+                && keep_all(filter, body, Body::KeptRequest)
+        }
+        _ => own.is_empty() || put_before(filter, body, &own),
+    };
+    if is_kept {
+        kept.continue_request(filter);
+    } else {
+        filter.reset();
     }
-    kept.continue_request(filter);
 }
 
-/// Moves what a callback has brought behind what Envoy keeps.
-pub(super) fn keep_all(filter: Filter, received: Body, kept: Body) {
+/// Moves what a callback has brought behind what Envoy keeps, and says whether Envoy did.
+pub(super) fn keep_all(filter: Filter, received: Body, kept: Body) -> bool {
     let bytes = filter.body(received).to_vec();
-    if !bytes.is_empty() {
-        filter.append(kept, &bytes);
-        filter.drain(received, bytes.len());
-    }
+    bytes.is_empty() || filter.append(kept, &bytes) && filter.drain(received, bytes.len())
 }
 
-/// Puts frames of our own before a body.
-pub(super) fn put_before(filter: Filter, body: Body, own: &[u8]) {
+/// Puts frames of our own before a body, and says whether Envoy did.
+pub(super) fn put_before(filter: Filter, body: Body, own: &[u8]) -> bool {
     let bytes = filter.body(body).to_vec();
-    filter.drain(body, bytes.len());
-    filter.append(body, own);
-    filter.append(body, &bytes);
+    (bytes.is_empty() || filter.drain(body, bytes.len()))
+        && filter.append(body, own)
+        && (bytes.is_empty() || filter.append(body, &bytes))
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::abi::calls::Filter;
 use super::streams::DataStatus;
 use super::worker;
+use crate::host::Flow;
 
 /// The key in a stream's filter state under which its sender announces itself.
 const STATE: &str = "postern.sender";
@@ -75,6 +76,18 @@ pub(super) fn send_to_client(stream: u32, sender: Filter, bytes: &[u8]) {
     let before = OWN.replace(Some(stream));
     sender.send_to_client(bytes);
     OWN.set(before);
+}
+
+/// Says whether a filter has this number.
+pub(super) fn has(id: u32) -> bool {
+    SENDERS.with_borrow(|senders| senders.contains_key(&id))
+}
+
+/// Takes the trailers of a client. They stay behind what was kept of it.
+pub(super) fn on_trailers(id: u32) -> Flow {
+    let stream = SENDERS.with_borrow(|senders| senders.get(&id).and_then(|sender| sender.stream));
+    let keeps = stream.and_then(worker::entry).is_some_and(|entry| entry.kept.has_early_bytes());
+    if keeps { Flow::Pause } else { Flow::Continue }
 }
 
 /// Says whether it is a frame of its own that a stream's hook is called with.

@@ -60,12 +60,15 @@ pub(super) fn on_trailers(id: u32, sender: Peer) -> Flow {
 
 /// Takes a chunk of a peer's, and says what becomes of it.
 pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
-    if senders::is_own(id) {
-        return DataStatus::Continue;
-    }
     let Some(entry) = entry(id) else { return DataStatus::StopAndBuffer };
     let (filter, kept) = (entry.filter, &entry.kept);
-    let body = body_at_hand(filter, kept, sender);
+    if sender == Peer::Upstream && senders::is_own(id) {
+        return pass_own(filter, kept);
+    }
+    let Some(body) = body_at_hand(filter, kept, sender) else {
+        filter.reset();
+        return DataStatus::StopAndBuffer;
+    };
     let len = filter.body_len(body);
     if sender == Peer::Client && kept.is_continuing.get() && len == 0 {
         // Nothing is lost, and Envoy can continue the stream once more.
@@ -77,8 +80,13 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
         Peer::Upstream => stream.on_response_body(len),
     };
     let flow = in_entry(&entry, Some((sender, body)), chunk).unwrap_or(Flow::Pause);
-    if sender == Peer::Client && !kept.to_upstream.borrow().is_empty() {
-        put_before(filter, body, &kept.to_upstream.take());
+    let goes_on = flow == Flow::Continue || kept.goes_on.get();
+    if sender == Peer::Client
+        && goes_on
+        && !kept.to_upstream.borrow().is_empty()
+        && !put_before(filter, body, &kept.to_upstream.take())
+    {
+        filter.reset();
     }
     let status = match flow {
         Flow::Continue => DataStatus::Continue,
@@ -89,25 +97,35 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
     kept.with_envoy(sender).set(status == DataStatus::StopAndBuffer);
     if sender == Peer::Client {
         kept.is_parked.set(status == DataStatus::StopNoBuffer);
+        kept.inject_soon(filter);
     }
     status
 }
 
-/// Returns the body that has all that a peer's stream is to be called with: what Envoy keeps of it comes first.
-fn body_at_hand(filter: Filter, kept: &Kept, sender: Peer) -> Body {
+/// Lets a frame of our own on to the client, unless it would take along what Envoy keeps of the upstream's.
+fn pass_own(filter: Filter, kept: &Kept) -> DataStatus {
+    if !kept.with_envoy(Peer::Upstream).get() {
+        return DataStatus::Continue;
+    }
+    filter.reset();
+    DataStatus::StopAndBuffer
+}
+
+/// Returns the body that has all that a peer's stream is to be called with: what Envoy keeps of it comes first. There is none if Envoy
+/// does not put both together.
+fn body_at_hand(filter: Filter, kept: &Kept, sender: Peer) -> Option<Body> {
     let (received, kept_body) = match sender {
         Peer::Client => (Body::ReceivedRequest, Body::KeptRequest),
         Peer::Upstream => (Body::ReceivedResponse, Body::KeptResponse),
     };
     // Envoy hands over the very bytes that it keeps.
     if sender == Peer::Client && kept.is_let_go() {
-        return kept_body;
+        return Some(kept_body);
     }
     if !kept.with_envoy(sender).get() {
-        return received;
+        return Some(received);
     }
-    keep_all(filter, received, kept_body);
-    kept_body
+    keep_all(filter, received, kept_body).then_some(kept_body)
 }
 
 /// Takes an event of a stream.

@@ -1,5 +1,6 @@
 //! The thread that keeps time: Envoy has no timers for filters, and events that any thread may send them.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ static MAIN: Mutex<Option<Arc<Ticker>>> = Mutex::new(None);
 #[derive(Debug)]
 pub(super) struct Ticker {
     scheduler: Mutex<Option<Arc<Scheduler>>>,
-    answers: Mutex<Vec<Answered>>,
+    answers: Mutex<VecDeque<Answered>>,
     period: AtomicU64,
     /// Says whether a tick is on its way.
     is_due: AtomicBool,
@@ -123,14 +124,14 @@ impl Ticker {
 
     /// Brings an answer to the thread.
     pub(super) fn bring(&self, answer: Answered) {
-        lock(&self.answers).push(answer);
+        lock(&self.answers).push_back(answer);
         if let Some(scheduler) = lock(&self.scheduler).as_ref() {
             scheduler.commit(CALLS);
         }
     }
 
-    /// Takes the answers that have come.
-    pub(super) fn take_answers(&self) -> Vec<Answered> {
-        std::mem::take(&mut *lock(&self.answers))
+    /// Takes the answer that came first.
+    pub(super) fn next_answer(&self) -> Option<Answered> {
+        lock(&self.answers).pop_front()
     }
 }

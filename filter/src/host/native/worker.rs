@@ -22,6 +22,9 @@ use super::ticker::{self, Ticker};
 /// The status of answers to requests that cannot be judged.
 pub(super) const INTERNAL_SERVER_ERROR: u16 = 500;
 
+/// The number of a stream that could not be opened.
+pub(super) const NOT_OPENED: u32 = u32::MAX;
+
 /// The event that brings a tick.
 pub(super) const TICK: u64 = 1;
 /// The event by which answers of other services, or requests for them, are looked after.
@@ -34,8 +37,8 @@ thread_local! {
 /// The state of a thread.
 #[derive(Default)]
 struct Worker {
-    /// The roots with their configurations, by the numbers of these.
-    roots: BTreeMap<u64, (Arc<Configuration>, Rc<RefCell<Root>>)>,
+    /// The roots, by the numbers of their configurations.
+    roots: BTreeMap<u64, Rooted>,
     streams: HashMap<u32, Entry>,
     /// The number that was given out last, to a root or to a stream.
     last: u32,
@@ -44,6 +47,15 @@ struct Worker {
     ticked: Option<u32>,
     /// Says whether the thread rests: no stream is there to bring ticks, so that it takes no part in what others look after.
     rests: bool,
+}
+
+/// A configuration that is in force on a thread.
+#[derive(Clone)]
+struct Rooted {
+    /// The root's own number.
+    number: u32,
+    configuration: Arc<Configuration>,
+    root: Rc<RefCell<Root>>,
 }
 
 /// A stream and what Envoy keeps of it.
@@ -86,7 +98,10 @@ pub(super) fn forget_configuration(number: u64) {
 /// Takes an event of a configuration, on the main thread.
 pub(super) fn on_configuration_event(config: FilterConfig, number: u64, event: u64) {
     at(Current::of_main(config, number), || match event {
-        TICK => tick(),
+        TICK => {
+            callouts::forget_ended();
+            tick();
+        }
         _ => {
             callouts::make_calls(config, number);
             take_answers();
@@ -99,7 +114,8 @@ pub(super) fn open(number: u64, filter: Filter) -> Option<u32> {
     let configuration = configurations::get(number)?;
     let id = next_number();
     let stream = at(Current::of_stream(id, filter, number), || {
-        let known = WORKER.with_borrow(|worker| worker.roots.get(&number).map(|(_, root)| Rc::clone(root)));
+        let known =
+            WORKER.with_borrow(|worker| worker.roots.get(&number).map(|rooted| Rc::clone(&rooted.root)));
         let root = known.or_else(|| add_root(&configuration))?;
         let stream = root.borrow().open(id);
         Some(Rc::new(RefCell::new(stream)))
@@ -143,11 +159,20 @@ pub(super) fn forget(id: u32) {
     hand_ticks_over(id);
 }
 
-/// Returns the number of a call to another service, which names it on this thread.
+/// Returns a number that nothing on this thread has: of roots, streams and their senders, and calls to other services. Numbers come
+/// again when all have been given out, and what is there for long keeps its own.
 pub(super) fn next_number() -> u32 {
     WORKER.with_borrow_mut(|worker| {
-        worker.last = worker.last.wrapping_add(1).max(1);
-        worker.last
+        loop {
+            worker.last = worker.last.wrapping_add(1);
+            let number = worker.last;
+            let is_taken = worker.streams.contains_key(&number)
+                || worker.roots.values().any(|rooted| rooted.number == number)
+                || senders::has(number);
+            if !is_taken && number != 0 && number != NOT_OPENED {
+                return number;
+            }
+        }
     })
 }
 
@@ -163,21 +188,22 @@ pub(super) fn entry(id: u32) -> Option<Entry> {
 
 /// Adds the root of a configuration to this thread, if it is valid.
 fn add_root(configuration: &Arc<Configuration>) -> Option<Rc<RefCell<Root>>> {
-    let mut root = Root::new(next_number());
+    let number = next_number();
+    let mut root = Root::new(number);
     if !root.on_configure(&configuration.text) {
         return None;
     }
     let root = Rc::new(RefCell::new(root));
-    let entry = (Arc::clone(configuration), Rc::clone(&root));
-    WORKER.with_borrow_mut(|worker| worker.roots.insert(configuration.number, entry));
+    let rooted = Rooted { number, configuration: Arc::clone(configuration), root: Rc::clone(&root) };
+    WORKER.with_borrow_mut(|worker| worker.roots.insert(configuration.number, rooted));
     Some(root)
 }
 
 /// Adds the roots of configurations that have come in the place of those that this thread has: its streams are to learn of them,
 /// though no other stream begins.
 fn take_up_configurations() {
-    let known: Vec<_> =
-        WORKER.with_borrow(|worker| worker.roots.values().map(|(known, _)| Arc::clone(known)).collect());
+    let known: Vec<_> = WORKER
+        .with_borrow(|worker| worker.roots.values().map(|known| Arc::clone(&known.configuration)).collect());
     for configuration in configurations::successors(&known) {
         callback::enter_configuration(configuration.number);
         add_root(&configuration);
@@ -186,11 +212,14 @@ fn take_up_configurations() {
 
 /// Ends the roots of these configurations.
 fn end_roots(is_ended: impl Fn(u64) -> bool) {
-    let ended: Vec<_> = WORKER.with_borrow_mut(|worker| {
-        let numbers: Vec<_> = worker.roots.keys().copied().filter(|number| is_ended(*number)).collect();
-        numbers.into_iter().filter_map(|number| worker.roots.remove(&number)).collect()
-    });
-    for (_, root) in ended {
+    let next = || {
+        WORKER.with_borrow_mut(|worker| {
+            let number = worker.roots.keys().copied().find(|number| is_ended(*number))?;
+            worker.roots.remove(&number)
+        })
+    };
+    // One by one, so that the others are still there if one panics.
+    while let Some(Rooted { root, .. }) = next() {
         root.borrow_mut().on_done();
     }
 }
@@ -201,7 +230,7 @@ pub(super) fn tick() {
     take_up_configurations();
     end_roots(|number| configurations::get(number).is_none());
     let roots: Vec<_> = WORKER.with_borrow(|worker| worker.roots.clone().into_iter().collect());
-    for (number, (_, root)) in roots {
+    for (number, Rooted { root, .. }) in roots {
         callback::enter_configuration(number);
         root.borrow_mut().on_tick();
     }
@@ -209,7 +238,8 @@ pub(super) fn tick() {
 
 /// Hands the answers that have come to the roots of this thread.
 pub(super) fn take_answers() {
-    for answer in ticker().take_answers() {
+    let ticker = ticker();
+    while let Some(answer) = ticker.next_answer() {
         let roots = all_roots();
         match callouts::at_hand(answer) {
             Answer::Fetch { call, fields, len } => {
@@ -269,10 +299,13 @@ pub(super) fn end(id: u32) {
 
 /// Has another stream that has not ended bring the ticks that this one brought.
 fn hand_ticks_over(id: u32) {
-    let next = WORKER.with_borrow_mut(|worker| {
-        worker.ticked = worker.ticked.filter(|ticked| *ticked != id);
-        worker.streams.values().find(|entry| !entry.has_ended).map(|entry| entry.id)
+    let (was_ticked, next) = WORKER.with_borrow_mut(|worker| {
+        let was_ticked = worker.ticked.take_if(|ticked| *ticked == id).is_some();
+        (was_ticked, worker.streams.values().find(|entry| !entry.has_ended).map(|entry| entry.id))
     });
+    if was_ticked {
+        ticker().set_scheduler(None);
+    }
     if let Some(next) = next {
         begin_ticks_of(next);
     }
@@ -288,7 +321,7 @@ fn rest(id: u32) {
 }
 
 fn all_roots() -> Vec<Rc<RefCell<Root>>> {
-    WORKER.with_borrow(|worker| worker.roots.values().map(|(_, root)| Rc::clone(root)).collect())
+    WORKER.with_borrow(|worker| worker.roots.values().map(|rooted| Rc::clone(&rooted.root)).collect())
 }
 
 fn each_root(call: impl Fn(&mut Root)) {

@@ -1,6 +1,6 @@
 //! The hooks by which Envoy calls. None lets a panic out, which would end Envoy: it costs the stream.
 //!
-//! What Envoy keeps for us of a stream, and of a configuration, is its number, as a pointer that nobody follows.
+//! Envoy keeps for us the number of a stream or a configuration, as a pointer that nobody follows.
 
 use std::ffi::{c_char, c_void};
 
@@ -85,7 +85,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: *const 
         return;
     }
     let end = || {
-        callouts::forget(number);
         worker::forget_configuration(number);
     };
     if guarded("config_destroy", end).is_none() {
@@ -119,7 +118,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
     }
     let opened = guarded("new", || worker::open(number(config), Filter::new(filter)?));
     // A stream that could not be opened is none of any number, which its hooks refuse.
-    pointer(opened.flatten().map_or(u64::from(u32::MAX), u64::from))
+    pointer(opened.flatten().map_or(u64::from(worker::NOT_OPENED), u64::from))
 }
 
 #[unsafe(no_mangle)]
@@ -170,6 +169,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
     filter: *mut c_void,
     stream: *mut c_void,
 ) -> u32 {
+    if let Some(id) = sender(stream) {
+        let flow = guarded("request_trailers", || senders::on_trailers(id));
+        return status(flow.unwrap_or(Flow::Pause), STOP);
+    }
     of_stream("request_trailers", filter, stream, STOP, CONTINUE, |id| {
         status(streams::on_trailers(id, Peer::Client), STOP)
     })
@@ -408,7 +411,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_reset(
 /// Returns an array of Envoy's.
 ///
 /// # Safety
-/// It must be as long as `count`, and stay for as long as `'a`.
+/// The array must be as long as `count`, and stay for as long as `'a`.
 unsafe fn array<'a, T>(first: *const T, count: usize) -> &'a [T] {
     if first.is_null() || count == 0 {
         return &[];
