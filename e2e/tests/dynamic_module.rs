@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use postern_e2e::client::http2::{handshake, open, read};
 use postern_e2e::http::Response;
 use postern_e2e::not_run::not_run;
 use postern_e2e::scene::module;
@@ -281,4 +282,71 @@ async fn a_configuration_whose_hook_panics_is_refused() {
     }
     let error = panics(Some("config_new")).try_start().await.expect_err("an Envoy that does not start");
     assert!(error.to_string().contains("the hook config_new has panicked"), "{error}");
+}
+
+/// A router that may try again keeps what it has sent, where the module keeps bytes too.
+#[tokio::test]
+async fn on_a_route_with_retries_every_byte_passes_once() {
+    if is_absent() {
+        return;
+    }
+    let scene = Scene::new().plaintext().policy(json!({})).change_connection_manager(|manager| {
+        for route in manager["route_config"]["virtual_hosts"][0]["routes"].as_array_mut().expect("routes") {
+            route["route"]["retry_policy"] =
+                json!({"retry_on": "connect-failure,reset,5xx", "num_retries": 2});
+        }
+    });
+    let scene = scene.start().await;
+    let mut client = scene.connect().await;
+    let request = Request::upgrade("/ws/chat");
+    client.send([request.bytes(), Frame::text("early").masked().bytes()].concat()).await;
+    assert_eq!(client.response().await.status, 101);
+    assert_eq!(client.frame().await, Ok(Frame::text("early")));
+    for text in ["one", "two", "three"] {
+        assert!(echoes(&mut client, text).await, "{text}");
+    }
+    let record = scene.upstream().record(request.case()).await;
+    assert_eq!(record.messages(), [&b"early"[..], b"one", b"two", b"three"]);
+
+    let body = vec![b'x'; 300_000];
+    let length = body.len().to_string();
+    let post = Request::get("/page").method("POST").header("Content-Length", &length);
+    let mut client = scene.connect().await;
+    client.send(post.bytes()).await;
+    for piece in body.chunks(100_000) {
+        client.send(piece).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(client.response().await.status, 200);
+    let record = scene.upstream().record(post.case()).await;
+    assert_eq!(record.bytes().len(), body.len());
+}
+
+#[tokio::test]
+async fn bytes_that_end_a_stream_over_http2_are_judged_like_any_other() {
+    if is_absent() {
+        return;
+    }
+    let scene = Scene::new().policy(json!({})).start().await;
+    for talks_before in [false, true] {
+        let case = format!("ends-{talks_before}");
+        let mut client = scene.connect_http2().await;
+        let (response, mut stream) = open(&mut client, handshake("/ws/chat", &case)).await;
+        assert_eq!(response.status(), 200);
+        let record = scene.upstream().record(&case).await;
+        let good = Frame::text("good").masked().bytes();
+        if talks_before {
+            stream.send_data(good.clone().into(), false).expect("an open stream");
+            record.bytes_when(good.len()).await;
+        }
+        stream.send_data(Frame::text("not masked").bytes().into(), true).expect("an open stream");
+        let echo = if talks_before { Frame::text("good").bytes() } else { Vec::new() };
+        let told = [echo, Frame::closing(1002, "protocol_error").bytes()].concat();
+        assert_eq!(read(&mut response.into_body(), told.len()).await, told, "{case}");
+        assert_eq!(
+            record.messages(),
+            if talks_before { vec![b"good".to_vec()] } else { Vec::new() },
+            "{case}"
+        );
+    }
 }
