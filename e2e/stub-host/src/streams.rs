@@ -103,7 +103,7 @@ pub(crate) fn reply(filter: Handle, status: u32, fields: Vec<Field>, body: &[u8]
 /// Sends bytes of the module's own to the client.
 pub(crate) fn send_to_client(filter: Handle, bytes: &[u8], ends: bool) {
     let Some(stream) = get(filter) else { return };
-    if filter % 2 == 0 || ends {
+    if filter.is_multiple_of(2) || ends {
         log::broken("the filter that judges has sent to the client, or has ended the response".to_owned());
     }
     stream.send_to_client(bytes);
