@@ -52,6 +52,8 @@ pub(crate) enum Expected {
     PassesWithPings,
     /// Every byte passes, or the module answers or closes, as services of its say.
     MayPass,
+    /// Nothing passes but what was sent, as far as it came.
+    PassesInPart,
     /// The module answers with one of these.
     Refused(&'static [u32]),
     /// What this peer has sent last does not pass, and the client gets a Close or a cut.
@@ -125,6 +127,7 @@ impl Script {
             150..=164 => Self::long(random),
             165..=184 => Self::guarded(random),
             185..=204 => Self::shared(random),
+            205..=234 => Self::cut_short(random),
             _ => Self::chat("/plain", random, Expected::Passes),
         }
     }
@@ -220,6 +223,13 @@ impl Script {
             2 => script.steps.push_back(Step::End(Peer::Upstream)),
             _ => {}
         }
+        script.leaving()
+    }
+
+    /// A stream whose client goes away at any time.
+    fn cut_short(random: &mut Random) -> Self {
+        let mut script = Self::chat("/plain", random, Expected::PassesInPart);
+        script.steps.truncate(1 + random.below(script.steps.len()));
         script.leaving()
     }
 

@@ -77,6 +77,9 @@ impl Session {
                 same(up, sent_up) && same(down, sent_down) && reply.is_none() && cuts == 0
             }
             Expected::MayPass => has_all || reply.is_some() || frames::end_with_close(down),
+            Expected::PassesInPart => {
+                sent_up.starts_with(up) && sent_down.starts_with(down) && reply.is_none() && cuts == 0
+            }
             Expected::Refused(statuses) => {
                 reply.is_some_and(|status| statuses.contains(&status)) && up.is_empty() && down.is_empty()
             }
