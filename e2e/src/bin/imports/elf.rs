@@ -11,7 +11,7 @@ type Sections<'file> = SectionTable<'file, Header>;
 const CALLBACK: &str = "envoy_dynamic_module_callback_";
 
 /// The functions of Envoy 1.40 that the module calls.
-const CALLBACKS: [&str; 40] = [
+const CALLBACKS: [&str; 43] = [
     "get_most_specific_route_config",
     "http_add_header",
     "http_append_body",
@@ -31,6 +31,7 @@ const CALLBACKS: [&str; 40] = [
     "http_filter_continue_decoding",
     "http_filter_decrement_gauge",
     "http_filter_get_attribute_bool",
+    "http_filter_get_attribute_int",
     "http_filter_get_attribute_string",
     "http_filter_increment_counter",
     "http_filter_increment_gauge",
@@ -52,6 +53,8 @@ const CALLBACKS: [&str; 40] = [
     "http_set_filter_state_bytes",
     "http_set_header",
     "log",
+    "network_filter_get_connection_id",
+    "network_filter_inject_read_data",
 ];
 
 /// What Rust's standard library and the unwinder ask the C library for: memory, threads, time, randomness, and files for

@@ -14,7 +14,7 @@ use crate::peer::Peer;
 use crate::websocket::OpCode;
 use crate::websocket::frame_reader::{Frame, FrameLimits, FrameReader, Run};
 use crate::websocket::inflate::{Context, Inflater};
-use crate::websocket::{Chunk, PAYLOAD_WINDOW, Unreadable};
+use crate::websocket::{Chunk, Unreadable};
 
 use super::candidate::Candidate;
 use super::proof::{Proof, Proved, Unproved};
@@ -398,9 +398,12 @@ impl Direction {
             Disposition::Withhold => {
                 let mut start = range.start;
                 while start < range.end {
-                    let end = range.end.min(start + PAYLOAD_WINDOW);
-                    self.proof.push(chunk.window(start..end)?).map_err(|unproved| self.unproved(unproved))?;
-                    start = end;
+                    let piece = chunk.piece(start..range.end)?;
+                    if piece.is_empty() {
+                        return Err(Unreadable.into());
+                    }
+                    start += piece.len();
+                    self.proof.push(piece).map_err(|unproved| self.unproved(unproved))?;
                 }
                 self.withheld.stage(range);
                 if self.reader.at_boundary() {

@@ -1,13 +1,13 @@
 //! Payloads that must prove something, and the amounts that a client may send.
 
-use crate::websocket::Chunk;
-use crate::websocket::Unreadable;
 use serde_json::json;
 
 use super::tests::{START, Trial, close, masked_close};
 use super::*;
+use crate::connection::Passage;
 use crate::rate::Outcome;
 use crate::testing::{Tables, from_client, from_upstream};
+use crate::websocket::{Chunk, Unreadable};
 
 const TEXT: u8 = 0x81;
 const OPEN_TEXT: u8 = 0x01;
@@ -209,6 +209,59 @@ fn whole_messages_that_lie_together_are_gone_past_at_one_look_where_none_is_char
             let tally = trial.session.take_tally();
             let sent = if peer == Peer::Client { tally.client } else { tally.upstream };
             assert_eq!((sent.allowed, sent.bytes), (100, 500), "{peer:?}, {rates}");
+        }
+    }
+}
+
+/// A chunk whose bytes lie in slices of this many, none of which is copied but for what is asked for as a whole.
+struct Sliced<'a> {
+    bytes: &'a [u8],
+    size: usize,
+}
+
+impl Chunk for Sliced<'_> {
+    const LONGEST_WHOLE: usize = 16;
+
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn at_hand(&mut self, range: std::ops::Range<usize>) -> Result<&[u8], Unreadable> {
+        let end = (range.start + 1).next_multiple_of(self.size).max(range.end).min(self.bytes.len());
+        self.bytes.get(range.start..end).ok_or(Unreadable)
+    }
+
+    fn piece(&mut self, range: std::ops::Range<usize>) -> Result<&[u8], Unreadable> {
+        let end = (range.start + 1).next_multiple_of(self.size).min(range.end);
+        self.bytes.get(range.start..end).ok_or(Unreadable)
+    }
+}
+
+#[test]
+fn a_chunk_in_slices_is_judged_as_one_in_a_piece() {
+    let long = "κόσμε 𝄞 and plain text. ".repeat(9);
+    let broken = [long.as_bytes(), b"\xff", long.as_bytes()].concat();
+    for (peer, make) in
+        [(Peer::Client, from_client as fn(u8, &[u8]) -> Vec<u8>), (Peer::Upstream, from_upstream)]
+    {
+        for last in [long.as_bytes(), &broken] {
+            let bytes = [make(TEXT, long.as_bytes()), make(TEXT, b"short"), make(TEXT, last)].concat();
+            let judge = |chunk: &mut dyn FnMut(&mut Session) -> Passage| {
+                let mut trial = Trial::open(json!({"messages": {"tunnels": "pass"}}));
+                let passage = chunk(&mut trial.session);
+                (passage, trial.session.take_tally(), trial.session.deadline())
+            };
+            let tables = || Tables::default();
+            let whole = judge(&mut |session| {
+                session.judge(peer, &mut &bytes[..], &mut tables(), START).expect("bytes to read")
+            });
+            for size in 1..=bytes.len() {
+                let sliced = judge(&mut |session| {
+                    let mut chunk = Sliced { bytes: &bytes, size };
+                    session.judge(peer, &mut chunk, &mut tables(), START).expect("bytes to read")
+                });
+                assert_eq!(sliced, whole, "{peer:?}, slices of {size}");
+            }
         }
     }
 }

@@ -7,6 +7,10 @@ use std::ops::Range;
 
 /// A piece of what one peer sent.
 pub trait Chunk {
+    /// The length of the longest payload that is worth having in one piece, in bytes; of a longer one it costs less to have the
+    /// pieces, one after the other.
+    const LONGEST_WHOLE: usize = PAYLOAD_WINDOW;
+
     /// Returns the number of bytes.
     fn len(&self) -> usize;
 
@@ -30,9 +34,19 @@ pub trait Chunk {
         let len = range.len();
         self.at_hand(range)?.get(..len).ok_or(Unreadable)
     }
+
+    /// Returns the first of the bytes at `range`, which lies within the chunk: as many as are had at once, and one at least unless
+    /// there are none.
+    ///
+    /// # Errors
+    /// Returns [`Unreadable`] as [`Chunk::at_hand`] does.
+    fn piece(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
+        let end = range.end.min(range.start.saturating_add(PAYLOAD_WINDOW));
+        self.window(range.start..end)
+    }
 }
 
-/// The number of bytes of payload that are read at a time.
+/// The most bytes of payload that are read at a time.
 pub(crate) const PAYLOAD_WINDOW: usize = 64 * 1024;
 
 /// The error of bytes that are there and cannot be looked at, so that nothing can be said of them.
@@ -65,12 +79,18 @@ impl<'c, C: Chunk> Start<'c, C> {
 }
 
 impl<C: Chunk> Chunk for Start<'_, C> {
+    const LONGEST_WHOLE: usize = C::LONGEST_WHOLE;
+
     fn len(&self) -> usize {
         self.len
     }
 
     fn at_hand(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
         if range.end > self.len { Err(Unreadable) } else { self.chunk.at_hand(range) }
+    }
+
+    fn piece(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
+        if range.end > self.len { Err(Unreadable) } else { self.chunk.piece(range) }
     }
 }
 
@@ -96,6 +116,19 @@ mod tests {
         let mut start = Start::new(&mut chunk, 6);
         assert_eq!((start.len(), start.window(4..6)), (6, Ok(&b"45"[..])));
         assert_eq!(start.window(5..7), Err(Unreadable));
+        assert_eq!(start.piece(5..7), Err(Unreadable));
+        assert_eq!(start.piece(4..6), Ok(&b"45"[..]));
         assert_eq!(Start::new(&mut chunk, 60).len(), 10);
+    }
+
+    #[test]
+    fn a_piece_is_no_longer_than_what_is_read_at_a_time() {
+        let bytes = vec![0; PAYLOAD_WINDOW + 7];
+        let mut chunk = &bytes[..];
+        assert_eq!(chunk.piece(3..PAYLOAD_WINDOW + 5).map(<[u8]>::len), Ok(PAYLOAD_WINDOW));
+        assert_eq!(chunk.piece(5..PAYLOAD_WINDOW + 5).map(<[u8]>::len), Ok(PAYLOAD_WINDOW));
+        assert_eq!(chunk.piece(7..9).map(<[u8]>::len), Ok(2));
+        assert_eq!(chunk.piece(7..7), Ok(&[][..]));
+        assert_eq!(chunk.piece(7..PAYLOAD_WINDOW + 8).map(<[u8]>::len), Ok(PAYLOAD_WINDOW));
     }
 }

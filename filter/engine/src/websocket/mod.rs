@@ -13,6 +13,6 @@ pub(crate) mod mask;
 pub(crate) mod short_frame;
 pub(crate) mod utf8;
 
+pub(crate) use chunk::Start;
 pub use chunk::{Chunk, Unreadable};
-pub(crate) use chunk::{PAYLOAD_WINDOW, Start};
 pub use frame::{FrameHeader, MAX_HEADER_LEN, MalformedHeader, OpCode};

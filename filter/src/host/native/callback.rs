@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use postern_engine::Peer;
 
 use super::abi::calls::{Body, Counting, Filter, FilterConfig};
+use super::connections;
 use super::kept::{self, TO_UPSTREAM};
 use super::senders;
 use super::worker::{Entry, entry};
@@ -30,6 +31,8 @@ pub(super) struct Current {
     pub(super) stream: Option<(u32, Filter)>,
     /// The body whose bytes the callback has brought.
     pub(super) body: Option<(Peer, Body)>,
+    /// Says whether the stream to the upstream has to be parked for frames of ours to get there.
+    pub(super) parks: bool,
 }
 
 /// A thing that Envoy does once nothing is borrowed.
@@ -50,12 +53,18 @@ pub(super) enum Effect {
 impl Current {
     /// Returns the place of a stream, on its worker.
     pub(super) fn of_stream(id: u32, filter: Filter, configuration: u64) -> Self {
-        Self { counting: Counting::Filter(filter), configuration, stream: Some((id, filter)), body: None }
+        Self {
+            counting: Counting::Filter(filter),
+            configuration,
+            stream: Some((id, filter)),
+            body: None,
+            parks: true,
+        }
     }
 
     /// Returns the place of a configuration, on the main thread.
     pub(super) fn of_main(config: FilterConfig, configuration: u64) -> Self {
-        Self { counting: Counting::Config(config), configuration, stream: None, body: None }
+        Self { counting: Counting::Config(config), configuration, stream: None, body: None, parks: true }
     }
 }
 
@@ -102,8 +111,9 @@ pub(super) fn in_entry<T>(
     body: Option<(Peer, Body)>,
     call: impl FnOnce(&mut Stream) -> T,
 ) -> Option<T> {
-    let Entry { id, filter, configuration, stream, .. } = entry;
-    let current = Current { body, ..Current::of_stream(*id, *filter, *configuration) };
+    let Entry { id, filter, configuration, stream, kept, .. } = entry;
+    let parks = kept.connection.get().is_none();
+    let current = Current { body, parks, ..Current::of_stream(*id, *filter, *configuration) };
     at(current, || stream.try_borrow_mut().ok().map(|mut stream| call(&mut stream)))
 }
 
@@ -145,5 +155,6 @@ fn perform(id: u32, effect: Effect) {
 pub(super) fn forget(stream: Option<u32>) {
     CURRENT.set(None);
     senders::forget_own();
+    connections::forget_own();
     EFFECTS.with_borrow_mut(|effects| effects.retain(|(of, _)| Some(*of) != stream));
 }

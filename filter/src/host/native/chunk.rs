@@ -12,11 +12,12 @@ use crate::host::Flow;
 /// The bytes of a body where Envoy has them. Only a range that lies in several pieces is copied.
 #[derive(Debug)]
 pub(crate) struct HostChunk {
-    sender: Peer,
     place: Option<(Filter, Body)>,
     len: usize,
     /// Says whether the callback at hand has brought the bytes, and takes them on.
     is_at_hand: bool,
+    /// Says whether the stream to the upstream has to be parked.
+    parks: bool,
     slices: Option<Slices>,
     copied: Vec<u8>,
 }
@@ -31,12 +32,13 @@ impl HostChunk {
             Peer::Upstream => Body::KeptResponse,
         };
         let body = brought.map_or(kept, |(_, body)| body);
+        let parks = sender == Peer::Client && current.is_some_and(|current| current.parks);
         let place = current.and_then(|Current { stream, .. }| stream).map(|(_, filter)| (filter, body));
-        Self { sender, place, len, is_at_hand: brought.is_some(), slices: None, copied: Vec::new() }
+        Self { place, len, is_at_hand: brought.is_some(), parks, slices: None, copied: Vec::new() }
     }
 
-    /// Leaves of the chunk what goes on, and returns what becomes of that. Only the stream to the upstream is ever parked: a
-    /// frame of ours can go to the client at any time.
+    /// Leaves of the chunk what goes on, and returns what becomes of that. Only the stream to the upstream is ever parked, without a
+    /// connection that takes frames of ours: they can go to the client at any time.
     ///
     /// # Errors
     /// Returns the fault of a host that did not let that be done.
@@ -44,26 +46,24 @@ impl HostChunk {
         if !self.pass(passage) {
             return Err(HostFault::Chunk);
         }
-        if passage.hold {
+        if passage.hold || passage.park && passage.is_empty() {
             return Ok(Flow::Pause);
         }
-        let parks = passage.park && self.sender == Peer::Client;
-        match (parks, passage.is_empty()) {
-            (true, true) => Ok(Flow::Pause),
-            (true, false) => self.let_go_parked().ok_or(HostFault::NotResumed),
-            (false, _) if !self.is_at_hand && !callback::put_off(Effect::ContinueRequest) => {
-                Err(HostFault::NotResumed)
-            }
-            (false, _) => Ok(Flow::Continue),
+        if self.parks && passage.park {
+            return self.let_go_parked().ok_or(HostFault::NotResumed);
         }
+        if !self.is_at_hand && !callback::put_off(Effect::ContinueRequest) {
+            return Err(HostFault::NotResumed);
+        }
+        Ok(Flow::Continue)
     }
 
     /// Lets all of a chunk go on, whose stream is parked and stays so.
     pub(crate) fn let_go_parked(&self) -> Option<Flow> {
         let (_, body) = self.place?;
-        match self.sender {
-            Peer::Client => callback::put_off(Effect::PassParked(body)).then_some(Flow::Pause),
-            Peer::Upstream => Some(Flow::Continue),
+        match self.parks {
+            true => callback::put_off(Effect::PassParked(body)).then_some(Flow::Pause),
+            false => Some(Flow::Continue),
         }
     }
 
@@ -88,6 +88,9 @@ impl HostChunk {
 }
 
 impl Chunk for HostChunk {
+    // What lies in several pieces is copied.
+    const LONGEST_WHOLE: usize = 4 * 1024;
+
     fn len(&self) -> usize {
         self.len
     }
@@ -98,19 +101,21 @@ impl Chunk for HostChunk {
         }
         let Some((filter, body)) = self.place else { return Err(Unreadable) };
         let slices = self.slices.get_or_insert_with(|| filter.body(body));
-        let mut start = 0_usize;
-        for slice in slices.iter() {
-            let end = start.saturating_add(slice.len());
-            if range.start < end && range.end <= end {
-                return slice.get(range.start - start..).ok_or(Unreadable);
+        match slices.from(range.start) {
+            Some(bytes) if bytes.len() >= range.len() => Ok(bytes),
+            _ => {
+                slices.copy(&range, &mut self.copied);
+                (self.copied.len() == range.len()).then_some(self.copied.as_slice()).ok_or(Unreadable)
             }
-            if range.start < end {
-                break;
-            }
-            start = end;
         }
-        slices.copy(&range, &mut self.copied);
-        (self.copied.len() == range.len()).then_some(self.copied.as_slice()).ok_or(Unreadable)
+    }
+
+    fn piece(&mut self, range: Range<usize>) -> Result<&[u8], Unreadable> {
+        if range.is_empty() {
+            return Ok(&[]);
+        }
+        let bytes = self.at_hand(range.start..range.start + 1)?;
+        Ok(bytes.get(..range.len()).unwrap_or(bytes))
     }
 }
 

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use postern_engine::Peer;
 
 use super::abi::calls::{Body, Filter};
-use super::{senders, worker};
+use super::{connections, senders, worker};
 
 /// The event in which a stream's frames go to its upstream.
 pub(super) const TO_UPSTREAM: u64 = 3;
@@ -29,6 +29,8 @@ pub(super) struct Kept {
     pub(super) goes_on: Cell<bool>,
     /// Says whether a hook of the stream has panicked.
     pub(super) has_panicked: Cell<bool>,
+    /// The client's connection, if it takes frames of ours to the upstream.
+    pub(super) connection: Cell<Option<u64>>,
     /// The frames of ours that are on their way to the upstream.
     pub(super) to_upstream: RefCell<Vec<u8>>,
 }
@@ -67,14 +69,24 @@ impl Kept {
         self.sender_lets_go.get()
     }
 
-    /// Has the frames that are on their way to the upstream go there in an event of their own, if the stream is parked.
+    /// Says whether frames can go to the upstream now, ahead of nothing that Envoy keeps of the client's.
+    fn takes_frames(&self) -> bool {
+        !self.with_envoy(Peer::Client).get() && (self.connection.get().is_some() || self.is_parked.get())
+    }
+
+    /// Has the frames that are on their way to the upstream go there in an event of their own, if they can.
     pub(super) fn inject_soon(&self, filter: Filter) {
-        if !self.is_parked.get() || self.to_upstream.borrow().is_empty() {
+        if !self.takes_frames() || self.to_upstream.borrow().is_empty() {
             return;
         }
         if let Some(scheduler) = filter.scheduler() {
             scheduler.commit(TO_UPSTREAM);
         }
+    }
+
+    /// Says whether Envoy continues the client's stream if it is asked to: it does so once for each hook of it that has stopped.
+    fn can_be_continued(&self) -> bool {
+        self.is_parked.get() || self.with_envoy(Peer::Client).get()
     }
 
     /// Has Envoy continue the client's stream, with all that it keeps of it.
@@ -96,14 +108,14 @@ pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
     }
     let early = filter.body(Body::KeptRequest).to_vec();
     if !filter.drain(Body::KeptRequest, early.len()) {
-        filter.reset();
+        cut(filter, "early bytes could not be taken");
         return;
     }
     kept.continue_request(filter);
     // Meanwhile the stream may have ended.
     if let Some(sender) = worker::entry(id).and_then(|entry| entry.sender) {
         if !sender.append(Body::KeptRequest, &early) {
-            filter.reset();
+            cut(filter, "early bytes could not be put back");
             return;
         }
         kept.sender_lets_go.set(true);
@@ -112,16 +124,22 @@ pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
     }
 }
 
-/// Sends the frames that are on their way to the upstream, outside of all callbacks of the stream; if that is not parked they go
-/// with the next chunk.
-pub(super) fn inject(filter: Filter, kept: &Kept) {
-    if !kept.is_parked.get() {
+/// Sends the frames that are on their way to the upstream, outside of all callbacks of the stream: by the client's connection, or into
+/// the stream that is parked. Without either they go with the next chunk.
+pub(super) fn inject(id: u32, filter: Filter, kept: &Kept) {
+    if !kept.takes_frames() || kept.to_upstream.borrow().is_empty() {
+        return;
+    }
+    if let Some(connection) = kept.connection.get() {
+        if !connections::inject(id, connection, &kept.to_upstream.take()) {
+            cut(filter, "what Postern says to the upstream was kept before it came to Postern");
+        }
         return;
     }
     if is_clear(filter) && filter.append(Body::KeptRequest, &kept.to_upstream.take()) {
         kept.continue_request(filter);
     } else {
-        filter.reset();
+        cut(filter, "a frame could not be put into it");
     }
 }
 
@@ -132,9 +150,10 @@ fn is_clear(filter: Filter) -> bool {
 }
 
 /// Has a chunk of the client's go on, behind the frames that were on their way, whose stream is parked and stays so: its hook
-/// has to stop, with nothing, for Envoy to continue the stream once more.
+/// has to stop, with nothing, for Envoy to continue the stream once more. A stream that Envoy would not continue now is parked by the
+/// next hook that has nothing to let go.
 pub(super) fn pass_parked(filter: Filter, kept: &Kept, body: Body) {
-    if kept.is_continuing.get() {
+    if kept.is_continuing.get() || !kept.can_be_continued() {
         kept.goes_on.set(true);
         return;
     }
@@ -150,8 +169,14 @@ pub(super) fn pass_parked(filter: Filter, kept: &Kept, body: Body) {
     if is_kept {
         kept.continue_request(filter);
     } else {
-        filter.reset();
+        cut(filter, "what goes on could not be put behind what Envoy keeps");
     }
+}
+
+/// Cuts a stream of which Envoy does not do what it was asked for: bytes would be lost, or pass unjudged.
+pub(super) fn cut(filter: Filter, why: &str) {
+    log::error!("postern: a stream is cut: {why}");
+    filter.reset();
 }
 
 /// Moves what a callback has brought behind what Envoy keeps, and says whether Envoy did.

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use super::abi::calls::{FilterConfig, Metric};
 use super::callback;
+use super::owed_counts::{self, Change};
 use crate::host::MetricKind;
 
 /// The beginning of all names. Envoy puts the namespace of the module before it, and takes that out again if
@@ -137,20 +138,20 @@ pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
 
 /// Adds to a metric.
 pub(crate) fn increment_metric(id: u32, by: i64) {
-    with_series(id, |counting, metric, labels| counting.add(metric, labels, by));
+    change(id, Change::Add(by));
 }
 
 /// Sets a gauge.
 pub(crate) fn record_metric(id: u32, value: u64) {
-    with_series(id, |counting, metric, labels| counting.set(metric, labels, value));
+    change(id, Change::Set(value));
 }
 
-fn with_series(id: u32, change: impl FnOnce(super::abi::calls::Counting, Metric, &[Vec<u8>])) {
+fn change(id: u32, change: Change) {
     let Some(current) = callback::current() else { return };
     SERIES.with_borrow(|series| {
         let found = usize::try_from(id).ok().and_then(|id| series.get(id));
         if let Some((metric, labels)) = found {
-            change(current.counting, *metric, labels);
+            owed_counts::change(current.counting, *metric, labels, change);
         }
     });
 }

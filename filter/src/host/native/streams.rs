@@ -2,9 +2,10 @@
 
 use postern_engine::Peer;
 
-use super::abi::calls::{Body, Filter};
+use super::abi::calls::{Attribute, Body, Filter};
 use super::callback::{self, Current, Effect, at, in_entry, in_stream, put_off};
-use super::kept::{Kept, TO_UPSTREAM, inject, keep_all, put_before};
+use super::connections;
+use super::kept::{Kept, TO_UPSTREAM, cut, inject, keep_all, put_before};
 use super::senders;
 use super::worker::{self, Entry, INTERNAL_SERVER_ERROR, TICK, entry};
 use crate::host::Flow;
@@ -35,6 +36,13 @@ pub(super) fn on_request_headers(id: u32) -> Flow {
     flow
 }
 
+/// Notes the connection of a stream that is its own, if that takes frames for the upstream.
+fn find_connection(id: u32) {
+    let Some(Entry { filter, kept, .. }) = entry(id) else { return };
+    let is_own = matches!(filter.text(Attribute::Protocol).as_deref(), Some(b"HTTP/1.0" | b"HTTP/1.1"));
+    kept.connection.set(filter.connection_id().filter(|id| is_own && connections::has(*id)));
+}
+
 /// Answers a request that no filter would send frames for: the configuration of Envoy is wrong.
 fn refuse_without_sender(id: u32) {
     let Some(Entry { filter, configuration, .. }) = entry(id) else { return };
@@ -46,6 +54,7 @@ fn refuse_without_sender(id: u32) {
 
 /// Takes the fields of a response, and says whether it goes on.
 pub(super) fn on_response_headers(id: u32) -> Flow {
+    find_connection(id);
     in_stream(id, None, Stream::on_response_headers).unwrap_or(Flow::Pause)
 }
 
@@ -65,8 +74,11 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
     if sender == Peer::Upstream && senders::is_own(id) {
         return pass_own(filter, kept);
     }
+    if sender == Peer::Client && connections::is_own(id, || filter.body_len(Body::ReceivedRequest)) {
+        return DataStatus::Continue;
+    }
     let Some(body) = body_at_hand(filter, kept, sender) else {
-        filter.reset();
+        cut(filter, "a chunk could not be put behind what Envoy keeps");
         return DataStatus::StopAndBuffer;
     };
     let len = filter.body_len(body);
@@ -86,7 +98,7 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
         && !kept.to_upstream.borrow().is_empty()
         && !put_before(filter, body, &kept.to_upstream.take())
     {
-        filter.reset();
+        cut(filter, "a frame could not be put before a chunk");
     }
     let status = match flow {
         Flow::Continue => DataStatus::Continue,
@@ -107,7 +119,7 @@ fn pass_own(filter: Filter, kept: &Kept) -> DataStatus {
     if !kept.with_envoy(Peer::Upstream).get() {
         return DataStatus::Continue;
     }
-    filter.reset();
+    cut(filter, "a frame to the client would overtake what Envoy keeps");
     DataStatus::StopAndBuffer
 }
 
@@ -136,7 +148,7 @@ pub(super) fn on_event(id: u32, event: u64) {
             worker::take_answers();
             worker::tick();
         }
-        TO_UPSTREAM => inject(filter, &kept),
+        TO_UPSTREAM => inject(id, filter, &kept),
         _ => worker::take_answers(),
     });
 }

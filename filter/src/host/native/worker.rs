@@ -16,6 +16,7 @@ use super::callback::{self, Current, at};
 use super::callouts::{self, Answer};
 use super::configurations::{self, Configuration};
 use super::kept::Kept;
+use super::owed_counts;
 use super::senders;
 use super::ticker::{self, Ticker};
 
@@ -227,6 +228,9 @@ fn end_roots(is_ended: impl Fn(u64) -> bool) {
 /// Has all roots of this thread do what is due.
 pub(super) fn tick() {
     ticker().begin();
+    if let Some((_, filter)) = callback::current().and_then(|current| current.stream) {
+        owed_counts::pay(filter);
+    }
     take_up_configurations();
     end_roots(|number| configurations::get(number).is_none());
     let roots: Vec<_> = WORKER.with_borrow(|worker| worker.roots.clone().into_iter().collect());

@@ -7,8 +7,7 @@
 use super::{FrameReader, Peer};
 use crate::metrics::Sizes;
 use crate::websocket::mask::Mask;
-use crate::websocket::{Chunk, PAYLOAD_WINDOW, Unreadable};
-use crate::websocket::{FrameHeader, MAX_HEADER_LEN};
+use crate::websocket::{Chunk, FrameHeader, MAX_HEADER_LEN, Unreadable};
 
 /// A run of frames that follow each other and may pass as they are, payload and all. Each is a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +30,8 @@ struct Plain<F> {
     ignored: u8,
     masked: bool,
     max_payload_len: u64,
+    /// The most bytes that are worth having in one piece for a text.
+    longest_whole: usize,
     /// Says whether a payload, under its mask, is text; absent if nobody asks.
     is_text: Option<F>,
 }
@@ -59,9 +60,9 @@ impl FrameReader {
     /// Returns the run of frames from `position` of `chunk` on that are plainly fine, up to the first that is
     /// not. The reader stands behind them as it stood before them. `is_text` judges the payload of a text,
     /// under its mask; without it nobody reads one.
-    pub(crate) fn skim(
+    pub(crate) fn skim<C: Chunk>(
         &self,
-        chunk: &mut impl Chunk,
+        chunk: &mut C,
         position: usize,
         is_text: Option<impl Fn(&[u8], Mask) -> bool>,
     ) -> Result<Run, Unreadable> {
@@ -76,6 +77,7 @@ impl FrameReader {
             ignored: if limits.compressible && !limits.inflated { RSV1 } else { 0 },
             masked: self.sender == Peer::Client,
             max_payload_len: limits.max_frame_bytes.min(limits.max_message_bytes),
+            longest_whole: C::LONGEST_WHOLE,
             is_text,
         };
         let mut left = chunk.len().saturating_sub(position);
@@ -125,7 +127,7 @@ impl<F: Fn(&[u8], Mask) -> bool> Plain<F> {
         if let Some(is_text) = is_text {
             match bytes.get(header_len..len) {
                 Some(payload) if is_text(payload, mask.map(Mask::new).unwrap_or_default()) => {}
-                None if len <= PAYLOAD_WINDOW => return Look::TooShort { wanted: len },
+                None if len <= self.longest_whole => return Look::TooShort { wanted: len },
                 Some(_) | None => return Look::Other,
             }
         }

@@ -1,11 +1,13 @@
 //! The calls into Envoy.
 //!
-//! A [`Filter`] is good until its stream is destroyed, and on the thread of its worker; a [`FilterConfig`] until it is destroyed,
-//! and on the main thread. [`worker`](crate::host::native::worker) forgets either when Envoy says so.
+//! A [`Filter`] is good until its stream is destroyed, and on the thread of its worker, as a [`Connection`] is; a [`FilterConfig`]
+//! until it is destroyed, and on the main thread. [`worker`](crate::host::native::worker) and
+//! [`connections`](crate::host::native::connections) forget them when Envoy says so.
 
 use std::ffi::{c_char, c_void};
 use std::ops::Range;
 use std::ptr::{self, NonNull};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::{Buffer, HeaderField, guard};
@@ -13,6 +15,10 @@ use super::{Buffer, HeaderField, guard};
 /// A stream of Envoy's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Filter(pub(super) NonNull<c_void>);
+
+/// A client's connection, as the network filter on it has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in super::super) struct Connection(NonNull<c_void>);
 
 /// A configuration of the filter, as Envoy has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +49,14 @@ pub(in super::super) enum Body {
 pub(in super::super) enum Attribute {
     Protocol = 10,
     SourceAddress = 24,
+    ConnectionId = 28,
     Mtls = 29,
     TlsVersion = 31,
     RouteName = 61,
 }
 
 /// The kind of a metric, and its number among those of its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in super::super) enum Metric {
     Counter(usize),
     Gauge(usize),
@@ -243,18 +250,19 @@ unsafe extern "C" {
         end_of_stream: bool,
         milliseconds: u64,
     ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_get_attribute_int(
+        filter: *mut c_void,
+        attribute: u32,
+        value: *mut u64,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_network_filter_get_connection_id(filter: *mut c_void) -> u64;
+    fn envoy_dynamic_module_callback_network_filter_inject_read_data(
+        filter: *mut c_void,
+        bytes: Buffer,
+        end_of_stream: bool,
+    );
     /// POSIX's own, for functions that only newer versions of Envoy have.
     fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
-}
-
-/// Says whether this Envoy has the functions by which a configuration counts, which 1.38 has not: a call to what is not there would
-/// end it.
-pub(super) fn is_of_this_interface() -> bool {
-    // SAFETY: the name ends with a zero, and no handle means all that is loaded.
-    let found = unsafe {
-        dlsym(ptr::null_mut(), c"envoy_dynamic_module_callback_http_filter_config_increment_counter".as_ptr())
-    };
-    !found.is_null()
 }
 
 /// Writes a line to Envoy's log.
@@ -452,6 +460,20 @@ impl Filter {
         is_there.then(|| unsafe { value.bytes() }.to_vec())
     }
 
+    /// Returns the number of the client's connection.
+    pub(in super::super) fn connection_id(self) -> Option<u64> {
+        let mut value = 0;
+        // SAFETY: Envoy writes to the place.
+        let is_there = unsafe {
+            envoy_dynamic_module_callback_http_filter_get_attribute_int(
+                self.raw(),
+                Attribute::ConnectionId as u32,
+                &raw mut value,
+            )
+        };
+        is_there.then_some(value)
+    }
+
     /// Says whether an attribute is there and true.
     pub(in super::super) fn is_true(self, attribute: Attribute) -> bool {
         let mut value = false;
@@ -530,6 +552,31 @@ impl Filter {
         // SAFETY: the filter is good, as the module says.
         let scheduler = unsafe { envoy_dynamic_module_callback_http_filter_scheduler_new(self.raw()) };
         NonNull::new(scheduler).map(|scheduler| Scheduler { scheduler, of_config: false })
+    }
+}
+
+impl Connection {
+    /// Takes the pointer that a hook of the network filter was given.
+    pub(super) fn new(filter: *mut c_void) -> Option<Self> {
+        NonNull::new(filter).map(Self)
+    }
+
+    /// Returns its number.
+    pub(super) fn id(self) -> u64 {
+        // SAFETY: the connection is good, as the module says.
+        unsafe { envoy_dynamic_module_callback_network_filter_get_connection_id(self.0.as_ptr()) }
+    }
+
+    /// Has the filters behind take bytes as if the client had sent them now.
+    pub(in super::super) fn inject(self, bytes: &[u8]) {
+        // SAFETY: the connection is good, as the module says, and Envoy copies the bytes within the call.
+        unsafe {
+            envoy_dynamic_module_callback_network_filter_inject_read_data(
+                self.0.as_ptr(),
+                Buffer::of(bytes),
+                false,
+            );
+        }
     }
 }
 
@@ -641,6 +688,17 @@ fn milliseconds(timeout: Duration) -> u64 {
 }
 
 impl Counting {
+    /// Says whether anything can be counted here. A configuration of Envoy 1.38 has no functions for that, and a call to what is not
+    /// there would end Envoy.
+    pub(in super::super) fn can_count(self) -> bool {
+        static BY_CONFIGURATIONS: LazyLock<bool> = LazyLock::new(|| {
+            let name = c"envoy_dynamic_module_callback_http_filter_config_increment_counter";
+            // SAFETY: the name ends with a zero, and no handle means all that is loaded.
+            !unsafe { dlsym(ptr::null_mut(), name.as_ptr()) }.is_null()
+        });
+        matches!(self, Self::Filter(_)) || *BY_CONFIGURATIONS
+    }
+
     /// Adds to a metric; a gauge can also be taken from.
     pub(in super::super) fn add(self, metric: Metric, labels: &[Vec<u8>], by: i64) {
         let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label)).collect();
@@ -760,6 +818,18 @@ impl Slices {
         let slices = if self.many.is_empty() { &self.few[..] } else { &self.many };
         // SAFETY: whoever has them changes the body only when it has let go of them.
         slices.iter().take(self.count).map(|slice| unsafe { slice.bytes() })
+    }
+
+    /// Returns the bytes from this place on, as far as their slice goes.
+    pub(in super::super) fn from(&self, place: usize) -> Option<&[u8]> {
+        let mut start = 0_usize;
+        for slice in self.iter() {
+            if place - start < slice.len() {
+                return slice.get(place - start..);
+            }
+            start = start.saturating_add(slice.len());
+        }
+        None
     }
 
     /// Puts the bytes of a range into `copied`, in the place of what it has; fewer if there are not as many.

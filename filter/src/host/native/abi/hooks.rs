@@ -55,10 +55,6 @@ extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
             calls::log(log::Level::Error, &format!("postern: {panic}"));
         }));
     }
-    if !calls::is_of_this_interface() {
-        calls::log(log::Level::Error, "postern: the dynamic module needs Envoy 1.39 or newer");
-        return std::ptr::null();
-    }
     VERSION.as_ptr()
 }
 

@@ -1,4 +1,5 @@
-//! The binary interface of dynamic modules: [`calls`] into Envoy, and the [`hooks`] by which Envoy calls.
+//! The binary interface of dynamic modules: [`calls`] into Envoy, and the [`hooks`] by which Envoy calls,
+//! of streams and of [connections](connection_hooks).
 //!
 //! Owns all that is unsafe of the native module, and knows nothing of what is done with it. Envoy's own header says what each
 //! function does; one binary serves the versions whose functions here are alike.
@@ -6,6 +7,7 @@
 
 mod announcement;
 pub(super) mod calls;
+mod connection_hooks;
 mod guard;
 mod hooks;
 mod panics;

@@ -224,7 +224,12 @@ struct Fetched<'a> {
     asked: Vec<Range<usize>>,
 }
 
+/// The length of the longest text that such a chunk gives as one.
+const LONGEST_WHOLE: usize = 5000;
+
 impl Chunk for Fetched<'_> {
+    const LONGEST_WHOLE: usize = LONGEST_WHOLE;
+
     fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -261,7 +266,7 @@ fn what_is_at_hand_changes_nothing_and_is_asked_for_once() {
 fn a_long_text_is_read_where_it_is_at_hand_and_is_not_fetched_in_one_piece() {
     let wide = FrameLimits { max_frame_bytes: 1 << 20, max_message_bytes: 1 << 20, ..LIMITS };
     let reader = FrameReader::new(Peer::Client, wide);
-    for (frame_len, asked, messages) in [(PAYLOAD_WINDOW, 2, 1), (PAYLOAD_WINDOW + 1, 1, 0)] {
+    for (frame_len, asked, messages) in [(LONGEST_WHOLE, 2, 1), (LONGEST_WHOLE + 1, 1, 0)] {
         // The header is two bytes, a 16-bit length and a masking key.
         let len = frame_len - 8;
         let header = header(0x81, true, Form::Bits16, len as u64).unwrap();
