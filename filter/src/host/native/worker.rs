@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +41,7 @@ thread_local! {
 struct Worker {
     /// The roots, by the numbers of their configurations.
     roots: BTreeMap<u64, Rooted>,
-    streams: HashMap<u32, Entry>,
+    streams: HashMap<u32, Entry, BuildHasherDefault<NumberHasher>>,
     /// The number that was given out last, to a root or to a stream.
     last: u32,
     ticker: Option<Arc<Ticker>>,
@@ -48,6 +49,25 @@ struct Worker {
     ticked: Option<u32>,
     /// Says whether the thread rests: no stream is there to bring ticks, so that it takes no part in what others look after.
     rests: bool,
+}
+
+/// A hash of numbers that nobody else chooses: each chunk looks its stream up.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // Fibonacci hashing: the table takes the upper bits.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 /// A configuration that is in force on a thread.
