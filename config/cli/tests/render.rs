@@ -118,32 +118,48 @@ fn every_example_is_rendered_for_every_platform_and_check_finds_nothing_wrong() 
     }
 }
 
-/// Returns what is rendered for an Envoy, without the filters and the names of metrics, and with these.
-fn parted(rendered: &str) -> (Value, Vec<Value>, [Value; 2]) {
+/// The parts of what is rendered for an Envoy.
+struct Parted {
+    /// All but the others.
+    whole: Value,
+    /// The network filters before the connection manager.
+    network_filters: Vec<Value>,
+    filters: Vec<Value>,
+    /// The names of metrics, by runtime keys and by expressions.
+    names: [Value; 2],
+}
+
+fn parted(rendered: &str) -> Parted {
     let mut whole = documents(rendered).remove(0);
+    let chain = "/static_resources/listeners/0/filter_chains/0/filters";
+    let chain = whole.pointer_mut(chain).and_then(Value::as_array_mut).expect("network filters");
+    let network_filters: Vec<_> = chain.drain(..chain.len() - 1).collect();
     let filters = whole.pointer_mut(&format!("{HCM}/http_filters")).expect("filters").take();
     let names = ["layered_runtime", "stats_config"]
         .map(|key| whole.as_object_mut().and_then(|whole| whole.remove(key)).unwrap_or_default());
-    (whole, filters.as_array().cloned().expect("a list"), names)
+    let filters = filters.as_array().cloned().expect("a list");
+    Parted { whole, network_filters, filters, names }
 }
 
 #[test]
 fn the_dynamic_module_is_rendered_behind_its_sender_in_the_place_of_the_other_and_check_finds_nothing_wrong()
 {
     let shipped = documents(&read("e2e/dynamic-module/filters.yaml")).remove(0);
+    let shipped_network = documents(&read("e2e/dynamic-module/network-filter.yaml")).remove(0);
     let entries = std::fs::read_dir(root().join("config/examples")).expect("examples");
     for path in entries.map(|entry| entry.expect("an entry").path()) {
         let policy = std::fs::read_to_string(&path).expect("text");
         let ca = ["--client-ca", "/etc/envoy/clients.crt"];
         let library = ["--dynamic-module", "/etc/envoy/libpostern.so"];
         let rendered = render("envoy", &policy, &[ca, library].concat());
-        let (of_wasm, wasm, _) = parted(&render("envoy", &policy, &ca));
-        let (whole, mut filters, [runtime, labels]) = parted(&rendered);
+        let wasm = parted(&render("envoy", &policy, &ca));
+        let Parted { whole, network_filters, mut filters, names: [runtime, labels] } = parted(&rendered);
         assert_eq!(
             (whole, filters.pop(), labels),
-            (of_wasm, wasm.last().cloned(), Value::Null),
+            (wasm.whole, wasm.filters.last().cloned(), Value::Null),
             "{rendered}"
         );
+        assert_eq!((json!(network_filters), wasm.network_filters), (shipped_network.clone(), vec![]), "{rendered}");
         let own = filters[1].pointer_mut("/typed_config/filter_config/value").expect("a policy");
         assert_eq!(std::mem::replace(own, json!({"policies": {}})), documents(&policy)[0], "{rendered}");
         assert_eq!(json!(filters), shipped, "{rendered}");

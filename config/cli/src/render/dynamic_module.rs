@@ -5,19 +5,27 @@ use super::template::quoted;
 /// The shipped filters.
 const SHIPPED: &str = include_str!("../../../../e2e/dynamic-module/filters.yaml");
 
+/// The shipped network filter.
+const SHIPPED_NETWORK: &str = include_str!("../../../../e2e/dynamic-module/network-filter.yaml");
+
 /// The file of the library in the shipped filters.
 const LIBRARY: &str = "filename: /etc/envoy/libpostern.so}";
 
-/// The first line of the shipped filters that is of the filters.
+/// The first line of the shipped filters that is of the filters, and that of the network filter.
 const FILTERS: &str = "# Envoy calls a filter no more";
+const NETWORK_FILTER: &str = "# By it Pings and Closes";
 
 /// The lines of a whole configuration between which its filter is, and those between which the labels of its metrics are.
 const FILTER: [&str; 2] =
     ["                  - name: postern\n", "                  - name: envoy.filters.http.router\n"];
 const LABELS: [&str; 2] = ["# Postern counts under names such as\n", "# Whoever reaches this port"];
 
-/// The columns before a filter of a whole configuration.
+/// The line of a whole configuration before which its network filters stand.
+const MANAGER: &str = "            - name: envoy.filters.network.http_connection_manager\n";
+
+/// The columns before a filter of a whole configuration, and before a network filter.
 const INDENT: usize = 18;
+const NETWORK_INDENT: usize = 12;
 
 /// The words on the idle timeout that hold for WebAssembly alone.
 const TRAPS: &str = "If a worker's VM should ever trap, nobody asks for its sockets any
@@ -34,18 +42,22 @@ layered_runtime:
 
 /// Returns a whole configuration with the filters of this library, which Envoy finds under `path`, in the place of its own.
 pub(super) fn put(configuration: &str, path: &str) -> String {
-    let body = SHIPPED.find(FILTERS).and_then(|begin| SHIPPED.get(begin..)).unwrap_or(SHIPPED);
-    let library = format!("filename: {}}}", quoted(path));
-    let filters: String = body
-        .replace(LIBRARY, &library)
-        .lines()
-        .map(|line| format!("{}{line}\n", " ".repeat(INDENT)))
-        .collect();
-    between(configuration, FILTER, &filters).replacen(
+    let filters = of_library(SHIPPED, FILTERS, path, INDENT);
+    let network = of_library(SHIPPED_NETWORK, NETWORK_FILTER, path, NETWORK_INDENT);
+    let configuration = configuration.replacen(MANAGER, &format!("{network}{MANAGER}"), 1);
+    between(&configuration, FILTER, &filters).replacen(
         TRAPS,
         "Envoy cuts by this whatever Postern should have lost.",
         1,
     )
+}
+
+/// Returns shipped filters from the line `first` on, of the library under `path`, and as far to the right as they stand.
+fn of_library(shipped: &str, first: &str, path: &str, indent: usize) -> String {
+    let body = shipped.find(first).and_then(|begin| shipped.get(begin..)).unwrap_or(shipped);
+    let library = format!("filename: {}}}", quoted(path));
+    let indent = " ".repeat(indent);
+    body.replace(LIBRARY, &library).lines().map(|line| format!("{indent}{line}\n")).collect()
 }
 
 /// Returns a whole configuration with the names that metrics of the dynamic module have in the place of the labels of the other.
@@ -69,10 +81,12 @@ mod tests {
     #[test]
     fn what_is_exchanged_is_in_the_shipped_configurations() {
         let whole = include_str!("../../../../envoy.yaml");
-        for part in [FILTER, LABELS].concat().into_iter().chain([TRAPS]) {
+        for part in [FILTER, LABELS].concat().into_iter().chain([MANAGER, TRAPS]) {
             assert_eq!(whole.matches(part).count(), 1, "{part}");
         }
         assert_eq!(SHIPPED.matches(FILTERS).count(), 1);
         assert_eq!(SHIPPED.matches(LIBRARY).count(), 2, "of the sender, and of the filter that judges");
+        assert_eq!(SHIPPED_NETWORK.matches(NETWORK_FILTER).count(), 1);
+        assert_eq!(SHIPPED_NETWORK.matches(LIBRARY).count(), 1);
     }
 }

@@ -8,11 +8,16 @@ use super::{Carrier, Configuration, Found, Module, Override, any, says_postern, 
 use crate::yaml::{Member, Node, Position};
 
 pub(super) const FILTER: &str = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+pub(super) const NETWORK_FILTER: &str =
+    "envoy.extensions.filters.network.dynamic_modules.v3.DynamicModuleNetworkFilter";
 const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 const PER_ROUTE: &str = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
 
 /// The name by which the library makes the filter that sends to clients, in the place of one that judges.
 const SENDER: &str = "postern-sender";
+
+/// The name by which the library makes the network filter that takes frames to the upstream.
+const INJECTOR: &str = "postern-injector";
 
 /// The ways in which a route lays something over policies, as far as is known where a value stands.
 #[derive(Clone, Copy, Default)]
@@ -54,6 +59,13 @@ fn sender<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
     found.sender_names.extend(around.name().and_then(Node::text));
     if !around.is_switched_off() {
         found.with_sender.insert(around.chain);
+    }
+}
+
+/// Notes the library of the network filter, if that is Postern's.
+pub(super) fn network_filter<'a>(fields: &'a Node, found: &mut Found<'a>) {
+    if field(fields, "filter_name").and_then(Node::text) == Some(INJECTOR) {
+        found.libraries.extend(member(fields, "dynamic_module_config"));
     }
 }
 

@@ -189,6 +189,7 @@ fn visit<'a>(node: &'a Node, mut around: Around<'a>, found: &mut Found<'a>) {
     match name {
         Some(WASM) => return plugin(fields, around, found),
         Some(dynamic_module::FILTER) => return dynamic_module::filter(fields, around, found),
+        Some(dynamic_module::NETWORK_FILTER) => return dynamic_module::network_filter(fields, found),
         _ => {}
     }
     note_other_loader(name, fields, around, found);
