@@ -189,10 +189,11 @@ test-versions: build python ## run the core of the suite on every Envoy that is 
 images: ## see to the images that the containers need: pulled, or stand-ins made here
 	@e2e/images/make.sh
 
-# It builds what it runs as `make test` does, so that nothing is built twice. TESTS="frames network" runs these files.
+# It builds what it runs as `make test` does, so that nothing is built twice. TESTS="frames network" runs these files, and
+# MODULE=native with the dynamic module.
 e2e-compose: ## run the same tests in containers, and those that cut and kill containers
 	@e2e/compose.sh --tools
-	@$(MAKE) --no-print-directory build python images
+	@$(MAKE) --no-print-directory build $(filter native,$(MODULE)) python images
 	@e2e/compose.sh $(TESTS)
 
 image: build ## pack the module as the OCI image that Istio and Envoy Gateway pull

@@ -4,7 +4,8 @@
 # before that as `./compose.sh --tools`, which only says what is missing.
 #
 # Of the environment: DOCKER_HOST as for docker, POSTERN_COMPOSE_PORT for a port of this machine that leads to the
-# shipped example, POSTERN_WASM for another module, RUST_TEST_THREADS for so many tests of a file at once.
+# shipped example, MODULE=native for the dynamic module in the place of the one of WebAssembly, POSTERN_NATIVE or
+# POSTERN_WASM for another of either, RUST_TEST_THREADS for so many tests of a file at once.
 set -euo pipefail
 cd -P "$(dirname "$0")/.."
 . e2e/parallel.sh
@@ -18,8 +19,13 @@ export DOCKER_BUILDKIT=${DOCKER_BUILDKIT:-0}
 export POSTERN_WORKSPACE=$PWD POSTERN_IMAGE=$COMPOSE_PROJECT_NAME
 POSTERN_TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export POSTERN_TARGET
-POSTERN_WASM=$(realpath -m "${POSTERN_WASM:-$POSTERN_TARGET/wasm32-wasip1/release/postern.wasm}")
-export POSTERN_WASM
+case ${MODULE:=wasm} in
+  wasm) POSTERN_MODULE=${POSTERN_WASM:-$POSTERN_TARGET/wasm32-wasip1/release/postern.wasm} ;;
+  native) POSTERN_MODULE=${POSTERN_NATIVE:-$POSTERN_TARGET/native/libpostern.so} ;;
+  *) die "MODULE=$MODULE: there are only wasm and native" ;;
+esac
+POSTERN_MODULE=$(realpath -m "$POSTERN_MODULE")
+export MODULE POSTERN_MODULE
 # As in e2e/src/token.rs.
 export POSTERN_EDGE_SECRET='a secret of the tests and of nobody else, 32 bytes and more'
 folder='' up='' client=''
@@ -142,7 +148,7 @@ start() {
 # What a container that ended complained of: the module's own words before Envoy's, and Envoy's before ours.
 complaint() {
   local pattern
-  for pattern in 'wasm log' '\[critical\]|\[error\]' '.'; do
+  for pattern in 'wasm log|dynamic_modules' '\[critical\]|\[error\]' '.'; do
     if grep -E "$pattern" "$1" | grep -vE '^Attaching' | tail -n 1 | sed 's/^[^|]*| *//' | grep .; then return; fi
   done
   echo "it left no word"
@@ -188,7 +194,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 find_tools
 [ "${1:-}" != --tools ] || exit 0
-[ -f "$POSTERN_WASM" ] || die "the module $POSTERN_WASM is not built; \`make build\` builds it"
+[ -f "$POSTERN_MODULE" ] || die "the module $POSTERN_MODULE is not built; \`make build\` builds it, or \`make native\`"
 folder=$(mktemp -d)
 build "$@"
 start

@@ -233,7 +233,8 @@ fn a_container_that_dies_at_its_start_is_named_with_its_complaint_and_nothing_is
     let folder = tempfile::tempdir().expect("a temporary folder");
     let module = written(folder.path(), "broken.wasm", "this is no module");
     let command = &mut script();
-    assert_refused_and_cleaned_up(command.env("POSTERN_WASM", module), &["envoy ended at its start", "asm"]);
+    command.env("MODULE", "wasm").env("POSTERN_WASM", module);
+    assert_refused_and_cleaned_up(command, &["envoy ended at its start", "asm"]);
 }
 
 #[test]
@@ -263,7 +264,7 @@ fn a_case_that_fails_is_shown_with_the_logs_of_envoy_and_the_services_and_nothin
     let module = folder.path().join("careless.wasm");
     std::fs::write(&module, CARELESS).expect("a writable folder");
     let before = things();
-    let run = run(script().arg("origin").env("POSTERN_WASM", module));
+    let run = run(script().arg("origin").env("MODULE", "wasm").env("POSTERN_WASM", module));
     assert_eq!(
         (run.code, run.complained.as_str()),
         (Some(1), "e2e-compose: failed: origin\n"),

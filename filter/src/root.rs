@@ -115,10 +115,17 @@ impl Root {
         self.set_tick_period(host::now(), false);
     }
 
-    /// Takes no part in what all workers look after, until [`Root::wake`]: no tick comes until then.
+    /// Tells what there is to be told, and takes no part in what all workers look after until [`Root::wake`]: no tick comes until
+    /// then.
     #[cfg(feature = "dynamic-module")]
     pub(crate) fn rest(&mut self) {
-        self.fetches.give_up(host::now());
+        let now = host::now();
+        self.fetches.give_up(now);
+        if let Some(engine) = &self.engine {
+            rate_limit::on_tick(&engine.rate_limits(), now);
+        }
+        tables::tick(now);
+        metrics::flush(now);
         log_lines::hand_over();
         gauges::end(self.context_id);
     }

@@ -159,7 +159,11 @@ fn the_dynamic_module_is_rendered_behind_its_sender_in_the_place_of_the_other_an
             (wasm.whole, wasm.filters.last().cloned(), Value::Null),
             "{rendered}"
         );
-        assert_eq!((json!(network_filters), wasm.network_filters), (shipped_network.clone(), vec![]), "{rendered}");
+        assert_eq!(
+            (json!(network_filters), wasm.network_filters),
+            (shipped_network.clone(), vec![]),
+            "{rendered}"
+        );
         let own = filters[1].pointer_mut("/typed_config/filter_config/value").expect("a policy");
         assert_eq!(std::mem::replace(own, json!({"policies": {}})), documents(&policy)[0], "{rendered}");
         assert_eq!(json!(filters), shipped, "{rendered}");

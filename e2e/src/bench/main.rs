@@ -101,6 +101,10 @@ impl Listener {
     }
 }
 
+/// The dynamic module, and an Envoy like the one that all are compared with.
+const NATIVE: &str = "native";
+const NOTHING: &str = "nothing";
+
 #[derive(Debug, thiserror::Error)]
 enum BenchError {
     #[error("{0}")]
@@ -187,8 +191,8 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         }
         if let Some(native) = &arguments.native {
             let scene = listener.scene(service).document(document()).dynamic_module(native);
-            guarded.push(("native", Envoy::start(scene).await?));
-            guarded.push(("nothing", Envoy::start(listener.scene(service).bare()).await?));
+            guarded.push((NATIVE, Envoy::start(scene).await?));
+            guarded.push((NOTHING, Envoy::start(listener.scene(service).bare()).await?));
         }
         for (name, module) in &floor {
             guarded.push((name, Envoy::start(listener.scene(service).module(module.path())).await?));
@@ -202,8 +206,16 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         }
         for workload in ALL.iter().filter(|workload| workload.name.contains(&arguments.only)) {
             let figures = compare(workload, &bare, &guarded, arguments.rounds).await?;
-            for ((filter, _), figures) in guarded.iter().zip(figures) {
-                println!("{}", figures.row(listener.name(), workload, filter));
+            let named = || guarded.iter().map(|(filter, _)| *filter).zip(&figures);
+            let noise =
+                named().find(|(filter, _)| *filter == NOTHING).map_or(1.0, |(_, alike)| alike.noise());
+            for (filter, figures) in named() {
+                let target = match filter {
+                    NATIVE => (workload.native_target, noise),
+                    NOTHING => (None, 1.0),
+                    _ => (workload.target, 1.0),
+                };
+                println!("{}", figures.row(listener.name(), workload, filter, target));
             }
         }
         for (_, guarded) in guarded {

@@ -92,7 +92,7 @@ pub fn binary() -> PathBuf {
 /// Starts an Envoy, which is killed when the child is dropped.
 pub fn start(options: &Options) -> io::Result<Child> {
     let bootstrap = match &options.whole {
-        Some(whole) => whole.to_string(),
+        Some(whole) => Bootstrap::from(whole.clone()).render(),
         None => options.bootstrap()?.render(),
     };
     Command::new(binary())

@@ -91,6 +91,13 @@ pub fn wasm_module() -> Result<PathBuf, BootstrapError> {
     if path.is_file() { Ok(path) } else { Err(BootstrapError::NoModule(path)) }
 }
 
+impl From<Value> for Bootstrap {
+    /// Takes a whole configuration that is written for the module of WebAssembly.
+    fn from(configuration: Value) -> Self {
+        Self(configuration)
+    }
+}
+
 impl Bootstrap {
     /// Reads the shipped file.
     pub fn shipped() -> Result<Self, BootstrapError> {

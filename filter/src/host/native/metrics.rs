@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::abi::calls::{FilterConfig, Metric};
 use super::callback;
-use super::owed_counts::{self, Change};
+use super::owed_counts::{self, Change, Labels};
 use crate::host::MetricKind;
 
 /// The beginning of all names. Envoy puts the namespace of the module before it, and takes that out again if
@@ -89,7 +89,7 @@ static DEFINED: OnceLock<Vec<Defined>> = OnceLock::new();
 
 thread_local! {
     /// The metrics with the values of their labels, as this thread numbers them.
-    static SERIES: RefCell<Vec<(Metric, Vec<Vec<u8>>)>> = RefCell::default();
+    static SERIES: RefCell<Vec<(Metric, Labels)>> = RefCell::default();
 }
 
 /// Defines all metrics, for a configuration that comes.

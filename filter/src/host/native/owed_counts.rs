@@ -1,16 +1,25 @@
-//! What Envoy's main thread has counted and cannot say: configurations of Envoy 1.38 have no functions for that, as streams have.
-//! So a stream says it, with the next tick of its worker; with no stream there at all it stays unsaid until one comes.
+//! The counts that another thread tells Envoy of.
+//!
+//! What a worker counts as it begins to rest is told by the main thread: each call for a metric with labels costs Envoy more than all
+//! that a handshake costs Postern, and other handshakes may come at once. What the main thread counts on Envoy 1.38, whose
+//! configurations have no functions for it, is told by a stream, with the next tick of its worker.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::abi::calls::{Counting, Filter, Metric};
+use super::abi::calls::{Counting, Metric};
 
-/// A metric and the values of its labels.
-type Series = (Metric, Vec<Vec<u8>>);
+/// The values of a metric's labels.
+pub(super) type Labels = Arc<[Vec<u8>]>;
 
-/// The changes that no stream has said yet, one for each series, of which there are as many as a configuration has labels for.
-static OWED: Mutex<Option<HashMap<Series, Change>>> = Mutex::new(None);
+/// The changes that nobody has told yet, one for each series, of which there are as many as configurations have labels for.
+static OWED: Mutex<Option<HashMap<(Metric, Labels), Change>>> = Mutex::new(None);
+
+thread_local! {
+    /// Says whether counters of this worker are left to the main thread.
+    static LEAVES: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A change of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,24 +47,40 @@ impl Change {
     }
 }
 
-/// Makes a change of a metric, or owes it if nothing at this place can.
-pub(super) fn change(counting: Counting, metric: Metric, labels: &[Vec<u8>], change: Change) {
-    if counting.can_count() {
+/// Does `count` with what it counts left to the main thread, if that can tell it. A gauge has one value, whoever sets it last.
+pub(super) fn leave_to_main(count: impl FnOnce()) {
+    LEAVES.set(Counting::can_main_count());
+    count();
+    leave_no_more();
+}
+
+/// Forgets that counters are left to the main thread, as a panic has ended that.
+pub(super) fn leave_no_more() {
+    LEAVES.set(false);
+}
+
+/// Makes a change of a metric, or owes it if it is not to be told here.
+pub(super) fn change(counting: Counting, metric: Metric, labels: &Labels, change: Change) {
+    let is_left = LEAVES.get() && matches!((metric, change), (Metric::Counter(_), Change::Add(_)));
+    if counting.can_count() && !is_left {
         change.make(counting, metric, labels);
         return;
     }
     let mut owed = OWED.lock().unwrap_or_else(PoisonError::into_inner);
     owed.get_or_insert_default()
-        .entry((metric, labels.to_vec()))
+        .entry((metric, Arc::clone(labels)))
         .and_modify(|before| *before = before.then(change))
         .or_insert(change);
 }
 
-/// Says by a stream all that is owed.
-pub(super) fn pay(filter: Filter) {
+/// Tells all that is owed, if it is at this place that it is told.
+pub(super) fn pay(counting: Counting) {
+    if matches!(counting, Counting::Config(_)) != Counting::can_main_count() {
+        return;
+    }
     let owed = OWED.lock().unwrap_or_else(PoisonError::into_inner).take();
     for ((metric, labels), change) in owed.into_iter().flatten() {
-        change.make(Counting::Filter(filter), metric, &labels);
+        change.make(counting, metric, &labels);
     }
 }
 

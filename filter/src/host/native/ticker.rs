@@ -61,8 +61,8 @@ pub(super) fn watch(ticker: &Arc<Ticker>) {
     let mut tickers = lock(&TICKERS);
     if !tickers.iter().any(|known| known.as_ptr() == Arc::as_ptr(ticker)) {
         tickers.push(Arc::downgrade(ticker));
+        CHANGED.notify_one();
     }
-    CHANGED.notify_one();
 }
 
 fn keep_time() {

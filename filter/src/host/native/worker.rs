@@ -248,8 +248,8 @@ fn end_roots(is_ended: impl Fn(u64) -> bool) {
 /// Has all roots of this thread do what is due.
 pub(super) fn tick() {
     ticker().begin();
-    if let Some((_, filter)) = callback::current().and_then(|current| current.stream) {
-        owed_counts::pay(filter);
+    if let Some(current) = callback::current() {
+        owed_counts::pay(current.counting);
     }
     take_up_configurations();
     end_roots(|number| configurations::get(number).is_none());
@@ -296,14 +296,16 @@ pub(super) fn begin_ticks_of(id: u32) {
 /// Has a thread that rested take part again, and does what has become due meanwhile.
 pub(super) fn catch_up(id: u32) {
     let rested = WORKER.with_borrow_mut(|worker| std::mem::take(&mut worker.rests));
-    let is_due = rested || ticker().is_late();
-    let Some(Entry { filter, configuration, .. }) = entry(id).filter(|_| is_due) else { return };
+    let is_late = ticker().is_late();
+    let Some(Entry { filter, configuration, .. }) = entry(id).filter(|_| rested || is_late) else { return };
     at(Current::of_stream(id, filter, configuration), || {
         if rested {
             each_root(Root::wake);
         }
         take_answers();
-        tick();
+        if is_late {
+            tick();
+        }
     });
 }
 
@@ -338,8 +340,7 @@ fn hand_ticks_over(id: u32) {
 fn rest(id: u32) {
     let Some(Entry { filter, configuration, .. }) = entry(id) else { return };
     at(Current::of_stream(id, filter, configuration), || {
-        tick();
-        each_root(Root::rest);
+        owed_counts::leave_to_main(|| each_root(Root::rest));
     });
     WORKER.with_borrow_mut(|worker| worker.rests = true);
 }

@@ -688,15 +688,20 @@ fn milliseconds(timeout: Duration) -> u64 {
 }
 
 impl Counting {
-    /// Says whether anything can be counted here. A configuration of Envoy 1.38 has no functions for that, and a call to what is not
-    /// there would end Envoy.
+    /// Says whether anything can be counted here.
     pub(in super::super) fn can_count(self) -> bool {
-        static BY_CONFIGURATIONS: LazyLock<bool> = LazyLock::new(|| {
+        matches!(self, Self::Filter(_)) || Self::can_main_count()
+    }
+
+    /// Says whether configurations can count. Those of Envoy 1.38 have no functions for that, and a call to what is not there would end
+    /// Envoy.
+    pub(in super::super) fn can_main_count() -> bool {
+        static CAN: LazyLock<bool> = LazyLock::new(|| {
             let name = c"envoy_dynamic_module_callback_http_filter_config_increment_counter";
             // SAFETY: the name ends with a zero, and no handle means all that is loaded.
             !unsafe { dlsym(ptr::null_mut(), name.as_ptr()) }.is_null()
         });
-        matches!(self, Self::Filter(_)) || *BY_CONFIGURATIONS
+        *CAN
     }
 
     /// Adds to a metric; a gauge can also be taken from.
