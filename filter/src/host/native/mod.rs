@@ -17,6 +17,7 @@ mod senders;
 mod shared_data;
 mod streams;
 mod ticker;
+mod verification;
 mod worker;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

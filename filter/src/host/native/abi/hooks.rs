@@ -13,7 +13,7 @@ use super::{Buffer, HeaderField};
 use crate::host::Flow;
 use crate::host::native::streams::{self, DataStatus};
 use crate::host::native::worker::{self, INTERNAL_SERVER_ERROR};
-use crate::host::native::{callouts, route_configurations, senders};
+use crate::host::native::{callouts, route_configurations, senders, verification};
 
 /// The version of the interface. Envoys of another warn, and load the module.
 const VERSION: &std::ffi::CStr = c"v0.2.0";
@@ -55,6 +55,7 @@ extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
             calls::log(log::Level::Error, &format!("postern: {panic}"));
         }));
     }
+    verification::install();
     VERSION.as_ptr()
 }
 
