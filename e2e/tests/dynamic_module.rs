@@ -8,7 +8,7 @@ use postern_e2e::deadline::{PATIENCE, eventually};
 use postern_e2e::http::Response;
 use postern_e2e::not_run::not_run;
 use postern_e2e::scene::module;
-use postern_e2e::{Frame, RawClient, Request, RunningScene, Scene, Value, json};
+use postern_e2e::{Frame, RawClient, Record, Request, RunningScene, Scene, Value, json};
 
 /// Says that there is no dynamic module to be tested.
 fn is_absent() -> bool {

@@ -341,7 +341,7 @@ fn no_text_of_a_policy_or_of_an_option_breaks_out_of_its_place() {
     let rendered = documents(&render("envoy", POLICY, &["--module", "a}\n# b: c"])).remove(0);
     let config = rendered.pointer(&format!("{HCM}/http_filters/0/typed_config/config")).expect("the filter");
     assert_eq!(config["vm_config"]["code"]["local"], json!({"filename": "a}\n# b: c"}));
-    let (_, filters, _) = parted(&render("envoy", POLICY, &["--dynamic-module", "a}\n# b: c"]));
+    let Parted { filters, .. } = parted(&render("envoy", POLICY, &["--dynamic-module", "a}\n# b: c"]));
     for filter in &filters[..2] {
         let local = &filter["typed_config"]["dynamic_module_config"]["module"]["local"];
         assert_eq!(local, &json!({"filename": "a}\n# b: c"}));

@@ -35,6 +35,7 @@ const ALONE: Workload = Workload {
     size: KIB,
     messages: 2000,
     target: None,
+    native_target: None,
 };
 
 const WORKLOADS: [Workload; 3] = [
