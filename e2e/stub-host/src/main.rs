@@ -7,6 +7,7 @@
 mod abi;
 mod callouts;
 mod configurations;
+mod connections;
 mod counted;
 mod events;
 mod frames;
@@ -32,6 +33,9 @@ use tally::Tally;
 
 /// How many configurations are pushed, one after the other.
 const PUSHES: u64 = 10;
+
+/// A number of requests of which some have the module inject frames.
+const MANY: u64 = 1000;
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -142,6 +146,9 @@ fn judge(tally: &Tally, asked: &Arguments) {
     if counted::sum("postern_closes", &[]) < i64::try_from(tally.ended).unwrap_or(i64::MAX) {
         log::broken("not every Close was counted".to_owned());
     }
+    if tally.injected == 0 && asked.requests >= MANY {
+        log::broken("no frame of the module's was injected".to_owned());
+    }
     if asked.panics {
         judge_panics_of_streams();
     } else if let Ok(hook) = std::env::var("POSTERN_PANIC") {
@@ -178,11 +185,11 @@ fn internal() -> i64 {
 }
 
 fn report(tally: &Tally, time: Duration) -> bool {
-    let Tally { requests, passed, answered, cut, ended, pings, panicked } = tally;
+    let Tally { requests, passed, answered, cut, ended, pings, injected, kept, panicked } = tally;
     println!(
         "stub-host: {requests} requests in {:.1} s: {passed} passed whole, {answered} answered, {cut} cut, {ended} ended by an \
-         error of a peer's, {panicked} asked to panic, {pings} messages with Pings between, {} calls; {} \
-         harmed, {} faults",
+         error of a peer's, {panicked} asked to panic, {pings} messages with Pings between, {injected} frames \
+         injected and {kept} that another filter kept, {} calls; {} harmed, {} faults",
         time.as_secs_f64(),
         callouts::made(),
         log::harmed_streams(),

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{Handle, InModule, Side, module};
+use crate::connections::Connection;
 use crate::{log, streams};
 
 /// A header field.
@@ -82,10 +83,16 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) number: usize,
+    pub(crate) connection: Rc<Connection>,
     pub(crate) address: String,
     filter: RefCell<InModule>,
     sender: RefCell<Option<InModule>>,
     pub(crate) state: RefCell<State>,
+}
+
+/// Returns how many bytes fields take of a connection, more or less.
+fn len_of(fields: &[Field]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 impl State {
@@ -131,18 +138,21 @@ impl Stream {
     pub(crate) fn open(
         configuration: InModule,
         senders: Option<InModule>,
+        connection: Rc<Connection>,
         address: String,
         request: Vec<Field>,
     ) -> Rc<Self> {
         let state = State { request, ..State::default() };
         let stream = Rc::new(Self {
             number: streams::next_number(),
+            connection,
             address,
             filter: RefCell::default(),
             sender: RefCell::default(),
             state: RefCell::new(state),
         });
         streams::add(&stream);
+        stream.connection.serve(stream.handle());
         let sender = senders.map(|senders| module().new_filter(senders, stream.sender_handle()));
         stream.sender.replace(sender);
         stream.filter.replace(module().new_filter(configuration, stream.handle()));
@@ -192,6 +202,8 @@ impl Stream {
 
     /// Brings the fields of the request.
     pub(crate) fn on_request(&self) {
+        let len = len_of(&self.state.borrow().request);
+        self.connection.on_read(len);
         let status = self.decode(|| {
             self.at_sender(|filter, sender| module().headers(Side::Request, filter, sender, false));
             self.at_filter(|handle, filter| module().headers(Side::Request, handle, filter, false))
@@ -235,12 +247,22 @@ impl Stream {
         };
         if !was_passed && peer == Peer::Upstream {
             self.at_sender(|filter, sender| module().headers(Side::Response, filter, sender, false));
+            let len = len_of(&self.state.borrow().response);
+            self.connection.on_write(len);
         }
     }
 
     /// Brings a chunk.
     pub(crate) fn on_chunk(&self, peer: Peer, slices: Vec<Vec<u8>>, ends: bool) {
+        if peer == Peer::Client && !self.has_ended() {
+            self.connection.on_read(slices.iter().map(Vec::len).sum());
+        }
         self.data(peer, &Rc::new(RefCell::new(slices)), ends, false);
+    }
+
+    /// Brings bytes of the module's own as a chunk of the client's, which the network filter has injected.
+    pub(crate) fn on_injected(&self, bytes: &[u8]) {
+        self.data(Peer::Client, &Rc::new(RefCell::new(vec![bytes.to_vec()])), false, false);
     }
 
     /// Has the filter judge a chunk; one that is the module's own passes the filter that has sent it by.
@@ -299,6 +321,10 @@ impl Stream {
     fn pass(&self, peer: Peer, chunk: &Body, is_own: bool) {
         if peer == Peer::Upstream && !is_own {
             self.at_sender(|filter, sender| module().body(Side::Response, filter, sender, false));
+        }
+        if peer == Peer::Upstream {
+            let len = chunk.borrow().iter().map(Vec::len).sum();
+            self.connection.on_write(len);
         }
         self.state.borrow_mut().ways[peer as usize].pass(chunk);
     }
@@ -435,6 +461,8 @@ impl Stream {
         }
         self.state.borrow_mut().reply = Some(status);
         self.at_sender(|filter, sender| module().headers(Side::Response, filter, sender, true));
+        let len = len_of(&self.state.borrow().response);
+        self.connection.on_write(len);
         self.end();
     }
 

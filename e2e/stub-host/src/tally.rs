@@ -14,6 +14,9 @@ pub(crate) struct Tally {
     pub(crate) ended: u64,
     /// The messages that had Pings of the module's between.
     pub(crate) pings: u64,
+    /// The frames that the module has injected into connections, and those that did not come to their streams.
+    pub(crate) injected: u64,
+    pub(crate) kept: u64,
     pub(crate) panicked: u64,
 }
 
@@ -36,6 +39,8 @@ impl Tally {
         self.cut += other.cut;
         self.ended += other.ended;
         self.pings += other.pings;
+        self.injected += other.injected;
+        self.kept += other.kept;
         self.panicked += other.panicked;
     }
 }
