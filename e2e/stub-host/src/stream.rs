@@ -67,6 +67,8 @@ pub(crate) struct State {
     request_trailers: Vec<Field>,
     response: Vec<Field>,
     response_trailers: Vec<Field>,
+    /// The client's chunks that the filter that sends has kept.
+    before_filter: Vec<Vec<u8>>,
     pub(crate) kept_values: HashMap<Vec<u8>, Vec<u8>>,
     pub(crate) ways: [Way; 2],
     /// The hooks of the request that are running: an answer waits for their end.
@@ -173,11 +175,14 @@ impl Stream {
         self.state.borrow().has_ended
     }
 
-    fn at_sender(&self, call: impl FnOnce(Handle, InModule) -> u32) {
+    /// Calls the filter that sends, and says whether it lets the message go on: it has to, but in a panic.
+    fn at_sender(&self, call: impl FnOnce(Handle, InModule) -> u32) -> bool {
         let sender = *self.sender.borrow();
-        if sender.is_some_and(|sender| call(self.sender_handle(), sender) != 0) {
+        let stops = sender.is_some_and(|sender| call(self.sender_handle(), sender) != 0);
+        if stops && std::env::var_os("POSTERN_PANIC").is_none() {
             log::broken("the filter that sends has stopped a message".to_owned());
         }
+        !stops
     }
 
     fn at_filter<T>(&self, call: impl FnOnce(Handle, InModule) -> T) -> T {
@@ -279,7 +284,7 @@ impl Stream {
             }
             way.received = Some(Rc::clone(chunk));
         }
-        let status = self.in_hook_of(peer, ends);
+        let Some(status) = self.in_hook_of(peer, chunk, ends) else { return };
         if self.has_ended() {
             return;
         }
@@ -307,15 +312,24 @@ impl Stream {
         }
     }
 
-    fn in_hook_of(&self, peer: Peer, ends: bool) -> u32 {
+    /// Calls the hook of a chunk, unless the filter before has stopped it.
+    fn in_hook_of(&self, peer: Peer, chunk: &Body, ends: bool) -> Option<u32> {
         let body = || self.at_filter(|handle, filter| module().body(peer.side(), handle, filter, ends));
         match peer {
-            Peer::Client => self.decode(|| {
-                self.at_sender(|filter, sender| module().body(Side::Request, filter, sender, ends));
-                body()
-            }),
-            Peer::Upstream => body(),
+            Peer::Client => self.decode(|| self.passes_sender(chunk, ends).then(body)),
+            Peer::Upstream => Some(body()),
         }
+    }
+
+    /// Calls the filter that sends for a chunk of the client's, and says whether it lets that go on, behind all that it has kept.
+    fn passes_sender(&self, chunk: &Body, ends: bool) -> bool {
+        let passes = self.at_sender(|filter, sender| module().body(Side::Request, filter, sender, ends));
+        let mut state = self.state.borrow_mut();
+        state.before_filter.append(&mut chunk.borrow_mut());
+        if passes {
+            chunk.borrow_mut().append(&mut state.before_filter);
+        }
+        passes
     }
 
     fn pass(&self, peer: Peer, chunk: &Body, is_own: bool) {
