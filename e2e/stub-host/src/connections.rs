@@ -32,6 +32,8 @@ pub(crate) enum Delivery {
     InPieces,
     /// Another filter keeps them.
     Kept,
+    /// Another filter ends the stream for them.
+    Ends,
 }
 
 /// A client's connection.
@@ -47,7 +49,7 @@ pub(crate) struct Connection {
     stream: Cell<Option<Handle>>,
     /// How many frames have come to the stream.
     injected: Cell<u64>,
-    /// How many were kept before.
+    /// How many came to another filter alone.
     kept: Cell<u64>,
 }
 
@@ -126,18 +128,28 @@ impl Connection {
         self.injected.get()
     }
 
-    /// Returns how many frames of the module's were kept before they came there.
+    /// Returns how many frames of the module's came to another filter alone.
     pub(crate) fn kept(&self) -> u64 {
         self.kept.get()
+    }
+
+    /// Says whether the module has to cut a stream whose frames came to another filter alone.
+    pub(crate) fn has_to_cut(&self) -> bool {
+        self.delivery == Delivery::Kept
+    }
+
+    fn keep(&self, frames: u64) {
+        self.kept.set(self.kept.get() + frames);
     }
 
     fn take(&self, stream: &Stream, bytes: &[u8]) {
         let frames = frames::parse(bytes).len() as u64;
         let (first, second) = bytes.split_at(bytes.len() / 2);
         match self.delivery {
-            Delivery::Kept => {
-                self.kept.set(self.kept.get() + frames);
-                return;
+            Delivery::Kept => return self.keep(frames),
+            Delivery::Ends => {
+                self.keep(frames);
+                return stream.end();
             }
             Delivery::AtOnce => stream.on_injected(bytes),
             Delivery::InPieces => {

@@ -63,6 +63,8 @@ pub(crate) enum Expected {
     Ends(Peer),
     /// The hook panics.
     Panics(&'static str),
+    /// The client's hook panics in a frame of the module's own, if one comes to it.
+    PanicsInOwnFrame,
 }
 
 /// A stream to be.
@@ -152,7 +154,8 @@ impl Script {
         self.delivery = match random.below(16) {
             0..=3 => None,
             4 => Some(Delivery::Kept),
-            5..=8 => Some(Delivery::InPieces),
+            5 => Some(Delivery::Ends),
+            6..=8 => Some(Delivery::InPieces),
             _ => Some(Delivery::AtOnce),
         };
         if random.one_in(8) {
@@ -308,9 +311,19 @@ impl Script {
         Self::chat("/shared", random, Expected::MayPass)
     }
 
+    /// A stream with an error of the upstream's, whose hook panics in the Close that the module injects, if it does.
+    fn panicking_in_own_frame(random: &mut Random) -> Self {
+        let mut script = Self::with_error(random, Peer::Upstream);
+        let chunks = script.steps.iter().filter(|step| matches!(step, Step::Chunk(Peer::Client, _))).count();
+        script.request.push(field("x-postern-panic", &format!("request_body {}", chunks + 1)));
+        script.expected = Expected::PanicsInOwnFrame;
+        script
+    }
+
     fn panicking(random: &mut Random, hook: &'static str) -> Self {
         let mut script = match hook {
             "request_trailers" | "response_trailers" => Self::plain_http(random),
+            "request_body" if random.one_in(8) => return Self::panicking_in_own_frame(random),
             // Only a frame of the module's for the upstream, or a tick, makes an event.
             "scheduled" => {
                 let from = *random.choose(&[Peer::Client, Peer::Upstream]);

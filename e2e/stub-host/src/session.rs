@@ -91,7 +91,8 @@ impl Session {
         let holds = match self.script.expected {
             // Nobody could tell what was kept from what the client sends.
             _ if self.stream.connection.kept() > 0 => {
-                cuts == 1 && reply.is_none() && frames::have_begun(up, sent_up)
+                let has_to_cut = self.stream.connection.has_to_cut();
+                cuts == u32::from(has_to_cut) && reply.is_none() && frames::have_begun(up, sent_up)
             }
             Expected::Passes => has_all,
             Expected::PassesWithPings => {
@@ -116,6 +117,11 @@ impl Session {
             }
             Expected::Panics("stream_complete" | "destroy") => has_all,
             Expected::Panics("scheduled") => cuts <= 1 && reply.is_none(),
+            Expected::PanicsInOwnFrame => {
+                tally.own_panics += u64::from(cuts);
+                let begun = |passed, sent| frames::have_begun(without_close(passed), sent);
+                cuts <= 1 && reply.is_none() && begun(up, sent_up) && begun(down, sent_down)
+            }
             Expected::Panics(_) => {
                 u32::from(reply.is_some()) + cuts == 1
                     && sent_up.starts_with(up)
