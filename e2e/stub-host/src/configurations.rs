@@ -10,6 +10,8 @@ use crate::{callouts, log, streams};
 const FILTER: &str = "postern";
 /// The name of the filter that sends to clients.
 const SENDER: &str = "postern-sender";
+/// The name of the network filter.
+const INJECTOR: &str = "postern-injector";
 const POLICIES: &str = include_str!("policies.json");
 
 /// A configuration that the module has taken.
@@ -22,6 +24,7 @@ pub(crate) struct Configuration {
 /// The newest, under which streams begin.
 static CURRENT: Mutex<Option<Arc<Configuration>>> = Mutex::new(None);
 static SENDERS: AtomicUsize = AtomicUsize::new(0);
+static INJECTORS: AtomicUsize = AtomicUsize::new(0);
 
 /// Returns the configuration under which streams begin now.
 pub(crate) fn current() -> Arc<Configuration> {
@@ -31,6 +34,11 @@ pub(crate) fn current() -> Arc<Configuration> {
 /// Returns the configuration of the filters that send.
 pub(crate) fn senders() -> InModule {
     SENDERS.load(Ordering::Relaxed)
+}
+
+/// Returns the configuration of the network filters.
+pub(crate) fn injectors() -> InModule {
+    INJECTORS.load(Ordering::Relaxed)
 }
 
 /// The configurations that the main thread has to destroy.
@@ -44,9 +52,22 @@ impl Configurations {
     pub(crate) fn new() -> Self {
         let mut configurations = Self::default();
         SENDERS.store(module().config_new(streams::next_number(), SENDER, "{}"), Ordering::Relaxed);
+        INJECTORS.store(Self::of_network_filters(), Ordering::Relaxed);
         configurations.refuse_bad();
         configurations.push();
         configurations
+    }
+
+    /// Has the module take the configuration of its network filter, and none of another name.
+    fn of_network_filters() -> InModule {
+        if module().network_config_new(streams::next_number(), SENDER, "") != 0 {
+            log::broken("the module has a network filter of another name".to_owned());
+        }
+        let taken = module().network_config_new(streams::next_number(), INJECTOR, "");
+        if taken == 0 {
+            log::broken("the module has no network filter".to_owned());
+        }
+        taken
     }
 
     /// Pushes another configuration; the old ones stay for as long as they have streams.
@@ -91,6 +112,7 @@ impl Configurations {
         CURRENT.lock().expect("the configurations").take();
         self.destroy(|_| true);
         module().config_destroy(senders());
+        module().network_config_destroy(injectors());
     }
 
     fn destroy(&mut self, is_gone: impl Fn(&Arc<Configuration>) -> bool) {

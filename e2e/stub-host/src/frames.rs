@@ -107,6 +107,20 @@ fn end_of_frame(bytes: &[u8], at: usize) -> Option<usize> {
     (end <= bytes.len()).then_some(end)
 }
 
+/// Says whether these bytes are whole frames of a client's that carry no message.
+pub(crate) fn are_of_control(bytes: &[u8]) -> bool {
+    let frames = parse(bytes);
+    let is_masked = |range: &std::ops::Range<usize>| bytes[range.start + 1] & 0x80 != 0;
+    frames.last().is_some_and(|(_, range)| range.end == bytes.len())
+        && frames.iter().all(|(opcode, range)| *opcode >= CLOSE && is_masked(range))
+}
+
+/// Says whether the whole frames of these bytes, but for Pings, are the first of `sent`.
+pub(crate) fn have_begun(passed: &[u8], sent: &[u8]) -> bool {
+    let whole = parse(passed).last().map_or(0, |(_, range)| range.end);
+    without_pings(sent).starts_with(&without_pings(&passed[..whole]))
+}
+
 /// Says whether these bytes end with a Close.
 pub(crate) fn end_with_close(bytes: &[u8]) -> bool {
     parse(bytes).last().is_some_and(|(opcode, range)| *opcode == CLOSE && range.end == bytes.len())

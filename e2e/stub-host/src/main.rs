@@ -7,6 +7,7 @@
 mod abi;
 mod callouts;
 mod configurations;
+mod connections;
 mod counted;
 mod events;
 mod frames;
@@ -32,6 +33,9 @@ use tally::Tally;
 
 /// How many configurations are pushed, one after the other.
 const PUSHES: u64 = 10;
+
+/// A number of requests of which some have the module inject frames.
+const MANY: u64 = 1000;
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -142,8 +146,11 @@ fn judge(tally: &Tally, asked: &Arguments) {
     if counted::sum("postern_closes", &[]) < i64::try_from(tally.ended).unwrap_or(i64::MAX) {
         log::broken("not every Close was counted".to_owned());
     }
+    if tally.injected == 0 && asked.requests >= MANY {
+        log::broken("no frame of the module's was injected".to_owned());
+    }
     if asked.panics {
-        judge_panics_of_streams();
+        judge_panics_of_streams(tally);
     } else if let Ok(hook) = std::env::var("POSTERN_PANIC") {
         let panics = log::panics();
         if panics.len() != 1 || panics.get(&hook) != Some(&1) {
@@ -155,7 +162,7 @@ fn judge(tally: &Tally, asked: &Arguments) {
 }
 
 /// Judges whether each hook has panicked, and whether the streams that were cut or answered for it were counted.
-fn judge_panics_of_streams() {
+fn judge_panics_of_streams(tally: &Tally) {
     let panics = log::panics();
     for hook in script::PANICKING.iter().filter(|hook| !panics.contains_key(**hook)) {
         log::broken(format!("{hook} has never panicked"));
@@ -164,7 +171,7 @@ fn judge_panics_of_streams() {
     // A stream that has ended, or has a Close, is counted once and no more.
     let uncounted = of(&["stream_complete", "destroy"]);
     let counted = of(&script::PANICKING) - uncounted;
-    let certain = counted - of(&["scheduled"]);
+    let certain = counted.saturating_sub(of(&["scheduled"]) + tally.own_panics);
     let internal = u64::try_from(internal()).unwrap_or(0);
     if !(certain..=counted).contains(&internal) {
         log::broken(format!("{internal} streams count as internal, and {certain} to {counted} were"));
@@ -178,11 +185,11 @@ fn internal() -> i64 {
 }
 
 fn report(tally: &Tally, time: Duration) -> bool {
-    let Tally { requests, passed, answered, cut, ended, pings, panicked } = tally;
+    let Tally { requests, passed, answered, cut, ended, pings, injected, kept, panicked, .. } = tally;
     println!(
         "stub-host: {requests} requests in {:.1} s: {passed} passed whole, {answered} answered, {cut} cut, {ended} ended by an \
-         error of a peer's, {panicked} asked to panic, {pings} messages with Pings between, {} calls; {} \
-         harmed, {} faults",
+         error of a peer's, {panicked} asked to panic, {pings} messages with Pings between, {injected} frames \
+         injected and {kept} that another filter kept, {} calls; {} harmed, {} faults",
         time.as_secs_f64(),
         callouts::made(),
         log::harmed_streams(),

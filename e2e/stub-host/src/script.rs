@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::connections::Delivery;
 use crate::frames;
 use crate::random::Random;
 use crate::stream::{Field, Peer};
@@ -39,6 +40,8 @@ pub(crate) enum Step {
     Trailers(Peer),
     Nothing,
     Wait(Duration),
+    /// The connection is closed, and its network filter destroyed, while the stream is still there.
+    Disconnect,
     /// The client goes away.
     Leave,
 }
@@ -60,6 +63,8 @@ pub(crate) enum Expected {
     Ends(Peer),
     /// The hook panics.
     Panics(&'static str),
+    /// The client's hook panics in a frame of the module's own, if one comes to it.
+    PanicsInOwnFrame,
 }
 
 /// A stream to be.
@@ -68,6 +73,8 @@ pub(crate) struct Script {
     pub(crate) request: Vec<Field>,
     /// Says whether a filter that sends stands before the one that judges.
     pub(crate) has_sender: bool,
+    /// What becomes of what the network filter injects, if the connection has that filter.
+    pub(crate) delivery: Option<Delivery>,
     pub(crate) steps: VecDeque<Step>,
     /// What has to pass, of each peer's.
     pub(crate) sent: [Vec<u8>; 2],
@@ -113,6 +120,10 @@ fn switching() -> Step {
 impl Script {
     /// Chooses what becomes of a stream.
     pub(crate) fn choose(random: &mut Random, panics: bool) -> Self {
+        Self::play(random, panics).on_connection(random)
+    }
+
+    fn play(random: &mut Random, panics: bool) -> Self {
         if panics && random.one_in(20) {
             let hook = *random.choose(&PANICKING);
             return Self::panicking(random, hook);
@@ -134,7 +145,23 @@ impl Script {
 
     fn new(request: Vec<Field>, expected: Expected) -> Self {
         let steps = VecDeque::from([Step::Request]);
-        Self { request, has_sender: true, steps, sent: Default::default(), broken: Vec::new(), expected }
+        let sent = Default::default();
+        Self { request, has_sender: true, delivery: None, steps, sent, broken: Vec::new(), expected }
+    }
+
+    /// Chooses what the stream's connection is like: most have the network filter, and some are closed before the stream.
+    fn on_connection(mut self, random: &mut Random) -> Self {
+        self.delivery = match random.below(16) {
+            0..=3 => None,
+            4 => Some(Delivery::Kept),
+            5 => Some(Delivery::Ends),
+            6..=8 => Some(Delivery::InPieces),
+            _ => Some(Delivery::AtOnce),
+        };
+        if random.one_in(8) {
+            self.steps.insert(self.steps.len() - 1, Step::Disconnect);
+        }
+        self
     }
 
     fn without_sender() -> Self {
@@ -284,9 +311,19 @@ impl Script {
         Self::chat("/shared", random, Expected::MayPass)
     }
 
+    /// A stream with an error of the upstream's, whose hook panics in the Close that the module injects, if it does.
+    fn panicking_in_own_frame(random: &mut Random) -> Self {
+        let mut script = Self::with_error(random, Peer::Upstream);
+        let chunks = script.steps.iter().filter(|step| matches!(step, Step::Chunk(Peer::Client, _))).count();
+        script.request.push(field("x-postern-panic", &format!("request_body {}", chunks + 1)));
+        script.expected = Expected::PanicsInOwnFrame;
+        script
+    }
+
     fn panicking(random: &mut Random, hook: &'static str) -> Self {
         let mut script = match hook {
             "request_trailers" | "response_trailers" => Self::plain_http(random),
+            "request_body" if random.one_in(8) => return Self::panicking_in_own_frame(random),
             // Only a frame of the module's for the upstream, or a tick, makes an event.
             "scheduled" => {
                 let from = *random.choose(&[Peer::Client, Peer::Upstream]);

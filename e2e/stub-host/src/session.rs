@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::configurations::{self, Configuration};
+use crate::connections::Connection;
 use crate::random::Random;
 use crate::script::{Expected, Script, Step};
 use crate::stream::{Peer, Stream};
@@ -17,6 +18,8 @@ pub(crate) struct Session {
     stream: Rc<Stream>,
     script: Script,
     waits_until: Option<Instant>,
+    /// Says whether the connection was closed before the stream.
+    is_disconnected: bool,
     /// Keeps the configuration for as long as the stream.
     _configuration: Arc<Configuration>,
 }
@@ -28,8 +31,9 @@ impl Session {
         let senders = script.has_sender.then(configurations::senders);
         let address = format!("192.0.2.{}:{}", random.below(256), 1024 + random.below(60_000));
         let request = std::mem::take(&mut script.request);
-        let stream = Stream::open(configuration.in_module, senders, address, request);
-        Self { stream, script, waits_until: None, _configuration: configuration }
+        let connection = Connection::open(script.delivery);
+        let stream = Stream::open(configuration.in_module, senders, connection, address, request);
+        Self { stream, script, waits_until: None, is_disconnected: false, _configuration: configuration }
     }
 
     /// Takes a step, and says whether the stream has ended.
@@ -48,8 +52,15 @@ impl Session {
             Some(Step::Trailers(peer)) => {
                 stream.on_trailers(peer, vec![(b"x-trailer".to_vec(), b"1".to_vec())]);
             }
-            Some(Step::Nothing) => stream.on_nothing(),
+            Some(Step::Nothing) => {
+                stream.connection.on_nothing();
+                stream.on_nothing();
+            }
             Some(Step::Wait(time)) => self.waits_until = Some(Instant::now() + time),
+            Some(Step::Disconnect) => {
+                stream.connection.close(true);
+                self.is_disconnected = true;
+            }
             Some(Step::Leave) | None => stream.end(),
         }
         self.stream.has_ended()
@@ -62,24 +73,37 @@ impl Session {
         }
     }
 
-    /// Judges what has become of the stream, which has ended.
-    pub(crate) fn judge(&self, tally: &mut Tally) {
+    /// Closes the connection of the stream, which has ended, and judges what has become of it.
+    pub(crate) fn finish(self, tally: &mut Tally) {
+        self.stream.connection.close(false);
+        tally.injected += self.stream.connection.injected();
+        tally.kept += self.stream.connection.kept();
+        self.judge(tally);
+    }
+
+    fn judge(&self, tally: &mut Tally) {
         let state = self.stream.state.borrow();
         let (reply, cuts) = (state.reply, state.cuts);
         let [up, down] = [&state.ways[0].passed, &state.ways[1].passed];
         let [sent_up, sent_down] = &self.script.sent;
-        let has_all = up == sent_up && down == sent_down && reply.is_none() && cuts == 0;
+        let is_whole = reply.is_none() && cuts == 0;
+        let has_all = up == sent_up && down == sent_down && is_whole;
         let holds = match self.script.expected {
+            // Nobody could tell what was kept from what the client sends.
+            _ if self.stream.connection.kept() > 0 => {
+                let has_to_cut = self.stream.connection.has_to_cut();
+                cuts == u32::from(has_to_cut) && reply.is_none() && frames::have_begun(up, sent_up)
+            }
             Expected::Passes => has_all,
             Expected::PassesWithPings => {
                 let same = |passed, sent| frames::without_pings(passed) == frames::without_pings(sent);
                 tally.pings += u64::from(up != sent_up) + u64::from(down != sent_down);
-                same(up, sent_up) && same(down, sent_down) && reply.is_none() && cuts == 0
+                // What the module says to the upstream has no way where the connection is gone.
+                let is_lost = reply.is_none() && cuts == 1 && self.is_disconnected;
+                same(up, sent_up) && same(down, sent_down) && (is_whole || is_lost)
             }
             Expected::MayPass => has_all || reply.is_some() || frames::end_with_close(down),
-            Expected::PassesInPart => {
-                sent_up.starts_with(up) && sent_down.starts_with(down) && reply.is_none() && cuts == 0
-            }
+            Expected::PassesInPart => sent_up.starts_with(up) && sent_down.starts_with(down) && is_whole,
             Expected::Refused(statuses) => {
                 reply.is_some_and(|status| statuses.contains(&status)) && up.is_empty() && down.is_empty()
             }
@@ -93,6 +117,11 @@ impl Session {
             }
             Expected::Panics("stream_complete" | "destroy") => has_all,
             Expected::Panics("scheduled") => cuts <= 1 && reply.is_none(),
+            Expected::PanicsInOwnFrame => {
+                tally.own_panics += u64::from(cuts);
+                let begun = |passed, sent| frames::have_begun(without_close(passed), sent);
+                cuts <= 1 && reply.is_none() && begun(up, sent_up) && begun(down, sent_down)
+            }
             Expected::Panics(_) => {
                 u32::from(reply.is_some()) + cuts == 1
                     && sent_up.starts_with(up)
@@ -100,9 +129,9 @@ impl Session {
             }
         };
         if !holds {
-            let Script { expected, .. } = self.script;
+            let Script { expected, delivery, .. } = self.script;
             log::harmed(format!(
-                "expected {expected:?}: answered {reply:?}, cut {cuts} times, up {} of {} bytes, down {} of {}",
+                "expected {expected:?}, delivery {delivery:?}: answered {reply:?}, cut {cuts} times, up {} of {} bytes, down {} of {}",
                 up.len(),
                 sent_up.len(),
                 down.len(),

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::abi::{Handle, InModule, Side, module};
+use crate::connections::Connection;
 use crate::{log, streams};
 
 /// A header field.
@@ -66,6 +67,8 @@ pub(crate) struct State {
     request_trailers: Vec<Field>,
     response: Vec<Field>,
     response_trailers: Vec<Field>,
+    /// The client's chunks that the filter that sends has kept.
+    before_filter: Vec<Vec<u8>>,
     pub(crate) kept_values: HashMap<Vec<u8>, Vec<u8>>,
     pub(crate) ways: [Way; 2],
     /// The hooks of the request that are running: an answer waits for their end.
@@ -82,10 +85,16 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) number: usize,
+    pub(crate) connection: Rc<Connection>,
     pub(crate) address: String,
     filter: RefCell<InModule>,
     sender: RefCell<Option<InModule>>,
     pub(crate) state: RefCell<State>,
+}
+
+/// Returns how many bytes fields take of a connection, more or less.
+fn len_of(fields: &[Field]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 impl State {
@@ -131,18 +140,21 @@ impl Stream {
     pub(crate) fn open(
         configuration: InModule,
         senders: Option<InModule>,
+        connection: Rc<Connection>,
         address: String,
         request: Vec<Field>,
     ) -> Rc<Self> {
         let state = State { request, ..State::default() };
         let stream = Rc::new(Self {
             number: streams::next_number(),
+            connection,
             address,
             filter: RefCell::default(),
             sender: RefCell::default(),
             state: RefCell::new(state),
         });
         streams::add(&stream);
+        stream.connection.serve(stream.handle());
         let sender = senders.map(|senders| module().new_filter(senders, stream.sender_handle()));
         stream.sender.replace(sender);
         stream.filter.replace(module().new_filter(configuration, stream.handle()));
@@ -163,11 +175,14 @@ impl Stream {
         self.state.borrow().has_ended
     }
 
-    fn at_sender(&self, call: impl FnOnce(Handle, InModule) -> u32) {
+    /// Calls the filter that sends, and says whether it lets the message go on: it has to, but in a panic.
+    fn at_sender(&self, call: impl FnOnce(Handle, InModule) -> u32) -> bool {
         let sender = *self.sender.borrow();
-        if sender.is_some_and(|sender| call(self.sender_handle(), sender) != 0) {
+        let stops = sender.is_some_and(|sender| call(self.sender_handle(), sender) != 0);
+        if stops && std::env::var_os("POSTERN_PANIC").is_none() {
             log::broken("the filter that sends has stopped a message".to_owned());
         }
+        !stops
     }
 
     fn at_filter<T>(&self, call: impl FnOnce(Handle, InModule) -> T) -> T {
@@ -192,6 +207,8 @@ impl Stream {
 
     /// Brings the fields of the request.
     pub(crate) fn on_request(&self) {
+        let len = len_of(&self.state.borrow().request);
+        self.connection.on_read(len);
         let status = self.decode(|| {
             self.at_sender(|filter, sender| module().headers(Side::Request, filter, sender, false));
             self.at_filter(|handle, filter| module().headers(Side::Request, handle, filter, false))
@@ -235,12 +252,22 @@ impl Stream {
         };
         if !was_passed && peer == Peer::Upstream {
             self.at_sender(|filter, sender| module().headers(Side::Response, filter, sender, false));
+            let len = len_of(&self.state.borrow().response);
+            self.connection.on_write(len);
         }
     }
 
     /// Brings a chunk.
     pub(crate) fn on_chunk(&self, peer: Peer, slices: Vec<Vec<u8>>, ends: bool) {
+        if peer == Peer::Client && !self.has_ended() {
+            self.connection.on_read(slices.iter().map(Vec::len).sum());
+        }
         self.data(peer, &Rc::new(RefCell::new(slices)), ends, false);
+    }
+
+    /// Brings bytes of the module's own as a chunk of the client's, which the network filter has injected.
+    pub(crate) fn on_injected(&self, bytes: &[u8]) {
+        self.data(Peer::Client, &Rc::new(RefCell::new(vec![bytes.to_vec()])), false, false);
     }
 
     /// Has the filter judge a chunk; one that is the module's own passes the filter that has sent it by.
@@ -257,7 +284,7 @@ impl Stream {
             }
             way.received = Some(Rc::clone(chunk));
         }
-        let status = self.in_hook_of(peer, ends);
+        let Some(status) = self.in_hook_of(peer, chunk, ends) else { return };
         if self.has_ended() {
             return;
         }
@@ -285,20 +312,33 @@ impl Stream {
         }
     }
 
-    fn in_hook_of(&self, peer: Peer, ends: bool) -> u32 {
+    /// Calls the hook of a chunk, unless the filter before has stopped it.
+    fn in_hook_of(&self, peer: Peer, chunk: &Body, ends: bool) -> Option<u32> {
         let body = || self.at_filter(|handle, filter| module().body(peer.side(), handle, filter, ends));
         match peer {
-            Peer::Client => self.decode(|| {
-                self.at_sender(|filter, sender| module().body(Side::Request, filter, sender, ends));
-                body()
-            }),
-            Peer::Upstream => body(),
+            Peer::Client => self.decode(|| self.passes_sender(chunk, ends).then(body)),
+            Peer::Upstream => Some(body()),
         }
+    }
+
+    /// Calls the filter that sends for a chunk of the client's, and says whether it lets that go on, behind all that it has kept.
+    fn passes_sender(&self, chunk: &Body, ends: bool) -> bool {
+        let passes = self.at_sender(|filter, sender| module().body(Side::Request, filter, sender, ends));
+        let mut state = self.state.borrow_mut();
+        state.before_filter.append(&mut chunk.borrow_mut());
+        if passes {
+            chunk.borrow_mut().append(&mut state.before_filter);
+        }
+        passes
     }
 
     fn pass(&self, peer: Peer, chunk: &Body, is_own: bool) {
         if peer == Peer::Upstream && !is_own {
             self.at_sender(|filter, sender| module().body(Side::Response, filter, sender, false));
+        }
+        if peer == Peer::Upstream {
+            let len = chunk.borrow().iter().map(Vec::len).sum();
+            self.connection.on_write(len);
         }
         self.state.borrow_mut().ways[peer as usize].pass(chunk);
     }
@@ -435,6 +475,8 @@ impl Stream {
         }
         self.state.borrow_mut().reply = Some(status);
         self.at_sender(|filter, sender| module().headers(Side::Response, filter, sender, true));
+        let len = len_of(&self.state.borrow().response);
+        self.connection.on_write(len);
         self.end();
     }
 

@@ -163,6 +163,12 @@ pub(crate) fn attribute(filter: Handle, attribute: u32) -> Option<Buffer> {
     }
 }
 
+/// Returns an attribute that is a number.
+pub(crate) fn number(filter: Handle, attribute: u32) -> Option<u64> {
+    let stream = get(filter)?;
+    (attribute == 28).then_some(stream.connection.id)
+}
+
 /// Keeps a value with a stream.
 pub(crate) fn set_state(filter: Handle, key: &[u8], value: &[u8]) -> bool {
     let Some(stream) = get(filter) else { return false };

@@ -14,7 +14,12 @@ pub(crate) struct Tally {
     pub(crate) ended: u64,
     /// The messages that had Pings of the module's between.
     pub(crate) pings: u64,
+    /// The frames that the module has injected into connections, and those that did not come to their streams.
+    pub(crate) injected: u64,
+    pub(crate) kept: u64,
     pub(crate) panicked: u64,
+    /// The streams that were cut where a frame of the module's own was to panic.
+    pub(crate) own_panics: u64,
 }
 
 impl Tally {
@@ -25,7 +30,7 @@ impl Tally {
         self.answered += u64::from(reply.is_some());
         self.cut += u64::from(cuts);
         self.ended += u64::from(matches!(expected, Expected::Ends(_)));
-        self.panicked += u64::from(matches!(expected, Expected::Panics(_)));
+        self.panicked += u64::from(matches!(expected, Expected::Panics(_) | Expected::PanicsInOwnFrame));
     }
 
     /// Adds the counts of another.
@@ -36,6 +41,9 @@ impl Tally {
         self.cut += other.cut;
         self.ended += other.ended;
         self.pings += other.pings;
+        self.injected += other.injected;
+        self.kept += other.kept;
         self.panicked += other.panicked;
+        self.own_panics += other.own_panics;
     }
 }

@@ -7,7 +7,7 @@ use crate::random::Random;
 use crate::script::Script;
 use crate::session::Session;
 use crate::tally::Tally;
-use crate::{log, streams};
+use crate::{connections, log, streams};
 
 /// How many streams are under way at once.
 const STREAMS: usize = 12;
@@ -32,12 +32,15 @@ pub(crate) fn run(requests: u64, seed: u64, panics: bool) -> Tally {
         }
         let chosen = random.below(sessions.len());
         if sessions[chosen].step() {
-            sessions.swap_remove(chosen).judge(&mut tally);
+            sessions.swap_remove(chosen).finish(&mut tally);
         }
     }
     take_events();
     if streams::open_streams() > 0 {
         log::broken(format!("{} streams have not ended", streams::open_streams()));
+    }
+    if connections::open_connections() > 0 {
+        log::broken(format!("{} connections have not ended", connections::open_connections()));
     }
     tally
 }

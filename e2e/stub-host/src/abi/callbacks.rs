@@ -9,7 +9,7 @@ use std::ffi::c_void;
 use super::{Buffer, HeaderField};
 use crate::counted::{self, Change, Kind};
 use crate::events::{Scheduler, Target};
-use crate::{callouts, log, streams};
+use crate::{callouts, connections, log, streams};
 
 /// Returns the bytes that the module points to, for as long as the call.
 ///
@@ -214,6 +214,12 @@ callbacks! {
         put(value, streams::attribute(filter.addr(), attribute))
     }
 
+    envoy_dynamic_module_callback_http_filter_get_attribute_int(
+        filter: *mut c_void, attribute: u32, value: *mut u64
+    ) -> bool {
+        put(value, streams::number(filter.addr(), attribute))
+    }
+
     envoy_dynamic_module_callback_http_filter_get_attribute_bool(
         filter: *mut c_void, _attribute: u32, value: *mut bool
     ) -> bool {
@@ -245,6 +251,16 @@ callbacks! {
     ) -> bool {
         streams::expect(filter.addr());
         false
+    }
+
+    envoy_dynamic_module_callback_network_filter_get_connection_id(filter: *mut c_void) -> u64 {
+        connections::id(filter.addr())
+    }
+
+    envoy_dynamic_module_callback_network_filter_inject_read_data(
+        filter: *mut c_void, data: Buffer, ends: bool
+    ) {
+        connections::inject(filter.addr(), bytes(data), ends);
     }
 
     envoy_dynamic_module_callback_http_filter_config_define_counter(

@@ -125,6 +125,20 @@ hooks! {
         (Opaque, Opaque, u64, *const HeaderField, usize);
     config_stream_complete = "http_filter_config_http_stream_complete" (Opaque, Opaque, u64);
     config_stream_reset = "http_filter_config_http_stream_reset" (Opaque, Opaque, u64, u32);
+    network_config_new = "network_filter_config_new" (Opaque, Buffer, Buffer) -> Opaque;
+    network_config_destroy = "network_filter_config_destroy" (Opaque);
+    network_new = "network_filter_new" (Opaque, Opaque) -> Opaque;
+    network_new_connection = "network_filter_new_connection" (Opaque, Opaque) -> u32;
+    network_read = "network_filter_read" (Opaque, Opaque, usize, bool) -> u32;
+    network_write = "network_filter_write" (Opaque, Opaque, usize, bool) -> u32;
+    network_event = "network_filter_event" (Opaque, Opaque, u32);
+    network_destroy = "network_filter_destroy" (Opaque);
+    network_scheduled = "network_filter_scheduled" (Opaque, Opaque, u64);
+    network_config_scheduled = "network_filter_config_scheduled" (Opaque, Opaque, u64);
+    network_callout_done = "network_filter_http_callout_done"
+        (Opaque, Opaque, u64, u32, *const HeaderField, usize, *const Buffer, usize);
+    network_above_watermark = "network_filter_above_write_buffer_high_watermark" (Opaque, Opaque);
+    network_below_watermark = "network_filter_below_write_buffer_low_watermark" (Opaque, Opaque);
 }
 
 fn opaque(number: usize) -> Opaque {
@@ -292,6 +306,69 @@ impl Module {
                 true => (self.config_stream_reset)(opaque(config), opaque(in_module), id, 0),
                 false => (self.config_stream_complete)(opaque(config), opaque(in_module), id),
             }
+        }
+    }
+
+    /// Hands the configuration of a network filter over; 0 if the module refuses it.
+    pub(crate) fn network_config_new(&self, config: Handle, name: &str, text: &str) -> InModule {
+        let (name, text) = (Buffer::of(name.as_bytes()), Buffer::of(text.as_bytes()));
+        // SAFETY: as above.
+        unsafe { (self.network_config_new)(opaque(config), name, text) }.addr()
+    }
+
+    /// Takes the configuration of a network filter away.
+    pub(crate) fn network_config_destroy(&self, config: InModule) {
+        // SAFETY: as above.
+        unsafe { (self.network_config_destroy)(opaque(config)) }
+    }
+
+    /// Makes a network filter of a connection.
+    pub(crate) fn new_network_filter(&self, config: InModule, filter: Handle) -> InModule {
+        // SAFETY: as above.
+        unsafe { (self.network_new)(opaque(config), opaque(filter)) }.addr()
+    }
+
+    /// Says that a connection has been opened.
+    pub(crate) fn new_connection(&self, filter: Handle, in_module: InModule) -> u32 {
+        // SAFETY: as above.
+        unsafe { (self.network_new_connection)(opaque(filter), opaque(in_module)) }
+    }
+
+    /// Says that bytes have come from a client.
+    pub(crate) fn network_read(&self, filter: Handle, in_module: InModule, len: usize, ends: bool) -> u32 {
+        // SAFETY: as above.
+        unsafe { (self.network_read)(opaque(filter), opaque(in_module), len, ends) }
+    }
+
+    /// Says that bytes go to a client.
+    pub(crate) fn network_write(&self, filter: Handle, in_module: InModule, len: usize, ends: bool) -> u32 {
+        // SAFETY: as above.
+        unsafe { (self.network_write)(opaque(filter), opaque(in_module), len, ends) }
+    }
+
+    /// Brings an event of a connection.
+    pub(crate) fn network_event(&self, filter: Handle, in_module: InModule, event: u32) {
+        // SAFETY: as above.
+        unsafe { (self.network_event)(opaque(filter), opaque(in_module), event) }
+    }
+
+    /// Takes a network filter away.
+    pub(crate) fn destroy_network_filter(&self, in_module: InModule) {
+        // SAFETY: as above.
+        unsafe { (self.network_destroy)(opaque(in_module)) }
+    }
+
+    /// Calls each hook of connections that the module has because Envoy demands it.
+    pub(crate) fn idle_network_hooks(&self, filter: Handle, in_module: InModule) {
+        let (filter, in_module) = (opaque(filter), opaque(in_module));
+        let (fields, slices) = (pointers(&[(b"a".to_vec(), b"b".to_vec())]), pieces(&[vec![1]]));
+        // SAFETY: as above.
+        unsafe {
+            (self.network_scheduled)(filter, in_module, 1);
+            (self.network_config_scheduled)(filter, in_module, 1);
+            (self.network_callout_done)(filter, in_module, 1, 0, fields.as_ptr(), 1, slices.as_ptr(), 1);
+            (self.network_above_watermark)(filter, in_module);
+            (self.network_below_watermark)(filter, in_module);
         }
     }
 }
