@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use postern_e2e::client::http2::{handshake, open, read};
-use postern_e2e::deadline::{PATIENCE, eventually};
 use postern_e2e::http::Response;
 use postern_e2e::not_run::not_run;
 use postern_e2e::scene::module;
-use postern_e2e::{Frame, RawClient, Record, Request, RunningScene, Scene, Value, json};
+use postern_e2e::{Frame, RawClient, Request, RunningScene, Scene, Value, json};
 
 /// Says that there is no dynamic module to be tested.
 fn is_absent() -> bool {
@@ -96,14 +95,10 @@ async fn what_is_said_of_a_route_in_two_places_or_in_a_form_that_cannot_be_read_
 
 /// Puts the dynamic module in, without what the suite would add to it, and the filter that sends at a place of its own.
 fn unaided(sender_at: Option<usize>) -> Scene {
-    Scene::new().plaintext().policy(json!({})).change_connection_manager(move |manager| {
-        let filters = manager["http_filters"].as_array_mut().expect("filters");
-        let plugin = filters[0]["typed_config"]["config"].clone();
-        filters[0]["typed_config"] = module::dynamic(&plugin);
-        if let Some(place) = sender_at {
-            filters.insert(place, module::sender(&plugin["vm_config"]["code"]["local"]));
-        }
-    })
+    Scene::new()
+        .plaintext()
+        .policy(json!({}))
+        .change_connection_manager(move |manager| module::put_unaided(manager, sender_at))
 }
 
 #[tokio::test]
@@ -286,43 +281,6 @@ async fn a_configuration_whose_hook_panics_is_refused() {
 }
 
 /// A router that may try again keeps what it has sent, where the module keeps bytes too.
-/// The number of bytes after which Postern asks the service what it has read.
-const MUCH: usize = 70_000;
-
-/// Waits until the service has had this many Pings of Postern's own.
-async fn asked(record: &Record, times: usize) {
-    eventually(PATIENCE, "a Ping of Postern's own at the service", || {
-        (record.heartbeats().len() >= times).then_some(())
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_a_client_says_behind_a_ping_of_posterns_own_to_the_service_goes_there_at_once() {
-    if is_absent() {
-        return;
-    }
-    let scenes = [
-        ("with the network filter", Scene::new().plaintext().policy(json!({}))),
-        ("without it", unaided(Some(0))),
-    ];
-    for (name, scene) in scenes {
-        let scene = scene.start().await;
-        let mut client = scene.open("/ws/chat").await;
-        let record = scene.record(&client).await;
-        for times in 1..4 {
-            let much = Frame::binary(vec![b'm'; MUCH]);
-            client.send(much.clone().masked().bytes()).await;
-            assert!(client.frame().await.is_ok_and(|answer| answer == much), "{name}: {times}");
-            asked(&record, times).await;
-            for text in ["one", "another"] {
-                assert!(echoes(&mut client, text).await, "{name}: {text} behind Ping {times}");
-            }
-        }
-        assert_eq!(record.messages().len(), 9, "{name}");
-    }
-}
-
 #[tokio::test]
 async fn on_a_route_with_retries_every_byte_passes_once() {
     if is_absent() {

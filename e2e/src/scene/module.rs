@@ -175,6 +175,17 @@ pub fn injector(local: &Value) -> Value {
     }})
 }
 
+/// Puts the dynamic module into a connection manager whose first filter has the other, with nothing else that a scene is given for it
+/// but the filter that sends, at a place of its own.
+pub fn put_unaided(manager: &mut Value, sender_at: Option<usize>) {
+    let filters = manager["http_filters"].as_array_mut().expect("filters");
+    let plugin = filters[0]["typed_config"]["config"].clone();
+    filters[0]["typed_config"] = dynamic(&plugin);
+    if let Some(place) = sender_at {
+        filters.insert(place, sender(&plugin["vm_config"]["code"]["local"]));
+    }
+}
+
 fn names_a_module(value: &Value) -> bool {
     match value {
         Value::Object(members) => members.values().any(names_a_module),

@@ -100,7 +100,7 @@ fn run(asked: &Arguments) -> bool {
             Err(_) => log::broken("a worker has panicked".to_owned()),
         }
     }
-    take_events(&configurations);
+    take_last_events(&configurations);
     configurations.destroy_all();
     judge(&tally, asked);
     report(&tally, begun.elapsed())
@@ -118,6 +118,15 @@ fn serve(configurations: &mut Configurations, workers: &[JoinHandle<Tally>], ask
             configurations.push();
         }
         configurations.destroy_unused();
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Takes events until the module has told what it has counted last: its ticks come four times a second.
+fn take_last_events(configurations: &Configurations) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        take_events(configurations);
         thread::sleep(Duration::from_millis(1));
     }
 }

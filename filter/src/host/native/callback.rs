@@ -11,8 +11,8 @@ use postern_engine::Peer;
 use super::abi::calls::{Body, Counting, Filter, FilterConfig};
 use super::connections;
 use super::kept::{self, TO_UPSTREAM};
+use super::senders;
 use super::worker::{Entry, entry};
-use super::{owed_counts, senders};
 use crate::stream::Stream;
 
 thread_local! {
@@ -156,6 +156,5 @@ pub(super) fn forget(stream: Option<u32>) {
     CURRENT.set(None);
     senders::forget_own();
     connections::forget_own();
-    owed_counts::leave_no_more();
     EFFECTS.with_borrow_mut(|effects| effects.retain(|(of, _)| Some(*of) != stream));
 }

@@ -2,15 +2,15 @@
 //! them to Envoy's codec as if the client had sent them. So it serves HTTP/1.1 alone, where the bytes of an upgraded stream are
 //! those of its connection.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::abi::calls::Connection;
 
 thread_local! {
     static CONNECTIONS: RefCell<Connections> = RefCell::default();
-    /// The stream whose own frame is on its way to its hook, and the number of bytes of it that have not come there.
-    static ON_ITS_WAY: Cell<Option<(u32, usize)>> = const { Cell::new(None) };
+    /// The stream whose own frames are on their way to its hook, and what has not come there of them.
+    static ON_THEIR_WAY: RefCell<Option<(u32, Vec<u8>)>> = const { RefCell::new(None) };
 }
 
 /// The connections, found either way.
@@ -48,22 +48,25 @@ pub(super) fn inject(stream: u32, id: u64, frames: &[u8]) -> bool {
     let Some(connection) = CONNECTIONS.with_borrow(|connections| connections.by_id.get(&id).copied()) else {
         return false;
     };
-    let before = ON_ITS_WAY.replace(Some((stream, frames.len())));
+    let before = ON_THEIR_WAY.replace(Some((stream, frames.to_vec())));
     connection.inject(frames);
-    ON_ITS_WAY.replace(before).is_some_and(|(_, left)| left == 0)
+    ON_THEIR_WAY.replace(before).is_some_and(|(_, rest)| rest.is_empty())
 }
 
-/// Says whether it is frames of ours that the client's hook of a stream is called with, and counts as many bytes as come.
-pub(super) fn is_own(stream: u32, len: impl FnOnce() -> usize) -> bool {
-    let Some((_, left)) = ON_ITS_WAY.get().filter(|(own, _)| *own == stream) else { return false };
-    let rest = left.checked_sub(len());
-    if let Some(rest) = rest {
-        ON_ITS_WAY.set(Some((stream, rest)));
-    }
-    rest.is_some()
+/// Says whether it is frames of ours that the client's hook of a stream is called with, `bytes`, which have come then.
+pub(super) fn is_own(stream: u32, bytes: impl FnOnce() -> Vec<u8>) -> bool {
+    ON_THEIR_WAY.with_borrow_mut(|on_their_way| {
+        let Some((_, rest)) = on_their_way.as_mut().filter(|(own, _)| *own == stream) else { return false };
+        let bytes = bytes();
+        let is_own = rest.starts_with(&bytes);
+        if is_own {
+            rest.drain(..bytes.len());
+        }
+        is_own
+    })
 }
 
 /// Forgets the frames that were on their way as a hook panicked.
 pub(super) fn forget_own() {
-    ON_ITS_WAY.set(None);
+    ON_THEIR_WAY.set(None);
 }

@@ -131,7 +131,9 @@ pub(super) fn inject(id: u32, filter: Filter, kept: &Kept) {
         return;
     }
     if let Some(connection) = kept.connection.get() {
-        if !connections::inject(id, connection, &kept.to_upstream.take()) {
+        let has_come = connections::inject(id, connection, &kept.to_upstream.take());
+        // Meanwhile the stream may have ended.
+        if !has_come && worker::entry(id).is_some() {
             cut(filter, "what Postern says to the upstream was kept before it came to Postern");
         }
         return;

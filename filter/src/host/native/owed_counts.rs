@@ -1,24 +1,30 @@
-//! The counts that another thread tells Envoy of.
+//! The counts that are yet to be told.
 //!
-//! What a worker counts as it begins to rest is told by the main thread: each call for a metric with labels costs Envoy more than all
-//! that a handshake costs Postern, and other handshakes may come at once. What the main thread counts on Envoy 1.38, whose
-//! configurations have no functions for it, is told by a stream, with the next tick of its worker.
+//! Envoy keeps, for as long as a stream lasts, the labels of all that the stream has ever counted. So no stream counts what others may
+//! outlast: workers leave it to the main thread, whose configurations keep none. Those of Envoy 1.38 have no functions for counting;
+//! there it is told by streams that end, or now and then by one that does not.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::abi::calls::{Counting, Metric};
 
 /// The values of a metric's labels.
 pub(super) type Labels = Arc<[Vec<u8>]>;
 
-/// The changes that nobody has told yet, one for each series, of which there are as many as configurations have labels for.
-static OWED: Mutex<Option<HashMap<(Metric, Labels), Change>>> = Mutex::new(None);
+/// The time for which a stream that does not end leaves to others what is to be told.
+const LONGEST: Duration = Duration::from_secs(10);
 
-thread_local! {
-    /// Says whether counters of this worker are left to the main thread.
-    static LEAVES: Cell<bool> = const { Cell::new(false) };
+/// What nobody has told yet.
+static OWED: Mutex<Option<Owed>> = Mutex::new(None);
+
+/// The changes, one for each series, of which there are as many as configurations have labels for.
+#[derive(Default)]
+struct Owed {
+    changes: HashMap<(Metric, Labels), Change>,
+    /// The time when the first of them was made.
+    since: Option<Instant>,
 }
 
 /// A change of a metric.
@@ -47,27 +53,16 @@ impl Change {
     }
 }
 
-/// Does `count` with what it counts left to the main thread, if that can tell it. A gauge has one value, whoever sets it last.
-pub(super) fn leave_to_main(count: impl FnOnce()) {
-    LEAVES.set(Counting::can_main_count());
-    count();
-    leave_no_more();
-}
-
-/// Forgets that counters are left to the main thread, as a panic has ended that.
-pub(super) fn leave_no_more() {
-    LEAVES.set(false);
-}
-
-/// Makes a change of a metric, or owes it if it is not to be told here.
+/// Makes a change of a metric, or leaves it to whoever is to tell it.
 pub(super) fn change(counting: Counting, metric: Metric, labels: &Labels, change: Change) {
-    let is_left = LEAVES.get() && matches!((metric, change), (Metric::Counter(_), Change::Add(_)));
-    if counting.can_count() && !is_left {
+    if is_told_by(counting) && matches!(counting, Counting::Config(_)) {
         change.make(counting, metric, labels);
         return;
     }
     let mut owed = OWED.lock().unwrap_or_else(PoisonError::into_inner);
-    owed.get_or_insert_default()
+    let owed = owed.get_or_insert_default();
+    owed.since.get_or_insert_with(Instant::now);
+    owed.changes
         .entry((metric, Arc::clone(labels)))
         .and_modify(|before| *before = before.then(change))
         .or_insert(change);
@@ -75,13 +70,28 @@ pub(super) fn change(counting: Counting, metric: Metric, labels: &Labels, change
 
 /// Tells all that is owed, if it is at this place that it is told.
 pub(super) fn pay(counting: Counting) {
-    if matches!(counting, Counting::Config(_)) != Counting::can_main_count() {
+    if !is_told_by(counting) {
         return;
     }
     let owed = OWED.lock().unwrap_or_else(PoisonError::into_inner).take();
-    for ((metric, labels), change) in owed.into_iter().flatten() {
+    for ((metric, labels), change) in owed.unwrap_or_default().changes {
         change.make(counting, metric, &labels);
     }
+}
+
+/// Tells all that is owed for long, in the same place.
+pub(super) fn pay_in_time(counting: Counting) {
+    let since = OWED.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|owed| owed.since);
+    let is_due =
+        matches!(counting, Counting::Config(_)) || since.is_some_and(|since| since.elapsed() >= LONGEST);
+    if is_due {
+        pay(counting);
+    }
+}
+
+/// Says whether it is here that things are told: by configurations if they can count, else by streams.
+fn is_told_by(counting: Counting) -> bool {
+    matches!(counting, Counting::Config(_)) == Counting::can_main_count()
 }
 
 #[cfg(test)]

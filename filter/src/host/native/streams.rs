@@ -74,7 +74,7 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
     if sender == Peer::Upstream && senders::is_own(id) {
         return pass_own(filter, kept);
     }
-    if sender == Peer::Client && connections::is_own(id, || filter.body_len(Body::ReceivedRequest)) {
+    if sender == Peer::Client && connections::is_own(id, || filter.body(Body::ReceivedRequest).to_vec()) {
         return DataStatus::Continue;
     }
     let Some(body) = body_at_hand(filter, kept, sender) else {

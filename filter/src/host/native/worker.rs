@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::root::Root;
 use crate::stream::Stream;
 
-use super::abi::calls::{Filter, FilterConfig, Scheduler};
+use super::abi::calls::{Counting, Filter, FilterConfig, Scheduler};
 use super::callback::{self, Current, at};
 use super::callouts::{self, Answer};
 use super::configurations::{self, Configuration};
@@ -249,7 +249,7 @@ fn end_roots(is_ended: impl Fn(u64) -> bool) {
 pub(super) fn tick() {
     ticker().begin();
     if let Some(current) = callback::current() {
-        owed_counts::pay(current.counting);
+        owed_counts::pay_in_time(current.counting);
     }
     take_up_configurations();
     end_roots(|number| configurations::get(number).is_none());
@@ -320,6 +320,9 @@ pub(super) fn end(id: u32) {
     if is_last {
         rest(id);
     }
+    if let Some(Entry { filter, .. }) = entry(id) {
+        owed_counts::pay(Counting::Filter(filter));
+    }
     hand_ticks_over(id);
 }
 
@@ -340,7 +343,7 @@ fn hand_ticks_over(id: u32) {
 fn rest(id: u32) {
     let Some(Entry { filter, configuration, .. }) = entry(id) else { return };
     at(Current::of_stream(id, filter, configuration), || {
-        owed_counts::leave_to_main(|| each_root(Root::rest));
+        each_root(Root::rest);
     });
     WORKER.with_borrow_mut(|worker| worker.rests = true);
 }

@@ -688,11 +688,6 @@ fn milliseconds(timeout: Duration) -> u64 {
 }
 
 impl Counting {
-    /// Says whether anything can be counted here.
-    pub(in super::super) fn can_count(self) -> bool {
-        matches!(self, Self::Filter(_)) || Self::can_main_count()
-    }
-
     /// Says whether configurations can count. Those of Envoy 1.38 have no functions for that, and a call to what is not there would end
     /// Envoy.
     pub(in super::super) fn can_main_count() -> bool {
