@@ -52,6 +52,13 @@ pub(crate) fn expect(filter: Handle) {
     get(filter);
 }
 
+/// Expects a stream not to be asked to count: Envoy keeps all labels that a stream has counted by for as long as it lasts, and
+/// configurations can count.
+pub(crate) fn expect_to_count_nothing(filter: Handle) {
+    expect(filter);
+    log::broken("a stream was asked to count".to_owned());
+}
+
 /// Returns how many fields a message has.
 pub(crate) fn field_count(filter: Handle, kind: u32) -> usize {
     get(filter).map_or(0, |stream| stream.state.borrow().message(kind).len())
