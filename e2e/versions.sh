@@ -15,6 +15,8 @@ die_of_shared_clusters='^1\.3[67]\.'
 
 # Which cannot be told the file of a dynamic module.
 know_modules_by_name='^1\.38\.'
+# Whose dynamic modules cannot read metadata.
+read_no_typed_metadata='^1\.3[89]\.'
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -28,6 +30,7 @@ for version in "$@"; do
   [[ $version =~ $die_of_shared_clusters ]] && variables+=(POSTERN_OWN_ENVOYS=1)
   [[ ${MODULE:-} = native && $version =~ $know_modules_by_name ]] &&
     variables+=(POSTERN_MODULE_BY_NAME=1 ENVOY_DYNAMIC_MODULES_SEARCH_PATH="$PWD/${CARGO_TARGET_DIR:-target}/native")
+  [[ ${MODULE:-} = native && $version =~ $read_no_typed_metadata ]] && variables+=(POSTERN_ROUTES_BY_CONFIGURATION=1)
   env "${variables[@]}" ENVOY=$PWD/$folder/envoy/_bin/envoy e2e/test.sh "${core[@]}" 2>&1 | tee "$log" || failed=1
   table+=$(awk -v version="$version" -v date="$(date -u +%F)" '
     /^test result:/ { passed += $4; failed += $6 }

@@ -1,13 +1,18 @@
 //! Resources of Envoy's, made of what its bootstrap says of them in JSON. Of routes and clusters only what the tests push is
 //! known; anything else of them is a mistake of the test, and told.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
+use envoy_types::pb::envoy::config::core::v3::async_data_source::Specifier;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier as LocalSpecifier;
 use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{Address, Metadata, SocketAddress, TypedExtensionConfig};
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, AsyncDataSource, DataSource, Metadata, SocketAddress, TypedExtensionConfig,
+};
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
@@ -18,6 +23,8 @@ use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
 };
+use envoy_types::pb::envoy::extensions::dynamic_modules::v3::DynamicModuleConfig;
+use envoy_types::pb::envoy::extensions::filters::http::dynamic_modules::v3::DynamicModuleFilterPerRoute;
 use envoy_types::pb::google::protobuf::value::Kind;
 use envoy_types::pb::google::protobuf::{
     Any, Duration, ListValue, Struct, UInt64Value, Value as ProtobufValue,
@@ -95,7 +102,8 @@ fn route(route: &Value) -> Route {
         idle_timeout: duration(&route["route"]["idle_timeout"]),
         ..RouteAction::default()
     };
-    let metadata = route.pointer("/metadata/filter_metadata").map(metadata);
+    let said = route.pointer("/metadata/filter_metadata");
+    let configures = module::is_native() && module::configures_routes();
     Route {
         name: route["name"].as_str().unwrap_or_default().to_owned(),
         r#match: Some(RouteMatch {
@@ -103,9 +111,41 @@ fn route(route: &Value) -> Route {
             ..RouteMatch::default()
         }),
         action: Some(Action::Route(action)),
-        metadata,
+        metadata: said.filter(|_| !configures).map(metadata),
+        typed_per_filter_config: said.filter(|_| configures).map(per_route).unwrap_or_default(),
         ..Route::default()
     }
+}
+
+/// Returns configurations for the filters that metadata name, which say the same.
+fn per_route(of_filters: &Value) -> HashMap<String, Any> {
+    let configuration = |(name, said): (&String, &Value)| {
+        let filter = module::per_route(said);
+        let library = &filter["dynamic_module_config"];
+        let file = library.pointer("/module/local/filename").and_then(Value::as_str);
+        let source = |path: &str| AsyncDataSource {
+            specifier: Some(Specifier::Local(DataSource {
+                specifier: Some(LocalSpecifier::Filename(path.to_owned())),
+                ..DataSource::default()
+            })),
+        };
+        let message = DynamicModuleFilterPerRoute {
+            dynamic_module_config: Some(DynamicModuleConfig {
+                name: library["name"].as_str().unwrap_or_default().to_owned(),
+                module: file.map(source),
+                do_not_close: true,
+                ..DynamicModuleConfig::default()
+            }),
+            filter_name: text(&filter["per_route_config_name"]),
+            filter_config: Some(Any {
+                type_url: "type.googleapis.com/google.protobuf.Struct".to_owned(),
+                value: structure(object(said)).encode_to_vec(),
+            }),
+            ..DynamicModuleFilterPerRoute::default()
+        };
+        (name.clone(), Any { type_url: text(&filter["@type"]), value: message.encode_to_vec() })
+    };
+    object(of_filters).iter().map(configuration).collect()
 }
 
 /// Returns metadata of a form that the module under test reads.

@@ -24,6 +24,9 @@ const STRIP: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat
 /// `ENVOY_DYNAMIC_MODULES_SEARCH_PATH` names.
 const BY_NAME: &str = "POSTERN_MODULE_BY_NAME";
 
+/// The variable that is there if routes say by a configuration what their metadata would.
+const BY_CONFIGURATION: &str = "POSTERN_ROUTES_BY_CONFIGURATION";
+
 /// Says whether the dynamic module is under test.
 pub fn is_native() -> bool {
     match std::env::var("MODULE").as_deref() {
@@ -123,6 +126,9 @@ fn exchange_all(value: &mut Value) {
             if let Some(Value::Array(filters)) = members.get_mut("http_filters") {
                 put_senders(filters);
             }
+            if configures_routes() {
+                configure_route(members);
+            }
             type_metadata(members);
             members.values_mut().for_each(exchange_all);
         }
@@ -130,6 +136,22 @@ fn exchange_all(value: &mut Value) {
         Value::String(text) if text == WASM => DYNAMIC.clone_into(text),
         _ => {}
     }
+}
+
+/// Says whether what a route lays over a policy is said by its configuration for the filter: the only way of Envoy before 1.40, which
+/// reads no metadata that have a type.
+pub(crate) fn configures_routes() -> bool {
+    std::env::var_os(BY_CONFIGURATION).is_some()
+}
+
+/// Takes Postern's metadata from a route and gives it a configuration for the filter that says the same.
+fn configure_route(members: &mut Map<String, Value>) {
+    let namespaces = members.get_mut("metadata").and_then(|metadata| metadata.get_mut("filter_metadata"));
+    let Some(said) = namespaces.and_then(Value::as_object_mut).and_then(|all| all.remove("postern")) else {
+        return;
+    };
+    let settings = members.entry("typed_per_filter_config").or_insert_with(|| json!({}));
+    settings["postern"] = per_route(&said);
 }
 
 /// Gives the metadata of a route that are Postern's a type, without which a dynamic module cannot read them.

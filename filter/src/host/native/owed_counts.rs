@@ -55,7 +55,8 @@ impl Change {
 
 /// Makes a change of a metric, or leaves it to whoever is to tell it.
 pub(super) fn change(counting: Counting, metric: Metric, labels: &Labels, change: Change) {
-    if is_told_by(counting) && matches!(counting, Counting::Config(_)) {
+    let keeps_labels = matches!(counting, Counting::Filter(_)) && !labels.is_empty();
+    if is_told_by(counting) && !keeps_labels {
         change.make(counting, metric, labels);
         return;
     }
