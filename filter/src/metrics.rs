@@ -210,8 +210,12 @@ pub(crate) fn flush(now: Duration) {
     gauges::set("postern_memory_bytes", host::memory());
     gauges::set("postern_held_bytes", held);
     gauges::set("postern_memory_budget_bytes", budget);
-    by_policy::tell();
-    if gauges::tick(now) {
+    let mut was_lost = false;
+    host::tell_later(|| {
+        by_policy::tell();
+        was_lost = gauges::tick(now);
+    });
+    if was_lost {
         live::write_all();
     }
 }

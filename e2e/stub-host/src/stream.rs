@@ -76,6 +76,8 @@ pub(crate) struct State {
     prepared: Option<u32>,
     /// The status of the module's answer.
     pub(crate) reply: Option<u32>,
+    /// How many things the stream has counted by labels.
+    pub(crate) counts: u32,
     /// How often the module has cut the stream.
     pub(crate) cuts: u32,
     pub(crate) has_ended: bool,

@@ -280,28 +280,28 @@ callbacks! {
     envoy_dynamic_module_callback_http_filter_increment_counter(
         filter: *mut c_void, id: usize, labels: *const Buffer, count: usize, by: u64
     ) -> u32 {
-        streams::expect_to_count_nothing(filter.addr());
+        streams::expect_to_count_little(filter.addr(), count);
         counted::change(Kind::Counter, id, &values(labels, count), Change::Add(by))
     }
 
     envoy_dynamic_module_callback_http_filter_increment_gauge(
         filter: *mut c_void, id: usize, labels: *const Buffer, count: usize, by: u64
     ) -> u32 {
-        streams::expect_to_count_nothing(filter.addr());
+        streams::expect_to_count_little(filter.addr(), count);
         counted::change(Kind::Gauge, id, &values(labels, count), Change::Add(by))
     }
 
     envoy_dynamic_module_callback_http_filter_decrement_gauge(
         filter: *mut c_void, id: usize, labels: *const Buffer, count: usize, by: u64
     ) -> u32 {
-        streams::expect_to_count_nothing(filter.addr());
+        streams::expect_to_count_little(filter.addr(), count);
         counted::change(Kind::Gauge, id, &values(labels, count), Change::Subtract(by))
     }
 
     envoy_dynamic_module_callback_http_filter_set_gauge(
         filter: *mut c_void, id: usize, labels: *const Buffer, count: usize, value: u64
     ) -> u32 {
-        streams::expect_to_count_nothing(filter.addr());
+        streams::expect_to_count_little(filter.addr(), count);
         counted::change(Kind::Gauge, id, &values(labels, count), Change::Set(value))
     }
 

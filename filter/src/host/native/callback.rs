@@ -11,6 +11,7 @@ use postern_engine::Peer;
 use super::abi::calls::{Body, Counting, Filter, FilterConfig};
 use super::connections;
 use super::kept::{self, TO_UPSTREAM};
+use super::owed_counts;
 use super::senders;
 use super::worker::{Entry, entry};
 use crate::stream::Stream;
@@ -156,5 +157,6 @@ pub(super) fn forget(stream: Option<u32>) {
     CURRENT.set(None);
     senders::forget_own();
     connections::forget_own();
+    owed_counts::forget();
     EFFECTS.with_borrow_mut(|effects| effects.retain(|(of, _)| Some(*of) != stream));
 }

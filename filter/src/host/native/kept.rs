@@ -29,6 +29,8 @@ pub(super) struct Kept {
     pub(super) goes_on: Cell<bool>,
     /// Says whether a hook of the stream has panicked.
     pub(super) has_panicked: Cell<bool>,
+    /// The number of counts that the stream has told itself.
+    counts: Cell<u8>,
     /// The client's connection, if it takes frames of ours to the upstream.
     pub(super) connection: Cell<Option<u64>>,
     /// The frames of ours that are on their way to the upstream.
@@ -67,6 +69,17 @@ impl Kept {
     /// Says whether it is what was kept that the client's hook is called with.
     pub(super) fn is_let_go(&self) -> bool {
         self.sender_lets_go.get()
+    }
+
+    /// Says whether the stream may tell one more count itself, and counts that.
+    pub(super) fn may_count(&self) -> bool {
+        /// The most that it may: each costs memory for as long as the stream lasts.
+        const MOST: u8 = 32;
+        let may = self.counts.get() < MOST;
+        if may {
+            self.counts.set(self.counts.get() + 1);
+        }
+        may
     }
 
     /// Says whether frames can go to the upstream now, ahead of nothing that Envoy keeps of the client's.

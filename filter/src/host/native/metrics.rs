@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use super::abi::calls::{FilterConfig, Metric};
-use super::callback;
+use super::callback::{self, Current};
 use super::owed_counts::{self, Change, Labels};
+use super::worker::entry;
 use crate::host::MetricKind;
 
 /// The beginning of all names. Envoy puts the namespace of the module before it, and takes that out again if
@@ -149,11 +150,23 @@ pub(crate) fn record_metric(id: u32, value: u64) {
 fn change(id: u32, change: Change) {
     let Some(current) = callback::current() else { return };
     SERIES.with_borrow(|series| {
-        let found = usize::try_from(id).ok().and_then(|id| series.get(id));
-        if let Some((metric, labels)) = found {
-            owed_counts::change(current.counting, *metric, labels, change);
+        let Some((metric, labels)) = usize::try_from(id).ok().and_then(|id| series.get(id)) else { return };
+        if is_told_at_once(current, labels) {
+            owed_counts::tell(current.counting, *metric, labels, change);
+        } else {
+            owed_counts::leave(*metric, labels, change);
         }
     });
+}
+
+/// Says whether something is counted where it has happened: by a configuration that can, or by a stream that has not counted much.
+fn is_told_at_once(current: Current, labels: &Labels) -> bool {
+    match current.stream {
+        None => owed_counts::is_told_by(current.counting),
+        Some(_) if labels.is_empty() => true,
+        Some(_) if owed_counts::is_told_later() => false,
+        Some((id, _)) => entry(id).is_some_and(|entry| entry.kept.may_count()),
+    }
 }
 
 /// Takes a whole name apart.

@@ -33,6 +33,7 @@ pub(crate) use callback::enter;
 pub(crate) use callouts::{answer_body, answer_status, ask_rate_limit, get, grpc_answer};
 pub(crate) use chunk::{HostChunk, send_parked};
 pub(crate) use metrics::{define_metric, increment_metric, record_metric};
+pub(crate) use owed_counts::tell_later;
 pub(crate) use shared_data::{set_shared, shared, swap_shared};
 pub(crate) use worker::set_tick_period;
 

@@ -1,9 +1,11 @@
 //! The counts that are yet to be told.
 //!
-//! Envoy keeps, for as long as a stream lasts, the labels of all that the stream has ever counted. So no stream counts what others may
-//! outlast: workers leave it to the main thread, whose configurations keep none. Those of Envoy 1.38 have no functions for counting;
-//! there it is told by streams that end, or now and then by one that does not.
+//! Envoy keeps, for as long as a stream lasts, the labels of all that the stream has ever counted. So a stream tells at once what it
+//! counts of itself, as its handshake and its Close, and no more than a few such things; what workers add up, and all beyond, they
+//! leave to the main thread, whose configurations keep nothing. Those of Envoy 1.38 have no functions for counting; there it is told
+//! by streams that end, or now and then by one that does not.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +17,11 @@ pub(super) type Labels = Arc<[Vec<u8>]>;
 
 /// The time for which a stream that does not end leaves to others what is to be told.
 const LONGEST: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// Says whether what is counted now may be told later.
+    static LATER: Cell<bool> = const { Cell::new(false) };
+}
 
 /// What nobody has told yet.
 static OWED: Mutex<Option<Owed>> = Mutex::new(None);
@@ -53,13 +60,30 @@ impl Change {
     }
 }
 
-/// Makes a change of a metric, or leaves it to whoever is to tell it.
-pub(super) fn change(counting: Counting, metric: Metric, labels: &Labels, change: Change) {
-    let keeps_labels = matches!(counting, Counting::Filter(_)) && !labels.is_empty();
-    if is_told_by(counting) && !keeps_labels {
-        change.make(counting, metric, labels);
-        return;
-    }
+/// Does `count`, whose counts may be told later.
+pub(crate) fn tell_later(count: impl FnOnce()) {
+    LATER.set(true);
+    count();
+    LATER.set(false);
+}
+
+/// Says whether what is counted now may be told later.
+pub(super) fn is_told_later() -> bool {
+    LATER.get()
+}
+
+/// Forgets that what is counted may be told later, as a panic has ended that.
+pub(super) fn forget() {
+    LATER.set(false);
+}
+
+/// Makes a change of a metric at once.
+pub(super) fn tell(counting: Counting, metric: Metric, labels: &Labels, change: Change) {
+    change.make(counting, metric, labels);
+}
+
+/// Leaves a change of a metric to whoever is to tell it.
+pub(super) fn leave(metric: Metric, labels: &Labels, change: Change) {
     let mut owed = OWED.lock().unwrap_or_else(PoisonError::into_inner);
     let owed = owed.get_or_insert_default();
     owed.since.get_or_insert_with(Instant::now);
@@ -91,7 +115,7 @@ pub(super) fn pay_in_time(counting: Counting) {
 }
 
 /// Says whether it is here that things are told: by configurations if they can count, else by streams.
-fn is_told_by(counting: Counting) -> bool {
+pub(super) fn is_told_by(counting: Counting) -> bool {
     matches!(counting, Counting::Config(_)) == Counting::can_main_count()
 }
 
