@@ -74,8 +74,12 @@ pub fn logger() -> &'static str {
 
 /// Returns what the module itself has written of a line of Envoy's log, behind Envoy's own mark.
 pub fn said(line: &str) -> Option<&str> {
-    let mark = if is_native() { "[dynamic_modules] [:] " } else { " postern postern: " };
-    line.split_once(mark).map(|(_, said)| said)
+    if !is_native() {
+        return line.split_once(" postern postern: ").map(|(_, said)| said);
+    }
+    // Between brackets is a place in Envoy's source, as some versions know it.
+    let (_, behind) = line.split_once("[dynamic_modules] [")?;
+    behind.split_once("] ").map(|(_, said)| said)
 }
 
 /// Returns the levels of the loggers in which tests read.
@@ -140,7 +144,7 @@ fn exchange_all(value: &mut Value) {
 
 /// Says whether what a route lays over a policy is said by its configuration for the filter: the only way of Envoy before 1.40, which
 /// reads no metadata that have a type.
-pub(crate) fn configures_routes() -> bool {
+pub fn configures_routes() -> bool {
     std::env::var_os(BY_CONFIGURATION).is_some()
 }
 
