@@ -97,6 +97,11 @@ impl Kept {
         }
     }
 
+    /// Says whether a chunk of which nothing goes on need not stop the stream: frames get to the upstream by the connection.
+    pub(super) fn needs_no_stop(&self, sender: Peer) -> bool {
+        sender == Peer::Client && self.connection.get().is_some()
+    }
+
     /// Says whether Envoy continues the client's stream if it is asked to: it does so once for each hook of it that has stopped.
     fn can_be_continued(&self) -> bool {
         self.is_parked.get() || self.with_envoy(Peer::Client).get()
@@ -112,10 +117,17 @@ impl Kept {
     }
 }
 
-/// Has a handshake that waited go on, and behind it, as a chunk of its own, what the client has sent meanwhile.
+/// Has what waited go on: bytes of an open connection, or a handshake, and behind it, as a chunk of its own, what the client has sent
+/// meanwhile.
 pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
     kept.set_waits(false);
     if !kept.sender_keeps.take() {
+        // They were to go before what has been kept since.
+        let own = kept.to_upstream.take();
+        if !own.is_empty() && !put_before(filter, Body::KeptRequest, &own) {
+            cut(filter, "a frame could not be put before what Envoy keeps");
+            return;
+        }
         kept.continue_request(filter);
         return;
     }

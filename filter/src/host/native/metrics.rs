@@ -151,7 +151,7 @@ fn change(id: u32, change: Change) {
     let Some(current) = callback::current() else { return };
     SERIES.with_borrow(|series| {
         let Some((metric, labels)) = usize::try_from(id).ok().and_then(|id| series.get(id)) else { return };
-        if is_told_at_once(current, labels) {
+        if is_told_at_once(current, labels, change) {
             owed_counts::tell(current.counting, *metric, labels, change);
         } else {
             owed_counts::leave(*metric, labels, change);
@@ -160,11 +160,12 @@ fn change(id: u32, change: Change) {
 }
 
 /// Says whether something is counted where it has happened: by a configuration that can, or by a stream that has not counted much.
-fn is_told_at_once(current: Current, labels: &Labels) -> bool {
+/// What is set is told in one order for all threads.
+fn is_told_at_once(current: Current, labels: &Labels, change: Change) -> bool {
     match current.stream {
         None => owed_counts::is_told_by(current.counting),
         Some(_) if labels.is_empty() => true,
-        Some(_) if owed_counts::is_told_later() => false,
+        Some(_) if owed_counts::is_told_later() || matches!(change, Change::Set(_)) => false,
         Some((id, _)) => entry(id).is_some_and(|entry| entry.kept.may_count()),
     }
 }

@@ -103,6 +103,8 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
     let status = match flow {
         Flow::Continue => DataStatus::Continue,
         Flow::Pause if kept.goes_on.take() => DataStatus::Continue,
+        // Envoy would send all that its router keeps of a stopped stream once more, as for redirects, when that goes on.
+        Flow::Pause if filter.body_len(body) == 0 && kept.needs_no_stop(sender) => DataStatus::Continue,
         Flow::Pause if filter.body_len(body) == 0 => DataStatus::StopNoBuffer,
         Flow::Pause => DataStatus::StopAndBuffer,
     };
