@@ -29,7 +29,7 @@ pub(crate) struct Workload {
     pub(crate) messages: usize,
     /// The bound on the cost of a message, in times the CPU of an Envoy without Postern.
     pub(crate) target: Option<f64>,
-    /// The same of the dynamic module.
+    /// The bound on its cost with the dynamic module, in the same measure.
     pub(crate) native_target: Option<f64>,
 }
 

@@ -26,11 +26,11 @@ thread_local! {
 /// The way of injected bytes to the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// They come within the call.
+    /// Delivery within the call.
     AtOnce,
-    /// The same, in two chunks.
+    /// Delivery within the call, in two chunks.
     InPieces,
-    /// Another filter keeps them.
+    /// Delivery to another filter alone, which keeps them.
     Kept,
     /// Another filter ends the stream for them.
     Ends,
@@ -45,11 +45,11 @@ pub(crate) struct Connection {
     delivery: Delivery,
     /// The network filter, if there is one and it has not been destroyed.
     filter: Cell<Option<InModule>>,
-    /// What stands for the stream of the connection.
+    /// The handle of the stream of the connection.
     stream: Cell<Option<Handle>>,
-    /// How many frames have come to the stream.
+    /// The number of frames that have come to the stream.
     injected: Cell<u64>,
-    /// How many came to another filter alone.
+    /// The number of frames that came to another filter alone.
     kept: Cell<u64>,
 }
 

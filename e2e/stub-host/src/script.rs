@@ -73,7 +73,7 @@ pub(crate) struct Script {
     pub(crate) request: Vec<Field>,
     /// Says whether a filter that sends stands before the one that judges.
     pub(crate) has_sender: bool,
-    /// What becomes of what the network filter injects, if the connection has that filter.
+    /// The way that injected frames take, if the connection has the network filter.
     pub(crate) delivery: Option<Delivery>,
     pub(crate) steps: VecDeque<Step>,
     /// What has to pass, of each peer's.

@@ -76,7 +76,7 @@ pub(crate) struct State {
     prepared: Option<u32>,
     /// The status of the module's answer.
     pub(crate) reply: Option<u32>,
-    /// How many things the stream has counted by labels.
+    /// The number of things that the stream has counted by labels.
     pub(crate) counts: u32,
     /// How often the module has cut the stream.
     pub(crate) cuts: u32,

@@ -159,8 +159,8 @@ fn change(id: u32, change: Change) {
     });
 }
 
-/// Says whether something is counted where it has happened: by a configuration that can, or by a stream that has not counted much.
-/// What is set is told in one order for all threads.
+/// Says whether something is counted where it has happened: by a configuration that can, or by a stream that has not counted much,
+/// which sets nothing, so that all threads' values of a gauge are told in one order.
 fn is_told_at_once(current: Current, labels: &Labels, change: Change) -> bool {
     match current.stream {
         None => owed_counts::is_told_by(current.counting),

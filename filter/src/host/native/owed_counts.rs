@@ -77,8 +77,11 @@ pub(super) fn forget() {
     LATER.set(false);
 }
 
-/// Makes a change of a metric at once.
+/// Makes a change of a metric at once; a configuration first tells what was left before.
 pub(super) fn tell(counting: Counting, metric: Metric, labels: &Labels, change: Change) {
+    if matches!(counting, Counting::Config(_)) {
+        pay(counting);
+    }
     change.make(counting, metric, labels);
 }
 
