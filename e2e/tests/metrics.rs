@@ -241,3 +241,36 @@ async fn envoy_prints_each_metric_of_the_page_with_its_labels_and_no_other() {
     assert_eq!(sum("postern_configurations_rejected", &[]), 1.0);
     assert_eq!(sum("postern_connection_duration_seconds_count", &[("policy", "chat")]), 1.0);
 }
+
+/// Envoy forgets what was counted when nobody is left who has counted it, which is when the last connection that the configuration
+/// before has opened is over.
+#[tokio::test]
+async fn what_was_counted_stays_when_another_configuration_has_come_and_all_connections_of_the_one_before_are_over()
+ {
+    let limited = |bytes: u32| {
+        document(json!({}), json!({"chat": {"messages": {"max_message_bytes": bytes}, "rates": []}}))
+    };
+    let mut scene = Scene::new().document(limited(1000)).discovered().plaintext().start().await;
+    assert_eq!(scene.ask(&Request::upgrade("/elsewhere")).await.status, 403);
+    let mut older = scene.open("/ws/chat").await;
+    assert_eq!(scene.push_document(limited(2000)).await, Pushed::Taken);
+    older.send(Frame::binary([0; 3000]).masked().bytes()).await;
+    assert_eq!(older.close().await.code(), Some(1009));
+    drop(older);
+
+    let all = [
+        ("postern_handshakes", vec![("policy", "chat"), ("result", "allowed")]),
+        ("postern_handshakes", vec![("policy", "none"), ("result", "refused")]),
+        ("postern_closes", vec![("policy", "chat"), ("reason", "message_too_big")]),
+        ("postern_messages", vec![("policy", "chat"), ("result", "refused")]),
+        ("postern_connection_duration_seconds_count", vec![("policy", "chat")]),
+    ];
+    let are_told = |stats: &Stats| all.iter().all(|(name, labels)| stats.sum(name, labels) == 1.0);
+    settle(&scene, "what has happened", are_told).await;
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        let stats = scene.envoy().stats().await;
+        assert!(are_told(&stats), "{:#?}", all.each_ref().map(|(name, labels)| stats.sum(name, labels)));
+        sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -18,6 +18,9 @@ use crate::host::MetricKind;
 use crate::{gauges, host, live, memory};
 pub(crate) use by_policy::{lasted, measures, tally};
 
+/// The name that stands for a policy where none is in force.
+pub(crate) const NO_POLICY: &str = "none";
+
 thread_local! {
     /// The numbers of the metrics, by their whole names. The VM is one thread, and all its root contexts share them.
     static IDS: RefCell<HashMap<String, u32>> = RefCell::default();

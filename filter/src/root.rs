@@ -153,6 +153,7 @@ impl Root {
                 self.plugin = host::plugin().into();
                 self.configured_at = host::now();
                 follow_clock(self.configured_at);
+                host::keep_metrics_of(engine.policies().chain([metrics::NO_POLICY]));
                 metrics::configured(engine.policies(), self.configured_at);
                 self.put_in_force(&engine);
                 tell_policies(&policies);

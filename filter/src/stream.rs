@@ -19,7 +19,7 @@ use crate::tables::Tables;
 use crate::{access_log, log_lines, memory, metrics, rate_limit, sessions, tables};
 
 /// A stream to which no policy applies, by the label of its counts.
-const UNJUDGED: Whence<'_> = Whence { policy: "none", origin: None, session: None };
+const UNJUDGED: Whence<'_> = Whence { policy: metrics::NO_POLICY, origin: None, session: None };
 
 /// One HTTP stream.
 pub(crate) struct Stream {

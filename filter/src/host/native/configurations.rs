@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::abi::calls::{FilterConfig, Scheduler};
 use super::callouts::Request;
 use super::metrics;
-use super::worker::CALLS;
+use super::series::Keeping;
+use super::worker::{CALLS, SERIES};
 
 /// The configurations that Envoy has not destroyed, by their numbers, and the number that was given out last.
 static CONFIGURATIONS: Mutex<(BTreeMap<u64, Arc<Configuration>>, u64)> = Mutex::new((BTreeMap::new(), 0));
@@ -23,6 +24,8 @@ pub(super) struct Configuration {
     requests: Mutex<Vec<Request>>,
     /// The means by which the main thread is called, for as long as the configuration is there.
     scheduler: Mutex<Option<Arc<Scheduler>>>,
+    /// The series that it keeps, once it is known to be valid.
+    keeping: Mutex<Option<Keeping>>,
 }
 
 /// Adds a configuration, and defines its metrics: Envoy lets that be done only when it hands one over.
@@ -30,8 +33,8 @@ pub(super) fn add(config: FilterConfig, name: Vec<u8>, text: Vec<u8>) -> Arc<Con
     metrics::define_all(config);
     let mut all = lock(&CONFIGURATIONS);
     let number = all.1.wrapping_add(1).max(1);
-    let (requests, scheduler) = (Mutex::default(), Mutex::default());
-    let configuration = Arc::new(Configuration { number, name, text, requests, scheduler });
+    let (requests, scheduler, keeping) = (Mutex::default(), Mutex::default(), Mutex::default());
+    let configuration = Arc::new(Configuration { number, name, text, requests, scheduler, keeping });
     all.0.insert(number, Arc::clone(&configuration));
     all.1 = number;
     configuration
@@ -48,6 +51,11 @@ pub(super) fn successors(known: &[Arc<Configuration>]) -> Vec<Arc<Configuration>
     let is_of_one = |new: &Arc<Configuration>| known.iter().any(|known| known.name == new.name);
     let all = lock(&CONFIGURATIONS);
     all.0.range(last.saturating_add(1)..).map(|(_, new)| new).filter(|new| is_of_one(new)).cloned().collect()
+}
+
+/// Does `call` for each configuration that is there.
+pub(super) fn each(call: impl Fn(&Configuration)) {
+    lock(&CONFIGURATIONS).0.values().for_each(|configuration| call(configuration));
 }
 
 /// Returns what calls the main thread for some configuration that is there.
@@ -75,6 +83,25 @@ impl Configuration {
         lock(&self.requests).push(request);
         if let Some(scheduler) = lock(&self.scheduler).as_ref() {
             scheduler.commit(CALLS);
+        }
+    }
+
+    /// Notes that the configuration is to keep the series of these policies, unless it does.
+    pub(super) fn keep_series_of<'p>(&self, policies: impl Iterator<Item = &'p str>) {
+        lock(&self.keeping).get_or_insert_with(|| Keeping::of(policies));
+    }
+
+    /// Has the main thread keep the series that have come.
+    pub(super) fn keep_series_soon(&self) {
+        if let Some(scheduler) = lock(&self.scheduler).as_ref() {
+            scheduler.commit(SERIES);
+        }
+    }
+
+    /// Keeps the series that have come, on the main thread.
+    pub(super) fn keep_series(&self, config: FilterConfig) {
+        if let Some(keeping) = lock(&self.keeping).as_mut() {
+            keeping.catch_up(config);
         }
     }
 

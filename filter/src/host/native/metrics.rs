@@ -1,11 +1,13 @@
 //! The metrics. Envoy wants each with its labels when a configuration comes, and the values of the labels whenever it is counted.
 
 use std::cell::RefCell;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::abi::calls::{FilterConfig, Metric};
 use super::callback::{self, Current};
+use super::configurations;
 use super::owed_counts::{self, Change, Labels};
+use super::series;
 use super::worker::entry;
 use crate::host::MetricKind;
 
@@ -127,7 +129,9 @@ pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
             && of_kind(known.metric)
             && known.labels.iter().copied().eq(labels.iter().map(|(label, _)| *label))
     })?;
-    let values = labels.iter().map(|(_, value)| value.as_bytes().to_vec()).collect();
+    let values: Labels = labels.iter().map(|(_, value)| value.as_bytes().to_vec()).collect();
+    let policy = labels.iter().find(|(label, _)| *label == "policy").map(|(_, value)| *value);
+    series::add(known.metric, Arc::clone(&values), policy);
     let number = SERIES.with_borrow_mut(|series| {
         series.push((known.metric, values));
         series.len().checked_sub(1)
@@ -135,6 +139,14 @@ pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
     let number = u32::try_from(number).ok()?;
     increment_metric(number, 0);
     Some(number)
+}
+
+/// Has Envoy keep what is counted by these policies for as long as the configuration at hand is there.
+pub(crate) fn keep_metrics_of<'p>(policies: impl Iterator<Item = &'p str>) {
+    let configuration = callback::current().and_then(|current| configurations::get(current.configuration));
+    if let Some(configuration) = configuration {
+        configuration.keep_series_of(policies);
+    }
 }
 
 /// Adds to a metric.

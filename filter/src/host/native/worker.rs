@@ -31,6 +31,8 @@ pub(super) const NOT_OPENED: u32 = u32::MAX;
 pub(super) const TICK: u64 = 1;
 /// The event by which answers of other services, or requests for them, are looked after.
 pub(super) const CALLS: u64 = 2;
+/// The event in which a configuration keeps the series that have come.
+pub(super) const SERIES: u64 = 4;
 
 thread_local! {
     static WORKER: RefCell<Worker> = RefCell::default();
@@ -100,6 +102,7 @@ pub(super) fn configure(config: FilterConfig, name: Vec<u8>, text: Vec<u8>) -> O
     let taken = at(Current::of_main(config, number), || add_root(&configuration)).is_some();
     if taken {
         configuration.set_scheduler(config.scheduler());
+        configuration.keep_series(config);
         ticker::set_main(&ticker());
         begin_ticks(configurations::scheduler());
     } else {
@@ -122,6 +125,11 @@ pub(super) fn on_configuration_event(config: FilterConfig, number: u64, event: u
         TICK => {
             callouts::forget_ended();
             tick();
+        }
+        SERIES => {
+            if let Some(configuration) = configurations::get(number) {
+                configuration.keep_series(config);
+            }
         }
         _ => {
             callouts::make_calls(config, number);
