@@ -4,25 +4,25 @@
 //! until it is destroyed, and on the main thread. [`worker`](crate::host::native::worker) and
 //! [`connections`](crate::host::native::connections) forget them when Envoy says so.
 
+mod config;
+mod connection;
+mod counting;
+mod scheduler;
+mod slices;
+
 use std::ffi::{c_char, c_void};
-use std::ops::Range;
 use std::ptr::{self, NonNull};
-use std::sync::LazyLock;
-use std::time::Duration;
 
 use super::{Buffer, HeaderField, guard};
+pub(in super::super) use config::FilterConfig;
+pub(in super::super) use connection::Connection;
+pub(in super::super) use counting::{Counting, Metric};
+pub(in super::super) use scheduler::Scheduler;
+pub(in super::super) use slices::Slices;
 
 /// A stream of Envoy's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Filter(pub(super) NonNull<c_void>);
-
-/// A client's connection, as the network filter on it has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) struct Connection(NonNull<c_void>);
-
-/// A configuration of the filter, as Envoy has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct FilterConfig(NonNull<c_void>);
 
 /// The messages of a stream that have fields, by Envoy's numbers.
 #[derive(Clone, Copy, Debug)]
@@ -53,20 +53,6 @@ pub(in super::super) enum Attribute {
     Mtls = 29,
     TlsVersion = 31,
     RouteName = 61,
-}
-
-/// The kind of a metric, and its number among those of its kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) enum Metric {
-    Counter(usize),
-    Gauge(usize),
-}
-
-/// The places where metrics are counted: by a stream on its worker, or by a configuration on the main thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Counting {
-    Filter(Filter),
-    Config(FilterConfig),
 }
 
 /// The source of metadata that is the route.
@@ -129,11 +115,6 @@ unsafe extern "C" {
         details: Buffer,
     );
     fn envoy_dynamic_module_callback_http_filter_scheduler_new(filter: *mut c_void) -> *mut c_void;
-    fn envoy_dynamic_module_callback_http_filter_scheduler_commit(scheduler: *mut c_void, event: u64);
-    fn envoy_dynamic_module_callback_http_filter_scheduler_delete(scheduler: *mut c_void);
-    fn envoy_dynamic_module_callback_http_filter_config_scheduler_new(config: *mut c_void) -> *mut c_void;
-    fn envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler: *mut c_void, event: u64);
-    fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler: *mut c_void);
     fn envoy_dynamic_module_callback_http_filter_get_attribute_string(
         filter: *mut c_void,
         attribute: u32,
@@ -161,106 +142,11 @@ unsafe extern "C" {
     ) -> usize;
     fn envoy_dynamic_module_callback_http_clear_route_cache(filter: *mut c_void);
     fn envoy_dynamic_module_callback_get_most_specific_route_config(filter: *mut c_void) -> *const c_void;
-    fn envoy_dynamic_module_callback_http_filter_config_define_counter(
-        config: *mut c_void,
-        name: Buffer,
-        labels: *const Buffer,
-        count: usize,
-        id: *mut usize,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
-        config: *mut c_void,
-        name: Buffer,
-        labels: *const Buffer,
-        count: usize,
-        id: *mut usize,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_increment_counter(
-        filter: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        by: u64,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_increment_gauge(
-        filter: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        by: u64,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_decrement_gauge(
-        filter: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        by: u64,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_set_gauge(
-        filter: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        value: u64,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_config_increment_counter(
-        config: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        by: u64,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_config_increment_gauge(
-        config: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        by: u64,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_config_decrement_gauge(
-        config: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        by: u64,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_config_set_gauge(
-        config: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        value: u64,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_config_http_callout(
-        config: *mut c_void,
-        id: *mut u64,
-        cluster: Buffer,
-        fields: *const HeaderField,
-        count: usize,
-        body: Buffer,
-        milliseconds: u64,
-    ) -> u32;
-    fn envoy_dynamic_module_callback_http_filter_config_start_http_stream(
-        config: *mut c_void,
-        id: *mut u64,
-        cluster: Buffer,
-        fields: *const HeaderField,
-        count: usize,
-        body: Buffer,
-        end_of_stream: bool,
-        milliseconds: u64,
-    ) -> u32;
     fn envoy_dynamic_module_callback_http_filter_get_attribute_int(
         filter: *mut c_void,
         attribute: u32,
         value: *mut u64,
     ) -> bool;
-    fn envoy_dynamic_module_callback_network_filter_get_connection_id(filter: *mut c_void) -> u64;
-    fn envoy_dynamic_module_callback_network_filter_inject_read_data(
-        filter: *mut c_void,
-        bytes: Buffer,
-        end_of_stream: bool,
-    );
     /// POSIX's own, for functions that only newer versions of Envoy have.
     fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
 }
@@ -551,341 +437,10 @@ impl Filter {
     pub(in super::super) fn scheduler(self) -> Option<Scheduler> {
         // SAFETY: the filter is good, as the module says.
         let scheduler = unsafe { envoy_dynamic_module_callback_http_filter_scheduler_new(self.raw()) };
-        NonNull::new(scheduler).map(|scheduler| Scheduler { scheduler, of_config: false })
-    }
-}
-
-impl Connection {
-    /// Takes the pointer that a hook of the network filter was given.
-    pub(super) fn new(filter: *mut c_void) -> Option<Self> {
-        NonNull::new(filter).map(Self)
-    }
-
-    /// Returns its number.
-    pub(super) fn id(self) -> u64 {
-        // SAFETY: the connection is good, as the module says.
-        unsafe { envoy_dynamic_module_callback_network_filter_get_connection_id(self.0.as_ptr()) }
-    }
-
-    /// Has the filters behind take bytes as if the client had sent them now.
-    pub(in super::super) fn inject(self, bytes: &[u8]) {
-        // SAFETY: the connection is good, as the module says, and Envoy copies the bytes within the call.
-        unsafe {
-            envoy_dynamic_module_callback_network_filter_inject_read_data(
-                self.0.as_ptr(),
-                Buffer::of(bytes),
-                false,
-            );
-        }
-    }
-}
-
-impl FilterConfig {
-    /// Takes the pointer that a hook was given.
-    pub(super) fn new(config: *mut c_void) -> Option<Self> {
-        NonNull::new(config).map(Self)
-    }
-
-    /// Returns a scheduler, whose events come to this configuration's hook on the main thread.
-    pub(in super::super) fn scheduler(self) -> Option<Scheduler> {
-        // SAFETY: the configuration is good, as the module says.
-        let scheduler =
-            unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_new(self.0.as_ptr()) };
-        NonNull::new(scheduler).map(|scheduler| Scheduler { scheduler, of_config: true })
-    }
-
-    /// Defines a counter with these labels; only in the hook of a new configuration.
-    pub(in super::super) fn define_counter(self, name: &str, labels: &[&str]) -> Option<Metric> {
-        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label.as_bytes())).collect();
-        let mut id = 0;
-        // SAFETY: Envoy copies name and labels within the call, and writes to the place.
-        let status = unsafe {
-            envoy_dynamic_module_callback_http_filter_config_define_counter(
-                self.0.as_ptr(),
-                Buffer::of(name.as_bytes()),
-                labels.as_ptr(),
-                labels.len(),
-                &raw mut id,
-            )
-        };
-        (status == 0).then_some(Metric::Counter(id))
-    }
-
-    /// Defines a gauge with these labels; only in the hook of a new configuration.
-    pub(in super::super) fn define_gauge(self, name: &str, labels: &[&str]) -> Option<Metric> {
-        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label.as_bytes())).collect();
-        let mut id = 0;
-        // SAFETY: Envoy copies name and labels within the call, and writes to the place.
-        let status = unsafe {
-            envoy_dynamic_module_callback_http_filter_config_define_gauge(
-                self.0.as_ptr(),
-                Buffer::of(name.as_bytes()),
-                labels.as_ptr(),
-                labels.len(),
-                &raw mut id,
-            )
-        };
-        (status == 0).then_some(Metric::Gauge(id))
-    }
-
-    /// Asks a cluster, and returns the number that names the call when its answer comes; `None` when none will.
-    pub(in super::super) fn call(
-        self,
-        cluster: &str,
-        fields: &[(&str, &str)],
-        timeout: Duration,
-    ) -> Option<u64> {
-        let fields: Vec<_> = fields.iter().map(|(name, value)| field(name, value)).collect();
-        let mut id = 0;
-        // SAFETY: Envoy copies all that it is given within the call, and writes to the place.
-        let status = unsafe {
-            envoy_dynamic_module_callback_http_filter_config_http_callout(
-                self.0.as_ptr(),
-                &raw mut id,
-                Buffer::of(cluster.as_bytes()),
-                fields.as_ptr(),
-                fields.len(),
-                Buffer::NONE,
-                milliseconds(timeout),
-            )
-        };
-        (status == 0).then_some(id)
-    }
-
-    /// Begins a stream to a cluster with all that it sends, and returns the number that names it; `None` when there is none.
-    pub(in super::super) fn stream(
-        self,
-        cluster: &str,
-        fields: &[(&str, &str)],
-        body: &[u8],
-        timeout: Duration,
-    ) -> Option<u64> {
-        let fields: Vec<_> = fields.iter().map(|(name, value)| field(name, value)).collect();
-        let mut id = 0;
-        // SAFETY: Envoy copies all that it is given within the call, and writes to the place.
-        let status = unsafe {
-            envoy_dynamic_module_callback_http_filter_config_start_http_stream(
-                self.0.as_ptr(),
-                &raw mut id,
-                Buffer::of(cluster.as_bytes()),
-                fields.as_ptr(),
-                fields.len(),
-                Buffer::of(body),
-                true,
-                milliseconds(timeout),
-            )
-        };
-        (status == 0).then_some(id)
+        Scheduler::new(scheduler, false)
     }
 }
 
 fn field(name: &str, value: &str) -> HeaderField {
     HeaderField { name: Buffer::of(name.as_bytes()), value: Buffer::of(value.as_bytes()) }
-}
-
-fn milliseconds(timeout: Duration) -> u64 {
-    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Counting {
-    /// Says whether configurations can count. Those of Envoy 1.38 have no functions for that, and a call to what is not there would end
-    /// Envoy.
-    pub(in super::super) fn can_main_count() -> bool {
-        static CAN: LazyLock<bool> = LazyLock::new(|| {
-            let name = c"envoy_dynamic_module_callback_http_filter_config_increment_counter";
-            // SAFETY: the name ends with a zero, and no handle means all that is loaded.
-            !unsafe { dlsym(ptr::null_mut(), name.as_ptr()) }.is_null()
-        });
-        *CAN
-    }
-
-    /// Adds to a metric; a gauge can also be taken from.
-    pub(in super::super) fn add(self, metric: Metric, labels: &[Vec<u8>], by: i64) {
-        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label)).collect();
-        let (labels, count, size) = (labels.as_ptr(), labels.len(), by.unsigned_abs());
-        // SAFETY: filter or configuration are good, as the module says, and Envoy copies the labels within the call.
-        unsafe {
-            match (self, metric) {
-                (Self::Filter(of), Metric::Counter(id)) => {
-                    envoy_dynamic_module_callback_http_filter_increment_counter(
-                        of.raw(),
-                        id,
-                        labels,
-                        count,
-                        size,
-                    )
-                }
-                (Self::Filter(of), Metric::Gauge(id)) if by < 0 => {
-                    envoy_dynamic_module_callback_http_filter_decrement_gauge(
-                        of.raw(),
-                        id,
-                        labels,
-                        count,
-                        size,
-                    )
-                }
-                (Self::Filter(of), Metric::Gauge(id)) => {
-                    envoy_dynamic_module_callback_http_filter_increment_gauge(
-                        of.raw(),
-                        id,
-                        labels,
-                        count,
-                        size,
-                    )
-                }
-                (Self::Config(of), Metric::Counter(id)) => {
-                    envoy_dynamic_module_callback_http_filter_config_increment_counter(
-                        of.0.as_ptr(),
-                        id,
-                        labels,
-                        count,
-                        size,
-                    )
-                }
-                (Self::Config(of), Metric::Gauge(id)) if by < 0 => {
-                    envoy_dynamic_module_callback_http_filter_config_decrement_gauge(
-                        of.0.as_ptr(),
-                        id,
-                        labels,
-                        count,
-                        size,
-                    )
-                }
-                (Self::Config(of), Metric::Gauge(id)) => {
-                    envoy_dynamic_module_callback_http_filter_config_increment_gauge(
-                        of.0.as_ptr(),
-                        id,
-                        labels,
-                        count,
-                        size,
-                    )
-                }
-            };
-        }
-    }
-
-    /// Sets a gauge.
-    pub(in super::super) fn set(self, metric: Metric, labels: &[Vec<u8>], value: u64) {
-        let Metric::Gauge(id) = metric else { return };
-        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label)).collect();
-        // SAFETY: filter or configuration are good, as the module says, and Envoy copies the labels within the call.
-        unsafe {
-            match self {
-                Self::Filter(of) => envoy_dynamic_module_callback_http_filter_set_gauge(
-                    of.raw(),
-                    id,
-                    labels.as_ptr(),
-                    labels.len(),
-                    value,
-                ),
-                Self::Config(of) => envoy_dynamic_module_callback_http_filter_config_set_gauge(
-                    of.0.as_ptr(),
-                    id,
-                    labels.as_ptr(),
-                    labels.len(),
-                    value,
-                ),
-            };
-        }
-    }
-}
-
-/// The bytes of a body where Envoy has them: good until the body is changed or the hook ends, whichever comes first.
-#[derive(Debug)]
-pub(in super::super) struct Slices {
-    count: usize,
-    /// The place of the slices of most bodies, which costs nothing.
-    few: [Buffer; FEW],
-    /// The place of more.
-    many: Vec<Buffer>,
-}
-
-/// The number of slices that most bodies have at most: one for a small read, two where that crosses a block of Envoy's.
-const FEW: usize = 4;
-
-impl Slices {
-    fn with_room_for(count: usize) -> Self {
-        let many = if count > FEW { vec![Buffer::NONE; count] } else { Vec::new() };
-        Self { count, few: [Buffer::NONE; FEW], many }
-    }
-
-    fn room(&mut self) -> &mut [Buffer] {
-        if self.many.is_empty() { &mut self.few } else { &mut self.many }
-    }
-
-    /// Returns the slices in order.
-    pub(in super::super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let slices = if self.many.is_empty() { &self.few[..] } else { &self.many };
-        // SAFETY: whoever has them changes the body only when it has let go of them.
-        slices.iter().take(self.count).map(|slice| unsafe { slice.bytes() })
-    }
-
-    /// Returns the bytes from this place on, as far as their slice goes.
-    pub(in super::super) fn from(&self, place: usize) -> Option<&[u8]> {
-        let mut start = 0_usize;
-        for slice in self.iter() {
-            if place - start < slice.len() {
-                return slice.get(place - start..);
-            }
-            start = start.saturating_add(slice.len());
-        }
-        None
-    }
-
-    /// Puts the bytes of a range into `copied`, in the place of what it has; fewer if there are not as many.
-    pub(in super::super) fn copy(&self, range: &Range<usize>, copied: &mut Vec<u8>) {
-        copied.clear();
-        let mut start = 0_usize;
-        for slice in self.iter() {
-            let within = |at: usize| at.saturating_sub(start).min(slice.len());
-            copied.extend_from_slice(slice.get(within(range.start)..within(range.end)).unwrap_or_default());
-            start = start.saturating_add(slice.len());
-        }
-    }
-
-    /// Returns all of the bytes.
-    pub(in super::super) fn to_vec(&self) -> Vec<u8> {
-        let mut copied = Vec::new();
-        self.copy(&(0..usize::MAX), &mut copied);
-        copied
-    }
-}
-
-/// The means to have an event come to a hook, from any thread. What it was made for may be gone: then no event comes.
-#[derive(Debug)]
-pub(in super::super) struct Scheduler {
-    scheduler: NonNull<c_void>,
-    of_config: bool,
-}
-
-// SAFETY: Envoy lets any thread use and delete a scheduler.
-unsafe impl Send for Scheduler {}
-// SAFETY: as above.
-unsafe impl Sync for Scheduler {}
-
-impl Scheduler {
-    /// Has an event come.
-    pub(in super::super) fn commit(&self, event: u64) {
-        let scheduler = self.scheduler.as_ptr();
-        // SAFETY: the scheduler is there until it is dropped.
-        unsafe {
-            match self.of_config {
-                true => envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler, event),
-                false => envoy_dynamic_module_callback_http_filter_scheduler_commit(scheduler, event),
-            }
-        }
-    }
-}
-
-impl Drop for Scheduler {
-    fn drop(&mut self) {
-        let scheduler = self.scheduler.as_ptr();
-        // SAFETY: nobody has the scheduler any more.
-        unsafe {
-            match self.of_config {
-                true => envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler),
-                false => envoy_dynamic_module_callback_http_filter_scheduler_delete(scheduler),
-            }
-        }
-    }
 }
