@@ -165,8 +165,8 @@ test: imports envoy python $(SCHEMA_SUITE) ## run all tests; those in a real Env
 # The dynamic module has to show that it does what the other does: of each kind of test a file, or all with NATIVE_TESTS=.
 NATIVE_TESTS ?= dynamic_module frames handshake close liveness http2 http2_trailers backpressure auth_tokens auth_first_message jwks \
 	rates connections global_rate_limit metrics logs drain pushes rendered soak
-test-native: native native-panics envoy python ## run tests with the dynamic module, NATIVE_TESTS of them
-	@MODULE=native e2e/test.sh $(NATIVE_TESTS)
+test-native: native native-panics envoy python $(SCHEMA_SUITE) ## run tests with the dynamic module, NATIVE_TESTS of them
+	@MODULE=native POSTERN_SCHEMA_SUITE=$(abspath $(SCHEMA_SUITE))/tests/draft2020-12 e2e/test.sh $(NATIVE_TESTS)
 
 # The same as it is built for tests, which takes a minute and not some: what .ci/run does. The module that panics where it is asked
 # to serves for both. Its own tests are linked without Envoy, whose functions they do not call.

@@ -124,8 +124,8 @@ async fn hold_on(scene: Arc<RunningScene>, request: Request, sends: Arc<Vec<u8>>
     }
 }
 
-/// Opens an honest socket, and tries again where Envoy does not reach the service: the service has thousands
-/// of sockets at this time, so that is not Postern's doing.
+/// Opens an honest socket, and tries again where Envoy does not reach the service, which has thousands of sockets at this time, and
+/// where nothing can be freed for it at once.
 async fn open_honest(scene: &RunningScene) -> RawClient {
     let deadline = Instant::now() + ECHO;
     loop {
@@ -135,8 +135,9 @@ async fn open_honest(scene: &RunningScene) -> RawClient {
             return client;
         }
         let text = response.text();
-        assert!(text.contains("upstream connect error"), "an honest client is refused: {text}");
-        assert!(Instant::now() < deadline, "the service is not reached: {text}");
+        let may_pass = ["upstream connect error", "urn:postern:memory_exceeded"];
+        assert!(may_pass.iter().any(|why| text.contains(why)), "an honest client is refused: {text}");
+        assert!(Instant::now() < deadline, "an honest client never gets in: {text}");
         sleep(Duration::from_millis(100)).await;
     }
 }

@@ -126,9 +126,15 @@ fn exchange_all(value: &mut Value) {
         Value::Object(members) => {
             if let Some(Value::Array(filters)) = members.get_mut("filters") {
                 put_injector(filters);
+                // The chain that a route has for itself.
+                if filters.iter().any(is_module) {
+                    put_senders(filters);
+                }
             }
-            if let Some(Value::Array(filters)) = members.get_mut("http_filters") {
-                put_senders(filters);
+            for key in ["http_filters", "httpFilters"] {
+                if let Some(Value::Array(filters)) = members.get_mut(key) {
+                    put_senders(filters);
+                }
             }
             if configures_routes() {
                 configure_route(members);
@@ -175,12 +181,8 @@ fn put_senders(filters: &mut Vec<Value>) {
 
 /// Puts the network filter by which frames go to the upstream before the connection manager of a filter chain that has the module.
 fn put_injector(filters: &mut Vec<Value>) {
-    let Some(manager) =
-        filters.iter().position(|filter| filter.pointer("/typed_config/http_filters").is_some())
-    else {
-        return;
-    };
-    let http_filters = filters[manager].pointer("/typed_config/http_filters").and_then(Value::as_array);
+    let Some(manager) = filters.iter().position(|filter| http_filters(filter).is_some()) else { return };
+    let http_filters = http_filters(&filters[manager]);
     if let Some(first) = http_filters.and_then(|filters| filters.iter().find(|filter| names_a_module(filter)))
     {
         let injector = injector(&file_of(first));
@@ -188,9 +190,20 @@ fn put_injector(filters: &mut Vec<Value>) {
     }
 }
 
+/// Returns the HTTP filters of a connection manager, as Envoy's JSON may name them.
+fn http_filters(filter: &Value) -> Option<&Vec<Value>> {
+    let names = ["/typed_config/http_filters", "/typedConfig/httpFilters"];
+    names.iter().find_map(|name| filter.pointer(name)).and_then(Value::as_array)
+}
+
 /// Returns where a filter has its module from, or what is under test if it says so elsewhere.
 fn file_of(filter: &Value) -> Value {
-    filter.pointer("/typed_config/config/vm_config/code/local").cloned().unwrap_or_else(|| {
+    file_of_plugin(filter.pointer("/typed_config/config").unwrap_or(&Value::Null))
+}
+
+/// Returns where a plugin has its module from, or what is under test if it is fetched: a library is never, since all passes without it.
+fn file_of_plugin(plugin: &Value) -> Value {
+    plugin.pointer("/vm_config/code/local").cloned().unwrap_or_else(|| {
         let path = path().unwrap_or_else(|error| panic!("{error}"));
         json!({"filename": path})
     })
@@ -214,6 +227,13 @@ pub fn put_unaided(manager: &mut Value, sender_at: Option<usize>) {
     if let Some(place) = sender_at {
         filters.insert(place, sender(&plugin["vm_config"]["code"]["local"]));
     }
+}
+
+/// Says whether a filter is one of WebAssembly itself.
+fn is_module(filter: &Value) -> bool {
+    ["/typed_config/@type", "/typedConfig/@type"]
+        .iter()
+        .any(|name| filter.pointer(name).is_some_and(|of| of == WASM))
 }
 
 fn names_a_module(value: &Value) -> bool {
@@ -262,7 +282,7 @@ pub fn sender(local: &Value) -> Value {
 pub fn dynamic(plugin: &Value) -> Value {
     json!({
         "@type": DYNAMIC,
-        "dynamic_module_config": library(&plugin["vm_config"]["code"]["local"]),
+        "dynamic_module_config": library(&file_of_plugin(plugin)),
         "filter_name": plugin["name"],
         "filter_config": plugin["configuration"],
     })
