@@ -25,7 +25,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postern_engine::http::headers::{Field, HeaderEdit};
 use postern_engine::{ConnectionFacts, Peer, Protocol, RouteFacts};
-use prost::Message as _;
 
 use super::{Message, parse_address};
 use abi::calls::{Attribute, Fields, Filter};
@@ -35,6 +34,7 @@ pub(crate) use callouts::{answer_body, answer_status, ask_rate_limit, get, grpc_
 pub(crate) use chunk::{HostChunk, send_parked};
 pub(crate) use metrics::{define_metric, increment_metric, keep_metrics_of, record_metric};
 pub(crate) use owed_counts::tell_later;
+use route_configurations::NAMESPACE;
 pub(crate) use shared_data::{set_shared, shared, swap_shared};
 pub(crate) use worker::set_tick_period;
 
@@ -141,8 +141,6 @@ pub(crate) fn route() -> RouteFacts {
 /// Returns what is laid over the policy of a route, as metadata under `postern`, serialised: its configuration for this filter, or
 /// its typed metadata. What stands there and cannot be read makes them unreadable, and so does whatever is said in both places.
 fn route_metadata(filter: Filter) -> Option<Vec<u8>> {
-    /// The namespace of Postern's metadata.
-    const NAMESPACE: &str = "postern";
     /// The type of metadata that are a Struct.
     const STRUCT: &[u8] = b"type.googleapis.com/google.protobuf.Struct";
     /// No serialised message.
@@ -155,28 +153,9 @@ fn route_metadata(filter: Filter) -> Option<Vec<u8>> {
     match (filter.route_configuration(), filter.typed_route_metadata(NAMESPACE)) {
         (None, None) => None,
         (Some(number), None) => route_configurations::get(number).or_else(unreadable),
-        (None, Some((url, value))) if url == STRUCT => {
-            let entry = Entry { key: NAMESPACE.to_owned(), value };
-            Some(Metadata { filter_metadata: vec![entry] }.encode_to_vec())
-        }
+        (None, Some((url, value))) if url == STRUCT => Some(route_configurations::metadata(value)),
         (_, Some(_)) => unreadable(),
     }
-}
-
-/// The message `envoy.config.core.v3.Metadata`, as far as it is written here.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Metadata {
-    #[prost(message, repeated, tag = "1")]
-    filter_metadata: Vec<Entry>,
-}
-
-/// An entry of its map, whose value is a serialised Struct.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Entry {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(bytes = "vec", tag = "2")]
-    value: Vec<u8>,
 }
 
 fn filter() -> Option<Filter> {
