@@ -15,8 +15,8 @@ die_of_shared_clusters='^1\.3[67]\.'
 
 # Which cannot be told the file of a dynamic module.
 know_modules_by_name='^1\.38\.'
-# Whose dynamic modules can read what a route has for the filter, and no metadata. Those of 1.38 can read neither.
-read_no_typed_metadata='^1\.39\.'
+# Whose dynamic modules can read what a route has for the filter, and no metadata.
+read_no_typed_metadata='^1\.3[89]\.'
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -2,6 +2,7 @@
 //! judges; and the frames of ours that go to the upstream between.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use postern_engine::Peer;
 
@@ -31,6 +32,10 @@ pub(super) struct Kept {
     pub(super) has_panicked: Cell<bool>,
     /// The number of counts that the stream has told itself.
     counts: Cell<u8>,
+    /// The number of counts of others that the stream has told.
+    told: Cell<usize>,
+    /// The fields for the access log, by their keys, if they are to be set at the end.
+    pub(super) fields: RefCell<BTreeMap<String, String>>,
     /// The client's connection, if it takes frames of ours to the upstream.
     pub(super) connection: Cell<Option<u64>>,
     /// The frames of ours that are on their way to the upstream.
@@ -78,6 +83,18 @@ impl Kept {
         let may = self.counts.get() < MOST;
         if may {
             self.counts.set(self.counts.get() + 1);
+        }
+        may
+    }
+
+    /// Says whether the stream may tell so many counts of others, and counts them.
+    pub(super) fn may_tell(&self, count: usize) -> bool {
+        /// The most that it may, which keep some 15 KiB for as long as the stream lasts.
+        const MOST: usize = 128;
+        let told = self.told.get().saturating_add(count);
+        let may = told <= MOST;
+        if may {
+            self.told.set(told);
         }
         may
     }

@@ -99,8 +99,12 @@ pub(crate) fn resume(sender: Peer) -> bool {
 
 /// Keeps a field for the access log: `%FILTER_STATE(wasm.postern.<name>:PLAIN)%`, as the module of WebAssembly names it.
 pub(crate) fn set_field(name: &str, value: &str) {
-    if let Some(filter) = filter() {
-        filter.set_state(&format!("wasm.postern.{name}"), value.as_bytes());
+    let Some((id, filter)) = callback::current().and_then(|current| current.stream) else { return };
+    let key = format!("wasm.postern.{name}");
+    if Filter::can_replace_state() {
+        filter.set_state(&key, value.as_bytes());
+    } else if let Some(entry) = worker::entry(id) {
+        entry.kept.fields.borrow_mut().insert(key, value.to_owned());
     }
 }
 

@@ -3,7 +3,7 @@
 //! Envoy keeps, for as long as a stream lasts, the labels of all that the stream has ever counted. So a stream tells at once what it
 //! counts of itself, as its handshake and its Close, and no more than a few such things; what workers add up, and all beyond, they
 //! leave to the main thread, whose configurations keep nothing. Those of Envoy 1.38 have no functions for counting; there it is told
-//! by streams that end, or now and then by one that does not.
+//! by streams that end, by others as far as each may, and now and then by one that has told as much.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use super::abi::calls::{Counting, Metric};
 /// The values of a metric's labels.
 pub(super) type Labels = Arc<[Vec<u8>]>;
 
-/// The time for which a stream that does not end leaves to others what is to be told.
+/// The time for which streams that have told as much as they may leave to others what is to be told.
 const LONGEST: Duration = Duration::from_secs(10);
 
 thread_local! {
@@ -107,14 +107,11 @@ pub(super) fn pay(counting: Counting) {
     }
 }
 
-/// Tells all that is owed for long, in the same place.
-pub(super) fn pay_in_time(counting: Counting) {
-    let since = OWED.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|owed| owed.since);
-    let is_due =
-        matches!(counting, Counting::Config(_)) || since.is_some_and(|since| since.elapsed() >= LONGEST);
-    if is_due {
-        pay(counting);
-    }
+/// Returns the number of series of which something is owed, and says whether it is owed for long.
+pub(super) fn owed() -> (usize, bool) {
+    let owed = OWED.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(owed) = owed.as_ref() else { return (0, false) };
+    (owed.changes.len(), owed.since.is_some_and(|since| since.elapsed() >= LONGEST))
 }
 
 /// Says whether it is here that things are told: by configurations if they can count, else by streams.

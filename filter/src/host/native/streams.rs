@@ -161,6 +161,11 @@ pub(super) fn on_complete(id: u32) {
         stream.on_log();
         stream.on_done();
     });
+    if let Some(Entry { filter, kept, .. }) = entry(id) {
+        for (key, value) in kept.fields.take() {
+            filter.set_state(&key, value.as_bytes());
+        }
+    }
     worker::end(id);
 }
 

@@ -256,15 +256,33 @@ fn end_roots(is_ended: impl Fn(u64) -> bool) {
 /// Has all roots of this thread do what is due.
 pub(super) fn tick() {
     ticker().begin();
-    if let Some(current) = callback::current() {
-        owed_counts::pay_in_time(current.counting);
-    }
+    tell_owed();
     take_up_configurations();
     end_roots(|number| configurations::get(number).is_none());
     let roots: Vec<_> = WORKER.with_borrow(|worker| worker.roots.clone().into_iter().collect());
     for (number, Rooted { root, .. }) in roots {
         callback::enter_configuration(number);
         root.borrow_mut().on_tick();
+    }
+}
+
+/// Tells what is owed: by the configuration at hand, or else by a stream that may tell so much, or by this one if it is owed for long.
+fn tell_owed() {
+    let Some(Current { counting, .. }) = callback::current() else { return };
+    if matches!(counting, Counting::Config(_)) {
+        owed_counts::pay(counting);
+        return;
+    }
+    let (count, is_due) = owed_counts::owed();
+    if count == 0 || !owed_counts::is_told_by(counting) {
+        return;
+    }
+    let teller = WORKER.with_borrow(|worker| {
+        let mut open = worker.streams.values().filter(|entry| !entry.has_ended);
+        open.find(|entry| entry.kept.may_tell(count)).map(|entry| Counting::Filter(entry.filter))
+    });
+    if let Some(teller) = teller.or_else(|| is_due.then_some(counting)) {
+        owed_counts::pay(teller);
     }
 }
 

@@ -374,6 +374,11 @@ impl Filter {
         is_there && value
     }
 
+    /// Says whether a value that is kept for the access log can be kept anew. Envoy 1.38 takes each once.
+    pub(in super::super) fn can_replace_state() -> bool {
+        Counting::can_main_count()
+    }
+
     /// Keeps a value for the access log.
     pub(in super::super) fn set_state(self, key: &str, value: &[u8]) {
         // SAFETY: Envoy copies both within the call.
