@@ -19,7 +19,8 @@ know_modules_by_name='^1\.38\.'
 read_no_typed_metadata='^1\.3[89]\.'
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+not_run=$(mktemp)
+trap 'rm -f "$log" "$not_run"' EXIT
 table='' failed=0
 for version in "$@"; do
   folder=.envoy/versions/$version
@@ -34,10 +35,12 @@ for version in "$@"; do
   files=("${core[@]}")
   # Another build would have to lie beside the first.
   [[ ${MODULE:-} = native && $version =~ $know_modules_by_name ]] && files=("${files[@]/pushes/}")
-  env "${variables[@]}" ENVOY=$PWD/$folder/envoy/_bin/envoy e2e/test.sh ${files[*]} 2>&1 | tee "$log" || failed=1
-  table+=$(awk -v version="$version" -v date="$(date -u +%F)" '
+  : >"$not_run"
+  env "${variables[@]}" POSTERN_NOT_RUN="$not_run" ENVOY=$PWD/$folder/envoy/_bin/envoy e2e/test.sh ${files[*]} 2>&1 | tee "$log" || failed=1
+  sed 's/^/not run: /' "$not_run"
+  table+=$(awk -v version="$version" -v date="$(date -u +%F)" -v not_run="$(wc -l <"$not_run")" '
     /^test result:/ { passed += $4; failed += $6 }
-    END { printf "| %s | %d | %d | %s |", version, passed, failed, date }' "$log")$'\n'
+    END { printf "| %s | %d | %d | %d | %s |", version, passed - not_run, failed, not_run, date }' "$log")$'\n'
 done
-printf '\n| Envoy | passed | failed | on |\n| --- | --- | --- | --- |\n%s' "$table"
+printf '\n| Envoy | passed | failed | not run | on |\n| --- | --- | --- | --- | --- |\n%s' "$table"
 exit "$failed"
