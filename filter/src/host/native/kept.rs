@@ -12,6 +12,9 @@ use super::{connections, senders, worker};
 /// The event in which a stream's frames go to its upstream.
 pub(super) const TO_UPSTREAM: u64 = 3;
 
+/// The event in which a stream goes on that has stopped at trailers.
+pub(super) const CONTINUE: u64 = 4;
+
 /// The bytes of a stream that did not go on with the callback that brought them.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -28,6 +31,8 @@ pub(super) struct Kept {
     sender_lets_go: Cell<bool>,
     /// Says whether what the hook at hand was given is to go on with it.
     pub(super) goes_on: Cell<bool>,
+    /// Says whether it is trailers that the hook at hand was given.
+    pub(super) has_trailers_at_hand: Cell<bool>,
     /// Says whether a hook of the stream has panicked.
     pub(super) has_panicked: Cell<bool>,
     /// The number of counts that the stream has told itself.
@@ -122,6 +127,16 @@ impl Kept {
     /// Says whether Envoy continues the client's stream if it is asked to: it does so once for each hook of it that has stopped.
     fn can_be_continued(&self) -> bool {
         self.is_parked.get() || self.with_envoy(Peer::Client).get()
+    }
+
+    /// Has what waited go on: in an event of its own if it is trailers that the hook at hand was given, in which Envoy 1.38 continues
+    /// no stream.
+    pub(super) fn continue_soon(&self, id: u32, filter: Filter) {
+        if !self.has_trailers_at_hand.get() {
+            continue_with_early_bytes(id, filter, self);
+        } else if let Some(scheduler) = filter.scheduler() {
+            scheduler.commit(CONTINUE);
+        }
     }
 
     /// Has Envoy continue the client's stream, with all that it keeps of it.

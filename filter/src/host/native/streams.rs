@@ -5,7 +5,9 @@ use postern_engine::Peer;
 use super::abi::calls::{Attribute, Body, Filter};
 use super::callback::{self, Current, Effect, at, in_entry, in_stream, put_off};
 use super::connections;
-use super::kept::{Kept, TO_UPSTREAM, cut, inject, keep_all, put_before};
+use super::kept::{
+    CONTINUE, Kept, TO_UPSTREAM, continue_with_early_bytes, cut, inject, keep_all, put_before,
+};
 use super::senders;
 use super::worker::{self, Entry, INTERNAL_SERVER_ERROR, TICK, entry};
 use crate::host::Flow;
@@ -64,7 +66,11 @@ pub(super) fn on_trailers(id: u32, sender: Peer) -> Flow {
         Peer::Client => Stream::on_request_trailers,
         Peer::Upstream => Stream::on_response_trailers,
     };
-    in_stream(id, None, trailers).unwrap_or(Flow::Pause)
+    let Some(entry) = entry(id) else { return Flow::Pause };
+    entry.kept.has_trailers_at_hand.set(true);
+    let flow = in_entry(&entry, None, trailers).unwrap_or(Flow::Pause);
+    entry.kept.has_trailers_at_hand.set(false);
+    flow
 }
 
 /// Takes a chunk of a peer's, and says what becomes of it.
@@ -150,6 +156,7 @@ pub(super) fn on_event(id: u32, event: u64) {
             worker::take_answers();
             worker::tick();
         }
+        CONTINUE => continue_with_early_bytes(id, filter, &kept),
         TO_UPSTREAM => inject(id, filter, &kept),
         _ => worker::take_answers(),
     });

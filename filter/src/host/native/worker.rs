@@ -32,7 +32,7 @@ pub(super) const TICK: u64 = 1;
 /// The event by which answers of other services, or requests for them, are looked after.
 pub(super) const CALLS: u64 = 2;
 /// The event in which a configuration keeps the series that have come.
-pub(super) const SERIES: u64 = 4;
+pub(super) const SERIES: u64 = 5;
 
 thread_local! {
     static WORKER: RefCell<Worker> = RefCell::default();
