@@ -346,3 +346,26 @@ async fn bytes_that_end_a_stream_over_http2_are_judged_like_any_other() {
         );
     }
 }
+
+#[tokio::test]
+async fn bytes_that_go_to_the_service_by_the_network_filter_are_among_those_that_envoy_says_it_received() {
+    if is_absent() {
+        return;
+    }
+    let liveness = json!({"ping_interval": "none", "idle_timeout": "1s"});
+    let scene = Scene::new().plaintext().policy(json!({"rates": [], "liveness": liveness})).start().await;
+    let request = Request::upgrade("/ws/chat");
+    let mut client = scene.connect().await;
+    assert_eq!(client.ask(&request).await.status, 101);
+    let hello = Frame::text("hello").masked().bytes();
+    client.send(&hello).await;
+    assert_eq!(client.frame().await, Ok(Frame::text("hello")));
+    assert_eq!(client.frame().await, Ok(Frame::closing(3008, "idle_timeout")));
+    let record = scene.upstream().record(request.case()).await;
+    assert_eq!(record.close().await.code(), Some(3008));
+    drop(client);
+    let line = scene.access_line(request.case()).await;
+    assert!(record.bytes().len() > hello.len());
+    assert_eq!(line["bytes_received"], record.bytes().len(), "{line}");
+    assert_eq!(line["bytes_downstream"], "5", "{line}");
+}
