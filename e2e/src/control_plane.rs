@@ -19,8 +19,8 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::deadline::{START, eventually};
 use crate::environment;
-use crate::scene::Scene;
 use crate::scene::bootstrap::{FILTER, HCM, PLUGIN};
+use crate::scene::{Scene, module};
 use published::{Published, Service};
 use resources::{CLUSTERS, FILTERS, ROUTES};
 
@@ -53,6 +53,13 @@ struct Desired {
     clusters: Vec<(String, SocketAddr)>,
 }
 
+impl Desired {
+    /// Returns where the filter has its module from.
+    fn module(&self) -> &Value {
+        &self.filter.pointer(PLUGIN).expect("a plugin")["vm_config"]["code"]["local"]
+    }
+}
+
 impl ControlPlane {
     /// Starts a control plane on a free port, with these clusters of one host each.
     pub async fn start(clusters: &[(&str, SocketAddr)]) -> Self {
@@ -78,7 +85,7 @@ impl ControlPlane {
             desired.filter = take_filter(bootstrap);
             desired.routes = take_routes(bootstrap);
             published.publish(FILTERS, vec![resources::filter(&desired.filter)]);
-            published.publish(ROUTES, vec![resources::routes(&desired.routes)]);
+            published.publish(ROUTES, vec![resources::routes(&desired.routes, desired.module())]);
             let grpc = json!([{"envoy_grpc": {"cluster_name": CLUSTER}}]);
             bootstrap["dynamic_resources"] = json!({
                 "ads_config": {"api_type": "GRPC", "transport_api_version": "V3", "grpc_services": grpc},
@@ -92,9 +99,14 @@ impl ControlPlane {
         self.push_filter(|plugin| plugin["configuration"]["value"] = document).await
     }
 
-    /// Pushes a filter of another module.
+    /// Pushes a filter of another module, and the routes if what they say of it names its module.
     pub async fn push_module(&self, module: &Path) -> Verdict {
-        self.push_filter(|plugin| plugin["vm_config"]["code"]["local"]["filename"] = json!(module)).await
+        let change = |plugin: &mut Value| plugin["vm_config"]["code"]["local"]["filename"] = json!(module);
+        let verdict = self.push_filter(change).await;
+        if module::is_native() && module::configures_routes() {
+            assert_eq!(self.push_routes(|_| {}).await, Verdict::Taken, "routes that name another module");
+        }
+        verdict
     }
 
     /// Pushes the filter with a change to its `config`.
@@ -108,7 +120,7 @@ impl ControlPlane {
     pub async fn push_routes(&self, change: impl FnOnce(&mut Value)) -> Verdict {
         let mut desired = self.desired().clone();
         change(&mut desired.routes["virtual_hosts"][0]);
-        self.push(ROUTES, vec![resources::routes(&desired.routes)], desired).await
+        self.push(ROUTES, vec![resources::routes(&desired.routes, desired.module())], desired).await
     }
 
     /// Pushes these clusters in the place of all that came from here.

@@ -70,29 +70,29 @@ pub(super) fn filter(filter: &Value) -> Any {
     })
 }
 
-/// Returns a route configuration.
-pub(super) fn routes(routes: &Value) -> Any {
+/// Returns a route configuration, for a filter that has its module from `module`.
+pub(super) fn routes(routes: &Value, module: &Value) -> Any {
     known(routes, &["name", "virtual_hosts"]);
     pack_any(RouteConfiguration {
         name: text(&routes["name"]),
-        virtual_hosts: list(&routes["virtual_hosts"]).iter().map(virtual_host).collect(),
+        virtual_hosts: list(&routes["virtual_hosts"]).iter().map(|host| virtual_host(host, module)).collect(),
         ..RouteConfiguration::default()
     })
 }
 
-fn virtual_host(host: &Value) -> VirtualHost {
+fn virtual_host(host: &Value, module: &Value) -> VirtualHost {
     known(host, &["name", "domains", "request_body_buffer_limit", "routes"]);
     let limit = host["request_body_buffer_limit"].as_u64();
     VirtualHost {
         name: text(&host["name"]),
         domains: list(&host["domains"]).iter().map(text).collect(),
         request_body_buffer_limit: limit.map(|value| UInt64Value { value }),
-        routes: list(&host["routes"]).iter().map(route).collect(),
+        routes: list(&host["routes"]).iter().map(|one| route(one, module)).collect(),
         ..VirtualHost::default()
     }
 }
 
-fn route(route: &Value) -> Route {
+fn route(route: &Value, local: &Value) -> Route {
     known(route, &["name", "match", "route", "metadata"]);
     known(&route["match"], &["prefix"]);
     known(&route["route"], &["cluster", "timeout", "idle_timeout"]);
@@ -112,15 +112,18 @@ fn route(route: &Value) -> Route {
         }),
         action: Some(Action::Route(action)),
         metadata: said.filter(|_| !configures).map(metadata),
-        typed_per_filter_config: said.filter(|_| configures).map(per_route).unwrap_or_default(),
+        typed_per_filter_config: said
+            .filter(|_| configures)
+            .map(|said| per_route(said, local))
+            .unwrap_or_default(),
         ..Route::default()
     }
 }
 
 /// Returns configurations for the filters that metadata name, which say the same.
-fn per_route(of_filters: &Value) -> HashMap<String, Any> {
+fn per_route(of_filters: &Value, local: &Value) -> HashMap<String, Any> {
     let configuration = |(name, said): (&String, &Value)| {
-        let filter = module::per_route(said);
+        let filter = module::per_route_of(local, said);
         let library = &filter["dynamic_module_config"];
         let file = library.pointer("/module/local/filename").and_then(Value::as_str);
         let source = |path: &str| AsyncDataSource {

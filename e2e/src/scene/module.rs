@@ -259,10 +259,14 @@ fn names_a_module(value: &Value) -> bool {
 
 /// Returns what a route has for the filter alone: `said`, to be laid over its policy.
 pub fn per_route(said: &Value) -> Value {
-    let path = path().unwrap_or_else(|error| panic!("{error}"));
+    per_route_of(&file_of_plugin(&Value::Null), said)
+}
+
+/// Returns the same for a filter that has its module from `local`.
+pub fn per_route_of(local: &Value, said: &Value) -> Value {
     json!({
         "@type": PER_ROUTE,
-        "dynamic_module_config": library(&json!({"filename": path})),
+        "dynamic_module_config": library(local),
         "per_route_config_name": "postern",
         "filter_config": {"@type": "type.googleapis.com/google.protobuf.Struct", "value": said},
     })
