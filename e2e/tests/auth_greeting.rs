@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use postern_e2e::client::token::edge_claims;
+use postern_e2e::client::token::{edge_claims, jwks};
 use postern_e2e::scene::document;
-use postern_e2e::{Behaviour, Frame, RunningScene, Scene, Shared, Signer, json};
+use postern_e2e::{Behaviour, Documents, Frame, RunningScene, Scene, Served, Shared, Signer, json};
 
 fn greeting() -> Vec<Frame> {
     vec![
@@ -106,4 +106,39 @@ async fn a_greeting_is_bounded_by_bytes_and_by_time() {
     }
     let timeout = Duration::from_secs(10);
     assert_eq!(client.frame_within(timeout).await, Ok(Frame::closing(3008, "auth_timeout")));
+}
+
+#[tokio::test]
+async fn a_first_message_that_waits_for_its_key_goes_up_though_the_service_speaks_meanwhile() {
+    let (documents, old, new) = (Documents::start().await, Signer::es256("old"), Signer::es256("new"));
+    documents.serve("/keys", Served::Document(jwks(&[&old])));
+    let main = json!({
+        "issuer": "main", "audiences": ["chat"],
+        "jwks": {"remote": {"cluster": "auth", "uri": "https://auth.example.com/keys", "timeout": "10s"}},
+    });
+    let place = json!({"pointer": "/token", "greeting": true});
+    let auth =
+        json!({"providers": ["main"], "from": [{"first_message": place}], "first_message_timeout": "30s"});
+    let scene = Scene::new().document(document(json!({"main": main}), json!({"chat": {"auth": auth}})));
+    let scene = scene.cluster("auth", documents.address()).plaintext().start().await;
+    documents.hits_become("/keys", 1).await;
+    let held = documents.serve_held("/keys", Served::Document(jwks(&[&old, &new])));
+    // An unknown key is asked for ten seconds after the last fetch at the earliest.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+
+    let mut client = scene.open("/ws/chat").await;
+    let record = scene.record(&client).await;
+    let mut claims = edge_claims("alice");
+    claims["iss"] = json!("main");
+    let first = Frame::text(&json!({"token": new.mint(&claims)}).to_string()).masked().bytes();
+    let behind = Frame::text("behind").masked().bytes();
+    client.send([first, behind.clone()].concat()).await;
+    documents.hits_become("/keys", 2).await;
+    for news in ["one", "two"] {
+        record.send(Frame::text(news).bytes());
+        assert_eq!(client.frame().await, Ok(Frame::text(news)));
+    }
+    held.release();
+    assert_eq!(client.frame().await, Ok(Frame::text("behind")), "what came behind the token is answered");
+    assert_eq!(record.bytes(), behind);
 }

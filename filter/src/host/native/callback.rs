@@ -145,8 +145,8 @@ fn perform(id: u32, effect: Effect) {
                 scheduler.commit(TO_UPSTREAM);
             }
         }
-        Effect::ContinueRequest => kept.continue_soon(id, filter),
-        Effect::PassParked(body) => kept::pass_parked(filter, &kept, body),
+        Effect::ContinueRequest => kept::continue_with_early_bytes(id, filter, &kept),
+        Effect::PassParked(body) => kept::pass_parked(id, filter, &kept, body),
         Effect::Reply { status, fields, body } => filter.send_response(status, &fields, &body),
         Effect::Reset => filter.reset(),
     }

@@ -1,12 +1,13 @@
 //! The configurations of the process, which its threads make ready each for itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi::calls::{FilterConfig, Scheduler};
 use super::callouts::Request;
 use super::metrics;
-use super::series::Keeping;
+use super::series::{self, Keeping};
 use super::worker::{CALLS, SERIES};
 
 /// The configurations that Envoy has not destroyed, by their numbers, and the number that was given out last.
@@ -26,6 +27,8 @@ pub(super) struct Configuration {
     scheduler: Mutex<Option<Arc<Scheduler>>>,
     /// The series that it keeps, once it is known to be valid.
     keeping: Mutex<Option<Keeping>>,
+    /// Says whether the event is on its way in which it keeps those that have come.
+    keeps_soon: AtomicBool,
 }
 
 /// Adds a configuration, and defines its metrics: Envoy lets that be done only when it hands one over.
@@ -33,8 +36,15 @@ pub(super) fn add(config: FilterConfig, name: Vec<u8>, text: Vec<u8>) -> Arc<Con
     metrics::define_all(config);
     let mut all = lock(&CONFIGURATIONS);
     let number = all.1.wrapping_add(1).max(1);
-    let (requests, scheduler, keeping) = (Mutex::default(), Mutex::default(), Mutex::default());
-    let configuration = Arc::new(Configuration { number, name, text, requests, scheduler, keeping });
+    let configuration = Arc::new(Configuration {
+        number,
+        name,
+        text,
+        requests: Mutex::default(),
+        scheduler: Mutex::default(),
+        keeping: Mutex::default(),
+        keeps_soon: AtomicBool::new(false),
+    });
     all.0.insert(number, Arc::clone(&configuration));
     all.1 = number;
     configuration
@@ -53,9 +63,10 @@ pub(super) fn successors(known: &[Arc<Configuration>]) -> Vec<Arc<Configuration>
     all.0.range(last.saturating_add(1)..).map(|(_, new)| new).filter(|new| is_of_one(new)).cloned().collect()
 }
 
-/// Does `call` for each configuration that is there.
+/// Does `call` for each configuration that is there. Nothing is locked meanwhile: a call into Envoy may destroy a configuration.
 pub(super) fn each(call: impl Fn(&Configuration)) {
-    lock(&CONFIGURATIONS).0.values().for_each(|configuration| call(configuration));
+    let all: Vec<_> = lock(&CONFIGURATIONS).0.values().cloned().collect();
+    all.iter().for_each(|configuration| call(configuration));
 }
 
 /// Returns what calls the main thread for some configuration that is there.
@@ -64,12 +75,18 @@ pub(super) fn scheduler() -> Option<Arc<Scheduler>> {
     all.0.values().rev().find_map(|configuration| lock(&configuration.scheduler).clone())
 }
 
-/// Forgets a configuration.
+/// Forgets a configuration, and the series of its policies that no other has.
 pub(super) fn remove(number: u64) {
     let removed = lock(&CONFIGURATIONS).0.remove(&number);
     if let Some(removed) = removed {
         removed.set_scheduler(None);
     }
+    let all: Vec<_> = lock(&CONFIGURATIONS).0.values().cloned().collect();
+    let keeps = |configuration: &Arc<Configuration>, policy: Option<&str>| {
+        lock(&configuration.keeping).as_ref().is_some_and(|keeping| keeping.has(policy))
+    };
+    let is_kept = |policy: Option<&str>| policy.is_none() || all.iter().any(|one| keeps(one, policy));
+    series::forget_all_but(is_kept);
 }
 
 impl Configuration {
@@ -81,27 +98,34 @@ impl Configuration {
     /// Has the main thread make a call.
     pub(super) fn request(&self, request: Request) {
         lock(&self.requests).push(request);
-        if let Some(scheduler) = lock(&self.scheduler).as_ref() {
-            scheduler.commit(CALLS);
-        }
+        self.commit(CALLS);
     }
 
     /// Notes that the configuration is to keep the series of these policies, unless it does.
-    pub(super) fn keep_series_of<'p>(&self, policies: impl Iterator<Item = &'p str>) {
+    pub(super) fn keep_series_of(&self, policies: HashSet<String>) {
         lock(&self.keeping).get_or_insert_with(|| Keeping::of(policies));
     }
 
     /// Has the main thread keep the series that have come.
     pub(super) fn keep_series_soon(&self) {
-        if let Some(scheduler) = lock(&self.scheduler).as_ref() {
-            scheduler.commit(SERIES);
+        if !self.keeps_soon.swap(true, Ordering::AcqRel) {
+            self.commit(SERIES);
         }
     }
 
     /// Keeps the series that have come, on the main thread.
     pub(super) fn keep_series(&self, config: FilterConfig) {
+        self.keeps_soon.store(false, Ordering::Release);
         if let Some(keeping) = lock(&self.keeping).as_mut() {
             keeping.catch_up(config);
+        }
+    }
+
+    /// Has an event come to the main thread. Nothing is locked meanwhile: Envoy may destroy a configuration within the call.
+    fn commit(&self, event: u64) {
+        let scheduler = lock(&self.scheduler).clone();
+        if let Some(scheduler) = scheduler {
+            scheduler.commit(event);
         }
     }
 

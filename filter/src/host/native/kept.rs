@@ -12,9 +12,6 @@ use super::{connections, senders, worker};
 /// The event in which a stream's frames go to its upstream.
 pub(super) const TO_UPSTREAM: u64 = 3;
 
-/// The event in which a stream goes on that has stopped at trailers.
-pub(super) const CONTINUE: u64 = 4;
-
 /// The bytes of a stream that did not go on with the callback that brought them.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -31,8 +28,8 @@ pub(super) struct Kept {
     sender_lets_go: Cell<bool>,
     /// Says whether what the hook at hand was given is to go on with it.
     pub(super) goes_on: Cell<bool>,
-    /// Says whether it is trailers that the hook at hand was given.
-    pub(super) has_trailers_at_hand: Cell<bool>,
+    /// Says whether the response has begun and not ended.
+    pub(super) is_responding: Cell<bool>,
     /// Says whether a hook of the stream has panicked.
     pub(super) has_panicked: Cell<bool>,
     /// The number of counts that the stream has told itself.
@@ -92,16 +89,16 @@ impl Kept {
         may
     }
 
-    /// Says whether the stream may tell so many counts of others, and counts them.
-    pub(super) fn may_tell(&self, count: usize) -> bool {
+    /// Says whether the stream may tell so many counts of others.
+    pub(super) fn can_tell(&self, count: usize) -> bool {
         /// The most that it may, which keep some 15 KiB for as long as the stream lasts.
         const MOST: usize = 128;
-        let told = self.told.get().saturating_add(count);
-        let may = told <= MOST;
-        if may {
-            self.told.set(told);
-        }
-        may
+        self.told.get().saturating_add(count) <= MOST
+    }
+
+    /// Notes that the stream tells so many counts of others.
+    pub(super) fn note_told(&self, count: usize) {
+        self.told.set(self.told.get().saturating_add(count));
     }
 
     /// Says whether frames can go to the upstream now, ahead of nothing that Envoy keeps of the client's.
@@ -129,22 +126,18 @@ impl Kept {
         self.is_parked.get() || self.with_envoy(Peer::Client).get()
     }
 
-    /// Has what waited go on: in an event of its own if it is trailers that the hook at hand was given, in which Envoy 1.38 continues
-    /// no stream.
-    pub(super) fn continue_soon(&self, id: u32, filter: Filter) {
-        if !self.has_trailers_at_hand.get() {
-            continue_with_early_bytes(id, filter, self);
-        } else if let Some(scheduler) = filter.scheduler() {
-            scheduler.commit(CONTINUE);
-        }
-    }
-
     /// Has Envoy continue the client's stream, with all that it keeps of it.
-    fn continue_request(&self, filter: Filter) {
+    fn continue_request(&self, id: u32, filter: Filter) {
         self.is_parked.set(false);
         self.with_envoy(Peer::Client).set(false);
         let before = self.is_continuing.replace(true);
-        filter.continue_request();
+        if !Filter::is_continued_whatever_the_response_does() && self.is_responding.get() {
+            senders::stop_response(id);
+        }
+        // Meanwhile the stream may have ended.
+        if worker::entry(id).is_some() {
+            filter.continue_request();
+        }
         self.is_continuing.set(before);
     }
 }
@@ -160,7 +153,7 @@ pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
             cut(filter, "a frame could not be put before what Envoy keeps");
             return;
         }
-        kept.continue_request(filter);
+        kept.continue_request(id, filter);
         return;
     }
     let early = filter.body(Body::KeptRequest).to_vec();
@@ -168,7 +161,7 @@ pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
         cut(filter, "early bytes could not be taken");
         return;
     }
-    kept.continue_request(filter);
+    kept.continue_request(id, filter);
     // Meanwhile the stream may have ended.
     if let Some(sender) = worker::entry(id).and_then(|entry| entry.sender) {
         if !sender.append(Body::KeptRequest, &early) {
@@ -196,7 +189,7 @@ pub(super) fn inject(id: u32, filter: Filter, kept: &Kept) {
         return;
     }
     if is_clear(filter) && filter.append(Body::KeptRequest, &kept.to_upstream.take()) {
-        kept.continue_request(filter);
+        kept.continue_request(id, filter);
     } else {
         cut(filter, "a frame could not be put into it");
     }
@@ -211,7 +204,7 @@ fn is_clear(filter: Filter) -> bool {
 /// Has a chunk of the client's go on, behind the frames that were on their way, whose stream is parked and stays so: its hook
 /// has to stop, with nothing, for Envoy to continue the stream once more. A stream that Envoy would not continue now is parked by the
 /// next hook that has nothing to let go.
-pub(super) fn pass_parked(filter: Filter, kept: &Kept, body: Body) {
+pub(super) fn pass_parked(id: u32, filter: Filter, kept: &Kept, body: Body) {
     if kept.is_continuing.get() || !kept.can_be_continued() {
         kept.goes_on.set(true);
         return;
@@ -226,7 +219,7 @@ pub(super) fn pass_parked(filter: Filter, kept: &Kept, body: Body) {
         _ => own.is_empty() || put_before(filter, body, &own),
     };
     if is_kept {
-        kept.continue_request(filter);
+        kept.continue_request(id, filter);
     } else {
         cut(filter, "what goes on could not be put behind what Envoy keeps");
     }

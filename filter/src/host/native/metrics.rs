@@ -1,13 +1,14 @@
 //! The metrics. Envoy wants each with its labels when a configuration comes, and the values of the labels whenever it is counted.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use super::abi::calls::{FilterConfig, Metric};
 use super::callback::{self, Current};
 use super::configurations;
 use super::owed_counts::{self, Change, Labels};
-use super::series;
+use super::series::{self, Series};
 use super::worker::entry;
 use crate::host::MetricKind;
 
@@ -92,7 +93,7 @@ static DEFINED: OnceLock<Vec<Defined>> = OnceLock::new();
 
 thread_local! {
     /// The metrics with the values of their labels, as this thread numbers them.
-    static SERIES: RefCell<Vec<(Metric, Labels)>> = RefCell::default();
+    static SERIES: RefCell<Vec<Series>> = RefCell::default();
 }
 
 /// Defines all metrics, for a configuration that comes.
@@ -129,12 +130,13 @@ pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
             && of_kind(known.metric)
             && known.labels.iter().copied().eq(labels.iter().map(|(label, _)| *label))
     })?;
-    let values: Labels = labels.iter().map(|(_, value)| value.as_bytes().to_vec()).collect();
-    let policy = labels.iter().find(|(label, _)| *label == "policy").map(|(_, value)| *value);
-    series::add(known.metric, Arc::clone(&values), policy);
-    let number = SERIES.with_borrow_mut(|series| {
-        series.push((known.metric, values));
-        series.len().checked_sub(1)
+    let values = labels.iter().map(|(_, value)| value.as_bytes().to_vec()).collect();
+    let policy = labels.iter().find(|(label, _)| *label == "policy").map(|(_, value)| Arc::from(*value));
+    let series = Series { metric: known.metric, labels: values, policy };
+    series::add([series.clone()]);
+    let number = SERIES.with_borrow_mut(|all| {
+        all.push(series);
+        all.len().checked_sub(1)
     })?;
     let number = u32::try_from(number).ok()?;
     increment_metric(number, 0);
@@ -144,9 +146,15 @@ pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
 /// Has Envoy keep what is counted by these policies for as long as the configuration at hand is there.
 pub(crate) fn keep_metrics_of<'p>(policies: impl Iterator<Item = &'p str>) {
     let configuration = callback::current().and_then(|current| configurations::get(current.configuration));
-    if let Some(configuration) = configuration {
-        configuration.keep_series_of(policies);
-    }
+    let Some(configuration) = configuration else { return };
+    let policies: HashSet<String> = policies.map(str::to_owned).collect();
+    let is_of_them =
+        |series: &Series| series.policy.as_deref().is_none_or(|policy| policies.contains(policy));
+    // Those of a policy that was gone meanwhile have been forgotten.
+    let known: Vec<_> =
+        SERIES.with_borrow(|all| all.iter().filter(|series| is_of_them(series)).cloned().collect());
+    configuration.keep_series_of(policies);
+    series::add(known);
 }
 
 /// Adds to a metric.
@@ -162,7 +170,10 @@ pub(crate) fn record_metric(id: u32, value: u64) {
 fn change(id: u32, change: Change) {
     let Some(current) = callback::current() else { return };
     SERIES.with_borrow(|series| {
-        let Some((metric, labels)) = usize::try_from(id).ok().and_then(|id| series.get(id)) else { return };
+        let Some(Series { metric, labels, .. }) = usize::try_from(id).ok().and_then(|id| series.get(id))
+        else {
+            return;
+        };
         if is_told_at_once(current, labels, change) {
             owed_counts::tell(current.counting, *metric, labels, change);
         } else {

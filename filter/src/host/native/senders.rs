@@ -78,6 +78,14 @@ pub(super) fn send_to_client(stream: u32, sender: Filter, bytes: &[u8]) {
     OWN.set(before);
 }
 
+/// Has the hook of a stream's response stop, for an empty chunk, so that Envoy 1.38 continues the stream if it is asked to: it does so
+/// if the hook of its filter that it has called last has stopped, whether for the request or for the response.
+pub(super) fn stop_response(stream: u32) {
+    if let Some(sender) = worker::entry(stream).and_then(|entry| entry.sender) {
+        send_to_client(stream, sender, &[]);
+    }
+}
+
 /// Says whether a filter has this number.
 pub(super) fn has(id: u32) -> bool {
     SENDERS.with_borrow(|senders| senders.contains_key(&id))

@@ -5,9 +5,7 @@ use postern_engine::Peer;
 use super::abi::calls::{Attribute, Body, Filter};
 use super::callback::{self, Current, Effect, at, in_entry, in_stream, put_off};
 use super::connections;
-use super::kept::{
-    CONTINUE, Kept, TO_UPSTREAM, continue_with_early_bytes, cut, inject, keep_all, put_before,
-};
+use super::kept::{Kept, TO_UPSTREAM, cut, inject, keep_all, put_before};
 use super::senders;
 use super::worker::{self, Entry, INTERNAL_SERVER_ERROR, TICK, entry};
 use crate::host::Flow;
@@ -54,10 +52,14 @@ fn refuse_without_sender(id: u32) {
     });
 }
 
-/// Takes the fields of a response, and says whether it goes on.
-pub(super) fn on_response_headers(id: u32) -> Flow {
+/// Takes the fields of a response, which may be all of it, and says whether it goes on.
+pub(super) fn on_response_headers(id: u32, is_all: bool) -> Flow {
     find_connection(id);
-    in_stream(id, None, Stream::on_response_headers).unwrap_or(Flow::Pause)
+    let flow = in_stream(id, None, Stream::on_response_headers).unwrap_or(Flow::Pause);
+    if let Some(Entry { kept, .. }) = entry(id) {
+        kept.is_responding.set(flow == Flow::Continue && !is_all);
+    }
+    flow
 }
 
 /// Takes the trailers of a peer, and says whether they go on.
@@ -66,15 +68,22 @@ pub(super) fn on_trailers(id: u32, sender: Peer) -> Flow {
         Peer::Client => Stream::on_request_trailers,
         Peer::Upstream => Stream::on_response_trailers,
     };
-    let Some(entry) = entry(id) else { return Flow::Pause };
-    entry.kept.has_trailers_at_hand.set(true);
-    let flow = in_entry(&entry, None, trailers).unwrap_or(Flow::Pause);
-    entry.kept.has_trailers_at_hand.set(false);
-    flow
+    note_end(id, sender);
+    in_stream(id, None, trailers).unwrap_or(Flow::Pause)
 }
 
-/// Takes a chunk of a peer's, and says what becomes of it.
-pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
+/// Notes that nothing of the upstream's follows.
+fn note_end(id: u32, sender: Peer) {
+    if let (Peer::Upstream, Some(Entry { kept, .. })) = (sender, entry(id)) {
+        kept.is_responding.set(false);
+    }
+}
+
+/// Takes a chunk of a peer's, which may be the last, and says what becomes of it.
+pub(super) fn on_body(id: u32, sender: Peer, is_last: bool) -> DataStatus {
+    if is_last {
+        note_end(id, sender);
+    }
     let Some(entry) = entry(id) else { return DataStatus::StopAndBuffer };
     let (filter, kept) = (entry.filter, &entry.kept);
     if sender == Peer::Upstream && senders::is_own(id) {
@@ -122,8 +131,12 @@ pub(super) fn on_body(id: u32, sender: Peer) -> DataStatus {
     status
 }
 
-/// Lets a frame of our own on to the client, unless it would take along what Envoy keeps of the upstream's.
+/// Lets a frame of our own on to the client, unless it would take along what Envoy keeps of the upstream's. Without one, the hook is
+/// to stop.
 fn pass_own(filter: Filter, kept: &Kept) -> DataStatus {
+    if filter.body_len(Body::ReceivedResponse) == 0 {
+        return DataStatus::StopNoBuffer;
+    }
     if !kept.with_envoy(Peer::Upstream).get() {
         return DataStatus::Continue;
     }
@@ -156,7 +169,6 @@ pub(super) fn on_event(id: u32, event: u64) {
             worker::take_answers();
             worker::tick();
         }
-        CONTINUE => continue_with_early_bytes(id, filter, &kept),
         TO_UPSTREAM => inject(id, filter, &kept),
         _ => worker::take_answers(),
     });

@@ -126,7 +126,9 @@ impl Ticker {
     /// Brings an answer to the thread.
     pub(super) fn bring(&self, answer: Answered) {
         lock(&self.answers).push_back(answer);
-        if let Some(scheduler) = lock(&self.scheduler).as_ref() {
+        // Nothing is locked meanwhile: Envoy may destroy a configuration within the call.
+        let scheduler = lock(&self.scheduler).clone();
+        if let Some(scheduler) = scheduler {
             scheduler.commit(CALLS);
         }
     }

@@ -32,7 +32,7 @@ pub(super) const TICK: u64 = 1;
 /// The event by which answers of other services, or requests for them, are looked after.
 pub(super) const CALLS: u64 = 2;
 /// The event in which a configuration keeps the series that have come.
-pub(super) const SERIES: u64 = 5;
+pub(super) const SERIES: u64 = 4;
 
 thread_local! {
     static WORKER: RefCell<Worker> = RefCell::default();
@@ -278,11 +278,18 @@ fn tell_owed() {
         return;
     }
     let teller = WORKER.with_borrow(|worker| {
-        let mut open = worker.streams.values().filter(|entry| !entry.has_ended);
-        open.find(|entry| entry.kept.may_tell(count)).map(|entry| Counting::Filter(entry.filter))
+        let can_tell = |entry: &&Entry| !entry.has_ended && entry.kept.can_tell(count);
+        // What is told by a stream goes with its configuration.
+        let newest = worker.streams.values().filter(can_tell).max_by_key(|entry| entry.configuration);
+        newest.map(|entry| (Rc::clone(&entry.kept), Counting::Filter(entry.filter)))
     });
-    if let Some(teller) = teller.or_else(|| is_due.then_some(counting)) {
-        owed_counts::pay(teller);
+    match teller {
+        Some((kept, teller)) => {
+            kept.note_told(count);
+            owed_counts::pay(teller);
+        }
+        None if is_due => owed_counts::pay(counting),
+        None => {}
     }
 }
 

@@ -379,6 +379,11 @@ impl Filter {
         Counting::can_main_count()
     }
 
+    /// Says whether Envoy continues a stream that has stopped whatever the hooks of its response have answered since. 1.38 does not.
+    pub(in super::super) fn is_continued_whatever_the_response_does() -> bool {
+        Counting::can_main_count()
+    }
+
     /// Keeps a value for the access log.
     pub(in super::super) fn set_state(self, key: &str, value: &[u8]) {
         // SAFETY: Envoy copies both within the call.

@@ -150,14 +150,14 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
 extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
     filter: *mut c_void,
     stream: *mut c_void,
-    _: bool,
+    is_last: bool,
 ) -> u32 {
     if let Some(id) = sender(stream) {
         let status = guarded("request_body", || senders::on_body(id));
         return status.unwrap_or(DataStatus::StopAndBuffer) as u32;
     }
     of_stream("request_body", filter, stream, DataStatus::StopAndBuffer, DataStatus::Continue, |id| {
-        streams::on_body(id, Peer::Client)
+        streams::on_body(id, Peer::Client, is_last)
     }) as u32
 }
 
@@ -179,10 +179,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(
 extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     filter: *mut c_void,
     stream: *mut c_void,
-    _: bool,
+    is_last: bool,
 ) -> u32 {
     of_stream("response_headers", filter, stream, STOP_ALL, CONTINUE, |id| {
-        status(streams::on_response_headers(id), STOP_ALL)
+        status(streams::on_response_headers(id, is_last), STOP_ALL)
     })
 }
 
@@ -190,10 +190,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
 extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
     filter: *mut c_void,
     stream: *mut c_void,
-    _: bool,
+    is_last: bool,
 ) -> u32 {
     of_stream("response_body", filter, stream, DataStatus::StopAndBuffer, DataStatus::Continue, |id| {
-        streams::on_body(id, Peer::Upstream)
+        streams::on_body(id, Peer::Upstream, is_last)
     }) as u32
 }
 
