@@ -6,8 +6,8 @@ use std::time::Duration;
 use postern_e2e::client::http2::{handshake, open, read};
 use postern_e2e::http::Response;
 use postern_e2e::not_run::not_run;
-use postern_e2e::scene::module;
-use postern_e2e::{Frame, RawClient, Request, RunningScene, Scene, Value, json};
+use postern_e2e::scene::{document, module};
+use postern_e2e::{Frame, Pushed, RawClient, Request, RunningScene, Scene, Value, json};
 
 /// Says that there is no dynamic module to be tested.
 fn is_absent() -> bool {
@@ -368,4 +368,31 @@ async fn bytes_that_go_to_the_service_by_the_network_filter_are_among_those_that
     assert!(record.bytes().len() > hello.len());
     assert_eq!(line["bytes_received"], record.bytes().len(), "{line}");
     assert_eq!(line["bytes_downstream"], "5", "{line}");
+}
+
+/// A thread knows the series of a policy that was gone, and would not tell Envoy of them a second time.
+#[tokio::test]
+async fn what_is_counted_by_a_policy_goes_with_it_and_stays_again_once_the_policy_is_back() {
+    if is_absent() {
+        return;
+    }
+    let only = |name: &str, bytes: u32| {
+        document(json!({}), json!({name: {"messages": {"max_message_bytes": bytes}, "rates": []}}))
+    };
+    let mut scene = Scene::new().document(only("chat", 100)).discovered().plaintext().start().await;
+    let closes = [("policy", "chat"), ("reason", "message_too_big")];
+    for bytes in [200, 300] {
+        let mut client = scene.open("/ws/chat").await;
+        assert_eq!(scene.push_document(only("chat", bytes)).await, Pushed::Taken);
+        client.send(Frame::binary([0; 500]).masked().bytes()).await;
+        assert_eq!(client.close().await.code(), Some(1009));
+        drop(client);
+        scene.envoy().stat_becomes("postern_closes", &closes, 1.0).await;
+        // Its configuration is gone by then.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(scene.envoy().stats().await.sum("postern_closes", &closes), 1.0, "below {bytes}");
+        assert_eq!(scene.push_document(only("news", 100)).await, Pushed::Taken);
+        scene.envoy().stat_becomes("postern_closes", &closes, 0.0).await;
+        assert_eq!(scene.push_document(only("chat", 100)).await, Pushed::Taken);
+    }
 }
