@@ -20,7 +20,8 @@ read_no_typed_metadata='^1\.3[89]\.'
 
 log=$(mktemp)
 not_run=$(mktemp)
-trap 'rm -f "$log" "$not_run"' EXIT
+all_not_run=$(mktemp)
+trap 'rm -f "$log" "$not_run" "$all_not_run"' EXIT
 table='' failed=0
 for version in "$@"; do
   folder=.envoy/versions/$version
@@ -37,10 +38,11 @@ for version in "$@"; do
   [[ ${MODULE:-} = native && $version =~ $know_modules_by_name ]] && files=("${files[@]/pushes/}")
   : >"$not_run"
   env "${variables[@]}" POSTERN_NOT_RUN="$not_run" ENVOY=$PWD/$folder/envoy/_bin/envoy e2e/test.sh ${files[*]} 2>&1 | tee "$log" || failed=1
-  sed 's/^/not run: /' "$not_run"
+  sed "s/^/not run on $version: /" "$not_run" | tee -a "$all_not_run"
   table+=$(awk -v version="$version" -v date="$(date -u +%F)" -v not_run="$(wc -l <"$not_run")" '
     /^test result:/ { passed += $4; failed += $6 }
-    END { printf "| %s | %d | %d | %d | %s |", version, passed - not_run, failed, not_run, date }' "$log")$'\n'
+    END { printf "| %s | %d | %d | %s |", version, passed - not_run, failed, date }' "$log")$'\n'
 done
-printf '\n| Envoy | passed | failed | not run | on |\n| --- | --- | --- | --- | --- |\n%s' "$table"
+printf '\n| Envoy | passed | failed | on |\n| --- | --- | --- | --- |\n%s' "$table"
+cat "$all_not_run"
 exit "$failed"

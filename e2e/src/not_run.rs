@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-/// The variable that names the file in which tests in containers say that they could not run.
+/// The variable that names the file in which tests say that they could not run, for whoever counts them.
 const FILE: &str = "POSTERN_NOT_RUN";
 
 /// Says loudly that a test could not run; with `CI=true` it fails instead.
