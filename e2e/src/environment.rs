@@ -12,6 +12,8 @@ use std::sync::LazyLock;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::not_run::not_run;
+
 /// The variable that names the launcher, as `<host>:<port>`. Without it Envoy runs on this machine.
 pub const LAUNCHER: &str = "POSTERN_LAUNCHER";
 
@@ -58,6 +60,16 @@ pub fn current() -> &'static Environment {
 /// Says whether scenes that need nothing special may share an Envoy.
 pub fn shares_envoys() -> bool {
     std::env::var_os(OWN_ENVOYS).is_none()
+}
+
+/// Says that tests run in containers, and that one of them cannot for this reason: it ends there.
+#[must_use]
+pub fn is_in_containers(why: &str) -> bool {
+    let is = matches!(current(), Environment::Containers(_));
+    if is {
+        not_run(why);
+    }
+    is
 }
 
 /// Opens a listener on a free port, at the address where Envoy reaches it.

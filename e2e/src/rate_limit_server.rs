@@ -19,6 +19,7 @@ use tokio::process::{Child, Command};
 
 use crate::deadline::{PATIENCE, eventually, within};
 use crate::environment;
+use crate::not_run::not_run;
 use crate::scene::Scene;
 use crate::scene::bootstrap::workspace;
 
@@ -118,6 +119,16 @@ impl RateLimitServer {
             }
         })
         .await;
+    }
+
+    /// Says whether there is a shell, by which a service is frozen; what needs one ends there.
+    pub async fn can_be_frozen() -> bool {
+        let status = Command::new("sh").args(["-c", ":"]).status().await;
+        let can = status.is_ok_and(|status| status.success());
+        if !can {
+            not_run("there is no shell to freeze a service with");
+        }
+        can
     }
 
     /// Has it answer nothing more, and keep what it is asked, until [`RateLimitServer::thaw`].

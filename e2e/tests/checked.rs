@@ -10,7 +10,7 @@ use postern_e2e::deadline::PATIENCE;
 use postern_e2e::environment;
 use postern_e2e::scene::bootstrap::wasm_module;
 use postern_e2e::scene::checked::{Checked, Surroundings, cluster, documents};
-use postern_e2e::scene::envoy;
+use postern_e2e::scene::{envoy, module};
 use postern_e2e::{Envoy, Frame, RawClient, Request, Upstream, Value, json};
 use tempfile::TempDir;
 
@@ -150,6 +150,11 @@ enum Outcome {
     Refused(u16),
 }
 
+/// Says that the module of WebAssembly, which the documents have, is not there.
+fn is_without_wasm() -> bool {
+    module::is_native() && environment::is_in_containers("the image has the dynamic module alone")
+}
+
 fn anywhere() -> Value {
     json!({"socket_address": {"address": environment::current().envoy().to_string(), "port_value": 0}})
 }
@@ -162,6 +167,9 @@ async fn start(path: &Path, bootstrap: &str) -> Envoy {
 
 #[tokio::test]
 async fn where_a_document_is_sound_an_evil_origin_is_refused_and_a_good_one_is_not() {
+    if is_without_wasm() {
+        return;
+    }
     let sound: Vec<Checked> = documents()
         .into_iter()
         .filter(|document| document.is_sound() && !is_only_in_yaml(document))
@@ -191,6 +199,9 @@ async fn judge(document: &Checked, running: &Running, address: SocketAddr) {
 
 #[tokio::test]
 async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
+    if is_without_wasm() {
+        return;
+    }
     let bypasses = [
         "so that Postern judges nothing",
         "so that it goes unjudged",
@@ -217,6 +228,9 @@ async fn where_a_document_is_told_to_let_requests_past_postern_envoy_does() {
 
 #[tokio::test]
 async fn metadata_that_is_told_to_have_no_effect_has_none() {
+    if is_without_wasm() {
+        return;
+    }
     // On a route the metadata would name a policy that does not exist, and every request would be answered
     // with 503.
     let named: Vec<Checked> = documents()
@@ -254,6 +268,9 @@ async fn run_as_yaml(name: &str) -> Running {
 
 #[tokio::test]
 async fn envoy_ignores_what_is_tagged_so_and_postern_judges_beside_it() {
+    if is_without_wasm() {
+        return;
+    }
     let name = "ignored_members";
     let running = run_as_yaml(name).await;
     let address = running.envoy.listener();
@@ -263,6 +280,9 @@ async fn envoy_ignores_what_is_tagged_so_and_postern_judges_beside_it() {
 
 #[tokio::test]
 async fn envoy_takes_more_words_for_true_than_json_has() {
+    if is_without_wasm() {
+        return;
+    }
     for name in [
         "filter_disabled_in_a_word_with_a_tag",
         "filter_disabled_in_another_word",

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use postern_e2e::client::http2::{handshake, open, read};
+use postern_e2e::environment;
 use postern_e2e::http::Response;
 use postern_e2e::not_run::not_run;
 use postern_e2e::scene::{document, module};
@@ -145,6 +146,11 @@ async fn without_the_filter_that_sends_every_request_is_answered_500_and_the_log
     }
 }
 
+/// Says that there is no module that panics.
+fn cannot_panic() -> bool {
+    is_absent() || environment::is_in_containers("the module that panics is not in the image")
+}
+
 fn panics(environment: Option<&str>) -> Scene {
     let policy = json!({"liveness": {"ping_interval": "1s"}});
     let scene = Scene::new().plaintext().module(&module::panicking()).policy(policy);
@@ -176,7 +182,7 @@ async fn answer(scene: &RunningScene, request: &Request) -> Option<Response> {
 
 #[tokio::test]
 async fn a_panic_in_a_hook_of_a_handshake_costs_that_stream_alone() {
-    if is_absent() {
+    if cannot_panic() {
         return;
     }
     let scene = panics(None).start().await;
@@ -197,7 +203,7 @@ async fn a_panic_in_a_hook_of_a_handshake_costs_that_stream_alone() {
 
 #[tokio::test]
 async fn a_panic_in_a_hook_of_an_open_connection_cuts_it_and_no_byte_of_it_passes_unjudged() {
-    if is_absent() {
+    if cannot_panic() {
         return;
     }
     let scene = panics(None).start().await;
@@ -221,7 +227,7 @@ async fn a_panic_in_a_hook_of_an_open_connection_cuts_it_and_no_byte_of_it_passe
 /// Envoy has no stream any more that could be cut.
 #[tokio::test]
 async fn a_panic_in_a_hook_at_the_end_of_a_stream_costs_nobody_anything() {
-    if is_absent() {
+    if cannot_panic() {
         return;
     }
     let scene = panics(None).start().await;
@@ -238,7 +244,7 @@ async fn a_panic_in_a_hook_at_the_end_of_a_stream_costs_nobody_anything() {
 
 #[tokio::test]
 async fn a_panic_in_the_event_of_a_stream_cuts_it_and_another_brings_the_ticks() {
-    if is_absent() {
+    if cannot_panic() {
         return;
     }
     let scene = panics(None).start().await;
@@ -255,7 +261,7 @@ async fn a_panic_in_the_event_of_a_stream_cuts_it_and_another_brings_the_ticks()
 
 #[tokio::test]
 async fn a_panic_in_a_hook_of_the_main_thread_leaves_envoy_and_its_streams_alone() {
-    if is_absent() {
+    if cannot_panic() {
         return;
     }
     for hook in ["config_scheduled", "new"] {
@@ -273,7 +279,7 @@ async fn a_panic_in_a_hook_of_the_main_thread_leaves_envoy_and_its_streams_alone
 
 #[tokio::test]
 async fn a_configuration_whose_hook_panics_is_refused() {
-    if is_absent() {
+    if cannot_panic() {
         return;
     }
     let error = panics(Some("config_new")).try_start().await.expect_err("an Envoy that does not start");

@@ -96,6 +96,9 @@ async fn envoys_own_filter_is_answered_and_two_envoys_share_a_count() {
 
 #[tokio::test]
 async fn a_service_that_is_killed_counts_anew_on_its_port_and_one_that_is_frozen_answers_later() {
+    if !RateLimitServer::can_be_frozen().await {
+        return;
+    }
     let mut server = RateLimitServer::start(PROGRAM, &json!([limit(1, 3600, &[])])).await;
     let question = [("count", "handshakes")];
     let mut client = Client::of(&server).await;

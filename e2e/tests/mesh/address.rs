@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use postern_e2e::RawClient;
+use postern_e2e::environment;
 use postern_e2e::tls::client_trusting;
 
 use crate::stage::{HANDSHAKES, MESH, Mesh, assert_refused, handshake, of_a_browser, of_a_workload, open};
@@ -22,6 +23,9 @@ async fn use_up(mesh: &Mesh, address: [u8; 4]) -> Vec<RawClient> {
 
 #[tokio::test]
 async fn behind_a_gateway_a_rate_by_address_is_the_clients_and_a_forged_address_does_not_help() {
+    if environment::is_in_containers("a container has one address") {
+        return;
+    }
     let mesh = MESH.shared().await;
     let _first = use_up(&mesh, [127, 0, 0, 11]).await;
     for forged in ["192.0.2.1", "127.0.0.12", "192.0.2.1, 198.51.100.7"] {
