@@ -101,11 +101,7 @@ pub(super) fn define_all(config: FilterConfig) {
     let mut defined = Vec::new();
     let mut add = |kind: MetricKind, name: String, labels: Vec<&'static str>| {
         let name = format!("{PREFIX}{name}");
-        let metric = match kind {
-            MetricKind::Counter => config.define_counter(&name, &labels),
-            MetricKind::Gauge => config.define_gauge(&name, &labels),
-        };
-        if let Some(metric) = metric {
+        if let Some(metric) = config.define(kind, &name, &labels) {
             defined.push(Defined { name, labels, metric });
         }
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::{Buffer, HeaderField};
 use super::{Metric, Scheduler, field};
+use crate::host::MetricKind;
 
 /// A configuration of the filter, as Envoy has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,38 +63,41 @@ impl FilterConfig {
         Scheduler::new(scheduler, true)
     }
 
-    /// Defines a counter with these labels; only in the hook of a new configuration.
-    pub(in crate::host::native) fn define_counter(self, name: &str, labels: &[&str]) -> Option<Metric> {
-        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label.as_bytes())).collect();
+    /// Defines a metric with these labels; only in the hook of a new configuration.
+    pub(in crate::host::native) fn define(
+        self,
+        kind: MetricKind,
+        name: &str,
+        labels: &[&str],
+    ) -> Option<Metric> {
+        let buffers: Vec<_> = labels.iter().map(|label| Buffer::of(label.as_bytes())).collect();
+        let (config, name, labels, count) =
+            (self.0.as_ptr(), Buffer::of(name.as_bytes()), buffers.as_ptr(), buffers.len());
         let mut id = 0;
         // SAFETY: Envoy copies name and labels within the call, and writes to the place.
         let status = unsafe {
-            envoy_dynamic_module_callback_http_filter_config_define_counter(
-                self.0.as_ptr(),
-                Buffer::of(name.as_bytes()),
-                labels.as_ptr(),
-                labels.len(),
-                &raw mut id,
-            )
+            match kind {
+                MetricKind::Counter => envoy_dynamic_module_callback_http_filter_config_define_counter(
+                    config,
+                    name,
+                    labels,
+                    count,
+                    &raw mut id,
+                ),
+                MetricKind::Gauge => envoy_dynamic_module_callback_http_filter_config_define_gauge(
+                    config,
+                    name,
+                    labels,
+                    count,
+                    &raw mut id,
+                ),
+            }
         };
-        (status == 0).then_some(Metric::Counter(id))
-    }
-
-    /// Defines a gauge with these labels; only in the hook of a new configuration.
-    pub(in crate::host::native) fn define_gauge(self, name: &str, labels: &[&str]) -> Option<Metric> {
-        let labels: Vec<_> = labels.iter().map(|label| Buffer::of(label.as_bytes())).collect();
-        let mut id = 0;
-        // SAFETY: Envoy copies name and labels within the call, and writes to the place.
-        let status = unsafe {
-            envoy_dynamic_module_callback_http_filter_config_define_gauge(
-                self.0.as_ptr(),
-                Buffer::of(name.as_bytes()),
-                labels.as_ptr(),
-                labels.len(),
-                &raw mut id,
-            )
+        let metric = match kind {
+            MetricKind::Counter => Metric::Counter(id),
+            MetricKind::Gauge => Metric::Gauge(id),
         };
-        (status == 0).then_some(Metric::Gauge(id))
+        (status == 0).then_some(metric)
     }
 
     /// Asks a cluster, and returns the number that names the call when its answer comes; `None` when none will.
