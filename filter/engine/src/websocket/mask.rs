@@ -38,8 +38,15 @@ impl Mask {
     pub(crate) fn remove<'a>(self, masked: &[u8], plain: &'a mut [u8]) -> &'a [u8] {
         let len = masked.len().min(plain.len());
         let (Some(plain), Some(masked)) = (plain.get_mut(..len), masked.get(..len)) else { return &[] };
-        plain.copy_from_slice(masked);
-        self.remove_in_place(plain);
+        let key = self.word();
+        let (words, tail) = masked.as_chunks::<8>();
+        let (plain_words, plain_tail) = plain.as_chunks_mut::<8>();
+        for (plain, word) in plain_words.iter_mut().zip(words) {
+            *plain = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+        }
+        for ((plain, byte), key) in plain_tail.iter_mut().zip(tail).zip(self.bytes()) {
+            *plain = byte ^ key;
+        }
         plain
     }
 

@@ -29,31 +29,36 @@ impl Utf8 {
 
     /// Reads more of the text, which is masked with `mask`.
     pub(crate) fn push(&mut self, masked: &[u8], mut mask: Mask) -> Result<(), InvalidUtf8> {
-        let mut rest = self.complete_tail(masked, &mut mask)?;
+        let rest = self.complete_tail(masked, &mut mask)?;
+        let ascii = ascii_prefix(rest, mask);
+        let rest = rest.get(ascii..).unwrap_or_default();
+        // A scratch costs more than the check that nothing is left to go there.
+        match rest.is_empty() {
+            true => Ok(()),
+            false if mask.is_none() => self.judge(rest),
+            false => self.judge_masked(rest, mask.after(ascii)),
+        }
+    }
+
+    /// Judges masked bytes that begin where a character does, and keeps the tail they end with.
+    fn judge_masked(&mut self, mut rest: &[u8], mut mask: Mask) -> Result<(), InvalidUtf8> {
+        // Once for all blocks, since it is cleared first.
+        let mut scratch = [0; BLOCK];
         while !rest.is_empty() {
-            let ascii = ascii_prefix(rest, mask);
-            mask = mask.after(ascii);
-            rest = rest.get(ascii..).unwrap_or_default();
-            // A scratch costs more than the check that nothing is left to go there.
-            if rest.is_empty() {
-                break;
-            }
-            if mask.is_none() {
-                return self.judge(rest);
-            }
-            // Only the last block can leave a tail; the others are cut where a character ends.
-            let mut scratch = [0; BLOCK];
             let block = mask.remove(rest, &mut scratch);
-            let taken = if block.len() == rest.len() {
+            // Only the last block can leave a tail; the others are cut where a character ends.
+            let is_last = block.len() == rest.len();
+            let taken = if is_last {
                 self.judge(block)?;
                 block.len()
             } else {
-                let taken = valid_prefix(block)?;
-                self.tail_len = 0;
-                taken
+                valid_prefix(block)?
             };
-            mask = mask.after(taken);
             rest = rest.get(taken..).unwrap_or_default();
+            mask = mask.after(taken);
+            let ascii = ascii_prefix(rest, mask);
+            rest = rest.get(ascii..).unwrap_or_default();
+            mask = mask.after(ascii);
         }
         Ok(())
     }
