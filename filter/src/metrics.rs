@@ -1,22 +1,25 @@
 //! The counters and gauges, with their labels in their names: Envoy's `stats_tags` take them out.
 //!
 //! A name reads `postern_handshakes.policy=chat;.result=refused;.reason=origin_denied;`. What sessions count is added up
-//! in [`by_policy`] and told to the host once a tick.
+//! in [`counts`] and told to the host later.
 
 mod by_policy;
+mod counts;
 mod histograms;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Duration;
 
+use log::Level;
 use postern_engine::remote::Source;
 use postern_engine::remote::rate_limit::{Answer, RateLimitService};
-use postern_engine::{Histogram, Mode, Reason, Scale, Stopped, Violation};
+use postern_engine::{Detail, Histogram, Mode, Reason, Scale, Stopped, Violation};
 
 use crate::host::MetricKind;
-use crate::{gauges, host, live, memory};
+use crate::{gauges, host, live, log_lines, memory};
 pub(crate) use by_policy::{lasted, measures, tally};
+pub(crate) use counts::{Counts, Taken};
 
 /// The name that stands for a policy where none is in force.
 pub(crate) const NO_POLICY: &str = "none";
@@ -207,19 +210,31 @@ pub(crate) fn source(source: &Source, now: Duration) {
     }
 }
 
-/// Tells the host what has been added up.
+/// Tells the host what has been added up, if it is here that it is told, and writes anew what the other workers have forgotten.
 pub(crate) fn flush(now: Duration) {
     let (held, budget) = memory::held_and_budget();
     gauges::set("postern_memory_bytes", host::memory());
     gauges::set("postern_held_bytes", held);
     gauges::set("postern_memory_budget_bytes", budget);
-    let mut was_lost = false;
-    host::tell_later(|| {
-        by_policy::tell();
-        was_lost = gauges::tick(now);
-    });
-    if was_lost {
+    let mut taken = Taken::default();
+    host::each_counts(|counts| counts.take(&mut taken, now));
+    tell(taken);
+    if host::with_counts(Counts::take_was_lost) {
         live::write_all();
+    }
+}
+
+/// Tells the host what was taken.
+pub(crate) fn tell(taken: Taken) {
+    let Taken { policies, sums, dead } = taken;
+    host::tell_later(|| {
+        policies.iter().for_each(|(policy, counts)| counts.tell(policy));
+        sums.into_iter().for_each(|(name, by)| add(MetricKind::Gauge, name, by));
+    });
+    if dead > 0 {
+        let text =
+            format!("postern: VMs have trapped (or stood still): {dead}; what they counted is taken back");
+        log_lines::write(Level::Error, "trapped", &text, &[("vms", Detail::Number(u64::from(dead)))]);
     }
 }
 

@@ -115,8 +115,7 @@ impl Root {
         self.set_tick_period(host::now(), false);
     }
 
-    /// Tells what there is to be told, and takes no part in what all workers look after until [`Root::wake`]: no tick comes until
-    /// then.
+    /// Tells what there is to be told, and leaves to other workers what all of them look after: no tick comes until there is a stream.
     #[cfg(feature = "dynamic-module")]
     pub(crate) fn rest(&mut self) {
         let now = host::now();
@@ -127,13 +126,6 @@ impl Root {
         tables::tick(now);
         metrics::flush(now);
         log_lines::hand_over();
-        gauges::end(self.context_id);
-    }
-
-    /// Takes part again.
-    #[cfg(feature = "dynamic-module")]
-    pub(crate) fn wake(&mut self) {
-        gauges::begin(self.context_id);
     }
 
     /// Gives back what others share, since nothing comes any more.

@@ -1,22 +1,16 @@
-//! What sessions count, added up by policy until the next tick.
+//! What sessions count, added up by policy until it is told.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use postern_engine::metrics::gauges::Gauges;
 use postern_engine::{Heartbeats, Histogram, Measures, Messages, Scale, Tally};
 
 use super::{add, histograms, signed, stopped};
-use crate::gauges;
+use crate::host;
 use crate::host::MetricKind;
 
-thread_local! {
-    /// The counts of each policy under which anything happened since the last tick.
-    static POLICIES: RefCell<BTreeMap<String, OfPolicy>> = RefCell::default();
-}
-
-/// The counts of a policy since the last tick.
-struct OfPolicy {
+/// The counts of a policy since they were last told.
+pub(super) struct OfPolicy {
     tally: Tally,
     measures: Measures,
     /// The most bytes that one client had not read.
@@ -32,7 +26,7 @@ impl Default for OfPolicy {
     }
 }
 
-/// Adds what went through a session, which is told at the next tick.
+/// Adds what went through a session, which is told later.
 pub(crate) fn tally(policy: &str, tally: &Tally) {
     if !tally.is_empty() {
         of_policy(policy, |counts| {
@@ -44,7 +38,7 @@ pub(crate) fn tally(policy: &str, tally: &Tally) {
     }
 }
 
-/// Adds what sessions under a policy have measured, which is told at the next tick.
+/// Adds what sessions under a policy have measured, which is told later.
 pub(crate) fn measures(policy: &str, measures: Option<Box<Measures>>) {
     if let Some(measures) = measures {
         tally(policy, &measures.last);
@@ -57,27 +51,40 @@ pub(crate) fn lasted(policy: &str, time: Duration) {
     of_policy(policy, |counts| counts.durations.record_time(time));
 }
 
-/// Tells the host what has been added up.
-pub(super) fn tell() {
-    for (policy, OfPolicy { tally, measures, backlogs, durations }) in POLICIES.take() {
-        tell_tally(&policy, &tally);
-        tell_measures(&policy, &measures);
-        histograms::add("postern_backlog_bytes", format!(".policy={policy};"), &backlogs);
-        histograms::add("postern_connection_duration_seconds", format!(".policy={policy};"), &durations);
+impl OfPolicy {
+    /// Adds the counts of another worker.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.tally.add(&other.tally);
+        self.measures.add(&other.measures);
+        self.backlogs.add(&other.backlogs);
+        self.durations.add(&other.durations);
+    }
+
+    /// Makes the changes of gauges that the sessions of `policy` have counted.
+    pub(super) fn change_gauges(&self, policy: &str, gauges: &mut Gauges) {
+        let Heartbeats { out_of_reach, parked_to_client, parked_to_upstream, .. } = self.tally.heartbeats;
+        gauges.add(&format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
+        for (direction, parked) in [("downstream", parked_to_client), ("upstream", parked_to_upstream)] {
+            gauges.add(&format!("postern_parked_streams.policy={policy};.direction={direction};"), parked);
+        }
+    }
+
+    /// Tells the host the counts of `policy`, but for those of gauges.
+    pub(super) fn tell(&self, policy: &str) {
+        tell_tally(policy, &self.tally);
+        tell_measures(policy, &self.measures);
+        histograms::add("postern_backlog_bytes", format!(".policy={policy};"), &self.backlogs);
+        histograms::add("postern_connection_duration_seconds", format!(".policy={policy};"), &self.durations);
     }
 }
 
 fn tell_tally(policy: &str, tally: &Tally) {
-    let Heartbeats { to_client, to_upstream, out_of_reach, parked_to_client, parked_to_upstream } =
-        tally.heartbeats;
-    gauges::add(&format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
-    for (direction, messages, pings, parked) in [
-        ("downstream", tally.client, to_client, parked_to_client),
-        ("upstream", tally.upstream, to_upstream, parked_to_upstream),
+    for (direction, messages, pings) in [
+        ("downstream", tally.client, tally.heartbeats.to_client),
+        ("upstream", tally.upstream, tally.heartbeats.to_upstream),
     ] {
         let name = format!("postern_pings.policy={policy};.direction={direction};");
         add(MetricKind::Counter, name, signed(pings));
-        gauges::add(&format!("postern_parked_streams.policy={policy};.direction={direction};"), parked);
         let Messages { allowed, consumed, dropped, refused, unjudged, bytes } = messages;
         let results = [
             ("allowed", allowed),
@@ -120,8 +127,8 @@ fn tell_measures(policy: &str, measures: &Measures) {
 }
 
 fn of_policy(policy: &str, change: impl FnOnce(&mut OfPolicy)) {
-    POLICIES.with_borrow_mut(|policies| match policies.get_mut(policy) {
-        Some(counts) => change(counts),
-        None => change(policies.entry(policy.to_owned()).or_default()),
+    host::with_counts(|counts| match counts.policies.get_mut(policy) {
+        Some(of_policy) => change(of_policy),
+        None => change(counts.policies.entry(policy.to_owned()).or_default()),
     });
 }

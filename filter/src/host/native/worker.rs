@@ -49,8 +49,6 @@ struct Worker {
     ticker: Option<Arc<Ticker>>,
     /// The stream whose scheduler brings the ticks.
     ticked: Option<u32>,
-    /// Says whether the thread rests: no stream is there to bring ticks, so that it takes no part in what others look after.
-    rests: bool,
 }
 
 /// A hash of numbers that nobody else chooses: each chunk looks its stream up.
@@ -326,19 +324,12 @@ pub(super) fn begin_ticks_of(id: u32) {
     begin_ticks(filter.scheduler().map(Arc::new));
 }
 
-/// Has a thread that rested take part again, and does what has become due meanwhile.
+/// Does what has become due on a thread while no stream was there to bring ticks.
 pub(super) fn catch_up(id: u32) {
-    let rested = WORKER.with_borrow_mut(|worker| std::mem::take(&mut worker.rests));
-    let is_late = ticker().is_late();
-    let Some(Entry { filter, configuration, .. }) = entry(id).filter(|_| rested || is_late) else { return };
+    let Some(Entry { filter, configuration, .. }) = entry(id).filter(|_| ticker().is_late()) else { return };
     at(Current::of_stream(id, filter, configuration), || {
-        if rested {
-            each_root(Root::wake);
-        }
         take_answers();
-        if is_late {
-            tick();
-        }
+        tick();
     });
 }
 
@@ -376,18 +367,12 @@ fn hand_ticks_over(id: u32) {
 fn rest(id: u32) {
     let Some(Entry { filter, configuration, .. }) = entry(id) else { return };
     at(Current::of_stream(id, filter, configuration), || {
-        each_root(Root::rest);
+        all_roots().iter().for_each(|root| root.borrow_mut().rest());
     });
-    WORKER.with_borrow_mut(|worker| worker.rests = true);
 }
 
 fn all_roots() -> Vec<Rc<RefCell<Root>>> {
     WORKER.with_borrow(|worker| worker.roots.values().map(|rooted| Rc::clone(&rooted.root)).collect())
-}
-
-fn each_root(call: impl Fn(&mut Root)) {
-    let roots = all_roots();
-    roots.iter().for_each(|root| call(&mut root.borrow_mut()));
 }
 
 fn begin_ticks(scheduler: Option<Arc<Scheduler>>) {

@@ -10,6 +10,7 @@ mod chunk;
 mod entry;
 mod verification;
 
+use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
 
 use postern_engine::http::headers::{Field, HeaderEdit};
@@ -19,7 +20,8 @@ use postern_engine::{ConnectionFacts, Peer, Protocol, RouteFacts};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, StreamType};
 
-use super::{Message, MetricKind, parse_address};
+use super::{Message, MetricKind, parse_address, random_number};
+use crate::metrics::Counts;
 pub(crate) use chunk::{HostChunk, send_parked};
 
 /// Returns the time since the Unix epoch.
@@ -187,6 +189,19 @@ pub(crate) fn increment_metric(id: u32, by: i64) {
 
 /// Does nothing: the host keeps what is counted for as long as the VM is there.
 pub(crate) fn keep_metrics_of<'p>(_policies: impl Iterator<Item = &'p str>) {}
+
+/// Does `change` to what this VM has counted.
+pub(crate) fn with_counts<T>(change: impl FnOnce(&mut Counts) -> T) -> T {
+    thread_local! {
+        static COUNTS: RefCell<Counts> = RefCell::new(Counts::new(random_number().unwrap_or(1)));
+    }
+    COUNTS.with_borrow_mut(change)
+}
+
+/// Does `take` to all counts that are told here: this VM's.
+pub(crate) fn each_counts(take: impl FnMut(&mut Counts)) {
+    with_counts(take);
+}
 
 /// Does `count`: the host keeps nothing of what counts.
 pub(crate) fn tell_later(count: impl FnOnce()) {

@@ -12,6 +12,7 @@ mod slices;
 
 use std::ffi::{c_char, c_void};
 use std::ptr::{self, NonNull};
+use std::sync::LazyLock;
 
 use super::{Buffer, HeaderField, guard};
 pub(in super::super) use config::FilterConfig;
@@ -426,15 +427,14 @@ impl Filter {
     /// Returns the route's typed metadata under a name: its type and its bytes. Envoys before 1.40 have no such function.
     pub(in super::super) fn typed_route_metadata(self, name: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         type Get = unsafe extern "C" fn(*mut c_void, u32, Buffer, *mut Buffer, *mut Buffer) -> bool;
-        // SAFETY: the name ends with a zero, and no handle means all that is loaded.
-        let get = unsafe {
-            dlsym(ptr::null_mut(), c"envoy_dynamic_module_callback_http_get_typed_metadata".as_ptr())
-        };
-        if get.is_null() {
-            return None;
-        }
-        // SAFETY: the function of this name takes these.
-        let get: Get = unsafe { std::mem::transmute(get) };
+        static GET: LazyLock<Option<Get>> = LazyLock::new(|| {
+            let name = c"envoy_dynamic_module_callback_http_get_typed_metadata";
+            // SAFETY: the name ends with a zero, and no handle means all that is loaded.
+            let get = unsafe { dlsym(ptr::null_mut(), name.as_ptr()) };
+            // SAFETY: the function of this name takes these.
+            (!get.is_null()).then(|| unsafe { std::mem::transmute::<*mut c_void, Get>(get) })
+        });
+        let get = (*GET)?;
         let (mut url, mut value) = (Buffer::NONE, Buffer::NONE);
         // SAFETY: Envoy reads the name within the call, and writes to both places.
         let is_there =
