@@ -54,11 +54,13 @@ impl Kept {
         }
     }
 
-    /// Notes whether the handshake waits.
-    pub(super) fn set_waits(&self, waits: bool) {
-        if self.waits.replace(waits) != waits {
+    /// Notes whether the handshake waits, and says whether it has.
+    pub(super) fn set_waits(&self, waits: bool) -> bool {
+        let waited = self.waits.replace(waits);
+        if waited != waits {
             senders::count_waiting(waits);
         }
+        waited
     }
 
     /// Says whether the filter that sends is to keep what the client sends, and notes that it does.
@@ -116,9 +118,13 @@ impl Kept {
         }
     }
 
-    /// Says whether a chunk of which nothing goes on need not stop the stream: frames get to the upstream by the connection.
-    pub(super) fn needs_no_stop(&self, sender: Peer) -> bool {
-        sender == Peer::Client && self.connection.get().is_some()
+    /// Says whether a chunk of which nothing goes on need not stop the stream: frames get to the upstream by the connection, and to
+    /// the client at any time, but the end of a response may have to wait. No chunk comes while the headers before it wait.
+    pub(super) fn needs_no_stop(&self, sender: Peer, is_last: bool) -> bool {
+        match sender {
+            Peer::Client => self.connection.get().is_some(),
+            Peer::Upstream => !is_last,
+        }
     }
 
     /// Says whether Envoy continues the client's stream if it is asked to: it does so once for each hook of it that has stopped.
@@ -145,8 +151,12 @@ impl Kept {
 /// Has what waited go on: bytes of an open connection, or a handshake, and behind it, as a chunk of its own, what the client has sent
 /// meanwhile.
 pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
-    kept.set_waits(false);
+    let waited = kept.set_waits(false);
     if !kept.sender_keeps.take() {
+        // Envoy would leave them with what it keeps: they go by the connection, or with the next chunk.
+        if !waited && !kept.can_be_continued() {
+            return;
+        }
         // They were to go before what has been kept since.
         let own = kept.to_upstream.take();
         if !own.is_empty() && !put_before(filter, Body::KeptRequest, &own) {

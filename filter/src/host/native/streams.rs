@@ -27,6 +27,7 @@ pub(super) fn on_request_headers(id: u32) -> Flow {
         refuse_without_sender(id);
         return Flow::Pause;
     }
+    find_connection(id);
     worker::begin_ticks_of(id);
     worker::catch_up(id);
     let flow = in_stream(id, None, Stream::on_request_headers).unwrap_or(Flow::Pause);
@@ -54,7 +55,6 @@ fn refuse_without_sender(id: u32) {
 
 /// Takes the fields of a response, which may be all of it, and says whether it goes on.
 pub(super) fn on_response_headers(id: u32, is_all: bool) -> Flow {
-    find_connection(id);
     let flow = in_stream(id, None, Stream::on_response_headers).unwrap_or(Flow::Pause);
     if let Some(Entry { kept, .. }) = entry(id) {
         kept.is_responding.set(flow == Flow::Continue && !is_all);
@@ -118,8 +118,10 @@ pub(super) fn on_body(id: u32, sender: Peer, is_last: bool) -> DataStatus {
     let status = match flow {
         Flow::Continue => DataStatus::Continue,
         Flow::Pause if kept.goes_on.take() => DataStatus::Continue,
-        // Envoy would send all that its router keeps of a stopped stream once more, as for redirects, when that goes on.
-        Flow::Pause if filter.body_len(body) == 0 && kept.needs_no_stop(sender) => DataStatus::Continue,
+        // For a stream that goes on after a stop Envoy keeps a buffer, and sends once more what its router keeps for redirects.
+        Flow::Pause if filter.body_len(body) == 0 && kept.needs_no_stop(sender, is_last) => {
+            DataStatus::Continue
+        }
         Flow::Pause if filter.body_len(body) == 0 => DataStatus::StopNoBuffer,
         Flow::Pause => DataStatus::StopAndBuffer,
     };
