@@ -1,17 +1,9 @@
 //! The part of this worker in the gauges that are sums over all workers, and the lease that says that it lives.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-
 use postern_engine::rate::lease::Holder;
 
 use crate::host;
 use crate::metrics::{self, Taken};
-
-thread_local! {
-    /// The roots that have ticks.
-    static ROOTS: RefCell<BTreeSet<u32>> = RefCell::default();
-}
 
 /// The name of the slots of the leases. As with other tables, slots that come to look otherwise must be named
 /// otherwise.
@@ -31,11 +23,11 @@ pub(crate) fn set(name: &str, part: u64) {
 
 /// Returns this worker's lease, as long as it has a root that can renew it.
 pub(crate) fn holder() -> Option<Holder> {
-    if ROOTS.with_borrow(BTreeSet::is_empty) {
-        return None;
-    }
     let mut changes = Taken::default();
-    let holder = host::with_counts(|counts| counts.gauges.holder(&mut changes));
+    let holder = host::with_counts(|counts| match counts.roots.is_empty() {
+        true => None,
+        false => counts.gauges.holder(&mut changes),
+    });
     metrics::tell(changes);
     holder
 }
@@ -47,17 +39,18 @@ pub(crate) fn is_alive(holder: Holder) -> bool {
 
 /// Notes that a root begins to have ticks.
 pub(crate) fn begin(root: u32) {
-    ROOTS.with_borrow_mut(|roots| roots.insert(root));
+    host::with_counts(|counts| counts.roots.insert(root));
 }
 
 /// Notes that a root ends; the worker gives all back with its last one.
 pub(crate) fn end(root: u32) {
-    let is_last = ROOTS.with_borrow_mut(|roots| roots.remove(&root) && roots.is_empty());
-    if is_last {
-        let mut changes = Taken::default();
-        host::with_counts(|counts| counts.gauges.give_back(&mut changes));
-        metrics::tell(changes);
-    }
+    let mut changes = Taken::default();
+    host::with_counts(|counts| {
+        if counts.roots.remove(&root) && counts.roots.is_empty() {
+            counts.gauges.give_back(&mut changes);
+        }
+    });
+    metrics::tell(changes);
 }
 
 /// Returns the record in a slot of the leases, and the number to swap it by.

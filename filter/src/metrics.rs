@@ -210,26 +210,43 @@ pub(crate) fn source(source: &Source, now: Duration) {
     }
 }
 
-/// Tells the host what has been added up, if it is here that it is told, and writes anew what the other workers have forgotten.
+/// Tells the host what has been added up, if it is here that it is told. Writes anew what the others have forgotten if they had taken
+/// this worker for dead.
 pub(crate) fn flush(now: Duration) {
     let (held, budget) = memory::held_and_budget();
-    gauges::set("postern_memory_bytes", host::memory());
-    gauges::set("postern_held_bytes", held);
-    gauges::set("postern_memory_budget_bytes", budget);
-    let mut taken = Taken::default();
-    host::each_counts(|counts| counts.take(&mut taken, now));
-    tell(taken);
+    set_memory([host::memory(), held, budget]);
+    tell_added(now);
     if host::with_counts(Counts::take_was_lost) {
         live::write_all();
     }
+}
+
+/// Tells the host the same, and that this worker, which has no connections now, has no part in what its connections may hold.
+#[cfg(feature = "dynamic-module")]
+pub(crate) fn rest(now: Duration) {
+    set_memory([0; 3]);
+    tell_added(now);
+}
+
+/// Sets the parts of this worker in what the module has taken, in what is held of that, and in how much may be, in bytes.
+fn set_memory([taken, held, budget]: [u64; 3]) {
+    gauges::set("postern_memory_bytes", taken);
+    gauges::set("postern_held_bytes", held);
+    gauges::set("postern_memory_budget_bytes", budget);
+}
+
+fn tell_added(now: Duration) {
+    let mut taken = Taken::default();
+    host::each_counts(|counts| counts.take(&mut taken, now));
+    tell(taken);
 }
 
 /// Tells the host what was taken.
 pub(crate) fn tell(taken: Taken) {
     let Taken { policies, sums, dead } = taken;
     host::tell_later(|| {
-        policies.iter().for_each(|(policy, counts)| counts.tell(policy));
         sums.into_iter().for_each(|(name, by)| add(MetricKind::Gauge, name, by));
+        policies.iter().for_each(|(policy, counts)| counts.tell(policy));
     });
     if dead > 0 {
         let text =

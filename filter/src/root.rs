@@ -115,7 +115,7 @@ impl Root {
         self.set_tick_period(host::now(), false);
     }
 
-    /// Tells what there is to be told, and leaves to other workers what all of them look after: no tick comes until there is a stream.
+    /// Hands over what others are to tell or to look after: no tick comes until there is a stream.
     #[cfg(feature = "dynamic-module")]
     pub(crate) fn rest(&mut self) {
         let now = host::now();
@@ -124,7 +124,7 @@ impl Root {
             rate_limit::on_tick(&engine.rate_limits(), now);
         }
         tables::tick(now);
-        metrics::flush(now);
+        metrics::rest(now);
         log_lines::hand_over();
     }
 

@@ -3,13 +3,14 @@
 //! Owns which of that is added up, and how it is taken. The host says where it lies and who tells it: a VM tells its own, and of a
 //! process the main thread that of all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use postern_engine::metrics::gauges::{Gauges, SharedSums, Ticked};
 
 use super::by_policy::OfPolicy;
-use crate::gauges;
+use crate::host::MetricKind;
+use crate::{gauges, host};
 
 /// The counts of one worker.
 pub(crate) struct Counts {
@@ -17,6 +18,8 @@ pub(crate) struct Counts {
     pub(super) policies: BTreeMap<String, OfPolicy>,
     /// The part of the worker in the gauges that are sums over all workers.
     pub(crate) gauges: Gauges,
+    /// The roots of the worker. Without any it has given back its part.
+    pub(crate) roots: BTreeSet<u32>,
     /// Says whether the others had taken the worker for dead since it last asked.
     was_lost: bool,
 }
@@ -25,7 +28,7 @@ pub(crate) struct Counts {
 #[derive(Default)]
 pub(crate) struct Taken {
     pub(super) policies: BTreeMap<String, OfPolicy>,
-    /// The changes of the sums.
+    /// The changes of the sums that have not been made at once.
     pub(super) sums: BTreeMap<String, i64>,
     /// The number of workers that were found dead.
     pub(super) dead: u32,
@@ -34,7 +37,8 @@ pub(crate) struct Taken {
 impl Counts {
     /// Creates the counts of a worker, whose number nobody else has.
     pub(crate) fn new(id: u64) -> Self {
-        Self { policies: BTreeMap::new(), gauges: Gauges::new(id), was_lost: false }
+        let (policies, roots) = (BTreeMap::new(), BTreeSet::new());
+        Self { policies, gauges: Gauges::new(id), roots, was_lost: false }
     }
 
     /// Adds all that there is to `taken`, and renews the worker's lease.
@@ -45,6 +49,9 @@ impl Counts {
                 Some(sum) => sum.add(&counts),
                 None => _ = taken.policies.insert(policy, counts),
             }
+        }
+        if self.roots.is_empty() {
+            return;
         }
         let Ticked { dead, was_lost } = self.gauges.tick(taken, now);
         taken.dead = taken.dead.saturating_add(dead);
@@ -67,6 +74,11 @@ impl SharedSums for Taken {
     }
 
     fn add(&mut self, name: &str, by: i64) {
+        if host::WORKERS_DIE_ALONE {
+            // A worker that dies before it has told a sum must not have it in its record.
+            super::add(MetricKind::Gauge, name.to_owned(), by);
+            return;
+        }
         let sum = self.sums.entry(name.to_owned()).or_default();
         *sum = sum.saturating_add(by);
     }

@@ -1,5 +1,5 @@
 //! What the threads have counted, each for itself: the main thread takes it from all of them, also from those that have no stream and
-//! so are not called. Of Envoy 1.38, whose main thread cannot count, whichever thread has a stream does.
+//! so are not called. On Envoy 1.38, whose main thread cannot count, whichever thread has a stream does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use super::owed_counts;
 use crate::host::random_number;
 use crate::metrics::Counts;
 
-/// The counts of all threads that have ever counted, of which Envoy has a fixed number.
+/// The counts of all threads that have ever counted: Envoy keeps its threads until it ends.
 static ALL: Mutex<Vec<Arc<Mutex<Counts>>>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -19,7 +19,10 @@ thread_local! {
     };
 }
 
-/// Does `change` to what this thread has counted.
+/// Says whether a worker can die while others live on. A thread does not.
+pub(crate) const WORKERS_DIE_ALONE: bool = false;
+
+/// Does `change`, which counts nothing by itself, to what this thread has counted.
 pub(crate) fn with_counts<T>(change: impl FnOnce(&mut Counts) -> T) -> T {
     OWN.with(|own| change(&mut lock(own)))
 }
@@ -32,7 +35,7 @@ pub(crate) fn each_counts(mut take: impl FnMut(&mut Counts)) {
     }
 }
 
-/// Locks what no panic can leave half-changed.
+/// Locks counts. Of those at hand in a panic some may not be told, and all others are.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

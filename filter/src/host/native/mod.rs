@@ -33,7 +33,7 @@ use callback::Effect;
 pub(crate) use callback::enter;
 pub(crate) use callouts::{answer_body, answer_status, ask_rate_limit, get, grpc_answer};
 pub(crate) use chunk::{HostChunk, send_parked};
-pub(crate) use counts::{each_counts, with_counts};
+pub(crate) use counts::{WORKERS_DIE_ALONE, each_counts, with_counts};
 pub(crate) use metrics::{define_metric, increment_metric, keep_metrics_of, record_metric};
 pub(crate) use owed_counts::tell_later;
 use route_configurations::NAMESPACE;

@@ -133,6 +133,11 @@ impl Ticker {
         }
     }
 
+    /// Says whether an answer waits.
+    pub(super) fn has_answers(&self) -> bool {
+        !lock(&self.answers).is_empty()
+    }
+
     /// Takes the answer that came first.
     pub(super) fn next_answer(&self) -> Option<Answered> {
         lock(&self.answers).pop_front()

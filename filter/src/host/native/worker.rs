@@ -326,10 +326,15 @@ pub(super) fn begin_ticks_of(id: u32) {
 
 /// Does what has become due on a thread while no stream was there to bring ticks.
 pub(super) fn catch_up(id: u32) {
-    let Some(Entry { filter, configuration, .. }) = entry(id).filter(|_| ticker().is_late()) else { return };
+    let ticker = ticker();
+    let is_late = ticker.is_late();
+    let is_any_due = is_late || ticker.has_answers();
+    let Some(Entry { filter, configuration, .. }) = entry(id).filter(|_| is_any_due) else { return };
     at(Current::of_stream(id, filter, configuration), || {
         take_answers();
-        tick();
+        if is_late {
+            tick();
+        }
     });
 }
 

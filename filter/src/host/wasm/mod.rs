@@ -190,7 +190,10 @@ pub(crate) fn increment_metric(id: u32, by: i64) {
 /// Does nothing: the host keeps what is counted for as long as the VM is there.
 pub(crate) fn keep_metrics_of<'p>(_policies: impl Iterator<Item = &'p str>) {}
 
-/// Does `change` to what this VM has counted.
+/// Says whether a worker can die while others live on. A VM that traps does.
+pub(crate) const WORKERS_DIE_ALONE: bool = true;
+
+/// Does `change`, which counts nothing by itself, to what this VM has counted.
 pub(crate) fn with_counts<T>(change: impl FnOnce(&mut Counts) -> T) -> T {
     thread_local! {
         static COUNTS: RefCell<Counts> = RefCell::new(Counts::new(random_number().unwrap_or(1)));
