@@ -60,6 +60,10 @@ define fetch
 	touch $@
 endef
 
+# Runs a program of the workspace: $(call program,<package>,<name>). Where all tests are run it is built with them, since Cargo
+# chooses other features of dependencies for one package than for all, and would build those twice.
+program = $(if $(CI),cargo test --quiet --locked --workspace --no-run && $(TARGET_DIR)/debug/$(2),cargo run --quiet --locked -p $(1) --bin $(2) --)
+
 .DEFAULT_GOAL := help
 .PHONY: help build native native-panics native-memcheck native-asan test-native test-native-unoptimised test-native-versions imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \
 	bench-floor bench-idle bench-handshake bench-native bench-limits bench-content bench-worst bench-schemas soak pushes attack crowd rolling-restart image images \
@@ -84,7 +88,7 @@ BUILD_NATIVE = cargo build --profile native --locked -p postern-filter --lib \
 
 native: $(NATIVE_LINK)/libgcc_s.so ## build the dynamic module, libpostern.so, and check what it asks for
 	$(BUILD_NATIVE) --features dynamic-module
-	cargo run --quiet --locked -p postern-e2e --bin imports -- $(NATIVE)
+	$(call program,postern-e2e,imports) $(NATIVE)
 
 # Built elsewhere, so that the module that is shipped stays as it is.
 native-panics: $(NATIVE_LINK)/libgcc_s.so ## build the dynamic module that panics where a test asks it to, libpostern-panics.so
@@ -115,7 +119,7 @@ $(NATIVE_LINK)/libgcc_s.so:
 	echo 'GROUP ( -lgcc_eh -lgcc )' >$@
 
 imports: build ## check that the module asks its host for nothing unexpected, and names no folder
-	cargo run --quiet --locked -p postern-e2e --bin imports -- $(WASM)
+	$(call program,postern-e2e,imports) $(WASM)
 
 envoy: $(if $(ENVOY),,$(ENVOY_FETCHED)) ## fetch Envoy into .envoy, unless ENVOY names one
 
@@ -209,10 +213,10 @@ lint: licences ## check formatting, lints, documentation and licences
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 licences: ## check the licences of all dependencies against deny.toml
-	cargo run --quiet --locked -p postern-e2e --bin licences
+	$(call program,postern-e2e,licences)
 
 check: ## check the policies in envoy.yaml
-	cargo run --quiet --locked -p postern-cli -- check envoy.yaml
+	$(call program,postern-cli,postern) check envoy.yaml
 
 bench-engine: ## measure what judging a frame and charging a bucket cost the engine, natively
 	cargo bench --locked -p postern-engine --bench frames --bench charges
