@@ -12,7 +12,7 @@ use postern_e2e::client::token::{EDGE_SECRET, edge_claims};
 use postern_e2e::deadline::{PATIENCE, eventually};
 use postern_e2e::frames::opcode;
 use postern_e2e::scene::bootstrap::workspace;
-use postern_e2e::scene::{Shareable, Shared};
+use postern_e2e::scene::{Shareable, Shared, module};
 use postern_e2e::upstream::processor::{Exchange, REFUSED};
 use postern_e2e::wire::End;
 use postern_e2e::{
@@ -547,7 +547,10 @@ impl Beside {
             // Envoy 1.39 waits for more of a stream than its headers here.
             (_, STREAMED) if self.version == (1, 39) => Some(Body::Request),
             (_, STREAMED_RESPONSES) if self.version == (1, 39) && side == "behind" => Some(Body::Response),
-            (_, DUPLEX) if self.version == (1, 39) && side == "behind" => Some(Body::Request),
+            // Only the dynamic module lets the first chunk go on, of which nothing is to be judged.
+            (_, DUPLEX) if self.version == (1, 39) && side == "behind" && !module::is_native() => {
+                Some(Body::Request)
+            }
             _ => None,
         }
     }
