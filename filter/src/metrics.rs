@@ -141,12 +141,15 @@ pub(crate) fn connection_table_full(policy: &str, times: i64) {
 
 /// Counts a fetch of a document from a cluster, with its result and the time that it took, if it was made.
 pub(crate) fn fetched(source: &Source, result: &str, took: Option<Duration>) {
-    for labels in labels_of(source) {
-        add(MetricKind::Counter, format!("postern_fetches{labels}.result={result};"), 1);
-        if let Some(took) = took {
-            histograms::add("postern_fetch_duration_seconds", labels, &one(took));
+    // The stream in whose callback an answer comes has no part in it.
+    host::tell_later(|| {
+        for labels in labels_of(source) {
+            add(MetricKind::Counter, format!("postern_fetches{labels}.result={result};"), 1);
+            if let Some(took) = took {
+                histograms::add("postern_fetch_duration_seconds", labels, &one(took));
+            }
         }
-    }
+    });
 }
 
 /// Counts a call to a rate limit service, with its answer and the time that it took, if it was made.
@@ -163,11 +166,13 @@ pub(crate) fn rate_limit_call(
     };
     let cluster = label(service.cluster());
     let name = format!("postern_rate_limit_calls.cluster={cluster};.count={counted};.result={result};");
-    add(MetricKind::Counter, name, 1);
-    if let Some(took) = took {
-        let labels = format!(".cluster={cluster};.count={counted};");
-        histograms::add("postern_rate_limit_call_duration_seconds", labels, &one(took));
-    }
+    host::tell_later(|| {
+        add(MetricKind::Counter, name, 1);
+        if let Some(took) = took {
+            let labels = format!(".cluster={cluster};.count={counted};");
+            histograms::add("postern_rate_limit_call_duration_seconds", labels, &one(took));
+        }
+    });
 }
 
 /// Counts calls to a rate limit service that were wanted and not made.

@@ -62,9 +62,9 @@ impl Change {
 
 /// Does `count`, whose counts may be told later.
 pub(crate) fn tell_later(count: impl FnOnce()) {
-    LATER.set(true);
+    let before = LATER.replace(true);
     count();
-    LATER.set(false);
+    LATER.set(before);
 }
 
 /// Says whether what is counted now may be told later.
