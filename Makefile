@@ -60,9 +60,9 @@ define fetch
 	touch $@
 endef
 
-# Runs a program of the workspace: $(call program,<package>,<name>). Where all tests are run it is built with them, since Cargo
-# chooses other features of dependencies for one package than for all, and would build those twice.
-program = $(if $(CI),cargo test --quiet --locked --workspace --no-run && $(TARGET_DIR)/debug/$(2),cargo run --quiet --locked -p $(1) --bin $(2) --)
+# Runs a program of the workspace: $(call program,<package>,<name>). With WITH_TESTS it is built with all tests, since Cargo
+# chooses other features of dependencies for one package than for all, and would build those twice where both are wanted.
+program = $(if $(WITH_TESTS),cargo test --quiet --locked --workspace --no-run && $(TARGET_DIR)/debug/$(2),cargo run --quiet --locked -p $(1) --bin $(2) --)
 
 .DEFAULT_GOAL := help
 .PHONY: help build native native-panics native-memcheck native-asan test-native test-native-unoptimised test-native-versions imports envoy python node needs run test test-versions lint licences check answers fuzz fuzz-check bench-engine bench-envoy \

@@ -1,4 +1,4 @@
-//! What sessions count, added up by policy until it is told.
+//! The counts of sessions, added up by policy until they are told.
 
 use std::time::Duration;
 

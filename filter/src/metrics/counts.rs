@@ -1,4 +1,4 @@
-//! What a worker has counted and nobody has told its host yet.
+//! The counts of a worker that nobody has told its host yet.
 //!
 //! Owns which of that is added up, and how it is taken. The host says where it lies and who tells it: a VM tells its own, and of a
 //! process the main thread that of all.

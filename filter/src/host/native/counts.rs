@@ -1,4 +1,4 @@
-//! What the threads have counted, each for itself: the main thread takes it from all of them, also from those that have no stream and
+//! The counts of the threads, each of its own: the main thread takes them from all, also from those that have no stream and
 //! so are not called. On Envoy 1.38, whose main thread cannot count, whichever thread has a stream does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
