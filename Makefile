@@ -167,7 +167,7 @@ test: imports envoy python $(SCHEMA_SUITE) ## run all tests; those in a real Env
 	@POSTERN_SCHEMA_SUITE=$(abspath $(SCHEMA_SUITE))/tests/draft2020-12 e2e/test.sh $(TESTS)
 
 # The dynamic module has to show that it does what the other does: of each kind of test a file, or all with NATIVE_TESTS=.
-NATIVE_TESTS ?= dynamic_module frames handshake close liveness http2 http2_trailers backpressure auth_tokens auth_first_message jwks \
+NATIVE_TESTS ?= dynamic_module without_sender frames handshake close liveness http2 http2_trailers backpressure auth_tokens auth_first_message jwks \
 	rates connections global_rate_limit metrics logs drain pushes rendered soak
 test-native: native native-panics envoy python $(SCHEMA_SUITE) ## run tests with the dynamic module, NATIVE_TESTS of them
 	@MODULE=native POSTERN_SCHEMA_SUITE=$(abspath $(SCHEMA_SUITE))/tests/draft2020-12 e2e/test.sh $(NATIVE_TESTS)

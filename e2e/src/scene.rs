@@ -183,6 +183,11 @@ impl Scene {
         self.module(path).change(module::put)
     }
 
+    /// Takes out again the filter by which a dynamic module that was put in sends to clients, so that the network filter does it.
+    pub fn without_sender(self) -> Self {
+        self.change(module::remove_senders)
+    }
+
     /// Leaves TLS out.
     pub fn plaintext(mut self) -> Self {
         self.plaintext = true;

@@ -35,9 +35,12 @@ pub(crate) fn end(live: &Live, now: Duration) {
         set("subject", &subject);
     }
     let Some(opened_at) = live.opened_at() else { return };
-    for (direction, Passed { messages, bytes }) in [("downstream", client), ("upstream", upstream)] {
-        set(&format!("messages_{direction}"), &messages);
-        set(&format!("bytes_{direction}"), &bytes);
+    for (messages_field, bytes_field, Passed { messages, bytes }) in [
+        ("messages_downstream", "bytes_downstream", client),
+        ("messages_upstream", "bytes_upstream", upstream),
+    ] {
+        set(messages_field, &messages);
+        set(bytes_field, &bytes);
     }
     set("duration", &now.saturating_sub(opened_at).as_millis());
     if let Some(FirstClose { by, code }) = close {

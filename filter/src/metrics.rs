@@ -18,7 +18,7 @@ use postern_engine::{Detail, Histogram, Mode, Reason, Scale, Stopped, Violation}
 
 use crate::host::MetricKind;
 use crate::{gauges, host, live, log_lines, memory};
-pub(crate) use by_policy::{lasted, measures, tally};
+pub(crate) use by_policy::{connected, lasted, measures, tally};
 pub(crate) use counts::{Counts, Taken};
 
 /// The name that stands for a policy where none is in force.
@@ -112,11 +112,6 @@ pub(crate) fn envoy_drains(drains: bool) {
 const ENVOY_DRAINS: &str = "postern_envoy_draining";
 const REJECTED: &str = "postern_configurations_rejected";
 const FALLBACKS: &str = "postern_verification_fallbacks";
-
-/// Counts a connection that was opened (+1) or is over (-1).
-pub(crate) fn connections(policy: &str, change: i64) {
-    gauges::add(&format!("postern_connections.policy={policy};"), change);
-}
 
 /// Counts a shared bucket for which there was no room.
 pub(crate) fn bucket_table_full(policy: &str, times: i64) {

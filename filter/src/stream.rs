@@ -119,9 +119,6 @@ impl Stream {
             while let Some(output) = session.poll_output() {
                 perform_one(live.whence(&session), output);
             }
-            if session.was_opened() {
-                metrics::connections(session.policy(), -1);
-            }
         }
     }
 
@@ -385,11 +382,11 @@ fn tell(whence: Whence<'_>, event: Event) {
         }
         Event::Opened => {
             metrics::handshake_allowed(policy);
-            metrics::connections(policy, 1);
+            metrics::connected(policy);
         }
         Event::OpenedInShadow(reason) => {
             metrics::handshake_shadowed(policy, reason);
-            metrics::connections(policy, 1);
+            metrics::connected(policy);
         }
         Event::Refused { violation, instance } => {
             metrics::handshake_refused(policy, violation.reason);

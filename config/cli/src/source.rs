@@ -15,7 +15,8 @@ use std::rc::Rc;
 
 pub(crate) use found::{
     Bypass, Carrier, Chain, Cluster, Configuration, Found, Lead, Manager, Module, NamedCluster, Narrowed,
-    Neighbour, OfRoute, OpenFailure, Override, Speech, Stray, SwitchedOff, Unread, Upgrade, Written,
+    Neighbour, OfRoute, OpenFailure, Override, Senderless, Speech, Stray, SwitchedOff, Unread, Upgrade,
+    Written,
 };
 pub(crate) use unfold::{Document, Unfolded, unfold};
 

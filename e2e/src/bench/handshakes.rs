@@ -86,11 +86,11 @@ impl Judge {
             }
             Self::Postern => scene.document(document(keys)),
             Self::PosternAlone => scene.document(document(keys)).forbid("proxy_call_foreign_function"),
-            Self::Native => scene.document(document(keys)).dynamic_module(native),
+            Self::Native => scene.document(document(keys)).dynamic_module(native).without_sender(),
             Self::NativeWithoutTokens => {
                 let mut document = document(keys);
                 document["policies"]["chat"]["auth"] = json!("none");
-                scene.document(document).dynamic_module(native)
+                scene.document(document).dynamic_module(native).without_sender()
             }
         }
     }

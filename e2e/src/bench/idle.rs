@@ -132,7 +132,7 @@ fn scene(service: SocketAddr, guard: Guard<'_>) -> Scene {
     match guard {
         Guard::Nobody => scene.bare(),
         Guard::Postern => scene,
-        Guard::Native(module) => scene.dynamic_module(module),
+        Guard::Native(module) => scene.dynamic_module(module).without_sender(),
     }
 }
 

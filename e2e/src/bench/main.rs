@@ -190,7 +190,7 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
             guarded.push(("another build", Envoy::start(scene).await?));
         }
         if let Some(native) = &arguments.native {
-            let scene = listener.scene(service).document(document()).dynamic_module(native);
+            let scene = listener.scene(service).document(document()).dynamic_module(native).without_sender();
             guarded.push((NATIVE, Envoy::start(scene).await?));
             guarded.push((NOTHING, Envoy::start(listener.scene(service).bare()).await?));
         }

@@ -28,6 +28,9 @@ const BY_NAME: &str = "POSTERN_MODULE_BY_NAME";
 /// The variable that is there if routes say by a configuration what their metadata would.
 const BY_CONFIGURATION: &str = "POSTERN_ROUTES_BY_CONFIGURATION";
 
+/// The variable that is there if the network filter alone is to send to clients, as it can on HTTP/1.1.
+const WITHOUT_SENDER: &str = "POSTERN_WITHOUT_SENDER";
+
 /// Says whether the dynamic module is under test.
 pub fn is_native() -> bool {
     match std::env::var("MODULE").as_deref() {
@@ -114,6 +117,7 @@ fn strip_namespace(bootstrap: &mut Value) {
     let layer = json!({"name": "postern", "static_layer": {STRIP: true}});
     let layers = &mut bootstrap["layered_runtime"]["layers"];
     match layers.as_array_mut() {
+        Some(layers) if layers.contains(&layer) => {}
         Some(layers) => layers.push(layer),
         None => *layers = json!([layer]),
     }
@@ -186,9 +190,32 @@ fn type_metadata(members: &mut Map<String, Value>) {
 
 /// Puts the filter that sends to clients before the first that has a module, wherever it has it from.
 fn put_senders(filters: &mut Vec<Value>) {
+    if std::env::var_os(WITHOUT_SENDER).is_some() {
+        return;
+    }
     let Some(first) = filters.iter().position(names_a_module) else { return };
     let local = file_of(&filters[first]);
     filters.insert(first, sender(&local));
+}
+
+/// Takes the filters that send to clients out of a bootstrap.
+pub(crate) fn remove_senders(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::Array(filters)) = members.get_mut("http_filters") {
+                filters.retain(|filter| filter["name"] != "postern-sender");
+            }
+            members.values_mut().for_each(remove_senders);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(remove_senders),
+        _ => {}
+    }
+}
+
+/// Says whether the network filter alone can send to clients under test, on HTTP/1.1: not in Envoy 1.38, which is the only one that
+/// names the module.
+pub fn sends_by_connection() -> bool {
+    is_native() && std::env::var_os(BY_NAME).is_none()
 }
 
 /// Puts the network filter by which frames go to the upstream before the connection manager of a filter chain that has the module.

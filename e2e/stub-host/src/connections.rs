@@ -34,6 +34,8 @@ pub(crate) enum Delivery {
     Kept,
     /// Another filter ends the stream for them.
     Ends,
+    /// Delivery within the call, while another filter keeps what the upstream says.
+    AnswersKept,
 }
 
 /// A client's connection.
@@ -99,6 +101,13 @@ impl Connection {
         self.at_filter(|handle, filter| module().network_read(handle, filter, len, false));
     }
 
+    /// Takes bytes of the upstream's to the client, unless another filter keeps them.
+    pub(crate) fn on_answer(&self, len: usize) {
+        if self.delivery != Delivery::AnswersKept {
+            self.on_write(len);
+        }
+    }
+
     /// Takes bytes to the client.
     pub(crate) fn on_write(&self, len: usize) {
         self.at_filter(|handle, filter| module().network_write(handle, filter, len, false));
@@ -133,6 +142,11 @@ impl Connection {
         self.kept.get()
     }
 
+    /// Says whether the module has to cut a stream to whose client it would say something.
+    pub(crate) fn keeps_answers(&self) -> bool {
+        self.delivery == Delivery::AnswersKept
+    }
+
     /// Says whether the module has to cut a stream whose frames came to another filter alone.
     pub(crate) fn has_to_cut(&self) -> bool {
         self.delivery == Delivery::Kept
@@ -140,6 +154,16 @@ impl Connection {
 
     fn keep(&self, frames: u64) {
         self.kept.set(self.kept.get() + frames);
+    }
+
+    /// Takes what the client has sent while its handshake waited, which the module has taken back and brings once more.
+    fn take_early(&self, stream: &Stream, bytes: &[u8]) {
+        match self.delivery {
+            Delivery::InPieces => {
+                bytes.chunks(bytes.len().div_ceil(2)).for_each(|piece| stream.on_injected(piece))
+            }
+            _ => stream.on_injected(bytes),
+        }
     }
 
     fn take(&self, stream: &Stream, bytes: &[u8]) {
@@ -151,7 +175,7 @@ impl Connection {
                 self.keep(frames);
                 return stream.end();
             }
-            Delivery::AtOnce => stream.on_injected(bytes),
+            Delivery::AtOnce | Delivery::AnswersKept => stream.on_injected(bytes),
             Delivery::InPieces => {
                 stream.on_injected(first);
                 stream.on_injected(second);
@@ -181,14 +205,30 @@ pub(crate) fn id(filter: Handle) -> u64 {
 /// Brings bytes of the module's own to the stream of a connection, as if its client had sent them.
 pub(crate) fn inject(filter: Handle, bytes: &[u8], ends: bool) {
     let Some(connection) = get(filter) else { return };
-    if ends || !frames::are_of_control(bytes) {
-        log::broken(
-            "what the module injects is no whole frames of a client's, or ends a connection".to_owned(),
-        );
+    let Some(stream) = connection.stream.get().and_then(streams::find) else {
+        return log::broken("the module injects into a connection that has no stream".to_owned());
+    };
+    if ends {
+        log::broken("what the module injects ends a connection".to_owned());
+    }
+    if frames::are_of_control(bytes) {
+        connection.take(&stream, bytes);
+    } else if stream.has_taken_back(bytes) {
+        connection.take_early(&stream, bytes);
+    } else {
+        log::broken("what the module injects is no whole frames of a client's".to_owned());
+    }
+}
+
+/// Sends bytes of the module's to the client of a connection.
+pub(crate) fn write(filter: Handle, bytes: &[u8], ends: bool) {
+    let Some(connection) = get(filter) else { return };
+    if ends {
+        log::broken("what the module writes ends a connection".to_owned());
     }
     match connection.stream.get().and_then(streams::find) {
-        Some(stream) => connection.take(&stream, bytes),
-        None => log::broken("the module injects into a connection that has no stream".to_owned()),
+        Some(stream) => stream.write_to_client(bytes),
+        None => log::broken("the module writes to a connection that has no stream".to_owned()),
     }
 }
 

@@ -132,7 +132,8 @@ impl Script {
             0..=4 => Self::without_sender(),
             5..=34 => Self::of_foreign_origin(),
             35..=64 => Self::plain_http(random),
-            65..=99 => Self::with_error(random, Peer::Client),
+            65..=69 => Self::with_error_while_answers_are_kept(random),
+            70..=99 => Self::with_error(random, Peer::Client),
             100..=134 => Self::with_error(random, Peer::Upstream),
             135..=149 => Self::refused_upstream(random),
             150..=164 => Self::long(random),
@@ -151,6 +152,9 @@ impl Script {
 
     /// Chooses what the stream's connection is like: most have the network filter, and some are closed before the stream.
     fn on_connection(mut self, random: &mut Random) -> Self {
+        if self.delivery.is_some() {
+            return self;
+        }
         self.delivery = match random.below(16) {
             0..=3 => None,
             4 => Some(Delivery::Kept),
@@ -158,12 +162,18 @@ impl Script {
             6..=8 => Some(Delivery::InPieces),
             _ => Some(Delivery::AtOnce),
         };
+        if !self.has_sender {
+            self.delivery = None;
+        } else if matches!(self.delivery, Some(Delivery::AtOnce | Delivery::InPieces)) {
+            self.has_sender = !random.one_in(4);
+        }
         if random.one_in(8) {
             self.steps.insert(self.steps.len() - 1, Step::Disconnect);
         }
         self
     }
 
+    /// A stream to whose client nothing could send.
     fn without_sender() -> Self {
         let refused = Expected::Refused(&[500]);
         Self { has_sender: false, ..Self::new(upgrade("/plain", ORIGIN), refused) }.leaving()
@@ -278,6 +288,12 @@ impl Script {
         script.send(random, from, &broken);
         script.steps.extend([Step::Nothing, Step::Nothing]);
         script.leaving()
+    }
+
+    /// A stream with an error of the client's, for which nothing can be said to it: a filter keeps what the upstream has said.
+    fn with_error_while_answers_are_kept(random: &mut Random) -> Self {
+        let script = Self::with_error(random, Peer::Client);
+        Self { has_sender: false, delivery: Some(Delivery::AnswersKept), ..script }
     }
 
     /// A stream that is idle for so long that the module asks both sides whether they are there.

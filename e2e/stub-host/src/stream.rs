@@ -16,6 +16,9 @@ pub(crate) type Field = (Vec<u8>, Vec<u8>);
 /// A body, which hooks change while the filter manager has it.
 type Body = Rc<RefCell<Vec<Vec<u8>>>>;
 
+/// The number by which Envoy knows what is kept of the request.
+const KEPT_REQUEST: u32 = 1;
+
 /// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
@@ -69,6 +72,8 @@ pub(crate) struct State {
     response_trailers: Vec<Field>,
     /// The client's chunks that the filter that sends has kept.
     before_filter: Vec<Vec<u8>>,
+    /// The bytes of the client's that the module has taken last out of what was kept.
+    taken_back: Vec<u8>,
     pub(crate) kept_values: HashMap<Vec<u8>, Vec<u8>>,
     pub(crate) ways: [Way; 2],
     /// The hooks of the request that are running: an answer waits for their end.
@@ -340,7 +345,7 @@ impl Stream {
         }
         if peer == Peer::Upstream {
             let len = chunk.borrow().iter().map(Vec::len).sum();
-            self.connection.on_write(len);
+            self.connection.on_answer(len);
         }
         self.state.borrow_mut().ways[peer as usize].pass(chunk);
     }
@@ -493,6 +498,23 @@ impl Stream {
         self.data(Peer::Upstream, &Rc::new(RefCell::new(vec![bytes.to_vec()])), false, true);
     }
 
+    /// Takes bytes of the module's to the client, which come by its connection and pass no filter of the stream.
+    pub(crate) fn write_to_client(&self, bytes: &[u8]) {
+        if self.has_ended() {
+            return;
+        }
+        if self.sender.borrow().is_some() {
+            log::broken(
+                "the module has written to a connection though there is a filter that sends".to_owned(),
+            );
+        }
+        if !self.state.borrow().ways[1].fields_passed {
+            log::broken("the module has written to a client that has no response".to_owned());
+        }
+        self.connection.on_write(bytes.len());
+        self.state.borrow_mut().ways[1].passed.extend(bytes);
+    }
+
     /// Returns a body by Envoy's number, if there is one.
     pub(crate) fn body(&self, body: u32) -> Option<Body> {
         let state = self.state.borrow();
@@ -515,7 +537,12 @@ impl Stream {
 
     /// Takes the first bytes out of a body.
     pub(crate) fn drain(&self, body: u32, count: usize) -> bool {
+        let is_kept_of_client = body == KEPT_REQUEST;
         let Some(body) = self.body(body) else { return false };
+        if is_kept_of_client {
+            self.state.borrow_mut().taken_back =
+                body.borrow().iter().flatten().copied().take(count).collect();
+        }
         let (mut slices, mut left) = (body.borrow_mut(), count);
         while left > 0 {
             let Some(first) = slices.first_mut() else { break };
@@ -531,6 +558,11 @@ impl Stream {
             log::broken(format!("{count} bytes are drained of {}", count - left));
         }
         left == 0
+    }
+
+    /// Says whether these bytes are what the module has taken last out of what was kept of the client's.
+    pub(crate) fn has_taken_back(&self, bytes: &[u8]) -> bool {
+        self.state.borrow().taken_back == bytes
     }
 
     /// Cuts the stream as the module asks.

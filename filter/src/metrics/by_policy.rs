@@ -11,6 +11,8 @@ use crate::host::MetricKind;
 
 /// The counts of a policy since they were last told.
 pub(super) struct OfPolicy {
+    /// The connections that were opened, less those that are over.
+    connections: i64,
     tally: Tally,
     measures: Measures,
     /// The most bytes that one client had not read.
@@ -22,8 +24,14 @@ pub(super) struct OfPolicy {
 impl Default for OfPolicy {
     fn default() -> Self {
         let (backlogs, durations) = (Histogram::new(Scale::Bytes), Histogram::new(Scale::Lifetimes));
-        Self { tally: Tally::default(), measures: Measures::default(), backlogs, durations }
+        let (tally, measures) = (Tally::default(), Measures::default());
+        Self { connections: 0, tally, measures, backlogs, durations }
     }
+}
+
+/// Counts a connection that was opened.
+pub(crate) fn connected(policy: &str) {
+    of_policy(policy, |counts| counts.connections += 1);
 }
 
 /// Adds what went through a session, which is told later.
@@ -48,12 +56,16 @@ pub(crate) fn measures(policy: &str, measures: Option<Box<Measures>>) {
 
 /// Counts a connection that is over, and was open for so long.
 pub(crate) fn lasted(policy: &str, time: Duration) {
-    of_policy(policy, |counts| counts.durations.record_time(time));
+    of_policy(policy, |counts| {
+        counts.connections -= 1;
+        counts.durations.record_time(time);
+    });
 }
 
 impl OfPolicy {
     /// Adds the counts of another worker.
     pub(super) fn add(&mut self, other: &Self) {
+        self.connections = self.connections.saturating_add(other.connections);
         self.tally.add(&other.tally);
         self.measures.add(&other.measures);
         self.backlogs.add(&other.backlogs);
@@ -63,6 +75,7 @@ impl OfPolicy {
     /// Makes the changes of gauges that the sessions of `policy` have counted.
     pub(super) fn change_gauges(&self, policy: &str, gauges: &mut Gauges) {
         let Heartbeats { out_of_reach, parked_to_client, parked_to_upstream, .. } = self.tally.heartbeats;
+        gauges.add(&format!("postern_connections.policy={policy};"), self.connections);
         gauges.add(&format!("postern_connections_out_of_reach.policy={policy};"), out_of_reach);
         for (direction, parked) in [("downstream", parked_to_client), ("upstream", parked_to_upstream)] {
             gauges.add(&format!("postern_parked_streams.policy={policy};.direction={direction};"), parked);

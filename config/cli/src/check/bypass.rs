@@ -88,7 +88,8 @@ fn disabled_for(found: &Found<'_>, switched_off: &SwitchedOff<'_>) -> Option<Fin
     let of = on.named().unwrap_or("what it stands on");
     let path = Path::root().key("typed_per_filter_config").key(filter).key("disabled").to_string();
     if is_sender {
-        let what = format!("is true, so that Postern answers every request of {of} with 500");
+        let over_http2 = if found.has_injector { " over HTTP/2" } else { "" };
+        let what = format!("is true, so that Postern answers every upgrade{over_http2} of {of} with 500");
         return Some(Finding::new(position, Code::NoSender, path, what, "leave it out"));
     }
     let remedy =

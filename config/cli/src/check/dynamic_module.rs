@@ -6,10 +6,11 @@ use crate::yaml::{Member, Node};
 
 /// Tells problems of modules without a sender, and of the way in which Envoy loads them.
 pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
-    findings.extend(found.senderless.iter().map(|position| {
-        let what = "has no `postern-sender` before it, so that every request is answered with 500";
+    findings.extend(found.senderless.iter().map(|senderless| {
+        let upgrades = if senderless.over_http2_only { "every upgrade over HTTP/2" } else { "every upgrade" };
+        let what = format!("has no `postern-sender` before it, so that {upgrades} is answered with 500");
         let remedy = "write a filter of the same module with `filter_name: postern-sender` before it";
-        Finding::new(*position, Code::NoSender, "http_filters", what, remedy)
+        Finding::new(senderless.position, Code::NoSender, "http_filters", what, remedy)
     }));
     findings.extend(found.libraries.iter().filter_map(|library| fetched(library)));
     findings.extend(found.libraries.iter().filter_map(|library| unloaded(library)));

@@ -4,7 +4,9 @@ use postern_config::Path;
 
 use super::envoy::{Around, field, member, type_name, typed};
 use super::resource::Resource;
-use super::{Carrier, Configuration, Found, Module, Override, any, says_postern, speaks_of_postern};
+use super::{
+    Carrier, Configuration, Found, Module, Override, Senderless, any, says_postern, speaks_of_postern,
+};
 use crate::yaml::{Member, Node, Position};
 
 pub(super) const FILTER: &str = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
@@ -66,7 +68,14 @@ fn sender<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found<'a>) {
 pub(super) fn network_filter<'a>(fields: &'a Node, found: &mut Found<'a>) {
     if field(fields, "filter_name").and_then(Node::text) == Some(INJECTOR) {
         found.libraries.extend(member(fields, "dynamic_module_config"));
+        found.has_injector = true;
     }
+}
+
+/// Says whether a network filter is the one that serves Postern.
+pub(super) fn is_injector(filter: &Node) -> bool {
+    let own = field(filter, "typed_config").and_then(typed).filter(|(kind, _)| *kind == NETWORK_FILTER);
+    own.and_then(|(_, fields)| field(fields, "filter_name")).and_then(Node::text) == Some(INJECTOR)
 }
 
 /// Says whether a filter of this name is the one that sends, as far as a name tells.
@@ -81,10 +90,17 @@ pub(super) fn is_discovered(discovery: &Node) -> bool {
     !types.is_empty() && types.iter().all(is_dynamic)
 }
 
-/// Notes a dynamic module at this place, if it stands in a whole list of filters and no sender has come before.
+/// Notes a dynamic module at this place, if it stands in a whole list of filters and no sender has come before, without which the
+/// network filter serves upgrades over HTTP/1.1 alone.
 pub(super) fn note_senderless(position: Position, around: Around<'_>, found: &mut Found<'_>) {
-    if around.is_listed && !found.with_sender.contains(&around.chain) {
-        found.senderless.push(position);
+    if !around.is_listed || found.with_sender.contains(&around.chain) {
+        return;
+    }
+    let manager = around.chain.manager.and_then(|index| found.managers.get(index));
+    let http2 = manager.and_then(|manager| field(manager.written, "http2_protocol_options"));
+    let upgrades_http2 = http2.and_then(|http2| field(http2, "allow_connect")).is_some_and(Node::is_true);
+    if !around.has_injector || upgrades_http2 {
+        found.senderless.push(Senderless { position, over_http2_only: around.has_injector });
     }
 }
 

@@ -45,7 +45,8 @@ const OTHER_LOADERS: [(&str, &str); 4] = [
 pub(super) fn search<'a>(node: &'a Node, resource: Resource, document: usize, found: &mut Found<'a>) {
     let chain = Chain { document, manager: None, upgrade: None };
     let laid = Laid::default();
-    visit(node, Around { resource, is_metadata: false, chain, outer: None, is_listed: false, laid }, found);
+    let (is_metadata, is_listed, has_injector) = (false, false, false);
+    visit(node, Around { resource, is_metadata, chain, outer: None, is_listed, has_injector, laid }, found);
 }
 
 /// Returns the clusters of a bootstrap that has no others, by their names: none come by discovery.
@@ -150,6 +151,8 @@ pub(super) struct Around<'a> {
     outer: Option<&'a Node>,
     /// Says whether the value is a filter of a whole list, or in one.
     pub(super) is_listed: bool,
+    /// Says whether the network filter of the dynamic module stands before the value.
+    pub(super) has_injector: bool,
     pub(super) laid: Laid,
 }
 
@@ -182,7 +185,10 @@ impl<'a> Around<'a> {
 
 fn visit<'a>(node: &'a Node, mut around: Around<'a>, found: &mut Found<'a>) {
     if let Kind::List(items) = &node.kind {
-        items.iter().for_each(|item| visit(item, around.of_element(items.len()), found));
+        for item in items {
+            visit(item, around.of_element(items.len()), found);
+            around.has_injector |= dynamic_module::is_injector(item);
+        }
         return;
     }
     let (name, fields) = typed(node).map_or((None, node), |(name, fields)| (Some(name), fields));

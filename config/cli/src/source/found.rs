@@ -157,6 +157,14 @@ pub(crate) struct Chain {
     pub(crate) upgrade: Option<usize>,
 }
 
+/// A dynamic module in a list of filters in which no sender stands before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Senderless {
+    pub(crate) position: Position,
+    /// Says whether it lacks a sender for upgrades over HTTP/2 alone.
+    pub(crate) over_http2_only: bool,
+}
+
 /// An HttpConnectionManager.
 #[derive(Debug)]
 pub(crate) struct Manager<'a> {
@@ -287,8 +295,9 @@ pub(crate) struct Found<'a> {
     pub(crate) overrides: Vec<Override<'a>>,
     /// The names of the filters that send for the dynamic module.
     pub(crate) sender_names: BTreeSet<&'a str>,
-    /// The places of dynamic modules in lists of filters in which no sender stands before them.
-    pub(crate) senderless: Vec<Position>,
+    pub(crate) senderless: Vec<Senderless>,
+    /// Says whether the network filter of the dynamic module was seen.
+    pub(crate) has_injector: bool,
     pub(crate) strays: Vec<Stray>,
     pub(crate) switched_off: Vec<SwitchedOff<'a>>,
     /// The number of times that Postern was seen among filters.

@@ -11,7 +11,7 @@ type Sections<'file> = SectionTable<'file, Header>;
 const CALLBACK: &str = "envoy_dynamic_module_callback_";
 
 /// The functions of Envoy 1.40 that the module calls.
-const CALLBACKS: [&str; 43] = [
+const CALLBACKS: [&str; 44] = [
     "get_most_specific_route_config",
     "http_add_header",
     "http_append_body",
@@ -55,6 +55,7 @@ const CALLBACKS: [&str; 43] = [
     "log",
     "network_filter_get_connection_id",
     "network_filter_inject_read_data",
+    "network_filter_write",
 ];
 
 /// What Rust's standard library and the unwinder ask the C library for: memory, threads, time, randomness, and files for

@@ -263,6 +263,10 @@ callbacks! {
         connections::inject(filter.addr(), bytes(data), ends);
     }
 
+    envoy_dynamic_module_callback_network_filter_write(filter: *mut c_void, data: Buffer, ends: bool) {
+        connections::write(filter.addr(), bytes(data), ends);
+    }
+
     envoy_dynamic_module_callback_http_filter_config_define_counter(
         _config: *mut c_void, name: Buffer, labels: *const Buffer, count: usize, id: *mut usize
     ) -> u32 {

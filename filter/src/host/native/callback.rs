@@ -133,11 +133,13 @@ pub(super) fn at<T>(current: Current, callback: impl FnOnce() -> T) -> T {
 fn perform(id: u32, effect: Effect) {
     let Some(Entry { filter, kept, sender, .. }) = entry(id) else { return };
     match effect {
-        Effect::ToClient(bytes) => {
-            if let Some(sender) = sender {
-                senders::send_to_client(id, sender, &bytes);
+        Effect::ToClient(bytes) => match (sender, kept.connection.get()) {
+            (Some(sender), _) => senders::send_to_client(id, sender, &bytes),
+            (None, Some(connection)) if !kept.send_by_connection(connection, &bytes) => {
+                kept::cut(filter, "a frame to the client would overtake what another filter keeps");
             }
-        }
+            (None, _) => {}
+        },
         Effect::ToUpstream(bytes) => {
             let is_first = kept.to_upstream.borrow().is_empty();
             kept.to_upstream.borrow_mut().extend_from_slice(&bytes);

@@ -42,6 +42,8 @@ pub(super) struct Kept {
     pub(super) connection: Cell<Option<u64>>,
     /// The frames of ours that are on their way to the upstream.
     pub(super) to_upstream: RefCell<Vec<u8>>,
+    /// The number of bytes that Envoy will have sent by the connection once it has sent all that the stream has let go.
+    sent_by_then: Cell<Option<u64>>,
 }
 
 impl Kept {
@@ -103,6 +105,26 @@ impl Kept {
         self.told.set(self.told.get().saturating_add(count));
     }
 
+    /// Notes that so many bytes go on to the client, behind all that its connection has sent if they are the first.
+    pub(super) fn note_let_go(&self, len: usize) {
+        if let Some(connection) = self.connection.get() {
+            let before = self.sent_by_then.get().or_else(|| connections::sent(connection));
+            self.sent_by_then.set(before.map(|sent| sent.saturating_add(len as u64)));
+        }
+    }
+
+    /// Sends frames to the client by its connection, which no filter sees, and says whether nothing that the stream has let go is still
+    /// with another filter: they would come between. Fields of the response that come behind the first bytes count as such.
+    pub(super) fn send_by_connection(&self, connection: u64, frames: &[u8]) -> bool {
+        let is_sent = |expected| connections::sent(connection).is_none_or(|sent| sent >= expected);
+        let is_clear = self.sent_by_then.get().is_none_or(is_sent);
+        if is_clear {
+            self.note_let_go(frames.len());
+            connections::send_to_client(connection, frames);
+        }
+        is_clear
+    }
+
     /// Says whether frames can go to the upstream now, ahead of nothing that Envoy keeps of the client's.
     fn takes_frames(&self) -> bool {
         !self.with_envoy(Peer::Client).get() && (self.connection.get().is_some() || self.is_parked.get())
@@ -152,7 +174,9 @@ impl Kept {
 /// meanwhile.
 pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
     let waited = kept.set_waits(false);
-    if !kept.sender_keeps.take() {
+    let sender = worker::entry(id).and_then(|entry| entry.sender);
+    let has_early = kept.sender_keeps.take() || waited && sender.is_none();
+    if !has_early {
         // Envoy would leave them with what it keeps: they go by the connection, or with the next chunk.
         if !waited && !kept.can_be_continued() {
             return;
@@ -167,21 +191,33 @@ pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
         return;
     }
     let early = filter.body(Body::KeptRequest).to_vec();
-    if !filter.drain(Body::KeptRequest, early.len()) {
+    if !early.is_empty() && !filter.drain(Body::KeptRequest, early.len()) {
         cut(filter, "early bytes could not be taken");
         return;
     }
     kept.continue_request(id, filter);
     // Meanwhile the stream may have ended.
-    if let Some(sender) = worker::entry(id).and_then(|entry| entry.sender) {
-        if !sender.append(Body::KeptRequest, &early) {
-            cut(filter, "early bytes could not be put back");
-            return;
-        }
-        kept.sender_lets_go.set(true);
-        sender.continue_request();
-        kept.sender_lets_go.set(false);
+    if worker::entry(id).is_none() || early.is_empty() {
+        return;
     }
+    let is_back = match sender {
+        Some(sender) => let_go_by_sender(sender, kept, &early),
+        None => kept.connection.get().is_some_and(|connection| connections::bring(connection, &early)),
+    };
+    if !is_back {
+        cut(filter, "early bytes could not be put back");
+    }
+}
+
+/// Has the filter that sends let go of what it has kept, and says whether Envoy did.
+fn let_go_by_sender(sender: Filter, kept: &Kept, early: &[u8]) -> bool {
+    if !sender.append(Body::KeptRequest, early) {
+        return false;
+    }
+    kept.sender_lets_go.set(true);
+    sender.continue_request();
+    kept.sender_lets_go.set(false);
+    true
 }
 
 /// Sends the frames that are on their way to the upstream, outside of all callbacks of the stream: by the client's connection, or into

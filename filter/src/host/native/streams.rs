@@ -2,7 +2,7 @@
 
 use postern_engine::Peer;
 
-use super::abi::calls::{Attribute, Body, Filter};
+use super::abi::calls::{Attribute, Body, Fields, Filter};
 use super::callback::{self, Current, Effect, at, in_entry, in_stream, put_off};
 use super::connections;
 use super::kept::{Kept, TO_UPSTREAM, cut, inject, keep_all, put_before};
@@ -21,13 +21,13 @@ pub(super) enum DataStatus {
     StopNoBuffer = 3,
 }
 
-/// Takes the fields of a request, and says whether it goes on. Without a filter that sends, no request is judged or goes on.
+/// Takes the fields of a request, and says whether it goes on. Without a way to its client no upgrade is judged or goes on.
 pub(super) fn on_request_headers(id: u32) -> Flow {
-    if !worker::find_sender(id) {
-        refuse_without_sender(id);
+    find_connection(id);
+    if !worker::find_sender(id) && !sends_by_connection(id) && is_upgrade(id) {
+        refuse_unsendable(id);
         return Flow::Pause;
     }
-    find_connection(id);
     worker::begin_ticks_of(id);
     worker::catch_up(id);
     let flow = in_stream(id, None, Stream::on_request_headers).unwrap_or(Flow::Pause);
@@ -37,17 +37,31 @@ pub(super) fn on_request_headers(id: u32) -> Flow {
     flow
 }
 
-/// Notes the connection of a stream that is its own, if that takes frames for the upstream.
+/// Notes the connection of a stream that is its own, if that has the network filter.
 fn find_connection(id: u32) {
     let Some(Entry { filter, kept, .. }) = entry(id) else { return };
     let is_own = matches!(filter.text(Attribute::Protocol).as_deref(), Some(b"HTTP/1.0" | b"HTTP/1.1"));
     kept.connection.set(filter.connection_id().filter(|id| is_own && connections::has(*id)));
 }
 
-/// Answers a request that no filter would send frames for: the configuration of Envoy is wrong.
-fn refuse_without_sender(id: u32) {
+/// Says whether frames go to the client of a stream by its connection, and need no filter that sends. In Envoy 1.38 that filter has
+/// to do more for a stream that has stopped.
+fn sends_by_connection(id: u32) -> bool {
+    Filter::is_continued_whatever_the_response_does()
+        && entry(id).is_some_and(|entry| entry.kept.connection.get().is_some())
+}
+
+fn is_upgrade(id: u32) -> bool {
+    entry(id).is_none_or(|entry| postern_engine::is_upgrade(&entry.filter.fields(Fields::Request)))
+}
+
+/// Answers an upgrade for which nothing would send frames to the client: the configuration of Envoy is wrong.
+fn refuse_unsendable(id: u32) {
     let Some(Entry { filter, configuration, .. }) = entry(id) else { return };
-    log::error!("postern: no filter named postern-sender stands before this one; every request is refused");
+    log::error!(
+        "postern: no filter named postern-sender stands before this one, and no postern-injector serves the connection; every \
+         upgrade is refused"
+    );
     at(Current::of_stream(id, filter, configuration), || {
         put_off(Effect::Reply { status: INTERNAL_SERVER_ERROR, fields: Vec::new(), body: Vec::new() });
     });
@@ -126,6 +140,9 @@ pub(super) fn on_body(id: u32, sender: Peer, is_last: bool) -> DataStatus {
         Flow::Pause => DataStatus::StopAndBuffer,
     };
     kept.with_envoy(sender).set(status == DataStatus::StopAndBuffer);
+    if sender == Peer::Upstream && status == DataStatus::Continue && entry.sender.is_none() {
+        kept.note_let_go(filter.body_len(body));
+    }
     if sender == Peer::Client {
         kept.is_parked.set(status == DataStatus::StopNoBuffer);
         kept.inject_soon(filter);

@@ -43,7 +43,7 @@ thread_local! {
 struct Worker {
     /// The roots, by the numbers of their configurations.
     roots: BTreeMap<u64, Rooted>,
-    streams: HashMap<u32, Entry, BuildHasherDefault<NumberHasher>>,
+    streams: ByNumber<u32, Entry>,
     /// The number that was given out last, to a root or to a stream.
     last: u32,
     ticker: Option<Arc<Ticker>>,
@@ -51,9 +51,12 @@ struct Worker {
     ticked: Option<u32>,
 }
 
-/// A hash of numbers that nobody else chooses: each chunk looks its stream up.
+/// A table by numbers that no peer chooses: each chunk looks its stream up.
+pub(super) type ByNumber<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+
+/// A hash of such numbers.
 #[derive(Default)]
-struct NumberHasher(u64);
+pub(super) struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
@@ -65,8 +68,16 @@ impl Hasher for NumberHasher {
     }
 
     fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_u64(&mut self, number: u64) {
         // Fibonacci hashing: the table takes the upper bits.
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
 

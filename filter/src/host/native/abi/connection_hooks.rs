@@ -1,5 +1,5 @@
 //! The hooks of the network filter by which Postern's own frames get to the upstream. It lets all pass, and keeps nothing but the
-//! pointers of connections.
+//! pointers of connections, and how much Envoy has sent by each.
 
 use std::ffi::c_void;
 
@@ -67,11 +67,16 @@ extern "C" fn envoy_dynamic_module_on_network_filter_read(
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_network_filter_write(
+    filter: *mut c_void,
     _: *mut c_void,
-    _: *mut c_void,
-    _: usize,
+    len: usize,
     _: bool,
 ) -> u32 {
+    let _ = guarded("connection_write", || {
+        if let Some(connection) = Connection::new(filter) {
+            connections::note_sent(connection, len);
+        }
+    });
     CONTINUE
 }
 

@@ -16,6 +16,11 @@ unsafe extern "C" {
         bytes: Buffer,
         end_of_stream: bool,
     );
+    fn envoy_dynamic_module_callback_network_filter_write(
+        filter: *mut c_void,
+        bytes: Buffer,
+        end_of_stream: bool,
+    );
 }
 
 impl Connection {
@@ -28,6 +33,14 @@ impl Connection {
     pub(in super::super) fn id(self) -> u64 {
         // SAFETY: the connection is good, as the module says.
         unsafe { envoy_dynamic_module_callback_network_filter_get_connection_id(self.0.as_ptr()) }
+    }
+
+    /// Sends bytes to the client, behind all that was sent before.
+    pub(in crate::host::native) fn send_to_client(self, bytes: &[u8]) {
+        // SAFETY: the connection is good, as the module says, and Envoy copies the bytes within the call.
+        unsafe {
+            envoy_dynamic_module_callback_network_filter_write(self.0.as_ptr(), Buffer::of(bytes), false);
+        }
     }
 
     /// Has the filters behind take bytes as if the client had sent them now.
