@@ -40,7 +40,7 @@ check() {
 hooks=(config_new config_destroy new destroy request_headers request_body request_trailers response_headers response_body
   response_trailers stream_complete scheduled config_scheduled config_http_callout_done config_http_stream_headers
   config_http_stream_data config_http_stream_trailers config_http_stream_complete config_http_stream_reset new_connection
-  connection_destroy)
+  connection_write connection_destroy)
 for hook in "${hooks[@]}"; do
   echo "== a panic in $hook"
   POSTERN_PANIC=$hook check "$panicking" 1500
