@@ -36,6 +36,8 @@ pub(crate) enum Delivery {
     Ends,
     /// Delivery within the call, while another filter keeps what the upstream says.
     AnswersKept,
+    /// The same, while another filter keeps the fields of the response as well.
+    ResponseKept,
 }
 
 /// A client's connection.
@@ -101,9 +103,16 @@ impl Connection {
         self.at_filter(|handle, filter| module().network_read(handle, filter, len, false));
     }
 
+    /// Takes the fields of the upstream's response to the client, unless another filter keeps them.
+    pub(crate) fn on_response(&self, len: usize) {
+        if self.delivery != Delivery::ResponseKept {
+            self.on_write(len);
+        }
+    }
+
     /// Takes bytes of the upstream's to the client, unless another filter keeps them.
     pub(crate) fn on_answer(&self, len: usize) {
-        if self.delivery != Delivery::AnswersKept {
+        if !self.keeps_answers() {
             self.on_write(len);
         }
     }
@@ -144,7 +153,7 @@ impl Connection {
 
     /// Says whether the module has to cut a stream to whose client it would say something.
     pub(crate) fn keeps_answers(&self) -> bool {
-        self.delivery == Delivery::AnswersKept
+        matches!(self.delivery, Delivery::AnswersKept | Delivery::ResponseKept)
     }
 
     /// Says whether the module has to cut a stream whose frames came to another filter alone.
@@ -175,7 +184,9 @@ impl Connection {
                 self.keep(frames);
                 return stream.end();
             }
-            Delivery::AtOnce | Delivery::AnswersKept => stream.on_injected(bytes),
+            Delivery::AtOnce | Delivery::AnswersKept | Delivery::ResponseKept => {
+                stream.on_injected(bytes);
+            }
             Delivery::InPieces => {
                 stream.on_injected(first);
                 stream.on_injected(second);

@@ -290,10 +290,21 @@ impl Script {
         script.leaving()
     }
 
-    /// A stream with an error of the client's, for which nothing can be said to it: a filter keeps what the upstream has said.
+    /// A stream with an error of the client's, for which nothing can be said to it: a filter keeps what the upstream has said, or
+    /// all of the response, of which there are only fields then.
     fn with_error_while_answers_are_kept(random: &mut Random) -> Self {
-        let script = Self::with_error(random, Peer::Client);
-        Self { has_sender: false, delivery: Some(Delivery::AnswersKept), ..script }
+        let delivery = *random.choose(&[Delivery::AnswersKept, Delivery::ResponseKept]);
+        let mut script = match delivery {
+            Delivery::ResponseKept => Self::opened("/plain", random, Expected::Ends(Peer::Client)),
+            _ => Self::with_error(random, Peer::Client),
+        };
+        if script.broken.is_empty() {
+            script.broken = frames::broken(random, Peer::Client);
+            let broken = script.broken.clone();
+            script.send(random, Peer::Client, &broken);
+            script = script.leaving();
+        }
+        Self { has_sender: false, delivery: Some(delivery), ..script }
     }
 
     /// A stream that is idle for so long that the module asks both sides whether they are there.

@@ -260,7 +260,7 @@ impl Stream {
         if !was_passed && peer == Peer::Upstream {
             self.at_sender(|filter, sender| module().headers(Side::Response, filter, sender, false));
             let len = len_of(&self.state.borrow().response);
-            self.connection.on_write(len);
+            self.connection.on_response(len);
         }
     }
 

@@ -154,22 +154,25 @@ mod tests {
     fn what_two_workers_have_counted_by_a_policy_adds_up() {
         let counted = |allowed, lasted| {
             let client = Messages { allowed, ..Messages::default() };
-            let mut counts = OfPolicy { tally: Tally { client, ..Tally::default() }, ..OfPolicy::default() };
+            let tally = Tally { client, ..Tally::default() };
+            let mut counts = OfPolicy { connections: 1, tally, ..OfPolicy::default() };
             counts.durations.record_time(Duration::from_secs(lasted));
             counts
         };
         let mut sum = counted(2, 10);
         sum.add(&counted(3, 600));
-        assert_eq!(sum.tally.client.allowed, 5);
+        assert_eq!((sum.connections, sum.tally.client.allowed), (2, 5));
         assert_eq!((sum.durations.len(), sum.durations.sum()), (2, counted(0, 610).durations.sum()));
     }
 
     #[test]
-    fn streams_that_are_parked_are_the_part_of_the_worker_in_a_gauge_and_no_counter() {
+    fn connections_and_streams_that_are_parked_are_the_part_of_the_worker_in_gauges_and_no_counters() {
         let heartbeats = Heartbeats { parked_to_upstream: 2, ..Heartbeats::default() };
-        let counts = OfPolicy { tally: Tally { heartbeats, ..Tally::default() }, ..OfPolicy::default() };
+        let tally = Tally { heartbeats, ..Tally::default() };
+        let counts = OfPolicy { connections: 3, tally, ..OfPolicy::default() };
         let (mut changed, mut as_named) = (Gauges::new(1), Gauges::new(1));
         counts.change_gauges("chat", &mut changed);
+        as_named.add("postern_connections.policy=chat;", 3);
         as_named.add("postern_parked_streams.policy=chat;.direction=upstream;", 2);
         assert_eq!(format!("{changed:?}"), format!("{as_named:?}"));
     }

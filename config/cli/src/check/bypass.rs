@@ -88,8 +88,8 @@ fn disabled_for(found: &Found<'_>, switched_off: &SwitchedOff<'_>) -> Option<Fin
     let of = on.named().unwrap_or("what it stands on");
     let path = Path::root().key("typed_per_filter_config").key(filter).key("disabled").to_string();
     if is_sender {
-        let over_http2 = if found.has_injector { " over HTTP/2" } else { "" };
-        let what = format!("is true, so that Postern answers every upgrade{over_http2} of {of} with 500");
+        let but = if found.has_injector { ", unless `postern-injector` serves its connection" } else { "" };
+        let what = format!("is true, so that Postern answers every upgrade of {of} with 500{but}");
         return Some(Finding::new(position, Code::NoSender, path, what, "leave it out"));
     }
     let remedy =

@@ -7,7 +7,8 @@ use crate::yaml::{Member, Node};
 /// Tells problems of modules without a sender, and of the way in which Envoy loads them.
 pub(super) fn judge(found: &Found<'_>, findings: &mut Vec<Finding>) {
     findings.extend(found.senderless.iter().map(|senderless| {
-        let upgrades = if senderless.over_http2_only { "every upgrade over HTTP/2" } else { "every upgrade" };
+        let upgrades =
+            if senderless.is_served { "every upgrade over HTTP/2 or HTTP/3" } else { "every upgrade" };
         let what = format!("has no `postern-sender` before it, so that {upgrades} is answered with 500");
         let remedy = "write a filter of the same module with `filter_name: postern-sender` before it";
         Finding::new(senderless.position, Code::NoSender, "http_filters", what, remedy)

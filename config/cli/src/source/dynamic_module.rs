@@ -21,6 +21,12 @@ const SENDER: &str = "postern-sender";
 /// The name by which the library makes the network filter that takes frames to the upstream.
 const INJECTOR: &str = "postern-injector";
 
+/// The network filter that serves Postern, and how it is written unless it is discovered.
+#[derive(Clone, Copy)]
+pub(super) struct Injector<'a> {
+    written: Option<&'a Node>,
+}
+
 /// The ways in which a route lays something over policies, as far as is known where a value stands.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Laid {
@@ -51,7 +57,8 @@ pub(super) fn filter<'a>(fields: &'a Node, around: Around<'a>, found: &mut Found
         module: Some(Module::Dynamic),
     });
     found.libraries.extend(member(fields, "dynamic_module_config"));
-    note_senderless(around.name().map_or(fields.position, |name| name.position), around, found);
+    let position = around.name().map_or(fields.position, |name| name.position);
+    note_senderless(position, Some(fields), around, found);
     found.see(around.chain, fields.position);
 }
 
@@ -72,10 +79,24 @@ pub(super) fn network_filter<'a>(fields: &'a Node, found: &mut Found<'a>) {
     }
 }
 
-/// Says whether a network filter is the one that serves Postern.
-pub(super) fn is_injector(filter: &Node) -> bool {
-    let own = field(filter, "typed_config").and_then(typed).filter(|(kind, _)| *kind == NETWORK_FILTER);
-    own.and_then(|(_, fields)| field(fields, "filter_name")).and_then(Node::text) == Some(INJECTOR)
+/// Returns a network filter if it is the one that serves Postern, as far as its name tells where it is discovered.
+pub(super) fn injector(filter: &Node) -> Option<Injector<'_>> {
+    if field(filter, "config_discovery").is_some() {
+        let name = field(filter, "name").and_then(Node::text)?;
+        return name.to_ascii_lowercase().contains(INJECTOR).then_some(Injector { written: None });
+    }
+    let (kind, fields) = field(filter, "typed_config").and_then(typed)?;
+    let is_injector = field(fields, "filter_name").and_then(Node::text) == Some(INJECTOR);
+    (kind == NETWORK_FILTER && is_injector).then_some(Injector { written: Some(fields) })
+}
+
+impl Injector<'_> {
+    /// Says whether it serves a filter of this library: each library has the connections of its own. Of what is discovered nobody
+    /// knows.
+    fn serves(self, filter: Option<&Node>) -> bool {
+        let library = |fields| names(fields).map(|name| name.and_then(Node::text));
+        self.written.zip(filter).is_none_or(|(own, filter)| library(own) == library(filter))
+    }
 }
 
 /// Says whether a filter of this name is the one that sends, as far as a name tells.
@@ -90,18 +111,31 @@ pub(super) fn is_discovered(discovery: &Node) -> bool {
     !types.is_empty() && types.iter().all(is_dynamic)
 }
 
-/// Notes a dynamic module at this place, if it stands in a whole list of filters and no sender has come before, without which the
-/// network filter serves upgrades over HTTP/1.1 alone.
-pub(super) fn note_senderless(position: Position, around: Around<'_>, found: &mut Found<'_>) {
+/// Notes a dynamic module at this place, which is `filter` unless that is discovered, if it stands in a whole list of filters and no
+/// sender has come before. The network filter in its place serves upgrades over HTTP/1.1 alone.
+pub(super) fn note_senderless(
+    position: Position,
+    filter: Option<&Node>,
+    around: Around<'_>,
+    found: &mut Found<'_>,
+) {
     if !around.is_listed || found.with_sender.contains(&around.chain) {
         return;
     }
+    let is_served = around.injector.is_some_and(|injector| injector.serves(filter));
     let manager = around.chain.manager.and_then(|index| found.managers.get(index));
-    let http2 = manager.and_then(|manager| field(manager.written, "http2_protocol_options"));
-    let upgrades_http2 = http2.and_then(|http2| field(http2, "allow_connect")).is_some_and(Node::is_true);
-    if !around.has_injector || upgrades_http2 {
-        found.senderless.push(Senderless { position, over_http2_only: around.has_injector });
+    if !is_served || manager.is_some_and(|manager| upgrades_streams(manager.written)) {
+        found.senderless.push(Senderless { position, is_served });
     }
+}
+
+/// Says whether a connection manager lets upgrades in over HTTP/2 or HTTP/3.
+fn upgrades_streams(manager: &Node) -> bool {
+    let allows = |options, allowed| {
+        field(manager, options).and_then(|options| field(options, allowed)).is_some_and(Node::is_true)
+    };
+    allows("http2_protocol_options", "allow_connect")
+        || allows("http3_protocol_options", "allow_extended_connect")
 }
 
 /// Returns the names of a library, and the addresses that it comes from.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postern_config::Path;
 
-use super::dynamic_module::Laid;
+use super::dynamic_module::{Injector, Laid};
 use super::resource::Resource;
 use super::{
     Bypass, Carrier, Chain, Cluster, Configuration, Found, Lead, Manager, Module, NamedCluster, Neighbour,
@@ -45,8 +45,8 @@ const OTHER_LOADERS: [(&str, &str); 4] = [
 pub(super) fn search<'a>(node: &'a Node, resource: Resource, document: usize, found: &mut Found<'a>) {
     let chain = Chain { document, manager: None, upgrade: None };
     let laid = Laid::default();
-    let (is_metadata, is_listed, has_injector) = (false, false, false);
-    visit(node, Around { resource, is_metadata, chain, outer: None, is_listed, has_injector, laid }, found);
+    let (is_metadata, is_listed, injector) = (false, false, None);
+    visit(node, Around { resource, is_metadata, chain, outer: None, is_listed, injector, laid }, found);
 }
 
 /// Returns the clusters of a bootstrap that has no others, by their names: none come by discovery.
@@ -151,8 +151,8 @@ pub(super) struct Around<'a> {
     outer: Option<&'a Node>,
     /// Says whether the value is a filter of a whole list, or in one.
     pub(super) is_listed: bool,
-    /// Says whether the network filter of the dynamic module stands before the value.
-    pub(super) has_injector: bool,
+    /// The network filter of the dynamic module that stands before the value.
+    pub(super) injector: Option<Injector<'a>>,
     pub(super) laid: Laid,
 }
 
@@ -187,7 +187,7 @@ fn visit<'a>(node: &'a Node, mut around: Around<'a>, found: &mut Found<'a>) {
     if let Kind::List(items) = &node.kind {
         for item in items {
             visit(item, around.of_element(items.len()), found);
-            around.has_injector |= dynamic_module::is_injector(item);
+            around.injector = dynamic_module::injector(item).or(around.injector);
         }
         return;
     }
@@ -325,7 +325,7 @@ fn note_discovery<'a>(fields: &'a Node, has_postern: bool, around: Around<'a>, f
         return;
     }
     if !has_postern && dynamic_module::is_discovered(discovery) {
-        dynamic_module::note_senderless(fields.position, around, found);
+        dynamic_module::note_senderless(fields.position, None, around, found);
     }
     if let Some(default) = member(discovery, "default_config").filter(|_| !has_postern) {
         found.bypasses.push(Bypass::AnotherDefault(default.position));

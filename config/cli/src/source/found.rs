@@ -161,8 +161,8 @@ pub(crate) struct Chain {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Senderless {
     pub(crate) position: Position,
-    /// Says whether it lacks a sender for upgrades over HTTP/2 alone.
-    pub(crate) over_http2_only: bool,
+    /// Says whether the network filter serves it, so that it lacks a sender for HTTP/2 and HTTP/3 alone.
+    pub(crate) is_served: bool,
 }
 
 /// An HttpConnectionManager.

@@ -1,6 +1,6 @@
-//! The clients' connections of a thread that have Postern's network filter, by which frames of ours go to the upstream: it hands
-//! them to Envoy's codec as if the client had sent them. So it serves HTTP/1.1 alone, where the bytes of an upgraded stream are
-//! those of its connection.
+//! The clients' connections of a thread that have Postern's network filter, by which frames of ours go to the upstream, handed to
+//! Envoy's codec as if the client had sent them, and to the client. So it serves HTTP/1.1 alone, where the bytes of an upgraded
+//! stream are those of its connection.
 
 use std::cell::RefCell;
 
@@ -9,8 +9,16 @@ use super::worker::ByNumber;
 
 thread_local! {
     static CONNECTIONS: RefCell<Connections> = RefCell::default();
-    /// The stream whose own frames are on their way to its hook, and what has not come there of them.
-    static ON_THEIR_WAY: RefCell<Option<(u32, Vec<u8>)>> = const { RefCell::new(None) };
+    static ON_THEIR_WAY: RefCell<Option<OnTheirWay>> = const { RefCell::new(None) };
+}
+
+/// The bytes that are on their way to the client's hook of a stream.
+struct OnTheirWay {
+    stream: u32,
+    /// The bytes that have not come there.
+    rest: Vec<u8>,
+    /// Says whether they are frames of ours.
+    are_own: bool,
 }
 
 /// The connections, found either way.
@@ -71,34 +79,38 @@ pub(super) fn send_to_client(id: u64, frames: &[u8]) {
     }
 }
 
-/// Has bytes of a client's come once more, in no callback of its connection, and says whether that is there.
-pub(super) fn bring(id: u64, bytes: &[u8]) -> bool {
-    let connection = of(id);
-    if let Some(connection) = connection {
-        connection.inject(bytes);
-    }
-    connection.is_some()
+/// Has bytes of a client's come to its stream once more, in no callback of its connection. Returns false if they have not come to the
+/// stream's hook within the call, before any others.
+pub(super) fn bring(stream: u32, id: u64, bytes: &[u8]) -> bool {
+    send_on_their_way(id, OnTheirWay { stream, rest: bytes.to_vec(), are_own: false })
 }
 
 /// Has frames of ours go to the upstream of a stream by its connection, in no callback of either. Returns false if they have not
 /// come to the stream's hook within the call: then nobody can tell them from the client's.
 pub(super) fn inject(stream: u32, id: u64, frames: &[u8]) -> bool {
+    send_on_their_way(id, OnTheirWay { stream, rest: frames.to_vec(), are_own: true })
+}
+
+fn send_on_their_way(id: u64, bytes: OnTheirWay) -> bool {
     let Some(connection) = of(id) else { return false };
-    let before = ON_THEIR_WAY.replace(Some((stream, frames.to_vec())));
-    connection.inject(frames);
-    ON_THEIR_WAY.replace(before).is_some_and(|(_, rest)| rest.is_empty())
+    let all = bytes.rest.clone();
+    let before = ON_THEIR_WAY.replace(Some(bytes));
+    connection.inject(&all);
+    ON_THEIR_WAY.replace(before).is_some_and(|bytes| bytes.rest.is_empty())
 }
 
 /// Says whether it is frames of ours that the client's hook of a stream is called with, `bytes`, which have come then.
 pub(super) fn is_own(stream: u32, bytes: impl FnOnce() -> Vec<u8>) -> bool {
     ON_THEIR_WAY.with_borrow_mut(|on_their_way| {
-        let Some((_, rest)) = on_their_way.as_mut().filter(|(own, _)| *own == stream) else { return false };
+        let Some(expected) = on_their_way.as_mut().filter(|expected| expected.stream == stream) else {
+            return false;
+        };
         let bytes = bytes();
-        let is_own = rest.starts_with(&bytes);
-        if is_own {
-            rest.drain(..bytes.len());
+        let has_come = expected.rest.starts_with(&bytes);
+        if has_come {
+            expected.rest.drain(..bytes.len());
         }
-        is_own
+        has_come && expected.are_own
     })
 }
 

@@ -38,10 +38,12 @@ pub(super) struct Kept {
     told: Cell<usize>,
     /// The fields for the access log, by their keys, if they are to be set at the end.
     pub(super) fields: RefCell<BTreeMap<String, String>>,
-    /// The client's connection, if it takes frames of ours to the upstream.
+    /// The client's connection, if it takes frames of ours to either peer.
     pub(super) connection: Cell<Option<u64>>,
     /// The frames of ours that are on their way to the upstream.
     pub(super) to_upstream: RefCell<Vec<u8>>,
+    /// The number of bytes that Envoy had sent by the connection before the fields of the response, until bytes follow these.
+    sent_before_head: Cell<Option<u64>>,
     /// The number of bytes that Envoy will have sent by the connection once it has sent all that the stream has let go.
     sent_by_then: Cell<Option<u64>>,
 }
@@ -105,19 +107,29 @@ impl Kept {
         self.told.set(self.told.get().saturating_add(count));
     }
 
-    /// Notes that so many bytes go on to the client, behind all that its connection has sent if they are the first.
-    pub(super) fn note_let_go(&self, len: usize) {
-        if let Some(connection) = self.connection.get() {
-            let before = self.sent_by_then.get().or_else(|| connections::sent(connection));
-            self.sent_by_then.set(before.map(|sent| sent.saturating_add(len as u64)));
-        }
+    /// Notes that the fields of the response go on to the client.
+    pub(super) fn note_head(&self) {
+        self.sent_before_head.set(self.connection.get().and_then(connections::sent));
     }
 
-    /// Sends frames to the client by its connection, which no filter sees, and says whether nothing that the stream has let go is still
-    /// with another filter: they would come between. Fields of the response that come behind the first bytes count as such.
+    /// Notes that so many bytes go on to the client. If the fields before the first are still with another filter, they never count as
+    /// sent.
+    pub(super) fn note_let_go(&self, len: usize) {
+        let Some(connection) = self.connection.get() else { return };
+        let before = match self.sent_before_head.take() {
+            Some(before) => {
+                connections::sent(connection).map(|sent| if sent > before { sent } else { u64::MAX })
+            }
+            None => self.sent_by_then.get(),
+        };
+        self.sent_by_then.set(before.map(|sent| sent.saturating_add(len as u64)));
+    }
+
+    /// Sends frames to the client by its connection, if that is there, which no filter sees; says whether all that the stream has let
+    /// go is sent. What is still with another filter would come between.
     pub(super) fn send_by_connection(&self, connection: u64, frames: &[u8]) -> bool {
-        let is_sent = |expected| connections::sent(connection).is_none_or(|sent| sent >= expected);
-        let is_clear = self.sent_by_then.get().is_none_or(is_sent);
+        let Some(sent) = connections::sent(connection) else { return true };
+        let is_clear = self.sent_by_then.get() == Some(sent);
         if is_clear {
             self.note_let_go(frames.len());
             connections::send_to_client(connection, frames);
@@ -202,9 +214,10 @@ pub(super) fn continue_with_early_bytes(id: u32, filter: Filter, kept: &Kept) {
     }
     let is_back = match sender {
         Some(sender) => let_go_by_sender(sender, kept, &early),
-        None => kept.connection.get().is_some_and(|connection| connections::bring(connection, &early)),
+        None => kept.connection.get().is_some_and(|connection| connections::bring(id, connection, &early)),
     };
-    if !is_back {
+    // Meanwhile the stream may have ended.
+    if !is_back && worker::entry(id).is_some() {
         cut(filter, "early bytes could not be put back");
     }
 }

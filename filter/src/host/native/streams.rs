@@ -72,6 +72,7 @@ pub(super) fn on_response_headers(id: u32, is_all: bool) -> Flow {
     let flow = in_stream(id, None, Stream::on_response_headers).unwrap_or(Flow::Pause);
     if let Some(Entry { kept, .. }) = entry(id) {
         kept.is_responding.set(flow == Flow::Continue && !is_all);
+        kept.note_head();
     }
     flow
 }
@@ -105,6 +106,11 @@ pub(super) fn on_body(id: u32, sender: Peer, is_last: bool) -> DataStatus {
     }
     if sender == Peer::Client && connections::is_own(id, || filter.body(Body::ReceivedRequest).to_vec()) {
         return DataStatus::Continue;
+    }
+    let is_sent_by_connection = sender == Peer::Upstream && entry.sender.is_none();
+    if is_sent_by_connection {
+        // Frames of ours may go ahead of it.
+        kept.note_let_go(0);
     }
     let Some(body) = body_at_hand(filter, kept, sender) else {
         cut(filter, "a chunk could not be put behind what Envoy keeps");
@@ -140,7 +146,7 @@ pub(super) fn on_body(id: u32, sender: Peer, is_last: bool) -> DataStatus {
         Flow::Pause => DataStatus::StopAndBuffer,
     };
     kept.with_envoy(sender).set(status == DataStatus::StopAndBuffer);
-    if sender == Peer::Upstream && status == DataStatus::Continue && entry.sender.is_none() {
+    if is_sent_by_connection && status == DataStatus::Continue {
         kept.note_let_go(filter.body_len(body));
     }
     if sender == Peer::Client {

@@ -1,4 +1,4 @@
-//! The hooks of the network filter by which Postern's own frames get to the upstream. It lets all pass, and keeps nothing but the
+//! The hooks of the network filter by which Postern's own frames get to either peer. It lets all pass, and keeps nothing but the
 //! pointers of connections, and how much Envoy has sent by each.
 
 use std::ffi::c_void;
