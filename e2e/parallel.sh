@@ -30,7 +30,7 @@ PYTHON
 list_suite() {
   local name
   awk -F '\t' -v OFS='\t' -v longest="^($LONGEST)\$" -v wanted=" $* " -v module="${MODULE:-wasm}" '
-    $1 ~ /\/e2e$/ && $2 == "test" && ($3 != "dynamic_module" || module == "native") && (wanted ~ /^ *$/ || index(wanted, " " $3 " ")) {
+    $1 ~ /\/e2e$/ && $2 == "test" && ($3 !~ /^(dynamic_module|without_sender)$/ || module == "native") && (wanted ~ /^ *$/ || index(wanted, " " $3 " ")) {
       print ($3 ~ longest ? 0 : 1), $3, $4
     }' "$folder/tests" | sort -s -k 1,1 | cut -f 2- >"$folder/suite"
   for name in "$@"; do

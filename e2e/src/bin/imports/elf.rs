@@ -250,7 +250,7 @@ mod tests {
         for (function, expected) in [
             ("envoy_dynamic_module_callback_log", true),
             ("malloc", true),
-            ("envoy_dynamic_module_callback_network_filter_write", false),
+            ("envoy_dynamic_module_callback_network_filter_close", false),
             ("system", false),
             ("_Unwind_Resume", false),
         ] {
