@@ -36,7 +36,7 @@ pub(crate) enum Delivery {
     Ends,
     /// Delivery within the call, while another filter keeps what the upstream says.
     AnswersKept,
-    /// The same, while another filter keeps the fields of the response as well.
+    /// Delivery within the call, while another filter keeps all of the response, its fields as well.
     ResponseKept,
 }
 
